@@ -1,0 +1,261 @@
+use std::{cell::RefCell, fmt, ops::Range, sync::Arc};
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde::Serialize;
+
+/// The text of one file, kept so that a fault can show the line it means.
+#[derive(Debug)]
+pub struct Source {
+    /// As the user named it.
+    pub path: String,
+    pub text: String,
+}
+
+/// Where a value or a fault stands.
+#[derive(Clone, Debug)]
+pub enum Where {
+    File {
+        source: Arc<Source>,
+        span: Range<usize>,
+    },
+    /// The environment variable that set the value.
+    Environment(String),
+    /// A path on disk as a whole, such as a file that cannot be read.
+    Path(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+/// One mistake: what is wrong, where, and what to do.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub severity: Severity,
+    pub at: Where,
+    /// Lower case, no full stop, user input in backticks.
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+/// Collects faults while files are read; shared by reference among readers.
+#[derive(Debug, Default)]
+pub struct Faults(RefCell<Vec<Fault>>);
+
+impl Faults {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn error(&self, at: &Where, message: impl Into<String>) {
+        self.push(Severity::Error, at, message.into(), None);
+    }
+
+    pub fn error_hint(&self, at: &Where, message: impl Into<String>, hint: impl Into<String>) {
+        self.push(Severity::Error, at, message.into(), Some(hint.into()));
+    }
+
+    pub fn warning(&self, at: &Where, message: impl Into<String>, hint: Option<String>) {
+        self.push(Severity::Warning, at, message.into(), hint);
+    }
+
+    fn push(&self, severity: Severity, at: &Where, message: String, hint: Option<String>) {
+        self.0.borrow_mut().push(Fault {
+            severity,
+            at: at.clone(),
+            message,
+            hint,
+        });
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.0
+            .borrow()
+            .iter()
+            .any(|f| f.severity == Severity::Error)
+    }
+
+    /// All faults, errors first, each group in the order of file and place.
+    pub fn into_sorted(self) -> Vec<Fault> {
+        let mut faults = self.0.into_inner();
+        faults.sort_by_key(|f| (f.severity == Severity::Warning, f.at.sort_key()));
+        faults
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+}
+
+impl Where {
+    /// Line and column, from 1; columns count characters.
+    pub fn line_column(&self) -> Option<(usize, usize)> {
+        let Self::File { source, span } = self else {
+            return None;
+        };
+        let before = source.text.get(..span.start.min(source.text.len()))?;
+        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        Some((line, column))
+    }
+
+    fn sort_key(&self) -> (String, usize) {
+        match self {
+            Self::File { source, span } => (source.path.clone(), span.start),
+            Self::Environment(name) => (name.clone(), 0),
+            Self::Path(path) => (path.clone(), 0),
+        }
+    }
+}
+
+impl fmt::Display for Where {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, self.line_column()) {
+            (Self::File { source, .. }, Some((line, column))) => {
+                write!(f, "{}:{line}:{column}", source.path)
+            }
+            (Self::File { source, .. }, None) => f.write_str(&source.path),
+            (Self::Environment(name), _) => write!(f, "environment variable {name}"),
+            (Self::Path(path), _) => f.write_str(path),
+        }
+    }
+}
+
+impl Fault {
+    /// One line: place, severity, message, hint.
+    pub fn summary(&self) -> String {
+        let hint = self
+            .hint
+            .as_ref()
+            .map(|h| format!(" ({h})"))
+            .unwrap_or_default();
+        format!("{}: {}{hint}", self.at, self.message)
+    }
+
+    /// Several lines, the offending text underlined.
+    pub fn render(&self, coloured: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = level.primary_title(&self.message);
+        let place = self.at.to_string();
+        let report = match &self.at {
+            Where::File { source, span } => {
+                let end = span.end.clamp(span.start, source.text.len());
+                let start = span.start.min(end);
+                let snippet = Snippet::source(&source.text)
+                    .path(&source.path)
+                    .annotation(AnnotationKind::Primary.span(start..end));
+                let mut group = group.element(snippet);
+                if let Some(hint) = &self.hint {
+                    group = group.element(Level::HELP.message(hint));
+                }
+                vec![group]
+            }
+            Where::Environment(_) | Where::Path(_) => {
+                group = group.id("");
+                let mut group = group.element(Level::NOTE.message(&place));
+                if let Some(hint) = &self.hint {
+                    group = group.element(Level::HELP.message(hint));
+                }
+                vec![group]
+            }
+        };
+        let renderer = if coloured {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        renderer.render(&report).to_string()
+    }
+}
+
+impl Serialize for Fault {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut out = s.serialize_struct("Fault", 6)?;
+        let (line, column) = self.at.line_column().unzip();
+        let file = match &self.at {
+            Where::File { source, .. } => source.path.clone(),
+            other => other.to_string(),
+        };
+        out.serialize_field("severity", &self.severity)?;
+        out.serialize_field("file", &file)?;
+        out.serialize_field("line", &line)?;
+        out.serialize_field("column", &column)?;
+        out.serialize_field("message", &self.message)?;
+        out.serialize_field("hint", &self.hint)?;
+        out.end()
+    }
+}
+
+/// The candidate nearest to `word`, if it is near enough to be a slip: 'did you mean …?'.
+pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let limit = (word.chars().count() / 3).max(1) + 1;
+    candidates
+        .into_iter()
+        .map(|c| (distance(word, c), c))
+        .filter(|(d, _)| *d <= limit)
+        .min()
+        .map(|(_, c)| format!("did you mean `{c}`?"))
+}
+
+/// Levenshtein distance over characters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (cell, cb) in row.iter_mut().skip(1).zip(&b) {
+            let substituted = diagonal + usize::from(ca != *cb);
+            diagonal = *cell;
+            left = substituted.min(*cell + 1).min(left + 1);
+            *cell = left;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_and_suggestions() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        let known = ["eu-us-dpf", "uk-us-dpf", "lgpd"];
+        assert_eq!(
+            suggest("eu-us-dfp", known).as_deref(),
+            Some("did you mean `eu-us-dpf`?")
+        );
+        assert_eq!(suggest("banana", known), None);
+    }
+
+    #[test]
+    fn a_fault_points_at_its_place() {
+        let source = Arc::new(Source {
+            path: "a.toml".into(),
+            text: "x = 1\nçy = 2\n".into(),
+        });
+        let at = Where::File { source, span: 8..9 };
+        let faults = Faults::new();
+        faults.error_hint(&at, "unknown key `y`", "remove it");
+        let all = faults.into_sorted();
+        let fault = all.first().expect("one fault");
+        assert_eq!(fault.summary(), "a.toml:2:2: unknown key `y` (remove it)");
+        let shown = fault.render(false);
+        assert!(
+            shown.contains("a.toml:2:2") && shown.contains("remove it"),
+            "{shown}"
+        );
+    }
+}

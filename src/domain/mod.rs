@@ -1,0 +1,25 @@
+//! The words of the product as types: one meaning each, in code, settings, metrics and documents.
+//!
+//! Nothing here does I/O, knows of HTTP, or reads a clock.
+
+mod category;
+mod decision;
+mod evidence;
+mod operation;
+mod place;
+mod question;
+mod region;
+mod subject;
+
+pub use category::{CategoryId, CategorySet};
+pub use decision::{DecisionId, Digest};
+pub use evidence::{EvidenceKind, EvidenceSet, Strength};
+pub use operation::Operation;
+pub use place::{Country, Place, PlaceError};
+pub use question::{
+    Answer, Basis, Consent, ConsentKind, Finding, Giver, Ground, GroundKind, Missing, Order,
+    Origin, Outcome, PartyEnd, PromiseFinding, PromiseOutcome, Protection, Question, Role,
+    RuleFinding, SubjectFacts, SubjectKind, ToEnd, Transaction,
+};
+pub use region::{Region, RegionId, Regions};
+pub use subject::{SubjectKey, SubjectKeyError};

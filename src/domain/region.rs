@@ -1,0 +1,61 @@
+use std::sync::Arc;
+
+use super::Place;
+
+/// Index of a region in [`Regions`] of one snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RegionId(pub u8);
+
+/// A place where the operator stores data. How to reach it is `settings`' business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    pub name: Arc<str>,
+    pub place: Place,
+    /// The operating entity's id in the organisation file.
+    pub entity: Arc<str>,
+}
+
+/// All regions of a snapshot, in the order of their names. At most 255.
+#[derive(Clone, Debug, Default)]
+pub struct Regions(Vec<Region>);
+
+impl Regions {
+    /// Sorts by name. Regions beyond the 255th are dropped; the settings refuse so many earlier.
+    pub fn new(mut regions: Vec<Region>) -> Self {
+        regions.sort_by(|a, b| a.name.cmp(&b.name));
+        regions.truncate(255);
+        Self(regions)
+    }
+
+    pub fn get(&self, id: RegionId) -> Option<&Region> {
+        self.0.get(usize::from(id.0))
+    }
+
+    pub fn id(&self, name: &str) -> Option<RegionId> {
+        self.0
+            .binary_search_by(|r| r.name.as_ref().cmp(name))
+            .ok()
+            .and_then(|i| u8::try_from(i).ok())
+            .map(RegionId)
+    }
+
+    /// The region's name; empty for an id of another snapshot.
+    pub fn name(&self, id: RegionId) -> &str {
+        self.get(id).map_or("", |r| &r.name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (RegionId, &Region)> {
+        self.0
+            .iter()
+            .enumerate()
+            .filter_map(|(i, r)| Some((RegionId(u8::try_from(i).ok()?), r)))
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,315 @@
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use http::{HeaderName, Method, Uri};
+use ipnet::IpNet;
+
+use crate::{
+    classify::ValueSource,
+    domain::{Country, Place, Role},
+};
+
+/// Everything one router is told. Relative paths are resolved against the settings file's folder.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub location: Location,
+    /// Folder of `law/`, `vocabulary.toml` and, by default, `organisation.toml`.
+    pub policies: PathBuf,
+    pub organisation: PathBuf,
+    pub mode: Mode,
+    /// The `blocked-by` of a 451 (RFC 7725 §4).
+    pub operator_uri: Option<String>,
+    pub data_plane: DataPlane,
+    pub admin: Admin,
+    pub probes: Option<SocketAddr>,
+    pub geoip: Geoip,
+    pub jwt: Option<Jwt>,
+    pub ledger: PathBuf,
+    pub directory: Directory,
+    pub limits: Limits,
+    pub regions: Vec<RegionSettings>,
+    pub schemas: BTreeMap<String, Schema>,
+    pub routes: Vec<Route>,
+    pub log: Log,
+}
+
+/// Where this router and its callers run.
+#[derive(Clone, Debug)]
+pub struct Location {
+    pub place: Place,
+    pub entity: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Enforce,
+    /// Decide and log, send everything to this region, where it goes today.
+    Observe {
+        to: String,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct DataPlane {
+    pub listen: SocketAddr,
+    /// Callers whose steering headers count.
+    pub trusted: Vec<IpNet>,
+    /// Networks whose `Forwarded` / `X-Forwarded-For` count.
+    pub proxies: Vec<IpNet>,
+    /// Worker threads, each with its own runtime; default: one per core.
+    pub workers: usize,
+    /// Open connections over all workers.
+    pub connections: usize,
+    /// Requests at work at one time in one worker.
+    pub concurrent_requests: usize,
+    /// How long a stopping router waits for requests at work.
+    pub drain: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    /// Bearer token; must be there when `listen` is not a loopback address.
+    pub token: Option<Secret>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Geoip {
+    /// The public-domain country table built into the program.
+    Embedded,
+    File {
+        database: PathBuf,
+        /// Dotted path of the country code in a record; `None`: try the known vendors' paths.
+        field: Option<String>,
+    },
+    /// No GeoIP at all: `network` is never evidence.
+    Off,
+}
+
+/// How tokens of callers are verified (RFC 7519). At least one algorithm.
+#[derive(Clone, Debug)]
+pub struct Jwt {
+    /// JWKS file (RFC 7517).
+    pub keys: PathBuf,
+    pub algorithms: Vec<JwtAlgorithm>,
+    pub issuer: Vec<String>,
+    pub audience: Vec<String>,
+    /// Allowed clock difference for `exp` and `nbf`.
+    pub leeway: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JwtAlgorithm {
+    Rs256,
+    Es256,
+    EdDsa,
+    Hs256,
+}
+
+#[derive(Clone, Debug)]
+pub struct Directory {
+    pub path: PathBuf,
+    /// The subject-key secret, if given by file or environment; else it is created in `path`.
+    pub secret: Option<Secret>,
+}
+
+/// Never printed: `Debug` shows no byte of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<[u8]>);
+
+impl Secret {
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self(bytes.into())
+    }
+
+    pub fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub header_bytes: usize,
+    pub record_bytes: usize,
+    pub batch_bytes: usize,
+    pub batch_items: usize,
+    /// The whole head, from the connection's or the request's first byte.
+    pub header_read: Duration,
+    /// No progress in a body or its trailers.
+    pub body_stall: Duration,
+    pub connect: Duration,
+    /// To the backend's first byte.
+    pub response: Duration,
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_bytes: 64 << 10,
+            record_bytes: 1 << 20,
+            batch_bytes: 64 << 20,
+            batch_items: 100_000,
+            header_read: Duration::from_secs(10),
+            body_stall: Duration::from_secs(30),
+            connect: Duration::from_secs(3),
+            response: Duration::from_secs(30),
+            idle: Duration::from_secs(75),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct RegionSettings {
+    pub name: Arc<str>,
+    pub place: Place,
+    pub entity: Arc<str>,
+    /// `http://host:port` with an optional path prefix; at least one.
+    pub endpoints: Vec<Uri>,
+}
+
+/// JSON pointers to category keys; `*` stands for every element of an array.
+#[derive(Clone, Debug, Default)]
+pub struct Schema {
+    pub fields: BTreeMap<String, String>,
+    /// A field that is not listed is refused with 422.
+    pub strict: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// How the route is called in logs, metrics and the ledger: its path template, or `name`.
+    pub name: Arc<str>,
+    pub host: Option<String>,
+    pub path: PathTemplate,
+    /// Empty: all. GET brings HEAD.
+    pub methods: Vec<Method>,
+    /// Only requests with this media type; two routes may differ in this alone.
+    pub content_type: Option<String>,
+    pub format: Format,
+    pub namespace: Arc<str>,
+    pub subject: Option<ValueSource>,
+    /// Evidence of the person's country, strongest first.
+    pub country: Vec<ValueSource>,
+    pub steering: Steering,
+    pub schema: Option<String>,
+    /// Category keys of the route as a whole, where no schema reads the body.
+    pub categories: Vec<String>,
+    pub conflict: Conflict,
+    pub pin: PinMode,
+    pub unknown_home: UnknownHome,
+    pub upstream: UpstreamShape,
+    pub atomic: bool,
+    pub answers: Answers,
+    pub role: Option<Role>,
+    pub purpose: Option<String>,
+}
+
+/// Literal segments and `{names}`; `{name...}` as the last segment takes the rest of the path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathTemplate {
+    pub text: String,
+    pub segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    Literal(String),
+    Name(String),
+    Rest(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Record,
+    Array,
+    Ndjson,
+    Opaque,
+}
+
+/// Where a trusted caller's wishes are read from; the defaults are the `Domicile-` headers.
+#[derive(Clone, Debug)]
+pub struct Steering {
+    pub country: ValueSource,
+    pub subject: ValueSource,
+    pub target: ValueSource,
+    pub operation: ValueSource,
+    pub purpose: ValueSource,
+    pub ground: ValueSource,
+}
+
+impl Default for Steering {
+    fn default() -> Self {
+        let header = |name| ValueSource::Header(HeaderName::from_static(name));
+        Self {
+            country: header("domicile-country"),
+            subject: header("domicile-subject"),
+            target: header("domicile-target"),
+            operation: header("domicile-operation"),
+            purpose: header("domicile-purpose"),
+            ground: header("domicile-ground"),
+        }
+    }
+}
+
+/// What disagreeing evidence does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Conflict {
+    /// The strongest gives the home, and every law of declared strength or better must permit.
+    #[default]
+    All,
+    First,
+    Refuse,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PinMode {
+    #[default]
+    Always,
+    /// Only when the evidence is weaker than declared.
+    Weak,
+    Never,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum UnknownHome {
+    #[default]
+    Refuse,
+    Region(String),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum UpstreamShape {
+    /// One sub-batch to each region, as the caller sent it.
+    #[default]
+    Batch,
+    /// One request for each record.
+    Each { method: Method, path: PathTemplate },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answers {
+    /// Bodies flow back where the read is permitted.
+    #[default]
+    Full,
+    StatusOnly,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    pub json: bool,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter in `tracing` syntax.
+    pub level: Option<String>,
+}
+
+impl Location {
+    /// The country; `None` only for an international organisation, which the reader refuses.
+    pub fn country(&self) -> Option<Country> {
+        self.place.country()
+    }
+}

@@ -1,0 +1,17 @@
+//! The one place that reads the wall clock.
+
+use jiff::Timestamp;
+
+/// The time of day. Everything that decides takes a time instead of calling this.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the module that the ban names"
+)]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Milliseconds since 1970 of `at`; 0 before it.
+pub fn unix_ms(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millisecond()).unwrap_or(0)
+}
