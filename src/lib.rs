@@ -2,6 +2,7 @@
 //! region, refuses the transfers that law or the operator's own promise forbids, and keeps
 //! evidence of each transfer that is allowed.
 
+pub mod admit;
 pub mod classify;
 pub mod decide;
 pub mod document;

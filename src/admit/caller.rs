@@ -1,0 +1,254 @@
+//! Who is calling: is the peer trusted to steer, and which address stands behind it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+use ipnet::IpNet;
+
+use super::headers::{FORWARDED, X_FORWARDED_FOR};
+
+/// One caller, for the length of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    pub peer: IpAddr,
+    /// Its steering headers count.
+    pub trusted: bool,
+    /// It is one of the configured proxies, whose chain is read and continued.
+    pub proxied: bool,
+}
+
+/// The address that network evidence may be read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAddress {
+    Known(IpAddr),
+    /// The chain is broken, hidden (RFC 7239 §6.3), or its two forms disagree.
+    Unknown,
+}
+
+impl Caller {
+    pub fn new(peer: SocketAddr, trusted: &[IpNet], proxies: &[IpNet]) -> Self {
+        let peer = unmapped(peer.ip());
+        let within = |nets: &[IpNet]| nets.iter().any(|n| n.contains(&peer));
+        Self {
+            peer,
+            trusted: within(trusted),
+            proxied: within(proxies),
+        }
+    }
+
+    /// The first address from the right that no configured proxy has.
+    ///
+    /// `Forwarded` (RFC 7239) goes before `X-Forwarded-For`; where both stand and disagree, the
+    /// network is no evidence. Headers of a peer that is no proxy are not looked at.
+    pub fn client(&self, headers: &HeaderMap, proxies: &[IpNet]) -> ClientAddress {
+        if !self.proxied {
+            return ClientAddress::Known(self.peer);
+        }
+        let standard = headers
+            .contains_key(FORWARDED)
+            .then(|| last_stranger(forwarded_nodes(headers), proxies));
+        let custom = headers
+            .contains_key(X_FORWARDED_FOR)
+            .then(|| last_stranger(x_forwarded_nodes(headers), proxies));
+        match (standard, custom) {
+            (None, None) => ClientAddress::Known(self.peer),
+            (Some(one), None) | (None, Some(one)) => one,
+            (Some(a), Some(b)) if a == b => a,
+            (Some(_), Some(_)) => ClientAddress::Unknown,
+        }
+    }
+}
+
+fn last_stranger(nodes: Vec<Option<IpAddr>>, proxies: &[IpNet]) -> ClientAddress {
+    let mut nearest = ClientAddress::Unknown;
+    for node in nodes.into_iter().rev() {
+        let Some(ip) = node else {
+            return ClientAddress::Unknown;
+        };
+        nearest = ClientAddress::Known(ip);
+        if !proxies.iter().any(|n| n.contains(&ip)) {
+            return nearest;
+        }
+    }
+    nearest
+}
+
+fn x_forwarded_nodes(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    headers
+        .get_all(X_FORWARDED_FOR)
+        .iter()
+        .flat_map(|v| v.to_str().unwrap_or("?").split(','))
+        .map(node)
+        .collect()
+}
+
+/// One `for` of each element; an element without one, or with a broken one, is an unknown node.
+fn forwarded_nodes(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    headers
+        .get_all(FORWARDED)
+        .iter()
+        .flat_map(|v| split_quoted(v.to_str().unwrap_or("?"), ','))
+        .map(|element| {
+            let mut found = split_quoted(element, ';').into_iter().filter_map(|pair| {
+                let (name, value) = pair.split_once('=')?;
+                name.trim().eq_ignore_ascii_case("for").then_some(value)
+            });
+            match (found.next(), found.next()) {
+                (Some(value), None) => node(value),
+                _ => None,
+            }
+        })
+        .collect()
+}
+
+/// Splits outside of quoted strings (RFC 9110 §5.6.4).
+fn split_quoted(text: &str, separator: char) -> Vec<&str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(|c: char| {
+        if escaped {
+            escaped = false;
+        } else if quoted && c == '\\' {
+            escaped = true;
+        } else if c == '"' {
+            quoted = !quoted;
+        }
+        c == separator && !quoted
+    })
+    .collect()
+}
+
+/// An address with or without quotes, brackets and port; `None` for `unknown` and `_hidden`.
+fn node(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let text = text
+        .strip_prefix('"')
+        .and_then(|t| t.strip_suffix('"'))
+        .unwrap_or(text);
+    let ip = match text.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?.0.parse().ok()?,
+        None => match text.parse() {
+            Ok(ip) => ip,
+            Err(_) => text.parse::<SocketAddr>().ok()?.ip(),
+        },
+    };
+    Some(unmapped(ip))
+}
+
+/// `::ffff:192.0.2.1` as the IPv4 address that it is.
+fn unmapped(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
+        IpAddr::V4(_) => ip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, fields: &[(&'static str, &str)]) -> ClientAddress {
+        let proxies: Vec<IpNet> = vec![
+            "10.0.0.0/8".parse().unwrap(),
+            "2001:db8::/32".parse().unwrap(),
+        ];
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let caller = Caller::new(SocketAddr::new(peer.parse().unwrap(), 4000), &[], &proxies);
+        caller.client(&headers, &proxies)
+    }
+
+    fn known(ip: &str) -> ClientAddress {
+        ClientAddress::Known(ip.parse().unwrap())
+    }
+
+    type Case<'a> = (&'a str, &'a [(&'static str, &'a str)], ClientAddress);
+
+    #[test]
+    fn chains_are_read_from_the_right_past_proxies_only() {
+        let cases: [Case<'_>; 12] = [
+            (
+                "198.51.100.1",
+                &[("x-forwarded-for", "203.0.113.5")],
+                known("198.51.100.1"),
+            ),
+            (
+                "10.0.0.1",
+                &[("x-forwarded-for", "203.0.113.5")],
+                known("203.0.113.5"),
+            ),
+            (
+                "10.0.0.1",
+                &[("x-forwarded-for", "1.1.1.1, 203.0.113.5, 10.0.0.2")],
+                known("203.0.113.5"),
+            ),
+            (
+                "10.0.0.1",
+                &[
+                    ("x-forwarded-for", "1.1.1.1"),
+                    ("x-forwarded-for", "203.0.113.5"),
+                ],
+                known("203.0.113.5"),
+            ),
+            (
+                "10.0.0.1",
+                &[("x-forwarded-for", "203.0.113.5:4711")],
+                known("203.0.113.5"),
+            ),
+            (
+                "10.0.0.1",
+                &[("x-forwarded-for", "203.0.113.5, nonsense")],
+                ClientAddress::Unknown,
+            ),
+            (
+                "::ffff:10.0.0.1",
+                &[("forwarded", "for=\"[2001:db9::1]:80\";proto=https")],
+                known("2001:db9::1"),
+            ),
+            (
+                "10.0.0.1",
+                &[("forwarded", "For=203.0.113.5, for=10.0.0.9")],
+                known("203.0.113.5"),
+            ),
+            (
+                "10.0.0.1",
+                &[("forwarded", "for=_hidden, for=10.0.0.9")],
+                ClientAddress::Unknown,
+            ),
+            (
+                "10.0.0.1",
+                &[("forwarded", "for=\"a,b;for=1.1.1.1\"")],
+                ClientAddress::Unknown,
+            ),
+            (
+                "10.0.0.1",
+                &[
+                    ("forwarded", "for=203.0.113.5"),
+                    ("x-forwarded-for", "203.0.113.5"),
+                ],
+                known("203.0.113.5"),
+            ),
+            (
+                "10.0.0.1",
+                &[
+                    ("forwarded", "for=203.0.113.5"),
+                    ("x-forwarded-for", "203.0.113.6"),
+                ],
+                ClientAddress::Unknown,
+            ),
+        ];
+        for (peer, fields, expected) in cases {
+            assert_eq!(client(peer, fields), expected, "{peer} {fields:?}");
+        }
+        assert_eq!(client("10.0.0.1", &[]), known("10.0.0.1"));
+    }
+
+    #[test]
+    fn trust_is_by_the_peers_own_address() {
+        let nets: Vec<IpNet> = vec!["127.0.0.1/32".parse().unwrap()];
+        let caller = |ip: &str| Caller::new(SocketAddr::new(ip.parse().unwrap(), 1), &nets, &[]);
+        assert!(caller("127.0.0.1").trusted && caller("::ffff:127.0.0.1").trusted);
+        assert!(!caller("127.0.0.2").trusted && !caller("::1").trusted);
+    }
+}

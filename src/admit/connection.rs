@@ -1,0 +1,160 @@
+//! One connection, from its first byte to its last: HTTP/1.1, or HTTP/2 by prior knowledge.
+
+use std::{cell::RefCell, future::Future, io, net::SocketAddr, rc::Rc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, rt::Executor, server::conn, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpStream, sync::watch, time::Instant};
+
+use super::pace::{AtWork, Pace, Paced};
+use crate::settings::Limits;
+
+/// RFC 9113 §3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Streams of one HTTP/2 connection at one time.
+const STREAMS: u32 = 256;
+
+/// Serves the connection until it ends, idles too long, or `stop` turns true and its requests at
+/// work are answered. Dropping the future cuts the connection.
+pub async fn serve<F, A, B>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    limits: &Limits,
+    mut stop: watch::Receiver<bool>,
+    handle: F,
+) where
+    F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A + Clone + 'static,
+    A: Future<Output = Response<B>> + 'static,
+    B: Body + 'static,
+    B::Data: 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let http2 = tokio::select! {
+        sniffed = is_http2(&stream, limits) => match sniffed {
+            Ok(http2) => http2,
+            Err(_) => return,
+        },
+        _ = stop.wait_for(|s| *s) => return,
+    };
+    let pace = Pace::new();
+    let service = {
+        let pace = Rc::clone(&pace);
+        service_fn(move |request| {
+            let answer = handle(peer, request, pace.begin());
+            async move { Ok::<_, std::convert::Infallible>(answer.await) }
+        })
+    };
+    if http2 {
+        // The head limits of HTTP/2 are the protocol's own; only idling is watched from outside.
+        let io = TokioIo::new(stream);
+        let connection = conn::http2::Builder::new(LocalExecutor)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .max_pending_accept_reset_streams(64)
+            .keep_alive_interval(limits.idle)
+            .serve_connection(io, service);
+        let mut connection = std::pin::pin!(connection);
+        let mut ending = false;
+        loop {
+            tokio::select! {
+                _ = &mut connection => return,
+                _ = stop.wait_for(|s| *s), if !ending => {}
+                () = idled(&pace, limits.idle), if !ending => {}
+            }
+            ending = true;
+            connection.as_mut().graceful_shutdown();
+        }
+    }
+    let io = Paced::new(stream, pace, limits.header_read, limits.idle);
+    let connection = conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .half_close(true)
+        .max_buf_size(limits.header_bytes.max(8192))
+        .max_header_size(limits.header_bytes)
+        .serve_connection(io, service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = &mut connection => {}
+        _ = stop.wait_for(|s| *s) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+/// Waits until no request has been at work for `limit`.
+async fn idled(pace: &Pace, limit: Duration) {
+    loop {
+        let until = match pace.idle_since() {
+            Some(since) if since.elapsed() >= limit => return,
+            Some(since) => since + limit,
+            None => Instant::now() + limit,
+        };
+        tokio::time::sleep_until(until).await;
+    }
+}
+
+/// Looks at the first bytes without taking them. hyper's own sniffing has no time limit.
+async fn is_http2(stream: &TcpStream, limits: &Limits) -> io::Result<bool> {
+    let mut seen = [0; PREFACE.len()];
+    let mut count = tokio::time::timeout(limits.idle, stream.peek(&mut seen)).await??;
+    let deadline = Instant::now() + limits.header_read;
+    loop {
+        let bytes = seen.get(..count).unwrap_or_default();
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if !PREFACE.starts_with(bytes) {
+            return Ok(false);
+        }
+        if count == PREFACE.len() {
+            return Ok(true);
+        }
+        if Instant::now() > deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        // A preface in pieces: peeking again would return the same bytes at once.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        count = stream.peek(&mut seen).await?;
+    }
+}
+
+/// Runs HTTP/2's helper tasks in the worker that has the connection.
+#[derive(Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future<Output: 'static> + 'static> Executor<F> for LocalExecutor {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
+
+/// Counts what is at work in a worker against its limit.
+#[derive(Clone, Default)]
+pub struct Counter(Rc<RefCell<usize>>);
+
+/// Gives its place back when dropped.
+pub struct Place(Counter);
+
+impl Counter {
+    pub fn enter(&self, limit: usize) -> Option<Place> {
+        let mut count = self.0.borrow_mut();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(Place(self.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut count = self.0.0.borrow_mut();
+        *count = count.saturating_sub(1);
+    }
+}

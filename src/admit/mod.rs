@@ -1,0 +1,13 @@
+//! Letting requests in: listeners, connections, routes, who is calling, limits, reading bodies.
+//!
+//! One worker per core, each with its own accept queue (`SO_REUSEPORT`), runtime and pools; a
+//! connection lives and dies in the worker that accepted it.
+
+pub mod body;
+pub mod caller;
+pub mod connection;
+pub mod headers;
+pub mod listener;
+pub mod pace;
+pub mod path;
+pub mod route;

@@ -1,0 +1,181 @@
+//! Path templates and the percent-encoding of what they capture (RFC 3986).
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use crate::settings::{PathTemplate, Segment};
+
+/// What a template's names captured, still percent-encoded, in the template's order.
+pub type Captures<'a> = SmallVec<[&'a str; 2]>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathFault {
+    #[error(
+        "the path has a `.` or `..` segment, also in percent-encoding; send the path that is meant"
+    )]
+    DotSegment,
+    #[error("the path holds a percent sign that is not followed by two hexadecimal digits")]
+    Escape,
+    #[error("the path holds an encoded slash, a control character or bytes that are not UTF-8")]
+    Character,
+}
+
+/// Refuses paths that two readers could take for two different resources.
+pub fn check(path: &str) -> Result<(), PathFault> {
+    if !path.contains(['%', '.']) {
+        return Ok(());
+    }
+    for segment in path.split('/') {
+        let decoded = decode(segment)?;
+        if matches!(&*decoded, "." | "..") {
+            return Err(PathFault::DotSegment);
+        }
+    }
+    Ok(())
+}
+
+/// A segment without its percent-encoding. Allocates only where there is any.
+pub fn decode(segment: &str) -> Result<Cow<'_, str>, PathFault> {
+    if !segment.contains('%') {
+        return Ok(Cow::Borrowed(segment));
+    }
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16));
+        let (Some(high), Some(low)) = (digit(rest.next()), digit(rest.next())) else {
+            return Err(PathFault::Escape);
+        };
+        let byte = u8::try_from(high * 16 + low).map_err(|_| PathFault::Escape)?;
+        if byte == b'/' || byte < 0x20 || byte == 0x7f {
+            return Err(PathFault::Character);
+        }
+        bytes.push(byte);
+    }
+    String::from_utf8(bytes)
+        .map(Cow::Owned)
+        .map_err(|_| PathFault::Character)
+}
+
+impl PathTemplate {
+    /// What the names capture if `path` fits; names never capture nothing.
+    pub fn capture<'a>(&self, path: &'a str) -> Option<Captures<'a>> {
+        let mut rest = path.strip_prefix('/')?;
+        let mut captures = Captures::new();
+        let mut ended = false;
+        for segment in &self.segments {
+            if ended {
+                return None;
+            }
+            if let Segment::Rest(_) = segment {
+                return (!rest.is_empty()).then(|| {
+                    captures.push(rest);
+                    captures
+                });
+            }
+            let (head, tail) = match rest.split_once('/') {
+                Some((head, tail)) => (head, tail),
+                None => {
+                    ended = true;
+                    (rest, "")
+                }
+            };
+            match segment {
+                Segment::Literal(text) if text == head => {}
+                Segment::Name(_) if !head.is_empty() => captures.push(head),
+                Segment::Literal(_) | Segment::Name(_) | Segment::Rest(_) => return None,
+            }
+            rest = tail;
+        }
+        (ended || (self.segments.is_empty() && rest.is_empty())).then_some(captures)
+    }
+
+    /// Which capture a name stands for.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.segments
+            .iter()
+            .filter_map(|s| match s {
+                Segment::Name(n) | Segment::Rest(n) => Some(n),
+                Segment::Literal(_) => None,
+            })
+            .position(|n| n == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(text: &str) -> PathTemplate {
+        let segments = text
+            .split('/')
+            .skip(1)
+            .map(
+                |s| match s.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
+                    Some(name) => match name.strip_suffix("...") {
+                        Some(name) => Segment::Rest(name.to_owned()),
+                        None => Segment::Name(name.to_owned()),
+                    },
+                    None => Segment::Literal(s.to_owned()),
+                },
+            )
+            .collect();
+        PathTemplate {
+            text: text.to_owned(),
+            segments,
+        }
+    }
+
+    #[test]
+    fn templates_capture_whole_segments() {
+        let people = template("/people/{subject}");
+        assert_eq!(
+            people.capture("/people/p-1").expect("fits").as_slice(),
+            ["p-1"]
+        );
+        for path in [
+            "/people",
+            "/people/",
+            "/people/a/b",
+            "/people/a/",
+            "/persons/a",
+            "people/a",
+        ] {
+            assert_eq!(people.capture(path), None, "{path}");
+        }
+        let files = template("/files/{subject}/{name...}");
+        assert_eq!(
+            files.capture("/files/p/a/b.png").expect("fits").as_slice(),
+            ["p", "a/b.png"]
+        );
+        assert_eq!(files.capture("/files/p/"), None);
+        assert_eq!(files.position("name"), Some(1));
+        assert!(template("/people").capture("/people").is_some());
+        assert_eq!(template("/people").capture("/people/"), None);
+    }
+
+    #[test]
+    fn paths_with_two_readings_are_refused() {
+        for (path, fault) in [
+            ("/people/../files/a", PathFault::DotSegment),
+            ("/people/%2e%2E/a", PathFault::DotSegment),
+            ("/people/.", PathFault::DotSegment),
+            ("/people/a%2Fb", PathFault::Character),
+            ("/people/a%00", PathFault::Character),
+            ("/people/%ff", PathFault::Character),
+            ("/people/%4", PathFault::Escape),
+            ("/people/%zz", PathFault::Escape),
+        ] {
+            assert_eq!(check(path), Err(fault), "{path}");
+        }
+        for path in ["/people/a.b", "/people/..a", "/people/J%C3%BCrgen", "/a"] {
+            assert_eq!(check(path), Ok(()), "{path}");
+        }
+        assert_eq!(decode("J%C3%BCrgen").as_deref(), Ok("Jürgen"));
+    }
+}

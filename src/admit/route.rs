@@ -1,0 +1,228 @@
+//! Which route a request takes: host, path template, method, media type.
+
+use http::{HeaderMap, Method, header, uri::Authority};
+
+use super::path::Captures;
+use crate::settings::Route;
+
+/// Why no route takes a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoRoute {
+    /// 404: no route has this host and path.
+    Path,
+    /// 405, with the methods that the path knows.
+    Method(Vec<Method>),
+    /// 415: path and method fit, the media type does not.
+    MediaType(Vec<String>),
+}
+
+/// The first route, in the order of the settings, that takes the request.
+pub fn find<'r, 'p>(
+    routes: impl Iterator<Item = (usize, &'r Route)> + Clone,
+    host: Option<&str>,
+    path: &'p str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<(usize, Captures<'p>), NoRoute> {
+    let mut methods: Vec<Method> = Vec::new();
+    let mut media_types = Vec::new();
+    for (index, route) in routes {
+        if !host_fits(route.host.as_deref(), host) {
+            continue;
+        }
+        let Some(captures) = route.path.capture(path) else {
+            continue;
+        };
+        if !method_fits(&route.methods, method) {
+            methods.extend(route.methods.iter().cloned());
+            continue;
+        }
+        match &route.content_type {
+            Some(wanted) if carries_body(method) && !media_type_fits(wanted, headers) => {
+                media_types.push(wanted.clone());
+            }
+            _ => return Ok((index, captures)),
+        }
+    }
+    if !media_types.is_empty() {
+        return Err(NoRoute::MediaType(media_types));
+    }
+    if methods.is_empty() {
+        return Err(NoRoute::Path);
+    }
+    if methods.contains(&Method::GET) {
+        methods.push(Method::HEAD);
+    }
+    methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    methods.dedup();
+    Err(NoRoute::Method(methods))
+}
+
+/// Whether the method's request carries a representation whose media type means something.
+fn carries_body(method: &Method) -> bool {
+    matches!(*method, Method::PUT | Method::POST | Method::PATCH)
+}
+
+fn method_fits(allowed: &[Method], method: &Method) -> bool {
+    allowed.is_empty()
+        || allowed.contains(method)
+        || (*method == Method::HEAD && allowed.contains(&Method::GET))
+}
+
+fn host_fits(wanted: Option<&str>, host: Option<&str>) -> bool {
+    let Some(wanted) = wanted else { return true };
+    let Some(host) = host.and_then(|h| h.parse::<Authority>().ok()) else {
+        return false;
+    };
+    host.host().eq_ignore_ascii_case(wanted)
+}
+
+fn media_type_fits(wanted: &str, headers: &HeaderMap) -> bool {
+    let Some(value) = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+    else {
+        return false;
+    };
+    value
+        .split(';')
+        .next()
+        .unwrap_or("")
+        .trim()
+        .eq_ignore_ascii_case(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{
+        Answers, Conflict, Format, PathTemplate, PinMode, Segment, Steering, UnknownHome,
+        UpstreamShape,
+    };
+
+    fn route(
+        path: &str,
+        methods: &[Method],
+        content_type: Option<&str>,
+        host: Option<&str>,
+    ) -> Route {
+        let segments = path
+            .split('/')
+            .skip(1)
+            .map(|s| match s.strip_prefix('{') {
+                Some(name) => Segment::Name(name.trim_end_matches('}').to_owned()),
+                None => Segment::Literal(s.to_owned()),
+            })
+            .collect();
+        Route {
+            name: path.into(),
+            host: host.map(str::to_owned),
+            path: PathTemplate {
+                text: path.to_owned(),
+                segments,
+            },
+            methods: methods.to_vec(),
+            content_type: content_type.map(str::to_owned),
+            format: Format::Record,
+            namespace: "person".into(),
+            subject: None,
+            country: Vec::new(),
+            steering: Steering::default(),
+            schema: None,
+            categories: Vec::new(),
+            conflict: Conflict::default(),
+            pin: PinMode::default(),
+            unknown_home: UnknownHome::default(),
+            upstream: UpstreamShape::default(),
+            atomic: false,
+            answers: Answers::default(),
+            role: None,
+            purpose: None,
+        }
+    }
+
+    fn table() -> Vec<Route> {
+        vec![
+            route("/people/{id}", &[Method::GET, Method::PUT], None, None),
+            route("/people", &[Method::POST], Some("application/json"), None),
+            route(
+                "/people",
+                &[Method::POST],
+                Some("application/x-ndjson"),
+                None,
+            ),
+            route("/any/{id}", &[], None, Some("files.example")),
+        ]
+    }
+
+    fn find_in(
+        host: &str,
+        path: &str,
+        method: Method,
+        media: Option<&str>,
+    ) -> Result<usize, NoRoute> {
+        let table = table();
+        let mut headers = HeaderMap::new();
+        if let Some(media) = media {
+            headers.insert(header::CONTENT_TYPE, media.parse().unwrap());
+        }
+        find(
+            table.iter().enumerate(),
+            Some(host),
+            path,
+            &method,
+            &headers,
+        )
+        .map(|(i, _)| i)
+    }
+
+    #[test]
+    fn host_path_method_and_media_type_choose() {
+        assert_eq!(find_in("a", "/people/1", Method::PUT, None), Ok(0));
+        assert_eq!(find_in("a", "/people/1", Method::HEAD, None), Ok(0));
+        assert_eq!(
+            find_in(
+                "a",
+                "/people",
+                Method::POST,
+                Some("application/json; charset=utf-8")
+            ),
+            Ok(1)
+        );
+        assert_eq!(
+            find_in("a", "/people", Method::POST, Some("Application/X-NDJSON")),
+            Ok(2)
+        );
+        assert_eq!(
+            find_in("files.example:8080", "/any/1", Method::DELETE, None),
+            Ok(3)
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_apart() {
+        assert_eq!(
+            find_in("a", "/nowhere", Method::GET, None),
+            Err(NoRoute::Path)
+        );
+        assert_eq!(
+            find_in("other.example", "/any/1", Method::GET, None),
+            Err(NoRoute::Path)
+        );
+        let allow = vec![Method::GET, Method::HEAD, Method::PUT];
+        assert_eq!(
+            find_in("a", "/people/1", Method::DELETE, None),
+            Err(NoRoute::Method(allow))
+        );
+        let both = vec![
+            "application/json".to_owned(),
+            "application/x-ndjson".to_owned(),
+        ];
+        for media in [None, Some("text/plain")] {
+            assert_eq!(
+                find_in("a", "/people", Method::POST, media),
+                Err(NoRoute::MediaType(both.clone()))
+            );
+        }
+    }
+}
