@@ -1,0 +1,200 @@
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// A data residency router: stores each personal-data record in its subject's home region,
+/// refuses the transfers that law or your own promise forbids, and keeps evidence of the rest.
+#[derive(Debug, Parser)]
+#[command(name = "domicile", version, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Five regional stores, a router and its admin listener in one process, to try things out.
+    Demo(Demo),
+    /// Run the router.
+    Run(Config),
+    /// Check settings and policies: every mistake at once, with its place.
+    Check(Config),
+    /// Ask and check the policy.
+    Policy(Policy),
+    /// What is in an existing export: whose, which categories, what is in the wrong place.
+    Scan(Config),
+    /// Verify and read the ledger.
+    Ledger(Ledger),
+    /// The directory of homes.
+    Directory(Directory),
+    /// Print the subject keys of the ids on standard input, to match reports with people.
+    Key(Key),
+    /// Reports from the ledger.
+    Report(Rest),
+    /// Run one embedded regional store.
+    Store(Store),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Rest {
+    #[arg(trailing_var_arg = true, hide = true)]
+    pub rest: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Demo {
+    /// Keep data and ledger here; default: a fresh temporary folder, removed at the end.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where the router listens.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Where the admin listener listens.
+    #[arg(long, default_value = "127.0.0.1:9090")]
+    pub admin: SocketAddr,
+    /// Ports of the stores cn, in, ru, eu, sg: five with commas, or the first of five in a row;
+    /// 0 lets the system choose.
+    #[arg(long, default_value = "7001", value_name = "PORTS")]
+    pub store_ports: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Config {
+    /// The settings file.
+    #[arg(long, value_name = "FILE", env = "DOMICILE_CONFIG")]
+    pub config: PathBuf,
+    /// Print faults as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Policy {
+    #[command(subcommand)]
+    pub command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Check law, vocabulary and organisation files.
+    Check(PolicyFiles),
+    /// Answer a question; exits 0 on a refusal too.
+    Explain(Explain),
+    /// Subject law by destination: what is open, on what ground.
+    Matrix(Rest),
+    /// Run the cases under `tests/`.
+    Test(Rest),
+    /// Prove the properties over the whole finite space.
+    Prove(Rest),
+    /// Every flow whose outcome or ground changes between two folders.
+    Diff(Rest),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct PolicyFiles {
+    /// Folder of `law/` and `vocabulary.toml`.
+    #[arg(long, value_name = "DIR")]
+    pub policies: PathBuf,
+    /// Default: `organisation.toml` in that folder.
+    #[arg(long, value_name = "FILE")]
+    pub organisation: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Explain {
+    #[command(flatten)]
+    pub files: PolicyFiles,
+    /// The question as JSON; `-` for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Settings whose regions name the answer's `region`.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Questions as NDJSON, answers as NDJSON in the same order.
+    #[arg(long)]
+    pub batch: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Ledger {
+    #[command(subcommand)]
+    pub command: LedgerCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Check the chain: exits 1 and names the place when anything was changed, cut or moved.
+    Verify(LedgerFolder),
+    /// The last entries.
+    Tail(Tail),
+    /// Signed exports.
+    Export(Rest),
+    /// Inclusion and consistency proofs.
+    Prove(Rest),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LedgerFolder {
+    /// The ledger's folder.
+    #[arg(value_name = "DIR", default_value = "/var/lib/domicile/ledger")]
+    pub folder: PathBuf,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Tail {
+    #[command(flatten)]
+    pub folder: LedgerFolder,
+    /// How many entries.
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub lines: usize,
+    /// Go on printing as entries come.
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Directory {
+    #[command(subcommand)]
+    pub command: DirectoryCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DirectoryCommand {
+    /// Pin the ids on standard input, one a line, to a region. The router must not be running.
+    Import(Import),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Import {
+    #[arg(long, value_name = "REGION")]
+    pub region: String,
+    #[arg(long, value_name = "FILE", env = "DOMICILE_CONFIG")]
+    pub config: PathBuf,
+    /// The routes' namespace that the ids belong to.
+    #[arg(long, default_value = "person")]
+    pub namespace: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Key {
+    #[arg(long, value_name = "FILE", env = "DOMICILE_CONFIG")]
+    pub config: PathBuf,
+    #[arg(long, default_value = "person")]
+    pub namespace: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Store {
+    #[arg(long, default_value = "127.0.0.1:7000")]
+    pub listen: SocketAddr,
+    /// Where the documents lie.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Who says that it answered, in `Domicile-Store`.
+    #[arg(long, default_value = "store")]
+    pub region: String,
+}

@@ -1,0 +1,70 @@
+//! The command `domicile`. Exit codes: 0 good, 1 the answer is no, 2 wrong usage or settings.
+
+mod args;
+mod check;
+mod demo;
+mod directory;
+mod key;
+mod ledger;
+mod policy;
+mod run;
+mod store;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// How a command ended, when it could be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Good,
+    /// The answer is no: a ledger does not verify, a policy test fails.
+    No,
+}
+
+/// Why a command could not be carried out; said on standard error, exit code 2.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+pub fn main() -> ExitCode {
+    let ended = match Args::parse().command {
+        Command::Demo(args) => demo::demo(args),
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Policy(args) => policy::policy(&args),
+        Command::Ledger(args) => ledger::ledger(&args),
+        Command::Directory(args) => directory::directory(&args),
+        Command::Key(args) => key::key(&args),
+        Command::Store(args) => store::store(args),
+        Command::Scan(_) => not_yet("scan"),
+        Command::Report(_) => not_yet("report"),
+    };
+    match ended {
+        Ok(Ended::Good) => ExitCode::SUCCESS,
+        Ok(Ended::No) => ExitCode::from(1),
+        Err(failure) => {
+            eprint_line(&format!("error: {failure}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn not_yet(command: &str) -> Result<Ended, Failure> {
+    Err(format!("`{command}` is not there yet; see CHANGELOG.md for what this version does").into())
+}
+
+/// To standard output. A reader that has gone (a closed pipe) ends the program quietly, as it
+/// does for other tools.
+#[expect(clippy::print_stdout, reason = "this is where commands print")]
+fn print_line(line: &str) {
+    use std::io::Write;
+    if writeln!(std::io::stdout().lock(), "{line}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is where commands complain")]
+fn eprint_line(line: &str) {
+    eprintln!("{line}");
+}

@@ -1,0 +1,449 @@
+//! Every reason to refuse, and the one place that turns reasons into answers.
+//!
+//! Problem documents follow RFC 9457, `Proxy-Status` RFC 9209, the 451 RFC 7725. No personal data
+//! stands in any of them: details speak of places, rules and limits, never of values.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method, StatusCode, header};
+use serde::Serialize;
+
+use crate::{
+    admit::{body::BodyFault, path::PathFault},
+    domain::{DecisionId, Missing, Place},
+};
+
+/// Why a request, or one item of a batch, is not carried out.
+#[derive(Debug)]
+pub enum Refused {
+    Path(PathFault),
+    NoRoute,
+    MethodNotAllowed(Vec<Method>),
+    /// The media types that the path takes.
+    MediaType(Vec<String>),
+    /// A compressed body cannot be classified.
+    ContentEncoding,
+    Upgrade,
+    Body(BodyFault),
+    TooManyItems(usize),
+    /// Not one strict JSON object; says where, never what.
+    Malformed(String),
+    /// A steering header of a trusted caller that makes no sense.
+    Steering(String),
+    Token(String),
+    NoSubject,
+    /// A country field that holds something else than a country.
+    UnreadableEvidence(String),
+    NoEvidence,
+    EvidenceDisagrees,
+    UnknownField(String),
+    UnknownSubject,
+    PinContradicted { region: String },
+    NoPin,
+    /// No region can be the home, though the country is known.
+    NoHome(String),
+    Forbidden(Box<Forbidden>),
+    /// The batch was atomic, and an item of it was refused.
+    AtomicBatch { status: StatusCode },
+    BackendUnreachable { region: String, detail: String },
+    BackendTimeout { region: String, detail: String },
+    BackendBroken { region: String, detail: String },
+    RegionBusy { region: String },
+    Ledger(String),
+    Directory(String),
+    Overloaded,
+    Internal(&'static str),
+}
+
+/// What law, promise or a lack of instruments forbids.
+#[derive(Debug, Default)]
+pub struct Forbidden {
+    pub rule: Option<String>,
+    pub citation: Option<String>,
+    pub detail: String,
+    pub from: Option<End>,
+    pub to: Option<End>,
+    pub missing: Vec<Missing>,
+    pub conflict: bool,
+}
+
+/// One end of the refused flow.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct End {
+    pub country: Place,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entity: Option<String>,
+}
+
+/// A problem document's members (RFC 9457 §3), ours included.
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub title: &'static str,
+    pub status: u16,
+    pub detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub citation: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<End>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<End>,
+    /// In a 451 always there: empty where nothing could have permitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Vec<Missing>>,
+}
+
+/// How long a caller should wait before it tries a 503 again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+impl Refused {
+    /// Status, problem name, title, and detail.
+    fn facts(&self) -> (StatusCode, &'static str, &'static str, String) {
+        use StatusCode as S;
+        let t = str::to_owned;
+        match self {
+            Self::Path(fault) => {
+                (S::BAD_REQUEST, "bad-path", "the path can be read in two ways", fault.to_string())
+            }
+            Self::NoRoute => (
+                S::NOT_FOUND,
+                "no-such-route",
+                "no route takes this host and path",
+                t("the settings name no route for this host and path; see [[routes]]"),
+            ),
+            Self::MethodNotAllowed(_) => (
+                S::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "the route does not take this method",
+                t("the methods it takes stand in the Allow header"),
+            ),
+            Self::MediaType(wanted) => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "the body's media type is not one that this route reads",
+                format!("send Content-Type: {}", wanted.join(" or ")),
+            ),
+            Self::ContentEncoding => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "compressed-body",
+                "a compressed record cannot be classified",
+                t("send the body without Content-Encoding"),
+            ),
+            Self::Upgrade => (
+                S::BAD_REQUEST,
+                "no-tunnels",
+                "CONNECT and protocol upgrades are not passed on",
+                t("what goes through a tunnel could not be classified"),
+            ),
+            Self::Body(fault) => match fault {
+                BodyFault::TooLong { .. } => (
+                    S::PAYLOAD_TOO_LARGE,
+                    "body-too-large",
+                    "the body is longer than the limit",
+                    fault.to_string(),
+                ),
+                BodyFault::Stalled(_) => (
+                    S::REQUEST_TIMEOUT,
+                    "body-stalled",
+                    "the body made no progress",
+                    fault.to_string(),
+                ),
+                BodyFault::Broken => {
+                    (S::BAD_REQUEST, "broken-body", "the body is not whole", fault.to_string())
+                }
+            },
+            Self::TooManyItems(limit) => (
+                S::PAYLOAD_TOO_LARGE,
+                "too-many-items",
+                "the batch has more items than the limit",
+                format!("at most {limit} items in one batch; send several batches"),
+            ),
+            Self::Malformed(detail) => (
+                S::BAD_REQUEST,
+                "malformed-record",
+                "the record is not one strict JSON object",
+                detail.clone(),
+            ),
+            Self::Steering(detail) => (
+                S::BAD_REQUEST,
+                "bad-steering",
+                "the steering headers cannot be followed",
+                detail.clone(),
+            ),
+            Self::Token(detail) => {
+                (S::UNAUTHORIZED, "bad-token", "the token does not verify", detail.clone())
+            }
+            Self::NoSubject => (
+                S::UNPROCESSABLE_ENTITY,
+                "no-subject",
+                "whose record this is cannot be told",
+                t("the route's subject source holds no id in this request"),
+            ),
+            Self::UnreadableEvidence(source) => (
+                S::UNPROCESSABLE_ENTITY,
+                "unreadable-evidence",
+                "a country field holds something else than a country",
+                format!(
+                    "`{source}` must be an ISO 3166-1 code or absent; weaker evidence is not \
+                     taken instead, since it could store the record in the wrong country"
+                ),
+            ),
+            Self::NoEvidence => (
+                S::UNPROCESSABLE_ENTITY,
+                "no-evidence",
+                "the person's country cannot be determined",
+                t("none of the route's evidence sources says where the person lives"),
+            ),
+            Self::EvidenceDisagrees => (
+                S::UNPROCESSABLE_ENTITY,
+                "evidence-disagrees",
+                "the evidence of the person's country disagrees",
+                t("this route refuses disagreeing evidence; send one country, or let a trusted caller say it"),
+            ),
+            Self::UnknownField(place) => (
+                S::UNPROCESSABLE_ENTITY,
+                "unknown-field",
+                "the record has a field that the route's strict schema does not know",
+                format!("an unknown field stands under `{place}`; add it to the schema with its category, or leave it out"),
+            ),
+            Self::UnknownSubject => (
+                S::NOT_FOUND,
+                "unknown-subject",
+                "nothing is known of this subject",
+                t("no record of this subject was stored through this router, and no evidence says where it would be"),
+            ),
+            Self::PinContradicted { region } => (
+                S::CONFLICT,
+                "home-contradicted",
+                "the evidence contradicts the subject's home",
+                format!("the subject's records live in `{region}`, and this request's evidence leads elsewhere; correct the evidence, or relocate the subject"),
+            ),
+            Self::NoPin => (
+                S::CONFLICT,
+                "no-home-yet",
+                "the subject has no home yet",
+                t("replicate and relocate start from a home: store a record first"),
+            ),
+            Self::NoHome(detail) => (
+                S::UNPROCESSABLE_ENTITY,
+                "no-home",
+                "no region can be this person's home",
+                detail.clone(),
+            ),
+            Self::Forbidden(forbidden) => (
+                S::UNAVAILABLE_FOR_LEGAL_REASONS,
+                if forbidden.conflict { "conflict-of-laws" } else { "transfer-forbidden" },
+                if forbidden.conflict {
+                    "two laws each demand what the other forbids"
+                } else {
+                    "law or policy forbids this transfer"
+                },
+                forbidden.detail.clone(),
+            ),
+            Self::AtomicBatch { status } => (
+                *status,
+                "atomic-batch-refused",
+                "an item of the atomic batch is refused, so nothing was sent",
+                t("the items tell which and why"),
+            ),
+            Self::BackendUnreachable { detail, .. } => (
+                S::SERVICE_UNAVAILABLE,
+                "region-unavailable",
+                "the home region cannot be reached",
+                format!("{detail}; no other region is tried"),
+            ),
+            Self::BackendTimeout { detail, .. } => (
+                S::GATEWAY_TIMEOUT,
+                "region-timeout",
+                "the region did not answer in time",
+                format!("{detail}; no other region is tried"),
+            ),
+            Self::BackendBroken { detail, .. } => (
+                S::BAD_GATEWAY,
+                "region-bad-answer",
+                "the region's answer cannot be used",
+                format!("{detail}; no other region is tried"),
+            ),
+            Self::RegionBusy { .. } => (
+                S::SERVICE_UNAVAILABLE,
+                "region-busy",
+                "too many requests wait for the region",
+                t("try again later"),
+            ),
+            Self::Ledger(detail) => (
+                S::SERVICE_UNAVAILABLE,
+                "ledger-unavailable",
+                "the ledger cannot be written, so nothing may move",
+                detail.clone(),
+            ),
+            Self::Directory(detail) => (
+                S::SERVICE_UNAVAILABLE,
+                "directory-unavailable",
+                "the directory of homes cannot be used, so nothing may move",
+                detail.clone(),
+            ),
+            Self::Overloaded => (
+                S::SERVICE_UNAVAILABLE,
+                "overloaded",
+                "the router has too many requests at work",
+                t("try again later"),
+            ),
+            Self::Internal(detail) => {
+                (S::INTERNAL_SERVER_ERROR, "internal", "a fault of the router", t(detail))
+            }
+        }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.facts().0
+    }
+
+    /// The last part of the problem's `type`; stands in the ledger too.
+    pub fn name(&self) -> &'static str {
+        self.facts().1
+    }
+
+    /// Whether the refusal is a decision about a person's data, whose entry must be durable
+    /// before the answer; a malformed request's entry may follow within 100 ms.
+    pub fn is_decision(&self) -> bool {
+        matches!(
+            self.status(),
+            StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
+                | StatusCode::CONFLICT
+                | StatusCode::UNPROCESSABLE_ENTITY
+        )
+    }
+
+    fn region(&self) -> Option<&str> {
+        match self {
+            Self::BackendUnreachable { region, .. }
+            | Self::BackendTimeout { region, .. }
+            | Self::BackendBroken { region, .. }
+            | Self::RegionBusy { region }
+            | Self::PinContradicted { region } => Some(region),
+            _ => None,
+        }
+    }
+
+    /// RFC 9209 §2.3: the error type of refusals that a backend or the router's own state causes.
+    fn proxy_error(&self) -> Option<&'static str> {
+        match self {
+            Self::BackendUnreachable { .. } => Some("connection_refused"),
+            Self::BackendTimeout { .. } => Some("connection_timeout"),
+            Self::BackendBroken { .. } => Some("http_protocol_error"),
+            Self::RegionBusy { .. } => Some("connection_limit_reached"),
+            Self::Ledger(_) | Self::Directory(_) | Self::Internal(_) => {
+                Some("proxy_internal_error")
+            }
+            Self::Forbidden(_) => Some("http_request_denied"),
+            Self::Malformed(_) | Self::Path(_) => Some("http_request_error"),
+            _ => None,
+        }
+    }
+
+    /// The document, without touching the connection.
+    pub fn problem(&self, decision: Option<DecisionId>) -> Problem {
+        let (status, name, title, detail) = self.facts();
+        let forbidden = match self {
+            Self::Forbidden(forbidden) => Some(forbidden),
+            _ => None,
+        };
+        Problem {
+            kind: format!("urn:domicile:problem:{name}"),
+            title,
+            status: status.as_u16(),
+            detail,
+            decision,
+            region: self.region().map(str::to_owned),
+            rule: forbidden.and_then(|f| f.rule.clone()),
+            citation: forbidden.and_then(|f| f.citation.clone()),
+            from: forbidden.and_then(|f| f.from.clone()),
+            to: forbidden.and_then(|f| f.to.clone()),
+            missing: forbidden.map(|f| f.missing.clone()),
+        }
+    }
+
+    /// The answer's head fields; the caller adds the body that [`Refused::problem`] gives.
+    pub fn headers(&self, operator_uri: Option<&str>, headers: &mut http::HeaderMap) {
+        let status = self.status();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
+            && let Some(uri) = operator_uri
+            && let Ok(link) = HeaderValue::try_from(format!("<{uri}>; rel=\"blocked-by\""))
+        {
+            headers.insert(header::LINK, link);
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer error=\"invalid_token\""),
+            );
+        }
+        if let Self::MethodNotAllowed(methods) = self {
+            let allow: Vec<&str> = methods.iter().map(Method::as_str).collect();
+            if let Ok(allow) = HeaderValue::try_from(allow.join(", ")) {
+                headers.insert(header::ALLOW, allow);
+            }
+        }
+        if let Self::MediaType(wanted) = self
+            && let Ok(accept) = HeaderValue::try_from(wanted.join(", "))
+        {
+            headers.insert(header::ACCEPT, accept);
+        }
+        if let Some(error) = self.proxy_error() {
+            let next = self.region().map(|r| format!("; next-hop=\"{r}\"")).unwrap_or_default();
+            if let Ok(value) = HeaderValue::try_from(format!("domicile; error={error}{next}")) {
+                headers.insert(header::HeaderName::from_static("proxy-status"), value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_transfer_names_rule_and_blocker() {
+        let refused = Refused::Forbidden(Box::new(Forbidden {
+            rule: Some("ru-localise".into()),
+            citation: Some("152-FZ Art. 18(5)".into()),
+            detail: "the primary copy must lie in RU".into(),
+            ..Forbidden::default()
+        }));
+        let mut headers = http::HeaderMap::new();
+        refused.headers(Some("https://example.com/privacy"), &mut headers);
+        assert_eq!(headers["link"], "<https://example.com/privacy>; rel=\"blocked-by\"");
+        assert_eq!(headers["cache-control"], "no-store");
+        let text = serde_json::to_value(refused.problem(None)).unwrap();
+        assert_eq!(text["type"], "urn:domicile:problem:transfer-forbidden");
+        assert_eq!(text["status"], 451);
+        assert_eq!(text["citation"], "152-FZ Art. 18(5)");
+        assert_eq!(text["missing"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn an_unavailable_region_is_named_and_may_be_tried_again() {
+        let refused = Refused::BackendUnreachable { region: "eu".into(), detail: "refused".into() };
+        let mut headers = http::HeaderMap::new();
+        refused.headers(None, &mut headers);
+        assert_eq!(headers["retry-after"], "5");
+        assert_eq!(headers["proxy-status"], "domicile; error=connection_refused; next-hop=\"eu\"");
+        assert_eq!(refused.problem(None).region.as_deref(), Some("eu"));
+        assert!(!headers.contains_key("link"));
+    }
+}

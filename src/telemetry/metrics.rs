@@ -1,0 +1,248 @@
+//! Every metric of the router, in one place. Label values come only from settings and policy,
+//! never from traffic.
+
+use std::sync::Arc;
+
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::domain::{EvidenceKind, EvidenceSet};
+
+/// Seconds; from what a loopback hop costs to the limits on a backend.
+const DURATIONS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+/// Seconds; a decision is a matter of microseconds.
+const DECISIONS: &[f64] = &[
+    1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 1e-3, 1e-2,
+];
+
+/// Handles to all metrics; cloning shares them.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    /// `outcome`, `operation`, `law` (the most demanding), `to` (region), `mechanism`.
+    pub decisions: IntCounterVec,
+    pub decision_seconds: Histogram,
+    evidence: [IntCounter; 7],
+    pub ledger_entries: IntGauge,
+    pub ledger_bytes: IntGauge,
+    pub ledger_segments: IntGauge,
+    pub ledger_queued: IntGauge,
+    pub ledger_failing: IntGauge,
+    pub ledger_commits: IntGauge,
+    pub directory_pins: IntGauge,
+    pub instrument_expiry: GaugeVec,
+    pub threshold_subjects: IntGaugeVec,
+    /// `region`, `outcome` (`answered`, `bad-answer`, `unavailable`, `timeout`).
+    pub upstream_requests: IntCounterVec,
+    pub upstream_seconds: HistogramVec,
+    pub policy_info: IntGaugeVec,
+    /// `result` (`swapped`, `unchanged`, `refused`).
+    pub reloads: IntCounterVec,
+    pub reload_failing: IntGauge,
+    pub geoip_age: Gauge,
+    /// OpenTelemetry's `http.server.request.duration`.
+    pub http_duration: HistogramVec,
+    pub http_active: IntGauge,
+    pub connections: IntGauge,
+}
+
+impl Metrics {
+    /// A fresh set in a registry of its own.
+    ///
+    /// # Errors
+    /// Two metrics of one name, or a malformed name: a fault of this file, found by its test.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let r = &registry;
+        let evidence = counters(
+            r,
+            "domicile_evidence_total",
+            "records for which a kind of evidence of the person's country was found",
+            &["kind"],
+        )?;
+        let evidence = EvidenceKind::ALL.map(|k| evidence.with_label_values(&[k.as_str()]));
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        r.register(Box::new(process))?;
+        Ok(Self {
+            decisions: counters(
+                r,
+                "domicile_decisions_total",
+                "decisions, by the most demanding law and the region concerned",
+                &["outcome", "operation", "law", "to", "mechanism"],
+            )?,
+            decision_seconds: histogram(r, "domicile_decision_seconds", "time to decide")?,
+            evidence,
+            ledger_entries: gauge(r, "domicile_ledger_entries", "entries in the ledger")?,
+            ledger_bytes: gauge(r, "domicile_ledger_bytes", "size of the ledger on disk")?,
+            ledger_segments: gauge(r, "domicile_ledger_segments", "segment files of the ledger")?,
+            ledger_queued: gauge(
+                r,
+                "domicile_ledger_queued_entries",
+                "entries that wait to be written",
+            )?,
+            ledger_failing: gauge(
+                r,
+                "domicile_ledger_failing",
+                "1 while the ledger cannot be written and everything is refused",
+            )?,
+            ledger_commits: gauge(
+                r,
+                "domicile_ledger_commits",
+                "group commits since the start",
+            )?,
+            directory_pins: gauge(r, "domicile_directory_pins", "subjects with a pinned home")?,
+            instrument_expiry: gauges(
+                r,
+                "domicile_instrument_expiry_seconds",
+                "seconds until an instrument ends; negative once it has",
+                &["instrument"],
+            )?,
+            threshold_subjects: {
+                let opts = Opts::new(
+                    "domicile_threshold_subjects",
+                    "distinct people counted against a legal threshold",
+                );
+                register(r, IntGaugeVec::new(opts, &["law", "rule"])?)?
+            },
+            upstream_requests: counters(
+                r,
+                "domicile_upstream_requests_total",
+                "requests to a region's backend",
+                &["region", "outcome"],
+            )?,
+            upstream_seconds: durations(
+                r,
+                "domicile_upstream_seconds",
+                "time to the head of a region's answer",
+                &["region"],
+            )?,
+            policy_info: {
+                let opts = Opts::new("domicile_policy_info", "1 for the policy in force");
+                register(r, IntGaugeVec::new(opts, &["digest"])?)?
+            },
+            reloads: counters(
+                r,
+                "domicile_reloads_total",
+                "reloads by result",
+                &["result"],
+            )?,
+            reload_failing: gauge(
+                r,
+                "domicile_reload_failing",
+                "1 while the files on disk are broken and an older policy is in force",
+            )?,
+            geoip_age: {
+                let gauge = Gauge::new(
+                    "domicile_geoip_age_seconds",
+                    "age of the GeoIP database, by the time it states itself",
+                )?;
+                register(r, gauge)?
+            },
+            http_duration: durations(
+                r,
+                "http_server_request_duration_seconds",
+                "duration of requests, up to the head of the answer",
+                &[
+                    "http_request_method",
+                    "http_response_status_code",
+                    "http_route",
+                ],
+            )?,
+            http_active: gauge(r, "http_server_active_requests", "requests at work")?,
+            connections: gauge(r, "domicile_connections", "open connections of callers")?,
+            registry,
+        })
+    }
+
+    pub fn evidence(&self, kinds: EvidenceSet) {
+        for (kind, counter) in EvidenceKind::ALL.into_iter().zip(&self.evidence) {
+            if kinds.contains(kind) {
+                counter.inc();
+            }
+        }
+    }
+
+    /// The text format that `GET /metrics` answers.
+    pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+/// Metrics for code that runs without a router around it.
+pub fn detached() -> Option<Arc<Metrics>> {
+    Metrics::new().ok().map(Arc::new)
+}
+
+fn register<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counters(
+    r: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    register(r, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauges(
+    r: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<GaugeVec, prometheus::Error> {
+    register(r, GaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauge(r: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    register(r, IntGauge::new(name, help)?)
+}
+
+fn histogram(r: &Registry, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
+    let opts = HistogramOpts::new(name, help).buckets(DECISIONS.to_vec());
+    register(r, Histogram::with_opts(opts)?)
+}
+
+fn durations(
+    r: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<HistogramVec, prometheus::Error> {
+    let opts = HistogramOpts::new(name, help).buckets(DURATIONS.to_vec());
+    register(r, HistogramVec::new(opts, labels)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_names_stand_and_evidence_counts_by_kind() {
+        let metrics = Metrics::new().expect("names are sound and distinct");
+        let mut kinds = EvidenceSet::EMPTY;
+        kinds.insert(EvidenceKind::Phone);
+        metrics.evidence(kinds);
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        assert!(
+            text.contains("domicile_evidence_total{kind=\"phone\"} 1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("domicile_evidence_total{kind=\"network\"} 0"),
+            "{text}"
+        );
+        assert!(text.contains("process_open_fds"), "{text}");
+    }
+}
