@@ -51,6 +51,13 @@ pub fn bind(
         .collect()
 }
 
+/// Finds out whether an address is free, and which port 0 becomes, without keeping it.
+pub fn reserve(address: SocketAddr, hint: &'static str) -> Result<SocketAddr, ListenError> {
+    let sockets = bind(address, 1, hint)?;
+    let bound = sockets.first().and_then(|s| s.local_addr().ok());
+    Ok(bound.unwrap_or(address))
+}
+
 fn socket(address: SocketAddr, share: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),

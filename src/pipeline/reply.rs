@@ -1,0 +1,78 @@
+//! The body of an answer, whatever it is made of, and what must live until its last byte.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::{
+    admit::{connection::Place, pace::AtWork},
+    forward::{AnswerBody, BatchBody, BoxError},
+};
+
+/// What an answer's body is made of.
+pub enum Content {
+    Whole(Bytes),
+    /// A region's answer, streamed as it comes; a broken one breaks the caller's connection.
+    Region(AnswerBody),
+    /// The merged answer to a batch.
+    Batch(BatchBody),
+}
+
+/// An answer on its way to the caller.
+pub struct Reply {
+    content: Content,
+    taken: bool,
+    /// The request counts as at work until here.
+    _at_work: (AtWork, Option<Place>),
+}
+
+impl Reply {
+    pub fn new(content: Content, at_work: AtWork, place: Option<Place>) -> Self {
+        Self { content, taken: false, _at_work: (at_work, place) }
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        match &mut this.content {
+            Content::Whole(bytes) => {
+                this.taken = true;
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Content::Region(body) => {
+                Pin::new(body).poll_frame(cx).map(|f| f.map(|f| f.map_err(Into::into)))
+            }
+            Content::Batch(body) => {
+                Pin::new(body).poll_frame(cx).map(|f| f.map(|f| f.map_err(Into::into)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(bytes) => self.taken || bytes.is_empty(),
+            Content::Region(body) => body.is_end_stream(),
+            Content::Batch(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Region(body) => body.size_hint(),
+            Content::Batch(body) => body.size_hint(),
+        }
+    }
+}

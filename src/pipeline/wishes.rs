@@ -1,0 +1,256 @@
+//! What a trusted caller asks for beyond its plain request: the steering headers.
+
+use http::{HeaderMap, Method};
+use smallvec::SmallVec;
+
+use crate::{
+    admit::path::Captures,
+    classify::ValueSource,
+    domain::{Ground, GroundKind, Operation, RegionId, Regions},
+    respond::Refused,
+    settings::{PathTemplate, Steering},
+};
+
+/// The longest reference of a ground that is logged.
+const REFERENCE: usize = 96;
+
+/// Steering, read and checked. Empty for callers that are not trusted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wishes {
+    pub country: Option<String>,
+    pub subject: Option<String>,
+    pub target: Option<RegionId>,
+    pub operation: Option<Operation>,
+    pub purpose: Option<String>,
+    pub grounds: SmallVec<[Ground; 1]>,
+}
+
+/// Where the values of a request's head stand.
+pub struct Head<'a> {
+    pub headers: &'a HeaderMap,
+    pub captures: &'a Captures<'a>,
+    pub template: &'a PathTemplate,
+    pub query: Option<&'a str>,
+}
+
+impl Head<'_> {
+    /// The value of a source that stands in the head; `None` for the others, and for a header
+    /// that stands twice with different values, which two readers could read differently.
+    pub fn text(&self, source: &ValueSource) -> Option<String> {
+        match source {
+            ValueSource::Header(name) => {
+                let mut values = self.headers.get_all(name).iter();
+                let value = values.next()?;
+                values.all(|v| v == value).then(|| value.to_str().ok())?.map(str::to_owned)
+            }
+            ValueSource::Path(name) => {
+                let at = self.template.position(name)?;
+                let text = crate::admit::path::decode(self.captures.get(at)?).ok()?;
+                Some(text.into_owned())
+            }
+            ValueSource::Query(name) => query_value(self.query?, name),
+            ValueSource::Body(_) | ValueSource::Jwt(_) | ValueSource::Pinned | ValueSource::Network => {
+                None
+            }
+        }
+        .filter(|v| !v.is_empty())
+    }
+}
+
+/// The value of a name that stands once in a query (`application/x-www-form-urlencoded`).
+fn query_value(query: &str, name: &str) -> Option<String> {
+    let mut found = query.split('&').filter_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (form_decode(key)? == name).then(|| form_decode(value))?
+    });
+    let value = found.next()?;
+    found.next().is_none().then_some(value)
+}
+
+fn form_decode(text: &str) -> Option<String> {
+    crate::admit::path::decode(&text.replace('+', " ")).ok().map(|t| t.into_owned())
+}
+
+/// Reads the steering of a trusted caller's request.
+///
+/// # Errors
+/// [`Refused::Steering`] for a region, operation or ground that does not exist, and for
+/// combinations that POLICY §1 does not name.
+pub fn read(
+    head: &Head<'_>,
+    steering: &Steering,
+    regions: &Regions,
+    method: &Method,
+) -> Result<Wishes, Refused> {
+    let bad = |text: String| Refused::Steering(text);
+    let target = match head.text(&steering.target) {
+        None => None,
+        Some(name) => Some(regions.id(name.trim()).ok_or_else(|| {
+            let known: Vec<&str> = regions.iter().map(|(_, r)| r.name.as_ref()).collect();
+            bad(format!("the target names no region; the regions are {}", known.join(", ")))
+        })?),
+    };
+    let operation = match head.text(&steering.operation) {
+        None => None,
+        Some(name) => Some(Operation::parse(name.trim()).ok_or_else(|| {
+            bad("the operation is none of store, replicate, read, erase, relocate".to_owned())
+        })?),
+    };
+    let grounds = match head.text(&steering.ground) {
+        None => SmallVec::new(),
+        Some(text) => grounds(&text)?,
+    };
+    let wishes = Wishes {
+        country: head.text(&steering.country),
+        subject: head.text(&steering.subject),
+        target,
+        operation,
+        purpose: head.text(&steering.purpose),
+        grounds,
+    };
+    combination(&wishes, method)?;
+    Ok(wishes)
+}
+
+/// The operation that a method stands for without steering.
+pub fn plain_operation(method: &Method) -> Option<Operation> {
+    match *method {
+        Method::PUT | Method::POST | Method::PATCH => Some(Operation::Store),
+        Method::GET | Method::HEAD => Some(Operation::Read),
+        Method::DELETE => Some(Operation::Erase),
+        _ => None,
+    }
+}
+
+/// POLICY §1: replicate and relocate are writes with a target; a target goes with a write or a
+/// read; any other combination is refused.
+fn combination(wishes: &Wishes, method: &Method) -> Result<(), Refused> {
+    let Some(plain) = plain_operation(method) else { return Ok(()) };
+    let refuse = |text: &str| Err(Refused::Steering(text.to_owned()));
+    match (wishes.operation, wishes.target) {
+        (None, None) => Ok(()),
+        (None, Some(_)) if plain == Operation::Erase => {
+            refuse("an erasure reaches every holder; it takes no target")
+        }
+        (None, Some(_)) => Ok(()),
+        (Some(Operation::Replicate | Operation::Relocate), Some(_)) if plain == Operation::Store => {
+            Ok(())
+        }
+        (Some(Operation::Replicate | Operation::Relocate), None) if plain == Operation::Store => {
+            refuse("replicate and relocate need a target region")
+        }
+        (Some(asked), Some(_)) if asked == plain && plain != Operation::Erase => Ok(()),
+        (Some(asked), None) if asked == plain => Ok(()),
+        (Some(_), _) => refuse("the operation does not go with this method"),
+    }
+}
+
+/// `kind; reference="…"; occasional`, several with commas (parameters as in RFC 9110 §5.6.6).
+fn grounds(text: &str) -> Result<SmallVec<[Ground; 1]>, Refused> {
+    let bad = |text: &str| Refused::Steering(text.to_owned());
+    let mut found = SmallVec::new();
+    for element in split_outside_quotes(text, ',') {
+        let mut parts = split_outside_quotes(element, ';').into_iter();
+        let kind = parts.next().unwrap_or("").trim();
+        let kind: GroundKind = serde_json::from_value(serde_json::Value::String(kind.to_owned()))
+            .map_err(|_| {
+                bad("the ground is none of contract-necessity, contract-in-interest, \
+                     human-resources, vital-interest, legal-claims, public-interest, \
+                     statutory-duty, public-register, public-data, transit, treaty, journalism")
+            })?;
+        let mut ground = Ground { kind, reference: None, occasional: false };
+        for part in parts {
+            match part.trim().split_once('=') {
+                None if part.trim().eq_ignore_ascii_case("occasional") => ground.occasional = true,
+                Some(("reference", value)) => {
+                    let value = value.trim();
+                    let value = value
+                        .strip_prefix('"')
+                        .and_then(|v| v.strip_suffix('"'))
+                        .unwrap_or(value);
+                    if value.is_empty() || value.len() > REFERENCE {
+                        return Err(bad("a ground's reference has 1 to 96 bytes"));
+                    }
+                    ground.reference = Some(value.to_owned());
+                }
+                _ => return Err(bad("a ground takes `reference=\"…\"` and `occasional`")),
+            }
+        }
+        found.push(ground);
+    }
+    Ok(found)
+}
+
+fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
+    let mut quoted = false;
+    text.split(|c: char| {
+        if c == '"' {
+            quoted = !quoted;
+        }
+        c == separator && !quoted
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Region;
+
+    fn wishes(method: Method, fields: &[(&'static str, &str)]) -> Result<Wishes, String> {
+        let region = |name: &str, country: &str| Region {
+            name: name.into(),
+            place: country.parse().unwrap(),
+            entity: "acme".into(),
+        };
+        let regions = Regions::new(vec![region("eu", "DE"), region("sg", "SG")]);
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let template = PathTemplate { text: String::new(), segments: Vec::new() };
+        let head = Head { headers: &headers, captures: &Captures::new(), template: &template, query: None };
+        read(&head, &Steering::default(), &regions, &method)
+            .map_err(|r| r.problem(None).detail)
+    }
+
+    #[test]
+    fn sound_steering_is_read() {
+        let read = wishes(
+            Method::PUT,
+            &[
+                ("domicile-target", "sg"),
+                ("domicile-operation", "replicate"),
+                ("domicile-ground", "contract-necessity; reference=\"order, 4711\"; occasional, transit"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(read.target, Some(RegionId(1)));
+        assert_eq!(read.operation, Some(Operation::Replicate));
+        assert_eq!(read.grounds.len(), 2);
+        assert_eq!(read.grounds[0].reference.as_deref(), Some("order, 4711"));
+        assert!(read.grounds[0].occasional && !read.grounds[1].occasional);
+        assert_eq!(wishes(Method::GET, &[]).unwrap(), Wishes::default());
+        assert!(wishes(Method::GET, &[("domicile-target", "eu")]).is_ok());
+        assert!(wishes(Method::DELETE, &[("domicile-operation", "erase")]).is_ok());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let cases: [(Method, &[(&'static str, &str)], &str); 9] = [
+            (Method::PUT, &[("domicile-target", "moon")], "names no region"),
+            (Method::PUT, &[("domicile-operation", "copy")], "none of"),
+            (Method::PUT, &[("domicile-operation", "relocate")], "need a target"),
+            (Method::GET, &[("domicile-operation", "replicate"), ("domicile-target", "eu")], "does not go"),
+            (Method::DELETE, &[("domicile-target", "eu")], "every holder"),
+            (Method::PUT, &[("domicile-operation", "read")], "does not go"),
+            (Method::PUT, &[("domicile-operation", "disclose")], "does not go"),
+            (Method::PUT, &[("domicile-ground", "because")], "none of"),
+            (Method::PUT, &[("domicile-ground", "transit; when=now")], "takes"),
+        ];
+        for (method, fields, expected) in cases {
+            let told = wishes(method, fields).expect_err(expected);
+            assert!(told.contains(expected), "{fields:?}: {told}");
+        }
+    }
+}
