@@ -3,9 +3,11 @@
 //! evidence of each transfer that is allowed.
 
 pub mod admit;
+pub mod attest;
 pub mod classify;
 pub mod decide;
 pub mod document;
 pub mod domain;
+pub mod locate;
 pub mod settings;
 pub mod telemetry;

@@ -1,0 +1,24 @@
+//! Attest: the append-only, hash-chained record of decisions.
+//!
+//! Goals, in this order:
+//!
+//! 1. *Evidence first* (DESIGN, invariant 2): a permit becomes [`Cleared`], which forwarding
+//!    demands, only when its entry is durable; a flow home alone may run up to 100 ms ahead.
+//! 2. *Nothing can be changed unseen*: frames are chained by SHA-256, segments continue the chain,
+//!    and the head says how far acknowledged entries go. `docs/ledger-format.md` gives the bytes.
+//! 3. *Cheap*: one thread writes; concurrent requests share an fsync; what many entries have in
+//!    common is a [`Profile`], written once a segment, so that an entry takes about 40 bytes.
+//!
+//! Entries hold no ids, addresses, names or values, only keyed hashes ([`SubjectKey`]).
+//!
+//! [`SubjectKey`]: crate::domain::SubjectKey
+
+mod entry;
+mod error;
+mod journal;
+mod model;
+
+pub use entry::{Entry, Kind};
+pub use error::{Damage, LedgerError, Unwritable};
+pub use journal::{Cleared, Journal, JournalStatus, Opened, Options, WorkerJournal};
+pub use model::{Draft, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict};

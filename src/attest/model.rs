@@ -1,0 +1,152 @@
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use crate::{
+    domain::{DecisionId, Digest, EvidenceSet, Operation, Place, SubjectKey},
+    locate::{Claimed, PinChange},
+};
+
+/// Everything about a decision that names no person and no instant. Shared by many entries:
+/// handing in the same `Arc` again costs least.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Profile {
+    pub policy: Digest,
+    pub route: Arc<str>,
+    pub operation: Operation,
+    pub laws: Vec<Arc<str>>,
+    pub categories: Vec<Arc<str>>,
+    pub from: Party,
+    pub to: Party,
+    pub via: Option<Party>,
+    pub region: Option<Arc<str>>,
+    pub mechanism: Option<Arc<str>>,
+    pub instrument: Option<Arc<str>>,
+    pub module: Option<u8>,
+    pub exporter: Option<Arc<str>>,
+    pub importer: Option<Arc<str>>,
+    pub rules: Vec<Arc<str>>,
+    pub outcome: Verdict,
+    /// The `<name>` of the problem document, in a refusal.
+    pub problem: Option<Arc<str>>,
+    pub duties: Vec<Arc<str>>,
+    pub missing: Vec<Arc<str>>,
+}
+
+/// One end of a flow.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Party {
+    pub place: Place,
+    pub entity: Option<Arc<str>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Verdict {
+    Permit = 0,
+    Refuse = 1,
+    /// The policy would have refused; observe mode let the flow go where it goes today.
+    Observe = 2,
+}
+
+/// One decision, to be written.
+#[derive(Debug)]
+pub struct Draft {
+    /// Kept to the microsecond.
+    pub at: Timestamp,
+    pub decision: DecisionId,
+    pub profile: Arc<Profile>,
+    /// Of a claim, the claim's key counts.
+    pub subject: Option<SubjectKey>,
+    pub evidence: EvidenceSet,
+    pub pin: Option<Pinning>,
+    /// Of an order or a ground: what a caller that may steer named as its file number. Never
+    /// personal data. Cut after [`REFERENCE_MAX`] bytes; refuse longer ones before.
+    pub reference: Option<Arc<str>>,
+}
+
+/// Bytes of [`Draft::reference`] that are kept.
+pub const REFERENCE_MAX: usize = 96;
+
+/// What an entry does to its subject's pin, before it is written.
+#[derive(Debug)]
+pub enum Pinning {
+    /// A first home; the guard releases the claim if the entry cannot be written.
+    Claim(Claimed),
+    Move {
+        region: Arc<str>,
+    },
+    Copy {
+        region: Arc<str>,
+    },
+    Drop {
+        region: Arc<str>,
+    },
+}
+
+/// What came of a permitted flow. Written within 100 ms, after the decision's entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutcomeDraft {
+    pub at: Timestamp,
+    pub decision: DecisionId,
+    /// What the backend answered; 0: no answer came, so what it did is unknown.
+    pub status: u16,
+}
+
+impl Draft {
+    /// Whose entry it is.
+    pub(super) fn key(&self) -> Option<SubjectKey> {
+        match &self.pin {
+            Some(Pinning::Claim(claimed)) => Some(claimed.key()),
+            _ => self.subject,
+        }
+    }
+}
+
+impl Pinning {
+    pub fn change(&self) -> PinChange {
+        match self {
+            Self::Claim(claimed) => PinChange::Claim {
+                region: claimed.pin().region.clone(),
+                countries: claimed.pin().countries.clone(),
+            },
+            Self::Move { region } => PinChange::Move {
+                region: region.clone(),
+            },
+            Self::Copy { region } => PinChange::Copy {
+                region: region.clone(),
+            },
+            Self::Drop { region } => PinChange::Drop {
+                region: region.clone(),
+            },
+        }
+    }
+}
+
+impl Verdict {
+    pub const ALL: [Self; 3] = [Self::Permit, Self::Refuse, Self::Observe];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Permit => "permit",
+            Self::Refuse => "refuse",
+            Self::Observe => "observe",
+        }
+    }
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.as_str())
+    }
+}
+
+impl Serialize for Party {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut fields = s.serialize_struct("Party", 2)?;
+        fields.serialize_field("country", &self.place)?;
+        fields.serialize_field("entity", &self.entity)?;
+        fields.end()
+    }
+}

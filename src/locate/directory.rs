@@ -1,0 +1,365 @@
+use std::{
+    hash::BuildHasherDefault,
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use super::{
+    Claim, Claimed, ImportReport, Pin, PinChange,
+    cache::KeyHasher,
+    store::{Backlog, Change, Store},
+};
+use crate::domain::SubjectKey;
+
+type Map<V> = std::collections::HashMap<SubjectKey, V, BuildHasherDefault<KeyHasher>>;
+
+/// The embedded directory: subject to home region.
+///
+/// A pin goes three ways: *claimed* (in memory; nobody acts on it), *standing* (its ledger entry is
+/// durable; [`Directory::lookup`] sees it), *stored* (in the directory's file, written in batches
+/// by a thread of its own). After a crash the journal replays what stood but was not stored.
+#[derive(Clone)]
+pub struct Directory {
+    inner: Arc<Inner>,
+    /// Ends the storing thread when the last handle goes; claims hold `inner` alone.
+    _storing: Arc<Storing>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    #[error(
+        "the directory `{0}` is in use by another process: stop that router or choose another path"
+    )]
+    InUse(std::path::PathBuf),
+    #[error("the directory's file cannot be used: {0}")]
+    Store(#[source] Box<redb::Error>),
+    #[error("the directory's folder cannot be used: {0}")]
+    Io(#[source] std::io::Error),
+    #[error("the directory's file holds a pin that cannot be read: restore it from a backup")]
+    Damaged,
+    #[error("the directory cannot keep up with new subjects: {waiting} pins wait to be stored")]
+    Behind { waiting: usize },
+}
+
+impl<E: Into<redb::Error>> From<E> for DirectoryError {
+    fn from(error: E) -> Self {
+        Self::Store(Box::new(error.into()))
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DirectoryStatus {
+    /// Pins in the file.
+    pub pins: u64,
+    /// Pins that stand in the ledger and wait to be stored.
+    pub waiting: usize,
+    /// All changes of ledger entries up to this number are stored.
+    pub applied: u64,
+    /// The last failure to store, until storing succeeds again.
+    pub error: Option<String>,
+}
+
+impl Directory {
+    /// Opens or creates the directory in the folder `path`.
+    ///
+    /// # Errors
+    /// [`DirectoryError::InUse`] while another process has it open.
+    pub fn open(path: &Path) -> Result<Self, DirectoryError> {
+        let inner = Arc::new(Inner::new(Store::open(path)?));
+        let writer = Arc::clone(&inner);
+        let thread = thread::Builder::new()
+            .name("directory".into())
+            .spawn(move || writer.store_until_closed())
+            .map_err(DirectoryError::Io)?;
+        Ok(Self {
+            _storing: Arc::new(Storing {
+                inner: Arc::clone(&inner),
+                thread: Mutex::new(Some(thread)),
+            }),
+            inner,
+        })
+    }
+
+    /// The durable pin of a subject. Takes a lock and reads the file: workers ask their
+    /// [`PinCache`](super::PinCache) instead.
+    pub fn lookup(&self, key: &SubjectKey) -> Result<Option<Pin>, DirectoryError> {
+        self.inner.standing(key)
+    }
+
+    /// Asks for a first home. Waits for nobody; see [`Claim`] for what to do with the answer.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Behind`] while too many pins wait to be stored.
+    pub fn claim(&self, key: SubjectKey, pin: Pin) -> Result<Claim, DirectoryError> {
+        let waiting = self.inner.backlog.len();
+        if waiting > Backlog::LIMIT {
+            return Err(DirectoryError::Behind { waiting });
+        }
+        Inner::claim(&self.inner, key, pin)
+    }
+
+    /// Stores the pins of subjects that have none, durably, chunk by chunk. A standing pin is
+    /// never changed: the first writer has won.
+    pub fn import(
+        &self,
+        pins: impl IntoIterator<Item = (SubjectKey, Pin)>,
+    ) -> Result<ImportReport, DirectoryError> {
+        let mut report = ImportReport::default();
+        let mut pins = pins.into_iter().peekable();
+        while pins.peek().is_some() {
+            let mut won = Vec::new();
+            let mut seen = 0;
+            for (key, pin) in pins.by_ref().take(CHUNK) {
+                seen += 1;
+                match Inner::claim(&self.inner, key, pin.clone())? {
+                    Claim::Won(claimed) => won.push(claimed),
+                    Claim::Held(held) if held.region == pin.region => report.standing += 1,
+                    Claim::Held(_) | Claim::Contested(..) => report.elsewhere += 1,
+                }
+            }
+            // An id that comes twice in one chunk wins twice, and counts once.
+            won.sort_by_key(Claimed::key);
+            let before = won.len();
+            won.dedup_by_key(|claimed| claimed.key());
+            report.standing += before - won.len();
+            self.inner
+                .store
+                .import(won.iter().map(|c| (c.key(), c.pin())))?;
+            report.added += won.len();
+            report.read += seen;
+        }
+        Ok(report)
+    }
+
+    pub fn status(&self) -> DirectoryStatus {
+        DirectoryStatus {
+            pins: self.inner.store.count().unwrap_or(0),
+            waiting: self.inner.backlog.len(),
+            applied: self.inner.applied.load(Ordering::Relaxed),
+            error: self.inner.backlog.error(),
+        }
+    }
+
+    /// Blocks until every standing pin is stored.
+    ///
+    /// # Errors
+    /// What the storing failed with; the pins stay safe in the ledger.
+    pub fn flush(&self) -> Result<(), DirectoryError> {
+        while let Some(batch) = self.inner.backlog.take_now() {
+            self.inner.store_batch(batch)?;
+        }
+        Ok(())
+    }
+
+    /// Binds the directory to a ledger and says up to which entry its changes are stored here.
+    ///
+    /// With another ledger than last time, or with one that lost entries, counting starts again at
+    /// what is common: replaying is harmless, since every change may be applied twice.
+    pub(crate) fn attach(&self, ledger: [u8; 16], last: u64) -> Result<u64, DirectoryError> {
+        let applied = self.inner.store.attach(ledger, last)?;
+        self.inner.applied.store(applied, Ordering::Relaxed);
+        Ok(applied)
+    }
+
+    /// Lets a durable ledger entry's change stand. Called in the order of the entries.
+    pub(crate) fn apply(
+        &self,
+        seq: u64,
+        key: SubjectKey,
+        change: &PinChange,
+    ) -> Result<(), DirectoryError> {
+        self.inner.apply(seq, key, change)
+    }
+
+    /// Changes whenever a standing pin among the subjects that share `key`'s slot changed.
+    pub(super) fn epoch(&self, key: &SubjectKey) -> u32 {
+        self.inner.epoch(key).load(Ordering::Acquire)
+    }
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Directory").finish_non_exhaustive()
+    }
+}
+
+/// Pins imported in one transaction.
+const CHUNK: usize = 20_000;
+const SHARDS: usize = 64;
+const EPOCHS: usize = 1024;
+
+pub(super) struct Inner {
+    store: Store,
+    backlog: Backlog,
+    shards: [Mutex<Map<Slot>>; SHARDS],
+    epochs: [AtomicU32; EPOCHS],
+    applied: AtomicU64,
+}
+
+/// What memory knows about a subject that the file does not yet.
+#[derive(Default)]
+struct Slot {
+    /// After the entry of this number the pin stands so; `None`: it ended.
+    standing: Option<(u64, Option<Pin>)>,
+    /// The pin that is being claimed, and by how many.
+    claimed: Option<(Pin, u32)>,
+}
+
+impl Inner {
+    fn new(store: Store) -> Self {
+        Self {
+            store,
+            backlog: Backlog::default(),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            epochs: std::array::from_fn(|_| AtomicU32::new(0)),
+            applied: AtomicU64::new(0),
+        }
+    }
+
+    fn standing(&self, key: &SubjectKey) -> Result<Option<Pin>, DirectoryError> {
+        // The lock is let go before the file is read: a pin that is stored in between is found in
+        // the file, because it leaves memory only afterwards.
+        if let Some(slot) = self.shard(key).get(key)
+            && let Some((_, pin)) = &slot.standing
+        {
+            return Ok(pin.clone());
+        }
+        self.store.get(key)
+    }
+
+    fn claim(inner: &Arc<Self>, key: SubjectKey, pin: Pin) -> Result<Claim, DirectoryError> {
+        // The lock is held over the look into the file, so that of two first claims one sees the
+        // other.
+        let mut shard = inner.shard(&key);
+        let slot = shard.get(&key);
+        let standing = match slot.and_then(|s| s.standing.as_ref()) {
+            Some((_, pin)) => pin.clone(),
+            None => inner.store.get(&key)?,
+        };
+        if let Some(held) = standing {
+            return Ok(Claim::Held(held));
+        }
+        let slot = shard.entry(key).or_default();
+        let (first, joined) = slot.claimed.get_or_insert_with(|| (pin.clone(), 0));
+        *joined += 1;
+        let first = first.clone();
+        drop(shard);
+        let claimed = Claimed::new(Arc::clone(inner), key, first.clone());
+        Ok(if first.region == pin.region {
+            Claim::Won(claimed)
+        } else {
+            Claim::Contested(first, claimed)
+        })
+    }
+
+    pub(super) fn release(&self, key: SubjectKey) {
+        let mut shard = self.shard(&key);
+        if let Some(slot) = shard.get_mut(&key) {
+            if let Some((_, joined)) = &mut slot.claimed {
+                *joined -= 1;
+                if *joined == 0 {
+                    slot.claimed = None;
+                }
+            }
+            if slot.claimed.is_none() && slot.standing.is_none() {
+                shard.remove(&key);
+            }
+        }
+    }
+
+    fn apply(&self, seq: u64, key: SubjectKey, change: &PinChange) -> Result<(), DirectoryError> {
+        let mut shard = self.shard(&key);
+        let before = match shard.get(&key).and_then(|s| s.standing.as_ref()) {
+            Some((_, pin)) => pin.clone(),
+            None => self.store.get(&key)?,
+        };
+        let after = Pin::after(before.clone(), change);
+        shard.entry(key).or_default().standing = Some((seq, after.clone()));
+        if before.is_some() && before != after {
+            self.epoch(&key).fetch_add(1, Ordering::Release);
+        }
+        // Within the lock, so that changes of one subject queue in their order.
+        self.backlog.push(Change {
+            seq,
+            key,
+            pin: after,
+        });
+        Ok(())
+    }
+
+    fn store_until_closed(&self) {
+        while let Some(batch) = self.backlog.take() {
+            if let Err(error) = self.store_batch(batch) {
+                tracing::error!(%error, "pins cannot be stored; they stay in memory and in the ledger");
+                self.backlog.pause();
+            }
+        }
+    }
+
+    fn store_batch(&self, batch: Vec<Change>) -> Result<(), DirectoryError> {
+        if let Err(error) = self.store.write(&batch) {
+            self.backlog.give_back(batch, error.to_string());
+            return Err(error);
+        }
+        for change in &batch {
+            let mut shard = self.shard(&change.key);
+            if let Some(slot) = shard.get_mut(&change.key) {
+                if slot
+                    .standing
+                    .as_ref()
+                    .is_some_and(|(seq, _)| *seq <= change.seq)
+                {
+                    slot.standing = None;
+                }
+                if slot.claimed.is_none() && slot.standing.is_none() {
+                    shard.remove(&change.key);
+                }
+            }
+        }
+        if let Some(last) = batch.last() {
+            self.applied.fetch_max(last.seq, Ordering::Relaxed);
+        }
+        self.backlog.stored();
+        Ok(())
+    }
+
+    fn shard(&self, key: &SubjectKey) -> MutexGuard<'_, Map<Slot>> {
+        let [.., byte] = key.to_bytes();
+        let index = usize::from(byte) % SHARDS;
+        #[expect(clippy::indexing_slicing, reason = "a remainder of SHARDS is below it")]
+        self.shards[index]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn epoch(&self, key: &SubjectKey) -> &AtomicU32 {
+        let [a, b, ..] = key.to_bytes();
+        let index = usize::from(u16::from_le_bytes([a, b])) % EPOCHS;
+        #[expect(clippy::indexing_slicing, reason = "a remainder of EPOCHS is below it")]
+        &self.epochs[index]
+    }
+}
+
+struct Storing {
+    inner: Arc<Inner>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
+}
+
+impl Drop for Storing {
+    fn drop(&mut self) {
+        self.inner.backlog.close();
+        let thread = self
+            .thread
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            // A panic there was reported by the thread; the ledger replays what it left.
+            let _ = thread.join();
+        }
+    }
+}

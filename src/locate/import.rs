@@ -1,0 +1,101 @@
+//! The library side of `directory import` and `key`: ids come in line by line, only keys stay.
+
+use std::{
+    io::{self, BufRead, Write},
+    sync::Arc,
+};
+
+use smallvec::SmallVec;
+
+use super::{Directory, DirectoryError, Pin, SubjectHasher};
+use crate::domain::SubjectKey;
+
+/// What an import did, counted in ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    pub read: usize,
+    pub added: usize,
+    /// Had this very home already.
+    pub standing: usize,
+    /// Have another home, which stands: to move them is a relocation, another decision.
+    pub elsewhere: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("line {line}: an id may have at most {LONGEST} bytes")]
+    TooLong { line: usize },
+    #[error("line {line} cannot be read: {error}")]
+    Io {
+        line: usize,
+        #[source]
+        error: io::Error,
+    },
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+}
+
+/// Bytes of an id in one line.
+const LONGEST: usize = 4096;
+
+/// Pins every id of `ids` (one a line, blank lines skipped) to `region`. Durable when it returns;
+/// after an error, what came before it may be imported, and running it again does no harm.
+pub fn import_ids(
+    directory: &Directory,
+    hasher: &SubjectHasher,
+    namespace: &str,
+    region: &Arc<str>,
+    ids: impl BufRead,
+) -> Result<ImportReport, ImportError> {
+    let mut failed = None;
+    let pins = keys(hasher, namespace, ids)
+        .map_while(|key| key.map_err(|error| failed = Some(error)).ok())
+        .map(|key| (key, Pin::new(region.clone(), SmallVec::new())));
+    let report = directory.import(pins)?;
+    failed.map_or(Ok(report), Err)
+}
+
+/// Writes the key of each id as 32 hexadecimal digits, a line each, in order.
+pub fn print_keys(
+    hasher: &SubjectHasher,
+    namespace: &str,
+    ids: impl BufRead,
+    mut out: impl Write,
+) -> Result<(), ImportError> {
+    for (line, key) in keys(hasher, namespace, ids).enumerate() {
+        writeln!(out, "{}", key?.reveal()).map_err(|error| ImportError::Io {
+            line: line + 1,
+            error,
+        })?;
+    }
+    Ok(())
+}
+
+fn keys(
+    hasher: &SubjectHasher,
+    namespace: &str,
+    mut ids: impl BufRead,
+) -> impl Iterator<Item = Result<SubjectKey, ImportError>> {
+    let mut line = 0;
+    let mut bytes = Vec::new();
+    std::iter::from_fn(move || {
+        loop {
+            line += 1;
+            bytes.clear();
+            let limit = LONGEST as u64 + 2;
+            match io::Read::take(&mut ids, limit).read_until(b'\n', &mut bytes) {
+                Err(error) => return Some(Err(ImportError::Io { line, error })),
+                Ok(0) => return None,
+                Ok(_) => {}
+            }
+            let id = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+            let id = id.strip_suffix(b"\r").unwrap_or(id);
+            if id.len() > LONGEST {
+                return Some(Err(ImportError::TooLong { line }));
+            }
+            if !id.is_empty() {
+                return Some(Ok(hasher.key(namespace, id)));
+            }
+        }
+    })
+}

@@ -1,0 +1,69 @@
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::domain::Place;
+
+/// Where a subject's data lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// The home, by the region's name.
+    pub region: Arc<str>,
+    /// The countries whose law the first record evidenced; may be empty (imported pins).
+    pub countries: SmallVec<[Place; 2]>,
+    /// Further regions that hold copies, the home excluded.
+    pub held_in: SmallVec<[Arc<str>; 2]>,
+}
+
+/// What a ledger entry does to its subject's pin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PinChange {
+    /// The first home. Changes nothing where a pin stands: the first writer has won.
+    Claim {
+        region: Arc<str>,
+        countries: SmallVec<[Place; 2]>,
+    },
+    /// The primary copy moved to `region`.
+    Move { region: Arc<str> },
+    /// `region` now holds a copy.
+    Copy { region: Arc<str> },
+    /// `region` no longer holds the data. For the home itself the pin ends, copies or not: drop
+    /// the copies first.
+    Drop { region: Arc<str> },
+}
+
+impl Pin {
+    pub fn new(region: Arc<str>, countries: SmallVec<[Place; 2]>) -> Self {
+        Self {
+            region,
+            countries,
+            held_in: SmallVec::new(),
+        }
+    }
+
+    /// The pin after `change`. Applying a change twice gives what applying it once gives.
+    pub fn after(standing: Option<Self>, change: &PinChange) -> Option<Self> {
+        match (change, standing) {
+            (PinChange::Claim { .. }, Some(pin)) => Some(pin),
+            (PinChange::Claim { region, countries }, None) => {
+                Some(Self::new(region.clone(), countries.clone()))
+            }
+            (PinChange::Move { region }, Some(mut pin)) => {
+                pin.held_in.retain(|held| held != region);
+                pin.region = region.clone();
+                Some(pin)
+            }
+            (PinChange::Copy { region }, Some(mut pin)) => {
+                if pin.region != *region && !pin.held_in.contains(region) {
+                    pin.held_in.push(region.clone());
+                }
+                Some(pin)
+            }
+            (PinChange::Drop { region }, Some(mut pin)) => {
+                pin.held_in.retain(|held| held != region);
+                (pin.region != *region).then_some(pin)
+            }
+            (_, None) => None,
+        }
+    }
+}

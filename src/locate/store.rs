@@ -1,0 +1,306 @@
+//! The directory's file, and the queue of what is to be written into it.
+
+use std::{
+    collections::VecDeque,
+    path::Path,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition,
+};
+use smallvec::SmallVec;
+
+use super::{DirectoryError, Pin};
+use crate::domain::SubjectKey;
+
+/// Subject key → pin.
+const PINS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("pins");
+/// `ledger`: the id of the ledger that was replayed; `applied`: up to which entry, little-endian.
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const FILE: &str = "pins.redb";
+
+pub(super) struct Store {
+    database: Database,
+}
+
+/// A pin as it stands after one ledger entry.
+pub(super) struct Change {
+    pub seq: u64,
+    pub key: SubjectKey,
+    pub pin: Option<Pin>,
+}
+
+impl Store {
+    pub fn open(folder: &Path) -> Result<Self, DirectoryError> {
+        std::fs::create_dir_all(folder).map_err(DirectoryError::Io)?;
+        let file = folder.join(FILE);
+        let database = Database::builder()
+            .set_cache_size(64 << 20)
+            .create(&file)
+            .map_err(|error| match error {
+                DatabaseError::DatabaseAlreadyOpen => DirectoryError::InUse(file),
+                other => other.into(),
+            })?;
+        let store = Self { database };
+        let write = store.database.begin_write()?;
+        write.open_table(PINS)?;
+        write.open_table(META)?;
+        write.commit()?;
+        Ok(store)
+    }
+
+    pub fn get(&self, key: &SubjectKey) -> Result<Option<Pin>, DirectoryError> {
+        let read = self.database.begin_read()?;
+        let pins = read.open_table(PINS)?;
+        match pins.get(key.to_bytes())? {
+            None => Ok(None),
+            Some(value) => decode(value.value())
+                .map(Some)
+                .ok_or(DirectoryError::Damaged),
+        }
+    }
+
+    pub fn count(&self) -> Result<u64, DirectoryError> {
+        Ok(self.database.begin_read()?.open_table(PINS)?.len()?)
+    }
+
+    /// Writes changes in their order, in one durable transaction.
+    pub fn write(&self, changes: &[Change]) -> Result<(), DirectoryError> {
+        let Some(last) = changes.last() else {
+            return Ok(());
+        };
+        let mut write = self.database.begin_write()?;
+        // Else opening after a crash reads the whole file.
+        write.set_quick_repair(true);
+        {
+            let mut pins = write.open_table(PINS)?;
+            let mut bytes = Vec::with_capacity(64);
+            for change in changes {
+                match &change.pin {
+                    None => {
+                        pins.remove(change.key.to_bytes())?;
+                    }
+                    Some(pin) => {
+                        encode(pin, &mut bytes);
+                        pins.insert(change.key.to_bytes(), bytes.as_slice())?;
+                    }
+                }
+            }
+            write
+                .open_table(META)?
+                .insert("applied", last.seq.to_le_bytes().as_slice())?;
+        }
+        write.commit()?;
+        Ok(())
+    }
+
+    pub fn import<'a>(
+        &self,
+        new: impl Iterator<Item = (SubjectKey, &'a Pin)>,
+    ) -> Result<(), DirectoryError> {
+        let mut write = self.database.begin_write()?;
+        write.set_quick_repair(true);
+        {
+            let mut pins = write.open_table(PINS)?;
+            let mut bytes = Vec::with_capacity(64);
+            for (key, pin) in new {
+                encode(pin, &mut bytes);
+                pins.insert(key.to_bytes(), bytes.as_slice())?;
+            }
+        }
+        write.commit()?;
+        Ok(())
+    }
+
+    /// See [`super::Directory::attach`].
+    pub fn attach(&self, ledger: [u8; 16], last: u64) -> Result<u64, DirectoryError> {
+        let write = self.database.begin_write()?;
+        let applied = {
+            let mut meta = write.open_table(META)?;
+            let same = meta.get("ledger")?.is_some_and(|id| id.value() == ledger);
+            let stored = meta
+                .get("applied")?
+                .and_then(|n| n.value().try_into().ok())
+                .map_or(0, u64::from_le_bytes);
+            let applied = if same { stored.min(last) } else { 0 };
+            meta.insert("ledger", ledger.as_slice())?;
+            meta.insert("applied", applied.to_le_bytes().as_slice())?;
+            applied
+        };
+        write.commit()?;
+        Ok(applied)
+    }
+}
+
+/// Version 1, then home, countries, copies: counts and lengths in one byte each.
+fn encode(pin: &Pin, out: &mut Vec<u8>) {
+    let text = |out: &mut Vec<u8>, text: &str| {
+        // Region names are bounded by the settings far below 255 bytes.
+        let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
+        out.push(length);
+        out.extend(text.bytes().take(usize::from(length)));
+    };
+    out.clear();
+    out.push(1);
+    text(out, &pin.region);
+    out.push(u8::try_from(pin.countries.len()).unwrap_or(u8::MAX));
+    for country in pin.countries.iter().take(usize::from(u8::MAX)) {
+        text(out, &country.to_string());
+    }
+    out.push(u8::try_from(pin.held_in.len()).unwrap_or(u8::MAX));
+    for region in pin.held_in.iter().take(usize::from(u8::MAX)) {
+        text(out, region);
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<Pin> {
+    fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+        let (length, after) = rest.split_first()?;
+        let (text, after) = after.split_at_checked(usize::from(*length))?;
+        *rest = after;
+        std::str::from_utf8(text).ok()
+    }
+    let (1, mut rest) = bytes
+        .split_first()
+        .map(|(version, rest)| (*version, rest))?
+    else {
+        return None;
+    };
+    let region = text(&mut rest)?.into();
+    let (count, after) = rest.split_first()?;
+    rest = after;
+    let countries = (0..*count)
+        .map(|_| text(&mut rest)?.parse().ok())
+        .collect::<Option<SmallVec<_>>>()?;
+    let (count, after) = rest.split_first()?;
+    rest = after;
+    let held_in = (0..*count)
+        .map(|_| text(&mut rest).map(Into::into))
+        .collect::<Option<SmallVec<_>>>()?;
+    rest.is_empty().then_some(Pin {
+        region,
+        countries,
+        held_in,
+    })
+}
+
+/// Changes that stand and wait to be stored.
+#[derive(Default)]
+pub(super) struct Backlog {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    changes: VecDeque<Change>,
+    /// Taken and not yet stored.
+    in_hand: usize,
+    closed: bool,
+    error: Option<String>,
+}
+
+impl Backlog {
+    /// Beyond so many, new subjects are turned away (about 100 MB of memory).
+    pub const LIMIT: usize = 500_000;
+    /// One transaction's changes: enough to pay its fsync, little enough to stay short.
+    const BATCH: usize = 20_000;
+    /// How long changes may gather, and how long a failed disk is left alone.
+    const GATHER: Duration = Duration::from_millis(200);
+
+    pub fn push(&self, change: Change) {
+        let mut state = self.lock();
+        state.changes.push_back(change);
+        if state.changes.len() == 1 {
+            self.wake.notify_all();
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        let state = self.lock();
+        state.changes.len() + state.in_hand
+    }
+
+    pub fn error(&self) -> Option<String> {
+        self.lock().error.clone()
+    }
+
+    /// The next batch, after letting changes gather; `None` when closed and empty, or when closed
+    /// and the disk fails.
+    pub fn take(&self) -> Option<Vec<Change>> {
+        let mut state = self.lock();
+        loop {
+            if state.closed && (state.changes.is_empty() || state.error.is_some()) {
+                return None;
+            }
+            if !state.changes.is_empty() && state.in_hand == 0 {
+                break;
+            }
+            state = self
+                .wake
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        if !state.closed && state.changes.len() < Self::BATCH {
+            let full = |s: &mut State| !s.closed && s.changes.len() < Self::BATCH;
+            (state, _) = self
+                .wake
+                .wait_timeout_while(state, Self::GATHER, full)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        Some(Self::cut(&mut state))
+    }
+
+    /// The next batch at once; `None` when there is none. Waits while another is being stored.
+    pub fn take_now(&self) -> Option<Vec<Change>> {
+        let state = self.lock();
+        let mut state = self
+            .wake
+            .wait_while(state, |s| s.in_hand > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        (!state.changes.is_empty()).then(|| Self::cut(&mut state))
+    }
+
+    fn cut(state: &mut State) -> Vec<Change> {
+        let count = state.changes.len().min(Self::BATCH);
+        state.in_hand = count;
+        state.changes.drain(..count).collect()
+    }
+
+    pub fn stored(&self) {
+        let mut state = self.lock();
+        state.in_hand = 0;
+        state.error = None;
+        self.wake.notify_all();
+    }
+
+    pub fn give_back(&self, batch: Vec<Change>, error: String) {
+        let mut state = self.lock();
+        state.in_hand = 0;
+        for change in batch.into_iter().rev() {
+            state.changes.push_front(change);
+        }
+        state.error = Some(error);
+        self.wake.notify_all();
+    }
+
+    /// Leaves a failed disk alone for a while.
+    pub fn pause(&self) {
+        let state = self.lock();
+        let _ = self
+            .wake
+            .wait_timeout_while(state, Self::GATHER, |s| !s.closed);
+    }
+
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
