@@ -20,10 +20,18 @@
 //! could name a person (paths, ids, bodies) is logged.
 
 mod answer;
+mod batch;
+mod database;
 mod error;
+mod files;
 mod handle;
+mod intake;
+mod merge;
+mod path;
+mod record;
 mod serve;
 mod sniff;
+mod writer;
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -33,9 +41,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::sync::oneshot;
+use redb::Database;
+use tokio::sync::{Semaphore, oneshot};
 
 pub use error::StoreError;
+
+use files::Files;
+use writer::Writer;
 
 /// What one store is, and where.
 #[derive(Clone, Debug)]
@@ -109,6 +121,11 @@ pub struct Store {
 /// What all requests of one store use.
 struct Shared {
     region: HeaderValue,
+    database: Arc<Database>,
+    files: Files,
+    writer: Writer,
+    /// Turns to hold a large body in memory.
+    turns: Arc<Semaphore>,
     limits: StoreLimits,
 }
 
@@ -139,11 +156,18 @@ impl Store {
             folder: data.clone(),
             source,
         })?;
+        let database = Arc::new(database::open(&data)?);
+        let files = Files::open(&data, &database)?;
+        let writer = Writer::start(Arc::clone(&database), files.clone())?;
         Ok(Self {
             listener,
             address,
             shared: Arc::new(Shared {
                 region: region_header,
+                database,
+                files,
+                writer,
+                turns: Arc::new(Semaphore::new(limits.large_bodies)),
                 limits,
             }),
         })
