@@ -10,4 +10,5 @@ pub mod document;
 pub mod domain;
 pub mod locate;
 pub mod settings;
+pub mod store;
 pub mod telemetry;
