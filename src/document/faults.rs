@@ -71,6 +71,11 @@ impl Faults {
         });
     }
 
+    /// Adds faults that were collected apart.
+    pub fn absorb(&self, faults: Vec<Fault>) {
+        self.0.borrow_mut().extend(faults);
+    }
+
     pub fn has_errors(&self) -> bool {
         self.0
             .borrow()

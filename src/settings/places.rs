@@ -1,0 +1,40 @@
+use std::fmt;
+
+use crate::document::{Node, Value, Where};
+
+/// Where each setting stands: file, line and column, or the environment variable that set it.
+///
+/// Kept apart from the settings, so that those stay plain values; it is used while files are
+/// checked and dropped before the first request.
+pub struct Places(Node);
+
+impl Places {
+    pub(super) fn new(root: Node) -> Self {
+        Self(root)
+    }
+
+    /// The place of the value at `path`, such as `["regions", "eu", "entity"]`,
+    /// `["routes", "0", "categories", "1"]` or `["schemas", "person", "fields", "/email"]`; what
+    /// is not there (a default) has the place of the nearest thing around it.
+    pub fn at(&self, path: &[&str]) -> Where {
+        let mut node = &self.0;
+        for step in path {
+            let next = match &node.value {
+                Value::Table(entries) => entries.iter().find(|(k, _, _)| k == step).map(|e| &e.2),
+                Value::List(items) => step.parse().ok().and_then(|i: usize| items.get(i)),
+                _ => None,
+            };
+            match next {
+                Some(next) => node = next,
+                None => break,
+            }
+        }
+        node.at.clone()
+    }
+}
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Places")
+    }
+}
