@@ -2,9 +2,11 @@
 //! region, refuses the transfers that law or the operator's own promise forbids, and keeps
 //! evidence of each transfer that is allowed.
 
+pub mod attest;
 pub mod classify;
 pub mod decide;
 pub mod document;
 pub mod domain;
+pub mod forward;
 pub mod settings;
 pub mod telemetry;
