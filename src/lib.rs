@@ -8,6 +8,7 @@ pub mod classify;
 pub mod decide;
 pub mod document;
 pub mod domain;
+pub mod forward;
 pub mod locate;
 pub mod settings;
 pub mod store;

@@ -1,0 +1,208 @@
+//! What goes out: bodies that are sent byte for byte, and that break visibly when they break.
+
+use std::{
+    cell::Cell,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, uri::PathAndQuery};
+use http_body::{Body, Frame, SizeHint};
+
+use super::slices::{Slices, SlicesCursor};
+
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A body that is still arriving from the caller.
+pub type BoxedStream = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
+
+/// A request to a region, whichever of its endpoints gets it.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub method: Method,
+    /// As the caller sent it; the endpoint's prefix is put before it.
+    pub path_and_query: PathAndQuery,
+    /// Without hop-by-hop headers. `Host`, `Content-Length`, `Transfer-Encoding` and `Expect` are
+    /// replaced by what suits endpoint and body. `Trailer` must stay for trailers to be passed on.
+    pub headers: HeaderMap,
+    pub body: OutgoingBody,
+}
+
+pub enum OutgoingBody {
+    Empty,
+    Whole(Bytes),
+    /// Items of a batch, out of the caller's body.
+    Slices(Slices),
+    /// Cannot be replayed once the region began to take it. If the stream fails, the region sees
+    /// a broken request, never a shorter valid one.
+    Stream {
+        body: BoxedStream,
+        /// `Some`: the region is told this length, and less or more than it is a failure.
+        length: Option<u64>,
+    },
+}
+
+impl std::fmt::Debug for OutgoingBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "Empty",
+            Self::Whole(_) => "Whole(redacted)",
+            Self::Slices(_) => "Slices(redacted)",
+            Self::Stream { .. } => "Stream(redacted)",
+        })
+    }
+}
+
+/// How far the sending of one body is. Shared by the connection, which polls the body, and the
+/// request, which must know whom to blame for a standstill.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    waits_for_caller: Cell<bool>,
+    caller_failed: Cell<bool>,
+    done: Cell<bool>,
+}
+
+impl Progress {
+    /// The region waits for us because we wait for the caller, whose patience admit watches.
+    pub(super) fn waits_for_caller(&self) -> bool {
+        self.waits_for_caller.get() && !self.done.get()
+    }
+
+    pub(super) fn caller_failed(&self) -> bool {
+        self.caller_failed.get()
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.done.get()
+    }
+}
+
+/// The body as hyper pulls it.
+pub(super) struct Upload {
+    kind: Kind,
+    progress: Rc<Progress>,
+}
+
+enum Kind {
+    Empty,
+    Whole(Option<Bytes>),
+    Slices(SlicesCursor),
+    Stream {
+        body: BoxedStream,
+        /// Bytes still to come, where the length was announced.
+        left: Option<u64>,
+    },
+}
+
+impl Upload {
+    pub(super) fn new(body: OutgoingBody) -> Self {
+        Self::of(match body {
+            OutgoingBody::Empty => Kind::Empty,
+            OutgoingBody::Whole(bytes) if bytes.is_empty() => Kind::Empty,
+            OutgoingBody::Whole(bytes) => Kind::Whole(Some(bytes)),
+            OutgoingBody::Slices(slices) => Kind::Slices(slices.cursor()),
+            OutgoingBody::Stream { body, length } => Kind::Stream { body, left: length },
+        })
+    }
+
+    fn of(kind: Kind) -> Self {
+        let progress = Rc::new(Progress::default());
+        progress.done.set(matches!(kind, Kind::Empty));
+        Self { kind, progress }
+    }
+
+    /// A second body with the same bytes, while none was taken from this one; `None` for streams.
+    pub(super) fn replay(&self) -> Option<Self> {
+        Some(Self::of(match &self.kind {
+            Kind::Empty => Kind::Empty,
+            Kind::Whole(bytes) => Kind::Whole(bytes.clone()),
+            Kind::Slices(cursor) => Kind::Slices(cursor.slices().cursor()),
+            Kind::Stream { .. } => return None,
+        }))
+    }
+
+    pub(super) fn progress(&self) -> Rc<Progress> {
+        Rc::clone(&self.progress)
+    }
+
+    /// Whether the length is unknown, so that the body must be sent in chunks.
+    pub(super) fn is_chunked(&self) -> bool {
+        matches!(self.kind, Kind::Stream { left: None, .. })
+    }
+
+    fn fail(&self, error: BoxError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.progress.caller_failed.set(true);
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn finish(&self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.progress.done.set(true);
+        Poll::Ready(None)
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let (body, left) = match &mut this.kind {
+            Kind::Empty => return this.finish(),
+            Kind::Whole(bytes) => {
+                this.progress.done.set(true);
+                return Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b))));
+            }
+            Kind::Slices(cursor) => {
+                let chunk = cursor.next_chunk();
+                this.progress.done.set(cursor.is_done());
+                return Poll::Ready(chunk.map(|b| Ok(Frame::data(b))));
+            }
+            Kind::Stream { body, left } => (body, left),
+        };
+        this.progress.waits_for_caller.set(true);
+        let frame = ready!(body.as_mut().poll_frame(cx));
+        this.progress.waits_for_caller.set(false);
+        match frame {
+            None if left.is_some_and(|n| n > 0) => this.fail("the body is too short".into()),
+            None => this.finish(),
+            Some(Err(error)) => this.fail(error),
+            Some(Ok(frame)) => {
+                let came = frame.data_ref().map_or(0, Bytes::len) as u64;
+                if let Some(n) = left {
+                    match n.checked_sub(came) {
+                        Some(rest) => *n = rest,
+                        None => return this.fail("the body is too long".into()),
+                    }
+                    this.progress.done.set(*n == 0);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    /// True only when no byte is missing: hyper then ends the message without asking again.
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Whole(bytes) => bytes.is_none(),
+            Kind::Slices(cursor) => cursor.is_done(),
+            Kind::Stream { left, .. } => *left == Some(0),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Kind::Slices(cursor) => SizeHint::with_exact(cursor.left()),
+            Kind::Stream { left: Some(n), .. } => SizeHint::with_exact(*n),
+            Kind::Stream { left: None, .. } => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+use std::{net::SocketAddr, sync::Arc};
+
+use http::{
+    HeaderValue, Uri,
+    uri::{InvalidUri, PathAndQuery},
+};
+
+/// One server of a region, as its settings name it: `http://host:port` with an optional prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Also the `Host` of each request.
+    authority: HeaderValue,
+    name: Arc<str>,
+    host: Arc<str>,
+    port: u16,
+    /// Set when the host is an address, so that no name must be resolved.
+    address: Option<SocketAddr>,
+    /// Without its last slash; empty for none.
+    prefix: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    #[error("`{0}` is no endpoint: write `http://host:port`, with a path prefix if need be")]
+    NotHttp(String),
+    #[error("`{0}` carries a user name or password, which endpoints do not take")]
+    UserInfo(String),
+    #[error("`{0}` has a query, which endpoints do not take")]
+    Query(String),
+}
+
+impl Endpoint {
+    /// # Errors
+    /// `NotHttp` for any scheme but `http` or a missing host, `UserInfo`, `Query`.
+    pub fn parse(uri: &Uri) -> Result<Self, EndpointError> {
+        let not_http = || EndpointError::NotHttp(uri.to_string());
+        let authority = uri.authority().ok_or_else(not_http)?;
+        if uri.scheme_str() != Some("http") || authority.host().is_empty() {
+            return Err(not_http());
+        }
+        if authority.as_str().contains('@') {
+            return Err(EndpointError::UserInfo(format!(
+                "http://{}:…",
+                authority.host()
+            )));
+        }
+        if uri.query().is_some() {
+            return Err(EndpointError::Query(uri.to_string()));
+        }
+        let port = authority.port_u16().unwrap_or(80);
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
+        Ok(Self {
+            authority: HeaderValue::from_str(authority.as_str()).map_err(|_| not_http())?,
+            name: authority.as_str().into(),
+            host: host.into(),
+            port,
+            address: host.parse().ok().map(|ip| SocketAddr::new(ip, port)),
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// `host:port` as the settings write it: for logs and metrics, and the `Host` header.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(super) fn host_header(&self) -> HeaderValue {
+        self.authority.clone()
+    }
+
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    pub(super) fn host_and_port(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+
+    /// The request target: the prefix, then path and query exactly as the caller sent them.
+    pub(super) fn target(&self, path: &PathAndQuery) -> Result<Uri, InvalidUri> {
+        if self.prefix.is_empty() {
+            return Ok(Uri::from(path.clone()));
+        }
+        // `*` (OPTIONS) is no path below a prefix.
+        let joined = match path.as_str() {
+            "*" => "*".to_owned(),
+            path => format!("{}{path}", self.prefix),
+        };
+        PathAndQuery::from_maybe_shared(bytes::Bytes::from(joined)).map(Uri::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Endpoint, EndpointError> {
+        Endpoint::parse(&text.parse().unwrap())
+    }
+
+    #[test]
+    fn prefixes_go_before_paths_that_stay_as_they_are() {
+        let path: PathAndQuery = "/people/a%2Fb//?q=%41&".parse().unwrap();
+        let bare = parse("http://127.0.0.1:81").unwrap();
+        assert_eq!(bare.target(&path).unwrap(), "/people/a%2Fb//?q=%41&");
+        let deep = parse("http://store.internal/base/").unwrap();
+        assert_eq!(deep.target(&path).unwrap(), "/base/people/a%2Fb//?q=%41&");
+        assert_eq!(deep.host_header(), "store.internal");
+        assert_eq!(deep.host_and_port(), ("store.internal", 80));
+        assert_eq!(deep.address(), None);
+        assert_eq!(bare.address(), Some("127.0.0.1:81".parse().unwrap()));
+        let v6 = parse("http://[::1]:82").unwrap();
+        assert_eq!(v6.address(), Some("[::1]:82".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_plain_endpoint_is_refused() {
+        for bad in ["https://a:1", "/path", "a:1"] {
+            assert!(
+                matches!(parse(bad), Err(EndpointError::NotHttp(_))),
+                "{bad}"
+            );
+        }
+        let error = parse("http://user:secret@a:1").unwrap_err();
+        assert!(!error.to_string().contains("secret"));
+        assert!(matches!(
+            parse("http://a:1/?q"),
+            Err(EndpointError::Query(_))
+        ));
+    }
+}

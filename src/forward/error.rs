@@ -1,0 +1,111 @@
+use std::{fmt, io, sync::Arc};
+
+use crate::domain::RegionId;
+
+/// Why a region gave no answer. Facts only: which status the caller sees is `respond`'s business.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForwardError {
+    /// A call without any cleared permit, or with permits of several regions: a fault of ours.
+    #[error("a region can be called only with cleared permits of that one region")]
+    NotCleared,
+    /// The permit's region is not one of this snapshot: a fault of ours.
+    #[error("the permit names region number {}, which this snapshot does not have", .0.0)]
+    UnknownRegion(RegionId),
+    /// Path prefix and path do not make a valid request target.
+    #[error("the path cannot be sent to region `{region}`")]
+    BadTarget { region: Arc<str> },
+    /// Too many requests are at work in the region already. Nothing was sent.
+    #[error("region `{region}` has too many requests at work, try again later")]
+    Busy { region: Arc<str> },
+    /// No endpoint took a connection. Nothing was sent.
+    #[error("region `{region}` cannot be reached: {why}")]
+    Unreachable { region: Arc<str>, why: Unreachable },
+    /// Earlier requests of the same batch failed in a row, so this one was not tried.
+    #[error("region `{region}` failed the records before this one, so it was not sent")]
+    GivenUp { region: Arc<str> },
+    /// The endpoint took the connection but gave no answer in time.
+    #[error("region `{region}` did not answer in time")]
+    Timeout { region: Arc<str>, sent: Sent },
+    /// The connection broke before the head of an answer was whole.
+    #[error("region `{region}` broke the connection before it answered")]
+    Reset { region: Arc<str>, sent: Sent },
+    /// What came is no HTTP answer, or one that two readers could read differently.
+    #[error("region `{region}` gave an answer that cannot be understood")]
+    BadAnswer { region: Arc<str> },
+    /// The caller's own body broke off, so the request to the region was broken too.
+    #[error("the caller's body broke off on the way to region `{region}`")]
+    CallerBody { region: Arc<str>, sent: Sent },
+}
+
+/// Whether the region may have got some of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// No byte was handed to the operating system.
+    Nothing,
+    /// Bytes were handed over; how many arrived is unknown.
+    Perhaps,
+}
+
+/// Why no endpoint of a region took a connection: the last endpoint's reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreachable {
+    Refused,
+    TimedOut,
+    /// The host's name has no address.
+    Unresolved,
+    Other(io::ErrorKind),
+}
+
+impl ForwardError {
+    /// The region concerned; `None` for calls that could name none.
+    pub fn region(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::NotCleared | Self::UnknownRegion(_) => None,
+            Self::BadTarget { region }
+            | Self::Busy { region }
+            | Self::Unreachable { region, .. }
+            | Self::GivenUp { region }
+            | Self::Timeout { region, .. }
+            | Self::Reset { region, .. }
+            | Self::BadAnswer { region }
+            | Self::CallerBody { region, .. } => Some(region),
+        }
+    }
+
+    /// Whether some of the request may have reached the region, so that its effect is unknown.
+    pub fn sent(&self) -> Sent {
+        match self {
+            Self::NotCleared
+            | Self::UnknownRegion(_)
+            | Self::BadTarget { .. }
+            | Self::Busy { .. }
+            | Self::Unreachable { .. }
+            | Self::GivenUp { .. } => Sent::Nothing,
+            Self::Timeout { sent, .. }
+            | Self::Reset { sent, .. }
+            | Self::CallerBody { sent, .. } => *sent,
+            Self::BadAnswer { .. } => Sent::Perhaps,
+        }
+    }
+}
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("connection refused"),
+            Self::TimedOut => f.write_str("no connection in time"),
+            Self::Unresolved => f.write_str("its host name has no address"),
+            Self::Other(kind) => write!(f, "{kind}"),
+        }
+    }
+}
+
+impl From<io::Error> for Unreachable {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::TimedOut => Self::TimedOut,
+            kind => Self::Other(kind),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use super::Endpoint;
+use crate::settings::RegionSettings;
+
+/// Failures in a row that put an endpoint aside.
+const EJECT_AFTER: u32 = 3;
+const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// What the workers know of the endpoints' health, shared so that one worker's discovery spares
+/// the others the same. Written on failures and recoveries only; a healthy request just reads.
+#[derive(Debug)]
+pub struct SharedHealth {
+    /// All times below count milliseconds from here.
+    base: Instant,
+    regions: Vec<(Arc<str>, Vec<Arc<EndpointHealth>>)>,
+}
+
+/// One endpoint, for the admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointReport {
+    pub region: Arc<str>,
+    /// `host:port`.
+    pub endpoint: Arc<str>,
+    pub state: EndpointState,
+    pub failures_in_a_row: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointState {
+    Healthy,
+    /// Put aside; tried only when no other endpoint is left.
+    Ejected {
+        retry_in: Duration,
+    },
+    /// Its time aside is over: the next request tries it.
+    Due,
+}
+
+impl SharedHealth {
+    /// All endpoints healthy.
+    pub fn new(regions: &[RegionSettings]) -> Self {
+        Self::build(Instant::now(), regions, |_, _| None)
+    }
+
+    /// For the next snapshot: what is known of endpoints that stay is kept.
+    #[must_use]
+    pub fn renewed(&self, regions: &[RegionSettings]) -> Self {
+        Self::build(self.base, regions, |region, endpoint| {
+            self.find(region, endpoint)
+        })
+    }
+
+    fn build(
+        base: Instant,
+        regions: &[RegionSettings],
+        known: impl Fn(&str, &str) -> Option<Arc<EndpointHealth>>,
+    ) -> Self {
+        let regions = regions.iter().map(|region| {
+            let names = region.endpoints.iter().filter_map(|uri| uri.authority());
+            let endpoints = names.map(|name| {
+                known(&region.name, name.as_str())
+                    .unwrap_or_else(|| Arc::new(EndpointHealth::new(name.as_str().into(), base)))
+            });
+            (Arc::clone(&region.name), endpoints.collect())
+        });
+        Self {
+            base,
+            regions: regions.collect(),
+        }
+    }
+
+    pub fn report(&self) -> Vec<EndpointReport> {
+        self.regions
+            .iter()
+            .flat_map(|(region, endpoints)| {
+                endpoints.iter().map(|e| EndpointReport {
+                    region: Arc::clone(region),
+                    endpoint: Arc::clone(&e.endpoint),
+                    state: e.state(),
+                    failures_in_a_row: e.failures.load(Relaxed),
+                })
+            })
+            .collect()
+    }
+
+    /// Whether some endpoint of the region is not put aside; `None` for a name it does not know.
+    pub fn is_region_up(&self, region: &str) -> Option<bool> {
+        let (_, endpoints) = self.regions.iter().find(|(n, _)| n.as_ref() == region)?;
+        Some(
+            endpoints
+                .iter()
+                .any(|e| e.state() == EndpointState::Healthy),
+        )
+    }
+
+    pub(super) fn endpoint(&self, region: &str, endpoint: &Endpoint) -> Arc<EndpointHealth> {
+        let name = endpoint.name();
+        self.find(region, name)
+            .unwrap_or_else(|| Arc::new(EndpointHealth::new(Arc::clone(name), self.base)))
+    }
+
+    fn find(&self, region: &str, endpoint: &str) -> Option<Arc<EndpointHealth>> {
+        self.regions
+            .iter()
+            .filter(|(name, _)| name.as_ref() == region)
+            .flat_map(|(_, endpoints)| endpoints)
+            .find(|e| e.endpoint.as_ref() == endpoint)
+            .cloned()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct EndpointHealth {
+    endpoint: Arc<str>,
+    base: Instant,
+    /// Failures in a row.
+    failures: AtomicU32,
+    /// Put aside until this many milliseconds after `base`; 0: not aside.
+    aside_until: AtomicU64,
+}
+
+impl EndpointHealth {
+    fn new(endpoint: Arc<str>, base: Instant) -> Self {
+        Self {
+            endpoint,
+            base,
+            failures: AtomicU32::new(0),
+            aside_until: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn state(&self) -> EndpointState {
+        match self.aside_until.load(Relaxed) {
+            0 => EndpointState::Healthy,
+            until => match until.saturating_sub(self.now()) {
+                0 => EndpointState::Due,
+                left => EndpointState::Ejected {
+                    retry_in: Duration::from_millis(left),
+                },
+            },
+        }
+    }
+
+    /// The endpoint answered, whatever status it gave.
+    pub(super) fn succeeded(&self) {
+        if self.failures.load(Relaxed) != 0 {
+            self.failures.store(0, Relaxed);
+            if self.aside_until.swap(0, Relaxed) != 0 {
+                tracing::info!(endpoint = %self.endpoint, "endpoint works again");
+            }
+        }
+    }
+
+    /// No connection, no answer in time, a broken connection, or garbage. A bad status is an
+    /// answer, not a failure: the request may be what is wrong.
+    pub(super) fn failed(&self) {
+        let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
+        if failures >= EJECT_AFTER {
+            let until = self.now().saturating_add(back_off(failures)).max(1);
+            if self.aside_until.swap(until, Relaxed) == 0 {
+                tracing::warn!(endpoint = %self.endpoint, failures, "endpoint put aside");
+            }
+        }
+    }
+
+    /// Claims the one trial of a `Due` endpoint; false when another request has it.
+    pub(super) fn begin_trial(&self) -> bool {
+        let seen = self.aside_until.load(Relaxed);
+        let now = self.now();
+        if seen == 0 || seen > now {
+            return false;
+        }
+        let next = now.saturating_add(back_off(self.failures.load(Relaxed)));
+        self.aside_until
+            .compare_exchange(seen, next.max(1), Relaxed, Relaxed)
+            .is_ok()
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.base.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    #[cfg(test)]
+    pub(super) fn end_time_aside(&self) {
+        // The base may be younger than a millisecond: 1 would still be ahead.
+        while self.now() < 2 {
+            std::hint::spin_loop();
+        }
+        self.aside_until.store(1, Relaxed);
+    }
+}
+
+/// Milliseconds aside after this many failures in a row: doubles from one second to thirty.
+fn back_off(failures: u32) -> u64 {
+    let doublings = failures.saturating_sub(EJECT_AFTER).min(16);
+    let longest = u64::try_from(LONGEST_BACK_OFF.as_millis()).unwrap_or(u64::MAX);
+    let first = u64::try_from(FIRST_BACK_OFF.as_millis()).unwrap_or(u64::MAX);
+    first.saturating_mul(1 << doublings).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health() -> EndpointHealth {
+        EndpointHealth::new("a:1".into(), Instant::now())
+    }
+
+    #[test]
+    fn three_failures_in_a_row_eject_and_one_answer_forgives() {
+        let h = health();
+        h.failed();
+        h.failed();
+        h.succeeded();
+        h.failed();
+        h.failed();
+        assert_eq!(h.state(), EndpointState::Healthy);
+        h.failed();
+        assert!(matches!(h.state(), EndpointState::Ejected { .. }));
+        h.succeeded();
+        assert_eq!(h.state(), EndpointState::Healthy);
+    }
+
+    #[test]
+    fn a_due_endpoint_has_one_trial() {
+        let h = health();
+        (0..3).for_each(|_| h.failed());
+        assert!(!h.begin_trial(), "its time is not over");
+        h.end_time_aside();
+        assert_eq!(h.state(), EndpointState::Due);
+        assert!(h.begin_trial());
+        assert!(!h.begin_trial(), "another request is trying it");
+    }
+
+    #[test]
+    fn time_aside_grows_to_thirty_seconds() {
+        assert_eq!(back_off(3), 1_000);
+        assert_eq!(back_off(5), 4_000);
+        assert_eq!(back_off(u32::MAX), 30_000);
+    }
+}

@@ -1,0 +1,49 @@
+//! Forward: the one door to the regions.
+//!
+//! Goals: a region is called only with a [`Cleared`](crate::attest::Cleared) permit, and only the
+//! region that the permit names; a fault of a backend becomes a fact ([`ForwardError`]) within
+//! the limits; a broken answer never looks like a whole one; the caller's bytes go out as they
+//! came; the domestic path shares nothing with other workers that it writes to.
+//!
+//! * [`Upstreams`] holds, for one worker, each region's endpoints, idle connections and seats.
+//! * `Split` cuts a decided batch into one sub-batch per region, `Verdicts` reads what a
+//!   region answered to its part, `BatchBody` writes the merged answer in the caller's order.
+//!
+//! Trade-offs, decided here:
+//! * **Retries** stay inside the region: another region would be another decision. At most two
+//!   extra tries, only when no byte was written, or when the method is idempotent, the body can be
+//!   replayed, and no byte of an answer came. An answer that took too long is never retried.
+//! * **Ejection** is passive: three failures in a row put an endpoint aside for a growing time,
+//!   after which one request tries it. When all endpoints of a region are aside, the one that is
+//!   due soonest is tried all the same: a region with one endpoint must work again with the first
+//!   request after its repair, and what hangs is bounded by the seats.
+//! * **Host** is the endpoint's authority, not the caller's: a storage server may select its
+//!   tenant or its signature by it. The caller's stands in `Forwarded`, which admit emits.
+//! * **An answer without a length that ends with the connection** (HTTP/1.0 style) cannot be told
+//!   from a truncated one; it is passed on as it is (RFC 9112 §6.3, rule 8).
+//!
+//! Everything here runs inside a `tokio::task::LocalSet` and is `!Send`; only [`SharedHealth`] and
+//! [`RegionTally`] are seen by other threads.
+
+mod answer;
+mod body;
+mod endpoint;
+mod error;
+mod gate;
+mod health;
+mod link;
+mod pool;
+mod region;
+mod slices;
+mod upstreams;
+mod wire;
+
+pub use answer::{AnswerBody, AnswerError, AnswerFault};
+pub use body::{BoxError, BoxedStream, Outgoing, OutgoingBody};
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::{ForwardError, Sent, Unreachable};
+pub use gate::Shares;
+pub use health::{EndpointReport, EndpointState, SharedHealth};
+pub use region::{RegionTally, Tally};
+pub use slices::{Framing, Slices};
+pub use upstreams::{SetupError, Upstreams};

@@ -1,0 +1,330 @@
+//! One region as one worker sees it: endpoints in turn, tries, and what is counted.
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use http::{
+    HeaderMap, HeaderValue, Request, Response, Uri,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE},
+};
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::{
+    AnswerBody, Endpoint, EndpointState, ForwardError, Outgoing, Sent, Unreachable,
+    answer::{self, Source},
+    body::Upload,
+    gate::{Gate, Seat},
+    health::EndpointHealth,
+    link::{Deadlines, Failed, FailedKind, Link},
+    pool::Pool,
+};
+use crate::settings::{Limits, RegionSettings};
+
+/// Tries beyond the first, once a connection stood.
+const EXTRA_TRIES: u32 = 2;
+
+/// Counts of one region in one worker. Only that worker writes, so nothing contends.
+#[derive(Debug, Default)]
+pub struct RegionTally {
+    requests: AtomicU64,
+    connects: AtomicU64,
+    retries: AtomicU64,
+    failures: AtomicU64,
+    busy: AtomicU64,
+    idle: AtomicU64,
+}
+
+/// What a [`RegionTally`] says at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Requests that got a seat.
+    pub requests: u64,
+    /// Connections opened.
+    pub connects: u64,
+    pub retries: u64,
+    /// Requests that ended without the head of an answer.
+    pub failures: u64,
+    /// Requests refused for want of a seat.
+    pub busy: u64,
+    /// Idle connections after the last request.
+    pub idle: u64,
+}
+
+impl RegionTally {
+    pub fn read(&self) -> Tally {
+        Tally {
+            requests: self.requests.load(Relaxed),
+            connects: self.connects.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            failures: self.failures.load(Relaxed),
+            busy: self.busy.load(Relaxed),
+            idle: self.idle.load(Relaxed),
+        }
+    }
+}
+
+pub(super) struct RegionLink {
+    pub(super) name: Arc<str>,
+    pub(super) settings: RegionSettings,
+    pub(super) tally: Arc<RegionTally>,
+    pub(super) limits: Limits,
+    servers: Vec<Server>,
+    /// Round robin.
+    turn: Cell<usize>,
+    gate: Gate,
+}
+
+struct Server {
+    endpoint: Endpoint,
+    pool: Rc<Pool>,
+    health: Arc<EndpointHealth>,
+}
+
+/// Positions of endpoints in the order in which one request may try them.
+type Order = SmallVec<[usize; 4]>;
+
+impl RegionLink {
+    pub(super) fn new(
+        settings: &RegionSettings,
+        servers: Vec<(Endpoint, Arc<EndpointHealth>)>,
+        limits: &Limits,
+        gate: Gate,
+    ) -> Self {
+        let servers = servers.into_iter().map(|(endpoint, health)| Server {
+            endpoint,
+            pool: Pool::new(limits.idle),
+            health,
+        });
+        Self {
+            name: Arc::clone(&settings.name),
+            settings: settings.clone(),
+            tally: Arc::default(),
+            limits: limits.clone(),
+            servers: servers.collect(),
+            turn: Cell::new(0),
+            gate,
+        }
+    }
+
+    /// Sends a request to one endpoint after the other as far as that is safe.
+    pub(super) async fn send(
+        &self,
+        outgoing: Outgoing,
+    ) -> Result<Response<AnswerBody>, ForwardError> {
+        let Ok(seat) = self.gate.enter().await else {
+            self.tally.busy.fetch_add(1, Relaxed);
+            return Err(ForwardError::Busy {
+                region: Arc::clone(&self.name),
+            });
+        };
+        self.tally.requests.fetch_add(1, Relaxed);
+        let outcome = self.try_servers(outgoing, seat).await;
+        if outcome.is_err() {
+            self.tally.failures.fetch_add(1, Relaxed);
+        }
+        outcome
+    }
+
+    async fn try_servers(
+        &self,
+        outgoing: Outgoing,
+        seat: Seat,
+    ) -> Result<Response<AnswerBody>, ForwardError> {
+        let Outgoing {
+            method,
+            path_and_query,
+            headers,
+            body,
+        } = outgoing;
+        let started = Instant::now();
+        let mut upload = Upload::new(body);
+        let headers = framed(headers, &upload);
+        let order = self.order();
+        let mut at = 0;
+        let mut tries = 0;
+        // Whether bytes of an earlier try may have arrived.
+        let mut earlier = Sent::Nothing;
+        let mut only_new = false;
+        loop {
+            let Some(server) = order.get(at).and_then(|i| self.servers.get(*i)) else {
+                return Err(self.unreachable(Unreachable::Unresolved));
+            };
+            let time_left = self.limits.response.saturating_sub(started.elapsed());
+            let kept = if only_new { None } else { server.pool.take() };
+            let is_kept = kept.is_some();
+            let link = match kept {
+                Some(link) => Ok(link),
+                None => {
+                    self.tally.connects.fetch_add(1, Relaxed);
+                    Link::connect(&server.endpoint, self.limits.connect.min(time_left)).await
+                }
+            };
+            let mut link = match link {
+                Ok(link) => link,
+                Err(why) => {
+                    server.health.failed();
+                    at += 1;
+                    if at < order.len() && started.elapsed() < self.limits.response {
+                        continue;
+                    }
+                    return Err(match earlier {
+                        Sent::Nothing => self.unreachable(why),
+                        sent => self.error(FailedKind::Reset, sent),
+                    });
+                }
+            };
+            let uri =
+                server
+                    .endpoint
+                    .target(&path_and_query)
+                    .map_err(|_| ForwardError::BadTarget {
+                        region: Arc::clone(&self.name),
+                    })?;
+            let spare = upload.replay();
+            let progress = upload.progress();
+            let request = request(&method, uri, &headers, &server.endpoint, upload);
+            let deadlines = Deadlines {
+                response: self.limits.response,
+                stall: self.limits.body_stall,
+                at_last: (tries > 0).then(|| started + self.limits.response),
+            };
+            let failed = match link.exchange(request, deadlines).await {
+                Ok(response) => {
+                    server.health.succeeded();
+                    let idle = server.pool.idle() as u64;
+                    self.tally.idle.store(idle, Relaxed);
+                    let source = Source {
+                        link,
+                        pool: Rc::clone(&server.pool),
+                        health: Arc::clone(&server.health),
+                        progress,
+                        seat,
+                        stall: self.limits.body_stall,
+                        region: Arc::clone(&self.name),
+                    };
+                    return answer::accept(response, source).map_err(|_| {
+                        server.health.failed();
+                        self.error(FailedKind::BadAnswer, Sent::Perhaps)
+                    });
+                }
+                Err(failed) => failed,
+            };
+            drop(link);
+            // A kept connection that the server had closed says nothing about the server.
+            let is_stale = is_kept && failed.kind == FailedKind::Reset && !failed.answer_begun;
+            if !is_stale && failed.kind != FailedKind::CallerBody {
+                server.health.failed();
+            }
+            let may_try_again = tries < EXTRA_TRIES
+                && started.elapsed() < self.limits.response
+                && is_safe_to_repeat(&failed, method.is_idempotent());
+            if failed.sent == Sent::Perhaps {
+                earlier = Sent::Perhaps;
+            }
+            upload = match failed.unsent.or(spare) {
+                Some(again) if may_try_again => again,
+                _ => return Err(self.error(failed.kind, earlier)),
+            };
+            self.tally.retries.fetch_add(1, Relaxed);
+            tries += 1;
+            only_new = is_stale;
+            if !is_stale {
+                at = (at + 1) % order.len().max(1);
+            }
+        }
+    }
+
+    /// Healthy endpoints in turn, then those put aside, the one due soonest first. An endpoint
+    /// whose time aside is over stands in its turn for one request at a time.
+    fn order(&self) -> Order {
+        let count = self.servers.len();
+        if count <= 1 {
+            return (0..count).collect();
+        }
+        let first = self.turn.get();
+        self.turn.set((first + 1) % count);
+        let mut good = Order::new();
+        let mut aside: SmallVec<[(std::time::Duration, usize); 4]> = SmallVec::new();
+        for i in (first..count).chain(0..first) {
+            let Some(server) = self.servers.get(i) else {
+                continue;
+            };
+            match server.health.state() {
+                EndpointState::Healthy => good.push(i),
+                // Only the first in line is sure to be tried, so only it may claim the trial.
+                EndpointState::Due if good.is_empty() && server.health.begin_trial() => {
+                    good.push(i);
+                }
+                EndpointState::Due => aside.push((std::time::Duration::ZERO, i)),
+                EndpointState::Ejected { retry_in } => aside.push((retry_in, i)),
+            }
+        }
+        aside.sort_unstable();
+        good.extend(aside.into_iter().map(|(_, i)| i));
+        good
+    }
+
+    fn unreachable(&self, why: Unreachable) -> ForwardError {
+        ForwardError::Unreachable {
+            region: Arc::clone(&self.name),
+            why,
+        }
+    }
+
+    fn error(&self, kind: FailedKind, sent: Sent) -> ForwardError {
+        let region = Arc::clone(&self.name);
+        match kind {
+            FailedKind::Timeout => ForwardError::Timeout { region, sent },
+            FailedKind::Reset => ForwardError::Reset { region, sent },
+            FailedKind::BadAnswer => ForwardError::BadAnswer { region },
+            FailedKind::CallerBody => ForwardError::CallerBody { region, sent },
+        }
+    }
+}
+
+/// DESIGN §3 forward: only when nothing was sent or the method is idempotent. What took too long
+/// would take as long again, and what answered badly has had the request.
+fn is_safe_to_repeat(failed: &Failed, is_idempotent: bool) -> bool {
+    failed.kind == FailedKind::Reset
+        && (failed.sent == Sent::Nothing || (is_idempotent && !failed.answer_begun))
+}
+
+/// The caller's headers without its framing, which belongs to its own connection.
+fn framed(mut headers: HeaderMap, upload: &Upload) -> HeaderMap {
+    for name in [
+        CONTENT_LENGTH,
+        TRANSFER_ENCODING,
+        CONNECTION,
+        EXPECT,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+    if upload.is_chunked() {
+        // Said outright: for GET and HEAD hyper would drop a body of unknown length.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    headers
+}
+
+fn request(
+    method: &http::Method,
+    uri: Uri,
+    headers: &HeaderMap,
+    endpoint: &Endpoint,
+    upload: Upload,
+) -> Request<Upload> {
+    let mut request = Request::new(upload);
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers.clone();
+    request.headers_mut().insert(HOST, endpoint.host_header());
+    request
+}
