@@ -1,0 +1,13 @@
+//! The running router: its shared state, its workers, its keeper, and how they start and stop.
+
+mod keeper;
+pub mod reload;
+pub mod running;
+pub mod shared;
+pub mod snapshot;
+pub mod worker;
+
+pub use running::{Running, StartError};
+pub use shared::Shared;
+pub use snapshot::{ReadyRoute, Snapshot};
+pub use worker::Worker;

@@ -1,0 +1,37 @@
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize},
+    },
+};
+
+use arc_swap::ArcSwap;
+
+use super::{Snapshot, reload::LastReload};
+use crate::{
+    attest::Journal,
+    forward::{RegionTally, SharedHealth},
+    locate::{Directory, SubjectHasher},
+    telemetry::Metrics,
+};
+
+/// What all workers and the admin listener share. Workers read it through snapshots and caches;
+/// nothing here is locked on the way of a domestic record.
+pub struct Shared {
+    pub config: PathBuf,
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub journal: Journal,
+    pub directory: Directory,
+    pub hasher: SubjectHasher,
+    pub metrics: Metrics,
+    /// Open connections of callers, over all workers.
+    pub connections: AtomicUsize,
+    /// What is known of the backends' health, shared between workers.
+    pub health: ArcSwap<SharedHealth>,
+    /// Counts of each worker's calls by region, for the metrics.
+    pub tallies: Mutex<Vec<(Arc<str>, Arc<RegionTally>)>>,
+    pub last_reload: Mutex<LastReload>,
+    /// The router is stopping: not ready any more, connections end after their answer.
+    pub draining: AtomicBool,
+}

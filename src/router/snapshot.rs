@@ -1,0 +1,310 @@
+//! Settings, policy and instruments as one validated whole (DESIGN, invariant 5: one request, one
+//! policy). A snapshot is built beside the one in force and swapped in, or not at all.
+
+use std::{collections::HashSet, path::Path, sync::Arc};
+
+use http::HeaderName;
+use jiff::Timestamp;
+
+use crate::{
+    classify::{
+        ValueSource,
+        network::Geo,
+        schema::{CompiledSchema, SchemaFault, Slot},
+        token::KeySet,
+    },
+    document::{Fault, Faults, Where},
+    domain::{Place, Region, RegionId, Regions},
+    policy::{self, Checked, Compiled, EntityId},
+    settings::{self, Format, Mode, Places, Route, Settings, UnknownHome},
+};
+
+/// Everything that one request is judged by.
+pub struct Snapshot {
+    /// Counts swaps, so that workers know when what they remember is stale.
+    pub generation: u64,
+    pub settings: Arc<Settings>,
+    pub checked: Arc<Checked>,
+    pub policy: Compiled,
+    pub regions: Regions,
+    /// The operating entity of each region, in the order of [`Regions`].
+    pub region_entities: Vec<EntityId>,
+    pub location: Place,
+    pub location_entity: EntityId,
+    pub routes: Vec<ReadyRoute>,
+    /// Header names by which some route is steered or takes evidence; strangers cannot send them.
+    pub steering: Vec<HeaderName>,
+    pub keys: Option<Arc<KeySet>>,
+    pub geo: Arc<Geo>,
+    /// In observe mode: where everything goes.
+    pub observe_to: Option<RegionId>,
+}
+
+/// A route with what was compiled for it.
+pub struct ReadyRoute {
+    pub settings: Arc<Route>,
+    pub schema: CompiledSchema,
+    /// For each evidence source of the route the slot of the schema that reads it.
+    pub evidence_slots: Vec<Option<Slot>>,
+    pub subject_slot: Option<Slot>,
+    pub unknown_home: Option<RegionId>,
+    /// Whether any source reads the verified token.
+    pub reads_token: bool,
+}
+
+/// A broken set of files: all mistakes, each with its place.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(Fault::summary).collect::<Vec<_>>().join("\n"))]
+pub struct Broken(pub Vec<Fault>);
+
+/// What [`Snapshot::build`] found beside the snapshot.
+pub struct Built {
+    pub snapshot: Snapshot,
+    pub warnings: Vec<Fault>,
+}
+
+impl Snapshot {
+    /// Reads, checks and compiles everything for the instant `at`. Touches nothing that runs.
+    ///
+    /// # Errors
+    /// Every mistake of settings and policies at once.
+    pub fn build(
+        config: &Path,
+        at: Timestamp,
+        previous: Option<&Self>,
+    ) -> Result<Built, Broken> {
+        let faults = Faults::new();
+        let snapshot = Self::read(config, at, previous, &faults);
+        let all = faults.into_sorted();
+        match snapshot {
+            Some(snapshot) if all.iter().all(|f| !f.is_error()) => {
+                Ok(Built { snapshot, warnings: all })
+            }
+            _ => Err(Broken(all)),
+        }
+    }
+
+    fn read(
+        config: &Path,
+        at: Timestamp,
+        previous: Option<&Self>,
+        faults: &Faults,
+    ) -> Option<Self> {
+        let (settings, places) = settings::read_placed(config, settings::environment(), faults)?;
+        // The policy's faults are told even where the settings have some of their own.
+        let checked =
+            Arc::new(policy::load(&settings.policies, &settings.organisation, faults)?);
+        let entity = |id: &str, path: &[&str]| {
+            let found = checked.entity(id);
+            if found.is_none() {
+                faults.error_hint(
+                    &places.at(path),
+                    format!("`{id}` is no entity of the organisation file"),
+                    format!("add [entities.{id}] to {}", settings.organisation.display()),
+                );
+            }
+            found
+        };
+        let location_entity = entity(&settings.location.entity, &["location", "entity"]);
+        let regions = Regions::new(
+            settings
+                .regions
+                .iter()
+                .map(|r| Region {
+                    name: Arc::clone(&r.name),
+                    place: r.place,
+                    entity: Arc::clone(&r.entity),
+                })
+                .collect(),
+        );
+        let region_entities: Vec<Option<EntityId>> = regions
+            .iter()
+            .map(|(_, r)| entity(&r.entity, &["regions", &r.name, "entity"]))
+            .collect();
+        check_homes(&checked, &regions, &settings, faults);
+        let routes = ready_routes(&settings, &places, &checked, &regions, faults);
+        let keys = read_keys(&settings, previous, &places, faults);
+        let geo = read_geo(&settings, previous, &places, faults)?;
+        let observe_to = match &settings.mode {
+            Mode::Enforce => None,
+            Mode::Observe { to } => regions.id(to),
+        };
+        let policy = checked.compile(at);
+        Some(Self {
+            generation: previous.map_or(0, |p| p.generation + 1),
+            location: settings.location.place,
+            location_entity: location_entity?,
+            region_entities: region_entities.into_iter().collect::<Option<_>>()?,
+            steering: steering_names(&settings.routes),
+            settings: Arc::new(settings),
+            checked,
+            policy,
+            regions,
+            routes,
+            keys,
+            geo,
+            observe_to,
+        })
+    }
+
+    pub fn region_entity(&self, region: RegionId) -> Option<EntityId> {
+        self.region_entities.get(usize::from(region.0)).copied()
+    }
+}
+
+/// The organisation's `[homes]` name regions; those that the settings do not have lead nowhere.
+fn check_homes(checked: &Checked, regions: &Regions, settings: &Settings, faults: &Faults) {
+    for (region, at) in checked.home_regions() {
+        if regions.id(region).is_none() {
+            let known: Vec<&str> = regions.iter().map(|(_, r)| r.name.as_ref()).collect();
+            faults.warning(
+                at,
+                format!("`{region}` is no region of the settings"),
+                Some(format!("{} knows {}", settings.policies.display(), known.join(", "))),
+            );
+        }
+    }
+}
+
+fn ready_routes(
+    settings: &Settings,
+    places: &Places,
+    checked: &Checked,
+    regions: &Regions,
+    faults: &Faults,
+) -> Vec<ReadyRoute> {
+    let resolve = |key: &str| checked.category(key);
+    let mut told = HashSet::new();
+    let mut ready = Vec::new();
+    for (number, route) in settings.routes.iter().enumerate() {
+        let at = places.at(&["routes", &number.to_string()]);
+        let mut pointers: Vec<&str> = Vec::new();
+        let mut slot = |source: &ValueSource| match source {
+            ValueSource::Body(pointer) => {
+                // Leaked to nothing: the settings outlive this loop.
+                let known = settings_pointer(settings, number, pointer)?;
+                let slot = Slot::try_from(pointers.len()).ok()?;
+                pointers.push(known);
+                Some(slot)
+            }
+            _ => None,
+        };
+        let evidence_slots: Vec<Option<Slot>> = route.country.iter().map(&mut slot).collect();
+        let subject_slot = route.subject.as_ref().and_then(&mut slot);
+        let schema = route.schema.as_ref().and_then(|name| settings.schemas.get(name));
+        let compiled =
+            CompiledSchema::compile(schema, &route.categories, &pointers, &resolve);
+        match compiled {
+            Ok(schema) => ready.push(ReadyRoute {
+                settings: Arc::new(route.clone()),
+                schema,
+                evidence_slots,
+                subject_slot,
+                unknown_home: match &route.unknown_home {
+                    UnknownHome::Refuse => None,
+                    UnknownHome::Region(name) => regions.id(name),
+                },
+                reads_token: sources(route).any(|s| matches!(s, ValueSource::Jwt(_))),
+            }),
+            Err(found) => {
+                for fault in found {
+                    let at = place_of(&fault, places, route, number).unwrap_or_else(|| at.clone());
+                    if told.insert((at.to_string(), fault.to_string())) {
+                        faults.error(&at, fault.to_string());
+                    }
+                }
+            }
+        }
+        if route.format == Format::Opaque && route.schema.is_some() {
+            faults.warning(
+                &at,
+                "an opaque route does not read bodies, so its schema only names categories",
+                None,
+            );
+        }
+    }
+    ready
+}
+
+/// The pointer as the settings hold it, so that it lives as long as they do.
+fn settings_pointer<'s>(settings: &'s Settings, route: usize, wanted: &str) -> Option<&'s str> {
+    sources(settings.routes.get(route)?).find_map(|source| match source {
+        ValueSource::Body(pointer) if pointer == wanted => Some(pointer.as_str()),
+        _ => None,
+    })
+}
+
+fn sources(route: &Route) -> impl Iterator<Item = &ValueSource> {
+    route.country.iter().chain(&route.subject)
+}
+
+fn place_of(fault: &SchemaFault, places: &Places, route: &Route, number: usize) -> Option<Where> {
+    let SchemaFault::UnknownCategory { field, category } = fault else { return None };
+    match (field, &route.schema) {
+        (Some(field), Some(schema)) => {
+            Some(places.at(&["schemas", schema, "fields", field]))
+        }
+        _ => {
+            let index = route.categories.iter().position(|c| c == category)?;
+            Some(places.at(&["routes", &number.to_string(), "categories", &index.to_string()]))
+        }
+    }
+}
+
+/// Every header that steers some route or is evidence in it.
+fn steering_names(routes: &[Route]) -> Vec<HeaderName> {
+    let mut names: Vec<HeaderName> = routes
+        .iter()
+        .flat_map(|r| {
+            let s = &r.steering;
+            sources(r).chain([
+                &s.country, &s.subject, &s.target, &s.operation, &s.purpose, &s.ground,
+            ])
+        })
+        .filter_map(|source| match source {
+            ValueSource::Header(name) => Some(name.clone()),
+            _ => None,
+        })
+        .collect();
+    names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    names
+}
+
+fn read_keys(
+    settings: &Settings,
+    previous: Option<&Snapshot>,
+    places: &Places,
+    faults: &Faults,
+) -> Option<Arc<KeySet>> {
+    let _ = previous;
+    let jwt = settings.jwt.as_ref()?;
+    match KeySet::load(jwt) {
+        Ok(keys) => Some(Arc::new(keys)),
+        Err(error) => {
+            faults.error(&places.at(&["jwt", "keys"]), error.to_string());
+            None
+        }
+    }
+}
+
+/// The database in use is kept when the setting stays: it has its own reload.
+fn read_geo(
+    settings: &Settings,
+    previous: Option<&Snapshot>,
+    places: &Places,
+    faults: &Faults,
+) -> Option<Arc<Geo>> {
+    if let Some(previous) = previous
+        && previous.settings.geoip == settings.geoip
+    {
+        return Some(Arc::clone(&previous.geo));
+    }
+    match Geo::from_settings(&settings.geoip) {
+        Ok(geo) => Some(Arc::new(geo)),
+        Err(error) => {
+            faults.error(&places.at(&["geoip", "database"]), error.to_string());
+            None
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! One worker: a thread with its own runtime, accept queue, pools and caches.
+
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::Ordering,
+    },
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, Cache};
+use tokio::{net::TcpStream, sync::watch, task::LocalSet};
+
+use super::{Shared, Snapshot};
+use crate::{
+    admit::{connection, connection::Counter, listener},
+    attest::WorkerJournal,
+    domain::DecisionId,
+    forward::{Shares, Upstreams},
+    locate::PinCache,
+    pipeline::{self, Judgements},
+    telemetry::clock,
+};
+
+/// Pins that one worker remembers.
+const PINS: usize = 1 << 16;
+
+/// What belongs to one worker alone. Lives in its thread.
+pub struct Worker {
+    pub shared: Arc<Shared>,
+    snapshot: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    pub pins: RefCell<PinCache>,
+    upstreams: RefCell<(u64, Rc<Upstreams>)>,
+    pub journal: WorkerJournal,
+    pub judgements: RefCell<Judgements>,
+    random: RefCell<Random>,
+    pub at_work: Counter,
+}
+
+/// Random bytes, fetched from the system 4 KiB at a time.
+struct Random {
+    bytes: [u8; 4096],
+    next: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error("a worker's runtime cannot start: {0}")]
+    Runtime(#[from] std::io::Error),
+    #[error("a region's endpoint cannot be used: {0}")]
+    Regions(#[from] crate::forward::SetupError),
+}
+
+impl Worker {
+    pub fn new(shared: Arc<Shared>) -> Result<Self, WorkerError> {
+        let mut cache = Cache::new(Arc::clone(&shared.snapshot));
+        let snapshot = Arc::clone(cache.load());
+        let settings = &snapshot.settings;
+        let upstreams = Upstreams::new(
+            &snapshot.regions,
+            &settings.regions,
+            &settings.limits,
+            Shares::of(settings.data_plane.concurrent_requests),
+            shared.health.load_full(),
+        )?;
+        register_tallies(&shared, &upstreams);
+        Ok(Self {
+            snapshot: RefCell::new(cache),
+            pins: RefCell::new(PinCache::new(shared.directory.clone(), PINS)),
+            upstreams: RefCell::new((snapshot.generation, Rc::new(upstreams))),
+            journal: shared.journal.worker(),
+            judgements: RefCell::default(),
+            random: RefCell::new(Random { bytes: [0; 4096], next: 4096 }),
+            at_work: Counter::default(),
+            shared,
+        })
+    }
+
+    /// The snapshot in force; what is remembered for an older one is dropped.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        let snapshot = Arc::clone(self.snapshot.borrow_mut().load());
+        let known = self.upstreams.borrow().0;
+        if known != snapshot.generation {
+            self.renew(&snapshot);
+        }
+        snapshot
+    }
+
+    fn renew(&self, snapshot: &Snapshot) {
+        *self.judgements.borrow_mut() = Judgements::default();
+        let current = Rc::clone(&self.upstreams.borrow().1);
+        let settings = &snapshot.settings;
+        let health = self.shared.health.load_full();
+        match current.renewed(&snapshot.regions, &settings.regions, &settings.limits, health) {
+            Ok(next) => {
+                register_tallies(&self.shared, &next);
+                *self.upstreams.borrow_mut() = (snapshot.generation, Rc::new(next));
+            }
+            // The settings' reader has checked the endpoints, so this tells of a fault of ours;
+            // the old pools stay, and calls of regions they do not know are refused.
+            Err(error) => {
+                tracing::error!(%error, "the regions of the new settings cannot be used");
+                self.upstreams.borrow_mut().0 = snapshot.generation;
+            }
+        }
+    }
+
+    pub fn upstreams(&self) -> Rc<Upstreams> {
+        Rc::clone(&self.upstreams.borrow().1)
+    }
+
+    pub fn decision_id(&self) -> DecisionId {
+        DecisionId::new(clock::unix_ms(clock::now()), self.random())
+    }
+
+    pub fn random(&self) -> u128 {
+        self.random.borrow_mut().next()
+    }
+}
+
+impl Random {
+    fn next(&mut self) -> u128 {
+        if self.next + 16 > self.bytes.len() {
+            // Ids need to be distinct, not secret: without the system's random numbers, the
+            // time in the id and these left-over bytes still tell most requests apart.
+            if getrandom::fill(&mut self.bytes).is_err() {
+                tracing::warn!("the system gives no random numbers");
+            }
+            self.next = 0;
+        }
+        let bytes = self.bytes.get(self.next..self.next + 16).unwrap_or_default();
+        self.next += 16;
+        bytes.iter().fold(0, |n, b| (n << 8) | u128::from(*b))
+    }
+}
+
+fn register_tallies(shared: &Shared, upstreams: &Upstreams) {
+    let Ok(mut tallies) = shared.tallies.lock() else { return };
+    for (region, tally) in upstreams.tallies() {
+        if !tallies.iter().any(|(_, t)| Arc::ptr_eq(t, tally)) {
+            tallies.push((Arc::clone(region), Arc::clone(tally)));
+        }
+    }
+}
+
+/// Runs one worker in the calling thread until `stop` turns true and its connections have ended,
+/// or the drain limit has passed.
+pub fn run(
+    shared: Arc<Shared>,
+    listener: std::net::TcpListener,
+    stop: watch::Receiver<bool>,
+) -> Result<(), WorkerError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, async move {
+        let worker = Rc::new(Worker::new(Arc::clone(&shared))?);
+        let listener = listener::adopt(listener)?;
+        let drain = worker.snapshot().settings.data_plane.drain;
+        let open = Rc::new(RefCell::new(0usize));
+        accept(&worker, &listener, &open, stop).await;
+        drop(listener);
+        let deadline = tokio::time::Instant::now() + drain;
+        while *open.borrow() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    })
+}
+
+async fn accept(
+    worker: &Rc<Worker>,
+    listener: &tokio::net::TcpListener,
+    open: &Rc<RefCell<usize>>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|s| *s) => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, or a connection that ended before it was taken:
+                // pausing lets the former pass without a busy loop.
+                tracing::debug!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        let limit = worker.snapshot().settings.data_plane.connections;
+        let before = worker.shared.connections.fetch_add(1, Ordering::Relaxed);
+        if before >= limit {
+            worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+            refuse_connection(stream);
+            continue;
+        }
+        let _ = stream.set_nodelay(true);
+        *open.borrow_mut() += 1;
+        let guard = OpenConnection { shared: Arc::clone(&worker.shared), open: Rc::clone(open) };
+        let worker = Rc::clone(worker);
+        let stop = stop.clone();
+        tokio::task::spawn_local(async move {
+            serve(worker, stream, peer, stop).await;
+            drop(guard);
+        });
+    }
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    stop: watch::Receiver<bool>,
+) {
+    let limits = worker.snapshot().settings.limits.clone();
+    let handle = move |peer, request, at_work| {
+        let worker = Rc::clone(&worker);
+        async move { pipeline::handle(&worker, peer, request, at_work).await }
+    };
+    connection::serve(stream, peer, &limits, stop, handle).await;
+}
+
+/// Over the limit: said in one write, if the socket takes it at once, then closed.
+fn refuse_connection(stream: TcpStream) {
+    const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
+Connection: close\r\nContent-Length: 0\r\n\r\n";
+    let _ = stream.try_write(FULL);
+}
+
+struct OpenConnection {
+    shared: Arc<Shared>,
+    open: Rc<RefCell<usize>>,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        *self.open.borrow_mut() -= 1;
+    }
+}
