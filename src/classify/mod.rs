@@ -1,5 +1,17 @@
-//! From evidence to whose record this is: subject, laws, categories. Pure: no I/O, no clock.
+//! From evidence to whose record this is: subject, laws, categories. Pure: no clock, and no I/O
+//! but loading the files that settings name (key set, GeoIP database).
+//!
+//! [`json`] reads a body once, [`schema`] says what a route looks for in it, [`phone`],
+//! [`network`] and [`token`] turn values into countries, and [`evidence`] weighs them.
 
+mod alpha3;
 mod source;
+
+pub mod evidence;
+pub mod json;
+pub mod network;
+pub mod phone;
+pub mod schema;
+pub mod token;
 
 pub use source::{ValueSource, ValueSourceError, is_pointer};

@@ -173,11 +173,29 @@ impl<'de> Deserialize<'de> for Place {
     }
 }
 
+/// `code` in upper-case letters.
 fn assigned(code: [u8; 2]) -> bool {
-    ASSIGNED
-        .as_bytes()
-        .chunks_exact(3)
-        .any(|c| c.starts_with(&code))
+    let bit = Country(code).index();
+    ASSIGNED_BITS
+        .get(bit / 64)
+        .is_some_and(|word| word >> (bit % 64) & 1 == 1)
+}
+
+/// One bit for each pair of letters: codes are read on the way of every record.
+static ASSIGNED_BITS: [u64; 11] = assigned_bits();
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated while compiling: a bad index does not build"
+)]
+const fn assigned_bits() -> [u64; 11] {
+    let (codes, mut bits, mut i) = (ASSIGNED.as_bytes(), [0; 11], 0);
+    while i < codes.len() {
+        let bit = (codes[i] - b'A') as usize * 26 + (codes[i + 1] - b'A') as usize;
+        bits[bit / 64] |= 1 << (bit % 64);
+        i += 3;
+    }
+    bits
 }
 
 /// ISO 3166-1 alpha-2, the 249 assigned codes, and XK.

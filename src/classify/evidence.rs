@@ -1,0 +1,188 @@
+//! Reading a country out of one text, and weighing what was found.
+//!
+//! Goal: a value is either understood or told to the caller as not understood. A text that is
+//! no country and no telephone number must not fall through to weaker evidence: that could
+//! store the record in the wrong country.
+
+use smallvec::SmallVec;
+
+use super::{ValueSource, alpha3, json::Value, phone};
+use crate::{
+    domain::{Country, EvidenceKind, EvidenceSet, Place, Strength},
+    settings::Conflict,
+};
+
+/// What a text says about a country.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// A country or a subdivision of one, by code.
+    Country(Place),
+    /// The country of an E.164 number.
+    Phone(Country),
+    /// No evidence: empty, `null`, `true`, `false`, a number, or a telephone number that names
+    /// no country (satellite, freephone, no international prefix).
+    Nothing,
+    /// Something stands there and means nothing to us; the caller refuses with 422.
+    Unreadable,
+}
+
+/// Reads a header, claim, path or query value, or the text of a JSON string.
+///
+/// Understood: ISO 3166-1 alpha-2 and alpha-3 and ISO 3166-2 in any case, `UK` for `GB` and `EL`
+/// for `GR` (Interinstitutional Style Guide of the EU, 7.1.1), and E.164 numbers. Blanks around
+/// the value are dropped.
+pub fn read_text(text: &str) -> Reading {
+    let text = text.trim();
+    if text.is_empty() {
+        return Reading::Nothing;
+    }
+    if let Some(place) = place(text) {
+        return Reading::Country(place);
+    }
+    let number = text.strip_prefix("tel:").unwrap_or(text);
+    if phone::is_phone_like(number) {
+        return phone::country(number).map_or(Reading::Nothing, Reading::Phone);
+    }
+    Reading::Unreadable
+}
+
+/// Reads the value that a JSON pointer found.
+///
+/// Objects and arrays are unreadable even when empty: somebody changed the record's shape, and
+/// guessing from the network instead would hide it.
+pub fn read_value(value: &Value<'_>) -> Reading {
+    match value {
+        Value::String(text) => read_text(&text.unescape()),
+        Value::Number(_) | Value::Bool(_) | Value::Null => Reading::Nothing,
+        Value::Object | Value::Array => Reading::Unreadable,
+    }
+}
+
+/// The evidence that `reading` is when it was found at `source`; `None` where nothing was found.
+///
+/// A telephone number stays `phone` even in a verified token: what was attested is the number,
+/// not that its holder lives where it was issued. For [`ValueSource::Header`] the caller has
+/// made sure that it trusts the sender.
+pub fn evidence(source: &ValueSource, reading: Reading) -> Option<Evidence> {
+    let (place, kind) = match reading {
+        Reading::Phone(country) => (Place::of(country), EvidenceKind::Phone),
+        Reading::Country(place) => {
+            let kind = match source {
+                ValueSource::Jwt(_) | ValueSource::Header(_) => EvidenceKind::Attested,
+                ValueSource::Path(_) | ValueSource::Query(_) | ValueSource::Body(_) => {
+                    EvidenceKind::Declared
+                }
+                ValueSource::Pinned => EvidenceKind::Pinned,
+                ValueSource::Network => EvidenceKind::Network,
+            };
+            (place, kind)
+        }
+        Reading::Nothing | Reading::Unreadable => return None,
+    };
+    Some(Evidence { kind, place })
+}
+
+/// One belief about where the person belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    pub kind: EvidenceKind,
+    pub place: Place,
+}
+
+/// What the evidence for one record comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Whose laws attach, strongest first, without repetition; at least one.
+    pub countries: SmallVec<[Place; 4]>,
+    /// The place that gives the home.
+    pub home_by: Place,
+    pub strongest: EvidenceKind,
+    /// Every kind that was found, whether it counted or not.
+    pub kinds: EvidenceSet,
+    /// All evidence names one country.
+    pub agreed: bool,
+    /// There is nothing but GeoIP.
+    pub only_network: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsettled {
+    #[error("no evidence says which country the person belongs to")]
+    Nothing,
+    #[error("the evidence names different countries, and this route refuses that")]
+    Conflict,
+}
+
+/// Settles on the countries whose laws attach. `found` stands in the route's order, strongest
+/// first.
+///
+/// - `all`: the strongest gives the home; its law attaches whatever its strength, and so does
+///   each that is evidenced by declared strength or better.
+/// - `first`: the strongest alone.
+/// - `refuse`: as `all`, but different countries are a conflict. The network does not count
+///   here: a traveller's address is no claim about where the person lives.
+pub fn weigh(found: &[Evidence], conflict: Conflict) -> Result<Standing, Unsettled> {
+    let strongest = found.first().ok_or(Unsettled::Nothing)?;
+    let differs = |e: &Evidence| e.place.country() != strongest.place.country();
+    if conflict == Conflict::Refuse {
+        let mut claims = found.iter().filter(|e| e.kind != EvidenceKind::Network);
+        let first = claims.next();
+        if claims.any(|e| Some(e.place.country()) != first.map(|f| f.place.country())) {
+            return Err(Unsettled::Conflict);
+        }
+    }
+    let mut countries: SmallVec<[Place; 4]> = SmallVec::new();
+    countries.push(strongest.place);
+    if conflict != Conflict::First {
+        let declared = found
+            .iter()
+            .filter(|e| e.kind.strength() >= Strength::Declared);
+        for evidence in declared {
+            // `CN` after `CN-GD` says nothing new. `CN-GD` after `CN` is kept beside it: weaker
+            // evidence may add a law, never narrow one.
+            if !countries.iter().any(|c| c.within(&evidence.place)) {
+                countries.push(evidence.place);
+            }
+        }
+    }
+    let mut kinds = EvidenceSet::EMPTY;
+    found.iter().for_each(|e| kinds.insert(e.kind));
+    Ok(Standing {
+        countries,
+        home_by: strongest.place,
+        strongest: strongest.kind,
+        kinds,
+        agreed: !found.iter().any(differs),
+        only_network: found.iter().all(|e| e.kind == EvidenceKind::Network),
+    })
+}
+
+/// A country code, or a subdivision's.
+fn place(text: &str) -> Option<Place> {
+    let mut upper = [0u8; 6];
+    let upper = upper.get_mut(..text.len())?;
+    for (to, from) in upper.iter_mut().zip(text.bytes()) {
+        *to = from.to_ascii_uppercase();
+    }
+    match *upper {
+        [a, b] => country([a, b]).map(Place::of),
+        [a, b, c] if c != b'-' => alpha3::country([a, b, c]).map(Place::of),
+        [a, b, b'-', ref tail @ ..] => {
+            let mut whole: SmallVec<[u8; 8]> = SmallVec::new();
+            whole.extend_from_slice(country([a, b])?.as_str().as_bytes());
+            whole.push(b'-');
+            whole.extend_from_slice(tail);
+            std::str::from_utf8(&whole).ok()?.parse().ok()
+        }
+        _ => None,
+    }
+}
+
+fn country(code: [u8; 2]) -> Option<Country> {
+    let code = match &code {
+        b"UK" => b"GB",
+        b"EL" => b"GR",
+        other => other,
+    };
+    Country::new(std::str::from_utf8(code).ok()?).ok()
+}

@@ -1,0 +1,25 @@
+//! Our own reading of JSON: strict, in one pass, without building a tree.
+//!
+//! Goals, in this order: two readers never see two different records; hostile text costs no more
+//! than its length; the fields a route asks for are found on the way. So the whole text is
+//! checked (RFC 8259, UTF-8, no duplicate keys, bounded nesting) even when the wanted field
+//! stands first: stopping early would let a second `country` after the first route the record
+//! one way here and another way at the backend.
+//!
+//! Trade-offs: numbers are checked, not evaluated; values under pointers come as slices of the
+//! text; nothing is reported about the text in a fault but the place.
+
+mod fault;
+mod keys;
+mod scan;
+mod split;
+mod value;
+mod watch;
+
+pub mod harness;
+
+pub use fault::{JsonFault, JsonFaultKind};
+pub use scan::{MAX_DEPTH, Sink, scan, scan_object};
+pub use split::{Item, SplitFault, SplitFaultKind, split_array, split_ndjson};
+pub use value::{RawNumber, RawString, Value};
+pub use watch::{KnownPart, Reach, Watch, WatchError};

@@ -1,0 +1,83 @@
+//! The country that issued a telephone number (E.164), from its digits alone.
+//!
+//! The number says who issued it, not where its holder lives, so it is weak evidence; and it
+//! says what the numbering plan says: `+7 365` and `+7 978` (Crimea) and `+7 840`, `+7 940`
+//! (Abkhazia) are numbers of the Russian plan and read as RU, whoever the territory belongs to.
+//!
+//! Own tables instead of a library: all that is needed is the country, in some 20 ns, and the
+//! libraries spend microseconds on formats.
+
+mod codes;
+mod nanp;
+
+use crate::domain::Country;
+
+/// The country of an international number: `+`, then 7 to 15 digits (ITU-T E.164 §6), with
+/// blanks, dashes, dots and parentheses between them; `(0)`, a trunk zero as written for readers
+/// at home, is skipped.
+///
+/// `None`: not such a number (no `+`; `00` stands for `+` in some countries only), or one that
+/// belongs to no country: satellite, freephone, universal, shared codes.
+pub fn country(text: &str) -> Option<Country> {
+    let digits = Digits::read(text)?;
+    let code = codes::country(digits.as_slice())?;
+    Country::new(code).ok()
+}
+
+/// Whether `text` has the shape of a telephone number: digits and what people write between
+/// them, perhaps a `+` in front.
+pub fn is_phone_like(text: &str) -> bool {
+    let body = text.trim_start().strip_prefix('+').unwrap_or(text);
+    body.bytes().any(|b| b.is_ascii_digit())
+        && body
+            .bytes()
+            .all(|b| b.is_ascii_digit() || is_separator(b) || b == b'/')
+}
+
+fn is_separator(b: u8) -> bool {
+    matches!(b, b' ' | b'-' | b'.' | b'(' | b')')
+}
+
+/// The values (not characters) of the digits.
+struct Digits {
+    digits: [u8; 15],
+    count: usize,
+}
+
+impl Digits {
+    fn read(text: &str) -> Option<Self> {
+        let mut rest = text.trim().strip_prefix('+')?.as_bytes();
+        let mut read = Self {
+            digits: [0; 15],
+            count: 0,
+        };
+        while let [byte, tail @ ..] = rest {
+            rest = tail;
+            match byte {
+                b'0'..=b'9' => {
+                    *read.digits.get_mut(read.count)? = byte - b'0';
+                    read.count += 1;
+                }
+                b'(' => {
+                    // Italy's leading zero belongs to the number, in parentheses or not.
+                    if let [b'0', b')', after @ ..] = tail
+                        && !read.is_italian()
+                    {
+                        rest = after;
+                    }
+                }
+                b if is_separator(*b) => {}
+                _ => return None,
+            }
+        }
+        (read.count >= 7).then_some(read)
+    }
+
+    fn is_italian(&self) -> bool {
+        self.as_slice() == [3, 9]
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.digits.get(..self.count).unwrap_or_default()
+    }
+}

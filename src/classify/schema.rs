@@ -1,0 +1,311 @@
+//! What one route reads from a record's body: categories by declared schema, and the values that
+//! the route's sources name, in one pass.
+//!
+//! Only a field that the schema lists has a category; everything else counts as `user`, the most
+//! general one, so that a field nobody thought of is never taken for harmless.
+
+use smallvec::SmallVec;
+
+use super::json::{JsonFault, KnownPart, Reach, Sink, Value, Watch, WatchError, scan_object};
+use crate::{
+    domain::{CategoryId, CategorySet},
+    settings::Schema,
+};
+
+/// Values kept from one record. A record with more is not read half: see [`Classified::overfull`].
+pub const MAX_VALUES: usize = 256;
+
+/// What a route knows about its bodies, compiled once for a settings and policy snapshot.
+#[derive(Clone, Debug)]
+pub struct CompiledSchema {
+    watch: Watch,
+    /// For each pointer of `watch` what it is for.
+    uses: Box<[Use]>,
+    categories: Categories,
+    user: CategoryId,
+}
+
+/// Index into the pointers that were given to [`CompiledSchema::compile`] to be read.
+pub type Slot = u16;
+
+#[derive(Clone, Debug)]
+enum Categories {
+    /// The route names them; bodies do not matter.
+    Fixed(CategorySet),
+    Schema {
+        all: CategorySet,
+        strict: bool,
+    },
+    /// Neither schema nor categories: everything is `user`.
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Use {
+    Field(CategoryId, Option<PersonFact>),
+    /// Read for a source; with `unlisted`, no field of the schema covers it.
+    Slot {
+        slot: Slot,
+        unlisted: bool,
+    },
+}
+
+/// Facts about the person that law asks for beside the country (child rules).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PersonFact {
+    Age,
+    Born,
+}
+
+/// A mistake in a schema, a route's categories or its body pointers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaFault {
+    #[error("`{category}` is no category of this policy's vocabulary")]
+    UnknownCategory {
+        /// The schema's field, if it was one.
+        field: Option<String>,
+        category: String,
+    },
+    #[error("the vocabulary has no category `user`, which unknown fields count as")]
+    NoUserCategory,
+    #[error(transparent)]
+    Pointer(#[from] WatchError),
+}
+
+/// What the body of one record says. Borrowed from the body; no `Debug` shows data.
+#[derive(Clone, Debug)]
+pub struct Classified<'a> {
+    pub categories: CategorySet,
+    /// Leaves that neither the schema nor a source knows; `null` on the way to one does not
+    /// count.
+    pub unknown_fields: u32,
+    /// A strict schema met an unknown field: refuse with 422. Print the place with
+    /// [`CompiledSchema::known_pointer`].
+    pub refused: Option<KnownPart>,
+    /// More values under the sources' pointers than are kept: refuse, as some evidence would go
+    /// unread.
+    pub overfull: bool,
+    /// `user.demographic.age`, `user.demographic.age_range`: the first one met.
+    pub age: Option<Value<'a>>,
+    /// `user.demographic.date_of_birth`: the first one met.
+    pub born: Option<Value<'a>>,
+    values: SmallVec<[(Slot, Value<'a>); 8]>,
+}
+
+impl<'a> Classified<'a> {
+    /// Every value under the slot's pointer, in the order of the text.
+    pub fn all(&self, slot: Slot) -> impl Iterator<Item = Value<'a>> + '_ {
+        self.values
+            .iter()
+            .filter(move |(s, _)| *s == slot)
+            .map(|(_, v)| *v)
+    }
+
+    pub fn first(&self, slot: Slot) -> Option<Value<'a>> {
+        self.all(slot).next()
+    }
+}
+
+impl CompiledSchema {
+    /// `schema` and `categories` are the route's (it has at most one of them), `slots` the JSON
+    /// pointers of its `body:` sources: evidence, subject, steering. `resolve` knows the
+    /// vocabulary.
+    ///
+    /// A pointer of the schema speaks for everything below it. A source's pointer makes its own
+    /// field known to a strict schema, with the category `user` unless the schema gives one.
+    ///
+    /// # Errors
+    /// Every mistake at once.
+    pub fn compile(
+        schema: Option<&Schema>,
+        categories: &[String],
+        slots: &[&str],
+        resolve: &dyn Fn(&str) -> Option<CategoryId>,
+    ) -> Result<Self, Vec<SchemaFault>> {
+        let mut faults = Vec::new();
+        let user = resolve("user");
+        if user.is_none() {
+            faults.push(SchemaFault::NoUserCategory);
+        }
+        let mut category = |field: Option<&str>, key: &str| {
+            let id = resolve(key);
+            if id.is_none() {
+                faults.push(SchemaFault::UnknownCategory {
+                    field: field.map(str::to_owned),
+                    category: key.to_owned(),
+                });
+            }
+            id
+        };
+        let fixed: CategorySet = categories
+            .iter()
+            .filter_map(|key| category(None, key))
+            .collect();
+        let mut pointers: Vec<(&str, Reach)> = Vec::new();
+        let mut uses = Vec::new();
+        let mut all = CategorySet::EMPTY;
+        for (field, key) in schema.iter().flat_map(|s| &s.fields) {
+            if let Some(id) = category(Some(field), key) {
+                all.insert(id);
+                pointers.push((field, Reach::Subtree));
+                uses.push(Use::Field(id, PersonFact::of(key)));
+            }
+        }
+        for (slot, pointer) in (0..).zip(slots) {
+            let unlisted = !pointers
+                .iter()
+                .any(|(field, reach)| *reach == Reach::Subtree && covers(field, pointer));
+            pointers.push((pointer, Reach::Value));
+            uses.push(Use::Slot { slot, unlisted });
+        }
+        // One by one first, so that every malformed pointer is told, not the first alone.
+        for pointer in &pointers {
+            if let Err(fault) = Watch::compile([*pointer]) {
+                faults.push(fault.into());
+            }
+        }
+        let watch = match Watch::compile(pointers) {
+            Ok(watch) if faults.is_empty() => Some(watch),
+            Ok(_) => None,
+            Err(fault) => {
+                let fault = SchemaFault::from(fault);
+                if !faults.contains(&fault) {
+                    faults.push(fault);
+                }
+                None
+            }
+        };
+        let categories = match schema {
+            _ if !categories.is_empty() => Categories::Fixed(fixed),
+            Some(schema) => Categories::Schema {
+                all,
+                strict: schema.strict,
+            },
+            None => Categories::Unknown,
+        };
+        match (watch, user) {
+            (Some(watch), Some(user)) => Ok(Self {
+                watch,
+                uses: uses.into(),
+                categories,
+                user,
+            }),
+            _ => Err(faults),
+        }
+    }
+
+    /// Checks and reads one record, which must be a JSON object.
+    pub fn classify<'a>(&self, body: &'a [u8]) -> Result<Classified<'a>, JsonFault> {
+        let mut reading = Reading {
+            schema: self,
+            found: Classified {
+                categories: CategorySet::EMPTY,
+                unknown_fields: 0,
+                refused: None,
+                overfull: false,
+                age: None,
+                born: None,
+                values: SmallVec::new(),
+            },
+        };
+        scan_object(body, &self.watch, &mut reading)?;
+        let mut found = reading.found;
+        match &self.categories {
+            Categories::Fixed(set) => {
+                found.categories = *set;
+                found.refused = None;
+            }
+            Categories::Schema { strict, .. } => {
+                if found.unknown_fields > 0 {
+                    found.categories.insert(self.user);
+                }
+                if !strict {
+                    found.refused = None;
+                }
+            }
+            Categories::Unknown => {
+                found.categories = CategorySet::from_iter([self.user]);
+                found.refused = None;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The categories of a request whose body is not read: all that the route's records may
+    /// hold. A schema that is not strict does not bound them, so `user` is among them.
+    pub fn categories_without_body(&self) -> CategorySet {
+        let mut set = match self.categories {
+            Categories::Fixed(set) => return set,
+            Categories::Schema { all, strict: true } => return all,
+            Categories::Schema { all, strict: false } => all,
+            Categories::Unknown => CategorySet::EMPTY,
+        };
+        set.insert(self.user);
+        set
+    }
+
+    /// The part of an unknown field's pointer that the schema knows; safe to print.
+    pub fn known_pointer(&self, part: KnownPart) -> &str {
+        self.watch.pointer_of(part)
+    }
+}
+
+impl PersonFact {
+    fn of(category: &str) -> Option<Self> {
+        match category {
+            "user.demographic.age" | "user.demographic.age_range" => Some(Self::Age),
+            "user.demographic.date_of_birth" => Some(Self::Born),
+            _ => None,
+        }
+    }
+}
+
+/// Gathers one scan's findings.
+struct Reading<'s, 'a> {
+    schema: &'s CompiledSchema,
+    found: Classified<'a>,
+}
+
+impl<'a> Sink<'a> for Reading<'_, 'a> {
+    fn value(&mut self, pointer: u16, value: Value<'a>) {
+        match self.schema.uses.get(usize::from(pointer)) {
+            Some(Use::Field(category, fact)) => {
+                self.found.categories.insert(*category);
+                let place = match fact {
+                    None => return,
+                    Some(PersonFact::Age) => &mut self.found.age,
+                    Some(PersonFact::Born) => &mut self.found.born,
+                };
+                place.get_or_insert(value);
+            }
+            Some(Use::Slot { slot, unlisted }) => {
+                if *unlisted && !matches!(value, Value::Object | Value::Array) {
+                    self.found.categories.insert(self.schema.user);
+                }
+                if self.found.values.len() < MAX_VALUES {
+                    self.found.values.push((*slot, value));
+                } else {
+                    self.found.overfull = true;
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn unknown(&mut self, below: KnownPart) {
+        self.found.unknown_fields = self.found.unknown_fields.saturating_add(1);
+        self.found.refused.get_or_insert(below);
+    }
+}
+
+/// Whether everything under `pointer` lies under `field`.
+fn covers(field: &str, pointer: &str) -> bool {
+    let mut tokens = pointer.split('/');
+    field.split('/').all(|wanted| match tokens.next() {
+        Some(token) => {
+            let is_index = !token.is_empty() && token.bytes().all(|b| b.is_ascii_digit());
+            token == wanted || (wanted == "*" && is_index)
+        }
+        None => false,
+    })
+}
