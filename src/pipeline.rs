@@ -1,0 +1,72 @@
+//! The way of a record: admit → classify → locate → decide → attest → forward → answer.
+//!
+//! [`handle`] is the outer function: it alone turns refusals into answers, writes their ledger
+//! entries and measures. [`way`] tells the story; the modules below are its stations' callers.
+
+mod batch;
+mod exchange;
+mod judge;
+mod person;
+mod reply;
+mod single;
+mod wishes;
+
+use std::net::SocketAddr;
+
+use http::{Method, Request, Response, header};
+use hyper::body::Incoming;
+
+pub use exchange::{Exchange, Routed};
+pub use judge::{Flow, Judged, Judgements};
+pub use reply::{Content, Reply};
+
+use crate::{
+    admit::{pace::AtWork, path, route::NoRoute},
+    respond::Refused,
+    router::Worker,
+    settings::Format,
+};
+
+/// Answers one request, whatever it is.
+///
+/// Cancel safety: when the caller goes away the future is dropped; a region's call under way is
+/// broken off, and the outcome entry of a permit whose bytes may have left is still written.
+pub async fn handle(
+    worker: &Worker,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+    at_work: AtWork,
+) -> Response<Reply> {
+    let x = Exchange::new(worker, peer, &request);
+    let limit = x.snapshot.settings.data_plane.concurrent_requests;
+    let place = worker.at_work.enter(limit);
+    let answered = match place {
+        Some(_) => way(&x, request).await,
+        None => Err(Refused::Overloaded),
+    };
+    let answer = match answered {
+        Ok(answer) => answer,
+        Err(refused) => x.refuse(refused).await,
+    };
+    x.finish(answer).map(|content| Reply::new(content, at_work, place))
+}
+
+/// One request, station by station.
+async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Content>, Refused> {
+    let (parts, body) = request.into_parts();
+    if parts.method == Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
+        return Err(Refused::Upgrade);
+    }
+    path::check(parts.uri.path()).map_err(Refused::Path)?;
+    let snapshot = std::sync::Arc::clone(&x.snapshot);
+    let (index, captures) = x.route(&snapshot, &parts).map_err(|none| match none {
+        NoRoute::Path => Refused::NoRoute,
+        NoRoute::Method(methods) => Refused::MethodNotAllowed(methods),
+        NoRoute::MediaType(types) => Refused::MediaType(types),
+    })?;
+    let routed = x.admit(&snapshot, index, &captures, &parts)?;
+    match routed.route.settings.format {
+        Format::Record | Format::Opaque => single::way(x, &routed, &parts, body).await,
+        Format::Array | Format::Ndjson => batch::way(x, &routed, &parts, body).await,
+    }
+}

@@ -1,0 +1,356 @@
+//! What one request carries along its way, and how it ends.
+
+use std::{cell::RefCell, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::{
+    Content, Judged,
+    judge::{self, Side},
+    person::Traces,
+    wishes::{self, Head, Wishes},
+};
+use crate::{
+    admit::{
+        caller::{Caller, ClientAddress},
+        headers,
+        path::Captures,
+        route::{self, NoRoute},
+    },
+    attest::{Draft, Profile},
+    classify::token::Claims,
+    domain::{CategorySet, DecisionId, Operation, Place, RegionId},
+    forward::ForwardError,
+    respond::Refused,
+    router::{ReadyRoute, Snapshot, Worker},
+    telemetry::clock,
+};
+
+/// One request on its way.
+pub struct Exchange<'w> {
+    pub worker: &'w Worker,
+    pub snapshot: Arc<Snapshot>,
+    pub at: Timestamp,
+    pub decision: DecisionId,
+    pub caller: Caller,
+    pub method: Method,
+    pub version: Version,
+    started: Instant,
+    /// What the ledger entry of a refusal will say, as far as the way has come.
+    pub story: RefCell<Story>,
+}
+
+/// As far as it is known: the route, the person's traces, the judgement.
+#[derive(Default)]
+pub struct Story {
+    pub route: Option<Arc<str>>,
+    pub operation: Option<Operation>,
+    pub traces: Traces,
+    pub profile: Option<Arc<Profile>>,
+}
+
+/// A request that a route has taken.
+pub struct Routed<'a> {
+    pub route: &'a ReadyRoute,
+    pub index: usize,
+    pub head: Head<'a>,
+    pub wishes: Wishes,
+    pub token: Option<Claims>,
+    pub client: ClientAddress,
+    pub operation: Operation,
+}
+
+impl<'w> Exchange<'w> {
+    pub fn new<B>(worker: &'w Worker, peer: SocketAddr, request: &Request<B>) -> Self {
+        let snapshot = worker.snapshot();
+        let plane = &snapshot.settings.data_plane;
+        let caller = Caller::new(peer, &plane.trusted, &plane.proxies);
+        Self {
+            worker,
+            at: clock::now(),
+            decision: worker.decision_id(),
+            caller,
+            method: request.method().clone(),
+            version: request.version(),
+            started: Instant::now(),
+            story: RefCell::default(),
+            snapshot,
+        }
+    }
+
+    pub fn route<'p>(
+        &self,
+        snapshot: &Snapshot,
+        parts: &'p Parts,
+    ) -> Result<(usize, Captures<'p>), NoRoute> {
+        let host = parts
+            .uri
+            .authority()
+            .map(http::uri::Authority::as_str)
+            .or_else(|| parts.headers.get(header::HOST).and_then(|h| h.to_str().ok()));
+        let routes = snapshot.routes.iter().map(|r| &*r.settings).enumerate();
+        route::find(routes, host, parts.uri.path(), &parts.method, &parts.headers)
+    }
+
+    /// Who is calling, what it asks for, and whether its token holds.
+    pub fn admit<'a>(
+        &self,
+        snapshot: &'a Snapshot,
+        index: usize,
+        captures: &'a Captures<'a>,
+        parts: &'a Parts,
+    ) -> Result<Routed<'a>, Refused> {
+        let route = snapshot.routes.get(index).ok_or(Refused::NoRoute)?;
+        self.story.borrow_mut().route = Some(Arc::clone(&route.settings.name));
+        let plain = wishes::plain_operation(&parts.method)
+            .ok_or_else(|| Refused::MethodNotAllowed(route.settings.methods.clone()))?;
+        let head = Head {
+            headers: &parts.headers,
+            captures,
+            template: &route.settings.path,
+            query: parts.uri.query(),
+        };
+        let wishes = if self.caller.trusted {
+            wishes::read(&head, &route.settings.steering, &snapshot.regions, &parts.method)?
+        } else {
+            Wishes::default()
+        };
+        let token = if route.reads_token { self.token(snapshot, &parts.headers)? } else { None };
+        let operation = wishes.operation.unwrap_or(plain);
+        self.story.borrow_mut().operation = Some(operation);
+        Ok(Routed {
+            client: self.caller.client(&parts.headers, &snapshot.settings.data_plane.proxies),
+            route,
+            index,
+            head,
+            wishes,
+            token,
+            operation,
+        })
+    }
+
+    /// The claims of the caller's token, if a key set is configured and a JWT came. Another
+    /// kind of bearer token is the backend's business.
+    fn token(&self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Option<Claims>, Refused> {
+        let Some(keys) = &snapshot.keys else { return Ok(None) };
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(Refused::Token("Authorization stands twice".to_owned()));
+        }
+        let Some((scheme, token)) = value.to_str().ok().and_then(|v| v.split_once(' ')) else {
+            return Ok(None);
+        };
+        let token = token.trim();
+        if !scheme.eq_ignore_ascii_case("bearer") || token.split('.').count() != 3 {
+            return Ok(None);
+        }
+        match keys.verify(token, self.at) {
+            Ok(claims) => Ok(Some(claims)),
+            Err(fault) => Err(Refused::Token(fault.to_string())),
+        }
+    }
+
+    /// The regions that can be the home of a person of `place`, best first.
+    pub fn homes(
+        &self,
+        place: Place,
+        categories: CategorySet,
+        countries: &[Place],
+    ) -> Result<SmallVec<[RegionId; 4]>, Refused> {
+        judge::homes(self, place, categories, countries)
+    }
+
+    /// The fields that go to a region.
+    ///
+    /// `leaves_home`: the caller's address stays behind, it is nobody's purpose abroad.
+    pub fn outgoing_headers(&self, parts: &Parts, leaves_home: bool) -> HeaderMap {
+        let mut fields = parts.headers.clone();
+        headers::drop_hop_by_hop(&mut fields);
+        headers::drop_steering(&mut fields, &self.snapshot.steering, self.caller.trusted);
+        if !fields.contains_key(header::HOST)
+            && let Some(authority) = parts.uri.authority()
+            && let Ok(host) = HeaderValue::try_from(authority.as_str())
+        {
+            fields.insert(header::HOST, host);
+        }
+        headers::add_forwarded(&mut fields, self.caller.peer, self.caller.proxied, leaves_home);
+        headers::add_via(&mut fields, self.version);
+        headers::settle_traceparent(&mut fields, || {
+            let random = self.worker.random();
+            #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
+            let span = (self.worker.random() & u128::from(u64::MAX)) as u64;
+            (random, span)
+        });
+        if let Ok(id) = HeaderValue::try_from(self.decision.to_string()) {
+            fields.insert("domicile-decision", id);
+        }
+        fields
+    }
+
+    /// What a failed call of a region means to the caller.
+    pub fn forward_refused(error: &ForwardError) -> Refused {
+        let region = error.region().map(|r| r.to_string()).unwrap_or_default();
+        let detail = error.to_string();
+        match error {
+            ForwardError::NotCleared
+            | ForwardError::UnknownRegion(_)
+            | ForwardError::BadTarget { .. } => Refused::Internal("a region was called wrongly"),
+            ForwardError::Busy { .. } => Refused::RegionBusy { region },
+            ForwardError::Unreachable { .. } | ForwardError::GivenUp { .. } => {
+                Refused::BackendUnreachable { region, detail }
+            }
+            ForwardError::Timeout { .. } => Refused::BackendTimeout { region, detail },
+            ForwardError::Reset { .. } | ForwardError::BadAnswer { .. } => {
+                Refused::BackendBroken { region, detail }
+            }
+            ForwardError::CallerBody { .. } => {
+                Refused::Body(crate::admit::body::BodyFault::Broken)
+            }
+        }
+    }
+
+    /// Writes the entry of a refusal and builds its answer. A refusal that is a decision is
+    /// durable before it is answered; if it cannot be written, that is what is answered.
+    pub async fn refuse(&self, refused: Refused) -> Response<Content> {
+        let refused = match self.record_refusal(&refused).await {
+            Ok(()) => refused,
+            Err(unwritable) => unwritable,
+        };
+        self.problem(&refused, None)
+    }
+
+    /// A problem document as the whole answer; `items` are a refused atomic batch's.
+    pub fn problem(&self, refused: &Refused, items: Option<Bytes>) -> Response<Content> {
+        let body = match items {
+            Some(items) => items,
+            None => {
+                let mut text = serde_json::to_vec(&refused.problem(Some(self.decision)))
+                    .unwrap_or_default();
+                text.push(b'\n');
+                text.into()
+            }
+        };
+        let mut answer = Response::new(Content::Whole(body));
+        *answer.status_mut() = refused.status();
+        refused.headers(self.snapshot.settings.operator_uri.as_deref(), answer.headers_mut());
+        if matches!(refused, Refused::Body(_)) {
+            // The rest of the body is not read, so the connection cannot serve another request.
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    async fn record_refusal(&self, refused: &Refused) -> Result<(), Refused> {
+        // What a region failed to do was decided before and has its entry and outcome; what the
+        // ledger itself cannot take has no place to be written.
+        if matches!(
+            refused,
+            Refused::BackendUnreachable { .. }
+                | Refused::BackendTimeout { .. }
+                | Refused::BackendBroken { .. }
+                | Refused::RegionBusy { .. }
+                | Refused::Ledger(_)
+                | Refused::Directory(_)
+        ) {
+            return Ok(());
+        }
+        let draft = {
+            let story = self.story.borrow();
+            let profile = match (&story.profile, refused) {
+                (Some(profile), Refused::Forbidden(_)) => Arc::clone(profile),
+                _ => judge::plain_refusal(self, &story, refused),
+            };
+            Draft {
+                at: self.at,
+                decision: self.decision,
+                profile,
+                subject: story.traces.key,
+                evidence: story.traces.evidence,
+                pin: None,
+                reference: None,
+            }
+        };
+        let metrics = &self.worker.shared.metrics;
+        judge::count_refusal(metrics, refused, &draft.profile);
+        metrics.evidence(draft.evidence);
+        if refused.is_decision() {
+            let written = self.worker.journal.refuse(draft).await;
+            written.map_err(|e| Refused::Ledger(e.to_string()))
+        } else {
+            let queued = self.worker.journal.note(draft);
+            queued.map_err(|e| Refused::Ledger(e.to_string()))
+        }
+    }
+
+    /// The entry that permits, written or queued as the permit asks.
+    pub fn draft(&self, judged: &Judged, traces: Traces) -> Draft {
+        Draft {
+            at: self.at,
+            decision: self.decision,
+            profile: Arc::clone(&judged.profile),
+            subject: traces.key,
+            evidence: traces.evidence,
+            pin: None,
+            reference: None,
+        }
+    }
+
+    /// The fields that say what was decided.
+    pub fn say(&self, fields: &mut HeaderMap, judged: &Judged, region: RegionId, side: Side) {
+        let _ = side;
+        let name = self.snapshot.regions.name(region);
+        if let Ok(name) = HeaderValue::try_from(name) {
+            fields.insert("domicile-region", name);
+        }
+        if let Some(mechanism) = &judged.mechanism {
+            fields.insert("domicile-mechanism", mechanism.clone());
+        }
+    }
+
+    /// The last word on every answer: decision id, `Via`, measurement.
+    pub fn finish(&self, mut answer: Response<Content>) -> Response<Content> {
+        let status = answer.status();
+        let fields = answer.headers_mut();
+        if let Ok(id) = HeaderValue::try_from(self.decision.to_string()) {
+            fields.insert("domicile-decision", id);
+        }
+        headers::add_via(fields, self.version);
+        let route = self.story.borrow().route.clone();
+        self.worker
+            .shared
+            .metrics
+            .http_duration
+            .with_label_values(&[
+                known_method(&self.method),
+                status.as_str(),
+                route.as_deref().unwrap_or("none"),
+            ])
+            .observe(self.started.elapsed().as_secs_f64());
+        tracing::debug!(
+            decision = %self.decision,
+            method = known_method(&self.method),
+            route = route.as_deref().unwrap_or("none"),
+            status = status.as_u16(),
+            "answered"
+        );
+        answer
+    }
+}
+
+/// OpenTelemetry's `http.request.method`: a caller's own invention does not become a label.
+fn known_method(method: &Method) -> &str {
+    match *method {
+        Method::GET | Method::HEAD | Method::PUT | Method::POST | Method::PATCH
+        | Method::DELETE | Method::OPTIONS | Method::TRACE | Method::CONNECT => method.as_str(),
+        _ => "_OTHER",
+    }
+}
+
+/// Keeps `Incoming` in the signature of the way, whose body type is hyper's.
+pub type Body = Incoming;

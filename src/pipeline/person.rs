@@ -1,0 +1,309 @@
+//! Classify and locate: whose record is this, what says where the person lives, and where is the
+//! home.
+
+use smallvec::SmallVec;
+
+use super::{Exchange, Routed};
+use crate::{
+    admit::caller::ClientAddress,
+    classify::{
+        ValueSource,
+        evidence::{self, Evidence, Reading, Standing, Unsettled, weigh},
+        json::Value,
+        schema::Classified,
+    },
+    domain::{CategorySet, EvidenceKind, EvidenceSet, Operation, Place, RegionId, SubjectKey},
+    locate::Pin,
+    respond::Refused,
+    settings::PinMode,
+};
+
+/// The outcome of classify and locate for one record.
+#[derive(Debug)]
+pub struct Person {
+    pub key: SubjectKey,
+    /// Whose laws attach, strongest evidence first.
+    pub countries: SmallVec<[Place; 4]>,
+    pub evidence: EvidenceSet,
+    pub categories: CategorySet,
+    pub home: RegionId,
+    /// Further regions that hold copies.
+    pub held_in: SmallVec<[RegionId; 2]>,
+    /// Already in the directory.
+    pub pinned: bool,
+    /// A first write of this subject claims its home.
+    pub claims: bool,
+}
+
+/// What was known of a record when its way ended; goes into the ledger with a refusal.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traces {
+    pub key: Option<SubjectKey>,
+    pub evidence: EvidenceSet,
+}
+
+/// Finds the person. `traces` is filled as far as the way goes, refused or not.
+pub fn find(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    body: Option<&Classified<'_>>,
+    operation: Operation,
+    traces: &mut Traces,
+) -> Result<Person, Refused> {
+    let route = &routed.route.settings;
+    let key = subject(x, routed, body)?;
+    traces.key = Some(key);
+    let mut found = evidence(x, routed, body)?;
+    let pin = match route.pin {
+        PinMode::Never => None,
+        PinMode::Always | PinMode::Weak => lookup(x, &key)?,
+    };
+    let categories = match body {
+        Some(classified) => classified.categories,
+        None => routed.route.schema.categories_without_body(),
+    };
+    let Some(pin) = pin else {
+        return unpinned(x, routed, key, &found, categories, operation, traces);
+    };
+    let home = x.snapshot.regions.id(&pin.region).ok_or_else(|| {
+        Refused::NoHome(format!(
+            "the subject's home `{}` is no region of the settings any more; bring it back, or relocate its subjects",
+            pin.region
+        ))
+    })?;
+    contradiction(x, &found, home, categories, operation, &pin)?;
+    add_pinned(x, route, &mut found, &pin, home);
+    let standing = settle(&found, route.conflict, traces)?;
+    let held_in = pin.held_in.iter().filter_map(|r| x.snapshot.regions.id(r)).collect();
+    Ok(Person {
+        key,
+        countries: standing.countries,
+        evidence: standing.kinds,
+        categories,
+        home,
+        held_in,
+        pinned: true,
+        claims: false,
+    })
+}
+
+/// A subject that the directory does not know.
+fn unpinned(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    key: SubjectKey,
+    found: &[Evidence],
+    categories: CategorySet,
+    operation: Operation,
+    traces: &mut Traces,
+) -> Result<Person, Refused> {
+    let route = &routed.route.settings;
+    let person = |standing: Option<Standing>, home: RegionId, countries| {
+        let strongest = standing.as_ref().map(|s| s.strongest);
+        Person {
+            key,
+            countries,
+            evidence: standing.map_or(EvidenceSet::EMPTY, |s| s.kinds),
+            categories,
+            home,
+            held_in: SmallVec::new(),
+            pinned: false,
+            claims: operation == Operation::Store
+                && match route.pin {
+                    PinMode::Always => true,
+                    PinMode::Never => false,
+                    PinMode::Weak => strongest
+                        .is_none_or(|k| k.strength() < crate::domain::Strength::Declared),
+                },
+        }
+    };
+    match operation {
+        Operation::Store => {}
+        Operation::Replicate | Operation::Relocate => return Err(Refused::NoPin),
+        // Where the reader's own address is says nothing about somebody else's record.
+        Operation::Read | Operation::Erase | Operation::Disclose => {
+            if found.iter().all(|e| e.kind == EvidenceKind::Network) {
+                return Err(Refused::UnknownSubject);
+            }
+        }
+    }
+    if found.is_empty() {
+        let Some(home) = routed.route.unknown_home else { return Err(Refused::NoEvidence) };
+        // Nothing is known, so the law of the place that the operator chose attaches.
+        let place = x.snapshot.regions.get(home).map(|r| r.place);
+        return Ok(person(None, home, place.into_iter().collect()));
+    }
+    let standing = settle(found, route.conflict, traces)?;
+    let homes = x.homes(standing.home_by, categories, &standing.countries)?;
+    let home = *homes.first().ok_or(Refused::NoEvidence)?;
+    let countries = standing.countries.clone();
+    Ok(person(Some(standing), home, countries))
+}
+
+fn settle(
+    found: &[Evidence],
+    conflict: crate::settings::Conflict,
+    traces: &mut Traces,
+) -> Result<Standing, Refused> {
+    found.iter().for_each(|e| traces.evidence.insert(e.kind));
+    weigh(found, conflict).map_err(|unsettled| match unsettled {
+        Unsettled::Nothing => Refused::NoEvidence,
+        Unsettled::Conflict => Refused::EvidenceDisagrees,
+    })
+}
+
+/// 409 when the strongest evidence beside the pin and the network leads to another home.
+fn contradiction(
+    x: &Exchange<'_>,
+    found: &[Evidence],
+    home: RegionId,
+    categories: CategorySet,
+    _operation: Operation,
+    pin: &Pin,
+) -> Result<(), Refused> {
+    let Some(strongest) = found.iter().find(|e| e.kind != EvidenceKind::Network) else {
+        return Ok(());
+    };
+    if pin.countries.iter().any(|c| c.country() == strongest.place.country()) {
+        return Ok(());
+    }
+    let countries: SmallVec<[Place; 4]> = SmallVec::from_elem(strongest.place, 1);
+    let homes = x.homes(strongest.place, categories, &countries)?;
+    if homes.contains(&home) {
+        return Ok(());
+    }
+    Err(Refused::PinContradicted { region: pin.region.to_string() })
+}
+
+/// Puts what the directory knows at its place in the route's order: at the end where the route
+/// does not name it, since a pin binds whether the route asks for it or not.
+fn add_pinned(
+    x: &Exchange<'_>,
+    route: &crate::settings::Route,
+    found: &mut SmallVec<[Evidence; 6]>,
+    pin: &Pin,
+    home: RegionId,
+) {
+    let before: usize = route
+        .country
+        .iter()
+        .take_while(|s| **s != ValueSource::Pinned)
+        .filter(|s| **s == ValueSource::Network)
+        .count();
+    let named = route.country.contains(&ValueSource::Pinned);
+    // Only network evidence can be told apart here by its place: all other sources stand before
+    // the pin in every sensible order, and attach their laws wherever they stand.
+    let mut at = found.len();
+    if named && before == 0 {
+        at = found.iter().position(|e| e.kind == EvidenceKind::Network).unwrap_or(at);
+    }
+    let mut places = pin.countries.clone();
+    if places.is_empty() {
+        places.extend(x.snapshot.regions.get(home).map(|r| r.place));
+    }
+    for place in places.into_iter().rev() {
+        found.insert(at, Evidence { kind: EvidenceKind::Pinned, place });
+    }
+}
+
+fn lookup(x: &Exchange<'_>, key: &SubjectKey) -> Result<Option<Pin>, Refused> {
+    let mut pins = x.worker.pins.borrow_mut();
+    let pin = pins.lookup(key).map_err(|e| Refused::Directory(e.to_string()))?;
+    Ok(pin.cloned())
+}
+
+/// Whose record it is, by steering or the route's source.
+fn subject(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    body: Option<&Classified<'_>>,
+) -> Result<SubjectKey, Refused> {
+    let route = &routed.route.settings;
+    let hasher = &x.worker.shared.hasher;
+    let key = |id: &[u8]| hasher.key(&route.namespace, id);
+    if let Some(id) = &routed.wishes.subject {
+        return Ok(key(id.as_bytes()));
+    }
+    let source = route.subject.as_ref().ok_or(Refused::NoSubject)?;
+    let text = match source {
+        ValueSource::Body(_) => {
+            let slot = routed.route.subject_slot.ok_or(Refused::NoSubject)?;
+            let mut values = body.ok_or(Refused::NoSubject)?.all(slot);
+            let value = values.next();
+            if values.next().is_some() {
+                return Err(Refused::NoSubject);
+            }
+            match value {
+                Some(Value::String(text)) => {
+                    let text = text.unescape();
+                    return non_empty(&text).map(|t| key(t.as_bytes()));
+                }
+                Some(Value::Number(digits)) => return Ok(key(digits.as_bytes())),
+                _ => None,
+            }
+        }
+        ValueSource::Jwt(claim) => {
+            routed.token.as_ref().and_then(|t| t.text(claim)).map(str::to_owned)
+        }
+        ValueSource::Header(_) if !x.caller.trusted => None,
+        source => routed.head.text(source),
+    };
+    let text = text.ok_or(Refused::NoSubject)?;
+    non_empty(&text).map(|t| key(t.as_bytes()))
+}
+
+fn non_empty(text: &str) -> Result<&str, Refused> {
+    if text.is_empty() { Err(Refused::NoSubject) } else { Ok(text) }
+}
+
+/// All evidence but the directory's, in the route's order; a trusted caller's word first.
+fn evidence(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    body: Option<&Classified<'_>>,
+) -> Result<SmallVec<[Evidence; 6]>, Refused> {
+    let route = &routed.route.settings;
+    let mut found: SmallVec<[Evidence; 6]> = SmallVec::new();
+    let mut add = |source: &ValueSource, reading: Reading| match reading {
+        Reading::Unreadable => Err(Refused::UnreadableEvidence(source.to_string())),
+        reading => {
+            found.extend(evidence::evidence(source, reading));
+            Ok(())
+        }
+    };
+    if let Some(country) = &routed.wishes.country {
+        add(&route.steering.country, evidence::read_text(country))?;
+    }
+    for (source, slot) in route.country.iter().zip(&routed.route.evidence_slots) {
+        match source {
+            ValueSource::Pinned => {}
+            ValueSource::Network => {
+                if let ClientAddress::Known(address) = routed.client
+                    && let Some(country) = x.snapshot.geo.country(address)
+                {
+                    add(source, Reading::Country(Place::of(country)))?;
+                }
+            }
+            ValueSource::Body(_) => {
+                let Some((slot, body)) = slot.zip(body) else { continue };
+                for value in body.all(slot) {
+                    add(source, evidence::read_value(&value))?;
+                }
+            }
+            ValueSource::Jwt(claim) => {
+                if let Some(text) = routed.token.as_ref().and_then(|t| t.text(claim)) {
+                    add(source, evidence::read_text(text))?;
+                }
+            }
+            ValueSource::Header(_) if !x.caller.trusted => {}
+            // Read already, as the strongest.
+            source if *source == route.steering.country => {}
+            ValueSource::Header(_) | ValueSource::Path(_) | ValueSource::Query(_) => {
+                if let Some(text) = routed.head.text(source) {
+                    add(source, evidence::read_text(&text))?;
+                }
+            }
+        }
+    }
+    Ok(found)
+}

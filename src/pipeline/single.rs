@@ -1,0 +1,379 @@
+//! One record, one region at a time: formats `record` and `opaque`.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts, uri::PathAndQuery};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use smallvec::SmallVec;
+
+use super::{
+    Content, Exchange, Flow, Judged, Routed,
+    judge::{self, Side},
+    observe,
+    outcome::Outcomes,
+    person::{self, Person, Traces},
+};
+use crate::{
+    admit::body::{self, Watched},
+    attest::{Cleared, Pinning},
+    domain::{Operation, RegionId},
+    forward::{AnswerBody, Outgoing, OutgoingBody},
+    locate::{Claim, Pin},
+    respond::Refused,
+    settings::{Answers, Format},
+};
+
+/// The body of a request, as its route takes it.
+pub enum Taken {
+    None,
+    Whole(Bytes),
+    Stream(Incoming),
+}
+
+pub async fn way(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    body: Incoming,
+) -> Result<Response<Content>, Refused> {
+    let taken = take(x, routed, parts, body).await?;
+    if let Some(region) = x.snapshot.observe_to {
+        return observe::single(x, routed, parts, taken, region).await;
+    }
+    let person = find(x, routed, &taken)?;
+    if routed.operation == Operation::Erase {
+        return erase(x, routed, parts, &person).await;
+    }
+    let region = routed.wishes.target.unwrap_or(person.home);
+    let flow = Flow::new(routed, &person, region);
+    let judged = judge::judge(x, routed, &flow)?;
+    let cleared = attest(x, &person, &flow, &judged).await?;
+    let leaves_home = !judged.flow_home;
+    let outgoing = Outgoing {
+        method: parts.method.clone(),
+        path_and_query: path_and_query(parts),
+        headers: x.outgoing_headers(parts, leaves_home),
+        body: outgoing_body(x, taken),
+    };
+    let answer = send(x, region, &cleared, outgoing).await?;
+    if flow.operation == Operation::Relocate && answer.status().is_success() {
+        move_home(x, &person, &flow, &judged).await?;
+    }
+    let mut answer = flow_back(x, routed, &person, &flow, answer).await?;
+    x.say(answer.headers_mut(), &judged, region, Side::Answer);
+    Ok(answer)
+}
+
+/// Reads what the operation needs of the body, within the limits.
+async fn take(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    incoming: Incoming,
+) -> Result<Taken, Refused> {
+    let limits = &x.snapshot.settings.limits;
+    let writes =
+        matches!(parts.method, Method::PUT | Method::POST | Method::PATCH);
+    if !writes {
+        // A body here has no meaning that two readers would agree on (RFC 9110 §9.3.1).
+        if incoming.size_hint().lower() > 0 || !incoming.is_end_stream() {
+            return Err(Refused::Malformed(format!(
+                "a {} request on this route has no body",
+                parts.method
+            )));
+        }
+        return Ok(Taken::None);
+    }
+    if routed.route.settings.format == Format::Opaque {
+        return Ok(Taken::Stream(incoming));
+    }
+    if is_encoded(parts) {
+        return Err(Refused::ContentEncoding);
+    }
+    body::read_whole(incoming, limits.record_bytes, limits.body_stall)
+        .await
+        .map(Taken::Whole)
+        .map_err(Refused::Body)
+}
+
+/// Whether the body is compressed or otherwise encoded.
+pub fn is_encoded(parts: &Parts) -> bool {
+    parts
+        .headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|v| !v.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Classify and locate; what was found stays in the story, refused or not.
+pub fn find(x: &Exchange<'_>, routed: &Routed<'_>, taken: &Taken) -> Result<Person, Refused> {
+    let classified = match taken {
+        Taken::Whole(bytes) => Some(judge::classify(routed, bytes)?),
+        Taken::None | Taken::Stream(_) => None,
+    };
+    let mut traces = Traces::default();
+    let person = person::find(x, routed, classified.as_ref(), routed.operation, &mut traces);
+    if let Ok(person) = &person {
+        traces.evidence = person.evidence;
+    }
+    x.story.borrow_mut().traces = traces;
+    person
+}
+
+/// The entry stands, or is queued to, before anything is sent; a first home is claimed with it.
+async fn attest(
+    x: &Exchange<'_>,
+    person: &Person,
+    flow: &Flow,
+    judged: &Judged,
+) -> Result<Cleared, Refused> {
+    let permit = judged.permit(x)?;
+    let traces = x.story.borrow().traces;
+    let mut draft = x.draft(judged, traces);
+    draft.reference = flow.reference();
+    let mut also = Vec::new();
+    let abroad = flow.region != person.home;
+    if person.claims {
+        draft.pin = claim(x, person)?;
+    }
+    if abroad && matches!(flow.operation, Operation::Store | Operation::Replicate) {
+        let copy = Pinning::Copy { region: x.snapshot.regions.name(flow.region).into() };
+        if draft.pin.is_none() {
+            draft.pin = Some(copy);
+        } else {
+            // One entry changes a pin once: the copy of a subject that is new has its own.
+            let mut second = x.draft(judged, traces);
+            second.pin = Some(copy);
+            also.push(second);
+        }
+    }
+    judged.count();
+    x.worker.shared.metrics.evidence(person.evidence);
+    let journal = &x.worker.journal;
+    let unwritable = |e: crate::attest::Unwritable| Refused::Ledger(e.to_string());
+    if also.is_empty() {
+        return journal.clear(permit, draft).await.map_err(unwritable);
+    }
+    let cleared = journal.clear_all(vec![(permit, draft)], also).await.map_err(unwritable)?;
+    cleared.into_iter().next().ok_or(Refused::Internal("the ledger gave no proof"))
+}
+
+/// Claims the home of a new subject. Another request may have been first: then its home holds.
+pub fn claim(x: &Exchange<'_>, person: &Person) -> Result<Option<Pinning>, Refused> {
+    let home = x.snapshot.regions.name(person.home);
+    let countries: SmallVec<[_; 2]> = person.countries.iter().copied().collect();
+    let pin = Pin::new(home.into(), countries);
+    match x.worker.shared.directory.claim(person.key, pin) {
+        Ok(Claim::Won(claimed)) => Ok(Some(Pinning::Claim(claimed))),
+        Ok(Claim::Held(pin)) if pin.region.as_ref() == home => Ok(None),
+        Ok(Claim::Held(pin)) => {
+            Err(Refused::PinContradicted { region: pin.region.to_string() })
+        }
+        Err(error) => Err(Refused::Directory(error.to_string())),
+    }
+}
+
+/// The primary lies in the new region now; the old one holds a copy until it is erased.
+async fn move_home(
+    x: &Exchange<'_>,
+    person: &Person,
+    flow: &Flow,
+    judged: &Judged,
+) -> Result<(), Refused> {
+    let traces = x.story.borrow().traces;
+    let entry = |pin| {
+        let mut draft = x.draft(judged, traces);
+        draft.pin = Some(pin);
+        draft
+    };
+    let name = |region| x.snapshot.regions.name(region).into();
+    let entries = vec![
+        entry(Pinning::Move { region: name(flow.region) }),
+        entry(Pinning::Copy { region: name(person.home) }),
+    ];
+    let written = x.worker.journal.clear_all(Vec::new(), entries).await;
+    written.map(drop).map_err(|e| Refused::Ledger(e.to_string()))
+}
+
+/// Calls the region; what it answered is written down even if the caller goes away meanwhile.
+pub async fn send(
+    x: &Exchange<'_>,
+    region: RegionId,
+    cleared: &Cleared,
+    outgoing: Outgoing,
+) -> Result<Response<AnswerBody>, Refused> {
+    let outcomes = Outcomes::new(x, 1);
+    let upstreams = x.worker.upstreams();
+    let started = tokio::time::Instant::now();
+    let answer = upstreams.send([cleared], outgoing).await;
+    outcomes.measure(region, started, &answer);
+    match answer {
+        Ok(answer) => {
+            outcomes.answered(answer.status());
+            Ok(answer)
+        }
+        Err(error) => Err(Exchange::forward_refused(&error)),
+    }
+}
+
+/// Erases at every holder, the home first. All must be permitted before one is asked.
+async fn erase(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    person: &Person,
+) -> Result<Response<Content>, Refused> {
+    let mut holders: SmallVec<[RegionId; 3]> = SmallVec::from_elem(person.home, 1);
+    holders.extend(person.held_in.iter().copied().filter(|r| *r != person.home));
+    let judged: Vec<(RegionId, Flow, Rc<Judged>)> = holders
+        .into_iter()
+        .map(|region| {
+            let flow = Flow::new(routed, person, region);
+            let judged = judge::judge(x, routed, &flow)?;
+            judged.permit(x)?;
+            Ok((region, flow, judged))
+        })
+        .collect::<Result<_, Refused>>()?;
+    let mut first = None;
+    let mut failed = None;
+    for (region, flow, judged) in judged {
+        let cleared = attest(x, person, &flow, &judged).await?;
+        let outgoing = Outgoing {
+            method: parts.method.clone(),
+            path_and_query: path_and_query(parts),
+            headers: x.outgoing_headers(parts, !judged.flow_home),
+            body: OutgoingBody::Empty,
+        };
+        match send(x, region, &cleared, outgoing).await {
+            Ok(answer) if first.is_none() && region == person.home => {
+                let mut answer = flow_back(x, routed, person, &flow, answer).await?;
+                x.say(answer.headers_mut(), &judged, region, Side::Answer);
+                first = Some(answer);
+            }
+            Ok(answer) => {
+                let status = answer.status();
+                if !status.is_success() && status != StatusCode::NOT_FOUND {
+                    failed.get_or_insert(Refused::BackendBroken {
+                        region: x.snapshot.regions.name(region).to_owned(),
+                        detail: format!("a copy could not be erased, the region answered {status}"),
+                    });
+                }
+            }
+            Err(refused) => {
+                failed.get_or_insert(refused);
+            }
+        }
+    }
+    match (failed, first) {
+        (Some(refused), _) => Err(refused),
+        (None, Some(answer)) => Ok(answer),
+        (None, None) => Err(Refused::Internal("a subject without a home was erased")),
+    }
+}
+
+/// The answer on its way back. The body of an answer to a write that went abroad is a read from
+/// there: it passes if that read is permitted, with an entry of its own, and is withheld else.
+async fn flow_back(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    person: &Person,
+    flow: &Flow,
+    answer: Response<AnswerBody>,
+) -> Result<Response<Content>, Refused> {
+    let empty = answer.body().is_end_stream() || answer.body().size_hint().exact() == Some(0);
+    let here = x.snapshot.regions.get(flow.region).is_some_and(|r| r.place == x.snapshot.location);
+    let mut passes = routed.route.settings.answers == Answers::Full;
+    if passes && !empty && !here && flow.operation != Operation::Read {
+        passes = may_read_back(x, routed, person, flow).await?;
+    }
+    if passes || empty {
+        let mut answer = answer.map(Content::Region);
+        crate::admit::headers::drop_own_answers(answer.headers_mut());
+        return Ok(answer);
+    }
+    Ok(withheld(&answer))
+}
+
+async fn may_read_back(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    person: &Person,
+    flow: &Flow,
+) -> Result<bool, Refused> {
+    let back = Flow { operation: Operation::Read, ..flow.clone() };
+    let judged = judge::judge(x, routed, &back)?;
+    let Ok(permit) = judged.permit(x) else { return Ok(false) };
+    let mut traces = x.story.borrow().traces;
+    traces.evidence = person.evidence;
+    let draft = x.draft(&judged, traces);
+    judged.count();
+    match x.worker.journal.clear(permit, draft).await {
+        Ok(_cleared) => Ok(true),
+        Err(error) => Err(Refused::Ledger(error.to_string())),
+    }
+}
+
+/// Status and fields that tell nothing of the record.
+fn withheld(answer: &Response<AnswerBody>) -> Response<Content> {
+    const SAFE: [HeaderName; 6] = [
+        header::DATE,
+        header::ETAG,
+        header::LAST_MODIFIED,
+        header::RETRY_AFTER,
+        header::ALLOW,
+        header::CACHE_CONTROL,
+    ];
+    let mut bare = Response::new(Content::Whole(Bytes::new()));
+    *bare.status_mut() = answer.status();
+    for name in SAFE {
+        if let Some(value) = answer.headers().get(&name) {
+            bare.headers_mut().insert(name, value.clone());
+        }
+    }
+    bare.headers_mut().insert("domicile-body", HeaderValue::from_static("withheld"));
+    bare
+}
+
+pub fn path_and_query(parts: &Parts) -> PathAndQuery {
+    let own = parts.uri.path_and_query().cloned();
+    own.unwrap_or_else(|| PathAndQuery::from_static("/"))
+}
+
+pub fn outgoing_body(x: &Exchange<'_>, taken: Taken) -> OutgoingBody {
+    match taken {
+        Taken::None => OutgoingBody::Empty,
+        Taken::Whole(bytes) => OutgoingBody::Whole(bytes),
+        Taken::Stream(incoming) => {
+            let length = incoming.size_hint().exact();
+            let stall = x.snapshot.settings.limits.body_stall;
+            let body = Box::pin(Lifted(Watched::new(incoming, stall)));
+            OutgoingBody::Stream { body, length }
+        }
+    }
+}
+
+/// [`Watched`] with the error type that bodies on their way out have.
+struct Lifted(Watched);
+
+impl http_body::Body for Lifted {
+    type Data = Bytes;
+    type Error = crate::forward::BoxError;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        let inner = std::pin::Pin::new(&mut self.get_mut().0);
+        inner.poll_frame(cx).map(|f| f.map(|f| f.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.0.size_hint()
+    }
+}
