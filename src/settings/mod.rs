@@ -1,17 +1,37 @@
 //! One TOML file and the environment, checked as a whole: what the router is told by its operator.
 //!
 //! [`model`] is the real shape that the program uses; it can only come from [`read`], which
-//! reports every mistake at once with file, line, column and a hint.
+//! reports every mistake at once with file, line, column and a hint. The stations: text without
+//! its secrets (`secrets`) → tree of values with places (`document`) → the environment laid over
+//! it (`environment`) → the sections (`sections`, `parts`, `regions`, `routes`) with what one demands
+//! of another. Names that only the policy knows (entities, categories) are judged by its reader, at
+//! the [`Places`] that are given beside the settings.
 
+mod environment;
+mod keys;
 mod model;
+mod parts;
 mod places;
+mod reference;
+mod regions;
+mod routes;
+mod secrets;
+mod sections;
+mod sources;
+mod template;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use std::path::Path;
 
+pub use keys::{KEYS, Key, KeyDefault, Kind as KeyKind};
 pub use model::*;
 pub use places::Places;
+pub use reference::reference;
+pub use template::TemplateError;
 
-use crate::document::{Faults, Node};
+use crate::document::{Faults, Where};
 
 /// Reads and checks everything one router is told: the TOML file, then what the environment
 /// overrides (`DOMICILE__SECTION__KEY`).
@@ -33,8 +53,43 @@ pub fn read_placed(
     environment: impl Iterator<Item = (String, String)>,
     faults: &Faults,
 ) -> Option<(Settings, Places)> {
-    let _ = (environment, Node::load(path, faults));
-    None
+    let shown = path.display().to_string();
+    let text = match std::fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => text,
+        Ok(Err(_)) => {
+            faults.error(&Where::Path(shown), "the file is not UTF-8");
+            return None;
+        }
+        Err(error) => {
+            let message = format!("cannot read the file: {error}");
+            faults.error(&Where::Path(shown), message);
+            return None;
+        }
+    };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    read_text(&shown, text, folder, environment, faults)
+}
+
+/// [`read_placed`] for a text at hand: `name` is shown in faults, relative paths are resolved
+/// against `folder`.
+pub fn read_text(
+    name: &str,
+    text: String,
+    folder: &Path,
+    environment: impl Iterator<Item = (String, String)>,
+    faults: &Faults,
+) -> Option<(Settings, Places)> {
+    // Collected apart: errors of other files must not cost the caller these settings.
+    let found = Faults::new();
+    let read = secrets::parse(name, text, &found).and_then(|mut root| {
+        let mut given = secrets::Secrets::default();
+        environment::overlay(&mut root, environment, &mut given, &found);
+        let settings = sections::settings(&root, folder, &given, &found)?;
+        Some((settings, Places::new(root)))
+    });
+    let refused = found.has_errors();
+    faults.absorb(found.into_sorted());
+    read.filter(|_| !refused)
 }
 
 /// The process's environment for [`read`]. Unlike `std::env::vars` it survives a value that is

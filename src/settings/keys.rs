@@ -1,0 +1,253 @@
+//! Every key of the settings file, once: what it holds, its default, an example, its meaning.
+//!
+//! `docs/settings.md` is printed from this table, the environment is matched against it, and tests
+//! hold the reader to it. The reader itself stays plain code: a table that also drove the reading
+//! would need a small language for what one key demands of another.
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Dotted; `<name>` is a name of the user's choosing, `<n>` a place in a list, from 0.
+    pub path: &'static str,
+    pub kind: Kind,
+    pub default: KeyDefault,
+    /// As it would stand in TOML.
+    pub example: &'static str,
+    pub meaning: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Path,
+    Address,
+    Boolean,
+    Number,
+    Size,
+    Duration,
+    /// Strings; in the environment separated by commas.
+    List,
+    /// A table whose keys are the user's; not from the environment.
+    Map,
+    /// Only from the environment, never from the file.
+    Secret,
+    /// Reserved: using it is an error that says 'not yet'.
+    Later,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyDefault {
+    Required,
+    /// The thing is not there.
+    Absent,
+    /// A TOML value.
+    Value(&'static str),
+    /// What is worked out instead, in words.
+    Computed(&'static str),
+}
+
+use KeyDefault::{Absent, Computed, Required, Value};
+
+macro_rules! keys {
+    ($($path:literal $kind:ident $default:expr, $example:literal: $meaning:literal;)*) => {
+        &[$(Key {
+            path: $path, kind: Kind::$kind, default: $default, example: $example, meaning: $meaning,
+        }),*]
+    };
+}
+
+pub static KEYS: &[Key] = keys! {
+    "policies" Path Required, "\"policies\"":
+        "Folder of the policy: `law/`, `vocabulary.toml` and, unless `organisation` says otherwise, `organisation.toml`.";
+    "organisation" Path Computed("`organisation.toml` in `policies`"), "\"policies/examples/demo/organisation.toml\"":
+        "The organisation's own policy file.";
+    "mode" Text Value("\"enforce\""), "\"observe\"":
+        "`enforce`, or `observe`: decide and log, but send everything to the region named by `observe_to`, where it goes today.";
+    "observe_to" Text Absent, "\"sg\"":
+        "The region that gets everything in `observe` mode.";
+    "operator_uri" Text Absent, "\"https://example.com/privacy\"":
+        "Who refuses, and why: the `blocked-by` link of a 451 (RFC 7725). An http or https address.";
+    "abroad" Later Absent, "\"redirect\"":
+        "What happens to a record whose law wants no detour: forward, redirect, refuse.";
+
+    "location.country" Text Required, "\"SG\"":
+        "The country in which this router and its callers run: an ISO 3166-1 alpha-2 code, or a subdivision such as `CN-GD`.";
+    "location.entity" Text Required, "\"acme-sg\"":
+        "The legal person that runs this router and its callers, by its id in the organisation file.";
+
+    "data_plane.listen" Address Value("\"127.0.0.1:8080\""), "\"0.0.0.0:8080\"":
+        "Where callers connect.";
+    "data_plane.trusted" List Value("[]"), "[\"127.0.0.1/32\"]":
+        "Callers whose steering headers count: networks in CIDR notation. From everybody else the headers are stripped.";
+    "data_plane.proxies" List Value("[]"), "[\"10.0.0.0/8\"]":
+        "Networks whose `Forwarded` and `X-Forwarded-For` count.";
+    "data_plane.workers" Number Computed("one per core"), "4":
+        "Worker threads, each with its own runtime, accept queue and pools.";
+    "data_plane.connections" Number Value("16384"), "2000":
+        "Open connections over all workers; further ones wait in the accept queue.";
+    "data_plane.concurrent_requests" Number Value("1024"), "256":
+        "Requests at work at one time in one worker.";
+    "data_plane.drain" Duration Value("\"25s\""), "\"5s\"":
+        "How long a stopping router waits for requests at work. Keep it below the supervisor's own patience (30 s in Kubernetes).";
+    "data_plane.tls" Later Absent, "{ certificate = \"tls.pem\" }":
+        "Certificates for the listener, and the authorities of client certificates.";
+
+    "admin.listen" Address Value("\"127.0.0.1:9090\""), "\"0.0.0.0:9090\"":
+        "Metrics, health, reload and the `/v1/` API. Off loopback only with a token.";
+    "admin.token_file" Path Absent, "\"/run/secrets/admin-token\"":
+        "File with the bearer token that the admin listener asks for; blanks and newlines around it are dropped.";
+    "admin.token" Secret Absent, "":
+        "The token itself. Wins over `admin.token_file`.";
+    "admin.tls" Later Absent, "{ certificate = \"tls.pem\" }":
+        "Certificates for the admin listener, and the authorities of client certificates.";
+
+    "probes.listen" Address Required, "\"0.0.0.0:9091\"":
+        "A listener with `/livez` and `/readyz` alone, for kubelets. The section as a whole is optional.";
+
+    "geoip.database" Path Value("\"embedded\""), "\"/var/lib/GeoIP/GeoLite2-Country.mmdb\"":
+        "`embedded` (a public-domain country table that ages with the program), the path of a MaxMind database, or `off`: then `network` is never evidence.";
+    "geoip.field" Text Computed("the known vendors' fields"), "\"country.iso_code\"":
+        "Dotted path of the country code in a record of your own database.";
+
+    "jwt.keys" Path Required, "\"/etc/domicile/jwks.json\"":
+        "JWKS file (RFC 7517) with the keys that verify callers' tokens. The section as a whole is optional; `jwt:` sources need it.";
+    "jwt.algorithms" List Value("[\"RS256\", \"ES256\", \"EdDSA\"]"), "[\"ES256\"]":
+        "Algorithms that are accepted: `RS256`, `ES256`, `EdDSA`, `HS256`. `HS256` must be asked for by name.";
+    "jwt.issuer" List Value("[]"), "[\"https://login.example.com\"]":
+        "Accepted `iss` claims; empty: any.";
+    "jwt.audience" List Value("[]"), "[\"storage\"]":
+        "Accepted `aud` claims; empty: any, with a warning.";
+    "jwt.leeway" Duration Value("\"60s\""), "\"5s\"":
+        "Allowed clock difference for `exp` and `nbf`.";
+
+    "ledger.path" Path Value("\"/var/lib/domicile/ledger\""), "\"ledger\"":
+        "Folder of the ledger.";
+
+    "directory.backend" Text Value("\"embedded\""), "\"embedded\"":
+        "Where pins are kept: `embedded`. A `postgres://` address, for several replicas, is not supported yet.";
+    "directory.path" Path Value("\"/var/lib/domicile/directory\""), "\"directory\"":
+        "Folder of the embedded directory.";
+    "directory.secret_file" Path Computed("created in `directory.path` on first start"), "\"/run/secrets/subject-key\"":
+        "File with the secret behind subject keys: 32 bytes, raw or in hexadecimal or base64. Losing it orphans every pin.";
+    "directory.secret" Secret Absent, "":
+        "The secret itself, in hexadecimal or base64. Wins over `directory.secret_file`.";
+
+    "limits.header_bytes" Size Value("\"64KiB\""), "\"32KiB\"":
+        "Header block of a request: 431 beyond.";
+    "limits.record_bytes" Size Value("\"1MiB\""), "\"4MiB\"":
+        "One record: 413 beyond.";
+    "limits.batch_bytes" Size Value("\"64MiB\""), "\"16MiB\"":
+        "One batch: 413 beyond.";
+    "limits.batch_items" Number Value("100000"), "10000":
+        "Items of one batch: 413 beyond.";
+    "limits.header_read" Duration Value("\"10s\""), "\"5s\"":
+        "The whole head, from the connection's or the request's first byte.";
+    "limits.body_stall" Duration Value("\"30s\""), "\"10s\"":
+        "No progress in a body or its trailers.";
+    "limits.connect" Duration Value("\"3s\""), "\"500ms\"":
+        "Connecting to a backend.";
+    "limits.response" Duration Value("\"30s\""), "\"2m\"":
+        "From the request to the backend's first byte.";
+    "limits.idle" Duration Value("\"75s\""), "\"5m\"":
+        "How long a connection may rest between requests.";
+
+    "log.json" Boolean Value("false"), "true":
+        "One JSON object a line instead of text.";
+    "log.level" Text Computed("`info`"), "\"warn,domicile=debug\"":
+        "`error`, `warn`, `info`, `debug`, `trace`, or a filter by module.";
+
+    "regions.<name>.country" Text Required, "\"DE\"":
+        "Where the region's storage stands: ISO 3166-1 alpha-2, or a subdivision such as `CN-GD`. Region names are lower-case letters, digits and `-`.";
+    "regions.<name>.entity" Text Required, "\"acme-eu\"":
+        "The legal person that runs it, by its id in the organisation file.";
+    "regions.<name>.endpoints" List Required, "[\"http://store.eu.internal:8443\"]":
+        "The region's servers: `http://host:port`, with a path prefix if need be. `https` is not supported yet.";
+    "regions.<name>.ca_file" Later Absent, "\"eu-ca.pem\"":
+        "The authorities that sign the region's servers.";
+    "regions.<name>.identity" Later Absent, "\"spiffe://eu.example.com/store\"":
+        "The identity that the region's servers must present.";
+    "regions.<name>.tls" Later Absent, "{ certificate = \"client.pem\" }":
+        "The client certificate that the region's servers ask for.";
+
+    "schemas.<name>.fields" Map Required, "{ \"/email\" = \"user.contact.email\" }":
+        "JSON pointers (RFC 6901; `*` is every element of an array) and the category each holds.";
+    "schemas.<name>.strict" Boolean Value("false"), "true":
+        "Refuse records with fields that are not listed, so that new personal data cannot slip through unseen.";
+
+    "routes.<n>.path" Text Required, "\"/people/{subject}\"":
+        "Path template: `{name}` is one segment, `{name...}` at the end the rest.";
+    "routes.<n>.name" Text Computed("the path template"), "\"people\"":
+        "How the route is called in logs, metrics and the ledger.";
+    "routes.<n>.host" Text Absent, "\"people.example.com\"":
+        "Only requests for this host.";
+    "routes.<n>.methods" List Computed("all"), "[\"GET\", \"PUT\"]":
+        "`GET` (brings `HEAD`), `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`.";
+    "routes.<n>.content_type" Text Absent, "\"application/x-ndjson\"":
+        "Only requests with this media type; two routes may differ in this alone.";
+    "routes.<n>.format" Text Required, "\"record\"":
+        "`record` (one JSON object), `array`, `ndjson`, or `opaque` (the body is streamed unread). `bulk`, `form` and `object` are not supported yet.";
+    "routes.<n>.namespace" Text Value("\"person\""), "\"patient\"":
+        "Routes of one namespace share subjects and their pins.";
+    "routes.<n>.subject" Text Computed("the steering header alone"), "\"path:subject\"":
+        "Whose record it is: a source (see below). Required but for `opaque`; `body:` for `array` and `ndjson`.";
+    "routes.<n>.country" List Value("[\"pinned\"]"), "[\"jwt:country\", \"body:/country\", \"body:/phone\", \"pinned\", \"network\"]":
+        "Evidence of the person's country, strongest first: sources.";
+    "routes.<n>.target" Text Value("\"header:domicile-target\""), "\"header:x-target-region\"":
+        "Where a trusted caller names a region other than home.";
+    "routes.<n>.operation" Text Value("\"header:domicile-operation\""), "\"header:x-operation\"":
+        "Where a trusted caller asks for `replicate` or `relocate`.";
+    "routes.<n>.ground" Text Value("\"header:domicile-ground\""), "\"header:x-ground\"":
+        "Where a trusted caller asserts a ground.";
+    "routes.<n>.purpose" Text Value("\"header:domicile-purpose\""), "\"service\"":
+        "The route's purpose in one word, or the source from which a trusted caller's is read.";
+    "routes.<n>.steer_country" Text Value("\"header:domicile-country\""), "\"header:x-country\"":
+        "Where a trusted caller attests the person's country.";
+    "routes.<n>.steer_subject" Text Value("\"header:domicile-subject\""), "\"header:x-subject\"":
+        "Where a trusted caller names the subject.";
+    "routes.<n>.schema" Text Absent, "\"person\"":
+        "The schema that says what the body holds.";
+    "routes.<n>.categories" List Value("[]"), "[\"user.content\"]":
+        "Categories of the route as a whole, where no schema reads the body. Neither: `user`.";
+    "routes.<n>.conflict" Text Value("\"all\""), "\"refuse\"":
+        "What disagreeing evidence does. `all`: the strongest gives the home and every law evidenced by declared strength or better must permit; `first`; `refuse`.";
+    "routes.<n>.pin" Text Value("\"always\""), "\"weak\"":
+        "When a subject's home is remembered: `always`, `weak` (only when the evidence is weaker than declared), `never`.";
+    "routes.<n>.unknown_home" Text Value("\"refuse\""), "\"sg\"":
+        "What happens without evidence: `refuse` (422), or the region that takes such records.";
+    "routes.<n>.upstream" Text Value("\"batch\""), "{ each = \"PUT /people/{subject}\" }":
+        "How a batch goes to a region: `batch`, one part of it in the caller's form, or `{ each = \"METHOD /path\" }`, one request a record.";
+    "routes.<n>.upstream.each" Text Absent, "\"PUT /people/{subject}\"":
+        "Method and path template of one record's request; `{subject}` is the record's.";
+    "routes.<n>.atomic" Boolean Value("false"), "true":
+        "Send nothing of a batch when any item is refused.";
+    "routes.<n>.answers" Text Value("\"full\""), "\"status-only\"":
+        "`full`: bodies flow back where that read is permitted; `status-only`: never.";
+    "routes.<n>.role" Text Absent, "\"processor\"":
+        "The location's role on this route: `controller` or `processor`. Else the instrument's, else the entity's.";
+    "routes.<n>.recipient" Later Absent, "\"map-provider\"":
+        "Makes it a route that discloses to this recipient.";
+    "routes.<n>.discover" Later Absent, "true":
+        "Look for personal data in all fields.";
+};
+
+impl Key {
+    /// The part of the path before the last dot; empty at the top.
+    pub fn section(&self) -> &'static str {
+        self.path
+            .rsplit_once('.')
+            .map_or("", |(section, _)| section)
+    }
+
+    /// The part of the path after the last dot.
+    pub fn name(&self) -> &'static str {
+        self.path
+            .rsplit_once('.')
+            .map_or(self.path, |(_, name)| name)
+    }
+
+    /// The environment variable that sets it.
+    pub fn variable(&self) -> String {
+        let path = self.path.replace('.', "__");
+        format!("DOMICILE__{}", path.to_uppercase())
+    }
+}
