@@ -146,7 +146,7 @@ impl Fault {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut group = level.primary_title(&self.message);
+        let group = level.primary_title(&self.message);
         let place = self.at.to_string();
         let report = match &self.at {
             Where::File { source, span } => {
@@ -162,7 +162,6 @@ impl Fault {
                 vec![group]
             }
             Where::Environment(_) | Where::Path(_) => {
-                group = group.id("");
                 let mut group = group.element(Level::NOTE.message(&place));
                 if let Some(hint) = &self.hint {
                     group = group.element(Level::HELP.message(hint));

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The sections of the file that stand once, and what they demand of each other.
 
 use std::{
@@ -22,6 +23,21 @@ use crate::document::{Faults, Fields, Node, Value, Where, suggest};
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+=======
+//! The file as a whole: its sections in order, and what they demand of each other.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use super::{
+    Geoip, Location, Mode, Settings,
+    keys::{KEYS, Kind},
+    parts, regions,
+    routes::{self, Surroundings},
+    secrets::Secrets,
+    values,
+};
+use crate::document::{Faults, Fields, Node, Value, Where};
+>>>>>>> w-settings
 
 /// Takes the whole tree apart. The settings are worth nothing when `faults` holds an error.
 pub(super) fn settings(
@@ -46,6 +62,7 @@ pub(super) fn settings(
     let operator_uri = fields
         .maybe("operator_uri")
         .and_then(|node| operator_uri(node, faults));
+<<<<<<< HEAD
     let data_plane = section("data_plane").map(data_plane);
     let admin = section("admin").map(|f| admin(f, folder, secrets));
     let probes = fields
@@ -58,6 +75,20 @@ pub(super) fn settings(
     let directory = section("directory").map(|f| directory(f, folder, secrets));
     let limits = section("limits").map(limits);
     let log = section("log").map(log);
+=======
+    let data_plane = section("data_plane").map(parts::data_plane);
+    let admin = section("admin").map(|f| parts::admin(f, folder, secrets));
+    let probes = fields
+        .maybe("probes")
+        .and_then(|n| parts::probes(n.fields(faults)?));
+    let geoip = section("geoip").map(|f| parts::geoip(f, folder));
+    let jwt = fields.maybe("jwt");
+    let jwt = jwt.and_then(|node| parts::jwt(node.fields(faults)?, folder));
+    let ledger = section("ledger").map(|f| parts::ledger(f, folder));
+    let directory = section("directory").map(|f| parts::directory(f, folder, secrets));
+    let limits = section("limits").map(parts::limits);
+    let log = section("log").map(parts::log);
+>>>>>>> w-settings
     let regions = fields
         .need("regions")
         .map(|n| regions::regions(n, faults))
@@ -76,19 +107,37 @@ pub(super) fn settings(
         };
         routes::routes(node, &surroundings, faults)
     });
+<<<<<<< HEAD
     let place = |section: &'static str| match fields.maybe(section).map(|n| (n, n.fields(faults))) {
         Some((_, Some(f))) if let Some(listen) = f.maybe("listen") => listen.at.clone(),
         Some((node, _)) => node.at.clone(),
         None => root.at.clone(),
+=======
+    let place = |section: &'static str, key| {
+        let node = fields.maybe(section)?;
+        let key = node.fields(faults)?.maybe(key).map(|n| n.at.clone());
+        Some(key.unwrap_or_else(|| node.at.clone()))
+>>>>>>> w-settings
     };
     let listeners = [
         ("data_plane", data_plane.as_ref().map(|d| d.listen)),
         ("admin", admin.as_ref().map(|a| a.listen)),
         ("probes", probes),
     ];
+<<<<<<< HEAD
     let listeners = listeners.map(|(name, address)| (name, address, place(name)));
     listeners_differ(&listeners, faults);
     folders_differ(ledger.as_deref(), directory.as_ref(), &place("ledger"), faults);
+=======
+    let listeners = listeners.map(|(name, address)| (name, address, place(name, "listen")));
+    listeners_differ(&listeners, root, faults);
+    if ledger.is_some() && ledger.as_ref() == directory.as_ref().map(|d| &d.path) {
+        let at = place("ledger", "path").or_else(|| place("directory", "path"));
+        let message = "`ledger` and `directory` share a folder";
+        let hint = "give each its own `path`";
+        faults.error_hint(&at.unwrap_or_else(|| root.at.clone()), message, hint);
+    }
+>>>>>>> w-settings
     fields.finish();
 
     let policies = policies?;
@@ -131,7 +180,13 @@ pub(super) fn later(fields: &Fields<'_>, section: &str) {
 
 fn location(node: &Node, faults: &Faults) -> Option<Location> {
     let fields = node.fields(faults)?;
+<<<<<<< HEAD
     let place = fields.need("country").and_then(|n| values::place(n, faults));
+=======
+    let place = fields
+        .need("country")
+        .and_then(|n| values::place(n, faults));
+>>>>>>> w-settings
     let entity = fields.need("entity").and_then(|n| values::name(n, faults));
     fields.finish();
     Some(Location {
@@ -187,6 +242,7 @@ fn operator_uri(node: &Node, faults: &Faults) -> Option<String> {
     Some(text.to_owned())
 }
 
+<<<<<<< HEAD
 /// `ip:port` under `key`, or the default.
 fn listen(fields: &Fields<'_>, default: SocketAddr) -> SocketAddr {
     fields
@@ -447,12 +503,22 @@ fn listeners_differ(listeners: &[(&str, Option<SocketAddr>, Where)], faults: &Fa
     for (name, address, at) in listeners {
         let Some(address) = *address else { continue };
         let clash = earlier.iter().find(|(_, other)| {
+=======
+type Listener<'a> = (&'a str, Option<SocketAddr>, Option<Where>);
+
+fn listeners_differ(listeners: &[Listener<'_>], root: &Node, faults: &Faults) {
+    let mut earlier: Vec<(&str, SocketAddr, &Option<Where>)> = Vec::new();
+    for (name, address, at) in listeners {
+        let Some(address) = *address else { continue };
+        let clash = earlier.iter().find(|(_, other, _)| {
+>>>>>>> w-settings
             let everywhere = address.ip().is_unspecified() || other.ip().is_unspecified();
             // Port 0 asks for any free port.
             address.port() != 0
                 && address.port() == other.port()
                 && (address.ip() == other.ip() || everywhere)
         });
+<<<<<<< HEAD
         if let Some((other, _)) = clash {
             let message = format!("`{name}` and `{other}` listen on the same address");
             faults.error_hint(at, message, "give each its own port");
@@ -470,5 +536,14 @@ fn folders_differ(
     if ledger.is_some() && ledger == directory.map(|d| d.path.as_path()) {
         let message = "`ledger` and `directory` share a folder";
         faults.error_hint(at, message, "give each its own `path`");
+=======
+        if let Some((other, _, other_at)) = clash {
+            let message = format!("`{name}` and `{other}` listen on the same address");
+            // One of the two may be a default.
+            let at = at.as_ref().or(other_at.as_ref()).unwrap_or(&root.at);
+            faults.error_hint(at, message, "give each its own port");
+        }
+        earlier.push((name, address, at));
+>>>>>>> w-settings
     }
 }

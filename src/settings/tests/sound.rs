@@ -1,0 +1,273 @@
+//! What sound settings mean.
+
+use std::{path::Path, time::Duration};
+
+use http::Method;
+
+use super::{BASE, read_with, sound};
+use crate::{
+    classify::ValueSource,
+    document::{Faults, Severity},
+    domain::Role,
+    settings::*,
+};
+
+/// The whole example of the design, but for what is not yet supported.
+const WHOLE: &str = r#"
+location = { country = "SG", entity = "acme-sg" }
+policies = "policies"
+mode = "observe"
+observe_to = "sg"
+operator_uri = "https://example.com/privacy"
+
+[data_plane]
+listen = "0.0.0.0:8080"
+trusted = ["127.0.0.1/32", "::1"]
+proxies = ["10.0.0.0/8"]
+workers = 2
+drain = "1s"
+[admin]
+listen = "127.0.0.1:9090"
+[probes]
+listen = "0.0.0.0:9091"
+[geoip]
+database = "country.mmdb"
+field = "country_code"
+[jwt]
+keys = "jwks.json"
+algorithms = ["HS256", "EdDSA"]
+issuer = ["https://login.example.com"]
+audience = ["storage"]
+[ledger]
+path = "/var/lib/domicile/ledger"
+[directory]
+backend = "embedded"
+path = "directory"
+[limits]
+header_bytes = "32KiB"
+record_bytes = 2000
+batch_bytes = "10MB"
+batch_items = 10
+header_read = "500ms"
+body_stall = "1m 30s"
+connect = "3s"
+response = "30s"
+idle = "2m"
+[log]
+json = true
+level = "warn,domicile=debug"
+
+[regions.sg]
+country = "SG"
+entity = "acme-sg"
+endpoints = ["http://store.sg.internal:8443"]
+[regions.eu]
+country = "DE"
+entity = "acme-eu"
+endpoints = ["http://store.eu.internal:8443", "http://[::1]:8443/prefix"]
+
+[schemas.person]
+strict = true
+fields = { "/email" = "user.contact.email", "/contacts/*/email" = "user.contact.email" }
+
+[[routes]]
+path = "/people/{subject}"
+host = "People.example.com"
+methods = ["GET", "PUT", "PATCH", "DELETE"]
+format = "record"
+namespace = "patient"
+subject = "path:subject"
+country = ["jwt:country", "body:/address/country", "body:/phone", "pinned", "network"]
+target = "header:x-target-region"
+purpose = "service"
+role = "processor"
+schema = "person"
+pin = "weak"
+unknown_home = "sg"
+conflict = "refuse"
+answers = "status-only"
+
+[[routes]]
+path = "/people"
+name = "people as lines"
+format = "ndjson"
+content_type = "application/X-NDJSON"
+subject = "body:/id"
+country = ["body:/country"]
+upstream = { each = "PUT /people/{subject}" }
+atomic = true
+purpose = "header:x-purpose"
+
+[[routes]]
+path = "/files/{subject}/{name...}"
+format = "opaque"
+subject = "path:subject"
+categories = ["user.content"]
+"#;
+
+#[test]
+fn the_whole_example_is_understood() {
+    let text = WHOLE.replace("people as lines", "people-lines");
+    let settings = sound(&text, &[]);
+    assert_eq!(settings.location.entity.as_ref(), "acme-sg");
+    assert_eq!(settings.mode, Mode::Observe { to: "sg".into() });
+    assert_eq!(settings.policies, Path::new("/etc/domicile/policies"));
+    let organisation = Path::new("/etc/domicile/policies/organisation.toml");
+    assert_eq!(settings.organisation, organisation);
+    assert_eq!(settings.ledger, Path::new("/var/lib/domicile/ledger"));
+    assert_eq!(
+        settings.directory.path,
+        Path::new("/etc/domicile/directory")
+    );
+    let trusted: Vec<String> = settings
+        .data_plane
+        .trusted
+        .iter()
+        .map(|n| n.to_string())
+        .collect();
+    assert_eq!(trusted, ["127.0.0.1/32", "::1/128"]);
+    assert_eq!(settings.data_plane.workers, 2);
+    assert_eq!(
+        settings.geoip,
+        Geoip::File {
+            database: "/etc/domicile/country.mmdb".into(),
+            field: Some("country_code".into())
+        }
+    );
+    let jwt = settings.jwt.expect("a jwt section");
+    assert_eq!(jwt.algorithms, [JwtAlgorithm::Hs256, JwtAlgorithm::EdDsa]);
+    assert_eq!(
+        settings.limits,
+        Limits {
+            header_bytes: 32 << 10,
+            record_bytes: 2000,
+            batch_bytes: 10_000_000,
+            batch_items: 10,
+            header_read: Duration::from_millis(500),
+            body_stall: Duration::from_secs(90),
+            connect: Duration::from_secs(3),
+            response: Duration::from_secs(30),
+            idle: Duration::from_secs(120),
+        }
+    );
+    assert!(settings.log.json);
+    let names: Vec<&str> = settings.regions.iter().map(|r| r.name.as_ref()).collect();
+    assert_eq!(names, ["sg", "eu"]);
+    assert_eq!(settings.regions[1].endpoints[1].path(), "/prefix");
+    assert!(settings.schemas["person"].strict);
+    assert_eq!(settings.schemas["person"].fields.len(), 2);
+
+    let [record, lines, files] = settings.routes.as_slice() else {
+        panic!("three routes");
+    };
+    assert_eq!(record.name.as_ref(), "/people/{subject}");
+    assert_eq!(record.host.as_deref(), Some("people.example.com"));
+    assert_eq!(record.methods[3], Method::DELETE);
+    assert_eq!(record.namespace.as_ref(), "patient");
+    assert_eq!(record.country.len(), 5);
+    assert_eq!(record.steering.target.to_string(), "header:x-target-region");
+    assert_eq!(
+        record.steering.purpose.to_string(),
+        "header:domicile-purpose"
+    );
+    assert_eq!(record.purpose.as_deref(), Some("service"));
+    assert_eq!(record.role, Some(Role::Processor));
+    assert_eq!(record.pin, PinMode::Weak);
+    assert_eq!(record.unknown_home, UnknownHome::Region("sg".into()));
+    assert_eq!(record.conflict, Conflict::Refuse);
+    assert_eq!(record.answers, Answers::StatusOnly);
+    assert_eq!(lines.name.as_ref(), "people-lines");
+    assert_eq!(lines.content_type.as_deref(), Some("application/x-ndjson"));
+    assert_eq!(lines.purpose, None);
+    assert_eq!(lines.steering.purpose.to_string(), "header:x-purpose");
+    assert!(lines.atomic);
+    assert!(
+        matches!(&lines.upstream, UpstreamShape::Each { method, path } if *method == Method::PUT && path.text == "/people/{subject}")
+    );
+    assert_eq!(files.format, Format::Opaque);
+    assert_eq!(
+        files.path.segments.last(),
+        Some(&Segment::Rest("name".into()))
+    );
+    assert_eq!(files.country, [ValueSource::Pinned]);
+}
+
+#[test]
+fn the_least_settings_have_safe_defaults() {
+    let settings = sound(BASE, &[]);
+    assert_eq!(settings.mode, Mode::Enforce);
+    assert!(settings.data_plane.listen.ip().is_loopback());
+    assert!(settings.admin.listen.ip().is_loopback());
+    assert!(settings.data_plane.trusted.is_empty());
+    assert_eq!(settings.limits, Limits::default());
+    assert_eq!(settings.routes[0].unknown_home, UnknownHome::Refuse);
+    assert_eq!(settings.routes[0].conflict, Conflict::All);
+    assert!(settings.jwt.is_none() && settings.probes.is_none());
+}
+
+#[test]
+fn doubtful_settings_are_taken_with_a_warning() {
+    let text = BASE.replace(
+        "policies = \"policies\"",
+        "policies = \"p\"\nobserve_to = \"sg\"",
+    ) + "country = [\"network\"]\n[geoip]\ndatabase = \"off\"\n[data_plane]\ntrusted = [\"0.0.0.0/0\"]\n[jwt]\nkeys = \"k\"\n";
+    let (read, faults) = read_with(&text, &[("DOMICILE__ADMIN__TOKEN", "short")]);
+    assert!(read.is_some());
+    assert!(faults.iter().all(|f| f.severity == Severity::Warning));
+    for part in [
+        "`observe_to` has no effect",
+        "never evidence",
+        "everybody's",
+        "other services",
+        "shorter than 16",
+    ] {
+        assert!(
+            faults.iter().any(|f| f.message.contains(part)),
+            "{part}: {faults:#?}"
+        );
+    }
+    assert_eq!(faults.len(), 5);
+}
+
+#[test]
+fn places_reach_every_value_and_fall_back_to_what_is_around() {
+    let environment = [("DOMICILE__REGIONS__EU__ENTITY", "acme-nl")];
+    let (read, _) = read_with(BASE, &environment);
+    let (_, places) = read.expect("sound");
+    for (path, place) in [
+        (&["location", "entity"][..], "t.toml:2:39"),
+        (&["regions", "sg", "entity"], "t.toml:11:10"),
+        (&["schemas", "person", "fields", "/email"], "t.toml:15:23"),
+        (&["routes", "0", "schema"], "t.toml:21:10"),
+        (
+            &["regions", "eu", "entity"],
+            "environment variable DOMICILE__REGIONS__EU__ENTITY",
+        ),
+        (&["routes", "0", "categories", "3"], "t.toml:17:1"),
+    ] {
+        assert_eq!(places.at(path).to_string(), place);
+    }
+}
+
+#[test]
+fn a_file_is_read_from_disk_and_its_folder_resolves_paths() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("domicile.toml");
+    std::fs::write(&path, BASE).expect("written");
+    let faults = Faults::new();
+    let settings = read(&path, std::iter::empty(), &faults).expect("sound");
+    assert_eq!(settings.policies, folder.path().join("policies"));
+    std::fs::write(&path, b"\xff").expect("written");
+    assert!(read(&path, std::iter::empty(), &faults).is_none());
+    let absent = folder.path().join("absent.toml");
+    assert!(read(&absent, std::iter::empty(), &faults).is_none());
+    let told: Vec<String> = faults
+        .into_sorted()
+        .iter()
+        .map(|f| f.message.clone())
+        .collect();
+    assert!(
+        told[0].contains("cannot read") && told[1].contains("not UTF-8"),
+        "{told:?}"
+    );
+}
