@@ -1,0 +1,17 @@
+//! The one end-to-end test binary: real sockets, real files, no network beyond loopback.
+//!
+//! `support` is the harness (its own tests stand in `support_tests`), every other module is one
+//! part of what a user can see.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "all of this binary is tests, whose failures are to be loud"
+)]
+
+mod store;
+mod support;
+mod support_tests;
