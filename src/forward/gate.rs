@@ -15,11 +15,12 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Half of what the worker takes in may be at work in one region, a quarter may wait for it.
+    /// Half of what the worker takes in may be at work in one region, a quarter may wait for it;
+    /// at least 64 each, so that one batch sent record by record finds room.
     pub fn of(concurrent_requests: usize) -> Self {
         Self {
-            at_work: (concurrent_requests / 2).clamp(8, Semaphore::MAX_PERMITS),
-            waiting: (concurrent_requests / 4).max(4),
+            at_work: (concurrent_requests / 2).clamp(64, Semaphore::MAX_PERMITS),
+            waiting: (concurrent_requests / 4).max(64),
         }
     }
 }

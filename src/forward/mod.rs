@@ -6,8 +6,8 @@
 //! came; the domestic path shares nothing with other workers that it writes to.
 //!
 //! * [`Upstreams`] holds, for one worker, each region's endpoints, idle connections and seats.
-//! * `Split` cuts a decided batch into one sub-batch per region, `Verdicts` reads what a
-//!   region answered to its part, `BatchBody` writes the merged answer in the caller's order.
+//! * [`Split`] cuts a decided batch into one sub-batch per region, [`Verdicts`] reads what a
+//!   region answered to its part, [`BatchBody`] writes the merged answer in the caller's order.
 //!
 //! Trade-offs, decided here:
 //! * **Retries** stay inside the region: another region would be another decision. At most two
@@ -26,24 +26,35 @@
 //! [`RegionTally`] are seen by other threads.
 
 mod answer;
+mod batch;
 mod body;
+mod each;
+mod elements;
 mod endpoint;
 mod error;
 mod gate;
 mod health;
+mod lanes;
 mod link;
+mod merge;
 mod pool;
 mod region;
 mod slices;
 mod upstreams;
+mod verdicts;
 mod wire;
 
 pub use answer::{AnswerBody, AnswerError, AnswerFault};
+pub use batch::{Part, Split, SplitError};
 pub use body::{BoxError, BoxedStream, Outgoing, OutgoingBody};
+pub use each::{EachItem, FillError, fill};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ForwardError, Sent, Unreachable};
 pub use gate::Shares;
 pub use health::{EndpointReport, EndpointState, SharedHealth};
+pub use lanes::join_all;
+pub use merge::{BatchBody, ItemAnswer, ItemProblem, ItemWriter, Written, batch_status};
 pub use region::{RegionTally, Tally};
 pub use slices::{Framing, Slices};
 pub use upstreams::{SetupError, Upstreams};
+pub use verdicts::{NoVerdict, Verdicts};

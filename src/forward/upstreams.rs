@@ -104,6 +104,16 @@ impl Upstreams {
         &self.health
     }
 
+    pub(super) fn given_up(&self, cleared: &Cleared) -> ForwardError {
+        let id = cleared.permit().region();
+        match self.regions.get(usize::from(id.0)) {
+            Some(region) => ForwardError::GivenUp {
+                region: Arc::clone(&region.name),
+            },
+            None => ForwardError::UnknownRegion(id),
+        }
+    }
+
     fn build(
         regions: &Regions,
         settings: &[RegionSettings],

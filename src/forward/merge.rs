@@ -1,0 +1,303 @@
+//! Writes the merged answer of a batch in the caller's order, a chunk at a time.
+
+use std::{
+    convert::Infallible,
+    io::Write,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body, Frame};
+use serde::Serialize;
+
+use super::slices::Framing;
+use crate::domain::{DecisionId, Missing};
+
+/// About the bytes of one chunk of the answer: all that is held at one time.
+const CHUNK: usize = 32 << 10;
+
+/// What the caller is told of one item.
+#[derive(Clone, Copy, Debug)]
+pub struct ItemAnswer<'a> {
+    pub status: StatusCode,
+    /// Where the item went, or was to go; `None` when no region was found.
+    pub region: Option<&'a str>,
+    pub decision: Option<DecisionId>,
+    /// For items that were refused or failed.
+    pub problem: Option<ItemProblem<'a>>,
+}
+
+/// The members of a problem document (RFC 9457) beside `status`, `decision` and `region`.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct ItemProblem<'a> {
+    /// `urn:domicile:problem:<name>`.
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    pub title: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub citation: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Missing]>::is_empty")]
+    pub missing: &'a [Missing],
+}
+
+/// The status of the whole batch: 200 when every item has a success status, else 207.
+pub fn batch_status(statuses: impl IntoIterator<Item = StatusCode>) -> StatusCode {
+    if statuses.into_iter().all(|s| s.is_success()) {
+        StatusCode::OK
+    } else {
+        StatusCode::MULTI_STATUS
+    }
+}
+
+/// The merged answer as a body: `write` is asked for one item after the other, just before it is
+/// sent, so that only the small state it draws from is held.
+pub struct BatchBody<F> {
+    write: F,
+    framing: Framing,
+    items: u32,
+    next: u32,
+    is_over: bool,
+}
+
+/// Takes exactly one answer for the item it was made for.
+pub struct ItemWriter<'b> {
+    out: &'b mut Vec<u8>,
+    index: u32,
+}
+
+/// Proof that an item was answered.
+#[must_use]
+pub struct Written(());
+
+impl<F: FnMut(u32, ItemWriter<'_>) -> Written> BatchBody<F> {
+    /// `write` answers the item of the given index; that it does, [`Written`] proves.
+    pub fn new(framing: Framing, items: u32, write: F) -> Self {
+        Self {
+            write,
+            framing,
+            items,
+            next: 0,
+            is_over: false,
+        }
+    }
+
+    /// The next bytes of the answer; `None` at its end.
+    pub fn next_chunk(&mut self) -> Option<Bytes> {
+        if self.is_over {
+            return None;
+        }
+        let mut out = Vec::with_capacity(CHUNK + CHUNK / 4);
+        let is_array = self.framing == Framing::Array;
+        if is_array && self.next == 0 {
+            out.push(b'[');
+        }
+        while self.next < self.items && out.len() < CHUNK {
+            if is_array && self.next > 0 {
+                out.push(b',');
+            }
+            let writer = ItemWriter {
+                out: &mut out,
+                index: self.next,
+            };
+            let Written(()) = (self.write)(self.next, writer);
+            if !is_array {
+                out.push(b'\n');
+            }
+            self.next += 1;
+        }
+        if self.next >= self.items {
+            self.is_over = true;
+            if is_array {
+                out.push(b']');
+            }
+        }
+        (!out.is_empty()).then(|| Bytes::from(out))
+    }
+}
+
+impl ItemWriter<'_> {
+    /// Writes one object: `index`, `status`, `region`, `decision`, then the problem's members.
+    pub fn answer(self, item: &ItemAnswer<'_>) -> Written {
+        #[derive(Serialize)]
+        struct Head<'a> {
+            index: u32,
+            status: u16,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            region: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            decision: Option<DecisionId>,
+        }
+        let head = Head {
+            index: self.index,
+            status: item.status.as_u16(),
+            region: item.region,
+            decision: item.decision,
+        };
+        write_json(self.out, &head);
+        if let Some(problem) = &item.problem {
+            // Two objects become one: `{a}` and `{b}` to `{a,b}`. Neither is ever empty.
+            let joint = self.out.len();
+            write_json(self.out, problem);
+            if let [.., end] = self.out.get_mut(..joint).unwrap_or_default() {
+                *end = b',';
+            }
+            self.out.remove(joint);
+        }
+        Written(())
+    }
+}
+
+/// Strings, numbers and lists into memory: neither the shapes nor the writer can fail.
+fn write_json(out: &mut Vec<u8>, value: &impl Serialize) {
+    let start = out.len();
+    if serde_json::to_writer(&mut *out, value).is_err() {
+        out.truncate(start);
+        let _ = out.write_all(b"{}");
+    }
+}
+
+impl<F: FnMut(u32, ItemWriter<'_>) -> Written + Unpin> Body for BatchBody<F> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.next_chunk().map(|chunk| Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn whole<F: FnMut(u32, ItemWriter<'_>) -> Written>(mut body: BatchBody<F>) -> Vec<u8> {
+        let mut out = Vec::new();
+        while let Some(chunk) = body.next_chunk() {
+            assert!(
+                chunk.len() < 4 * CHUNK,
+                "a chunk holds a few items too many at most"
+            );
+            out.extend_from_slice(&chunk);
+        }
+        out
+    }
+
+    fn values(text: &[u8], framing: Framing) -> Vec<Value> {
+        match framing {
+            Framing::Array => serde_json::from_slice(text).unwrap(),
+            Framing::Ndjson => text
+                .split_inclusive(|b| *b == b'\n')
+                .map(|line| serde_json::from_slice(line).unwrap())
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_refused_item_is_one_object_with_its_problem() {
+        let missing = [Missing {
+            law: "cn".to_owned(),
+            mechanism: "cn-standard-contract".to_owned(),
+            needs: vec!["a filed contract".to_owned()],
+        }];
+        let problem = ItemProblem {
+            kind: "urn:domicile:problem:forbidden",
+            title: "not \"there\"",
+            rule: Some("ru-18-5"),
+            missing: &missing,
+            ..ItemProblem::default()
+        };
+        let decision = DecisionId::new(1, 2);
+        let body = BatchBody::new(Framing::Array, 2, |index, writer| {
+            writer.answer(&ItemAnswer {
+                status: StatusCode::from_u16(if index == 0 { 201 } else { 451 }).unwrap(),
+                region: Some("ru"),
+                decision: Some(decision),
+                problem: (index == 1).then_some(problem),
+            })
+        });
+        assert_eq!(
+            values(&whole(body), Framing::Array),
+            [
+                json!({"index": 0, "status": 201, "region": "ru",
+                    "decision": decision.to_string()}),
+                json!({"index": 1, "status": 451, "region": "ru",
+                    "decision": decision.to_string(), "type": "urn:domicile:problem:forbidden",
+                    "title": "not \"there\"", "rule": "ru-18-5",
+                    "missing": [{"law": "cn", "mechanism": "cn-standard-contract",
+                        "needs": ["a filed contract"]}]}),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_batch_is_an_empty_list() {
+        let nothing = |_, _: ItemWriter<'_>| unreachable!("there is no item");
+        assert_eq!(whole(BatchBody::new(Framing::Array, 0, nothing)), b"[]");
+        assert_eq!(whole(BatchBody::new(Framing::Ndjson, 0, nothing)), b"");
+    }
+
+    #[test]
+    fn one_failure_makes_the_batch_207() {
+        let ok = StatusCode::CREATED;
+        assert_eq!(batch_status([ok, StatusCode::NO_CONTENT]), StatusCode::OK);
+        assert_eq!(
+            batch_status([ok, StatusCode::FOUND]),
+            StatusCode::MULTI_STATUS
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_regions_answer_to_their_parts_comes_back_in_the_callers_order(
+            homes in prop::collection::vec(prop::option::of(0_u8..4), 0..1_500),
+            is_array in any::<bool>(),
+        ) {
+            use crate::{domain::RegionId, forward::Split};
+            let framing = if is_array { Framing::Array } else { Framing::Ndjson };
+            let body = Bytes::from("1".repeat(homes.len()));
+            let items = homes.iter().enumerate().map(|(i, h)| (i..i + 1, h.map(RegionId)));
+            let split = Split::new(&body, framing, items).unwrap();
+            // The status tells region and index apart, as far as three digits can.
+            let status = |region: u8, index: u32| 200 + u16::from(region) * 100 + (index % 90) as u16;
+            let mut merged = vec![451; homes.len()];
+            for part in split.parts() {
+                for index in &part.indices {
+                    merged[*index as usize] = status(part.region.0, *index);
+                }
+            }
+            let body = BatchBody::new(framing, homes.len() as u32, |index, writer| {
+                writer.answer(&ItemAnswer {
+                    status: StatusCode::from_u16(merged[index as usize]).unwrap(),
+                    region: None,
+                    decision: None,
+                    problem: None,
+                })
+            });
+            let answers = values(&whole(body), framing);
+            prop_assert_eq!(answers.len(), homes.len());
+            for (i, (answer, home)) in answers.iter().zip(&homes).enumerate() {
+                let wanted = home.map_or(451, |r| status(r, i as u32));
+                prop_assert_eq!(answer, &json!({"index": i, "status": wanted}));
+            }
+        }
+    }
+}

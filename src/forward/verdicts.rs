@@ -1,0 +1,325 @@
+//! What a region answered to its part of a batch, item by item, in bounded memory.
+//!
+//! A region that knows of items answers 200 or 207 with one `{"index": i, "status": s, …}` for
+//! each, as a JSON array or one a line. Any other store answers with a bare status, which then
+//! counts for all its items. Which of the two it is, the first element shows: an object with both
+//! `index` and `status`. From there on everything must hold, or nothing is believed. Only statuses are read: other members could carry data, and those would be reads.
+
+use std::{future::poll_fn, pin::Pin, time::Duration};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::Body;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::elements::{Elements, Malformed};
+
+/// Most bytes of one element.
+const LONGEST_ELEMENT: usize = 64 << 10;
+
+/// Most bytes on average of an element, whatever single ones have.
+const AVERAGE_ELEMENT: u64 = 4 << 10;
+
+/// How much of an answer that nobody needs is read so that its connection can be kept.
+const WORTH_READING: usize = 64 << 10;
+
+/// The same, in time.
+const WORTH_WAITING: Duration = Duration::from_secs(1);
+
+/// The statuses of the items of one part, in the part's order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdicts {
+    /// One status for all.
+    All(StatusCode),
+    /// One for each.
+    Each(Vec<StatusCode>),
+}
+
+/// The region told of items, but broken off, malformed, or not of each item once. Whether the
+/// items were stored is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the region's answer does not tell what became of each item")]
+pub struct NoVerdict;
+
+impl Verdicts {
+    /// Reads an answer to a part of `items` items. Costs two bytes an item and one element.
+    /// Cancel safe: dropping it closes the connection.
+    ///
+    /// # Errors
+    /// `NoVerdict`: a 502 for each item.
+    pub async fn read<B>(answer: Response<B>, items: usize) -> Result<Self, NoVerdict>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let status = answer.status();
+        let mut body = answer.into_body();
+        if !matches!(status, StatusCode::OK | StatusCode::MULTI_STATUS) {
+            throw_away(body).await;
+            return Ok(Self::All(status));
+        }
+        let mut reading = Reading::new(items);
+        while let Some(data) = next_data(&mut body).await {
+            let data = data.map_err(|_| NoVerdict)?;
+            if reading.push(&data)? == Kind::Foreign {
+                throw_away(body).await;
+                return bare(status);
+            }
+        }
+        reading.end(status)
+    }
+
+    /// The status of the part's item `position`; `None` beyond its end.
+    pub fn status(&self, position: usize) -> Option<StatusCode> {
+        match self {
+            Self::All(status) => Some(*status),
+            Self::Each(statuses) => statuses.get(position).copied(),
+        }
+    }
+}
+
+/// A 207 promises statuses of items: without them it says nothing of any.
+fn bare(status: StatusCode) -> Result<Verdicts, NoVerdict> {
+    if status == StatusCode::MULTI_STATUS {
+        Err(NoVerdict)
+    } else {
+        Ok(Verdicts::All(status))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// No element was seen yet.
+    Open,
+    /// The answer tells of items.
+    Items,
+    /// The answer is about something else.
+    Foreign,
+}
+
+struct Reading {
+    elements: Elements,
+    kind: Kind,
+    statuses: Vec<Option<StatusCode>>,
+    bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct Element {
+    index: u64,
+    status: u16,
+}
+
+impl Reading {
+    fn new(items: usize) -> Self {
+        Self {
+            elements: Elements::new(LONGEST_ELEMENT),
+            kind: Kind::Open,
+            statuses: vec![None; items],
+            bytes: 0,
+        }
+    }
+
+    fn push(&mut self, data: &[u8]) -> Result<Kind, NoVerdict> {
+        self.bytes = self.bytes.saturating_add(data.len() as u64);
+        if self.bytes > AVERAGE_ELEMENT.saturating_mul(self.statuses.len() as u64 + 16) {
+            return self.malformed();
+        }
+        let (kind, statuses) = (&mut self.kind, &mut self.statuses);
+        let outcome = self.elements.push(data, |element| {
+            take(element, kind, statuses).ok_or(Malformed)
+        });
+        match outcome {
+            Ok(()) => Ok(self.kind),
+            Err(Malformed) => self.malformed(),
+        }
+    }
+
+    fn end(mut self, status: StatusCode) -> Result<Verdicts, NoVerdict> {
+        let (kind, statuses) = (&mut self.kind, &mut self.statuses);
+        let outcome = self
+            .elements
+            .end(|element| take(element, kind, statuses).ok_or(Malformed));
+        if self.elements.is_unfinished() {
+            return Err(NoVerdict);
+        }
+        if outcome.is_err() {
+            self.malformed()?;
+        }
+        match self.kind {
+            Kind::Foreign => bare(status),
+            // An empty list is a list that tells of none of them.
+            Kind::Open if self.elements.was_array() && !self.statuses.is_empty() => Err(NoVerdict),
+            Kind::Open => bare(status),
+            Kind::Items => {
+                let whole: Option<Vec<StatusCode>> = self.statuses.into_iter().collect();
+                whole.map(Verdicts::Each).ok_or(NoVerdict)
+            }
+        }
+    }
+
+    /// Garbage before the first element is another store's business; after it, nothing holds.
+    fn malformed(&mut self) -> Result<Kind, NoVerdict> {
+        if self.kind == Kind::Items {
+            return Err(NoVerdict);
+        }
+        self.kind = Kind::Foreign;
+        Ok(Kind::Foreign)
+    }
+}
+
+/// `None` when the element, or the whole answer, is not one of items.
+fn take(element: &[u8], kind: &mut Kind, statuses: &mut [Option<StatusCode>]) -> Option<()> {
+    if *kind == Kind::Open {
+        let first: serde_json::Value = serde_json::from_slice(element).ok()?;
+        first.get("index").and(first.get("status"))?;
+        *kind = Kind::Items;
+    }
+    let Element { index, status } = serde_json::from_slice(element).ok()?;
+    let status = StatusCode::from_u16(status).ok()?;
+    if !(200..600).contains(&status.as_u16()) {
+        return None;
+    }
+    let place = statuses.get_mut(usize::try_from(index).ok()?)?;
+    if place.replace(status).is_some() {
+        return None;
+    }
+    Some(())
+}
+
+/// Reads a body that nobody needs, as far as a kept connection is worth it.
+pub(super) async fn throw_away<B: Body<Data = Bytes> + Unpin>(mut body: B) {
+    let reading = async {
+        let mut left = WORTH_READING;
+        while let Some(Ok(data)) = next_data(&mut body).await {
+            match left.checked_sub(data.len()) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // Too slow or too long: dropping the body closes the connection.
+    let _ = timeout(WORTH_WAITING, reading).await;
+}
+
+async fn next_data<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> Option<Result<Bytes, B::Error>> {
+    loop {
+        let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await?;
+        match frame.map(http_body::Frame::into_data) {
+            Ok(Ok(data)) => return Some(Ok(data)),
+            Ok(Err(_trailers)) => {}
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::task::{Context, Poll};
+
+    use http_body::Frame;
+
+    use super::*;
+
+    /// Pieces that arrive one by one; `None` is a broken connection.
+    struct Pieces(VecDeque<Option<&'static str>>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = ();
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| {
+                let text = piece.ok_or(())?;
+                Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+            }))
+        }
+    }
+
+    async fn read(
+        status: u16,
+        pieces: &[Option<&'static str>],
+        items: usize,
+    ) -> Result<Verdicts, NoVerdict> {
+        let body = Pieces(pieces.iter().copied().collect());
+        let mut answer = Response::new(body);
+        *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+        Verdicts::read(answer, items).await
+    }
+
+    fn each(statuses: &[u16]) -> Result<Verdicts, NoVerdict> {
+        let statuses = statuses.iter().map(|s| StatusCode::from_u16(*s).unwrap());
+        Ok(Verdicts::Each(statuses.collect()))
+    }
+
+    #[tokio::test]
+    async fn items_are_read_from_arrays_and_lines_in_any_order_and_pieces() {
+        let array = [
+            Some("[{\"index\":1,\"sta"),
+            Some("tus\":409,\"id\":\"x\"},{\"index\":0,\"status\":201}]"),
+        ];
+        assert_eq!(read(200, &array, 2).await, each(&[201, 409]));
+        let lines = [
+            Some("{\"index\":0,\"status\":201}\n{\"ind"),
+            Some("ex\":1,\"status\":500}"),
+        ];
+        let verdicts = read(207, &lines, 2).await;
+        assert_eq!(verdicts, each(&[201, 500]));
+        let verdicts = verdicts.unwrap();
+        assert_eq!(verdicts.status(1), Some(StatusCode::INTERNAL_SERVER_ERROR));
+        assert_eq!(verdicts.status(2), None);
+    }
+
+    #[tokio::test]
+    async fn a_bare_status_counts_for_all() {
+        let all = |s| Ok(Verdicts::All(StatusCode::from_u16(s).unwrap()));
+        assert_eq!(read(201, &[], 3).await, all(201));
+        assert_eq!(read(200, &[], 3).await, all(200));
+        assert_eq!(
+            read(503, &[Some("[{\"index\":0,\"status\":201}]")], 1).await,
+            all(503)
+        );
+        for foreign in [
+            "OK",
+            "{\"status\":\"ok\"}",
+            "[1,2]",
+            "[{\"id\":\"a\"}]",
+            "\u{1}",
+        ] {
+            assert_eq!(read(200, &[Some(foreign)], 3).await, all(200), "{foreign}");
+            assert_eq!(
+                read(207, &[Some(foreign)], 3).await,
+                Err(NoVerdict),
+                "{foreign}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn half_told_or_contradictory_answers_are_no_verdict() {
+        for bad in [
+            "[]",
+            "[",
+            "[{\"index\":0,",
+            "[{\"index\":0,\"status\":201}]",
+            "[{\"index\":0,\"status\":201},{\"index\":0,\"status\":201}]",
+            "[{\"index\":0,\"status\":201},{\"index\":2,\"status\":201}]",
+            "[{\"index\":0,\"status\":201},{\"index\":1}]",
+            "[{\"index\":0,\"status\":201},{\"index\":1,\"status\":\"201\"}]",
+            "[{\"index\":0,\"index\":1,\"status\":201},{\"index\":1,\"status\":201}]",
+            "[{\"index\":0,\"status\":\"failed\"},{\"index\":1,\"status\":201}]",
+            "[{\"index\":0,\"status\":201},{\"index\":1,\"status\":99}]",
+            "{\"index\":0,\"status\":201}\nnonsense\n",
+            "[{\"index\":0,\"status\":201},{\"index\":1,\"status\":201}",
+        ] {
+            assert_eq!(read(200, &[Some(bad)], 2).await, Err(NoVerdict), "{bad}");
+        }
+        let broken = [Some("[{\"index\":0,"), None];
+        assert_eq!(read(200, &broken, 1).await, Err(NoVerdict));
+        assert_eq!(read(200, &[None], 1).await, Err(NoVerdict));
+    }
+}
