@@ -9,6 +9,7 @@
 //! Trade-offs: numbers are checked, not evaluated; values under pointers come as slices of the
 //! text; nothing is reported about the text in a fault but the place.
 
+mod cursor;
 mod fault;
 mod keys;
 mod scan;
@@ -17,6 +18,8 @@ mod value;
 mod watch;
 
 pub mod harness;
+#[cfg(test)]
+mod tests;
 
 pub use fault::{JsonFault, JsonFaultKind};
 pub use scan::{MAX_DEPTH, Sink, scan, scan_object};

@@ -8,6 +8,8 @@ pub(super) fn country(digits: &[u8]) -> Option<&'static str> {
     match digits {
         [1, a, b, c, ..] => nanp::country(number(&[*a, *b, *c])),
         [7, first, ..] => match first {
+            // 800 to 809 are non-geographic and in use in both countries; RU is the reading that
+            // attaches the stricter localisation.
             3 | 4 | 8 | 9 => Some("RU"),
             6 | 7 => Some("KZ"),
             _ => None,
@@ -199,9 +201,10 @@ fn three_digits(code: u16, national: &[u8]) -> Option<&'static str> {
             _ => return None,
         },
         670 => "TL",
+        // The Antarctic stations' numbers (+672 1) count as Norfolk's, as in libphonenumber: they
+        // have no residents.
         672 => match national.first() {
-            Some(1) => "AQ",
-            Some(3) => "NF",
+            Some(1 | 3) => "NF",
             _ => return None,
         },
         673 => "BN",

@@ -81,3 +81,6 @@ impl Digits {
         self.digits.get(..self.count).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;
