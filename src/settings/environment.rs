@@ -76,11 +76,7 @@ pub(super) fn overlay(
             continue;
         };
         if key.kind == Kind::Secret {
-<<<<<<< HEAD
-            secrets.from_environment(key.path, at, text);
-=======
             secrets.keep(key.path, at, text);
->>>>>>> w-settings
         } else if let Some(node) = value(key, &at, text, faults) {
             put(root, &steps, &at, node, faults);
         }
@@ -111,13 +107,6 @@ fn find(steps: &[String], at: &Where, faults: &Faults) -> Option<&'static Key> {
         faults.error_hint(at, "the variable names a table, not a key", hint);
         return None;
     }
-<<<<<<< HEAD
-    let candidates: Vec<String> = KEYS.iter().map(|key| like(key, steps)).collect();
-    let asked = format!("DOMICILE__{}", steps.join("__").to_uppercase());
-    let hint = suggest(&asked, candidates.iter().map(String::as_str)).unwrap_or_else(|| {
-        "variables are DOMICILE__SECTION__KEY; `docs/settings.md` lists them".to_owned()
-    });
-=======
     let nearest = KEYS
         .iter()
         .filter_map(|key| Some((slips(key, steps)?, like(key, steps))))
@@ -126,13 +115,10 @@ fn find(steps: &[String], at: &Where, faults: &Faults) -> Option<&'static Key> {
         Some((_, variable)) => format!("did you mean {variable}?"),
         None => "variables are DOMICILE__SECTION__KEY; `docs/settings.md` lists them".to_owned(),
     };
->>>>>>> w-settings
     faults.error_hint(at, "unknown setting", hint);
     None
 }
 
-<<<<<<< HEAD
-=======
 /// How many steps must be slips if `key` is meant; `None` if it cannot be.
 fn slips(key: &Key, steps: &[String]) -> Option<usize> {
     let pattern = key.path.split('.');
@@ -154,7 +140,6 @@ fn slips(key: &Key, steps: &[String]) -> Option<usize> {
     Some(slips)
 }
 
->>>>>>> w-settings
 /// The variable of `key` with the names and numbers that the user wrote.
 fn like(key: &Key, steps: &[String]) -> String {
     let mut written = steps.iter();

@@ -10,11 +10,7 @@ pub struct Key {
     /// Dotted; `<name>` is a name of the user's choosing, `<n>` a place in a list, from 0.
     pub path: &'static str,
     pub kind: Kind,
-<<<<<<< HEAD
-    pub default: Default,
-=======
     pub default: KeyDefault,
->>>>>>> w-settings
     /// As it would stand in TOML.
     pub example: &'static str,
     pub meaning: &'static str,
@@ -40,11 +36,7 @@ pub enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-<<<<<<< HEAD
-pub enum Default {
-=======
 pub enum KeyDefault {
->>>>>>> w-settings
     Required,
     /// The thing is not there.
     Absent,
@@ -54,11 +46,7 @@ pub enum KeyDefault {
     Computed(&'static str),
 }
 
-<<<<<<< HEAD
-use Default::{Absent, Computed, Required, Value};
-=======
 use KeyDefault::{Absent, Computed, Required, Value};
->>>>>>> w-settings
 
 macro_rules! keys {
     ($($path:literal $kind:ident $default:expr, $example:literal: $meaning:literal;)*) => {
@@ -113,13 +101,8 @@ pub static KEYS: &[Key] = keys! {
     "admin.tls" Later Absent, "{ certificate = \"tls.pem\" }":
         "Certificates for the admin listener, and the authorities of client certificates.";
 
-<<<<<<< HEAD
-    "probes.listen" Address Absent, "\"0.0.0.0:9091\"":
-        "A listener with `/livez` and `/readyz` alone, for kubelets.";
-=======
     "probes.listen" Address Required, "\"0.0.0.0:9091\"":
         "A listener with `/livez` and `/readyz` alone, for kubelets. The section as a whole is optional.";
->>>>>>> w-settings
 
     "geoip.database" Path Value("\"embedded\""), "\"/var/lib/GeoIP/GeoLite2-Country.mmdb\"":
         "`embedded` (a public-domain country table that ages with the program), the path of a MaxMind database, or `off`: then `network` is never evidence.";
@@ -250,24 +233,16 @@ pub static KEYS: &[Key] = keys! {
 impl Key {
     /// The part of the path before the last dot; empty at the top.
     pub fn section(&self) -> &'static str {
-<<<<<<< HEAD
-        self.path.rsplit_once('.').map_or("", |(section, _)| section)
-=======
         self.path
             .rsplit_once('.')
             .map_or("", |(section, _)| section)
->>>>>>> w-settings
     }
 
     /// The part of the path after the last dot.
     pub fn name(&self) -> &'static str {
-<<<<<<< HEAD
-        self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
-=======
         self.path
             .rsplit_once('.')
             .map_or(self.path, |(_, name)| name)
->>>>>>> w-settings
     }
 
     /// The environment variable that sets it.

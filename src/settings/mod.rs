@@ -3,13 +3,8 @@
 //! [`model`] is the real shape that the program uses; it can only come from [`read`], which
 //! reports every mistake at once with file, line, column and a hint. The stations: text without
 //! its secrets (`secrets`) → tree of values with places (`document`) → the environment laid over
-<<<<<<< HEAD
-//! it (`environment`) → the sections (`sections`, `regions`, `routes`) with what one demands of
-//! another. Names that only the policy knows (entities, categories) are judged by its reader, at
-=======
 //! it (`environment`) → the sections (`sections`, `parts`, `regions`, `routes`) with what one demands
 //! of another. Names that only the policy knows (entities, categories) are judged by its reader, at
->>>>>>> w-settings
 //! the [`Places`] that are given beside the settings.
 
 mod environment;
@@ -30,11 +25,7 @@ mod values;
 
 use std::path::Path;
 
-<<<<<<< HEAD
-pub use keys::{Default as KeyDefault, KEYS, Key, Kind as KeyKind};
-=======
 pub use keys::{KEYS, Key, KeyDefault, Kind as KeyKind};
->>>>>>> w-settings
 pub use model::*;
 pub use places::Places;
 pub use reference::reference;

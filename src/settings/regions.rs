@@ -50,13 +50,9 @@ pub(super) fn regions(node: &Node, faults: &Faults) -> Named<Vec<RegionSettings>
             let hint = "it already means something in `unknown_home`";
             faults.error_hint(at, "a region cannot be called `refuse`", hint);
         }
-<<<<<<< HEAD
-        let region = node.fields(faults).and_then(|f| region(name, f, &mut taken));
-=======
         let region = node
             .fields(faults)
             .and_then(|f| region(name, f, &mut taken));
->>>>>>> w-settings
         regions.read.extend(region);
     }
     if regions.names.is_empty() {
@@ -76,13 +72,9 @@ fn region(
 ) -> Option<RegionSettings> {
     let faults = fields.faults();
     later(&fields, "regions.<name>");
-<<<<<<< HEAD
-    let place = fields.need("country").and_then(|n| values::place(n, faults));
-=======
     let place = fields
         .need("country")
         .and_then(|n| values::place(n, faults));
->>>>>>> w-settings
     let entity = fields.need("entity").and_then(|n| values::name(n, faults));
     let mut endpoints = Vec::new();
     if let Some(node) = fields.need("endpoints") {
@@ -187,13 +179,9 @@ fn schema(fields: Fields<'_>) -> Schema {
     if let Some(node) = fields.need("fields")
         && let Some(listed) = node.fields(faults)
     {
-<<<<<<< HEAD
-        for (pointer, at, category) in listed.named() {
-=======
         let mut is_empty = true;
         for (pointer, at, category) in listed.named() {
             is_empty = false;
->>>>>>> w-settings
             if !is_pointer(pointer) {
                 let hint = "write \"/address/country\"; `~` is `~0`, `/` in a name `~1`";
                 let message = format!("`{pointer}` is not a JSON pointer (RFC 6901)");
@@ -205,11 +193,7 @@ fn schema(fields: Fields<'_>) -> Schema {
                     .insert(pointer.to_owned(), category.to_owned());
             }
         }
-<<<<<<< HEAD
-        if schema.fields.is_empty() && !faults.has_errors() {
-=======
         if is_empty {
->>>>>>> w-settings
             let hint = "list JSON pointers and categories, or drop the schema";
             faults.error_hint(&node.at, "the schema has no fields", hint);
         }

@@ -14,11 +14,7 @@ use crate::document::{Fault, Faults, Fields, Node, Source, Value, Where};
 pub(super) struct Secrets(HashMap<&'static str, (Where, Secret)>);
 
 impl Secrets {
-<<<<<<< HEAD
-    pub(super) fn from_environment(&mut self, path: &'static str, at: Where, text: String) {
-=======
     pub(super) fn keep(&mut self, path: &'static str, at: Where, text: String) {
->>>>>>> w-settings
         self.0.insert(path, (at, Secret::new(text.into_bytes())));
     }
 
@@ -134,11 +130,7 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
 /// in the sections that have secrets (a misspelt `token` included), and the part of an address
 /// before `@`. Keeps every place as it was.
 fn mask(root: &mut Node) {
-<<<<<<< HEAD
-    let Where::File { source, .. } = &root.at else {
-=======
     let Where::File { source, .. } = root.at.clone() else {
->>>>>>> w-settings
         return;
     };
     let mut text = source.text.clone();
@@ -169,19 +161,10 @@ fn conceal(node: &mut Node, path: &str, text: &mut String) {
         Value::Text(_) => {
             if let Where::File { span, .. } = &node.at {
                 let quoted = text.get(span.clone()).unwrap_or("");
-<<<<<<< HEAD
-                let userinfo = quoted
-                    .split_once("//")
-                    .and_then(|(before, after)| Some((before.len() + 2, after.rfind('@')?)));
-                if let Some((start, length)) = userinfo {
-                    let start = span.start + start;
-                    blot(text, start..start + length);
-=======
                 if let Some(end) = quoted.rfind('@') {
                     // After the scheme; without one, after the quotation mark.
                     let start = quoted.find("//").map_or(1, |at| at + 2).min(end);
                     blot(text, span.start + start..span.start + end);
->>>>>>> w-settings
                 }
             }
         }

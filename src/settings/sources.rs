@@ -3,11 +3,7 @@
 use super::{Format, PathTemplate, routes::Surroundings};
 use crate::{
     classify::ValueSource,
-<<<<<<< HEAD
-    document::{Faults, Node},
-=======
     document::{Faults, Node, suggest},
->>>>>>> w-settings
 };
 
 /// What a source is read for.
@@ -17,11 +13,7 @@ pub(super) enum Use {
     Subject,
     /// Evidence of the person's country.
     Country,
-<<<<<<< HEAD
-    /// What a trusted caller wants: a target, an operation.
-=======
     /// What a trusted caller wants of this request: a target, an operation.
->>>>>>> w-settings
     Wish,
     /// What a trusted caller, or its token, asserts: a purpose, a ground.
     Assertion,
@@ -61,23 +53,12 @@ impl Context<'_> {
                 format!("`{source}`: the body of an `opaque` route is not read"),
                 "take it from path:, header: or query:, or change the format",
             ),
-<<<<<<< HEAD
-            ValueSource::Body(_) if what == Use::Wish => refuse(
-                format!("`{source}`: a record does not say where it goes"),
-                "take it from header:, query: or path:",
-            ),
-=======
->>>>>>> w-settings
             ValueSource::Body(pointer) if what == Use::Subject && has_wildcard(pointer) => refuse(
                 format!("`{source}`: a record has one subject"),
                 "name one field, without `*`",
             ),
             ValueSource::Jwt(_) if what == Use::Wish => refuse(
-<<<<<<< HEAD
-                format!("`{source}`: a token does not say where a record goes"),
-=======
                 format!("`{source}`: a token says who the caller is, not what it wants here"),
->>>>>>> w-settings
                 "take it from header:, query: or path:",
             ),
             ValueSource::Jwt(_) if !self.around.has_jwt => refuse(
@@ -102,11 +83,7 @@ impl Context<'_> {
         if path.names().any(|known| known == name) {
             return;
         }
-<<<<<<< HEAD
-        let hint = crate::document::suggest(name, path.names()).unwrap_or_else(|| {
-=======
         let hint = suggest(name, path.names()).unwrap_or_else(|| {
->>>>>>> w-settings
             let names: Vec<String> = path.names().map(|n| format!("path:{n}")).collect();
             match names.is_empty() {
                 true => format!("write {{{name}}} into the path"),

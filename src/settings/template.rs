@@ -6,25 +6,17 @@ pub enum TemplateError {
     NoSlash(String),
     #[error("`{0}` has an empty segment: write one `/` at a time")]
     EmptySegment(String),
-<<<<<<< HEAD
-    #[error("`{0}`: write `{{name}}` for a whole segment, or `{{name...}}` for the rest of the path; names are letters, digits and `_`")]
-=======
     #[error(
         "`{0}`: write `{{name}}` for a whole segment, or `{{name...}}` for the rest of the path; names are letters, digits and `_`"
     )]
->>>>>>> w-settings
     Braces(String),
     #[error("`{{{0}...}}` takes the rest of the path and must come last")]
     RestNotLast(String),
     #[error("the name `{0}` stands twice in the path")]
     NameTwice(String),
-<<<<<<< HEAD
-    #[error("`{0}` is no path segment: `.` and `..` are refused, and other than letters, digits and -._~!$&'()*+,;=:@ is written %XX")]
-=======
     #[error(
         "`{0}` is no path segment: `.` and `..` are refused, and other than letters, digits and -._~!$&'()*+,;=:@ is written %XX"
     )]
->>>>>>> w-settings
     Literal(String),
 }
 
@@ -105,14 +97,7 @@ fn segment(text: &str) -> Result<Segment, TemplateError> {
         Some(name) => (name, true),
         None => (inner, false),
     };
-<<<<<<< HEAD
-    let sound = !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_');
-=======
     let sound = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
->>>>>>> w-settings
     match (sound, is_rest) {
         (false, _) => Err(braces()),
         (true, true) => Ok(Segment::Rest(name.to_owned())),
