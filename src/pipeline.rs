@@ -6,6 +6,8 @@
 mod batch;
 mod exchange;
 mod judge;
+mod observe;
+mod outcome;
 mod person;
 mod reply;
 mod single;

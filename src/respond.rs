@@ -3,18 +3,18 @@
 //! Problem documents follow RFC 9457, `Proxy-Status` RFC 9209, the 451 RFC 7725. No personal data
 //! stands in any of them: details speak of places, rules and limits, never of values.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 
 use crate::{
     admit::{body::BodyFault, path::PathFault},
-    domain::{DecisionId, Missing, Place},
+    domain::{DecisionId, FlowEnd, Missing},
 };
 
 /// Why a request, or one item of a batch, is not carried out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Refused {
     Path(PathFault),
     NoRoute,
@@ -42,7 +42,7 @@ pub enum Refused {
     NoPin,
     /// No region can be the home, though the country is known.
     NoHome(String),
-    Forbidden(Box<Forbidden>),
+    Forbidden(Arc<Forbidden>),
     /// The batch was atomic, and an item of it was refused.
     AtomicBatch { status: StatusCode },
     BackendUnreachable { region: String, detail: String },
@@ -61,18 +61,10 @@ pub struct Forbidden {
     pub rule: Option<String>,
     pub citation: Option<String>,
     pub detail: String,
-    pub from: Option<End>,
-    pub to: Option<End>,
+    pub from: Option<FlowEnd>,
+    pub to: Option<FlowEnd>,
     pub missing: Vec<Missing>,
     pub conflict: bool,
-}
-
-/// One end of the refused flow.
-#[derive(Clone, Debug, Serialize, PartialEq)]
-pub struct End {
-    pub country: Place,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub entity: Option<String>,
 }
 
 /// A problem document's members (RFC 9457 §3), ours included.
@@ -92,9 +84,9 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub citation: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<End>,
+    pub from: Option<FlowEnd>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<End>,
+    pub to: Option<FlowEnd>,
     /// In a 451 always there: empty where nothing could have permitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<Vec<Missing>>,
@@ -310,17 +302,6 @@ impl Refused {
         self.facts().1
     }
 
-    /// Whether the refusal is a decision about a person's data, whose entry must be durable
-    /// before the answer; a malformed request's entry may follow within 100 ms.
-    pub fn is_decision(&self) -> bool {
-        matches!(
-            self.status(),
-            StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
-                | StatusCode::CONFLICT
-                | StatusCode::UNPROCESSABLE_ENTITY
-        )
-    }
-
     fn region(&self) -> Option<&str> {
         match self {
             Self::BackendUnreachable { region, .. }
@@ -419,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_refused_transfer_names_rule_and_blocker() {
-        let refused = Refused::Forbidden(Box::new(Forbidden {
+        let refused = Refused::Forbidden(Arc::new(Forbidden {
             rule: Some("ru-localise".into()),
             citation: Some("152-FZ Art. 18(5)".into()),
             detail: "the primary copy must lie in RU".into(),

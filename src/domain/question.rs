@@ -149,7 +149,7 @@ pub enum Role {
     Processor,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ground {
     pub kind: GroundKind,
@@ -296,4 +296,12 @@ pub struct Missing {
     pub law: String,
     pub mechanism: String,
     pub needs: Vec<String>,
+}
+
+/// One end of a flow as refusals name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FlowEnd {
+    pub country: Place,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entity: Option<String>,
 }

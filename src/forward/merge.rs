@@ -43,11 +43,12 @@ pub struct ItemProblem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub citation: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<&'a str>,
+    pub from: Option<&'a FlowEnd>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[Missing]>::is_empty")]
-    pub missing: &'a [Missing],
+    pub to: Option<&'a FlowEnd>,
+    /// In a 451 always there, empty where nothing could have permitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<&'a [Missing]>,
 }
 
 /// The status of the whole batch: 200 when every item has a success status, else 207.

@@ -4,14 +4,13 @@ use std::{cell::RefCell, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
-use hyper::body::Incoming;
 use jiff::Timestamp;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
     Content, Judged,
-    judge::{self, Side},
+    judge,
     person::Traces,
     wishes::{self, Head, Wishes},
 };
@@ -215,8 +214,8 @@ impl<'w> Exchange<'w> {
         }
     }
 
-    /// Writes the entry of a refusal and builds its answer. A refusal that is a decision is
-    /// durable before it is answered; if it cannot be written, that is what is answered.
+    /// Writes the entry of a refusal and builds its answer. The entry is durable before the
+    /// answer goes out; if it cannot be written, that is what is answered.
     pub async fn refuse(&self, refused: Refused) -> Response<Content> {
         let refused = match self.record_refusal(&refused).await {
             Ok(()) => refused,
@@ -266,34 +265,25 @@ impl<'w> Exchange<'w> {
                 (Some(profile), Refused::Forbidden(_)) => Arc::clone(profile),
                 _ => judge::plain_refusal(self, &story, refused),
             };
-            Draft {
-                at: self.at,
-                decision: self.decision,
-                profile,
-                subject: story.traces.key,
-                evidence: story.traces.evidence,
-                pin: None,
-                reference: None,
-            }
+            self.plain_draft(profile, story.traces)
         };
         let metrics = &self.worker.shared.metrics;
         judge::count_refusal(metrics, refused, &draft.profile);
         metrics.evidence(draft.evidence);
-        if refused.is_decision() {
-            let written = self.worker.journal.refuse(draft).await;
-            written.map_err(|e| Refused::Ledger(e.to_string()))
-        } else {
-            let queued = self.worker.journal.note(draft);
-            queued.map_err(|e| Refused::Ledger(e.to_string()))
-        }
+        let written = self.worker.journal.refuse(draft).await;
+        written.map_err(|e| Refused::Ledger(e.to_string()))
     }
 
     /// The entry that permits, written or queued as the permit asks.
     pub fn draft(&self, judged: &Judged, traces: Traces) -> Draft {
+        self.plain_draft(Arc::clone(&judged.profile), traces)
+    }
+
+    pub fn plain_draft(&self, profile: Arc<Profile>, traces: Traces) -> Draft {
         Draft {
             at: self.at,
             decision: self.decision,
-            profile: Arc::clone(&judged.profile),
+            profile,
             subject: traces.key,
             evidence: traces.evidence,
             pin: None,
@@ -302,15 +292,26 @@ impl<'w> Exchange<'w> {
     }
 
     /// The fields that say what was decided.
-    pub fn say(&self, fields: &mut HeaderMap, judged: &Judged, region: RegionId, side: Side) {
-        let _ = side;
-        let name = self.snapshot.regions.name(region);
-        if let Ok(name) = HeaderValue::try_from(name) {
-            fields.insert("domicile-region", name);
-        }
+    pub fn say(&self, fields: &mut HeaderMap, judged: &Judged, region: RegionId) {
+        self.say_region(fields, region);
         if let Some(mechanism) = &judged.mechanism {
             fields.insert("domicile-mechanism", mechanism.clone());
         }
+    }
+
+    pub fn say_region(&self, fields: &mut HeaderMap, region: RegionId) {
+        if let Ok(name) = HeaderValue::try_from(self.snapshot.regions.name(region)) {
+            fields.insert("domicile-region", name);
+        }
+    }
+
+    /// Counts one call of a region, by its outcome.
+    pub fn count_call(&self, region: RegionId, started: Instant, outcome: &str) {
+        let metrics = &self.worker.shared.metrics;
+        let name = self.snapshot.regions.name(region);
+        metrics.upstream_requests.with_label_values(&[name, outcome]).inc();
+        let seconds = started.elapsed().as_secs_f64();
+        metrics.upstream_seconds.with_label_values(&[name]).observe(seconds);
     }
 
     /// The last word on every answer: decision id, `Via`, measurement.
@@ -351,6 +352,3 @@ fn known_method(method: &Method) -> &str {
         _ => "_OTHER",
     }
 }
-
-/// Keeps `Incoming` in the signature of the way, whose body type is hyper's.
-pub type Body = Incoming;

@@ -10,8 +10,14 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::{
     admit::{connection::Place, pace::AtWork},
-    forward::{AnswerBody, BatchBody, BoxError},
+    forward::{AnswerBody, BatchBody, BoxError, ItemWriter, Written},
 };
+
+/// Writes the answer of one item of a batch.
+pub type WriteItem = Box<dyn FnMut(u32, ItemWriter<'_>) -> Written>;
+
+/// The merged answer to a batch, written item by item as it is sent.
+pub type BatchContent = BatchBody<WriteItem>;
 
 /// What an answer's body is made of.
 pub enum Content {
@@ -19,7 +25,7 @@ pub enum Content {
     /// A region's answer, streamed as it comes; a broken one breaks the caller's connection.
     Region(AnswerBody),
     /// The merged answer to a batch.
-    Batch(BatchBody),
+    Batch(BatchContent),
 }
 
 /// An answer on its way to the caller.

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::{
     Content, Exchange, Flow, Judged, Routed,
-    judge::{self, Side},
+    judge,
     observe,
     outcome::Outcomes,
     person::{self, Person, Traces},
@@ -62,7 +62,7 @@ pub async fn way(
         move_home(x, &person, &flow, &judged).await?;
     }
     let mut answer = flow_back(x, routed, &person, &flow, answer).await?;
-    x.say(answer.headers_mut(), &judged, region, Side::Answer);
+    x.say(answer.headers_mut(), &judged, region);
     Ok(answer)
 }
 
@@ -204,17 +204,21 @@ pub async fn send(
     cleared: &Cleared,
     outgoing: Outgoing,
 ) -> Result<Response<AnswerBody>, Refused> {
-    let outcomes = Outcomes::new(x, 1);
+    let outcomes = Outcomes::new(x);
     let upstreams = x.worker.upstreams();
     let started = tokio::time::Instant::now();
     let answer = upstreams.send([cleared], outgoing).await;
-    outcomes.measure(region, started, &answer);
     match answer {
         Ok(answer) => {
+            x.count_call(region, started, "answered");
             outcomes.answered(answer.status());
             Ok(answer)
         }
-        Err(error) => Err(Exchange::forward_refused(&error)),
+        Err(error) => {
+            let refused = Exchange::forward_refused(&error);
+            x.count_call(region, started, refused.name());
+            Err(refused)
+        }
     }
 }
 
@@ -249,7 +253,7 @@ async fn erase(
         match send(x, region, &cleared, outgoing).await {
             Ok(answer) if first.is_none() && region == person.home => {
                 let mut answer = flow_back(x, routed, person, &flow, answer).await?;
-                x.say(answer.headers_mut(), &judged, region, Side::Answer);
+                x.say(answer.headers_mut(), &judged, region);
                 first = Some(answer);
             }
             Ok(answer) => {

@@ -57,6 +57,13 @@ impl Head<'_> {
     }
 }
 
+impl<'a> Head<'a> {
+    /// What the route's template captured under a name, as it stands in the path.
+    pub fn capture(&self, name: &str) -> Option<&'a str> {
+        self.captures.get(self.template.position(name)?).copied()
+    }
+}
+
 /// The value of a name that stands once in a query (`application/x-www-form-urlencoded`).
 fn query_value(query: &str, name: &str) -> Option<String> {
     let mut found = query.split('&').filter_map(|pair| {

@@ -1,0 +1,115 @@
+//! Observe mode: everything is decided and logged, and goes where it goes today.
+//!
+//! Nobody is pinned, since the records do not lie where the policy would have put them.
+
+use bytes::Bytes;
+use http::{Response, request::Parts};
+
+use super::{
+    Content, Exchange, Flow, Routed,
+    judge,
+    person::{self, Traces},
+    single::{self, Taken},
+};
+use crate::{
+    attest::Draft,
+    classify::json::Item,
+    domain::RegionId,
+    forward::{Outgoing, OutgoingBody},
+    respond::Refused,
+};
+
+pub async fn single(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    taken: Taken,
+    to: RegionId,
+) -> Result<Response<Content>, Refused> {
+    let would = single::find(x, routed, &taken).and_then(|person| {
+        let region = routed.wishes.target.unwrap_or(person.home);
+        let judged = judge::judge(x, routed, &Flow::new(routed, &person, region))?;
+        x.story.borrow_mut().profile = Some(std::sync::Arc::clone(&judged.profile));
+        judged.permit(x).map(drop)
+    });
+    let draft = note(x, &would, None);
+    let body = single::outgoing_body(x, taken);
+    pass(x, parts, body, vec![draft], to).await
+}
+
+pub async fn batch(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    body: Bytes,
+    items: &[Item],
+    to: RegionId,
+) -> Result<Response<Content>, Refused> {
+    let drafts = items
+        .iter()
+        .map(|item| {
+            let mut traces = Traces::default();
+            x.story.borrow_mut().profile = None;
+            let would = judge::classify(routed, item.of(&body)).and_then(|classified| {
+                let body = Some(&classified);
+                let person = person::find(x, routed, body, routed.operation, &mut traces)?;
+                let region = routed.wishes.target.unwrap_or(person.home);
+                let judged = judge::judge(x, routed, &Flow::new(routed, &person, region))?;
+                x.story.borrow_mut().profile = Some(std::sync::Arc::clone(&judged.profile));
+                judged.permit(x).map(drop)
+            });
+            x.story.borrow_mut().traces = traces;
+            note(x, &would, Some(x.worker.decision_id()))
+        })
+        .collect();
+    pass(x, parts, OutgoingBody::Whole(body), drafts, to).await
+}
+
+/// The entry of what the policy would have done.
+fn note(
+    x: &Exchange<'_>,
+    would: &Result<(), Refused>,
+    decision: Option<crate::domain::DecisionId>,
+) -> Draft {
+    let story = x.story.borrow();
+    let profile = match (would, &story.profile) {
+        (Ok(()), Some(profile)) => std::sync::Arc::clone(profile),
+        (Ok(()), None) => judge::plain_refusal(x, &story, &Refused::NoEvidence),
+        (Err(Refused::Forbidden(_)), Some(profile)) => judge::observed_profile(profile),
+        (Err(refused), _) => judge::observed_profile(&judge::plain_refusal(x, &story, refused)),
+    };
+    let mut draft = x.plain_draft(profile, story.traces);
+    if let Some(decision) = decision {
+        draft.decision = decision;
+    }
+    draft
+}
+
+async fn pass(
+    x: &Exchange<'_>,
+    parts: &Parts,
+    body: OutgoingBody,
+    mut drafts: Vec<Draft>,
+    to: RegionId,
+) -> Result<Response<Content>, Refused> {
+    let permit = judge::observed(x, to);
+    let first = if drafts.is_empty() { None } else { Some(drafts.remove(0)) };
+    let Some(first) = first else {
+        return Err(Refused::Malformed("the batch is empty".to_owned()));
+    };
+    let journal = &x.worker.journal;
+    let cleared = journal.clear_all(vec![(permit, first)], drafts).await;
+    let cleared = cleared.map_err(|e| Refused::Ledger(e.to_string()))?;
+    let cleared = cleared.first().ok_or(Refused::Internal("the ledger gave no proof"))?;
+    let outgoing = Outgoing {
+        method: parts.method.clone(),
+        path_and_query: single::path_and_query(parts),
+        headers: x.outgoing_headers(parts, false),
+        body,
+    };
+    let answer = single::send(x, to, cleared, outgoing).await?;
+    let mut answer = answer.map(Content::Region);
+    crate::admit::headers::drop_own_answers(answer.headers_mut());
+    x.say_region(answer.headers_mut(), to);
+    Ok(answer)
+}
