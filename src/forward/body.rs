@@ -103,6 +103,9 @@ impl Upload {
             OutgoingBody::Whole(bytes) if bytes.is_empty() => Kind::Empty,
             OutgoingBody::Whole(bytes) => Kind::Whole(Some(bytes)),
             OutgoingBody::Slices(slices) => Kind::Slices(slices.cursor()),
+            OutgoingBody::Stream {
+                length: Some(0), ..
+            } => Kind::Empty,
             OutgoingBody::Stream { body, length } => Kind::Stream { body, left: length },
         })
     }

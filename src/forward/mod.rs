@@ -40,6 +40,8 @@ mod merge;
 mod pool;
 mod region;
 mod slices;
+#[cfg(test)]
+mod tests;
 mod upstreams;
 mod verdicts;
 mod wire;
