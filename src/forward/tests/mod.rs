@@ -1,7 +1,7 @@
 //! The stations of a request to a region, against small scripted servers that misbehave.
 
+mod batches;
 mod bodies;
-mod each;
 mod failures;
 mod reuse;
 mod script;

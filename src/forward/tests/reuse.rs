@@ -41,7 +41,7 @@ fn answers_without_a_body_keep_the_connection() {
         let server = Server::start(async |_, peer| {
             for answer in [
                 "200 OK\r\nContent-Length: 5",
-                "204 No Content",
+                "204 No Content\r\nContent-Length: 5",
                 "304 Not Modified\r\nContent-Length: 5",
                 "200 OK\r\nContent-Length: 0",
             ] {
@@ -59,6 +59,8 @@ fn answers_without_a_body_keep_the_connection() {
         for status in [204, 304, 200] {
             let answer = send(&up, get()).await.unwrap();
             assert_eq!(answer.status(), status);
+            let has_length = answer.headers().contains_key("content-length");
+            assert_eq!(has_length, status != 204);
             assert_eq!(text(answer).await.unwrap(), "");
         }
         assert_eq!(server.connections(), 1);
@@ -245,4 +247,90 @@ fn regions_without_settings_or_usable_endpoints_are_refused() {
     assert_eq!(build(&none), Some(SetupError::NoEndpoints(name())));
     let tls = [settings("eu", &["https://a:1".to_owned()])];
     assert!(matches!(build(&tls), Some(SetupError::Endpoint { .. })));
+}
+
+#[test]
+fn an_answer_nobody_asked_for_is_never_given_to_the_next_request() {
+    const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood";
+    const EVIL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    run(async {
+        for at_once in [true, false] {
+            let go = Rc::new(tokio::sync::Notify::new());
+            let gone = Rc::clone(&go);
+            let server = Server::start(async move |n, peer| {
+                peer.request().await;
+                if n > 0 {
+                    peer.write(GOOD).await;
+                } else if at_once {
+                    peer.write(&format!("{GOOD}{EVIL}")).await;
+                } else {
+                    peer.write(GOOD).await;
+                    gone.notified().await;
+                    peer.write(EVIL).await;
+                }
+                peer.until_closed().await;
+            })
+            .await;
+            let up = eu(&[server.url()], &patient());
+            assert_eq!(text(send(&up, get()).await.unwrap()).await.unwrap(), "good");
+            go.notify_one();
+            if !at_once {
+                server.until_ended(1).await;
+            }
+            assert_eq!(text(send(&up, get()).await.unwrap()).await.unwrap(), "good");
+            assert_eq!(server.connections(), 2);
+        }
+    });
+}
+
+#[test]
+fn endpoints_are_used_in_turn() {
+    run(async {
+        let a = Server::start(async |_, peer| peer.answer("200 OK", "a").await).await;
+        let b = Server::start(async |_, peer| peer.answer("200 OK", "b").await).await;
+        let up = eu(&[a.url(), b.url()], &patient());
+        let mut answers = String::new();
+        for _ in 0..6 {
+            answers += &text(send(&up, get()).await.unwrap()).await.unwrap();
+        }
+        assert_eq!(answers, "ababab");
+        assert_eq!((a.connections(), b.connections()), (1, 1));
+    });
+}
+
+#[test]
+fn a_body_thrown_away_keeps_its_connection_if_it_is_short() {
+    run(async {
+        let server = Server::start(async |_, peer| {
+            let long = "x".repeat(1 << 20);
+            let length = long.len();
+            peer.request().await;
+            peer.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nshort")
+                .await;
+            peer.request().await;
+            peer.write(&format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{long}"
+            ))
+            .await;
+            peer.until_closed().await;
+        })
+        .await;
+        let up = eu(&[server.url()], &patient());
+        throw_away(send(&up, get()).await.unwrap().into_body()).await;
+        throw_away(send(&up, get()).await.unwrap().into_body()).await;
+        assert_eq!(server.connections(), 1);
+        server.until_ended(1).await;
+    });
+}
+
+#[test]
+fn what_goes_out_is_not_shown_by_debug() {
+    let mut out = post("secret body");
+    out.headers.insert("x-id", "secret".parse().unwrap());
+    out.path_and_query = "/people/secret".parse().unwrap();
+    let shown = format!("{out:?}");
+    assert!(
+        shown.contains("POST") && !shown.contains("secret"),
+        "{shown}"
+    );
 }
