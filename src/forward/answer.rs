@@ -20,7 +20,8 @@ use super::{body::Progress, gate::Seat, health::EndpointHealth, link::Link, pool
 /// The body of a region's answer.
 ///
 /// An error means that the rest is missing: break the caller's connection, never end it cleanly.
-/// Dropping it at any point is safe: an unfinished answer closes the connection to the region.
+/// Dropping it at any point is safe: an unfinished answer closes the connection to the region. Where
+/// the body is merely not wanted, [`throw_away`](super::throw_away) keeps the connection.
 pub struct AnswerBody {
     incoming: Incoming,
     /// Until the answer is over.
@@ -99,6 +100,10 @@ pub(super) fn accept(
         return Err(Unusable);
     }
     remove_hop_by_hop(&mut head.headers);
+    if head.status == StatusCode::NO_CONTENT {
+        // RFC 9110 §8.6 forbids it there, and a reader might wait for such a body.
+        head.headers.remove(header::CONTENT_LENGTH);
+    }
     head.version = http::Version::HTTP_11;
     // hyper leaves its own notes here, such as the reason phrase; none is for the caller.
     head.extensions.clear();

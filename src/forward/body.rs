@@ -18,8 +18,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A body that is still arriving from the caller.
 pub type BoxedStream = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
 
-/// A request to a region, whichever of its endpoints gets it.
-#[derive(Debug)]
+/// A request to a region, whichever of its endpoints gets it. `Debug` shows nothing that could be
+/// personal: neither path nor headers nor body.
 pub struct Outgoing {
     pub method: Method,
     /// As the caller sent it; the endpoint's prefix is put before it.
@@ -42,6 +42,15 @@ pub enum OutgoingBody {
         /// `Some`: the region is told this length, and less or more than it is a failure.
         length: Option<u64>,
     },
+}
+
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("method", &self.method)
+            .field("body", &self.body)
+            .finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for OutgoingBody {
@@ -103,6 +112,9 @@ impl Upload {
             OutgoingBody::Whole(bytes) if bytes.is_empty() => Kind::Empty,
             OutgoingBody::Whole(bytes) => Kind::Whole(Some(bytes)),
             OutgoingBody::Slices(slices) => Kind::Slices(slices.cursor()),
+            OutgoingBody::Stream {
+                length: Some(0), ..
+            } => Kind::Empty,
             OutgoingBody::Stream { body, length } => Kind::Stream { body, left: length },
         })
     }

@@ -17,6 +17,9 @@
 //!   after which one request tries it. When all endpoints of a region are aside, the one that is
 //!   due soonest is tried all the same: a region with one endpoint must work again with the first
 //!   request after its repair, and what hangs is bounded by the seats.
+//! * **Seats**: one region may take half of a worker's requests; the rest queue for a short while
+//!   and are then refused, so a region that hangs leaves the others room. An answer holds its seat
+//!   until its body is read or dropped.
 //! * **Host** is the endpoint's authority, not the caller's: a storage server may select its
 //!   tenant or its signature by it. The caller's stands in `Forwarded`, which admit emits.
 //! * **An answer without a length that ends with the connection** (HTTP/1.0 style) cannot be told
@@ -40,6 +43,8 @@ mod merge;
 mod pool;
 mod region;
 mod slices;
+#[cfg(test)]
+mod tests;
 mod upstreams;
 mod verdicts;
 mod wire;
@@ -57,4 +62,4 @@ pub use merge::{BatchBody, ItemAnswer, ItemProblem, ItemWriter, Written, batch_s
 pub use region::{RegionTally, Tally};
 pub use slices::{Framing, Slices};
 pub use upstreams::{SetupError, Upstreams};
-pub use verdicts::{NoVerdict, Verdicts};
+pub use verdicts::{NoVerdict, Verdicts, throw_away};

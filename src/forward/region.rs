@@ -10,9 +10,10 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Request, Response, Uri,
+    HeaderMap, HeaderValue, Method, Request, Response, Uri,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE},
 };
+use http_body::Body;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -145,7 +146,7 @@ impl RegionLink {
         } = outgoing;
         let started = Instant::now();
         let mut upload = Upload::new(body);
-        let headers = framed(headers, &upload);
+        let headers = framed(headers, &method, &upload);
         let order = self.order();
         let mut at = 0;
         let mut tries = 0;
@@ -297,7 +298,7 @@ fn is_safe_to_repeat(failed: &Failed, is_idempotent: bool) -> bool {
 }
 
 /// The caller's headers without its framing, which belongs to its own connection.
-fn framed(mut headers: HeaderMap, upload: &Upload) -> HeaderMap {
+fn framed(mut headers: HeaderMap, method: &Method, upload: &Upload) -> HeaderMap {
     for name in [
         CONTENT_LENGTH,
         TRANSFER_ENCODING,
@@ -310,12 +311,17 @@ fn framed(mut headers: HeaderMap, upload: &Upload) -> HeaderMap {
     if upload.is_chunked() {
         // Said outright: for GET and HEAD hyper would drop a body of unknown length.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    } else if upload.is_end_stream()
+        && matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+    {
+        // RFC 9110 §8.6: methods that expect a body say that there is none; hyper does not.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     headers
 }
 
 fn request(
-    method: &http::Method,
+    method: &Method,
     uri: Uri,
     headers: &HeaderMap,
     endpoint: &Endpoint,
