@@ -186,3 +186,6 @@ fn country(code: [u8; 2]) -> Option<Country> {
     };
     Country::new(std::str::from_utf8(code).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -309,3 +309,6 @@ fn covers(field: &str, pointer: &str) -> bool {
         None => false,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,15 @@
 //! that belong to nobody in particular are no evidence at all (see [`locates`]).
 //!
 //! The file is read into memory, never mapped: a mapped file that is overwritten in place is
-//! undefined behaviour. A database is swapped as a whole, and only for one that opens, verifies
+//! undefined behaviour. A database is swapped as a whole, and only for one that opens
 //! and holds a country field.
 
 mod address;
 mod database;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod writer;
 
 use std::{
     fs, io,

@@ -60,3 +60,6 @@ pub enum TokenFault {
     #[error("the token is meant for somebody else (`aud`)")]
     Audience,
 }
+
+#[cfg(test)]
+mod tests;

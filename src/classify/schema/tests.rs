@@ -1,0 +1,199 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::classify::evidence::{Reading as Told, read_value};
+
+const USER: CategoryId = CategoryId(0);
+
+const VOCABULARY: [&str; 6] = [
+    "user",
+    "user.contact.email",
+    "user.contact.phone_number",
+    "user.demographic.date_of_birth",
+    "user.demographic.age_range",
+    "system.operations",
+];
+
+fn resolve(key: &str) -> Option<CategoryId> {
+    VOCABULARY
+        .iter()
+        .position(|k| *k == key)
+        .and_then(|i| u8::try_from(i).ok())
+        .map(CategoryId)
+}
+
+fn set(keys: &[&str]) -> CategorySet {
+    keys.iter().map(|k| resolve(k).expect("known")).collect()
+}
+
+fn schema(strict: bool, fields: &[(&str, &str)]) -> Schema {
+    let own = |(p, k): &(&str, &str)| ((*p).to_owned(), (*k).to_owned());
+    Schema {
+        fields: fields.iter().map(own).collect::<BTreeMap<_, _>>(),
+        strict,
+    }
+}
+
+fn person(strict: bool) -> Schema {
+    schema(
+        strict,
+        &[
+            ("/email", "user.contact.email"),
+            ("/contacts/*/phone", "user.contact.phone_number"),
+            ("/born", "user.demographic.date_of_birth"),
+            ("/settings", "system.operations"),
+        ],
+    )
+}
+
+fn compiled(schema: &Schema, slots: &[&str]) -> CompiledSchema {
+    CompiledSchema::compile(Some(schema), &[], slots, &resolve).expect("compiles")
+}
+
+#[test]
+fn a_record_has_the_categories_of_its_fields() {
+    let schema = compiled(&person(false), &[]);
+    let of = |body: &str| schema.classify(body.as_bytes()).expect("sound").categories;
+    assert_eq!(of("{}"), CategorySet::EMPTY);
+    assert_eq!(
+        of(r#"{"email":"a@example.com"}"#),
+        set(&["user.contact.email"])
+    );
+    assert_eq!(
+        of(r#"{"contacts":[{"phone":"+1"}],"settings":{"a":{"b":[1]}}}"#),
+        set(&["user.contact.phone_number", "system.operations"])
+    );
+    // Non-personal only while every field is known and non-personal.
+    assert_eq!(of(r#"{"settings":1}"#), set(&["system.operations"]));
+    assert_eq!(
+        of(r#"{"settings":1,"note":"x"}"#),
+        set(&["system.operations", "user"])
+    );
+    assert_eq!(of(r#"{"contacts":[{"name":"x"}]}"#), set(&["user"]));
+    assert_eq!(of(r#"{"contacts":null}"#), CategorySet::EMPTY);
+}
+
+#[test]
+fn a_strict_schema_refuses_what_it_does_not_know_and_tells_no_name_of_it() {
+    let schema = compiled(&person(true), &["/country"]);
+    let classify = |body: &'static str| schema.classify(body.as_bytes()).expect("sound");
+    let refused = |body| {
+        let classified = classify(body);
+        classified
+            .refused
+            .map(|part| schema.known_pointer(part).to_owned())
+    };
+    assert_eq!(
+        refused(r#"{"email":"x","contacts":[],"country":"CN"}"#),
+        None
+    );
+    assert_eq!(refused(r#"{"Ada Example":1}"#).as_deref(), Some(""));
+    assert_eq!(
+        refused(r#"{"contacts":[{"phone":"1"},{"Ada":{"Example":1}}]}"#).as_deref(),
+        Some("/contacts/*")
+    );
+    assert_eq!(
+        refused(r#"{"country":{"code":1}}"#).as_deref(),
+        Some("/country")
+    );
+    assert_eq!(classify(r#"{"x":[1,2,{}],"y":3}"#).unknown_fields, 4);
+    // Known by a source alone: not refused, but `user`.
+    assert_eq!(classify(r#"{"country":"CN"}"#).categories, set(&["user"]));
+}
+
+#[test]
+fn slots_give_the_values_of_the_sources() {
+    let schema = compiled(
+        &person(false),
+        &["/id", "/contacts/*/phone", "/settings/country"],
+    );
+    let body =
+        br#"{"settings":{"country":"CN"},"contacts":[{"phone":"+86 1"},{"phone":null}],"id":7}"#;
+    let found = schema.classify(body).expect("sound");
+    assert_eq!(found.all(1).count(), 2);
+    assert_eq!(
+        found.first(2).map(|v| read_value(&v)),
+        Some(Told::Country("CN".parse().unwrap()))
+    );
+    assert!(matches!(found.first(0), Some(Value::Number(n)) if n.as_u64() == Some(7)));
+    assert_eq!(found.first(3), None);
+    // Covered by `/settings` and `/contacts/*/phone`, so only `/id` counts as `user`.
+    assert_eq!(
+        found.categories,
+        set(&["system.operations", "user.contact.phone_number", "user"])
+    );
+}
+
+#[test]
+fn dates_of_birth_and_ages_have_their_place() {
+    let schema = compiled(&person(false), &[]);
+    let found = schema.classify(br#"{"born":"2015-01-02"}"#).expect("sound");
+    assert!(matches!(found.born, Some(Value::String(s)) if s.raw() == "2015-01-02"));
+    assert_eq!(found.age, None);
+}
+
+#[test]
+fn routes_without_a_schema_say_it_all_at_once() {
+    let fixed = ["user.contact.email".to_owned()];
+    let schema = CompiledSchema::compile(None, &fixed, &[], &resolve).expect("compiles");
+    let found = schema.classify(br#"{"anything":1}"#).expect("sound");
+    assert_eq!(found.categories, set(&["user.contact.email"]));
+    assert_eq!(
+        schema.categories_without_body(),
+        set(&["user.contact.email"])
+    );
+
+    let schema = CompiledSchema::compile(None, &[], &["/c"], &resolve).expect("compiles");
+    let found = schema.classify(br#"{"c":"CN"}"#).expect("sound");
+    assert_eq!(found.categories, set(&["user"]));
+    assert!(found.first(0).is_some());
+    assert_eq!(schema.categories_without_body(), set(&["user"]));
+
+    let all = set(&[
+        "user.contact.email",
+        "user.contact.phone_number",
+        "user.demographic.date_of_birth",
+        "system.operations",
+    ]);
+    let strict = compiled(&person(true), &[]).categories_without_body();
+    let open = compiled(&person(false), &[]).categories_without_body();
+    assert_eq!(strict, all);
+    assert_eq!(open, all.union(CategorySet::from_iter([USER])));
+}
+
+#[test]
+fn only_an_object_is_a_record() {
+    let schema = compiled(&person(false), &[]);
+    let kind = |body: &str| schema.classify(body.as_bytes()).expect_err("refused").kind;
+    use crate::classify::json::JsonFaultKind::*;
+    assert_eq!(kind("[{}]"), NotAnObject);
+    assert_eq!(kind(" 7"), NotAnObject);
+    assert_eq!(kind(r#"{"a":1,"a":1}"#), DuplicateKey);
+}
+
+#[test]
+fn too_many_values_are_told_rather_than_dropped() {
+    let schema = compiled(&person(false), &["/contacts/*/country"]);
+    let body = |n: usize| {
+        let one = r#"{"country":"CN"}"#;
+        format!(r#"{{"contacts":[{}]}}"#, vec![one; n].join(","))
+    };
+    let (fits, over) = (body(MAX_VALUES), body(MAX_VALUES + 1));
+    assert!(!schema.classify(fits.as_bytes()).expect("sound").overfull);
+    assert!(schema.classify(over.as_bytes()).expect("sound").overfull);
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let schema = schema(
+        false,
+        &[("/a", "user.nonsense"), ("b", "user.contact.email")],
+    );
+    let fixed = ["nothing".to_owned()];
+    let faults =
+        CompiledSchema::compile(Some(&schema), &fixed, &["/~"], &resolve).expect_err("refused");
+    assert_eq!(faults.len(), 4, "{faults:?}");
+    let none = |_: &str| None;
+    let faults = CompiledSchema::compile(None, &[], &[], &none).expect_err("refused");
+    assert_eq!(faults, [SchemaFault::NoUserCategory]);
+}
