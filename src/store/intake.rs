@@ -141,10 +141,6 @@ impl<'a> Intake<'a> {
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is handed to `map_err`, which gives the error away"
-)]
 fn cannot_write(error: std::io::Error) -> Problem {
     tracing::error!(%error, "the store cannot write a file");
     Problem::CannotWrite

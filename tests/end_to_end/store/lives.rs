@@ -1,6 +1,8 @@
 //! Start, end, and what outlives them.
 
+use std::io::Write;
 use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 
 use domicile::store::{Store, StoreError, StoreOptions};
 
@@ -150,4 +152,63 @@ fn it_serves_on_the_callers_runtime_too() {
     stop.send(()).unwrap();
     serving.join().unwrap().unwrap();
     assert!(RawClient::try_connect(address).is_err());
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn its_log_names_nobody() {
+    let world = TempWorld::new();
+    let log = Log::default();
+    let sink = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_env_filter("domicile=trace")
+        .with_writer(move || sink.clone())
+        .finish();
+    let store = Store::bind(world.store_options("eu")).unwrap();
+    let address = store.address();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = std::thread::spawn(move || {
+        let _scope = tracing::subscriber::set_default(subscriber);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(store.serve(async { stopped.await.unwrap_or_default() }))
+    });
+    let mut client = HttpClient::connect(address);
+    let path = "/people/anna@example.com";
+    for body in ["{\"name\":\"Anna Probe\"}", "Anna Probe"] {
+        client.request("PUT", path, &[JSON], body);
+        client.request("PATCH", path, &[JSON], body);
+        client.request("POST", "/people", &[JSON], body);
+    }
+    // A document whose file is gone, and a connection that is no HTTP: both are logged.
+    client.request("PUT", path, &[BINARY], vec![b'A'; 100_000]);
+    std::fs::remove_dir_all(world.path().join("eu/files")).unwrap();
+    assert_eq!(client.request("GET", path, &[], "").status, 500);
+    let mut garbage = RawClient::connect(address);
+    garbage.send(format!("GET {path} anna@example.com Anna Probe\r\n\r\n"));
+    let _ = garbage.read_to_end();
+    stop.send(()).unwrap();
+    serving.join().unwrap().unwrap();
+
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("cannot read a document"), "{log}");
+    assert!(log.contains("ended early"), "{log}");
+    for needle in ["anna", "Anna", "/people", "AAAA"] {
+        assert!(!log.contains(needle), "{log}");
+    }
 }
