@@ -1,16 +1,32 @@
+//! The doors to the ledger. Everything behind them is done by one thread, `commit`.
+
 use std::{path::Path, sync::Arc};
 
-use super::{Draft, LedgerError, OutcomeDraft, Unwritable};
+use smallvec::{SmallVec, smallvec};
+use tokio::sync::oneshot;
+
+use super::{
+    Draft, LedgerError, OutcomeDraft, Pinning, Unwritable,
+    commit::{self, Buffer, Shared, Work},
+    disk::{Disk, Folder},
+    open,
+};
 use crate::{decide::Permit, locate::Directory};
 
-/// Handle to the one thread that writes the ledger. Cheap to clone.
+/// Handle to the one thread that writes the ledger. Cheap to clone; the ledger is closed when the
+/// last handle and every [`WorkerJournal`] are gone, or by [`Journal::close`].
+///
+/// Cancel safety of all its futures: nothing is handed over before the first poll; from then on
+/// the entries are written whether or not the future is kept.
 #[derive(Clone, Debug)]
 pub struct Journal {
-    inner: Arc<()>,
+    shared: Arc<Shared>,
+    buffer: Arc<Buffer>,
+    _thread: Arc<commit::Thread>,
 }
 
-/// One worker's door to the journal: flows home gather in a buffer of the worker's own, which
-/// the journal's thread empties every 25 ms; no lock is shared between workers.
+/// One worker's door to the journal: flows home gather in a buffer of the worker's own, which the
+/// journal's thread empties about every 25 ms, so no lock is shared between workers.
 #[derive(Debug)]
 pub struct WorkerJournal {
     journal: Journal,
@@ -54,6 +70,8 @@ pub struct JournalStatus {
     pub commits: u64,
     /// Requests turned away because the ledger could not be written.
     pub refused: u64,
+    /// Outcomes that found no room while the ledger could not be written.
+    pub outcomes_lost: u64,
     /// Entries handed over and not yet durable.
     pub waiting: usize,
     /// How long the last commit took, fsync included.
@@ -78,69 +96,142 @@ impl Cleared {
 }
 
 impl Journal {
-    /// Opens or creates the ledger in `folder`, repairs a torn tail, replays pins into the
-    /// directory, and starts the writing thread.
+    /// Opens or creates the ledger in `folder`, cuts off a torn tail, hands the directory the
+    /// changes of pins that it has not stored, and starts the writing thread. Blocks.
+    ///
+    /// # Errors
+    /// [`LedgerError::InUse`] while another process writes this ledger; [`LedgerError::Damaged`]
+    /// when anything before the tail is not what was written.
     pub fn open(
-        _folder: &Path,
-        _options: Options,
-        _directory: Directory,
+        folder: &Path,
+        options: Options,
+        directory: Directory,
     ) -> Result<(Self, Opened), LedgerError> {
-        Ok((
-            Self {
-                inner: Arc::new(()),
-            },
-            Opened::default(),
-        ))
+        Self::open_on(folder, options, directory, Box::new(Folder::new(folder)))
     }
 
-    /// A door for one worker.
+    pub(super) fn open_on(
+        folder: &Path,
+        options: Options,
+        directory: Directory,
+        disk: Box<dyn Disk>,
+    ) -> Result<(Self, Opened), LedgerError> {
+        let lock = open::lock(folder)?;
+        let (writer, opened) = open::open(folder, &options, &directory, disk)?;
+        let shared = Arc::new(Shared::new(&writer));
+        let thread = commit::start(Arc::clone(&shared), writer, directory, lock)
+            .map_err(LedgerError::io(folder))?;
+        let journal = Self {
+            buffer: shared.register(),
+            shared,
+            _thread: Arc::new(thread),
+        };
+        Ok((journal, opened))
+    }
+
+    /// A door for one worker, with its own buffer.
     pub fn worker(&self) -> WorkerJournal {
         WorkerJournal {
-            journal: self.clone(),
+            journal: Self {
+                buffer: self.shared.register(),
+                ..self.clone()
+            },
         }
     }
 
-    /// Writes the entry of a permit.
-    pub async fn clear(&self, permit: Permit, _draft: Draft) -> Result<Cleared, Unwritable> {
-        drop(permit);
-        Err(Unwritable::Closed)
+    /// Writes the entry of a permit. A flow home that changes no pin returns once it is queued;
+    /// everything else waits until the entry is durable, sharing the fsync with concurrent calls.
+    ///
+    /// # Errors
+    /// The entry does not stand, nothing may leave, and a claim in the draft is released.
+    pub async fn clear(&self, permit: Permit, draft: Draft) -> Result<Cleared, Unwritable> {
+        check(&draft)?;
+        if may_follow(&permit, &draft) {
+            if let Some(draft) = self.shared.queue(&self.buffer, draft) {
+                self.write(smallvec![draft]).await?;
+            }
+        } else {
+            self.write(smallvec![draft]).await?;
+        }
+        Ok(Cleared { permit })
     }
 
-    /// Writes the entries of one batch.
+    /// Writes the entries of one batch: all of them stand, or none. In the order of `permits`.
     pub async fn clear_all(
         &self,
-        _permits: Vec<(Permit, Draft)>,
-        _refusals: Vec<Draft>,
+        permits: Vec<(Permit, Draft)>,
+        refusals: Vec<Draft>,
     ) -> Result<Vec<Cleared>, Unwritable> {
-        Err(Unwritable::Closed)
+        let all_follow = refusals.is_empty() && permits.iter().all(|(p, d)| may_follow(p, d));
+        let mut cleared = Vec::with_capacity(permits.len());
+        let mut drafts: Work = SmallVec::with_capacity(permits.len() + refusals.len());
+        for (permit, draft) in permits {
+            check(&draft)?;
+            cleared.push(Cleared { permit });
+            drafts.push(draft);
+        }
+        for draft in refusals {
+            check(&draft)?;
+            drafts.push(draft);
+        }
+        if all_follow {
+            match self.shared.queue_all(&self.buffer, drafts) {
+                None => return Ok(cleared),
+                Some(back) => drafts = back,
+            }
+        }
+        if !drafts.is_empty() {
+            self.write(drafts).await?;
+        }
+        Ok(cleared)
     }
 
-    /// Writes the entry of a refusal.
-    pub async fn refuse(&self, _draft: Draft) -> Result<(), Unwritable> {
-        Err(Unwritable::Closed)
+    /// Writes the entry of a refusal, durable when it returns.
+    pub async fn refuse(&self, draft: Draft) -> Result<(), Unwritable> {
+        check(&draft)?;
+        self.write(smallvec![draft]).await
     }
 
-    /// Queues what the backend answered.
-    pub fn outcome(&self, _outcome: OutcomeDraft) {}
+    /// Queues what the backend answered. Never waits; from the same door that cleared the
+    /// decision, it is written after the decision's entry.
+    pub fn outcome(&self, outcome: OutcomeDraft) {
+        self.shared.queue_outcome(&self.buffer, outcome);
+    }
 
+    /// Waits until everything queued so far, by all doors, is durable.
     pub async fn flush(&self) -> Result<(), Unwritable> {
-        Err(Unwritable::Closed)
+        self.write(SmallVec::new()).await
     }
 
+    /// Writes what is queued, makes the head durable and ends the thread. Blocks. Later calls are
+    /// [`Unwritable::Closed`].
+    ///
+    /// # Errors
+    /// Entries that were queued could not be written.
     pub fn close(&self) -> Result<(), Unwritable> {
-        Err(Unwritable::Closed)
+        self.shared.close();
+        self._thread.join();
+        self.shared.closing_error().map_or(Ok(()), Err)
     }
 
     pub fn status(&self) -> JournalStatus {
-        JournalStatus::default()
+        self.shared.status()
+    }
+
+    async fn write(&self, drafts: Work) -> Result<(), Unwritable> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.submit(drafts, reply)?;
+        answer.await.unwrap_or(Err(Unwritable::Closed))
     }
 }
 
 impl WorkerJournal {
+    /// See [`Journal::clear`].
     pub async fn clear(&self, permit: Permit, draft: Draft) -> Result<Cleared, Unwritable> {
         self.journal.clear(permit, draft).await
     }
 
+    /// See [`Journal::clear_all`].
     pub async fn clear_all(
         &self,
         permits: Vec<(Permit, Draft)>,
@@ -149,11 +240,26 @@ impl WorkerJournal {
         self.journal.clear_all(permits, refusals).await
     }
 
+    /// See [`Journal::refuse`].
     pub async fn refuse(&self, draft: Draft) -> Result<(), Unwritable> {
         self.journal.refuse(draft).await
     }
 
+    /// See [`Journal::outcome`].
     pub fn outcome(&self, outcome: OutcomeDraft) {
         self.journal.outcome(outcome);
+    }
+}
+
+/// Only flows home may run ahead of their entry, and a new pin never (DESIGN, invariant 2).
+fn may_follow(permit: &Permit, draft: &Draft) -> bool {
+    permit.is_flow_home() && draft.pin.is_none()
+}
+
+fn check(draft: &Draft) -> Result<(), Unwritable> {
+    match draft.pin {
+        None | Some(Pinning::Claim(_)) => Ok(()),
+        Some(_) if draft.subject.is_some() => Ok(()),
+        Some(_) => Err(Unwritable::NoSubject),
     }
 }

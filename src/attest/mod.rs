@@ -13,12 +13,24 @@
 //!
 //! [`SubjectKey`]: crate::domain::SubjectKey
 
+mod codec;
+mod commit;
+mod disk;
 mod entry;
 mod error;
+mod format;
+mod head;
 mod journal;
 mod model;
+mod open;
+mod read;
+mod segment;
+mod verify;
+mod writer;
 
 pub use entry::{Entry, Kind};
 pub use error::{Damage, LedgerError, Unwritable};
 pub use journal::{Cleared, Journal, JournalStatus, Opened, Options, WorkerJournal};
 pub use model::{Draft, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict};
+pub use read::{acknowledged, read, tail};
+pub use verify::{Recovery, VerifyReport, verify};

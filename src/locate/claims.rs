@@ -24,7 +24,8 @@ pub enum Claim {
 pub struct Claimed {
     directory: Arc<Inner>,
     key: SubjectKey,
-    pin: Pin,
+    /// Boxed, because drafts carry the claim by value and most carry none.
+    pin: Box<Pin>,
 }
 
 impl Claimed {
@@ -32,7 +33,7 @@ impl Claimed {
         Self {
             directory,
             key,
-            pin,
+            pin: Box::new(pin),
         }
     }
 

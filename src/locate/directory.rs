@@ -3,7 +3,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     thread,
 };
@@ -41,6 +41,10 @@ pub enum DirectoryError {
     Io(#[source] std::io::Error),
     #[error("the directory's file holds a pin that cannot be read: restore it from a backup")]
     Damaged,
+    #[error(
+        "a pin that stands in the ledger could not be applied: restart, so that it is replayed"
+    )]
+    Broken,
     #[error("the directory cannot keep up with new subjects: {waiting} pins wait to be stored")]
     Behind { waiting: usize },
 }
@@ -175,6 +179,17 @@ impl Directory {
         self.inner.apply(seq, key, change)
     }
 
+    /// Notes that the ledger has no change of a pin up to `seq` that was not applied, so that the
+    /// next start need not look for one.
+    pub(crate) fn mark(&self, seq: u64) {
+        self.inner.backlog.push(Change { seq, of: None });
+    }
+
+    /// Changes that wait to be stored.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inner.backlog.len()
+    }
+
     /// Changes whenever a standing pin among the subjects that share `key`'s slot changed.
     pub(super) fn epoch(&self, key: &SubjectKey) -> u32 {
         self.inner.epoch(key).load(Ordering::Acquire)
@@ -198,6 +213,8 @@ pub(super) struct Inner {
     shards: [Mutex<Map<Slot>>; SHARDS],
     epochs: [AtomicU32; EPOCHS],
     applied: AtomicU64,
+    /// A durable change could not be applied: memory no longer knows every pin. Fail closed.
+    broken: AtomicBool,
 }
 
 /// What memory knows about a subject that the file does not yet.
@@ -217,10 +234,19 @@ impl Inner {
             shards: std::array::from_fn(|_| Mutex::default()),
             epochs: std::array::from_fn(|_| AtomicU32::new(0)),
             applied: AtomicU64::new(0),
+            broken: AtomicBool::new(false),
         }
     }
 
+    fn refuse_if_broken(&self) -> Result<(), DirectoryError> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(DirectoryError::Broken);
+        }
+        Ok(())
+    }
+
     fn standing(&self, key: &SubjectKey) -> Result<Option<Pin>, DirectoryError> {
+        self.refuse_if_broken()?;
         // The lock is let go before the file is read: a pin that is stored in between is found in
         // the file, because it leaves memory only afterwards.
         if let Some(slot) = self.shard(key).get(key)
@@ -232,6 +258,7 @@ impl Inner {
     }
 
     fn claim(inner: &Arc<Self>, key: SubjectKey, pin: Pin) -> Result<Claim, DirectoryError> {
+        inner.refuse_if_broken()?;
         // The lock is held over the look into the file, so that of two first claims one sees the
         // other.
         let mut shard = inner.shard(&key);
@@ -272,10 +299,17 @@ impl Inner {
     }
 
     fn apply(&self, seq: u64, key: SubjectKey, change: &PinChange) -> Result<(), DirectoryError> {
+        self.refuse_if_broken()?;
         let mut shard = self.shard(&key);
-        let before = match shard.get(&key).and_then(|s| s.standing.as_ref()) {
+        let slot = shard.get(&key);
+        let before = match slot.and_then(|s| s.standing.as_ref()) {
             Some((_, pin)) => pin.clone(),
-            None => self.store.get(&key)?,
+            // While a claim is held, the file has no pin: claiming looked.
+            None if slot.is_some() => None,
+            None => self.store.get(&key).inspect_err(|error| {
+                tracing::error!(%error, "a pin that stands in the ledger cannot be applied: no new subject is served before a restart");
+                self.broken.store(true, Ordering::Release);
+            })?,
         };
         let after = Pin::after(before.clone(), change);
         shard.entry(key).or_default().standing = Some((seq, after.clone()));
@@ -285,8 +319,7 @@ impl Inner {
         // Within the lock, so that changes of one subject queue in their order.
         self.backlog.push(Change {
             seq,
-            key,
-            pin: after,
+            of: Some((key, after)),
         });
         Ok(())
     }
@@ -301,22 +334,19 @@ impl Inner {
     }
 
     fn store_batch(&self, batch: Vec<Change>) -> Result<(), DirectoryError> {
-        if let Err(error) = self.store.write(&batch) {
+        if let Err(error) = self
+            .refuse_if_broken()
+            .and_then(|()| self.store.write(&batch))
+        {
             self.backlog.give_back(batch, error.to_string());
             return Err(error);
         }
-        for change in &batch {
-            let mut shard = self.shard(&change.key);
-            if let Some(slot) = shard.get_mut(&change.key) {
-                if slot
-                    .standing
-                    .as_ref()
-                    .is_some_and(|(seq, _)| *seq <= change.seq)
-                {
-                    slot.standing = None;
-                }
+        for (seq, key) in batch.iter().filter_map(|c| Some((c.seq, c.of.as_ref()?.0))) {
+            let mut shard = self.shard(&key);
+            if let Some(slot) = shard.get_mut(&key) {
+                slot.standing.take_if(|(at, _)| *at <= seq);
                 if slot.claimed.is_none() && slot.standing.is_none() {
-                    shard.remove(&change.key);
+                    shard.remove(&key);
                 }
             }
         }

@@ -26,11 +26,11 @@ pub(super) struct Store {
     database: Database,
 }
 
-/// A pin as it stands after one ledger entry.
+/// What stands after one ledger entry.
 pub(super) struct Change {
     pub seq: u64,
-    pub key: SubjectKey,
-    pub pin: Option<Pin>,
+    /// The subject and its pin, if any is left; `None`: only the number is to be remembered.
+    pub of: Option<(SubjectKey, Option<Pin>)>,
 }
 
 impl Store {
@@ -78,14 +78,14 @@ impl Store {
         {
             let mut pins = write.open_table(PINS)?;
             let mut bytes = Vec::with_capacity(64);
-            for change in changes {
-                match &change.pin {
+            for (key, pin) in changes.iter().filter_map(|c| c.of.as_ref()) {
+                match pin {
                     None => {
-                        pins.remove(change.key.to_bytes())?;
+                        pins.remove(key.to_bytes())?;
                     }
                     Some(pin) => {
                         encode(pin, &mut bytes);
-                        pins.insert(change.key.to_bytes(), bytes.as_slice())?;
+                        pins.insert(key.to_bytes(), bytes.as_slice())?;
                     }
                 }
             }

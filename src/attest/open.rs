@@ -1,0 +1,371 @@
+//! Starting: what stands on disk is checked, a torn tail is cut off, and loss is attested.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{Read as _, Seek as _, Write as _},
+    path::Path,
+};
+
+use super::{
+    Damage, Kind, LedgerError, Opened, Options,
+    codec::Malformed,
+    disk::Disk,
+    format::SegmentHeader,
+    head::{self, Head, HeadFile, Slots},
+    segment::{self, Segment, Stop, Walk},
+    writer::{End, Item, WriteError, Writer},
+};
+use crate::{locate::Directory, telemetry::clock};
+
+const LOCK: &str = "lock";
+/// Replayed changes that may wait in memory.
+const REPLAY_AHEAD: usize = 100_000;
+
+/// Held while the ledger is open; the system lets it go with the process.
+#[derive(Debug)]
+pub(super) struct FolderLock(#[expect(dead_code, reason = "held, not read")] File);
+
+pub(super) fn lock(folder: &Path) -> Result<FolderLock, LedgerError> {
+    fs::create_dir_all(folder).map_err(LedgerError::io(folder))?;
+    let path = folder.join(LOCK);
+    let failed = || LedgerError::io(path.clone());
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(failed())?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut by = String::new();
+            let read = file.take(64).read_to_string(&mut by);
+            return Err(LedgerError::InUse {
+                folder: folder.to_owned(),
+                by: match read {
+                    Ok(_) if !by.trim().is_empty() => format!("process {}", by.trim()),
+                    _ => "another process".into(),
+                },
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed()(error)),
+    }
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(failed())?;
+    Ok(FolderLock(file))
+}
+
+/// Checks and repairs the ledger in a locked folder.
+pub(super) fn open(
+    folder: &Path,
+    options: &Options,
+    directory: &Directory,
+    mut disk: Box<dyn Disk>,
+) -> Result<(Writer, Opened), LedgerError> {
+    let slots = Slots::read(folder).map_err(LedgerError::io(folder.join(head::FILE)))?;
+    let mut segments = segment::list(folder)?;
+    let mut head = match (slots, segments.first()) {
+        (Some(slots), _) => slots.newest().map_err(|m| head_damage(folder, m))?,
+        (None, None) => fresh_head()?,
+        (None, Some(_)) => {
+            return Err(
+                head_damage(folder, Malformed("it is missing, though segments stand")).into(),
+            );
+        }
+    };
+    drop_unfinished_segment(&mut segments, &head)?;
+    let tail = check(folder, &segments, &head, options.check_bytes)?;
+    let mut opened = Opened {
+        torn_bytes: tail.torn,
+        ..Opened::default()
+    };
+    let end = End {
+        ledger: head.ledger,
+        segment: segments.last().map_or(0, |s| s.first),
+        offset: tail.offset,
+        chain: tail.chain,
+        next: tail.next,
+    };
+    let acknowledged = head.seq;
+    if end.next - 1 > head.seq {
+        // Its `recovered` entry came with the first frame after it.
+        head.lost = 0;
+    }
+    if end.next - 1 < acknowledged {
+        head.lost += acknowledged - (end.next - 1);
+    }
+    opened.lost = head.lost;
+    head.seq = end.next - 1;
+    head.segment = end.segment;
+    head.offset = end.offset;
+    head.chain = end.chain;
+
+    let io = |error| LedgerError::io(folder)(error);
+    let applied = directory.attach(head.ledger, end.next - 1)?;
+    opened.replayed = replay(&segments, &tail, applied, directory)?;
+    let bytes = segments.iter().map(|s| s.length).sum::<u64>() - tail.torn;
+    let head_file = HeadFile::start(disk.as_mut(), head).map_err(io)?;
+    let mut writer = Writer::new(
+        disk,
+        head_file,
+        end,
+        options.segment_bytes,
+        &tail.profiles,
+        (segments.len() as u64, bytes),
+    );
+    writer.repair().map_err(io)?;
+    if tail.torn > 0 {
+        tracing::warn!(
+            bytes = tail.torn,
+            "an unfinished frame at the ledger's end was cut off; nobody had been told it stood"
+        );
+    }
+    if opened.lost > 0 {
+        tracing::error!(
+            lost = opened.lost,
+            last = end.next - 1,
+            "acknowledged entries are missing from the ledger's end: the disk lost what it had confirmed, or the file was cut"
+        );
+        let at = clock::now().as_microsecond();
+        let lost = opened.lost;
+        writer
+            .commit(&[Item::Recovered { at, lost }])
+            .map_err(|error| match error {
+                WriteError::Disk(error) => io(error),
+                WriteError::TooLarge(_) => io(std::io::ErrorKind::FileTooLarge.into()),
+            })?;
+    }
+    opened.entries = writer.next() - 1;
+    Ok((writer, opened))
+}
+
+fn fresh_head() -> Result<Head, LedgerError> {
+    let mut ledger = [0; 16];
+    getrandom::fill(&mut ledger).map_err(LedgerError::Random)?;
+    Ok(Head {
+        ledger,
+        generation: 0,
+        seq: 0,
+        segment: 0,
+        offset: 0,
+        chain: [0; 32],
+        lost: 0,
+    })
+}
+
+pub(super) fn head_damage(folder: &Path, Malformed(what): Malformed) -> Damage {
+    Damage {
+        file: folder.join(head::FILE),
+        offset: 0,
+        entry: 0,
+        what: what.into(),
+    }
+}
+
+/// A crash while a segment was begun leaves one whose header may not be whole. Nothing in it was
+/// acknowledged.
+fn drop_unfinished_segment(segments: &mut Vec<Segment>, head: &Head) -> Result<(), LedgerError> {
+    let Some(last) = segments.last() else {
+        return Ok(());
+    };
+    let begun = last.length <= SegmentHeader::LEN as u64 && head.seq < last.first;
+    if begun && matches!(Walk::open(last), Err(LedgerError::Damaged(_))) {
+        fs::remove_file(&last.path).map_err(LedgerError::io(&last.path))?;
+        segments.pop();
+    }
+    Ok(())
+}
+
+/// What checking found at the ledger's end.
+pub(super) struct Tail {
+    pub offset: u64,
+    pub chain: super::format::Hash,
+    pub next: u64,
+    pub profiles: Vec<std::sync::Arc<super::Profile>>,
+    /// Bytes after `offset` that are no whole frame.
+    pub torn: u64,
+}
+
+/// Checks that the segments join, and the last `check_bytes` of them in full.
+fn check(
+    folder: &Path,
+    segments: &[Segment],
+    head: &Head,
+    check_bytes: u64,
+) -> Result<Tail, LedgerError> {
+    let mut tail = Tail {
+        offset: 0,
+        chain: [0; 32],
+        next: 1,
+        profiles: Vec::new(),
+        torn: 0,
+    };
+    let mut checked_from = segments.len().saturating_sub(1);
+    let mut sum = segments.last().map_or(0, |s| s.length);
+    while let Some(before) = checked_from.checked_sub(1).and_then(|i| segments.get(i)) {
+        sum += before.length;
+        if sum > check_bytes {
+            break;
+        }
+        checked_from -= 1;
+    }
+    for (index, segment) in segments.iter().enumerate() {
+        let mut walk = Walk::open(segment)?;
+        join(segment, &walk.header, &tail, head)?;
+        let last = index + 1 == segments.len();
+        if index < checked_from {
+            tail.chain = segment.last_chain()?;
+            tail.next = segments.get(index + 1).map_or(tail.next, |s| s.first);
+            continue;
+        }
+        let mut stopped = None;
+        let mut before = walk.next;
+        loop {
+            match_head(&walk, before, head)?;
+            before = walk.next;
+            match walk.next(true) {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(stop) => {
+                    stopped = Some(stop);
+                    break;
+                }
+            }
+        }
+        if let Some(stop) = stopped {
+            let acknowledged = walk.next <= head.seq;
+            // Cut short: entries are gone. Long enough, but not what was written: damage.
+            let cut = segment.first == head.segment && segment.length < head.offset;
+            if !last || matches!(stop, Stop::Io(_)) || (acknowledged && !cut) {
+                return Err(walk.damage(stop));
+            }
+            tail.torn = segment.length - walk.offset;
+        }
+        tail.offset = walk.offset;
+        tail.chain = walk.chain;
+        tail.next = walk.next;
+        tail.profiles = walk.profiles().to_vec();
+    }
+    let ends_in = segments.last().map_or(0, |s| s.first);
+    if tail.next <= head.seq && ends_in < head.segment {
+        return Err(missing_segment(folder, head).into());
+    }
+    Ok(tail)
+}
+
+/// The head must meet the chain where it says that acknowledged entries end. `before` is what
+/// `walk.next` was one frame ago; at a segment's header, the same.
+pub(super) fn match_head(walk: &Walk, before: u64, head: &Head) -> Result<(), Damage> {
+    let here = walk.segment.first == head.segment;
+    let same_place = here && walk.offset == head.offset;
+    let passed_over = before <= head.seq && walk.next > head.seq + 1;
+    let meets = if walk.next == head.seq + 1 {
+        // A segment begun after the head was written stands at the same number.
+        (same_place && walk.chain == head.chain) || (!here && walk.segment.first == walk.next)
+    } else {
+        !same_place && !passed_over
+    };
+    if meets {
+        Ok(())
+    } else {
+        Err(walk.segment.damage(
+            walk.offset,
+            walk.next,
+            "the chain here is not the one that the head remembers",
+        ))
+    }
+}
+
+pub(super) fn missing_segment(folder: &Path, head: &Head) -> Damage {
+    Damage {
+        file: folder.join(segment::name(head.segment)),
+        offset: 0,
+        entry: head.segment,
+        what: format!(
+            "the segment is missing; acknowledged entries go to {}",
+            head.seq
+        ),
+    }
+}
+
+/// A segment must continue the one before.
+pub(super) fn join(
+    segment: &Segment,
+    header: &SegmentHeader,
+    before: &Tail,
+    head: &Head,
+) -> Result<(), Damage> {
+    if header.ledger != head.ledger {
+        return Err(segment.damage(8, segment.first, "it belongs to another ledger"));
+    }
+    if header.first != before.next {
+        return Err(segment.damage(
+            24,
+            before.next,
+            format!(
+                "entries from {} to {} are missing before this segment",
+                before.next,
+                header.first.saturating_sub(1)
+            ),
+        ));
+    }
+    if header.previous != before.chain {
+        return Err(segment.damage(
+            32,
+            header.first,
+            "it does not continue the chain of the segment before",
+        ));
+    }
+    Ok(())
+}
+
+/// Hands the directory every change of a pin after `applied`.
+fn replay(
+    segments: &[Segment],
+    tail: &Tail,
+    applied: u64,
+    directory: &Directory,
+) -> Result<u64, LedgerError> {
+    let mut replayed = 0;
+    let last = tail.next - 1;
+    if applied >= last {
+        return Ok(0);
+    }
+    let from = segments
+        .partition_point(|s| s.first <= applied + 1)
+        .saturating_sub(1);
+    for segment in segments.iter().skip(from) {
+        let mut walk = Walk::open(segment)?;
+        while walk.next <= last {
+            let frame = match walk.next(true) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(stop) => return Err(walk.damage(stop)),
+            };
+            if walk.next <= applied + 1 {
+                continue;
+            }
+            if directory.waiting() > REPLAY_AHEAD {
+                directory.flush()?;
+            }
+            let entries = walk.entries(&frame).map_err(|m| walk.damage(m.into()))?;
+            for entry in entries {
+                if let Kind::Decision {
+                    subject: Some(key),
+                    pin: Some(change),
+                    ..
+                } = &entry.kind
+                    && entry.seq > applied
+                {
+                    directory.apply(entry.seq, *key, change)?;
+                    replayed += 1;
+                }
+            }
+        }
+    }
+    directory.mark(last);
+    Ok(replayed)
+}

@@ -1,0 +1,189 @@
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{
+    Kind, LedgerError,
+    codec::Malformed,
+    head::{self, Slots},
+    open::{Tail, head_damage, join, match_head, missing_segment},
+    segment::{self, Stop, Walk},
+};
+
+/// A ledger in which everything is as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// Hexadecimal id of the ledger.
+    pub ledger: String,
+    pub segments: u64,
+    pub entries: u64,
+    pub bytes: u64,
+    /// Hexadecimal chain at the end.
+    pub chain: String,
+    pub first_at: Option<Timestamp>,
+    pub last_at: Option<Timestamp>,
+    /// Whole entries after those that the head acknowledges: a router is writing, or was killed
+    /// between writing and acknowledging.
+    pub after_head: u64,
+    /// Bytes of an unfinished frame at the end, for the same reason. The next start cuts them off.
+    pub torn_bytes: u64,
+    /// Starts that found acknowledged entries missing.
+    pub recoveries: Vec<Recovery>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Recovery {
+    pub seq: u64,
+    pub at: Timestamp,
+    pub lost: u64,
+}
+
+/// Reads the whole ledger and compares it with its chain and its head. Changes nothing, and may
+/// run beside the router.
+///
+/// Who can rewrite the segments *and* the head can still forge a shorter ledger; signed
+/// checkpoints kept elsewhere are what tells.
+///
+/// # Errors
+/// [`LedgerError::Damaged`] with the place of the first damage; others when it cannot be read.
+pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
+    let slots = Slots::read_settled(folder).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotADirectory => no_ledger(folder),
+        _ => LedgerError::io(folder.join(head::FILE))(error),
+    })?;
+    if !folder.is_dir() {
+        return Err(no_ledger(folder));
+    }
+    let segments = segment::list(folder)?;
+    let Some(slots) = slots else {
+        if segments.is_empty() {
+            return Err(no_ledger(folder));
+        }
+        return Err(head_damage(folder, Malformed("it is missing, though segments stand")).into());
+    };
+    let [head, older] = slots.both().map_err(|m| head_damage(folder, m))?;
+    let mut report = VerifyReport {
+        ledger: hex(&head.ledger),
+        segments: segments.len() as u64,
+        entries: 0,
+        bytes: 0,
+        chain: String::new(),
+        first_at: None,
+        last_at: None,
+        after_head: 0,
+        torn_bytes: 0,
+        recoveries: Vec::new(),
+    };
+    let mut tail = Tail {
+        offset: 0,
+        chain: [0; 32],
+        next: 1,
+        profiles: Vec::new(),
+        torn: 0,
+    };
+    let mut last_path = None;
+    for (index, segment) in segments.iter().enumerate() {
+        let last = index + 1 == segments.len();
+        let mut walk = match Walk::open(segment) {
+            // A segment that was being begun.
+            Err(LedgerError::Damaged(_)) if last && unfinished(segment, &head) => {
+                report.torn_bytes = segment.length;
+                break;
+            }
+            walk => walk?,
+        };
+        join(segment, &walk.header, &tail, &head)?;
+        let mut before = walk.next;
+        loop {
+            match_head(&walk, before, &head)?;
+            match_head(&walk, before, &older)?;
+            before = walk.next;
+            let frame = match walk.next(true) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(Stop::Flaw(_)) if last && walk.next > head.seq => {
+                    report.torn_bytes = segment.length.saturating_sub(walk.offset);
+                    break;
+                }
+                Err(stop) => return Err(walk.damage(stop)),
+            };
+            for entry in walk.entries(&frame).map_err(|m| walk.damage(m.into()))? {
+                report.first_at.get_or_insert(entry.at);
+                report.last_at = Some(entry.at);
+                if let Kind::Recovered { lost } = entry.kind {
+                    report.recoveries.push(Recovery {
+                        seq: entry.seq,
+                        at: entry.at,
+                        lost,
+                    });
+                }
+            }
+        }
+        report.bytes += walk.offset;
+        tail.chain = walk.chain;
+        tail.next = walk.next;
+        tail.offset = walk.offset;
+        last_path = Some(segment.clone());
+    }
+    if tail.next <= head.seq {
+        let Some(segment) = last_path.filter(|s| s.first >= head.segment) else {
+            return Err(missing_segment(folder, &head).into());
+        };
+        let missing = head.seq - (tail.next - 1);
+        return Err(segment
+            .damage(
+                tail.offset,
+                tail.next,
+                format!("{missing} acknowledged entries are missing from the end"),
+            )
+            .into());
+    }
+    report.entries = tail.next - 1;
+    report.after_head = report.entries - head.seq;
+    report.chain = hex(&tail.chain);
+    Ok(report)
+}
+
+fn unfinished(segment: &segment::Segment, head: &head::Head) -> bool {
+    segment.length <= super::format::SegmentHeader::LEN as u64 && head.seq < segment.first
+}
+
+fn no_ledger(folder: &Path) -> LedgerError {
+    LedgerError::NoLedger {
+        folder: folder.to_owned(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// What `ledger verify` prints of a sound ledger.
+impl std::fmt::Display for VerifyReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "sound: {} entries in {} segments, {} bytes, chain {}",
+            self.entries, self.segments, self.bytes, self.chain
+        )?;
+        if self.after_head > 0 {
+            write!(f, "\n{} entries stand after the head", self.after_head)?;
+        }
+        if self.torn_bytes > 0 {
+            write!(
+                f,
+                "\n{} bytes of an unfinished frame at the end, which nobody was told of",
+                self.torn_bytes
+            )?;
+        }
+        for recovery in &self.recoveries {
+            write!(
+                f,
+                "\nentry {}: at the start on {} {} acknowledged entries were missing",
+                recovery.seq, recovery.at, recovery.lost
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,306 @@
+//! Frames out to disk: whole and durable, or not at all.
+
+use std::{collections::HashMap, io, sync::Arc};
+
+use super::{
+    Draft, OutcomeDraft, Profile,
+    disk::{Disk, DiskFile},
+    format::{
+        BODY_MAX, FRAME_HEAD, FrameHead, Hash, SegmentHeader, chain, put_draft, put_outcome,
+        put_profile, put_recovered, put_resumed,
+    },
+    head::{Head, HeadFile},
+    segment,
+};
+
+/// One entry to be written.
+pub(super) enum Item<'a> {
+    Draft(&'a Draft),
+    Outcome(&'a OutcomeDraft),
+    Recovered { at: i64, lost: u64 },
+    Resumed { at: i64, refused: u64 },
+}
+
+#[derive(Debug)]
+pub(super) enum WriteError {
+    Disk(io::Error),
+    TooLarge(usize),
+}
+
+impl From<io::Error> for WriteError {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+/// Where the ledger ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub ledger: [u8; 16],
+    /// First entry of the last segment; 0 while there is none.
+    pub segment: u64,
+    /// Where the last segment's last frame ends.
+    pub offset: u64,
+    pub chain: Hash,
+    /// Number of the next entry.
+    pub next: u64,
+}
+
+pub(super) struct Writer {
+    disk: Box<dyn Disk>,
+    file: Option<Box<dyn DiskFile>>,
+    head: HeadFile,
+    end: End,
+    limit: u64,
+    profiles: Interner,
+    /// A failed write may have left bytes after `end.offset`.
+    dirty: bool,
+    pub segments: u64,
+    /// Bytes of all segments.
+    pub bytes: u64,
+}
+
+impl Writer {
+    /// `profiles` are those of the last segment.
+    pub fn new(
+        disk: Box<dyn Disk>,
+        head: HeadFile,
+        end: End,
+        limit: u64,
+        profiles: &[Arc<Profile>],
+        (segments, bytes): (u64, u64),
+    ) -> Self {
+        let mut interner = Interner::default();
+        for profile in profiles {
+            interner.number(profile);
+        }
+        Self {
+            disk,
+            file: None,
+            head,
+            end,
+            limit,
+            profiles: interner,
+            dirty: true,
+            segments,
+            bytes,
+        }
+    }
+
+    /// Cuts off what may stand after the last whole frame.
+    pub fn repair(&mut self) -> io::Result<()> {
+        if self.end.segment != 0 {
+            self.clean_file()?;
+        }
+        Ok(())
+    }
+
+    /// Number of the next entry.
+    pub fn next(&self) -> u64 {
+        self.end.next
+    }
+
+    /// Writes one frame and waits until it is durable. When it fails, nothing of it stands: what
+    /// was half written is cut off, at once or, if that fails too, before the next write.
+    pub fn commit(&mut self, items: &[Item<'_>]) -> Result<(), WriteError> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        self.begin_segment_if_due()?;
+        let known = self.profiles.len();
+        let written = self
+            .encode(items)
+            .and_then(|(frame, chain)| self.write(&frame, chain, items.len()));
+        if written.is_err() {
+            self.profiles.forget_after(known);
+        }
+        written
+    }
+
+    /// Makes the head durable too, so that a cut is missed even after a power failure.
+    pub fn sync_head(&mut self) -> io::Result<()> {
+        self.head.sync()
+    }
+
+    fn encode(&mut self, items: &[Item<'_>]) -> Result<(Vec<u8>, Hash), WriteError> {
+        let base = items.first().map_or(0, Item::at);
+        let known = self.profiles.len();
+        let mut profiles = vec![0; FRAME_HEAD];
+        let mut entries = Vec::with_capacity(items.len() * 48);
+        for item in items {
+            match item {
+                Item::Draft(draft) => {
+                    let before = self.profiles.len();
+                    let number = self.profiles.number(&draft.profile);
+                    if self.profiles.len() > before {
+                        put_profile(&mut profiles, &draft.profile);
+                    }
+                    put_draft(&mut entries, draft, number, base);
+                }
+                Item::Outcome(outcome) => put_outcome(&mut entries, outcome, base),
+                Item::Recovered { at, lost } => put_recovered(&mut entries, *at, *lost, base),
+                Item::Resumed { at, refused } => put_resumed(&mut entries, *at, *refused, base),
+            }
+        }
+        let mut frame = profiles;
+        frame.append(&mut entries);
+        let size = frame.len() - FRAME_HEAD;
+        let length = u32::try_from(size)
+            .ok()
+            .filter(|_| size <= BODY_MAX)
+            .ok_or(WriteError::TooLarge(size))?;
+        let head = FrameHead {
+            length,
+            entries: u32::try_from(items.len()).map_err(|_| WriteError::TooLarge(size))?,
+            profiles: u32::try_from(self.profiles.len() - known)
+                .map_err(|_| WriteError::TooLarge(size))?,
+            base,
+        }
+        .encode();
+        let (start, body) = frame.split_at_mut(FRAME_HEAD);
+        start.copy_from_slice(&head);
+        let chain = chain(&self.end.chain, &head, body);
+        frame.extend_from_slice(&chain);
+        Ok((frame, chain))
+    }
+
+    fn write(&mut self, frame: &[u8], chain: Hash, entries: usize) -> Result<(), WriteError> {
+        let offset = self.end.offset;
+        let file = self.clean_file()?;
+        let written = file.write_at(frame, offset).and_then(|()| file.sync());
+        if let Err(error) = written {
+            self.dirty = true;
+            // Tried at once, so that a full disk gets its room back; else before the next write.
+            let _ = self.clean_file();
+            return Err(error.into());
+        }
+        self.end.offset += frame.len() as u64;
+        self.end.chain = chain;
+        self.end.next += entries as u64;
+        self.bytes += frame.len() as u64;
+        self.advance_head();
+        Ok(())
+    }
+
+    /// The entries stand whatever comes of this, so a failure is no failure of the commit.
+    fn advance_head(&mut self) {
+        let to = Head {
+            ledger: self.end.ledger,
+            generation: 0,
+            seq: self.end.next - 1,
+            segment: self.end.segment,
+            offset: self.end.offset,
+            chain: self.end.chain,
+            lost: 0,
+        };
+        if let Err(error) = self.head.advance(to) {
+            tracing::error!(%error, "the ledger's head cannot be written: a cut of the ledger's end would not be missed");
+        }
+    }
+
+    /// The last segment's file, ending where its last frame ends.
+    fn clean_file(&mut self) -> io::Result<&mut Box<dyn DiskFile>> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            empty => empty.insert(self.disk.open(&segment::name(self.end.segment))?),
+        };
+        if self.dirty {
+            file.truncate(self.end.offset)?;
+            file.sync()?;
+            self.dirty = false;
+        }
+        Ok(file)
+    }
+
+    fn begin_segment_if_due(&mut self) -> io::Result<()> {
+        let full = self.end.offset >= self.limit || self.profiles.len() >= Interner::LIMIT;
+        if self.end.segment != 0 && !full {
+            return Ok(());
+        }
+        self.repair()?;
+        let header = SegmentHeader {
+            ledger: self.end.ledger,
+            first: self.end.next,
+            previous: self.end.chain,
+        };
+        let (bytes, chain) = header.encode();
+        let mut file = self.disk.open(&segment::name(header.first))?;
+        // What a rotation that failed before may have left goes first.
+        file.truncate(0)?;
+        file.write_at(&bytes, 0)?;
+        file.sync()?;
+        self.head.sync()?;
+        self.file = Some(file);
+        self.dirty = false;
+        self.end.segment = header.first;
+        self.end.offset = bytes.len() as u64;
+        self.end.chain = chain;
+        self.profiles = Interner::default();
+        self.segments += 1;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl Item<'_> {
+    fn at(&self) -> i64 {
+        match self {
+            Self::Draft(draft) => draft.at.as_microsecond(),
+            Self::Outcome(outcome) => outcome.at.as_microsecond(),
+            Self::Recovered { at, .. } | Self::Resumed { at, .. } => *at,
+        }
+    }
+}
+
+/// Numbers the profiles of one segment: by address where the same `Arc` comes again, else by
+/// content.
+#[derive(Default)]
+struct Interner {
+    by_content: HashMap<Arc<Profile>, u32>,
+    /// Holds the `Arc`s, so that no address is used twice.
+    by_address: HashMap<usize, (Arc<Profile>, u32), foldhash::fast::FixedState>,
+    /// In the order of their numbers.
+    all: Vec<Arc<Profile>>,
+}
+
+impl Interner {
+    /// More profiles than this begin a new segment, to bound memory.
+    const LIMIT: usize = 65_536;
+    const ADDRESSES: usize = 8_192;
+
+    fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    fn number(&mut self, profile: &Arc<Profile>) -> u32 {
+        let address = Arc::as_ptr(profile).addr();
+        if let Some((_, number)) = self.by_address.get(&address) {
+            return *number;
+        }
+        let number = match self.by_content.get(profile) {
+            Some(number) => *number,
+            None => {
+                // A frame has fewer than 2^32 entries, and a segment ends soon after LIMIT.
+                let number = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+                self.by_content.insert(Arc::clone(profile), number);
+                self.all.push(Arc::clone(profile));
+                number
+            }
+        };
+        if self.by_address.len() >= Self::ADDRESSES {
+            self.by_address.clear();
+        }
+        self.by_address
+            .insert(address, (Arc::clone(profile), number));
+        number
+    }
+
+    /// Takes back the numbers from `known` on: their frame does not stand.
+    fn forget_after(&mut self, known: usize) {
+        for profile in self.all.drain(known.min(self.all.len())..) {
+            self.by_content.remove(&profile);
+        }
+        self.by_address
+            .retain(|_, (_, number)| (*number as usize) < known);
+    }
+}
