@@ -1,6 +1,6 @@
 //! The running router: its shared state, its workers, its keeper, and how they start and stop.
 
-mod keeper;
+pub mod keeper;
 pub mod reload;
 pub mod running;
 pub mod shared;

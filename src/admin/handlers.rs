@@ -1,0 +1,154 @@
+use std::sync::{Arc, PoisonError, atomic::Ordering};
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use crate::router::{Shared, keeper, reload};
+
+/// A problem document (RFC 9457).
+pub fn problem(status: StatusCode, name: &str, title: &str, detail: &str) -> Response {
+    let body = json!({
+        "type": format!("urn:domicile:problem:{name}"),
+        "title": title,
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string() + "\n")
+        .into_response()
+}
+
+/// The process runs; nothing else is asked.
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// 200 when requests would be taken: the ledger can be written and the router is not stopping.
+/// A refused reload or a region that is down does not make it unready, but stands in the detail.
+pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+    let ledger = shared.journal.status();
+    let directory = shared.directory.status();
+    let draining = shared.draining.load(Ordering::Relaxed);
+    let faults = {
+        let last = shared.last_reload.lock().unwrap_or_else(PoisonError::into_inner);
+        last.faults.clone()
+    };
+    let health = shared.health.load();
+    let snapshot = shared.snapshot.load();
+    let regions: serde_json::Map<String, Value> = snapshot
+        .regions
+        .iter()
+        .map(|(_, r)| {
+            let up = health.is_region_up(&r.name).unwrap_or(true);
+            (r.name.to_string(), Value::from(if up { "up" } else { "failing" }))
+        })
+        .collect();
+    let ready = !draining && ledger.error.is_none() && directory.error.is_none();
+    let body = json!({
+        "ready": ready,
+        "draining": draining,
+        "policy": snapshot.checked.digest().to_string(),
+        "ledger": ledger.error.as_deref().unwrap_or("ok"),
+        "directory": directory.error.as_deref().unwrap_or("ok"),
+        "reload": if faults.is_empty() { "ok" } else { "refused" },
+        "faults": faults,
+        "regions": regions,
+    });
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
+}
+
+pub async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    keeper::gauges(&shared);
+    match shared.metrics.render() {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
+        }
+        Err(error) => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "metrics",
+            "the metrics cannot be written",
+            &error.to_string(),
+        ),
+    }
+}
+
+pub async fn version(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let snapshot = shared.snapshot.load();
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "policy": snapshot.checked.digest().to_string(),
+        "location": {
+            "country": snapshot.location,
+            "entity": snapshot.checked.entity_id(snapshot.location_entity),
+        },
+    }))
+}
+
+/// 200 when the files are in force now, 422 with every fault when the old ones stay.
+pub async fn reload(State(shared): State<Arc<Shared>>) -> Response {
+    // Compiling takes its time, and other admin requests should not wait for it.
+    let done = tokio::task::spawn_blocking(move || reload::reload(&shared)).await;
+    match done {
+        Ok(report) if report.result == "refused" => {
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(report)).into_response()
+        }
+        Ok(report) => Json(report).into_response(),
+        Err(_) => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "reload",
+            "the reload did not end",
+            "the old policy is in force; see the log",
+        ),
+    }
+}
+
+pub async fn regions(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let snapshot = shared.snapshot.load();
+    let health = shared.health.load();
+    let regions: Vec<Value> = snapshot
+        .settings
+        .regions
+        .iter()
+        .map(|r| {
+            json!({
+                "name": r.name,
+                "country": r.place,
+                "entity": r.entity,
+                "endpoints": r.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "up": health.is_region_up(&r.name).unwrap_or(true),
+            })
+        })
+        .collect();
+    Json(json!({ "regions": regions }))
+}
+
+/// The register of instruments: who signed what with whom, until when, and where a copy is had.
+pub async fn instruments(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let snapshot = shared.snapshot.load();
+    let all: Vec<Value> =
+        snapshot.checked.instruments().map(|(_, i)| i.register_entry(&snapshot.checked)).collect();
+    Json(json!({ "instruments": all }))
+}
+
+pub async fn nothing_here() -> Response {
+    problem(
+        StatusCode::NOT_FOUND,
+        "no-such-page",
+        "the admin listener has no such page",
+        "see the README for the pages that it has",
+    )
+}
+
+pub async fn wrong_method() -> Response {
+    problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "this page does not take this method",
+        "dry runs and reload are POST, everything else is GET",
+    )
+}

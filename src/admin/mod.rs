@@ -1,0 +1,70 @@
+//! The second listener: health, metrics, dry runs, the ledger, reload. Never on the way of a
+//! record; its own thread and runtime.
+
+mod guard;
+mod handlers;
+mod ledger;
+mod try_out;
+
+use std::{net::TcpListener, sync::Arc};
+
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
+use tokio::sync::watch;
+
+use crate::router::Shared;
+
+/// Serves until `stop` turns true. `whole`: everything; else `/livez` and `/readyz` alone, for
+/// kubelets.
+pub fn serve(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    whole: bool,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let service = if whole { whole_router(shared) } else { probes(shared) };
+        let serving = axum::serve(listener, service);
+        // Answers here are short; nobody's record is lost when one is cut at the end.
+        tokio::select! {
+            served = async { serving.await } => served,
+            _ = stop.wait_for(|s| *s) => {
+                // Probes must go on seeing `not ready` while connections drain.
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                Ok(())
+            }
+        }
+    })
+}
+
+fn probes(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/livez", get(handlers::livez))
+        .route("/readyz", get(handlers::readyz))
+        .fallback(handlers::nothing_here)
+        .with_state(shared)
+}
+
+fn whole_router(shared: Arc<Shared>) -> Router {
+    let guarded = Router::new()
+        .route("/metrics", get(handlers::metrics))
+        .route("/version", get(handlers::version))
+        .route("/-/reload", post(handlers::reload))
+        .route("/v1/regions", get(handlers::regions))
+        .route("/v1/instruments", get(handlers::instruments))
+        .route("/v1/ledger", get(ledger::page))
+        .route("/v1/decisions:explain", post(try_out::explain))
+        .route("/v1/records:classify", post(try_out::classify))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::token));
+    Router::new()
+        .route("/livez", get(handlers::livez))
+        .route("/readyz", get(handlers::readyz))
+        .merge(guarded.with_state(Arc::clone(&shared)))
+        .fallback(handlers::nothing_here)
+        .method_not_allowed_fallback(handlers::wrong_method)
+        .with_state(shared)
+}

@@ -1,0 +1,80 @@
+//! What must be looked after beside the requests: dates that come, files that change, gauges.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{Shared, reload};
+use crate::{classify::network::Reload, telemetry::clock};
+
+/// How often the keeper looks.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Runs until `stop` turns true.
+pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
+    let mut ticks = 0u64;
+    while !*stop.borrow() {
+        let snapshot = shared.snapshot.load_full();
+        if snapshot.policy.next_boundary().is_some_and(|at| at <= clock::now()) {
+            reload::recompile(shared);
+        }
+        if ticks.is_multiple_of(10) {
+            reload_geoip(shared);
+        }
+        gauges(shared);
+        ticks += 1;
+        pause(stop);
+    }
+}
+
+/// Sleeps for a tick in short pieces, so that stopping need not wait.
+fn pause(stop: &watch::Receiver<bool>) {
+    let step = Duration::from_millis(100);
+    let mut slept = Duration::ZERO;
+    while slept < TICK && !*stop.borrow() {
+        std::thread::sleep(step);
+        slept += step;
+    }
+}
+
+fn reload_geoip(shared: &Shared) {
+    match shared.snapshot.load().geo.reload_if_changed() {
+        Reload::Unchanged => {}
+        Reload::Swapped { .. } => tracing::info!("the GeoIP database was exchanged"),
+        Reload::Kept(error) => {
+            tracing::warn!(%error, "the new GeoIP database cannot be used, the old one stays");
+        }
+    }
+}
+
+/// Copies plain counters into the metrics that show them.
+pub fn gauges(shared: &Shared) {
+    let metrics = &shared.metrics;
+    let snapshot = shared.snapshot.load_full();
+    let now = clock::now();
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let ledger = shared.journal.status();
+    metrics.ledger_entries.set(number(ledger.entries));
+    metrics.ledger_bytes.set(number(ledger.bytes));
+    metrics.ledger_segments.set(number(ledger.segments));
+    metrics.ledger_commits.set(number(ledger.commits));
+    metrics.ledger_queued.set(number(ledger.waiting as u64));
+    metrics.ledger_failing.set(i64::from(ledger.error.is_some()));
+    metrics.directory_pins.set(number(shared.directory.status().pins));
+    let open = shared.connections.load(std::sync::atomic::Ordering::Relaxed);
+    metrics.connections.set(number(open as u64));
+    metrics.policy_info.reset();
+    metrics.policy_info.with_label_values(&[&snapshot.checked.digest().to_string()]).set(1);
+    metrics.instrument_expiry.reset();
+    for (_, instrument) in snapshot.checked.instruments() {
+        if let Some(end) = instrument.ends_at() {
+            #[expect(clippy::cast_precision_loss, reason = "seconds far below 2^53")]
+            let left = end.duration_since(now).as_secs() as f64;
+            metrics.instrument_expiry.with_label_values(&[&instrument.id]).set(left);
+        }
+    }
+    if let Some(built) = snapshot.geo.built() {
+        #[expect(clippy::cast_precision_loss, reason = "seconds far below 2^53")]
+        metrics.geoip_age.set(now.duration_since(built).as_secs() as f64);
+    }
+}

@@ -1,0 +1,117 @@
+//! Swapping in new settings and policies while the router runs: whole, or not at all.
+
+use std::sync::{Arc, PoisonError};
+
+use serde::Serialize;
+
+use super::{Shared, Snapshot, snapshot::Built};
+use crate::{document::Fault, settings::Settings, telemetry::clock};
+
+/// How the last reload went; `/readyz` and the metrics tell it until the next one.
+#[derive(Clone, Debug, Default)]
+pub struct LastReload {
+    /// Why the files on disk are not in force.
+    pub faults: Vec<Fault>,
+}
+
+/// What a reload did, as the admin listener answers it.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// `swapped`, `unchanged` (the same policy and settings), or `refused`.
+    pub result: &'static str,
+    /// The policy now in force.
+    pub policy: String,
+    pub faults: Vec<Fault>,
+}
+
+/// Reads the files anew. On any error everything stays as it was, and the report says why.
+pub fn reload(shared: &Shared) -> Report {
+    // One reload at a time: each builds on the snapshot that the one before put in force.
+    let mut last = shared.last_reload.lock().unwrap_or_else(PoisonError::into_inner);
+    let current = shared.snapshot.load_full();
+    let built = Snapshot::build(&shared.config, clock::now(), Some(&current))
+        .map_err(|broken| broken.0)
+        .and_then(|built| needs_no_restart(&current.settings, built));
+    let report = match built {
+        Ok(Built { snapshot, warnings }) => {
+            last.faults.clear();
+            let changed = snapshot.checked.digest() != current.checked.digest();
+            swap(shared, snapshot);
+            tracing::info!(policy = %shared.snapshot.load().checked.digest(), "reloaded");
+            Report {
+                result: if changed { "swapped" } else { "unchanged" },
+                policy: shared.snapshot.load().checked.digest().to_string(),
+                faults: warnings,
+            }
+        }
+        Err(faults) => {
+            for fault in &faults {
+                tracing::error!("reload refused: {}", fault.summary());
+            }
+            last.faults.clone_from(&faults);
+            Report {
+                result: "refused",
+                policy: current.checked.digest().to_string(),
+                faults,
+            }
+        }
+    };
+    let metrics = &shared.metrics;
+    metrics.reload_failing.set(i64::from(report.result == "refused"));
+    metrics.reloads.with_label_values(&[report.result]).inc();
+    report
+}
+
+/// The same files compiled for a later instant.
+pub fn recompile(shared: &Shared) {
+    let _one_at_a_time = shared.last_reload.lock().unwrap_or_else(PoisonError::into_inner);
+    let current = shared.snapshot.load_full();
+    let policy = current.checked.compile(clock::now());
+    let next = Snapshot {
+        generation: current.generation + 1,
+        settings: Arc::clone(&current.settings),
+        checked: Arc::clone(&current.checked),
+        policy,
+        regions: current.regions.clone(),
+        region_entities: current.region_entities.clone(),
+        location: current.location,
+        location_entity: current.location_entity,
+        routes: current.routes.clone(),
+        steering: current.steering.clone(),
+        keys: current.keys.clone(),
+        geo: Arc::clone(&current.geo),
+        observe_to: current.observe_to,
+    };
+    shared.snapshot.store(Arc::new(next));
+    tracing::info!("compiled the policy anew: a date that it depends on has come");
+}
+
+fn swap(shared: &Shared, snapshot: Snapshot) {
+    let health = shared.health.load().renewed(&snapshot.settings.regions);
+    shared.health.store(Arc::new(health));
+    shared.snapshot.store(Arc::new(snapshot));
+}
+
+/// Some settings hold open files and sockets, which a running router cannot exchange.
+fn needs_no_restart(current: &Settings, built: Built) -> Result<Built, Vec<Fault>> {
+    let next = &built.snapshot.settings;
+    let changed = [
+        ("data_plane.listen", current.data_plane.listen != next.data_plane.listen),
+        ("data_plane.workers", current.data_plane.workers != next.data_plane.workers),
+        ("admin.listen", current.admin.listen != next.admin.listen),
+        ("probes.listen", current.probes != next.probes),
+        ("ledger.path", current.ledger != next.ledger),
+        ("directory", current.directory.path != next.directory.path),
+        ("directory.secret_file", current.directory.secret != next.directory.secret),
+    ];
+    let faults = crate::document::Faults::new();
+    for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
+        faults.error_hint(
+            &crate::document::Where::Path(key.to_string()),
+            format!("`{key}` cannot change while the router runs"),
+            "restart the router, or undo the change",
+        );
+    }
+    let faults = faults.into_sorted();
+    if faults.is_empty() { Ok(built) } else { Err(faults) }
+}

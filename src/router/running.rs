@@ -1,0 +1,219 @@
+//! Starting and stopping a router: files are opened, addresses bound, threads started, in an
+//! order in which a mistake leaves nothing behind.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::{
+    Shared, Snapshot, keeper,
+    reload::{self, LastReload},
+    snapshot::{Broken, Built},
+    worker,
+};
+use crate::{
+    admin,
+    admit::listener::{self, ListenError},
+    attest::{self, Journal, LedgerError, Unwritable},
+    document::Fault,
+    forward::SharedHealth,
+    locate::{Directory, DirectoryError, SecretError, SubjectHasher, load_or_create_secret},
+    settings::Settings,
+    telemetry::{Metrics, clock},
+};
+
+/// The subject-key secret's file in the directory's folder.
+pub const SECRET_FILE: &str = "subject-key.secret";
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the settings or policies are broken:\n{0}")]
+    Broken(#[from] Broken),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(
+        "the directory `{0}` holds pins, but its secret `subject-key.secret` is gone: restore it, a new one would orphan every pin"
+    )]
+    SecretGone(String),
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("cannot start: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A router at work. Dropping it without [`Running::stop`] leaves its threads running.
+pub struct Running {
+    pub shared: Arc<Shared>,
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts everything that the settings file asks for.
+    ///
+    /// # Errors
+    /// Nothing is running when this fails.
+    pub fn start(config: &Path) -> Result<Self, StartError> {
+        let Built { snapshot, warnings } = Snapshot::build(config, clock::now(), None)?;
+        warnings.iter().for_each(|w| tracing::warn!("{}", w.summary()));
+        warn_of_old_geoip(&snapshot);
+        let settings = Arc::clone(&snapshot.settings);
+        let plane = &settings.data_plane;
+        let data = listener::bind(plane.listen, plane.workers, "data_plane.listen or --listen")?;
+        let admin = listener::bind(settings.admin.listen, 1, "admin.listen or --admin")?;
+        let probes = match settings.probes {
+            Some(address) => listener::bind(address, 1, "probes.listen")?,
+            None => Vec::new(),
+        };
+        let shared = Arc::new(open(config, snapshot)?);
+        let address = |sockets: &[std::net::TcpListener], or: SocketAddr| {
+            sockets.first().and_then(|s| s.local_addr().ok()).unwrap_or(or)
+        };
+        let (listen, admin_address) =
+            (address(&data, plane.listen), address(&admin, settings.admin.listen));
+        let (stop, stopped) = watch::channel(false);
+        let mut threads = Vec::new();
+        for (number, socket) in data.into_iter().enumerate() {
+            let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+            threads.push(thread(format!("worker-{number}"), move || {
+                if let Err(error) = worker::run(shared, socket, stopped) {
+                    tracing::error!(%error, "a worker ended");
+                }
+            })?);
+        }
+        for (sockets, whole) in [(admin, true), (probes, false)] {
+            for socket in sockets {
+                let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+                threads.push(thread("admin".to_owned(), move || {
+                    if let Err(error) = admin::serve(shared, socket, whole, stopped) {
+                        tracing::error!(%error, "an admin listener ended");
+                    }
+                })?);
+            }
+        }
+        threads.push({
+            let (shared, stopped) = (Arc::clone(&shared), stopped);
+            thread("keeper".to_owned(), move || keeper::keep(&shared, &stopped))?
+        });
+        Ok(Self { shared, listen, admin: admin_address, stop, threads })
+    }
+
+    /// Ends the router: not ready from now on, requests at work are answered within the drain
+    /// limit, the ledger is written to its end.
+    pub fn stop(self) -> Result<(), Unwritable> {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        let _ = self.stop.send(true);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+        self.shared.journal.close()
+    }
+
+    /// Blocks until SIGINT or SIGTERM, reloading on SIGHUP.
+    pub fn wait_for_signal(&self) -> std::io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut hangup = signal(SignalKind::hangup())?;
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => return Ok(()),
+                    _ = terminate.recv() => return Ok(()),
+                    _ = hangup.recv() => {
+                        reload::reload(&self.shared);
+                    }
+                }
+            }
+        })
+    }
+}
+
+fn thread(name: String, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(run)
+}
+
+/// Opens ledger and directory and puts the shared state together.
+fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
+    let settings = Arc::clone(&snapshot.settings);
+    let directory = Directory::open(&settings.directory.path)?;
+    let hasher = hasher(&settings, &directory)?;
+    let options = attest::Options::default();
+    let (journal, opened) = Journal::open(&settings.ledger, options, directory.clone())?;
+    if opened.lost > 0 {
+        tracing::error!(
+            entries = opened.lost,
+            "acknowledged ledger entries are gone; a `recovered` entry says so"
+        );
+    }
+    tracing::info!(
+        entries = opened.entries,
+        torn_bytes = opened.torn_bytes,
+        replayed_pins = opened.replayed,
+        "the ledger is open"
+    );
+    Ok(Shared {
+        config: config.to_owned(),
+        health: ArcSwap::from_pointee(SharedHealth::new(&settings.regions)),
+        snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+        journal,
+        directory,
+        hasher,
+        metrics: Metrics::new()?,
+        connections: AtomicUsize::new(0),
+        tallies: Mutex::default(),
+        last_reload: Mutex::new(LastReload::default()),
+        draining: AtomicBool::new(false),
+    })
+}
+
+/// The hasher of subject ids, with the secret given or the one that lies in the directory.
+pub fn hasher(settings: &Settings, directory: &Directory) -> Result<SubjectHasher, StartError> {
+    let secret = match &settings.directory.secret {
+        Some(secret) => secret.clone(),
+        None => {
+            let path: PathBuf = settings.directory.path.join(SECRET_FILE);
+            if !path.exists() && directory.status().pins > 0 {
+                let folder = settings.directory.path.display().to_string();
+                return Err(StartError::SecretGone(folder));
+            }
+            load_or_create_secret(&path)?
+        }
+    };
+    Ok(SubjectHasher::new(&secret)?)
+}
+
+fn warn_of_old_geoip(snapshot: &Snapshot) {
+    let Some(days) = snapshot.geo.age_days(clock::now()) else { return };
+    if snapshot.geo.is_embedded() {
+        tracing::warn!(
+            days,
+            "the built-in GeoIP table serves the demo; bring a current one with geoip.database"
+        );
+    } else if days > 90 {
+        tracing::warn!(days, "the GeoIP database is old; bring a current one");
+    }
+}
+
+/// Faults for people on standard error, one after the other.
+pub fn render(faults: &[Fault], coloured: bool) -> String {
+    faults.iter().map(|f| f.render(coloured)).collect::<Vec<_>>().join("\n\n")
+}
