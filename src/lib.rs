@@ -6,5 +6,6 @@ pub mod classify;
 pub mod decide;
 pub mod document;
 pub mod domain;
+pub mod policy;
 pub mod settings;
 pub mod telemetry;
