@@ -10,6 +10,7 @@ pub mod document;
 pub mod domain;
 pub mod forward;
 pub mod locate;
+pub mod policy;
 pub mod settings;
 pub mod store;
 pub mod telemetry;

@@ -1,5 +1,24 @@
 //! The decision: pure, total, deterministic. Without its [`Permit`] no region can be called.
 
+mod answer;
+mod evaluate;
+mod explain;
+mod home;
+mod mechanism;
+mod missing;
 mod permit;
+mod promise;
+mod query;
+mod resolve;
+mod verdict;
+mod view;
 
-pub use permit::Permit;
+pub use answer::answer;
+pub use evaluate::decide;
+pub use explain::{ExplainError, explain, explain_with};
+pub use home::{HomeFault, Homes, home, home_candidates};
+pub use missing::missing;
+pub use permit::{NotPermitted, Permit, permit};
+pub use query::{ConsentTo, Grounds, Party, Query, QueryConsent, QueryOrder, Subject};
+pub use resolve::QuestionFault;
+pub use verdict::{FindingKind, FindingLaw, LawFinding, Verdict};

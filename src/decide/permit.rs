@@ -1,5 +1,7 @@
 use crate::domain::{Operation, RegionId};
 
+use super::verdict::Verdict;
+
 /// Proof that policy allows one flow to or from one region. Built only by the decision.
 #[must_use]
 #[derive(Clone, Debug)]
@@ -10,12 +12,18 @@ pub struct Permit {
 }
 
 impl Permit {
-    pub(super) fn new(region: RegionId, operation: Operation, flow_home: bool) -> Self {
+    fn new(region: RegionId, operation: Operation, flow_home: bool) -> Self {
         Self {
             region,
             operation,
             flow_home,
         }
+    }
+
+    /// For `mode = "observe"`: the record goes where it goes today, whatever the verdict. It is
+    /// never a flow home, so that its entry is durable first.
+    pub fn observed(verdict: &Verdict, region: RegionId) -> Self {
+        Self::new(region, verdict.operation(), false)
     }
 
     pub fn region(&self) -> RegionId {
@@ -41,4 +49,29 @@ impl Permit {
     ) -> Self {
         Self::new(region, operation, flow_home)
     }
+}
+
+/// A permit was asked of a verdict that does not give it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotPermitted {
+    #[error("the decision refuses this flow")]
+    Refused,
+    #[error("the decision was about another operation")]
+    OtherOperation,
+}
+
+/// The only builder of a [`Permit`]: from a verdict that permits this operation. `region` must be
+/// the one whose place and entity stood in the question's `to` (for a read: `from`).
+pub fn permit(
+    verdict: &Verdict,
+    region: RegionId,
+    operation: Operation,
+) -> Result<Permit, NotPermitted> {
+    if verdict.operation() != operation {
+        return Err(NotPermitted::OtherOperation);
+    }
+    if !verdict.is_permit() {
+        return Err(NotPermitted::Refused);
+    }
+    Ok(Permit::new(region, operation, verdict.is_flow_home()))
 }

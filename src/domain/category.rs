@@ -55,9 +55,19 @@ impl CategorySet {
 
     /// The members in ascending order.
     pub fn iter(self) -> impl Iterator<Item = CategoryId> {
-        (0..=255u8)
-            .map(CategoryId)
-            .filter(move |c| self.contains(*c))
+        self.0
+            .into_iter()
+            .zip([0u8, 64, 128, 192])
+            .flat_map(|(word, base)| {
+                let mut rest = word;
+                std::iter::from_fn(move || {
+                    let bit = u8::try_from(rest.trailing_zeros())
+                        .ok()
+                        .filter(|b| *b < 64)?;
+                    rest &= rest - 1;
+                    Some(CategoryId(base + bit))
+                })
+            })
     }
 
     pub fn words(self) -> [u64; 4] {

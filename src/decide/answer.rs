@@ -1,0 +1,105 @@
+//! The verdict in words: the JSON answer of `explain`, the admin API and `policy test`.
+
+use crate::{
+    domain::{Answer, Finding, Missing, Outcome, PromiseFinding, Regions, RuleFinding},
+    policy::{Compiled, RuleId},
+};
+
+use super::{
+    evaluate::{Attached, promises},
+    missing::of_finding,
+    query::Query,
+    verdict::{FindingKind, FindingLaw, LawFinding, Verdict},
+};
+
+/// The answer to `query`, with each law's own finding. `region` is null without `regions`.
+pub fn answer(
+    policy: &Compiled,
+    query: &Query,
+    verdict: &Verdict,
+    regions: Option<&Regions>,
+) -> Answer {
+    let checked = policy.checked().as_ref();
+    let attached = Attached::of(policy, query);
+    let laws: Vec<Finding> = verdict
+        .findings()
+        .iter()
+        .map(|f| finding(policy, query, &attached, f))
+        .collect();
+    let missing: Vec<Missing> = laws.iter().flat_map(|l| l.missing.clone()).collect();
+    let region = regions.filter(|_| verdict.is_permit()).and_then(|all| {
+        let entity = checked.entity_id(query.to.entity?);
+        let found = all
+            .iter()
+            .find(|(_, r)| r.place == query.to.place && *r.entity == *entity);
+        found.map(|(_, r)| r.name.to_string())
+    });
+    let rule = verdict.rule(checked);
+    Answer {
+        outcome: verdict.outcome(),
+        region,
+        mechanism: verdict.mechanism(checked).map(str::to_owned),
+        module: verdict.module(),
+        instrument: verdict.instrument(checked).map(|i| i.id.to_string()),
+        rule: rule.map(|r| r.id.to_string()),
+        citation: rule.map(|r| r.citation.to_string()),
+        laws,
+        promises: promises(policy, query)
+            .into_iter()
+            .filter_map(|(id, outcome)| {
+                let promise = checked.organisation.promises.get(id.index())?;
+                Some(PromiseFinding {
+                    id: promise.id.to_string(),
+                    outcome,
+                })
+            })
+            .collect(),
+        duties: verdict
+            .duties(checked)
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+        missing,
+        policy: checked.digest().to_string(),
+    }
+}
+
+fn finding(policy: &Compiled, query: &Query, attached: &Attached, found: &LawFinding) -> Finding {
+    let checked = policy.checked().as_ref();
+    let lacking = of_finding(policy, query, attached, found);
+    let described = |id: RuleId, effect: Option<&str>| {
+        let info = checked.rule(id)?;
+        Some(RuleFinding {
+            id: info.id.to_string(),
+            citation: info.citation.to_string(),
+            effect: effect.unwrap_or(info.effect).to_owned(),
+        })
+    };
+    let effect = match found.law {
+        FindingLaw::Country(_) if found.kind == FindingKind::Missing => Some("forbid"),
+        _ => None,
+    };
+    let mut rules: Vec<RuleFinding> = described(found.rule, effect).into_iter().collect();
+    for (_, rule) in &lacking {
+        if !rules.iter().any(|r| *r.id == *rule.id) {
+            rules.extend(described(rule.number, Some("missing")));
+        }
+    }
+    Finding {
+        law: found.law.name(checked).unwrap_or("none").to_owned(),
+        outcome: match found.kind {
+            FindingKind::Permitted => Outcome::Permit,
+            FindingKind::Forbidden | FindingKind::Localised | FindingKind::Missing => {
+                Outcome::Refuse
+            }
+        },
+        mechanism: found.mechanism.map(|m| checked.mechanism_key(m).to_owned()),
+        module: found.module,
+        instrument: found
+            .instrument
+            .and_then(|i| checked.instrument(i))
+            .map(|i| i.id.to_string()),
+        rules,
+        missing: lacking.into_iter().map(|(m, _)| m).collect(),
+    }
+}

@@ -1,0 +1,92 @@
+//! The organisation's own promises and its list of recipients: stricter than law, never wider.
+
+use smallvec::SmallVec;
+
+use crate::{
+    domain::{Operation, PromiseOutcome},
+    policy::{Compiled, PlaceSet, Promise, PromiseId, RuleId},
+};
+
+use super::{mechanism::purpose_covered, query::Query};
+
+/// The rules of the promises that the flow would break.
+pub(super) fn broken(policy: &Compiled, query: &Query) -> SmallVec<[RuleId; 2]> {
+    let all = &policy.checked().organisation.promises;
+    let mut broken: SmallVec<[RuleId; 2]> = all
+        .iter()
+        .enumerate()
+        .filter(|(i, p)| judge(policy, query, *i, p) == PromiseOutcome::Broken)
+        .map(|(_, p)| p.rule)
+        .collect();
+    broken.extend(recipient(policy, query));
+    broken
+}
+
+pub(super) fn judged(policy: &Compiled, query: &Query) -> Vec<(PromiseId, PromiseOutcome)> {
+    let all = &policy.checked().organisation.promises;
+    all.iter()
+        .enumerate()
+        .filter_map(|(i, p)| {
+            let id = PromiseId(u16::try_from(i).ok()?);
+            Some((id, judge(policy, query, i, p)))
+        })
+        .collect()
+}
+
+fn judge(policy: &Compiled, query: &Query, index: usize, promise: &Promise) -> PromiseOutcome {
+    let Some(table) = policy.promises.get(index) else {
+        return PromiseOutcome::NotConcerned;
+    };
+    let s = &query.subject;
+    let mut people = s
+        .countries
+        .iter()
+        .chain(s.collected_in.iter())
+        .chain(s.citizenships.iter().filter(|_| s.countries.is_empty()));
+    let concerned = table.subjects.any || people.any(|p| table.subjects.contains(*p));
+    if !concerned || !query.possible().intersects(promise.categories) {
+        return PromiseOutcome::NotConcerned;
+    }
+    let to = query.to.place;
+    let mut asked = false;
+    let mut kept = true;
+    let mut within = |set: &Option<PlaceSet>, applies: bool, wanted: bool| {
+        if let Some(set) = set.as_ref().filter(|_| applies) {
+            asked = true;
+            kept &= set.contains(to) == wanted;
+        }
+    };
+    let op = query.operation;
+    let stores = matches!(
+        op,
+        Operation::Store | Operation::Replicate | Operation::Relocate
+    );
+    within(&table.store_only_in, stores, true);
+    within(&table.read_only_from, op == Operation::Read, true);
+    within(&table.disclose_only_to, op == Operation::Disclose, true);
+    within(&table.never_to, op != Operation::Erase, false);
+    if let Some(only) = &promise.recipients_only
+        && op == Operation::Disclose
+    {
+        asked = true;
+        let recipient = query
+            .recipient
+            .and_then(|r| policy.checked().recipient_info(r));
+        kept &= recipient.is_some_and(|r| only.contains(&r.id));
+    }
+    match (asked, kept) {
+        (false, _) => PromiseOutcome::NotConcerned,
+        (true, true) => PromiseOutcome::Kept,
+        (true, false) => PromiseOutcome::Broken,
+    }
+}
+
+/// A recipient gets the listed categories for the listed purposes, and nothing else.
+fn recipient(policy: &Compiled, query: &Query) -> Option<RuleId> {
+    let recipient = policy.checked().recipient_info(query.recipient?)?;
+    let personal = query.categories().intersection(policy.personal);
+    let listed = personal.is_subset(recipient.categories)
+        && purpose_covered(recipient.purposes.as_deref(), query.purpose)
+        && query.to.entity == Some(recipient.entity);
+    (!listed).then_some(recipient.rule)
+}

@@ -1,0 +1,427 @@
+//! The checked policy: all files read, all names resolved, all times kept.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use jiff::civil::Date;
+
+use crate::{
+    document::{Faults, Node, suggest},
+    domain::{CategoryId, CategorySet, Country, Digest, Place, Regions},
+};
+
+use super::{
+    digest::digest,
+    instrument::Instrument,
+    law::{Effect, Law},
+    organisation::{Entity, Organisation, Recipient, twice},
+    review,
+    sets::{
+        EntityId, InstrumentId, LawId, LawSet, MechanismId, PlaceSet, PurposeId, RecipientId,
+        RuleId,
+    },
+    vocabulary::{Mechanism, Names, Vocabulary, Words},
+};
+
+/// What is known of a rule wherever it stands: in a law, in a promise, or in this program.
+#[derive(Clone, Debug)]
+pub struct RuleInfo {
+    pub id: Arc<str>,
+    pub citation: Arc<str>,
+    /// `None` for promises and for the rules of the program.
+    pub law: Option<LawId>,
+    /// `permit`, `forbid`, `localise`, `promise`.
+    pub effect: &'static str,
+    pub mechanism: Option<MechanismId>,
+    pub review: bool,
+}
+
+/// A person of a country without a law file goes to a default home, and nowhere else.
+pub const NO_LAW_FILE: RuleId = RuleId(0);
+/// No law attaches: refused, since deny is the default.
+pub const NO_LAW: RuleId = RuleId(1);
+pub const NO_LAW_FILE_NAME: &str = "no-law-file";
+
+/// One policy, checked. Immutable; share it in an `Arc`.
+#[derive(Debug)]
+pub struct Checked {
+    digest: Digest,
+    pub(crate) vocabulary: Vocabulary,
+    pub(crate) purposes: Names,
+    pub(crate) laws: Vec<Law>,
+    pub(crate) organisation: Organisation,
+    rules: Vec<RuleInfo>,
+    pub(crate) no_law_file: MechanismId,
+    /// Where the settings' regions lie; empty until [`Checked::bind`].
+    regions: BTreeMap<Arc<str>, Place>,
+}
+
+/// Reads `dir/vocabulary.toml`, every `dir/law/*.toml` and the organisation file.
+///
+/// All mistakes go into `faults`; `None` when any is an error. Warnings need a day: see
+/// [`Checked::warnings`].
+pub fn load(dir: &Path, organisation: &Path, faults: &Faults) -> Option<Checked> {
+    let vocabulary = Node::load(&dir.join("vocabulary.toml"), faults);
+    let mut laws: Vec<Node> = Vec::new();
+    let folder = dir.join("law");
+    match std::fs::read_dir(&folder) {
+        Ok(entries) => {
+            let mut paths: Vec<_> = entries
+                .filter_map(|e| e.ok().map(|e| e.path()))
+                .filter(|p| p.extension().is_some_and(|e| e == "toml"))
+                .collect();
+            paths.sort();
+            laws.extend(paths.iter().filter_map(|p| Node::load(p, faults)));
+        }
+        Err(error) => faults.error(
+            &crate::document::Where::Path(folder.display().to_string()),
+            format!("cannot read the folder of laws: {error}"),
+        ),
+    }
+    let organisation = Node::load(organisation, faults);
+    check(&vocabulary?, &laws, &organisation?, faults)
+}
+
+/// Checks parsed files: what [`load`] does after reading them.
+pub fn check(
+    vocabulary: &Node,
+    laws: &[Node],
+    organisation: &Node,
+    faults: &Faults,
+) -> Option<Checked> {
+    let words = Vocabulary::read(vocabulary, faults)?;
+    let (laws_read, org, purposes) = {
+        let names = Words::new(&words);
+        let mut read: Vec<(Law, &Node)> = laws
+            .iter()
+            .filter_map(|n| Some((Law::read(n, &names, faults)?, n)))
+            .collect();
+        read.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+        let org = Organisation::read(organisation, &names, faults);
+        (read, org, names.into_purposes())
+    };
+    let org = org?;
+    let files = std::iter::once(("vocabulary", vocabulary))
+        .chain(laws_read.iter().map(|(law, node)| (law.id.as_ref(), *node)))
+        .chain(std::iter::once(("organisation", organisation)));
+    let digest = digest(files);
+    let no_law_file = words.mechanism(NO_LAW_FILE_NAME);
+    if no_law_file.is_none() {
+        faults.error(
+            &vocabulary.at,
+            format!("the vocabulary lacks the mechanism `{NO_LAW_FILE_NAME}`"),
+        );
+    }
+    let mut checked = Checked {
+        digest,
+        vocabulary: words,
+        purposes,
+        laws: laws_read.into_iter().map(|(law, _)| law).collect(),
+        organisation: org,
+        rules: Vec::new(),
+        no_law_file: no_law_file.unwrap_or(MechanismId(u8::MAX)),
+        regions: BTreeMap::new(),
+    };
+    checked.number_rules(faults);
+    checked.accept(faults);
+    review::errors(&checked, faults);
+    (!faults.has_errors()).then_some(checked)
+}
+
+impl Checked {
+    fn number_rules(&mut self, faults: &Faults) {
+        let program = |id: &str, citation: &str, effect, mechanism| RuleInfo {
+            id: id.into(),
+            citation: citation.into(),
+            law: None,
+            effect,
+            mechanism,
+            review: false,
+        };
+        let mut rules = vec![
+            program(
+                NO_LAW_FILE_NAME,
+                "organisation.toml [homes] default",
+                "permit",
+                Some(self.no_law_file),
+            ),
+            program("no-law-attaches", "deny by default", "forbid", None),
+        ];
+        if self.laws.len() > LawSet::CAPACITY {
+            faults.error(&self.laws_place(), "more than 64 laws");
+        }
+        let mut next = |info: RuleInfo| {
+            rules.push(info);
+            u16::try_from(rules.len() - 1).map_or(RuleId(u16::MAX), RuleId)
+        };
+        for (i, law) in self.laws.iter_mut().enumerate() {
+            let id = LawId(u8::try_from(i).unwrap_or(u8::MAX));
+            for rule in &mut law.rules {
+                rule.number = next(RuleInfo {
+                    id: rule.id.clone(),
+                    citation: rule.citation.clone(),
+                    law: Some(id),
+                    effect: rule.effect.as_str(),
+                    mechanism: rule.mechanism,
+                    review: rule.review,
+                });
+            }
+            law.transfer.rule = next(RuleInfo {
+                id: law.transfer.id.clone(),
+                citation: law.transfer.citation.clone(),
+                law: Some(id),
+                effect: "missing",
+                mechanism: None,
+                review: false,
+            });
+            for child in &mut law.children {
+                child.rule = next(RuleInfo {
+                    id: child.id.clone(),
+                    citation: child.citation.clone(),
+                    law: Some(id),
+                    effect: Effect::Forbid.as_str(),
+                    mechanism: None,
+                    review: false,
+                });
+            }
+        }
+        for promise in &mut self.organisation.promises {
+            promise.rule = next(RuleInfo {
+                id: promise.id.clone(),
+                citation: promise.source.clone(),
+                law: None,
+                effect: "promise",
+                mechanism: None,
+                review: false,
+            });
+        }
+        for recipient in &mut self.organisation.recipients {
+            recipient.rule = next(RuleInfo {
+                id: recipient.id.clone(),
+                citation: "organisation.toml [[recipients]]".into(),
+                law: None,
+                effect: "promise",
+                mechanism: None,
+                review: false,
+            });
+        }
+        if rules.len() > usize::from(u16::MAX) {
+            faults.error(&self.laws_place(), "more than 65,535 rules");
+        }
+        self.rules = rules;
+        twice(self.laws.iter().map(|l| (&*l.id, &l.at)), "law", faults);
+        twice(
+            self.laws
+                .iter()
+                .flat_map(|l| l.rules.iter().map(|r| (&*r.id, &r.at))),
+            "rule",
+            faults,
+        );
+    }
+
+    fn laws_place(&self) -> crate::document::Where {
+        let first = self.laws.first().map(|l| l.at.clone());
+        first.unwrap_or(crate::document::Where::Path("law".to_owned()))
+    }
+
+    /// Marks the unsure rules that the organisation takes as they stand.
+    fn accept(&mut self, faults: &Faults) {
+        for (name, at) in &self.organisation.accept {
+            let mut rules = self.laws.iter_mut().flat_map(|l| l.rules.iter_mut());
+            match rules.find(|r| *r.id == **name) {
+                Some(rule) if rule.review => rule.accepted = true,
+                Some(_) => faults.error_hint(
+                    at,
+                    format!("rule `{name}` needs no acceptance"),
+                    "only rules with `review = true` do",
+                ),
+                None => {
+                    let unsure = self
+                        .laws
+                        .iter()
+                        .flat_map(|l| &l.rules)
+                        .filter(|r| r.review)
+                        .map(|r| r.id.as_ref());
+                    let hint = suggest(name, unsure)
+                        .unwrap_or_else(|| "rules stand in law/*.toml".to_owned());
+                    faults.error_hint(at, format!("unknown rule `{name}`"), hint);
+                }
+            }
+        }
+    }
+
+    /// Tells the policy where the settings' regions lie; the homes of the organisation must name
+    /// these regions only.
+    pub fn bind(mut self, regions: &Regions, faults: &Faults) -> Self {
+        self.regions = regions
+            .iter()
+            .map(|(_, r)| (r.name.clone(), r.place))
+            .collect();
+        for (name, at) in &self.organisation.homes.places {
+            if !self.regions.contains_key(name) {
+                let hint = suggest(name, self.regions.keys().map(AsRef::as_ref))
+                    .unwrap_or_else(|| "regions stand in the settings file".to_owned());
+                faults.error_hint(at, format!("unknown region `{name}`"), hint);
+            }
+        }
+        for (_, region) in regions.iter() {
+            if self.entity(&region.entity).is_none() {
+                let message = format!(
+                    "region `{}` is run by `{}`, which is no entity of the organisation",
+                    region.name, region.entity
+                );
+                faults.error(&self.organisation_place(), message);
+            }
+        }
+        self
+    }
+
+    fn organisation_place(&self) -> crate::document::Where {
+        let first = self.organisation.entities.iter().next();
+        first.map_or(
+            crate::document::Where::Path("organisation.toml".to_owned()),
+            |(_, e)| e.at.clone(),
+        )
+    }
+
+    /// What an operator should look at on `day`: nothing that stops a load.
+    pub fn warnings(&self, day: Date, faults: &Faults) {
+        review::warnings(self, day, faults);
+    }
+
+    /// Where a region lies that `[homes]` names. Without settings the standard names speak for
+    /// themselves: `sg` is Singapore, `eu` all of the EU's territory.
+    pub(crate) fn region_places(&self, name: &str, day: Date) -> PlaceSet {
+        let mut set = PlaceSet::default();
+        if let Some(place) = self.regions.get(name) {
+            set.insert(*place);
+            return set;
+        }
+        let upper = name.to_ascii_uppercase();
+        if let Some(law) = self.laws.iter().find(|l| *l.id == *upper) {
+            return law.territory.on(day, &self.vocabulary.groups);
+        }
+        if let Ok(country) = Country::new(&upper) {
+            set.insert(Place::of(country));
+        }
+        set
+    }
+
+    /// SHA-256 over what the files mean; the same for a pure reformat.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub fn category(&self, key: &str) -> Option<CategoryId> {
+        self.vocabulary.category(key)
+    }
+
+    /// The canonical key; `None` for an id of another policy.
+    pub fn category_key(&self, id: CategoryId) -> Option<&Arc<str>> {
+        self.vocabulary.category_name(id)
+    }
+
+    /// Every category with its key, in the order of the vocabulary.
+    pub fn categories_all(&self) -> impl Iterator<Item = (CategoryId, &str)> {
+        self.vocabulary
+            .ids()
+            .map(|id| (id, self.vocabulary.category_key(id)))
+    }
+
+    /// Categories that make a record one about a person.
+    pub fn personal(&self) -> CategorySet {
+        self.vocabulary.personal()
+    }
+
+    /// The category and all below it.
+    pub fn below(&self, id: CategoryId) -> CategorySet {
+        self.vocabulary.below(id)
+    }
+
+    pub fn entity(&self, id: &str) -> Option<EntityId> {
+        self.organisation.entities.find(id)
+    }
+
+    pub fn entity_info(&self, id: EntityId) -> Option<&Entity> {
+        self.organisation.entities.get(id)
+    }
+
+    /// The entity's id as the organisation writes it; empty for an id of another policy.
+    pub fn entity_id(&self, id: EntityId) -> &str {
+        self.organisation.entities.get(id).map_or("", |e| &e.id)
+    }
+
+    pub fn entities(&self) -> impl Iterator<Item = (EntityId, &Entity)> {
+        self.organisation.entities.iter()
+    }
+
+    pub fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
+        self.organisation.instruments.get(id.index())
+    }
+
+    pub fn instruments(&self) -> impl Iterator<Item = (InstrumentId, &Instrument)> {
+        self.organisation
+            .instruments
+            .iter()
+            .enumerate()
+            .filter_map(|(i, x)| Some((InstrumentId(u16::try_from(i).ok()?), x)))
+    }
+
+    pub fn recipient(&self, id: &str) -> Option<RecipientId> {
+        let all = &self.organisation.recipients;
+        let i = all.iter().position(|r| *r.id == *id)?;
+        u16::try_from(i).ok().map(RecipientId)
+    }
+
+    pub fn recipient_info(&self, id: RecipientId) -> Option<&Recipient> {
+        self.organisation.recipients.get(id.index())
+    }
+
+    pub fn purpose(&self, name: &str) -> PurposeId {
+        let found = self.purposes.find(name).and_then(|i| u16::try_from(i).ok());
+        found.map_or(PurposeId::OTHER, PurposeId)
+    }
+
+    pub fn mechanism(&self, id: MechanismId) -> Option<&Mechanism> {
+        self.vocabulary.mechanisms.get(id.index())
+    }
+
+    pub fn mechanism_key(&self, id: MechanismId) -> &str {
+        self.mechanism(id).map_or("", |m| &m.key)
+    }
+
+    pub fn laws(&self) -> impl Iterator<Item = (LawId, &Law)> {
+        self.laws
+            .iter()
+            .enumerate()
+            .filter_map(|(i, l)| Some((LawId(u8::try_from(i).ok()?), l)))
+    }
+
+    pub fn law(&self, id: LawId) -> Option<&Law> {
+        self.laws.get(id.index())
+    }
+
+    pub fn law_id(&self, id: LawId) -> &str {
+        self.law(id).map_or("", |l| &l.id)
+    }
+
+    pub fn rule(&self, id: RuleId) -> Option<&RuleInfo> {
+        self.rules.get(id.index())
+    }
+
+    /// All rules with their ids: two of the program, then those of the laws, then the promises.
+    pub fn rules(&self) -> impl Iterator<Item = (RuleId, &RuleInfo)> {
+        self.rules
+            .iter()
+            .enumerate()
+            .filter_map(|(i, r)| Some((RuleId(u16::try_from(i).ok()?), r)))
+    }
+
+    /// The names in a `[homes]` list for a law id or country; the default list for `None`.
+    pub fn homes(&self, key: Option<&str>) -> &[Arc<str>] {
+        let homes = &self.organisation.homes;
+        match key {
+            None => &homes.default,
+            Some(key) => homes.by_key.get(key).map_or(&[], Vec::as_slice),
+        }
+    }
+}

@@ -1,0 +1,520 @@
+//! From the checked policy to the tables of one instant.
+//!
+//! Whatever time decides is decided here: which rules, instruments, attributes, assessments and
+//! group members count. What is left for a decision is a few table lookups, and conditions on
+//! the question itself. [`Compiled::next_boundary`] says until when the tables are true.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use foldhash::{HashMap, HashMapExt};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use smallvec::SmallVec;
+
+use crate::domain::{CategorySet, Country, Digest, Operation};
+
+use super::{
+    checked::Checked,
+    condition::Need,
+    days::{day_in, filing_edge, filing_holds, next_boundary, start_of},
+    instrument::{Assessment, Instrument},
+    law::{Effect, Law, Rule},
+    sets::{AttributeSet, CounterId, EntityId, InstrumentId, LawId, LawSet, PlaceSet, RuleId},
+    vocabulary::Counted,
+};
+
+/// Rules of one law, by their place in [`LawTable::rules`].
+pub type RuleMask = u128;
+
+/// A policy at one instant: tables over bit sets. Immutable and shared.
+#[derive(Debug)]
+pub struct Compiled {
+    checked: Arc<Checked>,
+    at: Timestamp,
+    next_boundary: Option<Timestamp>,
+    pub(crate) laws: Vec<LawTable>,
+    /// By country index: whose people each law protects, wherever they are.
+    pub(crate) person: Box<[LawSet]>,
+    pub(crate) citizen: Box<[LawSet]>,
+    pub(crate) exporter: Box<[LawSet]>,
+    pub(crate) place: Box<[LawSet]>,
+    /// By country index: the laws whose territory it is, however they attach.
+    pub(crate) territory: Box<[LawSet]>,
+    /// By entity: the laws that govern it as an exporter.
+    pub(crate) entity_laws: Vec<LawSet>,
+    /// By entity: the laws that the person alone does not attach when it exports.
+    pub(crate) entity_lifts: Vec<LawSet>,
+    pub(crate) promises: Vec<PromiseTable>,
+    /// Where the default homes lie.
+    pub(crate) default_places: PlaceSet,
+    pub(crate) personal: CategorySet,
+}
+
+#[derive(Debug)]
+pub struct LawTable {
+    pub day: Date,
+    /// The instants between which it is that day.
+    pub today: (Timestamp, Timestamp),
+    pub territory: PlaceSet,
+    /// By entity, on that day.
+    pub attributes: Arc<[AttributeSet]>,
+    /// Active rules by their index in the law: prohibitions, localisation, permits in order.
+    pub rules: Vec<ActiveRule>,
+    pub forbids: RuleMask,
+    pub localises: RuleMask,
+    pub permits: RuleMask,
+    /// Rules whose places are more than whole countries, and are checked one by one.
+    pub exact: RuleMask,
+    pub by_to: Box<[RuleMask]>,
+    pub by_origin: Box<[RuleMask]>,
+    pub by_operation: [RuleMask; 6],
+    pub by_flow: [RuleMask; 5],
+    pub sensitive: CategorySet,
+    pub sensitive_below: u16,
+    pub children: Vec<(RuleId, u16, PlaceSet)>,
+    pub usable: HashMap<(EntityId, EntityId), SmallVec<[Usable; 1]>>,
+    pub assessments: HashMap<EntityId, SmallVec<[ActiveAssessment; 1]>>,
+    /// Counters that count this law's people.
+    pub counters: SmallVec<[CounterId; 2]>,
+}
+
+#[derive(Debug)]
+pub struct ActiveRule {
+    /// Index in [`Law::rules`].
+    pub index: u8,
+    pub to: PlaceSet,
+    pub origin: PlaceSet,
+}
+
+/// An instrument that is valid on the day, for the rules whose fixed demands it meets.
+#[derive(Debug)]
+pub struct Usable {
+    pub instrument: InstrumentId,
+    pub rules: RuleMask,
+    pub countries: PlaceSet,
+    /// Its assessment is in date.
+    pub assessed: bool,
+}
+
+#[derive(Debug)]
+pub struct ActiveAssessment {
+    /// Index among the organisation's.
+    pub index: u16,
+    pub countries: PlaceSet,
+}
+
+#[derive(Debug)]
+pub struct PromiseTable {
+    pub subjects: PlaceSet,
+    pub store_only_in: Option<PlaceSet>,
+    pub read_only_from: Option<PlaceSet>,
+    pub disclose_only_to: Option<PlaceSet>,
+    pub never_to: Option<PlaceSet>,
+}
+
+const COUNTRIES: usize = 676;
+
+impl Checked {
+    /// The tables for one instant.
+    pub fn compile(self: &Arc<Self>, at: Timestamp) -> Compiled {
+        let mut days = self.days();
+        let mut attributes: Vec<(Date, Arc<[AttributeSet]>)> = Vec::new();
+        let mut tables = Vec::with_capacity(self.laws.len());
+        for law in &self.laws {
+            let day = day_in(at, &law.timezone);
+            let known = attributes.iter().find(|(d, _)| *d == day);
+            let of_day = match known {
+                Some((_, set)) => Arc::clone(set),
+                None => {
+                    let set = attributes_on(self, day);
+                    attributes.push((day, Arc::clone(&set)));
+                    set
+                }
+            };
+            tables.push(LawTable::new(self, law, day, at, of_day));
+            for rule in &law.rules {
+                for instrument in &self.organisation.instruments {
+                    if rule.mechanism == Some(instrument.mechanism) {
+                        days.extend(filing_edge(rule.filing, instrument, law));
+                    }
+                }
+            }
+        }
+        let utc_day = day_in(at, &TimeZone::UTC);
+        let zones = self.laws.iter().map(|l| &l.timezone);
+        let next_boundary = next_boundary(at, &days, zones.chain([&TimeZone::UTC]));
+        let mut compiled = Compiled {
+            checked: Arc::clone(self),
+            at,
+            next_boundary,
+            person: empty(),
+            citizen: empty(),
+            exporter: empty(),
+            place: empty(),
+            territory: empty(),
+            entity_laws: Vec::new(),
+            entity_lifts: Vec::new(),
+            promises: self.promises_on(utc_day),
+            default_places: self.default_places_on(utc_day),
+            personal: self.personal(),
+            laws: tables,
+        };
+        compiled.attach();
+        compiled
+    }
+
+    /// Every day on which some file says that something begins or has ended.
+    fn days(&self) -> BTreeSet<Date> {
+        let mut days = BTreeSet::new();
+        for group in &self.vocabulary.groups.groups {
+            days.extend(group.members.iter().flat_map(|(_, i)| i.edges()));
+        }
+        for law in &self.laws {
+            days.extend(law.rules.iter().flat_map(|r| r.interval.edges()));
+            days.extend(law.sensitive.iter().flat_map(|s| s.interval.edges()));
+            days.extend(law.children.iter().flat_map(|c| c.interval.edges()));
+        }
+        let org = &self.organisation;
+        for (_, entity) in org.entities.iter() {
+            days.extend(entity.attributes.iter().flat_map(|(_, i)| i.edges()));
+        }
+        for instrument in &org.instruments {
+            days.extend(instrument.valid.edges());
+            days.extend(instrument.filed.iter().map(|(d, _)| *d));
+            days.extend(instrument.assessment.iter().flat_map(|a| a.valid.edges()));
+        }
+        days.extend(org.assessments.iter().flat_map(|a| a.valid.edges()));
+        days
+    }
+
+    fn promises_on(&self, day: Date) -> Vec<PromiseTable> {
+        let groups = &self.vocabulary.groups;
+        self.organisation
+            .promises
+            .iter()
+            .map(|p| {
+                let set =
+                    |e: &Option<super::places::PlaceExpr>| e.as_ref().map(|e| e.on(day, groups));
+                PromiseTable {
+                    subjects: p.subjects.on(day, groups),
+                    store_only_in: set(&p.store_only_in),
+                    read_only_from: set(&p.read_only_from),
+                    disclose_only_to: set(&p.disclose_only_to),
+                    never_to: set(&p.never_to),
+                }
+            })
+            .collect()
+    }
+
+    fn default_places_on(&self, day: Date) -> PlaceSet {
+        let mut all = PlaceSet::default();
+        for name in self.homes(None) {
+            let set = self.region_places(name, day);
+            for country in set.countries.iter() {
+                all.countries.insert(country);
+            }
+            all.parts.extend(set.parts);
+        }
+        all
+    }
+}
+
+fn empty() -> Box<[LawSet]> {
+    vec![LawSet::EMPTY; COUNTRIES].into_boxed_slice()
+}
+
+fn attributes_on(checked: &Checked, day: Date) -> Arc<[AttributeSet]> {
+    checked
+        .entities()
+        .map(|(_, entity)| {
+            let mut set = AttributeSet::EMPTY;
+            for (attribute, interval) in &entity.attributes {
+                if interval.contains(day) {
+                    set.insert(*attribute);
+                }
+            }
+            set
+        })
+        .collect()
+}
+
+fn insert(table: &mut [LawSet], country: Country, law: LawId) {
+    if let Some(set) = table.get_mut(country.index()) {
+        set.insert(law);
+    }
+}
+
+impl Compiled {
+    fn attach(&mut self) {
+        let checked = Arc::clone(&self.checked);
+        for ((id, law), table) in checked.laws().zip(&self.laws) {
+            for country in table.territory.countries.iter() {
+                insert(&mut self.territory, country, id);
+                for (attaches, to) in [
+                    (law.attaches.person, &mut self.person),
+                    (law.attaches.citizen, &mut self.citizen),
+                    (law.attaches.exporter, &mut self.exporter),
+                    (law.attaches.place, &mut self.place),
+                ] {
+                    if attaches {
+                        insert(to, country, id);
+                    }
+                }
+            }
+        }
+        for (entity, info) in checked.entities() {
+            let established = info
+                .place
+                .country()
+                .map(|c| look(&self.exporter, c))
+                .unwrap_or_default();
+            let (mut governed, mut lifted) = (established, LawSet::EMPTY);
+            for ((id, law), table) in checked.laws().zip(&self.laws) {
+                let has = table.attributes_of(Some(entity));
+                if has.intersects(law.attaches.exporters_with) {
+                    governed.insert(id);
+                }
+                if has.intersects(law.attaches.lifted_by) {
+                    lifted.insert(id);
+                }
+            }
+            self.entity_laws.push(governed);
+            self.entity_lifts.push(lifted);
+        }
+    }
+
+    pub fn checked(&self) -> &Arc<Checked> {
+        &self.checked
+    }
+
+    /// The instant the tables were made for.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The first later instant at which some table may differ; `None`: never.
+    pub fn next_boundary(&self) -> Option<Timestamp> {
+        self.next_boundary
+    }
+
+    pub fn digest(&self) -> Digest {
+        self.checked.digest()
+    }
+
+    /// The categories themselves and all that may stand below them: `user` may be a health record.
+    pub fn possible(&self, categories: CategorySet) -> CategorySet {
+        categories
+            .iter()
+            .fold(categories, |all, id| all.union(self.checked.below(id)))
+    }
+}
+
+/// The laws of a country in one of the tables.
+pub(crate) fn look(table: &[LawSet], country: Country) -> LawSet {
+    table.get(country.index()).copied().unwrap_or_default()
+}
+
+impl LawTable {
+    fn new(
+        checked: &Checked,
+        law: &Law,
+        day: Date,
+        at: Timestamp,
+        attributes: Arc<[AttributeSet]>,
+    ) -> Self {
+        let groups = &checked.vocabulary.groups;
+        let zone = &law.timezone;
+        let start = start_of(day, zone).unwrap_or(at);
+        let end = day.tomorrow().ok().and_then(|d| start_of(d, zone));
+        let mut table = Self {
+            day,
+            today: (start, end.unwrap_or(at)),
+            territory: law.territory.on(day, groups),
+            attributes,
+            rules: Vec::new(),
+            forbids: 0,
+            localises: 0,
+            permits: 0,
+            exact: 0,
+            by_to: vec![0; COUNTRIES].into_boxed_slice(),
+            by_origin: vec![0; COUNTRIES].into_boxed_slice(),
+            by_operation: [0; 6],
+            by_flow: [0; 5],
+            sensitive: CategorySet::EMPTY,
+            sensitive_below: 0,
+            children: Vec::new(),
+            usable: HashMap::new(),
+            assessments: HashMap::new(),
+            counters: counters(checked, law),
+        };
+        let in_force = law.sensitive.iter().filter(|s| s.interval.contains(day));
+        for sensitive in in_force {
+            table.sensitive = table.sensitive.union(sensitive.categories);
+            table.sensitive_below = table.sensitive_below.max(sensitive.below_age.unwrap_or(0));
+        }
+        for child in law.children.iter().filter(|c| c.interval.contains(day)) {
+            table
+                .children
+                .push((child.rule, child.age, child.of.on(day, groups)));
+        }
+        for (index, rule) in law.rules.iter().enumerate() {
+            if rule.is_active(day) && table.rules.len() < 128 {
+                table.add_rule(u8::try_from(index).unwrap_or(u8::MAX), rule, checked);
+            }
+        }
+        for (id, instrument) in checked.instruments() {
+            table.add_instrument(id, instrument, law, checked);
+        }
+        for (index, assessment) in checked.organisation.assessments.iter().enumerate() {
+            table.add_assessment(
+                u16::try_from(index).unwrap_or(u16::MAX),
+                assessment,
+                checked,
+            );
+        }
+        table
+    }
+
+    fn add_rule(&mut self, index: u8, rule: &Rule, checked: &Checked) {
+        let groups = &checked.vocabulary.groups;
+        let bit: RuleMask = 1 << self.rules.len();
+        match rule.effect {
+            Effect::Forbid => self.forbids |= bit,
+            Effect::Localise => self.localises |= bit,
+            Effect::Permit => self.permits |= bit,
+        }
+        let active = ActiveRule {
+            index,
+            to: rule.to.on_except(&rule.to_except, self.day, groups),
+            origin: rule.origin.on_except(&rule.origin_except, self.day, groups),
+        };
+        if !active.to.is_by_country() || !active.origin.is_by_country() {
+            self.exact |= bit;
+        }
+        for country in Country::all() {
+            for (set, table) in [
+                (&active.to, &mut self.by_to),
+                (&active.origin, &mut self.by_origin),
+            ] {
+                if set.touches(country)
+                    && let Some(mask) = table.get_mut(country.index())
+                {
+                    *mask |= bit;
+                }
+            }
+        }
+        for operation in Operation::ALL {
+            if rule.operations & (1 << operation as u8) != 0
+                && let Some(mask) = self.by_operation.get_mut(operation as usize)
+            {
+                *mask |= bit;
+            }
+        }
+        for (shape, mask) in self.by_flow.iter_mut().enumerate() {
+            if rule.flows & (1 << shape) != 0 {
+                *mask |= bit;
+            }
+        }
+        self.rules.push(active);
+    }
+
+    fn add_instrument(
+        &mut self,
+        id: InstrumentId,
+        instrument: &Instrument,
+        law: &Law,
+        checked: &Checked,
+    ) {
+        if !instrument.valid.contains(self.day) {
+            return;
+        }
+        let mut rules: RuleMask = 0;
+        for (i, active) in self.rules.iter().enumerate() {
+            let fits = law
+                .rules
+                .get(usize::from(active.index))
+                .is_some_and(|r| suits(instrument, r, law, self.day));
+            if fits {
+                rules |= 1 << i;
+            }
+        }
+        if rules == 0 {
+            return;
+        }
+        let countries = instrument
+            .countries
+            .on(self.day, &checked.vocabulary.groups);
+        let assessed = instrument
+            .assessment
+            .as_ref()
+            .is_some_and(|a| a.valid.contains(self.day));
+        for exporter in &instrument.exporters {
+            for importer in &instrument.importers {
+                let pair = self.usable.entry((*exporter, *importer)).or_default();
+                pair.push(Usable {
+                    instrument: id,
+                    rules,
+                    countries: countries.clone(),
+                    assessed,
+                });
+            }
+        }
+    }
+
+    fn add_assessment(&mut self, index: u16, assessment: &Assessment, checked: &Checked) {
+        if !assessment.valid.contains(self.day) {
+            return;
+        }
+        let groups = &checked.vocabulary.groups;
+        for exporter in &assessment.exporters {
+            let of = self.assessments.entry(*exporter).or_default();
+            of.push(ActiveAssessment {
+                index,
+                countries: assessment.countries.on(self.day, groups),
+            });
+        }
+    }
+
+    /// The attributes of an entity on the law's day.
+    pub fn attributes_of(&self, entity: Option<EntityId>) -> AttributeSet {
+        entity
+            .and_then(|e| self.attributes.get(e.index()))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// Whether the instrument meets what of a rule's demands does not hang on the question.
+pub(crate) fn suits(instrument: &Instrument, rule: &Rule, law: &Law, day: Date) -> bool {
+    let wanted = rule
+        .requires
+        .iter()
+        .flatten()
+        .any(|n| *n == Need::Instrument);
+    let edition_fits = rule.editions.is_empty()
+        || instrument
+            .edition
+            .as_ref()
+            .is_some_and(|e| rule.editions.contains(e));
+    let agreed_in_time = rule.concluded == super::sets::Interval::ALWAYS
+        || instrument
+            .agreed()
+            .is_some_and(|d| rule.concluded.contains(d));
+    rule.mechanism == Some(instrument.mechanism)
+        && wanted
+        && edition_fits
+        && agreed_in_time
+        && filing_holds(rule.filing, instrument, law, day)
+}
+
+/// The counters of a law carry its id in front: `cn.ordinary`.
+fn counters(checked: &Checked, law: &Law) -> SmallVec<[CounterId; 2]> {
+    let prefix = format!("{}.", law.id.to_ascii_lowercase());
+    checked
+        .vocabulary
+        .counters
+        .iter()
+        .enumerate()
+        .filter(|(_, c)| c.key.starts_with(&prefix) && !matches!(c.counted, Counted::Categories(_)))
+        .filter_map(|(i, _)| u8::try_from(i).ok().map(CounterId))
+        .collect()
+}

@@ -1,0 +1,426 @@
+//! What rules ask of a flow: `when` (does the rule concern it?), `unless` (exceptions of
+//! prohibitions), `requires` (what a mechanism needs, and a refusal names when it lacks).
+
+use smallvec::SmallVec;
+
+use crate::{
+    document::{Faults, Fields, Node},
+    domain::{
+        Basis, CategorySet, ConsentKind, GroundKind, Protection, Role, SubjectKind, Transaction,
+    },
+};
+
+use super::{
+    instrument::AssessmentKind,
+    read,
+    sets::{AttributeId, AttributeSet, CounterId, PurposeId},
+    vocabulary::Words,
+};
+
+/// All that is set must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct When {
+    /// Some category of the record is, or may be, among these.
+    pub categories: Option<CategorySet>,
+    /// No category of the record is, or may be, among these.
+    pub without: CategorySet,
+    pub sensitive: Option<bool>,
+    /// Bits of [`SubjectKind`].
+    pub subject_kinds: Option<u8>,
+    pub purposes: Option<Vec<PurposeId>>,
+    pub purposes_without: Vec<PurposeId>,
+    /// At least one of them.
+    pub exporter: AttributeSet,
+    pub exporter_without: AttributeSet,
+    pub importer: AttributeSet,
+    pub importer_without: AttributeSet,
+    /// At least one party of the flow has one of them.
+    pub parties: AttributeSet,
+    pub exporter_role: Option<Role>,
+    pub importer_role: Option<Role>,
+    /// The law attaches by where the person lives or was.
+    pub person: Option<bool>,
+    pub citizen: Option<bool>,
+    /// Whether the data was collected outside the law's territory; unknown goes by where the
+    /// flow starts.
+    pub collected_abroad: Option<bool>,
+    /// A foreign authority demands the data, and the law's own has not approved.
+    pub unapproved_order: Option<bool>,
+    /// Bits of [`Basis`].
+    pub basis: Option<u8>,
+    pub transactions: Option<u8>,
+    pub same_entity: Option<bool>,
+    pub in_place: Option<bool>,
+    /// The person hands the data over: there is no exporter.
+    pub direct: Option<bool>,
+    /// Each must hold; within one, any.
+    pub counts: Vec<SmallVec<[CountTest; 2]>>,
+}
+
+/// Any that holds lifts the prohibition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unless {
+    /// Bits of [`GroundKind`].
+    pub grounds: u16,
+    pub exporter: AttributeSet,
+    /// Bits of [`ConsentKind`].
+    pub consents: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountTest {
+    pub counter: CounterId,
+    pub edge: Edge,
+    pub number: u64,
+}
+
+/// Legal edges keep their own operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    Below,
+    AtMost,
+    Above,
+    AtLeast,
+    Exactly,
+}
+
+impl CountTest {
+    pub fn holds(&self, count: u64) -> bool {
+        match self.edge {
+            Edge::Below => count < self.number,
+            Edge::AtMost => count <= self.number,
+            Edge::Above => count > self.number,
+            Edge::AtLeast => count >= self.number,
+            Edge::Exactly => count == self.number,
+        }
+    }
+}
+
+/// One thing that a mechanism needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A valid instrument of this mechanism between these two entities.
+    Instrument,
+    /// In the instrument, or on its own.
+    Assessment(AssessmentKind),
+    Consent {
+        kind: ConsentKind,
+        informed: bool,
+        occasional: bool,
+    },
+    Ground {
+        kind: GroundKind,
+        occasional: bool,
+    },
+    Exporter(AttributeId),
+    Importer(AttributeId),
+    Protection(Protection),
+}
+
+/// What an instrument's filing must have come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum FilingNeed {
+    #[default]
+    None,
+    /// Filed, and neither limited nor prohibited.
+    Filed,
+    /// Filed, and this many working days are over.
+    FiledFor(u8),
+    /// Usable at once, but filed by the end of this many working days after it took effect.
+    FiledWithin(u8),
+    Approved,
+}
+
+pub const ROLES: [(&str, Role); 2] = [
+    ("controller", Role::Controller),
+    ("processor", Role::Processor),
+];
+pub const GROUNDS: [(&str, GroundKind); 12] = [
+    ("contract-necessity", GroundKind::ContractNecessity),
+    ("contract-in-interest", GroundKind::ContractInInterest),
+    ("human-resources", GroundKind::HumanResources),
+    ("vital-interest", GroundKind::VitalInterest),
+    ("legal-claims", GroundKind::LegalClaims),
+    ("public-interest", GroundKind::PublicInterest),
+    ("statutory-duty", GroundKind::StatutoryDuty),
+    ("public-register", GroundKind::PublicRegister),
+    ("public-data", GroundKind::PublicData),
+    ("transit", GroundKind::Transit),
+    ("treaty", GroundKind::Treaty),
+    ("journalism", GroundKind::Journalism),
+];
+pub const CONSENTS: [(&str, ConsentKind); 6] = [
+    ("transfer", ConsentKind::Transfer),
+    ("disclosure", ConsentKind::Disclosure),
+    ("separate", ConsentKind::Separate),
+    ("special-category", ConsentKind::SpecialCategory),
+    ("parental", ConsentKind::Parental),
+    ("written", ConsentKind::Written),
+];
+pub const BASES: [(&str, Basis); 6] = [
+    ("consent", Basis::Consent),
+    ("contract", Basis::Contract),
+    ("legal-obligation", Basis::LegalObligation),
+    ("vital-interest", Basis::VitalInterest),
+    ("public-task", Basis::PublicTask),
+    ("legitimate-interests", Basis::LegitimateInterests),
+];
+const KINDS: [(&str, SubjectKind); 3] = [
+    ("customer", SubjectKind::Customer),
+    ("employee", SubjectKind::Employee),
+    ("other", SubjectKind::Other),
+];
+const TRANSACTIONS: [(&str, Transaction); 6] = [
+    ("brokerage", Transaction::Brokerage),
+    ("vendor", Transaction::Vendor),
+    ("employment", Transaction::Employment),
+    ("investment", Transaction::Investment),
+    ("corporate-group", Transaction::CorporateGroup),
+    ("other", Transaction::Other),
+];
+pub const PROTECTIONS: [(&str, Protection); 4] = [
+    ("clear", Protection::Clear),
+    ("pseudonymised", Protection::Pseudonymised),
+    ("encrypted-exporter-keys", Protection::EncryptedExporterKeys),
+    ("transit-only", Protection::TransitOnly),
+];
+
+/// The bits of the words that a list names.
+fn bits<T: Copy>(
+    node: &Node,
+    what: &str,
+    table: &[(&str, T)],
+    bit: impl Fn(T) -> u32,
+    faults: &Faults,
+) -> u32 {
+    node.texts(faults)
+        .into_iter()
+        .filter_map(|(text, item)| read::pick_text(text, item, what, table, faults))
+        .fold(0, |set, value| set | 1 << bit(value))
+}
+
+impl When {
+    pub fn read(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Self> {
+        let f = node.fields(faults)?;
+        let attributes = |key| {
+            f.maybe(key)
+                .map(|n| read::attributes(n, words, faults))
+                .unwrap_or_default()
+        };
+        let flag = |key| f.maybe(key).and_then(|n: &Node| n.boolean(faults));
+        let role = |key| {
+            f.maybe(key)
+                .and_then(|n| read::pick(n, "role", &ROLES, faults))
+        };
+        let byte = |n: u32| u8::try_from(n).unwrap_or(u8::MAX);
+        let when = Self {
+            categories: f
+                .maybe("categories")
+                .map(|n| read::categories(n, words, faults)),
+            without: f
+                .maybe("without")
+                .map(|n| read::categories(n, words, faults))
+                .unwrap_or_default(),
+            sensitive: flag("sensitive"),
+            subject_kinds: f
+                .maybe("subject_kinds")
+                .map(|n| byte(bits(n, "kind of person", &KINDS, |k| k as u32, faults))),
+            purposes: f
+                .maybe("purposes")
+                .map(|n| read::purposes(n, words, faults)),
+            purposes_without: f
+                .maybe("purposes_without")
+                .map(|n| read::purposes(n, words, faults))
+                .unwrap_or_default(),
+            exporter: attributes("exporter"),
+            exporter_without: attributes("exporter_without"),
+            importer: attributes("importer"),
+            importer_without: attributes("importer_without"),
+            parties: attributes("parties"),
+            exporter_role: role("exporter_role"),
+            importer_role: role("importer_role"),
+            person: flag("person"),
+            citizen: flag("citizen"),
+            collected_abroad: flag("collected_abroad"),
+            unapproved_order: flag("unapproved_order"),
+            basis: f
+                .maybe("basis")
+                .map(|n| byte(bits(n, "legal basis", &BASES, |b| b as u32, faults))),
+            transactions: f
+                .maybe("transactions")
+                .map(|n| byte(bits(n, "transaction", &TRANSACTIONS, |t| t as u32, faults))),
+            same_entity: flag("same_entity"),
+            in_place: flag("in_place"),
+            direct: flag("direct"),
+            counts: read_counts(&f, words),
+        };
+        f.finish();
+        Some(when)
+    }
+}
+
+fn read_counts(f: &Fields<'_>, words: &Words<'_>) -> Vec<SmallVec<[CountTest; 2]>> {
+    let faults = f.faults();
+    let Some(node) = f.maybe("counts") else {
+        return Vec::new();
+    };
+    node.texts(faults)
+        .into_iter()
+        .map(|(text, item)| {
+            text.split(" or ")
+                .filter_map(|one| {
+                    let test = count_test(one, words);
+                    if test.is_none() {
+                        faults.error_hint(
+                            &item.at,
+                            format!("`{one}` is no test of a counter"),
+                            "write a counter of vocabulary.toml, one of < <= > >= ==, and a number: `cn.ordinary < 100000`",
+                        );
+                    }
+                    test
+                })
+                .collect()
+        })
+        .collect()
+}
+
+fn count_test(text: &str, words: &Words<'_>) -> Option<CountTest> {
+    let mut parts = text.split_whitespace();
+    let counter = words.counter(parts.next()?)?;
+    let edge = match parts.next()? {
+        "<" => Edge::Below,
+        "<=" => Edge::AtMost,
+        ">" => Edge::Above,
+        ">=" => Edge::AtLeast,
+        "==" => Edge::Exactly,
+        _ => return None,
+    };
+    let number = parts.next()?.parse().ok()?;
+    parts.next().is_none().then_some(CountTest {
+        counter,
+        edge,
+        number,
+    })
+}
+
+impl Unless {
+    pub fn read(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Self> {
+        let f = node.fields(faults)?;
+        let unless = Self {
+            grounds: f
+                .maybe("grounds")
+                .map(|n| bits(n, "ground", &GROUNDS, |g| g as u32, faults))
+                .and_then(|b| u16::try_from(b).ok())
+                .unwrap_or(0),
+            exporter: f
+                .maybe("exporter")
+                .map(|n| read::attributes(n, words, faults))
+                .unwrap_or_default(),
+            consents: f
+                .maybe("consents")
+                .map(|n| bits(n, "kind of consent", &CONSENTS, |c| c as u32, faults))
+                .and_then(|b| u8::try_from(b).ok())
+                .unwrap_or(0),
+        };
+        f.finish();
+        Some(unless)
+    }
+}
+
+/// Alternatives; any is enough.
+pub type Requirement = SmallVec<[Need; 2]>;
+
+/// Reads `requires`: each text one need, or several joined by ` or `.
+pub fn requirements(
+    node: &Node,
+    words: &Words<'_>,
+    faults: &Faults,
+) -> (Vec<Requirement>, FilingNeed) {
+    let mut filing = FilingNeed::None;
+    let mut all = Vec::new();
+    for (text, item) in node.texts(faults) {
+        if let Some(need) = filing_need(text) {
+            filing = need;
+            continue;
+        }
+        let alternatives: Requirement = text
+            .split(" or ")
+            .filter_map(|one| need(one, item, words, faults))
+            .collect();
+        if !alternatives.is_empty() {
+            all.push(alternatives);
+        }
+    }
+    (all, filing)
+}
+
+fn filing_need(text: &str) -> Option<FilingNeed> {
+    let mut parts = text.split(':');
+    let days = |part: Option<&str>| part.and_then(|d| d.parse::<u8>().ok());
+    match (parts.next()?, parts.next()) {
+        ("filed", None) => Some(FilingNeed::Filed),
+        ("approved", None) => Some(FilingNeed::Approved),
+        ("filed-for", d) => days(d).map(FilingNeed::FiledFor),
+        ("filed-within", d) => days(d).map(FilingNeed::FiledWithin),
+        _ => None,
+    }
+}
+
+fn need(text: &str, item: &Node, words: &Words<'_>, faults: &Faults) -> Option<Need> {
+    let mut parts = text.split(':');
+    let head = parts.next().unwrap_or_default();
+    let name = parts.next().unwrap_or_default();
+    let mut informed = false;
+    let mut occasional = false;
+    for flag in parts {
+        match (head, flag) {
+            ("consent", "informed") => informed = true,
+            ("consent" | "ground", "occasional") => occasional = true,
+            _ => {
+                faults.error_hint(
+                    &item.at,
+                    format!("`{flag}` says nothing about `{head}`"),
+                    "consents may be `informed` and `occasional`, grounds `occasional`",
+                );
+                return None;
+            }
+        }
+    }
+    let pick = |table: &[(&str, _)], what| read::pick_text(name, item, what, table, faults);
+    Some(match head {
+        "instrument" if name.is_empty() => Need::Instrument,
+        "assessment" => Need::Assessment(read::pick_text(
+            name,
+            item,
+            "kind of assessment",
+            &AssessmentKind::TABLE,
+            faults,
+        )?),
+        "consent" => Need::Consent {
+            kind: pick(&CONSENTS, "kind of consent")?,
+            informed,
+            occasional,
+        },
+        "ground" => Need::Ground {
+            kind: read::pick_text(name, item, "ground", &GROUNDS, faults)?,
+            occasional,
+        },
+        "exporter" => Need::Exporter(words.need_attribute(name, item, faults)?),
+        "importer" => Need::Importer(words.need_attribute(name, item, faults)?),
+        "protection" => Need::Protection(read::pick_text(
+            name,
+            item,
+            "protection",
+            &PROTECTIONS,
+            faults,
+        )?),
+        _ => {
+            faults.error_hint(
+                &item.at,
+                format!("unknown requirement `{text}`"),
+                "write instrument, assessment:KIND, consent:KIND, ground:KIND, exporter:ATTRIBUTE, importer:ATTRIBUTE, protection:KIND, filed, filed-for:DAYS, filed-within:DAYS or approved",
+            );
+            return None;
+        }
+    })
+}

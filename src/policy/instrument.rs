@@ -1,0 +1,357 @@
+//! What the organisation has signed, filed and assessed.
+
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use smallvec::SmallVec;
+
+use crate::{
+    document::{Faults, Fields, Node, Value, Where},
+    domain::{CategorySet, Protection, Role},
+};
+
+use super::{
+    condition::{PROTECTIONS, ROLES},
+    organisation::{Entities, need_entities},
+    places::PlaceExpr,
+    read,
+    sets::{EntityId, Interval, MechanismId, PurposeId},
+    vocabulary::Words,
+};
+
+/// The signed thing that makes a mechanism usable.
+#[derive(Debug)]
+pub struct Instrument {
+    pub id: Arc<str>,
+    pub at: Where,
+    pub mechanism: MechanismId,
+    pub edition: Option<String>,
+    pub exporters: SmallVec<[EntityId; 2]>,
+    pub importers: SmallVec<[EntityId; 2]>,
+    /// Roles in the flows under this instrument, where they differ from the entities' own.
+    pub exporter_role: Option<Role>,
+    pub importer_role: Option<Role>,
+    pub countries: PlaceExpr,
+    pub module: Option<u8>,
+    pub categories: CategorySet,
+    pub purposes: Option<Vec<PurposeId>>,
+    pub concluded: Option<Date>,
+    pub valid: Interval,
+    pub filed_with: Option<String>,
+    /// Changes of state in the order of their days.
+    pub filed: Vec<(Date, Filing)>,
+    pub people: Option<u64>,
+    pub assessment: Option<Assessment>,
+    pub document: Option<Document>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filing {
+    Filed,
+    /// The waiting term is over.
+    TermRun,
+    Approved,
+    Limited,
+    Prohibited,
+}
+
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub sha256: Option<String>,
+    pub copy: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Assessment {
+    pub id: Arc<str>,
+    pub at: Where,
+    pub kind: AssessmentKind,
+    /// From its day to the last day before it must be looked at again.
+    pub valid: Interval,
+    pub outcome: AssessmentOutcome,
+    /// For those that stand without an instrument; empty in one.
+    pub exporters: SmallVec<[EntityId; 2]>,
+    pub importers: Option<SmallVec<[EntityId; 2]>>,
+    pub countries: PlaceExpr,
+    pub categories: CategorySet,
+    pub purposes: Option<Vec<PurposeId>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssessmentKind {
+    Pipia,
+    Tia,
+    ComparableLaw,
+    Balancing,
+}
+
+impl AssessmentKind {
+    pub const TABLE: [(&str, Self); 4] = [
+        ("pipia", Self::Pipia),
+        ("tia", Self::Tia),
+        ("comparable-law", Self::ComparableLaw),
+        ("balancing", Self::Balancing),
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        Self::TABLE
+            .into_iter()
+            .find(|(_, kind)| *kind == self)
+            .map_or("", |(name, _)| name)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssessmentOutcome {
+    Effective,
+    /// Effective for flows under this protection.
+    WithMeasures(Protection),
+    NotEffective,
+}
+
+impl AssessmentOutcome {
+    pub fn allows(self, protection: Protection) -> bool {
+        match self {
+            Self::Effective => true,
+            Self::WithMeasures(measures) => measures == protection,
+            Self::NotEffective => false,
+        }
+    }
+}
+
+/// What of a flow an instrument or an assessment covers.
+fn categories(f: &Fields<'_>, words: &Words<'_>) -> CategorySet {
+    f.maybe("categories").map_or_else(
+        || words.ids().collect(),
+        |n| read::categories(n, words, f.faults()),
+    )
+}
+
+fn purposes(f: &Fields<'_>, words: &Words<'_>) -> Option<Vec<PurposeId>> {
+    f.maybe("purposes")
+        .map(|n| read::purposes(n, words, f.faults()))
+}
+
+impl Instrument {
+    pub fn read(
+        node: &Node,
+        words: &Words<'_>,
+        entities: &Entities,
+        faults: &Faults,
+    ) -> Option<Self> {
+        let f = node.fields(faults)?;
+        let id: Arc<str> = f.need_text("id").unwrap_or("?").into();
+        let mechanism = f
+            .need("mechanism")
+            .and_then(|n| words.need_mechanism(n, faults));
+        let exporters = need_entities(&f, "exporter", entities);
+        let importers = need_entities(&f, "importer", entities);
+        let role = |key| {
+            f.maybe(key)
+                .and_then(|n| read::pick(n, "role", &ROLES, faults))
+        };
+        let countries = f.maybe("countries").map_or_else(
+            || PlaceExpr {
+                places: importers
+                    .iter()
+                    .filter_map(|e| Some(entities.get(*e)?.place))
+                    .collect(),
+                ..PlaceExpr::default()
+            },
+            |n| read::places(n, words, faults),
+        );
+        let valid = f.need("valid").and_then(|n| {
+            let v = n.fields(faults)?;
+            let interval = read::interval(&v);
+            v.finish();
+            Some(interval)
+        });
+        let people = f.maybe("limits").and_then(|n| {
+            let l = n.fields(faults)?;
+            let people = l
+                .need("people")
+                .and_then(|n| n.integer_in(0..=i64::MAX, faults));
+            l.finish();
+            people.and_then(|p| u64::try_from(p).ok())
+        });
+        let (filed_with, filed) = read_filed(&f);
+        let instrument = Self {
+            at: f.at.clone(),
+            edition: f.maybe_text("edition").map(str::to_owned).or_else(|| {
+                let m = words.mechanisms.get(mechanism?.index())?;
+                m.default_edition.clone()
+            }),
+            exporters,
+            importers,
+            exporter_role: role("exporter_role"),
+            importer_role: role("importer_role"),
+            countries,
+            module: f
+                .maybe("module")
+                .and_then(|n| n.integer_in(1..=4, faults))
+                .and_then(|m| u8::try_from(m).ok()),
+            categories: categories(&f, words),
+            purposes: purposes(&f, words),
+            concluded: f.maybe("concluded").and_then(|n| n.date(faults)),
+            valid: valid.unwrap_or_default(),
+            filed_with,
+            filed,
+            people,
+            assessment: f
+                .maybe("assessment")
+                .and_then(|n| Assessment::read_inner(n, words, faults)),
+            document: f.maybe("document").and_then(|n| read_document(n, faults)),
+            mechanism: mechanism.unwrap_or(MechanismId(u8::MAX)),
+            id,
+        };
+        f.finish();
+        mechanism.map(|_| instrument)
+    }
+
+    /// The day on which the text was agreed, as far as the file tells.
+    pub fn agreed(&self) -> Option<Date> {
+        self.concluded.or(self.valid.from)
+    }
+}
+
+fn read_filed(f: &Fields<'_>) -> (Option<String>, Vec<(Date, Filing)>) {
+    let faults = f.faults();
+    let Some(node) = f.maybe("filed") else {
+        return (None, Vec::new());
+    };
+    let one = std::slice::from_ref(node);
+    let items = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ => one,
+    };
+    let mut with = None;
+    let mut changes = Vec::new();
+    for item in items {
+        let Some(g) = item.fields(faults) else {
+            continue;
+        };
+        with = g.maybe_text("with").map(str::to_owned).or(with);
+        let date = g.need("date").and_then(|n| n.date(faults));
+        let table = [
+            ("filed", Filing::Filed),
+            ("term-run", Filing::TermRun),
+            ("approved", Filing::Approved),
+            ("limited", Filing::Limited),
+            ("prohibited", Filing::Prohibited),
+        ];
+        let state = g
+            .need("state")
+            .and_then(|n| read::pick(n, "state of filing", &table, faults));
+        changes.extend(date.zip(state));
+        g.finish();
+    }
+    changes.sort_by_key(|(date, _)| *date);
+    (with, changes)
+}
+
+fn read_document(node: &Node, faults: &Faults) -> Option<Document> {
+    let f = node.fields(faults)?;
+    let document = Document {
+        sha256: f.maybe_text("sha256").map(str::to_owned),
+        copy: f.maybe_text("copy").map(str::to_owned),
+    };
+    f.finish();
+    Some(document)
+}
+
+impl Assessment {
+    /// One that stands on its own, in `[[assessments]]`.
+    pub fn read(
+        node: &Node,
+        words: &Words<'_>,
+        entities: &Entities,
+        faults: &Faults,
+    ) -> Option<Self> {
+        let f = node.fields(faults)?;
+        let mut assessment = Self::read_common(&f, words)?;
+        assessment.exporters = need_entities(&f, "exporter", entities);
+        assessment.importers = f
+            .maybe("importer")
+            .map(|_| need_entities(&f, "importer", entities));
+        assessment.countries = f
+            .maybe("countries")
+            .map_or_else(PlaceExpr::anywhere, |n| read::places(n, words, faults));
+        assessment.categories = categories(&f, words);
+        assessment.purposes = purposes(&f, words);
+        f.finish();
+        Some(assessment)
+    }
+
+    /// One inside an instrument, which says the rest.
+    fn read_inner(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Self> {
+        let f = node.fields(faults)?;
+        let assessment = Self::read_common(&f, words);
+        f.finish();
+        assessment
+    }
+
+    fn read_common(f: &Fields<'_>, words: &Words<'_>) -> Option<Self> {
+        let faults = f.faults();
+        let id = f.need_text("id").unwrap_or("?").into();
+        let kind = f
+            .need("kind")
+            .and_then(|n| read::pick(n, "kind of assessment", &AssessmentKind::TABLE, faults));
+        let from = f.need("date").and_then(|n| n.date(faults));
+        let review = f.maybe("review_by");
+        let until = review.and_then(|n| n.date(faults));
+        if let (Some(a), Some(b), Some(node)) = (from, until, review)
+            && b < a
+        {
+            faults.error(
+                &node.at,
+                format!("the review on {b} is before the assessment on {a}"),
+            );
+        }
+        let measures = f.maybe("measures").and_then(|n| {
+            let one = match &n.value {
+                Value::List(items) => items.first()?,
+                _ => n,
+            };
+            read::pick(one, "protection", &PROTECTIONS, faults)
+        });
+        let outcome_node = f.need("outcome")?;
+        let outcome = match outcome_node.text(faults)? {
+            "effective" => AssessmentOutcome::Effective,
+            "not-effective" => AssessmentOutcome::NotEffective,
+            "effective-with-measures" => match measures {
+                Some(m) => AssessmentOutcome::WithMeasures(m),
+                None => {
+                    faults.error_hint(
+                        &outcome_node.at,
+                        "the measures are not named",
+                        "add `measures = \"encrypted-exporter-keys\"` or another protection",
+                    );
+                    AssessmentOutcome::NotEffective
+                }
+            },
+            other => {
+                faults.error_hint(
+                    &outcome_node.at,
+                    format!("unknown outcome `{other}`"),
+                    "one of: effective, effective-with-measures, not-effective",
+                );
+                AssessmentOutcome::NotEffective
+            }
+        };
+        Some(Self {
+            id,
+            at: f.at.clone(),
+            kind: kind?,
+            valid: Interval {
+                from: Some(from?),
+                until,
+            },
+            outcome,
+            exporters: SmallVec::new(),
+            importers: None,
+            countries: PlaceExpr::anywhere(),
+            categories: words.ids().collect(),
+            purposes: None,
+        })
+    }
+}

@@ -1,0 +1,494 @@
+//! `law/*.toml`: one jurisdiction each; ended law stays, with its `until`.
+
+use std::sync::Arc;
+
+use jiff::{civil::Date, tz::TimeZone};
+use smallvec::SmallVec;
+
+use crate::{
+    document::{Faults, Fields, Node, Where},
+    domain::CategorySet,
+};
+
+use super::{
+    condition::{FilingNeed, Requirement, Unless, When, requirements},
+    places::PlaceExpr,
+    read,
+    sets::{AttributeSet, Interval, MechanismId, RuleId},
+    vocabulary::Words,
+};
+
+/// One jurisdiction, all times.
+#[derive(Debug)]
+pub struct Law {
+    pub id: Arc<str>,
+    pub name: String,
+    pub at: Where,
+    pub territory: PlaceExpr,
+    /// Days in this law, and in what is judged under it, are days here.
+    pub timezone: TimeZone,
+    pub attaches: Attaches,
+    /// An end of a flow whose entity has one of these is outside the territory wherever it sits.
+    pub outside: AttributeSet,
+    /// Public holidays as (month, day); working days are neither these nor weekends.
+    pub holidays: Vec<(i8, i8)>,
+    /// The rule that stands when no mechanism holds: what cannot be shown is refused.
+    pub transfer: TransferRule,
+    /// Duties of every permit under this law's own mechanisms.
+    pub transfer_duties: Vec<Arc<str>>,
+    pub sensitive: Vec<Sensitive>,
+    pub children: Vec<ChildAge>,
+    /// Prohibitions first, then localisation, then permits, each in the order of the file.
+    pub rules: Vec<Rule>,
+}
+
+/// By what a law comes to govern a flow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attaches {
+    /// The person lives in the territory, or was there when the data was collected.
+    pub person: bool,
+    pub citizen: bool,
+    /// The exporter is established there.
+    pub exporter: bool,
+    /// The data lies there.
+    pub place: bool,
+    /// Exporters elsewhere that this law governs all the same.
+    pub exporters_with: AttributeSet,
+    /// Exporters that are proven to be outside: the person alone does not attach.
+    pub lifted_by: AttributeSet,
+}
+
+#[derive(Clone, Debug)]
+pub struct TransferRule {
+    pub rule: RuleId,
+    pub id: Arc<str>,
+    pub citation: Arc<str>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Sensitive {
+    pub categories: CategorySet,
+    /// Everything about people below this age.
+    pub below_age: Option<u16>,
+    pub interval: Interval,
+}
+
+/// Below `age` a parent must consent.
+#[derive(Debug)]
+pub struct ChildAge {
+    pub rule: RuleId,
+    pub id: Arc<str>,
+    pub citation: Arc<str>,
+    pub age: u16,
+    /// The person's countries for which it holds.
+    pub of: PlaceExpr,
+    pub interval: Interval,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    Forbid,
+    Localise,
+    Permit,
+}
+
+impl Effect {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Forbid => "forbid",
+            Self::Localise => "localise",
+            Self::Permit => "permit",
+        }
+    }
+}
+
+/// When a law that wants the primary copy at home lets further copies leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Copies {
+    Never,
+    /// Once a copy lies at home.
+    #[default]
+    AfterPrimary,
+    Free,
+}
+
+#[derive(Debug)]
+pub struct Rule {
+    pub number: RuleId,
+    pub id: Arc<str>,
+    pub effect: Effect,
+    pub citation: Arc<str>,
+    pub at: Where,
+    pub interval: Interval,
+    /// The fact behind it is not sure: it leans towards refusing until accepted by name.
+    pub review: bool,
+    pub accepted: bool,
+    pub operations: u8,
+    pub flows: u8,
+    pub origin: PlaceExpr,
+    pub origin_except: PlaceExpr,
+    pub to: PlaceExpr,
+    pub to_except: PlaceExpr,
+    pub when: When,
+    pub unless: Unless,
+    pub copies: Copies,
+    pub mechanism: Option<MechanismId>,
+    pub requires: Vec<Requirement>,
+    pub filing: FilingNeed,
+    /// Texts of the instrument that will do; empty: any.
+    pub editions: SmallVec<[String; 2]>,
+    /// The instrument was concluded on one of these days.
+    pub concluded: Interval,
+    /// The instrument's module, by the roles of the flow, is one of these (bits); 0: none.
+    pub modules: u8,
+    pub duties: Vec<Arc<str>>,
+}
+
+/// Where the ends of a flow lie, seen from one law.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Shape {
+    /// Both ends in one country of the territory.
+    Domestic = 0,
+    /// Between two countries of the territory.
+    Within = 1,
+    /// From abroad into the territory.
+    Inbound = 2,
+    /// Out of the territory.
+    Outbound = 3,
+    /// Neither end in the territory.
+    Foreign = 4,
+}
+
+const SHAPES: [(&str, Shape); 5] = [
+    ("domestic", Shape::Domestic),
+    ("within", Shape::Within),
+    ("inbound", Shape::Inbound),
+    ("outbound", Shape::Outbound),
+    ("foreign", Shape::Foreign),
+];
+/// What crosses the territory's border outwards, or happens outside it.
+const CROSSING: u8 = 1 << Shape::Outbound as u8 | 1 << Shape::Foreign as u8;
+const EVERY_SHAPE: u8 = 0x1f;
+
+impl Rule {
+    /// Whether the rule lets something leave the territory (or move outside it).
+    pub fn is_crossing(&self) -> bool {
+        self.flows & CROSSING != 0
+    }
+
+    /// Whether the rule is in force on `day`. An unsure permit counts only when accepted; an
+    /// unsure prohibition until it is.
+    pub fn is_active(&self, day: Date) -> bool {
+        let counts = match self.effect {
+            Effect::Permit => !self.review || self.accepted,
+            Effect::Forbid | Effect::Localise => !(self.review && self.accepted),
+        };
+        counts && self.interval.contains(day)
+    }
+}
+
+impl Law {
+    pub fn read(root: &Node, words: &Words<'_>, faults: &Faults) -> Option<Self> {
+        let f = root.fields(faults)?;
+        let id: Arc<str> = f.need_text("id").unwrap_or("?").into();
+        let zone = f.need("timezone");
+        let timezone = zone.and_then(|n| {
+            let name = n.text(faults)?;
+            let found = TimeZone::get(name).ok();
+            if found.is_none() {
+                faults.error(
+                    &n.at,
+                    format!("`{name}` is not a time zone of the IANA database"),
+                );
+            }
+            found
+        });
+        let attributes = |key| {
+            f.maybe(key)
+                .map(|n| read::attributes(n, words, faults))
+                .unwrap_or_default()
+        };
+        let mut law = Self {
+            name: f.need_text("name").unwrap_or_default().to_owned(),
+            at: root.at.clone(),
+            territory: f
+                .need("territory")
+                .map(|n| read::places(n, words, faults))
+                .unwrap_or_default(),
+            timezone: timezone.unwrap_or(TimeZone::UTC),
+            attaches: read_attaches(&f, words),
+            outside: attributes("outside_with"),
+            holidays: read_holidays(&f),
+            transfer: read_transfer(&f),
+            transfer_duties: texts(&f, "transfer_duties"),
+            sensitive: Vec::new(),
+            children: Vec::new(),
+            rules: Vec::new(),
+            id,
+        };
+        for node in list(&f, "sensitive") {
+            law.sensitive.extend(read_sensitive(node, words, faults));
+        }
+        for node in list(&f, "child") {
+            law.children.extend(read_child(node, words, faults));
+        }
+        for (key, effect) in [
+            ("forbid", Effect::Forbid),
+            ("localise", Effect::Localise),
+            ("permit", Effect::Permit),
+        ] {
+            for node in list(&f, key) {
+                law.rules.extend(read_rule(node, effect, words, faults));
+            }
+        }
+        f.finish();
+        if law.rules.len() > 255 {
+            faults.error(&law.at, "more than 255 rules in one law");
+        }
+        Some(law)
+    }
+}
+
+fn list<'a>(f: &Fields<'a>, key: &'static str) -> &'a [Node] {
+    let faults = f.faults();
+    f.maybe(key).and_then(|n| n.list(faults)).unwrap_or(&[])
+}
+
+fn texts(f: &Fields<'_>, key: &'static str) -> Vec<Arc<str>> {
+    let faults = f.faults();
+    let node = f.maybe(key);
+    node.map(|n| n.texts(faults).into_iter().map(|(t, _)| t.into()).collect())
+        .unwrap_or_default()
+}
+
+fn read_attaches(f: &Fields<'_>, words: &Words<'_>) -> Attaches {
+    let faults = f.faults();
+    let mut attaches = Attaches {
+        exporters_with: f
+            .maybe("attaches_exporters_with")
+            .map(|n| read::attributes(n, words, faults))
+            .unwrap_or_default(),
+        lifted_by: f
+            .maybe("lifted_by")
+            .map(|n| read::attributes(n, words, faults))
+            .unwrap_or_default(),
+        ..Attaches::default()
+    };
+    let table = [
+        ("person", 0u8),
+        ("citizen", 1),
+        ("exporter", 2),
+        ("place", 3),
+    ];
+    let Some(node) = f.need("attaches") else {
+        return attaches;
+    };
+    for (text, item) in node.texts(faults) {
+        match read::pick_text(text, item, "way to attach", &table, faults) {
+            Some(0) => attaches.person = true,
+            Some(1) => attaches.citizen = true,
+            Some(2) => attaches.exporter = true,
+            Some(_) => attaches.place = true,
+            None => {}
+        }
+    }
+    attaches
+}
+
+fn read_transfer(f: &Fields<'_>) -> TransferRule {
+    let faults = f.faults();
+    let table = f.need("transfer").and_then(|n| n.fields(faults));
+    let text = |key| -> Arc<str> {
+        let found = table.as_ref().and_then(|t| t.need_text(key));
+        found.unwrap_or("?").into()
+    };
+    let transfer = TransferRule {
+        rule: RuleId(0),
+        id: text("id"),
+        citation: text("citation"),
+    };
+    if let Some(table) = table {
+        table.finish();
+    }
+    transfer
+}
+
+fn read_holidays(f: &Fields<'_>) -> Vec<(i8, i8)> {
+    let faults = f.faults();
+    let Some(node) = f.maybe("holidays") else {
+        return Vec::new();
+    };
+    let mut days = Vec::new();
+    for (text, item) in node.texts(faults) {
+        match format!("2024-{text}").parse::<Date>() {
+            Ok(day) => days.push((day.month(), day.day())),
+            Err(_) => faults.error_hint(
+                &item.at,
+                format!("`{text}` is not a day of the year"),
+                "write month and day: `05-01`",
+            ),
+        }
+    }
+    days
+}
+
+fn read_sensitive(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Sensitive> {
+    let f = node.fields(faults)?;
+    let sensitive = Sensitive {
+        categories: f
+            .maybe("categories")
+            .map(|n| read::categories(n, words, faults))
+            .unwrap_or_default(),
+        below_age: f
+            .maybe("below_age")
+            .and_then(|n| n.integer_in(1..=120, faults))
+            .and_then(|i| u16::try_from(i).ok()),
+        interval: read::interval(&f),
+    };
+    f.need_text("citation");
+    f.finish();
+    Some(sensitive)
+}
+
+fn read_child(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<ChildAge> {
+    let f = node.fields(faults)?;
+    let child = ChildAge {
+        rule: RuleId(0),
+        id: f.need_text("id").unwrap_or_default().into(),
+        citation: f.need_text("citation").unwrap_or_default().into(),
+        age: f
+            .need("age")
+            .and_then(|n| n.integer_in(1..=120, faults))
+            .and_then(|i| u16::try_from(i).ok())?,
+        of: f
+            .maybe("of")
+            .map_or_else(PlaceExpr::anywhere, |n| read::places(n, words, faults)),
+        interval: read::interval(&f),
+    };
+    f.finish();
+    Some(child)
+}
+
+fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) -> Option<Rule> {
+    let f = node.fields(faults)?;
+    let places = |key, absent: fn() -> PlaceExpr| {
+        f.maybe(key)
+            .map_or_else(absent, |n| read::places(n, words, faults))
+    };
+    let confidence = f.maybe("confidence").and_then(|n| {
+        let table = [("high", 'H'), ("medium", 'M'), ("low", 'L')];
+        read::pick(n, "confidence", &table, faults)
+    });
+    let review = f.maybe("review").and_then(|n| n.boolean(faults));
+    let permits = effect == Effect::Permit;
+    let (requires, filing) = permits
+        .then(|| f.maybe("requires"))
+        .flatten()
+        .map(|n| requirements(n, words, faults))
+        .unwrap_or_default();
+    let rule = Rule {
+        number: RuleId(0),
+        id: f.need_text("id").unwrap_or_default().into(),
+        effect,
+        citation: f.need_text("citation").unwrap_or_default().into(),
+        at: f.at.clone(),
+        interval: read::interval(&f),
+        review: review.unwrap_or(false),
+        accepted: false,
+        operations: f
+            .maybe("operations")
+            .map_or(0x3f, |n| read::operations(n, faults)),
+        flows: f.maybe("flow").map_or(
+            if effect == Effect::Localise {
+                EVERY_SHAPE
+            } else {
+                CROSSING
+            },
+            |n| read_flows(n, faults),
+        ),
+        origin: places("origin", PlaceExpr::anywhere),
+        origin_except: places("origin_except", PlaceExpr::default),
+        to: places("to", PlaceExpr::anywhere),
+        to_except: places("to_except", PlaceExpr::default),
+        when: f
+            .maybe("when")
+            .and_then(|n| When::read(n, words, faults))
+            .unwrap_or_default(),
+        unless: (!permits)
+            .then(|| f.maybe("unless"))
+            .flatten()
+            .and_then(|n| Unless::read(n, words, faults))
+            .unwrap_or_default(),
+        copies: (effect == Effect::Localise)
+            .then(|| f.maybe("copies"))
+            .flatten()
+            .and_then(|n| {
+                let table = [
+                    ("never", Copies::Never),
+                    ("after-primary", Copies::AfterPrimary),
+                    ("free", Copies::Free),
+                ];
+                read::pick(n, "order of copies", &table, faults)
+            })
+            .unwrap_or_default(),
+        mechanism: permits
+            .then(|| f.need("mechanism"))
+            .flatten()
+            .and_then(|n| words.need_mechanism(n, faults)),
+        requires,
+        filing,
+        editions: permits
+            .then(|| f.maybe("editions"))
+            .flatten()
+            .map(|n| {
+                n.texts(faults)
+                    .into_iter()
+                    .map(|(t, _)| t.to_owned())
+                    .collect()
+            })
+            .unwrap_or_default(),
+        concluded: if permits {
+            concluded(&f)
+        } else {
+            Interval::ALWAYS
+        },
+        modules: permits
+            .then(|| f.maybe("modules"))
+            .flatten()
+            .and_then(|n| n.list(faults))
+            .unwrap_or(&[])
+            .iter()
+            .filter_map(|n| n.integer_in(1..=4, faults))
+            .fold(0, |bits, m| bits | 1 << m),
+        duties: texts(&f, "duties"),
+    };
+    if confidence.is_some_and(|c| c != 'H') && review.is_none() {
+        faults.error_hint(
+            f.at,
+            format!(
+                "rule `{}` is not sure, and does not say whether it wants review",
+                rule.id
+            ),
+            "write `review = true`, or `review = false` with a comment that says why",
+        );
+    }
+    f.finish();
+    Some(rule)
+}
+
+fn concluded(f: &Fields<'_>) -> Interval {
+    let faults = f.faults();
+    let day = |key| f.maybe(key).and_then(|n: &Node| n.date(faults));
+    Interval {
+        from: day("concluded_from"),
+        until: day("concluded_until"),
+    }
+}
+
+fn read_flows(node: &Node, faults: &Faults) -> u8 {
+    node.texts(faults)
+        .into_iter()
+        .filter_map(|(text, item)| read::pick_text(text, item, "flow", &SHAPES, faults))
+        .fold(0, |set, shape| set | 1 << shape as u8)
+}

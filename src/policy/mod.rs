@@ -1,0 +1,36 @@
+//! What is allowed, as files say it: text → checked → compiled, each its own type.
+//!
+//! Law is data. This module knows parties, instruments, assessments, consents, grounds, counts,
+//! localisation and the order of copies, and no country's name; the files under `law/` say which
+//! law uses what. Only [`Compiled`], the form for one instant, is asked for decisions.
+
+mod checked;
+mod compile;
+mod condition;
+mod days;
+mod digest;
+mod instrument;
+mod law;
+mod organisation;
+mod places;
+mod read;
+mod review;
+mod sets;
+mod vocabulary;
+
+pub use checked::{Checked, NO_LAW, NO_LAW_FILE, RuleInfo, check, load};
+pub use compile::Compiled;
+pub(crate) use compile::{LawTable, RuleMask, Usable, look};
+pub(crate) use condition::{FilingNeed, Need, Unless, When};
+pub(crate) use days::{day_in, filing_holds};
+pub use instrument::{Assessment, AssessmentKind, AssessmentOutcome, Document, Filing, Instrument};
+pub(crate) use law::Shape;
+pub use law::{Copies, Effect, Law, Rule};
+pub use organisation::{Entity, Organisation, Promise, Recipient};
+pub use sets::{
+    AttributeId, AttributeSet, CounterId, CountrySet, EntityId, InstrumentId, Interval, LawId,
+    LawSet, MechanismId, PlaceSet, PromiseId, PurposeId, RecipientId, RuleId,
+};
+pub use vocabulary::{Counted, Counter, Mechanism};
+
+pub use crate::decide::{ExplainError, explain};

@@ -1,0 +1,69 @@
+//! Places as files name them: by code or by dated group.
+
+use jiff::civil::Date;
+
+use crate::domain::Place;
+
+use super::{
+    sets::{GroupId, Interval, PlaceSet},
+    vocabulary::Groups,
+};
+
+/// Members of a group, each with the days on which it is one.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    /// The day on which the list was last compared with its source.
+    pub as_of: Option<Date>,
+    pub source: Option<String>,
+    pub members: Vec<(Place, Interval)>,
+}
+
+/// A set of places that may change with time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlaceExpr {
+    pub any: bool,
+    pub places: Vec<Place>,
+    pub groups: Vec<GroupId>,
+}
+
+impl PlaceExpr {
+    pub fn anywhere() -> Self {
+        Self {
+            any: true,
+            ..Self::default()
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        !self.any && self.places.is_empty() && self.groups.is_empty()
+    }
+
+    /// The members on one day.
+    pub fn on(&self, day: Date, groups: &Groups) -> PlaceSet {
+        let mut set = PlaceSet {
+            any: self.any,
+            ..PlaceSet::default()
+        };
+        for place in &self.places {
+            set.insert(*place);
+        }
+        for id in &self.groups {
+            let members = groups.get(*id).map(|g| g.members.as_slice());
+            for (place, interval) in members.unwrap_or(&[]) {
+                if interval.contains(day) {
+                    set.insert(*place);
+                }
+            }
+        }
+        set
+    }
+
+    /// The members on one day, less those of `except`.
+    pub fn on_except(&self, except: &Self, day: Date, groups: &Groups) -> PlaceSet {
+        let mut set = self.on(day, groups);
+        if !except.is_empty() {
+            set.except = Some(Box::new(except.on(day, groups)));
+        }
+        set
+    }
+}

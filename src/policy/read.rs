@@ -1,0 +1,144 @@
+//! What the readers of policy files share: names by table, intervals, sets of names.
+
+use crate::{
+    document::{Faults, Fields, Node, suggest},
+    domain::{CategorySet, Operation, Place},
+};
+
+use super::{
+    places::PlaceExpr,
+    sets::{AttributeSet, Interval, PurposeId},
+    vocabulary::{Names, Vocabulary, Words},
+};
+
+/// The value that `node`'s text names in `table`; a fault with a suggestion otherwise.
+pub fn pick<T: Copy>(node: &Node, what: &str, table: &[(&str, T)], faults: &Faults) -> Option<T> {
+    let text = node.text(faults)?;
+    pick_text(text, node, what, table, faults)
+}
+
+pub fn pick_text<T: Copy>(
+    text: &str,
+    node: &Node,
+    what: &str,
+    table: &[(&str, T)],
+    faults: &Faults,
+) -> Option<T> {
+    if let Some((_, value)) = table.iter().find(|(name, _)| *name == text) {
+        return Some(*value);
+    }
+    let names = || table.iter().map(|(n, _)| *n);
+    let hint = suggest(text, names())
+        .unwrap_or_else(|| format!("one of: {}", names().collect::<Vec<_>>().join(", ")));
+    faults.error_hint(&node.at, format!("unknown {what} `{text}`"), hint);
+    None
+}
+
+/// An index in a list of names that a file gave; a fault with a suggestion otherwise.
+pub fn named(text: &str, node: &Node, what: &str, names: &Names, faults: &Faults) -> Option<usize> {
+    let found = names.find(text);
+    if found.is_none() {
+        let hint = suggest(text, names.iter())
+            .unwrap_or_else(|| format!("{what}s stand in vocabulary.toml or organisation.toml"));
+        faults.error_hint(&node.at, format!("unknown {what} `{text}`"), hint);
+    }
+    found
+}
+
+/// `from` and `until` of a table; days, both inclusive.
+pub fn interval(fields: &Fields<'_>) -> Interval {
+    let faults = fields.faults();
+    let from = fields.maybe("from").and_then(|n| n.date(faults));
+    let until_node = fields.maybe("until");
+    let until = until_node.and_then(|n| n.date(faults));
+    if let (Some(f), Some(u), Some(node)) = (from, until, until_node)
+        && u < f
+    {
+        faults.error_hint(
+            &node.at,
+            format!("the interval ends on {u}, before it starts on {f}"),
+            "`from` and `until` are both inclusive",
+        );
+    }
+    Interval { from, until }
+}
+
+pub fn operations(node: &Node, faults: &Faults) -> u8 {
+    let mut set = 0;
+    for (text, item) in node.texts(faults) {
+        let table: Vec<(&str, Operation)> = Operation::ALL
+            .into_iter()
+            .map(|o| (o.as_str(), o))
+            .collect();
+        if let Some(operation) = pick_text(text, item, "operation", &table, faults) {
+            set |= operation_bit(operation);
+        }
+    }
+    set
+}
+
+pub fn operation_bit(operation: Operation) -> u8 {
+    1 << (operation as u8)
+}
+
+/// Categories named by keys, each with all below it.
+pub fn categories(node: &Node, vocabulary: &Vocabulary, faults: &Faults) -> CategorySet {
+    let mut set = CategorySet::EMPTY;
+    for (text, item) in node.texts(faults) {
+        match vocabulary.category(text) {
+            Some(id) => set = set.union(vocabulary.below(id)),
+            None => {
+                let hint = vocabulary.suggest_category(text);
+                faults.error_hint(&item.at, format!("unknown category `{text}`"), hint);
+            }
+        }
+    }
+    set
+}
+
+pub fn attributes(node: &Node, vocabulary: &Vocabulary, faults: &Faults) -> AttributeSet {
+    let mut set = AttributeSet::EMPTY;
+    for (text, item) in node.texts(faults) {
+        if let Some(id) = vocabulary.need_attribute(text, item, faults) {
+            set.insert(id);
+        }
+    }
+    set
+}
+
+pub fn purposes(node: &Node, vocabulary: &Words<'_>, faults: &Faults) -> Vec<PurposeId> {
+    let mut found: Vec<PurposeId> = node
+        .texts(faults)
+        .into_iter()
+        .map(|(text, _)| vocabulary.purpose(text))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Countries, parts, organisations and groups.
+pub fn places(node: &Node, vocabulary: &Vocabulary, faults: &Faults) -> PlaceExpr {
+    let mut expr = PlaceExpr::default();
+    for (text, item) in node.texts(faults) {
+        if text == "*" {
+            expr.any = true;
+        } else if let Some(group) = vocabulary.group(text) {
+            expr.groups.push(group);
+        } else {
+            match text.parse::<Place>() {
+                Ok(place) => expr.places.push(place),
+                Err(error) => {
+                    let hint = suggest(text, vocabulary.groups.names.iter())
+                        .unwrap_or_else(|| "groups stand in vocabulary.toml".to_owned());
+                    faults.error_hint(
+                        &item.at,
+                        format!("`{text}` is neither a place nor a group: {error}"),
+                        hint,
+                    );
+                }
+            }
+        }
+    }
+    expr
+}

@@ -1,0 +1,397 @@
+//! `vocabulary.toml`: the closed lists that law files and organisations draw their words from.
+
+use std::{cell::RefCell, sync::Arc};
+
+use jiff::civil::Date;
+
+use crate::{
+    document::{Faults, Fields, Node, Value, Where, suggest},
+    domain::{CategoryId, CategorySet, Place},
+};
+
+use super::{
+    places::Group,
+    read,
+    sets::{AttributeId, AttributeSet, CounterId, GroupId, Interval, MechanismId, PurposeId},
+};
+
+/// Names with dense indexes, in the order in which they came.
+#[derive(Clone, Debug, Default)]
+pub struct Names(Vec<Arc<str>>);
+
+impl Names {
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|n| n.as_ref() == name)
+    }
+
+    pub fn get(&self, index: usize) -> Option<&Arc<str>> {
+        self.0.get(index)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn push(&mut self, name: &str) -> usize {
+        self.0.push(name.into());
+        self.0.len() - 1
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Groups {
+    pub names: Names,
+    pub groups: Vec<Group>,
+    pub places: Vec<Where>,
+}
+
+impl Groups {
+    pub fn get(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(id.index())
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Mechanism {
+    pub key: Arc<str>,
+    pub title: String,
+    /// The concept's IRI in the Data Privacy Vocabulary, where it has one.
+    pub dpv: Option<String>,
+    /// Of several permitting findings the flat answer repeats the one with the highest demand.
+    pub demand: u8,
+    /// Nothing moves but home: see `Permit::is_flow_home`.
+    pub home: bool,
+    /// The text that an instrument without `edition` is taken to be.
+    pub default_edition: Option<String>,
+}
+
+/// What a counter counts: distinct people of one law, by the class of what is transferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// People about whom something goes that the law does not call sensitive.
+    Ordinary,
+    /// People about whom something sensitive goes, children included.
+    Sensitive,
+    /// People about whom one of these categories goes.
+    Categories(CategorySet),
+}
+
+#[derive(Clone, Debug)]
+pub struct Counter {
+    pub key: Arc<str>,
+    pub counted: Counted,
+}
+
+/// The closed lists of one policy.
+#[derive(Debug, Default)]
+pub struct Vocabulary {
+    categories: Vec<Arc<str>>,
+    below: Vec<CategorySet>,
+    personal: CategorySet,
+    /// Old prefix to canonical prefix, longest first.
+    aliases: Vec<(String, String)>,
+    pub groups: Groups,
+    pub mechanisms: Vec<Mechanism>,
+    pub attributes: Names,
+    pub counters: Vec<Counter>,
+}
+
+/// The vocabulary while files are read: purposes are free words, and get ids as they come.
+pub struct Words<'a> {
+    vocabulary: &'a Vocabulary,
+    purposes: RefCell<Names>,
+}
+
+impl std::ops::Deref for Words<'_> {
+    type Target = Vocabulary;
+
+    fn deref(&self) -> &Vocabulary {
+        self.vocabulary
+    }
+}
+
+impl<'a> Words<'a> {
+    pub fn new(vocabulary: &'a Vocabulary) -> Self {
+        Self {
+            vocabulary,
+            purposes: RefCell::default(),
+        }
+    }
+
+    /// The id of a purpose that a file names; grows the list.
+    pub fn purpose(&self, name: &str) -> PurposeId {
+        let mut names = self.purposes.borrow_mut();
+        let i = names.find(name).unwrap_or_else(|| names.push(name));
+        u16::try_from(i).map_or(PurposeId::OTHER, PurposeId)
+    }
+
+    pub fn into_purposes(self) -> Names {
+        self.purposes.into_inner()
+    }
+}
+
+impl Vocabulary {
+    pub fn read(root: &Node, faults: &Faults) -> Option<Self> {
+        let fields = root.fields(faults)?;
+        let mut v = Self::default();
+        v.read_categories(&fields);
+        if let Some(groups) = fields.need("groups").and_then(|n| n.fields(faults)) {
+            for (name, at, node) in groups.named() {
+                v.groups.names.push(name);
+                v.groups.places.push(at.clone());
+                v.groups.groups.push(read_group(node, faults));
+            }
+        }
+        if v.groups.groups.len() > 256 {
+            faults.error(fields.at, "more than 256 groups");
+        }
+        if let Some(mechanisms) = fields.need("mechanisms").and_then(|n| n.fields(faults)) {
+            for (key, _, node) in mechanisms.named() {
+                v.mechanisms.extend(read_mechanism(key, node, faults));
+            }
+        }
+        if v.mechanisms.len() > 255 {
+            faults.error(fields.at, "more than 255 mechanisms");
+        }
+        if let Some(node) = fields.need("attributes")
+            && let Some(attributes) = node.fields(faults)
+        {
+            for (name, _, serves) in attributes.named() {
+                serves.text(faults);
+                v.attributes.push(name);
+            }
+            if v.attributes.len() > AttributeSet::CAPACITY {
+                faults.error(&node.at, "more than 128 attributes");
+            }
+        }
+        if let Some(counters) = fields.maybe("counters").and_then(|n| n.fields(faults)) {
+            for (key, _, node) in counters.named() {
+                v.counters.extend(v.read_counter(key, node, faults));
+            }
+        }
+        fields.finish();
+        Some(v)
+    }
+
+    fn read_categories(&mut self, fields: &Fields<'_>) {
+        let faults = fields.faults();
+        let mut other = Vec::new();
+        if let Some(node) = fields.maybe("aliases")
+            && let Some(aliases) = node.fields(faults)
+        {
+            for (old, _, node) in aliases.named() {
+                if let Some(new) = node.text(faults) {
+                    self.aliases.push((old.to_owned(), new.to_owned()));
+                }
+            }
+        }
+        self.aliases
+            .sort_by_key(|(old, _)| std::cmp::Reverse(old.len()));
+        for (list, personal) in [("categories", true), ("not_personal", false)] {
+            let Some(node) = fields.need(list) else {
+                continue;
+            };
+            for (key, item) in node.texts(faults) {
+                let key = self.canonical(key);
+                if self.categories.iter().any(|k| **k == *key) {
+                    faults.error(&item.at, format!("category `{key}` stands twice"));
+                    continue;
+                }
+                let Ok(id) = u8::try_from(self.categories.len()) else {
+                    faults.error(&item.at, "more than 256 categories");
+                    break;
+                };
+                self.categories.push(key.into());
+                if personal {
+                    self.personal.insert(CategoryId(id));
+                } else {
+                    other.push(id);
+                }
+            }
+        }
+        self.below = self
+            .categories
+            .iter()
+            .map(|above| {
+                self.ids()
+                    .filter(|id| is_below(self.category_key(*id), above))
+                    .collect()
+            })
+            .collect();
+    }
+
+    fn read_counter(&self, key: &str, node: &Node, faults: &Faults) -> Option<Counter> {
+        let counted = match &node.value {
+            Value::List(_) => Counted::Categories(read::categories(node, self, faults)),
+            _ => read::pick(
+                node,
+                "class of people",
+                &[
+                    ("ordinary", Counted::Ordinary),
+                    ("sensitive", Counted::Sensitive),
+                ],
+                faults,
+            )?,
+        };
+        Some(Counter {
+            key: key.into(),
+            counted,
+        })
+    }
+
+    fn canonical(&self, key: &str) -> String {
+        self.aliases
+            .iter()
+            .find_map(|(old, new)| {
+                let rest = key.strip_prefix(old.as_str())?;
+                (rest.is_empty() || rest.starts_with('.')).then(|| format!("{new}{rest}"))
+            })
+            .unwrap_or_else(|| key.to_owned())
+    }
+
+    pub fn category(&self, key: &str) -> Option<CategoryId> {
+        let direct = self.categories.iter().position(|k| k.as_ref() == key);
+        let found = direct.or_else(|| {
+            let key = self.canonical(key);
+            self.categories.iter().position(|k| **k == *key)
+        });
+        found.and_then(|i| u8::try_from(i).ok()).map(CategoryId)
+    }
+
+    /// The canonical key; empty for an id of another policy.
+    pub fn category_key(&self, id: CategoryId) -> &str {
+        self.categories.get(usize::from(id.0)).map_or("", |k| k)
+    }
+
+    pub fn category_name(&self, id: CategoryId) -> Option<&Arc<str>> {
+        self.categories.get(usize::from(id.0))
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = CategoryId> {
+        (0..self.categories.len()).filter_map(|i| u8::try_from(i).ok().map(CategoryId))
+    }
+
+    /// The category and all below it.
+    pub fn below(&self, id: CategoryId) -> CategorySet {
+        self.below
+            .get(usize::from(id.0))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Categories that make a record one about a person, or that law guards all the same.
+    pub fn personal(&self) -> CategorySet {
+        self.personal
+    }
+
+    pub fn suggest_category(&self, key: &str) -> String {
+        suggest(key, self.categories.iter().map(AsRef::as_ref))
+            .unwrap_or_else(|| "categories stand in vocabulary.toml".to_owned())
+    }
+
+    pub fn group(&self, name: &str) -> Option<GroupId> {
+        let i = self.groups.names.find(name)?;
+        u8::try_from(i).ok().map(GroupId)
+    }
+
+    pub fn mechanism(&self, key: &str) -> Option<MechanismId> {
+        let i = self.mechanisms.iter().position(|m| m.key.as_ref() == key)?;
+        u8::try_from(i).ok().map(MechanismId)
+    }
+
+    pub fn need_mechanism(&self, node: &Node, faults: &Faults) -> Option<MechanismId> {
+        let key = node.text(faults)?;
+        let found = self.mechanism(key);
+        if found.is_none() {
+            let hint = suggest(key, self.mechanisms.iter().map(|m| m.key.as_ref()))
+                .unwrap_or_else(|| "mechanisms stand in vocabulary.toml".to_owned());
+            faults.error_hint(&node.at, format!("unknown mechanism `{key}`"), hint);
+        }
+        found
+    }
+
+    pub fn need_attribute(&self, text: &str, node: &Node, faults: &Faults) -> Option<AttributeId> {
+        let i = read::named(text, node, "attribute", &self.attributes, faults)?;
+        u8::try_from(i).ok().map(AttributeId)
+    }
+
+    pub fn attribute_name(&self, id: AttributeId) -> &str {
+        self.attributes.get(id.index()).map_or("", |n| n)
+    }
+
+    pub fn counter(&self, key: &str) -> Option<CounterId> {
+        let i = self.counters.iter().position(|c| c.key.as_ref() == key)?;
+        u8::try_from(i).ok().map(CounterId)
+    }
+}
+
+fn is_below(key: &str, above: &str) -> bool {
+    key.strip_prefix(above)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn read_group(node: &Node, faults: &Faults) -> Group {
+    let Some(fields) = node.fields(faults) else {
+        return Group::default();
+    };
+    let as_of: Option<Date> = fields.need("as_of").and_then(|n| n.date(faults));
+    let source = fields.maybe_text("source").map(str::to_owned);
+    let mut members = Vec::new();
+    let list = fields.need("members").and_then(|n| n.list(faults));
+    for item in list.unwrap_or(&[]) {
+        let (place, interval) = match &item.value {
+            Value::Table(_) => {
+                let Some(dated) = item.fields(faults) else {
+                    continue;
+                };
+                let place = dated.need("place");
+                let interval = read::interval(&dated);
+                dated.finish();
+                (place, interval)
+            }
+            _ => (Some(item), Interval::ALWAYS),
+        };
+        let Some((text, node)) = place.and_then(|n| Some((n.text(faults)?, n))) else {
+            continue;
+        };
+        match text.parse::<Place>() {
+            Ok(place) => members.push((place, interval)),
+            Err(error) => faults.error(&node.at, format!("`{text}`: {error}")),
+        }
+    }
+    fields.finish();
+    Group {
+        as_of,
+        source,
+        members,
+    }
+}
+
+fn read_mechanism(key: &str, node: &Node, faults: &Faults) -> Option<Mechanism> {
+    let fields = node.fields(faults)?;
+    let mechanism = Mechanism {
+        key: key.into(),
+        title: fields.need_text("title").unwrap_or_default().to_owned(),
+        dpv: fields.maybe_text("dpv").map(str::to_owned),
+        demand: fields
+            .need("demand")
+            .and_then(|n| n.integer_in(0..=255, faults))
+            .and_then(|i| u8::try_from(i).ok())
+            .unwrap_or(0),
+        home: fields
+            .maybe("home")
+            .and_then(|n| n.boolean(faults))
+            .unwrap_or(false),
+        default_edition: fields.maybe_text("default_edition").map(str::to_owned),
+    };
+    fields.finish();
+    Some(mechanism)
+}
