@@ -34,3 +34,6 @@ pub use journal::{Cleared, Journal, JournalStatus, Opened, Options, WorkerJourna
 pub use model::{Draft, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict};
 pub use read::{acknowledged, read, tail};
 pub use verify::{Recovery, VerifyReport, verify};
+
+#[cfg(test)]
+mod tests;

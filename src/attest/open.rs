@@ -263,8 +263,9 @@ pub(super) fn match_head(walk: &Walk, before: u64, head: &Head) -> Result<(), Da
     let same_place = here && walk.offset == head.offset;
     let passed_over = before <= head.seq && walk.next > head.seq + 1;
     let meets = if walk.next == head.seq + 1 {
-        // A segment begun after the head was written stands at the same number.
-        (same_place && walk.chain == head.chain) || (!here && walk.segment.first == walk.next)
+        // The same number stands at the end of one segment and at the header of the next.
+        (same_place && walk.chain == head.chain)
+            || (!here && (walk.segment.first == walk.next || head.segment == walk.next))
     } else {
         !same_place && !passed_over
     };

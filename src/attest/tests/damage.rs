@@ -1,0 +1,214 @@
+//! Whatever is changed, cut, moved or taken away is found, and told with its place.
+
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn damaged(folder: &Path) -> Damage {
+    match verify(folder) {
+        Err(LedgerError::Damaged(damage)) => damage,
+        other => panic!("not found damaged: {other:?}"),
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_found() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let folder = rig.ledger();
+    let mut files = segment_files(&folder);
+    files.push(folder.join("head"));
+    assert!(verify(&folder).is_ok());
+    for file in files {
+        let sound = fs::read(&file).unwrap();
+        for index in 0..sound.len() {
+            let mut bytes = sound.clone();
+            bytes[index] ^= 1 << (index % 8);
+            fs::write(&file, &bytes).unwrap();
+            let damage = damaged(&folder);
+            assert_eq!(damage.file, file, "byte {index}: {damage}");
+            assert!(damage.offset <= index as u64, "byte {index}: {damage}");
+        }
+        fs::write(&file, &sound).unwrap();
+    }
+    assert!(verify(&folder).is_ok());
+}
+
+#[test]
+fn every_cut_is_found() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let folder = rig.ledger();
+    for file in segment_files(&folder) {
+        let sound = fs::read(&file).unwrap();
+        for length in 0..sound.len() {
+            fs::write(&file, &sound[..length]).unwrap();
+            damaged(&folder);
+        }
+        fs::write(&file, &sound).unwrap();
+    }
+}
+
+#[test]
+fn segments_missing_swapped_or_foreign_are_found() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let folder = rig.ledger();
+    let files = segment_files(&folder);
+    let aside = rig.folder.path().join("aside");
+    for file in &files {
+        fs::rename(file, &aside).unwrap();
+        damaged(&folder);
+        fs::rename(&aside, file).unwrap();
+    }
+    for pair in files.windows(2) {
+        let swap = || {
+            fs::rename(&pair[0], &aside).unwrap();
+            fs::rename(&pair[1], &pair[0]).unwrap();
+            fs::rename(&aside, &pair[1]).unwrap();
+        };
+        swap();
+        damaged(&folder);
+        swap();
+    }
+    let other = Rig::new();
+    small_ledger(&other);
+    let sound = fs::read(&files[1]).unwrap();
+    fs::copy(&segment_files(&other.ledger())[1], &files[1]).unwrap();
+    damaged(&folder);
+    fs::write(&files[1], sound).unwrap();
+    fs::write(folder.join("7.seg"), b"").unwrap();
+    damaged(&folder);
+    fs::remove_file(folder.join("7.seg")).unwrap();
+    fs::remove_file(folder.join("head")).unwrap();
+    assert!(damaged(&folder).what.contains("missing"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Any two pieces of a segment exchanged, or a piece repeated or left out.
+    #[test]
+    fn moved_pieces_are_found(
+        which: prop::sample::Index,
+        cuts: [prop::sample::Index; 3],
+        how in 0..3,
+    ) {
+        let rig = Rig::new();
+        small_ledger(&rig);
+        let files = segment_files(&rig.ledger());
+        let file = which.get(&files);
+        let sound = fs::read(file).unwrap();
+        let mut cuts = cuts.map(|c| c.index(sound.len() + 1));
+        cuts.sort_unstable();
+        let (a, b, c, d) = (
+            &sound[..cuts[0]],
+            &sound[cuts[0]..cuts[1]],
+            &sound[cuts[1]..cuts[2]],
+            &sound[cuts[2]..],
+        );
+        let moved = match how {
+            0 => [a, c, b, d].concat(),
+            1 => [a, b, b, c, d].concat(),
+            _ => [a, c, d].concat(),
+        };
+        prop_assume!(moved != sound);
+        fs::write(file, &moved).unwrap();
+        let found = match verify(&rig.ledger()) {
+            Err(_) => true,
+            // What follows the last acknowledged frame is no part of the ledger, and is told.
+            Ok(report) => moved.starts_with(&sound) && report.torn_bytes > 0,
+        };
+        prop_assert!(found);
+    }
+}
+
+#[test]
+fn damage_before_the_tail_keeps_the_router_from_starting() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let files = segment_files(&rig.ledger());
+    for file in [&files[0], files.last().unwrap()] {
+        let sound = fs::read(file).unwrap();
+        let mut bytes = sound.clone();
+        bytes[120] ^= 1;
+        fs::write(file, &bytes).unwrap();
+        let error = Journal::open(&rig.ledger(), Options::default(), rig.directory()).unwrap_err();
+        let LedgerError::Damaged(damage) = error else {
+            panic!("{error}");
+        };
+        assert_eq!(&damage.file, file);
+        assert!(damage.offset <= 120);
+        fs::write(file, &sound).unwrap();
+    }
+}
+
+#[test]
+fn a_torn_tail_is_cut_off_and_loses_nothing() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let last = segment_files(&rig.ledger()).pop().unwrap();
+    let sound = fs::read(&last).unwrap();
+    // Half of a frame that nobody was told of.
+    let torn = [&sound[..], &sound[96..150]].concat();
+    fs::write(&last, &torn).unwrap();
+    assert_eq!(verify(&rig.ledger()).unwrap().torn_bytes, 54);
+    let (journal, opened) = rig.open();
+    assert_eq!(
+        (opened.torn_bytes, opened.lost, opened.entries),
+        (54, 0, 30)
+    );
+    assert_eq!(fs::read(&last).unwrap(), sound);
+    drop(journal);
+    assert_eq!(verify(&rig.ledger()).unwrap().torn_bytes, 0);
+}
+
+#[test]
+fn lost_acknowledged_entries_are_attested_at_the_next_start() {
+    let whole = Rig::new();
+    small_ledger(&whole);
+    let last = segment_files(&whole.ledger()).pop().unwrap();
+    let length = fs::read(&last).unwrap().len();
+    // At a frame's border and within a frame alike.
+    for cut in [1, 40, length - 96] {
+        let rig = Rig::new();
+        copy(&whole.ledger(), &rig.ledger());
+        let file = rig.ledger().join(last.file_name().unwrap());
+        let bytes = fs::read(&file).unwrap();
+        fs::write(&file, &bytes[..length - cut]).unwrap();
+        damaged(&rig.ledger());
+        let (journal, opened) = rig.open();
+        assert!(opened.lost > 0, "{opened:?}");
+        assert_eq!(opened.entries, 30 - opened.lost + 1);
+        drop(journal);
+        let report = verify(&rig.ledger()).unwrap();
+        assert_eq!(report.recoveries.len(), 1);
+        assert_eq!(report.recoveries[0].lost, opened.lost);
+        assert!(report.to_string().contains("missing"), "{report}");
+        // It is told once.
+        assert_eq!(rig.open().1.lost, 0);
+    }
+}
+
+#[test]
+fn a_segment_that_was_only_begun_is_begun_again() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let begun = rig.ledger().join(format!("{:020}.seg", 31));
+    fs::write(&begun, b"DOMLED").unwrap();
+    assert_eq!(verify(&rig.ledger()).unwrap().torn_bytes, 6);
+    let (journal, opened) = rig.open();
+    assert_eq!((opened.entries, opened.lost), (30, 0));
+    assert!(!begun.exists());
+    drop(journal);
+}

@@ -1,0 +1,302 @@
+use proptest::prelude::*;
+use smallvec::smallvec;
+
+use super::*;
+use crate::{
+    attest::{
+        codec::Take,
+        format::{put_draft, put_profile, take_entry, take_profile},
+    },
+    domain::Place,
+    locate::{Claim, Pin},
+};
+
+#[test]
+fn what_was_written_is_read_back() {
+    let rig = Rig::new();
+    let directory = rig.directory();
+    let (journal, opened) =
+        Journal::open(&rig.ledger(), Options::default(), directory.clone()).unwrap();
+    assert_eq!(opened, Opened::default());
+    let shared = profile("/people/{subject}");
+    block_on(async {
+        let _ = journal.clear(abroad(), draft(1, &shared)).await.unwrap();
+        journal.outcome(OutcomeDraft {
+            at: at(2),
+            decision: decision(1),
+            status: 200,
+        });
+        let de: Place = "DE".parse().unwrap();
+        let pin = Pin::new("eu".into(), smallvec![de]);
+        let Claim::Won(claimed) = directory.claim(key(3), pin.clone()).unwrap() else {
+            panic!("nobody else claims");
+        };
+        let mut claiming = draft(3, &shared);
+        claiming.pin = Some(Pinning::Claim(claimed));
+        claiming.reference = Some("case 7/2026".into());
+        let _ = journal.clear(homeward(), claiming).await.unwrap();
+        assert_eq!(directory.lookup(&key(3)).unwrap(), Some(pin));
+        let refusal = Arc::new(Profile {
+            outcome: Verdict::Refuse,
+            problem: Some("conflict".into()),
+            ..(*shared).clone()
+        });
+        journal.refuse(draft(4, &refusal)).await.unwrap();
+    });
+    let (entries, next) = read(&rig.ledger(), 0, 100, None).unwrap();
+    assert_eq!(next, None);
+    assert_eq!(
+        entries.iter().map(|e| e.seq).collect::<Vec<_>>(),
+        [1, 2, 3, 4]
+    );
+    let json: Vec<_> = entries
+        .iter()
+        .map(|e| serde_json::to_value(e).unwrap())
+        .collect();
+    assert_eq!(json[0]["mechanism"], "scc");
+    assert_eq!(json[0]["module"], 2);
+    assert_eq!(json[0]["from"]["country"], "DE");
+    assert_eq!(json[0]["subject"], key(1).reveal());
+    assert_eq!(json[0]["evidence"][0], "declared");
+    assert!(json[0].get("problem").is_none());
+    assert_eq!(json[1]["kind"], "outcome");
+    assert_eq!(json[1]["status"], 200);
+    assert_eq!(json[1]["decision"], json[0]["decision"]);
+    assert_eq!(json[2]["pin"], "claim");
+    assert_eq!(json[2]["pin_region"], "eu");
+    assert_eq!(json[2]["reference"], "case 7/2026");
+    assert_eq!(json[3]["outcome"], "refuse");
+    assert_eq!(json[3]["problem"], "conflict");
+    // A live ledger verifies, pages and filters.
+    assert_eq!(verify(&rig.ledger()).unwrap().entries, 4);
+    let (page, next) = read(&rig.ledger(), 1, 2, None).unwrap();
+    assert_eq!((page[0].seq, page.len(), next), (2, 2, Some(3)));
+    let (of_one, next) = read(&rig.ledger(), 0, 9, Some(decision(1))).unwrap();
+    assert_eq!((of_one.len(), next), (2, None));
+    assert_eq!(tail(&rig.ledger(), 2).unwrap(), entries[2..]);
+    assert_eq!(tail(&rig.ledger(), 0).unwrap(), []);
+}
+
+#[test]
+fn segments_rotate_and_a_second_start_goes_on() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    assert!(segment_files(&rig.ledger()).len() > 3);
+    let (journal, opened) = rig.open();
+    assert_eq!((opened.entries, opened.torn_bytes, opened.lost), (30, 0, 0));
+    block_on(journal.refuse(draft(30, &profile("/people/{subject}")))).unwrap();
+    journal.close().unwrap();
+    let report = verify(&rig.ledger()).unwrap();
+    assert_eq!((report.entries, report.after_head), (31, 0));
+    let entries = read(&rig.ledger(), 0, 100, None).unwrap().0;
+    for (n, entry) in (0..).zip(&entries) {
+        assert_eq!(entry.decision(), Some(decision(n)));
+    }
+    // Not checked in full, segments are still checked to join.
+    let (_, opened) = rig.open_with(Options {
+        check_bytes: 0,
+        ..Options::default()
+    });
+    assert_eq!(opened.entries, 31);
+}
+
+#[test]
+fn an_entry_with_a_known_profile_is_small() {
+    let rig = Rig::new();
+    let (journal, _) = rig.open();
+    let shared = profile("/people/{subject}");
+    let refusals = |n: u64| (n..n + 1000).map(|n| draft(n, &shared)).collect();
+    block_on(async {
+        journal.clear_all(Vec::new(), refusals(0)).await.unwrap();
+        let before = journal.status().bytes;
+        journal.clear_all(Vec::new(), refusals(1000)).await.unwrap();
+        let each = (journal.status().bytes - before) / 1000;
+        assert!(each <= 48, "{each} bytes an entry");
+    });
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let rig = Rig::new();
+    let (_journal, _) = rig.open();
+    let elsewhere = Directory::open(&rig.ledger().join("other")).unwrap();
+    let error = Journal::open(&rig.ledger(), Options::default(), elsewhere).unwrap_err();
+    let told = error.to_string();
+    assert!(matches!(error, LedgerError::InUse { .. }), "{told}");
+    assert!(told.contains(&std::process::id().to_string()), "{told}");
+}
+
+#[test]
+fn the_directory_is_rebuilt_from_the_ledger() {
+    let rig = Rig::new();
+    let shared = profile("/people/{subject}");
+    let eu: Arc<str> = "eu".into();
+    {
+        let directory = rig.directory();
+        let (journal, _) =
+            Journal::open(&rig.ledger(), Options::default(), directory.clone()).unwrap();
+        block_on(async {
+            for n in 0..50 {
+                let pin = Pin::new(eu.clone(), smallvec![]);
+                let Claim::Won(claimed) = directory.claim(key(n), pin).unwrap() else {
+                    panic!("nobody else claims");
+                };
+                let mut draft = draft(n, &shared);
+                draft.pin = Some(Pinning::Claim(claimed));
+                let _ = journal.clear(homeward(), draft).await.unwrap();
+            }
+            let mut moved = draft(7, &shared);
+            moved.pin = Some(Pinning::Move {
+                region: "sg".into(),
+            });
+            let _ = journal.clear(abroad(), moved).await.unwrap();
+            let mut copied = draft(8, &shared);
+            copied.pin = Some(Pinning::Copy {
+                region: "sg".into(),
+            });
+            let _ = journal.clear(abroad(), copied).await.unwrap();
+        });
+    }
+    std::fs::remove_dir_all(rig.folder.path().join("directory")).unwrap();
+    let directory = rig.directory();
+    let (journal, opened) =
+        Journal::open(&rig.ledger(), Options::default(), directory.clone()).unwrap();
+    assert_eq!(opened.replayed, 52);
+    let region = |n| directory.lookup(&key(n)).unwrap().unwrap().region;
+    assert_eq!((&*region(0), &*region(7), &*region(49)), ("eu", "sg", "eu"));
+    assert_eq!(
+        directory.lookup(&key(8)).unwrap().unwrap().held_in[..],
+        ["sg".into()]
+    );
+    journal.close().unwrap();
+    drop((journal, directory));
+    // Nothing to replay a second time.
+    assert_eq!(rig.open().1.replayed, 0);
+}
+
+fn texts() -> impl Strategy<Value = Vec<Arc<str>>> {
+    prop::collection::vec("[a-zа-я/{}]{0,20}".prop_map(Arc::from), 0..4)
+}
+
+fn text() -> impl Strategy<Value = Option<Arc<str>>> {
+    prop::option::of("[a-z中-]{0,20}".prop_map(Arc::from))
+}
+
+fn places() -> impl Strategy<Value = Place> {
+    prop::sample::select(vec!["CN", "CN-GD", "US-TX", "X-EPO", "DE"])
+        .prop_map(|p| p.parse().unwrap())
+}
+
+fn parties() -> impl Strategy<Value = Party> {
+    (places(), text()).prop_map(|(place, entity)| Party { place, entity })
+}
+
+prop_compose! {
+    fn profiles()(
+        policy: [u8; 32],
+        lists in (texts(), texts(), texts(), texts(), texts()),
+        ends in (parties(), parties(), prop::option::of(parties())),
+        words in (text(), text(), text(), text(), text(), text()),
+        operation in prop::sample::select(Operation::ALL.to_vec()),
+        outcome in prop::sample::select(Verdict::ALL.to_vec()),
+        module: Option<u8>,
+    ) -> Profile {
+        Profile {
+            policy: Digest(policy),
+            route: "/r".into(),
+            operation,
+            laws: lists.0,
+            categories: lists.1,
+            from: ends.0,
+            to: ends.1,
+            via: ends.2,
+            region: words.0,
+            mechanism: words.1,
+            instrument: words.2,
+            module,
+            exporter: words.3,
+            importer: words.4,
+            rules: lists.2,
+            outcome,
+            problem: words.5,
+            duties: lists.3,
+            missing: lists.4,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn profiles_round_trip(profile in profiles()) {
+        let mut bytes = Vec::new();
+        put_profile(&mut bytes, &profile);
+        let mut take = Take::new(&bytes);
+        prop_assert_eq!(take_profile(&mut take), Ok(profile));
+        prop_assert!(take.is_empty());
+    }
+
+    #[test]
+    fn entries_round_trip(
+        number in 0..1_000_000u64,
+        base in -1_000_000i64..1_000_000,
+        subject: Option<[u8; 16]>,
+        bits in 0..128u8,
+        reference in prop::option::of("[ -~ж]{1,120}"),
+        pin in prop::option::of(("[a-z]{1,8}", 0..3)),
+    ) {
+        let mut draft = draft(number, &profile("/r"));
+        draft.subject = subject.map(SubjectKey::from_bytes);
+        draft.evidence = EvidenceSet::from_bits(bits);
+        draft.reference = reference.as_deref().map(Arc::from);
+        draft.pin = pin.map(|(region, kind)| {
+            let region = Arc::from(region);
+            match kind {
+                0 => Pinning::Move { region },
+                1 => Pinning::Copy { region },
+                _ => Pinning::Drop { region },
+            }
+        });
+        let mut bytes = Vec::new();
+        let base = draft.at.as_microsecond() + base;
+        put_draft(&mut bytes, &draft, 0, base);
+        let mut take = Take::new(&bytes);
+        let profiles = [draft.profile.clone()];
+        let entry = take_entry(&mut take, 9, base, &profiles).unwrap();
+        prop_assert!(take.is_empty());
+        prop_assert_eq!(entry.at, draft.at);
+        let Kind::Decision { subject, evidence, pin, reference: kept, .. } = entry.kind.clone() else {
+            panic!("a decision was written");
+        };
+        prop_assert_eq!(subject, draft.subject);
+        prop_assert_eq!(evidence, draft.evidence);
+        prop_assert_eq!(pin, draft.pin.as_ref().map(Pinning::change));
+        let whole = reference.unwrap_or_default();
+        let kept = kept.as_deref().unwrap_or_default();
+        prop_assert!(whole.starts_with(kept) && kept.len() <= REFERENCE_MAX);
+        prop_assert!(kept == whole || kept.len() > REFERENCE_MAX - 2);
+    }
+
+    #[test]
+    fn hostile_bytes_are_errors_not_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let profiles = [profile("/r")];
+        let _ = take_entry(&mut Take::new(&bytes), 1, 0, &profiles);
+        let _ = take_profile(&mut Take::new(&bytes));
+        let _ = crate::attest::format::SegmentHeader::decode(&bytes);
+    }
+}
+
+#[test]
+fn leaves_tell_all_entries_apart_and_do_not_depend_on_segments() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let entries = read(&rig.ledger(), 0, 100, None).unwrap().0;
+    let hashes: std::collections::HashSet<_> = entries.iter().map(Entry::leaf_hash).collect();
+    assert_eq!(hashes.len(), entries.len());
+    let mut other = entries[3].clone();
+    if let Kind::Decision { profile, .. } = &mut other.kind {
+        *profile = super::profile("/elsewhere");
+    }
+    assert_ne!(other.leaf_hash(), entries[3].leaf_hash());
+    // The format document gives this length: 1 + 8 + 8 + 16 + 32 + 1 + 1 + 16.
+    assert_eq!(entries[3].leaf().len(), 83);
+}
