@@ -2,15 +2,20 @@
 //! region, refuses the transfers that law or the operator's own promise forbids, and keeps
 //! evidence of each transfer that is allowed.
 
+pub mod admin;
 pub mod admit;
 pub mod attest;
 pub mod classify;
+pub mod cli;
 pub mod decide;
 pub mod document;
 pub mod domain;
 pub mod forward;
 pub mod locate;
+pub mod pipeline;
 pub mod policy;
+pub mod respond;
+pub mod router;
 pub mod settings;
 pub mod store;
 pub mod telemetry;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The command `domicile`; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    domicile::cli::main()
+}

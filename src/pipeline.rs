@@ -50,7 +50,8 @@ pub async fn handle(
         Ok(answer) => answer,
         Err(refused) => x.refuse(refused).await,
     };
-    x.finish(answer).map(|content| Reply::new(content, at_work, place))
+    x.finish(answer)
+        .map(|content| Reply::new(content, at_work, place))
 }
 
 /// One request, station by station.
@@ -60,13 +61,12 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
         return Err(Refused::Upgrade);
     }
     path::check(parts.uri.path()).map_err(Refused::Path)?;
-    let snapshot = std::sync::Arc::clone(&x.snapshot);
-    let (index, captures) = x.route(&snapshot, &parts).map_err(|none| match none {
+    let (index, captures) = x.route(&x.snapshot, &parts).map_err(|none| match none {
         NoRoute::Path => Refused::NoRoute,
         NoRoute::Method(methods) => Refused::MethodNotAllowed(methods),
         NoRoute::MediaType(types) => Refused::MediaType(types),
     })?;
-    let routed = x.admit(&snapshot, index, &captures, &parts)?;
+    let routed = x.admit(&x.snapshot, index, captures, &parts)?;
     match routed.route.settings.format {
         Format::Record | Format::Opaque => single::way(x, &routed, &parts, body).await,
         Format::Array | Format::Ndjson => batch::way(x, &routed, &parts, body).await,

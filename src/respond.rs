@@ -38,17 +38,32 @@ pub enum Refused {
     EvidenceDisagrees,
     UnknownField(String),
     UnknownSubject,
-    PinContradicted { region: String },
+    PinContradicted {
+        region: String,
+    },
     NoPin,
     /// No region can be the home, though the country is known.
     NoHome(String),
     Forbidden(Arc<Forbidden>),
     /// The batch was atomic, and an item of it was refused.
-    AtomicBatch { status: StatusCode },
-    BackendUnreachable { region: String, detail: String },
-    BackendTimeout { region: String, detail: String },
-    BackendBroken { region: String, detail: String },
-    RegionBusy { region: String },
+    AtomicBatch {
+        status: StatusCode,
+    },
+    BackendUnreachable {
+        region: String,
+        detail: String,
+    },
+    BackendTimeout {
+        region: String,
+        detail: String,
+    },
+    BackendBroken {
+        region: String,
+        detail: String,
+    },
+    RegionBusy {
+        region: String,
+    },
     Ledger(String),
     Directory(String),
     Overloaded,
@@ -101,9 +116,12 @@ impl Refused {
         use StatusCode as S;
         let t = str::to_owned;
         match self {
-            Self::Path(fault) => {
-                (S::BAD_REQUEST, "bad-path", "the path can be read in two ways", fault.to_string())
-            }
+            Self::Path(fault) => (
+                S::BAD_REQUEST,
+                "bad-path",
+                "the path can be read in two ways",
+                fault.to_string(),
+            ),
             Self::NoRoute => (
                 S::NOT_FOUND,
                 "no-such-route",
@@ -147,9 +165,12 @@ impl Refused {
                     "the body made no progress",
                     fault.to_string(),
                 ),
-                BodyFault::Broken => {
-                    (S::BAD_REQUEST, "broken-body", "the body is not whole", fault.to_string())
-                }
+                BodyFault::Broken => (
+                    S::BAD_REQUEST,
+                    "broken-body",
+                    "the body is not whole",
+                    fault.to_string(),
+                ),
             },
             Self::TooManyItems(limit) => (
                 S::PAYLOAD_TOO_LARGE,
@@ -169,9 +190,12 @@ impl Refused {
                 "the steering headers cannot be followed",
                 detail.clone(),
             ),
-            Self::Token(detail) => {
-                (S::UNAUTHORIZED, "bad-token", "the token does not verify", detail.clone())
-            }
+            Self::Token(detail) => (
+                S::UNAUTHORIZED,
+                "bad-token",
+                "the token does not verify",
+                detail.clone(),
+            ),
             Self::NoSubject => (
                 S::UNPROCESSABLE_ENTITY,
                 "no-subject",
@@ -197,25 +221,33 @@ impl Refused {
                 S::UNPROCESSABLE_ENTITY,
                 "evidence-disagrees",
                 "the evidence of the person's country disagrees",
-                t("this route refuses disagreeing evidence; send one country, or let a trusted caller say it"),
+                t(
+                    "this route refuses disagreeing evidence; send one country, or let a trusted caller say it",
+                ),
             ),
             Self::UnknownField(place) => (
                 S::UNPROCESSABLE_ENTITY,
                 "unknown-field",
                 "the record has a field that the route's strict schema does not know",
-                format!("an unknown field stands under `{place}`; add it to the schema with its category, or leave it out"),
+                format!(
+                    "an unknown field stands under `{place}`; add it to the schema with its category, or leave it out"
+                ),
             ),
             Self::UnknownSubject => (
                 S::NOT_FOUND,
                 "unknown-subject",
                 "nothing is known of this subject",
-                t("no record of this subject was stored through this router, and no evidence says where it would be"),
+                t(
+                    "no record of this subject was stored through this router, and no evidence says where it would be",
+                ),
             ),
             Self::PinContradicted { region } => (
                 S::CONFLICT,
                 "home-contradicted",
                 "the evidence contradicts the subject's home",
-                format!("the subject's records live in `{region}`, and this request's evidence leads elsewhere; correct the evidence, or relocate the subject"),
+                format!(
+                    "the subject's records live in `{region}`, and this request's evidence leads elsewhere; correct the evidence, or relocate the subject"
+                ),
             ),
             Self::NoPin => (
                 S::CONFLICT,
@@ -231,7 +263,11 @@ impl Refused {
             ),
             Self::Forbidden(forbidden) => (
                 S::UNAVAILABLE_FOR_LEGAL_REASONS,
-                if forbidden.conflict { "conflict-of-laws" } else { "transfer-forbidden" },
+                if forbidden.conflict {
+                    "conflict-of-laws"
+                } else {
+                    "transfer-forbidden"
+                },
                 if forbidden.conflict {
                     "two laws each demand what the other forbids"
                 } else {
@@ -287,9 +323,12 @@ impl Refused {
                 "the router has too many requests at work",
                 t("try again later"),
             ),
-            Self::Internal(detail) => {
-                (S::INTERNAL_SERVER_ERROR, "internal", "a fault of the router", t(detail))
-            }
+            Self::Internal(detail) => (
+                S::INTERNAL_SERVER_ERROR,
+                "internal",
+                "a fault of the router",
+                t(detail),
+            ),
         }
     }
 
@@ -366,7 +405,10 @@ impl Refused {
             headers.insert(header::LINK, link);
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(RETRY_AFTER.as_secs()),
+            );
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(
@@ -386,7 +428,10 @@ impl Refused {
             headers.insert(header::ACCEPT, accept);
         }
         if let Some(error) = self.proxy_error() {
-            let next = self.region().map(|r| format!("; next-hop=\"{r}\"")).unwrap_or_default();
+            let next = self
+                .region()
+                .map(|r| format!("; next-hop=\"{r}\""))
+                .unwrap_or_default();
             if let Ok(value) = HeaderValue::try_from(format!("domicile; error={error}{next}")) {
                 headers.insert(header::HeaderName::from_static("proxy-status"), value);
             }
@@ -408,7 +453,10 @@ mod tests {
         }));
         let mut headers = http::HeaderMap::new();
         refused.headers(Some("https://example.com/privacy"), &mut headers);
-        assert_eq!(headers["link"], "<https://example.com/privacy>; rel=\"blocked-by\"");
+        assert_eq!(
+            headers["link"],
+            "<https://example.com/privacy>; rel=\"blocked-by\""
+        );
         assert_eq!(headers["cache-control"], "no-store");
         let text = serde_json::to_value(refused.problem(None)).unwrap();
         assert_eq!(text["type"], "urn:domicile:problem:transfer-forbidden");
@@ -419,11 +467,17 @@ mod tests {
 
     #[test]
     fn an_unavailable_region_is_named_and_may_be_tried_again() {
-        let refused = Refused::BackendUnreachable { region: "eu".into(), detail: "refused".into() };
+        let refused = Refused::BackendUnreachable {
+            region: "eu".into(),
+            detail: "refused".into(),
+        };
         let mut headers = http::HeaderMap::new();
         refused.headers(None, &mut headers);
         assert_eq!(headers["retry-after"], "5");
-        assert_eq!(headers["proxy-status"], "domicile; error=connection_refused; next-hop=\"eu\"");
+        assert_eq!(
+            headers["proxy-status"],
+            "domicile; error=connection_refused; next-hop=\"eu\""
+        );
         assert_eq!(refused.problem(None).region.as_deref(), Some("eu"));
         assert!(!headers.contains_key("link"));
     }

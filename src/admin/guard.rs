@@ -14,7 +14,9 @@ use crate::router::Shared;
 
 pub async fn token(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let settings = Arc::clone(&shared.snapshot.load().settings);
-    let Some(token) = &settings.admin.token else { return next.run(request).await };
+    let Some(token) = &settings.admin.token else {
+        return next.run(request).await;
+    };
     let given = request
         .headers()
         .get(header::AUTHORIZATION)
@@ -32,7 +34,9 @@ pub async fn token(State(shared): State<Arc<Shared>>, request: Request, next: Ne
         "send Authorization: Bearer with the token of admin.token_file",
     )
     .into_response();
-    refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    refused
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     refused
 }
 

@@ -18,7 +18,11 @@ pub fn problem(status: StatusCode, name: &str, title: &str, detail: &str) -> Res
         "status": status.as_u16(),
         "detail": detail,
     });
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string() + "\n")
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/problem+json")],
+        body.to_string() + "\n",
+    )
         .into_response()
 }
 
@@ -34,7 +38,10 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let directory = shared.directory.status();
     let draining = shared.draining.load(Ordering::Relaxed);
     let faults = {
-        let last = shared.last_reload.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = shared
+            .last_reload
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         last.faults.clone()
     };
     let health = shared.health.load();
@@ -44,7 +51,10 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         .iter()
         .map(|(_, r)| {
             let up = health.is_region_up(&r.name).unwrap_or(true);
-            (r.name.to_string(), Value::from(if up { "up" } else { "failing" }))
+            (
+                r.name.to_string(),
+                Value::from(if up { "up" } else { "failing" }),
+            )
         })
         .collect();
     let ready = !draining && ledger.error.is_none() && directory.error.is_none();
@@ -58,16 +68,18 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         "faults": faults,
         "regions": regions,
     });
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(body)).into_response()
 }
 
 pub async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     keeper::gauges(&shared);
     match shared.metrics.render() {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
-        }
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => problem(
             StatusCode::INTERNAL_SERVER_ERROR,
             "metrics",
@@ -130,8 +142,11 @@ pub async fn regions(State(shared): State<Arc<Shared>>) -> Json<Value> {
 /// The register of instruments: who signed what with whom, until when, and where a copy is had.
 pub async fn instruments(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let snapshot = shared.snapshot.load();
-    let all: Vec<Value> =
-        snapshot.checked.instruments().map(|(_, i)| i.register_entry(&snapshot.checked)).collect();
+    let all: Vec<Value> = snapshot
+        .checked
+        .instruments()
+        .map(|(_, i)| i.register_entry(&snapshot.checked))
+        .collect();
     Json(json!({ "instruments": all }))
 }
 

@@ -30,7 +30,12 @@ pub async fn page(
     asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
     let bad = |detail: &str| {
-        problem(StatusCode::BAD_REQUEST, "bad-query", "the query cannot be read", detail)
+        problem(
+            StatusCode::BAD_REQUEST,
+            "bad-query",
+            "the query cannot be read",
+            detail,
+        )
     };
     let Query(asked) = match asked {
         Ok(asked) => asked,
@@ -45,9 +50,8 @@ pub async fn page(
     let folder = shared.snapshot.load().settings.ledger.clone();
     // What is answered must include what was decided before the question.
     let _ = shared.journal.flush().await;
-    let read = tokio::task::spawn_blocking(move || {
-        attest::read(&folder, asked.after, limit, decision)
-    });
+    let read =
+        tokio::task::spawn_blocking(move || attest::read(&folder, asked.after, limit, decision));
     match read.await {
         Ok(Ok((entries, next))) => {
             Json(json!({ "entries": entries, "next": next })).into_response()

@@ -24,10 +24,16 @@ pub fn serve(
     whole: bool,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let service = if whole { whole_router(shared) } else { probes(shared) };
+        let service = if whole {
+            whole_router(shared)
+        } else {
+            probes(shared)
+        };
         let serving = axum::serve(listener, service);
         // Answers here are short; nobody's record is lost when one is cut at the end.
         tokio::select! {
@@ -59,7 +65,10 @@ fn whole_router(shared: Arc<Shared>) -> Router {
         .route("/v1/ledger", get(ledger::page))
         .route("/v1/decisions:explain", post(try_out::explain))
         .route("/v1/records:classify", post(try_out::classify))
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::token));
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            guard::token,
+        ));
     Router::new()
         .route("/livez", get(handlers::livez))
         .route("/readyz", get(handlers::readyz))

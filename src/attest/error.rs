@@ -1,3 +1,4 @@
+use serde::Serialize;
 use std::{fmt, io, path::PathBuf};
 
 use crate::locate::DirectoryError;
@@ -38,7 +39,7 @@ pub enum LedgerError {
 }
 
 /// Where a ledger is not what was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damage {
     pub file: PathBuf,
     /// Bytes from the start of the file to where the damage begins, at the earliest.

@@ -52,8 +52,10 @@ fn store_ports(text: &str) -> Result<[u16; 5], Failure> {
         )
         .into()
     };
-    let ports: Vec<u16> =
-        text.split(',').map(|p| p.trim().parse().map_err(|_| wrong())).collect::<Result<_, _>>()?;
+    let ports: Vec<u16> = text
+        .split(',')
+        .map(|p| p.trim().parse().map_err(|_| wrong()))
+        .collect::<Result<_, _>>()?;
     match *ports.as_slice() {
         [0] => Ok([0; 5]),
         [first] => {
@@ -97,7 +99,10 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     if path.exists() {
         return Ok(());
     }
-    let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, text));
+    let written = path
+        .parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| fs::write(path, text));
     written.map_err(|e| format!("cannot write {}: {e}", path.display()).into())
 }
 
@@ -159,7 +164,11 @@ fn announcement(
         .map(|(region, store)| format!("{region} http://{}", store.address()))
         .collect();
     let data = folder.path.display();
-    let keeps = if folder.remove { "removed at the end; keep it with --data DIR" } else { "kept" };
+    let keeps = if folder.remove {
+        "removed at the end; keep it with --data DIR"
+    } else {
+        "kept"
+    };
     let text = format!(
         r#"ready
   router   http://{listen}   in Singapore, run by acme-sg

@@ -20,10 +20,10 @@ impl Permit {
         }
     }
 
-    /// For `mode = "observe"`: the record goes where it goes today, whatever the verdict. It is
-    /// never a flow home, so that its entry is durable first.
-    pub fn observed(verdict: &Verdict, region: RegionId) -> Self {
-        Self::new(region, verdict.operation(), false)
+    /// For `mode = "observe"`: the record goes where it goes today, whatever a decision would
+    /// have said. It is never a flow home, so that its entry is durable first.
+    pub fn observed(region: RegionId, operation: Operation) -> Self {
+        Self::new(region, operation, false)
     }
 
     pub fn region(&self) -> RegionId {

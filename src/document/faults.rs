@@ -130,6 +130,10 @@ impl fmt::Display for Where {
 }
 
 impl Fault {
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     /// One line: place, severity, message, hint.
     pub fn summary(&self) -> String {
         let hint = self

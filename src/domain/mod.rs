@@ -17,8 +17,8 @@ pub use evidence::{EvidenceKind, EvidenceSet, Strength};
 pub use operation::Operation;
 pub use place::{Country, Place, PlaceError};
 pub use question::{
-    Answer, Basis, Consent, ConsentKind, Finding, FlowEnd, Giver, Ground, GroundKind, Missing, Order,
-    Origin, Outcome, PartyEnd, PromiseFinding, PromiseOutcome, Protection, Question, Role,
+    Answer, Basis, Consent, ConsentKind, Finding, FlowEnd, Giver, Ground, GroundKind, Missing,
+    Order, Origin, Outcome, PartyEnd, PromiseFinding, PromiseOutcome, Protection, Question, Role,
     RuleFinding, SubjectFacts, SubjectKind, ToEnd, Transaction,
 };
 pub use region::{Region, RegionId, Regions};

@@ -13,7 +13,7 @@ use http_body::{Body, Frame};
 use serde::Serialize;
 
 use super::slices::Framing;
-use crate::domain::{DecisionId, Missing};
+use crate::domain::{DecisionId, FlowEnd, Missing};
 
 /// About the bytes of one chunk of the answer: all that is held at one time.
 const CHUNK: usize = 32 << 10;

@@ -33,7 +33,10 @@ use crate::{
 enum State {
     Refused(Rc<Refused>),
     /// Permitted; the status is the region's once it has answered.
-    Sent { region: RegionId, status: Cell<StatusCode> },
+    Sent {
+        region: RegionId,
+        status: Cell<StatusCode>,
+    },
 }
 
 struct ItemState {
@@ -94,11 +97,27 @@ pub async fn way(
     {
         return atomic_refusal(x, framing, decided, &refused).await;
     }
-    let Decided { items: states, permits, entries, leaves_home } = decided;
+    let Decided {
+        items: states,
+        permits,
+        entries,
+        leaves_home,
+    } = decided;
     let cleared = x.worker.journal.clear_all(permits, entries).await;
     let cleared = cleared.map_err(|e| Refused::Ledger(e.to_string()))?;
     let states: Rc<[ItemState]> = states.into();
-    send(x, routed, parts, &body, framing, &items, &states, cleared, &leaves_home).await?;
+    send(
+        x,
+        routed,
+        parts,
+        &body,
+        framing,
+        &items,
+        &states,
+        cleared,
+        &leaves_home,
+    )
+    .await?;
     Ok(answer(x, framing, states, None))
 }
 
@@ -113,11 +132,22 @@ fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[Item]) -
     for item in items {
         let decision = x.worker.decision_id();
         let mut traces = Traces::default();
-        let state = match decide_item(x, routed, item.of(body), decision, &mut traces, &mut decided)
-        {
-            Ok(region) => State::Sent { region, status: Cell::new(StatusCode::BAD_GATEWAY) },
+        let state = match decide_item(
+            x,
+            routed,
+            item.of(body),
+            decision,
+            &mut traces,
+            &mut decided,
+        ) {
+            Ok(region) => State::Sent {
+                region,
+                status: Cell::new(StatusCode::BAD_GATEWAY),
+            },
             Err((refused, judged)) => {
-                decided.entries.push(refusal(x, decision, &refused, judged.as_deref(), traces));
+                decided
+                    .entries
+                    .push(refusal(x, decision, &refused, judged.as_deref(), traces));
                 State::Refused(Rc::new(refused))
             }
         };
@@ -144,7 +174,9 @@ fn decide_item(
     let region = routed.wishes.target.unwrap_or(person.home);
     let flow = Flow::new(routed, &person, region);
     let judged = judge::judge(x, routed, &flow).map_err(plain)?;
-    let permit = judged.permit(x).map_err(|refused| (refused, Some(Rc::clone(&judged))))?;
+    let permit = judged
+        .permit(x)
+        .map_err(|refused| (refused, Some(Rc::clone(&judged))))?;
     let mut draft = x.draft(&judged, *traces);
     draft.decision = decision;
     draft.reference = flow.reference();
@@ -153,7 +185,9 @@ fn decide_item(
         draft.pin = claim(x, &person).map_err(plain)?;
     }
     if abroad {
-        let copy = Pinning::Copy { region: x.snapshot.regions.name(region).into() };
+        let copy = Pinning::Copy {
+            region: x.snapshot.regions.name(region).into(),
+        };
         if draft.pin.is_none() {
             draft.pin = Some(copy);
         } else {
@@ -198,12 +232,19 @@ async fn atomic_refusal(
     decided: Decided,
     refused: &Refused,
 ) -> Result<Response<Content>, Refused> {
-    let Decided { items, permits, entries, .. } = decided;
+    let Decided {
+        items,
+        permits,
+        entries,
+        ..
+    } = decided;
     drop(permits);
     let refusals = entries.into_iter().filter(|e| e.pin.is_none()).collect();
     let written = x.worker.journal.clear_all(Vec::new(), refusals).await;
     written.map_err(|e| Refused::Ledger(e.to_string()))?;
-    let whole = Refused::AtomicBatch { status: refused.status() };
+    let whole = Refused::AtomicBatch {
+        status: refused.status(),
+    };
     for item in &items {
         if let State::Sent { status, .. } = &item.state {
             status.set(StatusCode::FAILED_DEPENDENCY);
@@ -218,7 +259,10 @@ async fn atomic_refusal(
 }
 
 /// All regions at once; what each answered lands in the items' states.
-#[expect(clippy::too_many_arguments, reason = "the parts of one batch, used together once")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one batch, used together once"
+)]
 async fn send(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
@@ -246,7 +290,11 @@ async fn send(
             State::Refused(_) => None,
         });
     }
-    let guard = Unanswered { x, states: Rc::clone(states), told: Cell::new(false) };
+    let guard = Unanswered {
+        x,
+        states: Rc::clone(states),
+        told: Cell::new(false),
+    };
     let lanes = split.into_parts().into_iter().map(|part| {
         let leaves = leaves_home.contains(&part.region);
         send_part(x, routed, parts, part, &proofs, states, leaves)
@@ -280,10 +328,19 @@ async fn send_part(
             let body = part.body.item(position)?;
             let subject = judge::subject_text(routed, &body)?;
             let path = fill(path, |name| {
-                (name == "subject").then_some(subject.as_str()).or_else(|| routed.head.capture(name))
+                (name == "subject")
+                    .then_some(subject.as_str())
+                    .or_else(|| routed.head.capture(name))
             })
             .ok()?;
-            Some((i, EachItem { cleared: proof(i)?, path, body }))
+            Some((
+                i,
+                EachItem {
+                    cleared: proof(i)?,
+                    path,
+                    body,
+                },
+            ))
         });
         let sent: std::cell::RefCell<Vec<usize>> = std::cell::RefCell::default();
         let each = each.map(|(i, item)| {
@@ -291,11 +348,16 @@ async fn send_part(
             item
         });
         let mut headers = headers;
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         let started = Instant::now();
         upstreams
             .send_each(method, &headers, each, |position, outcome| {
-                let Some(i) = sent.borrow().get(position).copied() else { return };
+                let Some(i) = sent.borrow().get(position).copied() else {
+                    return;
+                };
                 settle(i, status_of(x, region, started, outcome));
             })
             .await;
@@ -363,8 +425,16 @@ impl Drop for Unanswered<'_, '_> {
         let at = clock::now();
         for item in self.states.iter() {
             if let State::Sent { status, .. } = &item.state {
-                let status = if self.told.get() { status.get().as_u16() } else { 0 };
-                let outcome = OutcomeDraft { at, decision: item.decision, status };
+                let status = if self.told.get() {
+                    status.get().as_u16()
+                } else {
+                    0
+                };
+                let outcome = OutcomeDraft {
+                    at,
+                    decision: item.decision,
+                    status,
+                };
                 self.x.worker.journal.outcome(outcome);
             }
         }
@@ -395,7 +465,9 @@ fn answer(
         Framing::Array => "application/json",
         Framing::Ndjson => "application/x-ndjson",
     };
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     answer
 }
 

@@ -9,8 +9,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
-    Content, Judged,
-    judge,
+    Content, Judged, judge,
     person::Traces,
     wishes::{self, Head, Wishes},
 };
@@ -91,9 +90,20 @@ impl<'w> Exchange<'w> {
             .uri
             .authority()
             .map(http::uri::Authority::as_str)
-            .or_else(|| parts.headers.get(header::HOST).and_then(|h| h.to_str().ok()));
+            .or_else(|| {
+                parts
+                    .headers
+                    .get(header::HOST)
+                    .and_then(|h| h.to_str().ok())
+            });
         let routes = snapshot.routes.iter().map(|r| &*r.settings).enumerate();
-        route::find(routes, host, parts.uri.path(), &parts.method, &parts.headers)
+        route::find(
+            routes,
+            host,
+            parts.uri.path(),
+            &parts.method,
+            &parts.headers,
+        )
     }
 
     /// Who is calling, what it asks for, and whether its token holds.
@@ -101,7 +111,7 @@ impl<'w> Exchange<'w> {
         &self,
         snapshot: &'a Snapshot,
         index: usize,
-        captures: &'a Captures<'a>,
+        captures: Captures<'a>,
         parts: &'a Parts,
     ) -> Result<Routed<'a>, Refused> {
         let route = snapshot.routes.get(index).ok_or(Refused::NoRoute)?;
@@ -115,15 +125,26 @@ impl<'w> Exchange<'w> {
             query: parts.uri.query(),
         };
         let wishes = if self.caller.trusted {
-            wishes::read(&head, &route.settings.steering, &snapshot.regions, &parts.method)?
+            wishes::read(
+                &head,
+                &route.settings.steering,
+                &snapshot.regions,
+                &parts.method,
+            )?
         } else {
             Wishes::default()
         };
-        let token = if route.reads_token { self.token(snapshot, &parts.headers)? } else { None };
+        let token = if route.reads_token {
+            self.token(snapshot, &parts.headers)?
+        } else {
+            None
+        };
         let operation = wishes.operation.unwrap_or(plain);
         self.story.borrow_mut().operation = Some(operation);
         Ok(Routed {
-            client: self.caller.client(&parts.headers, &snapshot.settings.data_plane.proxies),
+            client: self
+                .caller
+                .client(&parts.headers, &snapshot.settings.data_plane.proxies),
             route,
             index,
             head,
@@ -136,9 +157,13 @@ impl<'w> Exchange<'w> {
     /// The claims of the caller's token, if a key set is configured and a JWT came. Another
     /// kind of bearer token is the backend's business.
     fn token(&self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Option<Claims>, Refused> {
-        let Some(keys) = &snapshot.keys else { return Ok(None) };
+        let Some(keys) = &snapshot.keys else {
+            return Ok(None);
+        };
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
-        let Some(value) = values.next() else { return Ok(None) };
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
         if values.next().is_some() {
             return Err(Refused::Token("Authorization stands twice".to_owned()));
         }
@@ -178,11 +203,19 @@ impl<'w> Exchange<'w> {
         {
             fields.insert(header::HOST, host);
         }
-        headers::add_forwarded(&mut fields, self.caller.peer, self.caller.proxied, leaves_home);
+        headers::add_forwarded(
+            &mut fields,
+            self.caller.peer,
+            self.caller.proxied,
+            leaves_home,
+        );
         headers::add_via(&mut fields, self.version);
         headers::settle_traceparent(&mut fields, || {
             let random = self.worker.random();
-            #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the low half is what is meant"
+            )]
             let span = (self.worker.random() & u128::from(u64::MAX)) as u64;
             (random, span)
         });
@@ -208,9 +241,7 @@ impl<'w> Exchange<'w> {
             ForwardError::Reset { .. } | ForwardError::BadAnswer { .. } => {
                 Refused::BackendBroken { region, detail }
             }
-            ForwardError::CallerBody { .. } => {
-                Refused::Body(crate::admit::body::BodyFault::Broken)
-            }
+            ForwardError::CallerBody { .. } => Refused::Body(crate::admit::body::BodyFault::Broken),
         }
     }
 
@@ -229,18 +260,23 @@ impl<'w> Exchange<'w> {
         let body = match items {
             Some(items) => items,
             None => {
-                let mut text = serde_json::to_vec(&refused.problem(Some(self.decision)))
-                    .unwrap_or_default();
+                let mut text =
+                    serde_json::to_vec(&refused.problem(Some(self.decision))).unwrap_or_default();
                 text.push(b'\n');
                 text.into()
             }
         };
         let mut answer = Response::new(Content::Whole(body));
         *answer.status_mut() = refused.status();
-        refused.headers(self.snapshot.settings.operator_uri.as_deref(), answer.headers_mut());
+        refused.headers(
+            self.snapshot.settings.operator_uri.as_deref(),
+            answer.headers_mut(),
+        );
         if matches!(refused, Refused::Body(_)) {
             // The rest of the body is not read, so the connection cannot serve another request.
-            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            answer
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         answer
     }
@@ -309,9 +345,15 @@ impl<'w> Exchange<'w> {
     pub fn count_call(&self, region: RegionId, started: Instant, outcome: &str) {
         let metrics = &self.worker.shared.metrics;
         let name = self.snapshot.regions.name(region);
-        metrics.upstream_requests.with_label_values(&[name, outcome]).inc();
+        metrics
+            .upstream_requests
+            .with_label_values(&[name, outcome])
+            .inc();
         let seconds = started.elapsed().as_secs_f64();
-        metrics.upstream_seconds.with_label_values(&[name]).observe(seconds);
+        metrics
+            .upstream_seconds
+            .with_label_values(&[name])
+            .observe(seconds);
     }
 
     /// The last word on every answer: decision id, `Via`, measurement.
@@ -347,8 +389,15 @@ impl<'w> Exchange<'w> {
 /// OpenTelemetry's `http.request.method`: a caller's own invention does not become a label.
 fn known_method(method: &Method) -> &str {
     match *method {
-        Method::GET | Method::HEAD | Method::PUT | Method::POST | Method::PATCH
-        | Method::DELETE | Method::OPTIONS | Method::TRACE | Method::CONNECT => method.as_str(),
+        Method::GET
+        | Method::HEAD
+        | Method::PUT
+        | Method::POST
+        | Method::PATCH
+        | Method::DELETE
+        | Method::OPTIONS
+        | Method::TRACE
+        | Method::CONNECT => method.as_str(),
         _ => "_OTHER",
     }
 }

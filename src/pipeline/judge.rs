@@ -15,6 +15,7 @@ use crate::{
     classify::{json::Value, schema::Classified},
     decide::{self, Grounds, HomeFault, Party, Permit, Query, Subject, Verdict},
     domain::{CategorySet, FlowEnd, Ground, Operation, Place, RegionId},
+    policy::RuleId,
     respond::{Forbidden, Refused},
     settings::Route,
     telemetry::Metrics,
@@ -78,7 +79,11 @@ impl Flow {
             home: person.home,
             region,
             held_in,
-            purpose: routed.wishes.purpose.clone().or_else(|| route.purpose.clone()),
+            purpose: routed
+                .wishes
+                .purpose
+                .clone()
+                .or_else(|| route.purpose.clone()),
             grounds: routed.wishes.grounds.clone(),
         }
     }
@@ -114,7 +119,9 @@ impl Judged {
 /// Checks one record's body and reads what its route looks for.
 pub fn classify<'b>(routed: &Routed<'_>, body: &'b [u8]) -> Result<Classified<'b>, Refused> {
     let schema = &routed.route.schema;
-    let classified = schema.classify(body).map_err(|f| Refused::Malformed(f.to_string()))?;
+    let classified = schema
+        .classify(body)
+        .map_err(|f| Refused::Malformed(f.to_string()))?;
     if let Some(part) = classified.refused {
         return Err(Refused::UnknownField(schema.known_pointer(part).to_owned()));
     }
@@ -130,7 +137,7 @@ pub fn subject_text(routed: &Routed<'_>, body: &[u8]) -> Option<String> {
     let slot = routed.route.subject_slot?;
     match classify(routed, body).ok()?.first(slot)? {
         Value::String(text) => Some(text.unescape().into_owned()),
-        Value::Number(digits) => Some(digits.to_owned()),
+        Value::Number(digits) => Some(digits.as_str().to_owned()),
         Value::Bool(_) | Value::Null | Value::Object | Value::Array => None,
     }
 }
@@ -181,35 +188,38 @@ fn find_homes(x: &Exchange<'_>, (countries, categories): &HomeKey) -> Homes {
                 .to_owned(),
         )),
         Ok(found) => Ok(found.into_iter().collect()),
-        Err(fault) => Err(home_refused(x, &query, fault)),
+        Err(fault) => Err(home_refused(x, fault)),
     }
 }
 
-fn home_refused(x: &Exchange<'_>, query: &Query, fault: HomeFault) -> Refused {
-    let _ = (x, query);
-    if fault.is_conflict() {
-        return Refused::Forbidden(Arc::new(Forbidden {
-            detail: fault.to_string(),
-            conflict: true,
-            ..Forbidden::default()
-        }));
-    }
-    Refused::NoHome(fault.to_string())
+fn home_refused(x: &Exchange<'_>, fault: HomeFault) -> Refused {
+    let rules: &[RuleId] = match &fault {
+        HomeFault::Unknown => return Refused::NoEvidence,
+        HomeFault::Conflict { rules } => rules,
+        HomeFault::NoRegionOfLaw { rule } => std::slice::from_ref(rule),
+        HomeFault::NoneAllowed => &[],
+    };
+    let rule = rules.first().and_then(|r| x.snapshot.checked.rule(*r));
+    Refused::Forbidden(Arc::new(Forbidden {
+        rule: rule.map(|r| r.id.to_string()),
+        citation: rule.map(|r| r.citation.to_string()),
+        detail: fault.to_string(),
+        conflict: rules.len() > 1,
+        ..Forbidden::default()
+    }))
 }
 
 /// The judgement on a flow, remembered or new.
-pub fn judge(
-    x: &Exchange<'_>,
-    routed: &Routed<'_>,
-    flow: &Flow,
-) -> Result<Rc<Judged>, Refused> {
+pub fn judge(x: &Exchange<'_>, routed: &Routed<'_>, flow: &Flow) -> Result<Rc<Judged>, Refused> {
     if let Some(known) = x.worker.judgements.borrow().flows.get(flow) {
         return Ok(Rc::clone(known));
     }
     let started = Instant::now();
     let judged = Rc::new(decide_new(x, &routed.route.settings, flow)?);
     let metrics = &x.worker.shared.metrics;
-    metrics.decision_seconds.observe(started.elapsed().as_secs_f64());
+    metrics
+        .decision_seconds
+        .observe(started.elapsed().as_secs_f64());
     let mut remembered = x.worker.judgements.borrow_mut();
     if remembered.flows.len() >= REMEMBERED {
         remembered.flows.clear();
@@ -225,7 +235,12 @@ fn decide_new(x: &Exchange<'_>, route: &Route, flow: &Flow) -> Result<Judged, Re
     let permit = decide::permit(&verdict, flow.region, flow.operation).ok();
     let refused = (!verdict.is_permit()).then(|| forbidden(x, &query, &verdict));
     let crosses = query.from.place.country() != query.to.place.country();
-    let counter = x.worker.shared.metrics.decisions.with_label_values(&labels(&profile));
+    let counter = x
+        .worker
+        .shared
+        .metrics
+        .decisions
+        .with_label_values(&labels(&profile));
     Ok(Judged {
         flow_home: permit.as_ref().is_some_and(Permit::is_flow_home),
         mechanism: crosses.then(|| mechanism(&profile)).flatten(),
@@ -246,7 +261,9 @@ fn question(x: &Exchange<'_>, route: &Route, flow: &Flow) -> Result<Query, Refus
         place
             .zip(snapshot.region_entity(region))
             .map(|(place, entity)| Party::new(place, entity))
-            .ok_or(Refused::Internal("a flow names a region that the snapshot does not have"))
+            .ok_or(Refused::Internal(
+                "a flow names a region that the snapshot does not have",
+            ))
     };
     let (from, to, via) = match flow.operation {
         Operation::Store if flow.region == flow.home => (location, at(flow.region)?, None),
@@ -296,11 +313,16 @@ fn forbidden(x: &Exchange<'_>, query: &Query, verdict: &Verdict) -> Refused {
     let detail = if answer.missing.is_empty() {
         named(&answer.rule, &answer.citation)
     } else {
-        format!("{}; `missing` lists what would permit it", named(&answer.rule, &answer.citation))
+        format!(
+            "{}; `missing` lists what would permit it",
+            named(&answer.rule, &answer.citation)
+        )
     };
     let end = |party: &Party| FlowEnd {
         country: party.place,
-        entity: party.entity.map(|e| snapshot.checked.entity_id(e).to_owned()),
+        entity: party
+            .entity
+            .map(|e| snapshot.checked.entity_id(e).to_owned()),
     };
     Refused::Forbidden(Arc::new(Forbidden {
         rule: answer.rule,
@@ -332,7 +354,10 @@ fn profile(
         Vec::new()
     } else {
         let found = decide::missing(&snapshot.policy, query, verdict);
-        found.iter().map(|m| format!("{}: {}", m.law, m.mechanism).into()).collect()
+        found
+            .iter()
+            .map(|m| format!("{}: {}", m.law, m.mechanism).into())
+            .collect()
     };
     let rules = verdict.rules().filter_map(|r| checked.rule(r));
     Profile {
@@ -355,7 +380,11 @@ fn profile(
         exporter: instrument.and(end(&query.from).entity),
         importer: instrument.and(end(&query.to).entity),
         rules: rules.map(|r| Arc::clone(&r.id)).collect(),
-        outcome: if permit { attest::Verdict::Permit } else { attest::Verdict::Refuse },
+        outcome: if permit {
+            attest::Verdict::Permit
+        } else {
+            attest::Verdict::Refuse
+        },
         problem: (!permit).then(|| "transfer-forbidden".into()),
         duties: verdict.duties(checked).into_iter().map(Arc::from).collect(),
         missing,
@@ -406,13 +435,20 @@ pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<
         duties: Vec::new(),
         missing: Vec::new(),
     });
-    x.worker.judgements.borrow_mut().plain.insert(key, Arc::clone(&profile));
+    x.worker
+        .judgements
+        .borrow_mut()
+        .plain
+        .insert(key, Arc::clone(&profile));
     profile
 }
 
 /// The same decision, where observe mode lets the flow go all the same.
 pub fn observed_profile(profile: &Profile) -> Arc<Profile> {
-    Arc::new(Profile { outcome: attest::Verdict::Observe, ..profile.clone() })
+    Arc::new(Profile {
+        outcome: attest::Verdict::Observe,
+        ..profile.clone()
+    })
 }
 
 /// The permit of observe mode: to the one region where everything goes today.
@@ -434,4 +470,3 @@ fn labels(profile: &Profile) -> [&str; 5] {
         profile.mechanism.as_deref().unwrap_or("none"),
     ]
 }
-

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use http::{Response, request::Parts};
 
 use super::{
-    Content, Exchange, Flow, Routed,
-    judge,
+    Content, Exchange, Flow, Routed, judge,
     person::{self, Traces},
     single::{self, Taken},
 };
@@ -93,14 +92,20 @@ async fn pass(
     to: RegionId,
 ) -> Result<Response<Content>, Refused> {
     let permit = judge::observed(x, to);
-    let first = if drafts.is_empty() { None } else { Some(drafts.remove(0)) };
+    let first = if drafts.is_empty() {
+        None
+    } else {
+        Some(drafts.remove(0))
+    };
     let Some(first) = first else {
         return Err(Refused::Malformed("the batch is empty".to_owned()));
     };
     let journal = &x.worker.journal;
     let cleared = journal.clear_all(vec![(permit, first)], drafts).await;
     let cleared = cleared.map_err(|e| Refused::Ledger(e.to_string()))?;
-    let cleared = cleared.first().ok_or(Refused::Internal("the ledger gave no proof"))?;
+    let cleared = cleared
+        .first()
+        .ok_or(Refused::Internal("the ledger gave no proof"))?;
     let outgoing = Outgoing {
         method: parts.method.clone(),
         path_and_query: single::path_and_query(parts),

@@ -16,7 +16,10 @@ pub struct Outcomes<'x, 'w> {
 
 impl<'x, 'w> Outcomes<'x, 'w> {
     pub fn new(x: &'x Exchange<'w>) -> Self {
-        Self { x, status: Cell::new(0) }
+        Self {
+            x,
+            status: Cell::new(0),
+        }
     }
 
     pub fn answered(&self, status: StatusCode) {

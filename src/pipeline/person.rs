@@ -74,7 +74,11 @@ pub fn find(
     contradiction(x, &found, home, categories, operation, &pin)?;
     add_pinned(x, route, &mut found, &pin, home);
     let standing = settle(&found, route.conflict, traces)?;
-    let held_in = pin.held_in.iter().filter_map(|r| x.snapshot.regions.id(r)).collect();
+    let held_in = pin
+        .held_in
+        .iter()
+        .filter_map(|r| x.snapshot.regions.id(r))
+        .collect();
     Ok(Person {
         key,
         countries: standing.countries,
@@ -112,8 +116,9 @@ fn unpinned(
                 && match route.pin {
                     PinMode::Always => true,
                     PinMode::Never => false,
-                    PinMode::Weak => strongest
-                        .is_none_or(|k| k.strength() < crate::domain::Strength::Declared),
+                    PinMode::Weak => {
+                        strongest.is_none_or(|k| k.strength() < crate::domain::Strength::Declared)
+                    }
                 },
         }
     };
@@ -128,7 +133,9 @@ fn unpinned(
         }
     }
     if found.is_empty() {
-        let Some(home) = routed.route.unknown_home else { return Err(Refused::NoEvidence) };
+        let Some(home) = routed.route.unknown_home else {
+            return Err(Refused::NoEvidence);
+        };
         // Nothing is known, so the law of the place that the operator chose attaches.
         let place = x.snapshot.regions.get(home).map(|r| r.place);
         return Ok(person(None, home, place.into_iter().collect()));
@@ -164,7 +171,11 @@ fn contradiction(
     let Some(strongest) = found.iter().find(|e| e.kind != EvidenceKind::Network) else {
         return Ok(());
     };
-    if pin.countries.iter().any(|c| c.country() == strongest.place.country()) {
+    if pin
+        .countries
+        .iter()
+        .any(|c| c.country() == strongest.place.country())
+    {
         return Ok(());
     }
     let countries: SmallVec<[Place; 4]> = SmallVec::from_elem(strongest.place, 1);
@@ -172,7 +183,9 @@ fn contradiction(
     if homes.contains(&home) {
         return Ok(());
     }
-    Err(Refused::PinContradicted { region: pin.region.to_string() })
+    Err(Refused::PinContradicted {
+        region: pin.region.to_string(),
+    })
 }
 
 /// Puts what the directory knows at its place in the route's order: at the end where the route
@@ -195,20 +208,31 @@ fn add_pinned(
     // the pin in every sensible order, and attach their laws wherever they stand.
     let mut at = found.len();
     if named && before == 0 {
-        at = found.iter().position(|e| e.kind == EvidenceKind::Network).unwrap_or(at);
+        at = found
+            .iter()
+            .position(|e| e.kind == EvidenceKind::Network)
+            .unwrap_or(at);
     }
     let mut places = pin.countries.clone();
     if places.is_empty() {
         places.extend(x.snapshot.regions.get(home).map(|r| r.place));
     }
     for place in places.into_iter().rev() {
-        found.insert(at, Evidence { kind: EvidenceKind::Pinned, place });
+        found.insert(
+            at,
+            Evidence {
+                kind: EvidenceKind::Pinned,
+                place,
+            },
+        );
     }
 }
 
 fn lookup(x: &Exchange<'_>, key: &SubjectKey) -> Result<Option<Pin>, Refused> {
     let mut pins = x.worker.pins.borrow_mut();
-    let pin = pins.lookup(key).map_err(|e| Refused::Directory(e.to_string()))?;
+    let pin = pins
+        .lookup(key)
+        .map_err(|e| Refused::Directory(e.to_string()))?;
     Ok(pin.cloned())
 }
 
@@ -238,13 +262,15 @@ fn subject(
                     let text = text.unescape();
                     return non_empty(&text).map(|t| key(t.as_bytes()));
                 }
-                Some(Value::Number(digits)) => return Ok(key(digits.as_bytes())),
+                Some(Value::Number(digits)) => return Ok(key(digits.as_str().as_bytes())),
                 _ => None,
             }
         }
-        ValueSource::Jwt(claim) => {
-            routed.token.as_ref().and_then(|t| t.text(claim)).map(str::to_owned)
-        }
+        ValueSource::Jwt(claim) => routed
+            .token
+            .as_ref()
+            .and_then(|t| t.text(claim))
+            .map(str::to_owned),
         ValueSource::Header(_) if !x.caller.trusted => None,
         source => routed.head.text(source),
     };
@@ -253,7 +279,11 @@ fn subject(
 }
 
 fn non_empty(text: &str) -> Result<&str, Refused> {
-    if text.is_empty() { Err(Refused::NoSubject) } else { Ok(text) }
+    if text.is_empty() {
+        Err(Refused::NoSubject)
+    } else {
+        Ok(text)
+    }
 }
 
 /// All evidence but the directory's, in the route's order; a trusted caller's word first.
@@ -285,7 +315,9 @@ fn evidence(
                 }
             }
             ValueSource::Body(_) => {
-                let Some((slot, body)) = slot.zip(body) else { continue };
+                let Some((slot, body)) = slot.zip(body) else {
+                    continue;
+                };
                 for value in body.all(slot) {
                     add(source, evidence::read_value(&value))?;
                 }

@@ -38,7 +38,11 @@ pub struct Reply {
 
 impl Reply {
     pub fn new(content: Content, at_work: AtWork, place: Option<Place>) -> Self {
-        Self { content, taken: false, _at_work: (at_work, place) }
+        Self {
+            content,
+            taken: false,
+            _at_work: (at_work, place),
+        }
     }
 }
 
@@ -57,12 +61,12 @@ impl Body for Reply {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Content::Region(body) => {
-                Pin::new(body).poll_frame(cx).map(|f| f.map(|f| f.map_err(Into::into)))
-            }
-            Content::Batch(body) => {
-                Pin::new(body).poll_frame(cx).map(|f| f.map(|f| f.map_err(Into::into)))
-            }
+            Content::Region(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|f| f.map(|f| f.map_err(Into::into))),
+            Content::Batch(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|f| f.map(|f| f.map_err(Into::into))),
         }
     }
 

@@ -3,15 +3,16 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts, uri::PathAndQuery};
+use http::{
+    HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts,
+    uri::PathAndQuery,
+};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::{
-    Content, Exchange, Flow, Judged, Routed,
-    judge,
-    observe,
+    Content, Exchange, Flow, Judged, Routed, judge, observe,
     outcome::Outcomes,
     person::{self, Person, Traces},
 };
@@ -74,8 +75,7 @@ async fn take(
     incoming: Incoming,
 ) -> Result<Taken, Refused> {
     let limits = &x.snapshot.settings.limits;
-    let writes =
-        matches!(parts.method, Method::PUT | Method::POST | Method::PATCH);
+    let writes = matches!(parts.method, Method::PUT | Method::POST | Method::PATCH);
     if !writes {
         // A body here has no meaning that two readers would agree on (RFC 9110 §9.3.1).
         if incoming.size_hint().lower() > 0 || !incoming.is_end_stream() {
@@ -114,7 +114,13 @@ pub fn find(x: &Exchange<'_>, routed: &Routed<'_>, taken: &Taken) -> Result<Pers
         Taken::None | Taken::Stream(_) => None,
     };
     let mut traces = Traces::default();
-    let person = person::find(x, routed, classified.as_ref(), routed.operation, &mut traces);
+    let person = person::find(
+        x,
+        routed,
+        classified.as_ref(),
+        routed.operation,
+        &mut traces,
+    );
     if let Ok(person) = &person {
         traces.evidence = person.evidence;
     }
@@ -139,7 +145,9 @@ async fn attest(
         draft.pin = claim(x, person)?;
     }
     if abroad && matches!(flow.operation, Operation::Store | Operation::Replicate) {
-        let copy = Pinning::Copy { region: x.snapshot.regions.name(flow.region).into() };
+        let copy = Pinning::Copy {
+            region: x.snapshot.regions.name(flow.region).into(),
+        };
         if draft.pin.is_none() {
             draft.pin = Some(copy);
         } else {
@@ -156,8 +164,14 @@ async fn attest(
     if also.is_empty() {
         return journal.clear(permit, draft).await.map_err(unwritable);
     }
-    let cleared = journal.clear_all(vec![(permit, draft)], also).await.map_err(unwritable)?;
-    cleared.into_iter().next().ok_or(Refused::Internal("the ledger gave no proof"))
+    let cleared = journal
+        .clear_all(vec![(permit, draft)], also)
+        .await
+        .map_err(unwritable)?;
+    cleared
+        .into_iter()
+        .next()
+        .ok_or(Refused::Internal("the ledger gave no proof"))
 }
 
 /// Claims the home of a new subject. Another request may have been first: then its home holds.
@@ -168,9 +182,10 @@ pub fn claim(x: &Exchange<'_>, person: &Person) -> Result<Option<Pinning>, Refus
     match x.worker.shared.directory.claim(person.key, pin) {
         Ok(Claim::Won(claimed)) => Ok(Some(Pinning::Claim(claimed))),
         Ok(Claim::Held(pin)) if pin.region.as_ref() == home => Ok(None),
-        Ok(Claim::Held(pin)) => {
-            Err(Refused::PinContradicted { region: pin.region.to_string() })
-        }
+        // Another request is writing a different home at this moment, or has written it.
+        Ok(Claim::Held(pin) | Claim::Contested(pin, _)) => Err(Refused::PinContradicted {
+            region: pin.region.to_string(),
+        }),
         Err(error) => Err(Refused::Directory(error.to_string())),
     }
 }
@@ -190,11 +205,17 @@ async fn move_home(
     };
     let name = |region| x.snapshot.regions.name(region).into();
     let entries = vec![
-        entry(Pinning::Move { region: name(flow.region) }),
-        entry(Pinning::Copy { region: name(person.home) }),
+        entry(Pinning::Move {
+            region: name(flow.region),
+        }),
+        entry(Pinning::Copy {
+            region: name(person.home),
+        }),
     ];
     let written = x.worker.journal.clear_all(Vec::new(), entries).await;
-    written.map(drop).map_err(|e| Refused::Ledger(e.to_string()))
+    written
+        .map(drop)
+        .map_err(|e| Refused::Ledger(e.to_string()))
 }
 
 /// Calls the region; what it answered is written down even if the caller goes away meanwhile.
@@ -287,7 +308,11 @@ async fn flow_back(
     answer: Response<AnswerBody>,
 ) -> Result<Response<Content>, Refused> {
     let empty = answer.body().is_end_stream() || answer.body().size_hint().exact() == Some(0);
-    let here = x.snapshot.regions.get(flow.region).is_some_and(|r| r.place == x.snapshot.location);
+    let here = x
+        .snapshot
+        .regions
+        .get(flow.region)
+        .is_some_and(|r| r.place == x.snapshot.location);
     let mut passes = routed.route.settings.answers == Answers::Full;
     if passes && !empty && !here && flow.operation != Operation::Read {
         passes = may_read_back(x, routed, person, flow).await?;
@@ -306,9 +331,14 @@ async fn may_read_back(
     person: &Person,
     flow: &Flow,
 ) -> Result<bool, Refused> {
-    let back = Flow { operation: Operation::Read, ..flow.clone() };
+    let back = Flow {
+        operation: Operation::Read,
+        ..flow.clone()
+    };
     let judged = judge::judge(x, routed, &back)?;
-    let Ok(permit) = judged.permit(x) else { return Ok(false) };
+    let Ok(permit) = judged.permit(x) else {
+        return Ok(false);
+    };
     let mut traces = x.story.borrow().traces;
     traces.evidence = person.evidence;
     let draft = x.draft(&judged, traces);
@@ -336,7 +366,8 @@ fn withheld(answer: &Response<AnswerBody>) -> Response<Content> {
             bare.headers_mut().insert(name, value.clone());
         }
     }
-    bare.headers_mut().insert("domicile-body", HeaderValue::from_static("withheld"));
+    bare.headers_mut()
+        .insert("domicile-body", HeaderValue::from_static("withheld"));
     bare
 }
 
@@ -370,7 +401,9 @@ impl http_body::Body for Lifted {
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
         let inner = std::pin::Pin::new(&mut self.get_mut().0);
-        inner.poll_frame(cx).map(|f| f.map(|f| f.map_err(Into::into)))
+        inner
+            .poll_frame(cx)
+            .map(|f| f.map(|f| f.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

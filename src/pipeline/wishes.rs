@@ -28,7 +28,7 @@ pub struct Wishes {
 /// Where the values of a request's head stand.
 pub struct Head<'a> {
     pub headers: &'a HeaderMap,
-    pub captures: &'a Captures<'a>,
+    pub captures: Captures<'a>,
     pub template: &'a PathTemplate,
     pub query: Option<&'a str>,
 }
@@ -41,7 +41,10 @@ impl Head<'_> {
             ValueSource::Header(name) => {
                 let mut values = self.headers.get_all(name).iter();
                 let value = values.next()?;
-                values.all(|v| v == value).then(|| value.to_str().ok())?.map(str::to_owned)
+                values
+                    .all(|v| v == value)
+                    .then(|| value.to_str().ok())?
+                    .map(str::to_owned)
             }
             ValueSource::Path(name) => {
                 let at = self.template.position(name)?;
@@ -49,9 +52,10 @@ impl Head<'_> {
                 Some(text.into_owned())
             }
             ValueSource::Query(name) => query_value(self.query?, name),
-            ValueSource::Body(_) | ValueSource::Jwt(_) | ValueSource::Pinned | ValueSource::Network => {
-                None
-            }
+            ValueSource::Body(_)
+            | ValueSource::Jwt(_)
+            | ValueSource::Pinned
+            | ValueSource::Network => None,
         }
         .filter(|v| !v.is_empty())
     }
@@ -75,7 +79,9 @@ fn query_value(query: &str, name: &str) -> Option<String> {
 }
 
 fn form_decode(text: &str) -> Option<String> {
-    crate::admit::path::decode(&text.replace('+', " ")).ok().map(|t| t.into_owned())
+    crate::admit::path::decode(&text.replace('+', " "))
+        .ok()
+        .map(|t| t.into_owned())
 }
 
 /// Reads the steering of a trusted caller's request.
@@ -94,7 +100,10 @@ pub fn read(
         None => None,
         Some(name) => Some(regions.id(name.trim()).ok_or_else(|| {
             let known: Vec<&str> = regions.iter().map(|(_, r)| r.name.as_ref()).collect();
-            bad(format!("the target names no region; the regions are {}", known.join(", ")))
+            bad(format!(
+                "the target names no region; the regions are {}",
+                known.join(", ")
+            ))
         })?),
     };
     let operation = match head.text(&steering.operation) {
@@ -132,7 +141,9 @@ pub fn plain_operation(method: &Method) -> Option<Operation> {
 /// POLICY §1: replicate and relocate are writes with a target; a target goes with a write or a
 /// read; any other combination is refused.
 fn combination(wishes: &Wishes, method: &Method) -> Result<(), Refused> {
-    let Some(plain) = plain_operation(method) else { return Ok(()) };
+    let Some(plain) = plain_operation(method) else {
+        return Ok(());
+    };
     let refuse = |text: &str| Err(Refused::Steering(text.to_owned()));
     match (wishes.operation, wishes.target) {
         (None, None) => Ok(()),
@@ -140,7 +151,9 @@ fn combination(wishes: &Wishes, method: &Method) -> Result<(), Refused> {
             refuse("an erasure reaches every holder; it takes no target")
         }
         (None, Some(_)) => Ok(()),
-        (Some(Operation::Replicate | Operation::Relocate), Some(_)) if plain == Operation::Store => {
+        (Some(Operation::Replicate | Operation::Relocate), Some(_))
+            if plain == Operation::Store =>
+        {
             Ok(())
         }
         (Some(Operation::Replicate | Operation::Relocate), None) if plain == Operation::Store => {
@@ -161,11 +174,17 @@ fn grounds(text: &str) -> Result<SmallVec<[Ground; 1]>, Refused> {
         let kind = parts.next().unwrap_or("").trim();
         let kind: GroundKind = serde_json::from_value(serde_json::Value::String(kind.to_owned()))
             .map_err(|_| {
-                bad("the ground is none of contract-necessity, contract-in-interest, \
+            bad(
+                "the ground is none of contract-necessity, contract-in-interest, \
                      human-resources, vital-interest, legal-claims, public-interest, \
-                     statutory-duty, public-register, public-data, transit, treaty, journalism")
-            })?;
-        let mut ground = Ground { kind, reference: None, occasional: false };
+                     statutory-duty, public-register, public-data, transit, treaty, journalism",
+            )
+        })?;
+        let mut ground = Ground {
+            kind,
+            reference: None,
+            occasional: false,
+        };
         for part in parts {
             match part.trim().split_once('=') {
                 None if part.trim().eq_ignore_ascii_case("occasional") => ground.occasional = true,
@@ -215,10 +234,17 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, value.parse().unwrap());
         }
-        let template = PathTemplate { text: String::new(), segments: Vec::new() };
-        let head = Head { headers: &headers, captures: &Captures::new(), template: &template, query: None };
-        read(&head, &Steering::default(), &regions, &method)
-            .map_err(|r| r.problem(None).detail)
+        let template = PathTemplate {
+            text: String::new(),
+            segments: Vec::new(),
+        };
+        let head = Head {
+            headers: &headers,
+            captures: Captures::new(),
+            template: &template,
+            query: None,
+        };
+        read(&head, &Steering::default(), &regions, &method).map_err(|r| r.problem(None).detail)
     }
 
     #[test]
@@ -228,7 +254,10 @@ mod tests {
             &[
                 ("domicile-target", "sg"),
                 ("domicile-operation", "replicate"),
-                ("domicile-ground", "contract-necessity; reference=\"order, 4711\"; occasional, transit"),
+                (
+                    "domicile-ground",
+                    "contract-necessity; reference=\"order, 4711\"; occasional, transit",
+                ),
             ],
         )
         .unwrap();
@@ -245,15 +274,42 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         let cases: [(Method, &[(&'static str, &str)], &str); 9] = [
-            (Method::PUT, &[("domicile-target", "moon")], "names no region"),
+            (
+                Method::PUT,
+                &[("domicile-target", "moon")],
+                "names no region",
+            ),
             (Method::PUT, &[("domicile-operation", "copy")], "none of"),
-            (Method::PUT, &[("domicile-operation", "relocate")], "need a target"),
-            (Method::GET, &[("domicile-operation", "replicate"), ("domicile-target", "eu")], "does not go"),
+            (
+                Method::PUT,
+                &[("domicile-operation", "relocate")],
+                "need a target",
+            ),
+            (
+                Method::GET,
+                &[
+                    ("domicile-operation", "replicate"),
+                    ("domicile-target", "eu"),
+                ],
+                "does not go",
+            ),
             (Method::DELETE, &[("domicile-target", "eu")], "every holder"),
-            (Method::PUT, &[("domicile-operation", "read")], "does not go"),
-            (Method::PUT, &[("domicile-operation", "disclose")], "does not go"),
+            (
+                Method::PUT,
+                &[("domicile-operation", "read")],
+                "does not go",
+            ),
+            (
+                Method::PUT,
+                &[("domicile-operation", "disclose")],
+                "does not go",
+            ),
             (Method::PUT, &[("domicile-ground", "because")], "none of"),
-            (Method::PUT, &[("domicile-ground", "transit; when=now")], "takes"),
+            (
+                Method::PUT,
+                &[("domicile-ground", "transit; when=now")],
+                "takes",
+            ),
         ];
         for (method, fields, expected) in cases {
             let told = wishes(method, fields).expect_err(expected);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::civil::Date;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use smallvec::SmallVec;
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    Checked,
     condition::{PROTECTIONS, ROLES},
     organisation::{Entities, need_entities},
     places::PlaceExpr,
@@ -206,6 +207,36 @@ impl Instrument {
         };
         f.finish();
         mechanism.map(|_| instrument)
+    }
+
+    /// When its last day ends, in UTC: exact to the day, since each law has its own midnight.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        let next = self.valid.until?.tomorrow().ok()?;
+        next.to_zoned(TimeZone::UTC).ok().map(|z| z.timestamp())
+    }
+
+    /// What people may learn of it (GDPR Art. 13(1)(f), 15(2)): parties, dates, where a copy is.
+    pub fn register_entry(&self, policy: &Checked) -> serde_json::Value {
+        let names = |ids: &[EntityId]| -> Vec<String> {
+            ids.iter()
+                .map(|e| policy.entity_id(*e).to_owned())
+                .collect()
+        };
+        let assessment = self.assessment.as_ref();
+        serde_json::json!({
+            "id": self.id,
+            "mechanism": policy.mechanism(self.mechanism).map(|m| m.key.to_string()),
+            "edition": self.edition,
+            "module": self.module,
+            "exporter": names(&self.exporters),
+            "importer": names(&self.importers),
+            "concluded": self.concluded,
+            "from": self.valid.from,
+            "until": self.valid.until,
+            "assessment": assessment.map(|a| a.id.to_string()),
+            "document_sha256": self.document.as_ref().and_then(|d| d.sha256.clone()),
+            "copy": self.document.as_ref().and_then(|d| d.copy.clone()),
+        })
     }
 
     /// The day on which the text was agreed, as far as the file tells.

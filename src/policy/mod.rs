@@ -16,6 +16,7 @@ mod places;
 mod read;
 mod review;
 mod sets;
+pub mod shipped;
 mod vocabulary;
 
 pub use checked::{Checked, NO_LAW, NO_LAW_FILE, RuleInfo, check, load};

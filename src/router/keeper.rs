@@ -15,7 +15,11 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
     let mut ticks = 0u64;
     while !*stop.borrow() {
         let snapshot = shared.snapshot.load_full();
-        if snapshot.policy.next_boundary().is_some_and(|at| at <= clock::now()) {
+        if snapshot
+            .policy
+            .next_boundary()
+            .is_some_and(|at| at <= clock::now())
+        {
             reload::recompile(shared);
         }
         if ticks.is_multiple_of(10) {
@@ -59,22 +63,36 @@ pub fn gauges(shared: &Shared) {
     metrics.ledger_segments.set(number(ledger.segments));
     metrics.ledger_commits.set(number(ledger.commits));
     metrics.ledger_queued.set(number(ledger.waiting as u64));
-    metrics.ledger_failing.set(i64::from(ledger.error.is_some()));
-    metrics.directory_pins.set(number(shared.directory.status().pins));
-    let open = shared.connections.load(std::sync::atomic::Ordering::Relaxed);
+    metrics
+        .ledger_failing
+        .set(i64::from(ledger.error.is_some()));
+    metrics
+        .directory_pins
+        .set(number(shared.directory.status().pins));
+    let open = shared
+        .connections
+        .load(std::sync::atomic::Ordering::Relaxed);
     metrics.connections.set(number(open as u64));
     metrics.policy_info.reset();
-    metrics.policy_info.with_label_values(&[&snapshot.checked.digest().to_string()]).set(1);
+    metrics
+        .policy_info
+        .with_label_values(&[&snapshot.checked.digest().to_string()])
+        .set(1);
     metrics.instrument_expiry.reset();
     for (_, instrument) in snapshot.checked.instruments() {
         if let Some(end) = instrument.ends_at() {
             #[expect(clippy::cast_precision_loss, reason = "seconds far below 2^53")]
             let left = end.duration_since(now).as_secs() as f64;
-            metrics.instrument_expiry.with_label_values(&[&instrument.id]).set(left);
+            metrics
+                .instrument_expiry
+                .with_label_values(&[&instrument.id])
+                .set(left);
         }
     }
     if let Some(built) = snapshot.geo.built() {
         #[expect(clippy::cast_precision_loss, reason = "seconds far below 2^53")]
-        metrics.geoip_age.set(now.duration_since(built).as_secs() as f64);
+        metrics
+            .geoip_age
+            .set(now.duration_since(built).as_secs() as f64);
     }
 }

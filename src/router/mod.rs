@@ -1,6 +1,7 @@
 //! The running router: its shared state, its workers, its keeper, and how they start and stop.
 
 pub mod keeper;
+pub mod outlook;
 pub mod reload;
 pub mod running;
 pub mod shared;

@@ -27,7 +27,10 @@ pub struct Report {
 /// Reads the files anew. On any error everything stays as it was, and the report says why.
 pub fn reload(shared: &Shared) -> Report {
     // One reload at a time: each builds on the snapshot that the one before put in force.
-    let mut last = shared.last_reload.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut last = shared
+        .last_reload
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     let current = shared.snapshot.load_full();
     let built = Snapshot::build(&shared.config, clock::now(), Some(&current))
         .map_err(|broken| broken.0)
@@ -57,14 +60,19 @@ pub fn reload(shared: &Shared) -> Report {
         }
     };
     let metrics = &shared.metrics;
-    metrics.reload_failing.set(i64::from(report.result == "refused"));
+    metrics
+        .reload_failing
+        .set(i64::from(report.result == "refused"));
     metrics.reloads.with_label_values(&[report.result]).inc();
     report
 }
 
 /// The same files compiled for a later instant.
 pub fn recompile(shared: &Shared) {
-    let _one_at_a_time = shared.last_reload.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = shared
+        .last_reload
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     let current = shared.snapshot.load_full();
     let policy = current.checked.compile(clock::now());
     let next = Snapshot {
@@ -96,13 +104,22 @@ fn swap(shared: &Shared, snapshot: Snapshot) {
 fn needs_no_restart(current: &Settings, built: Built) -> Result<Built, Vec<Fault>> {
     let next = &built.snapshot.settings;
     let changed = [
-        ("data_plane.listen", current.data_plane.listen != next.data_plane.listen),
-        ("data_plane.workers", current.data_plane.workers != next.data_plane.workers),
+        (
+            "data_plane.listen",
+            current.data_plane.listen != next.data_plane.listen,
+        ),
+        (
+            "data_plane.workers",
+            current.data_plane.workers != next.data_plane.workers,
+        ),
         ("admin.listen", current.admin.listen != next.admin.listen),
         ("probes.listen", current.probes != next.probes),
         ("ledger.path", current.ledger != next.ledger),
         ("directory", current.directory.path != next.directory.path),
-        ("directory.secret_file", current.directory.secret != next.directory.secret),
+        (
+            "directory.secret_file",
+            current.directory.secret != next.directory.secret,
+        ),
     ];
     let faults = crate::document::Faults::new();
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
@@ -113,5 +130,9 @@ fn needs_no_restart(current: &Settings, built: Built) -> Result<Built, Vec<Fault
         );
     }
     let faults = faults.into_sorted();
-    if faults.is_empty() { Ok(built) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(built)
+    } else {
+        Err(faults)
+    }
 }

@@ -72,7 +72,9 @@ impl Running {
     /// Nothing is running when this fails.
     pub fn start(config: &Path) -> Result<Self, StartError> {
         let Built { snapshot, warnings } = Snapshot::build(config, clock::now(), None)?;
-        warnings.iter().for_each(|w| tracing::warn!("{}", w.summary()));
+        warnings
+            .iter()
+            .for_each(|w| tracing::warn!("{}", w.summary()));
         warn_of_old_geoip(&snapshot);
         let settings = Arc::clone(&snapshot.settings);
         let plane = &settings.data_plane;
@@ -84,10 +86,15 @@ impl Running {
         };
         let shared = Arc::new(open(config, snapshot)?);
         let address = |sockets: &[std::net::TcpListener], or: SocketAddr| {
-            sockets.first().and_then(|s| s.local_addr().ok()).unwrap_or(or)
+            sockets
+                .first()
+                .and_then(|s| s.local_addr().ok())
+                .unwrap_or(or)
         };
-        let (listen, admin_address) =
-            (address(&data, plane.listen), address(&admin, settings.admin.listen));
+        let (listen, admin_address) = (
+            address(&data, plane.listen),
+            address(&admin, settings.admin.listen),
+        );
         let (stop, stopped) = watch::channel(false);
         let mut threads = Vec::new();
         for (number, socket) in data.into_iter().enumerate() {
@@ -112,7 +119,13 @@ impl Running {
             let (shared, stopped) = (Arc::clone(&shared), stopped);
             thread("keeper".to_owned(), move || keeper::keep(&shared, &stopped))?
         });
-        Ok(Self { shared, listen, admin: admin_address, stop, threads })
+        Ok(Self {
+            shared,
+            listen,
+            admin: admin_address,
+            stop,
+            threads,
+        })
     }
 
     /// Ends the router: not ready from now on, requests at work are answered within the drain
@@ -129,7 +142,9 @@ impl Running {
     /// Blocks until SIGINT or SIGTERM, reloading on SIGHUP.
     pub fn wait_for_signal(&self) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(async {
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut terminate = signal(SignalKind::terminate())?;
@@ -202,7 +217,9 @@ pub fn hasher(settings: &Settings, directory: &Directory) -> Result<SubjectHashe
 }
 
 fn warn_of_old_geoip(snapshot: &Snapshot) {
-    let Some(days) = snapshot.geo.age_days(clock::now()) else { return };
+    let Some(days) = snapshot.geo.age_days(clock::now()) else {
+        return;
+    };
     if snapshot.geo.is_embedded() {
         tracing::warn!(
             days,
@@ -215,5 +232,9 @@ fn warn_of_old_geoip(snapshot: &Snapshot) {
 
 /// Faults for people on standard error, one after the other.
 pub fn render(faults: &[Fault], coloured: bool) -> String {
-    faults.iter().map(|f| f.render(coloured)).collect::<Vec<_>>().join("\n\n")
+    faults
+        .iter()
+        .map(|f| f.render(coloured))
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }

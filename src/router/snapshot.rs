@@ -41,6 +41,7 @@ pub struct Snapshot {
 }
 
 /// A route with what was compiled for it.
+#[derive(Clone)]
 pub struct ReadyRoute {
     pub settings: Arc<Route>,
     pub schema: CompiledSchema,
@@ -68,18 +69,15 @@ impl Snapshot {
     ///
     /// # Errors
     /// Every mistake of settings and policies at once.
-    pub fn build(
-        config: &Path,
-        at: Timestamp,
-        previous: Option<&Self>,
-    ) -> Result<Built, Broken> {
+    pub fn build(config: &Path, at: Timestamp, previous: Option<&Self>) -> Result<Built, Broken> {
         let faults = Faults::new();
         let snapshot = Self::read(config, at, previous, &faults);
         let all = faults.into_sorted();
         match snapshot {
-            Some(snapshot) if all.iter().all(|f| !f.is_error()) => {
-                Ok(Built { snapshot, warnings: all })
-            }
+            Some(snapshot) if all.iter().all(|f| !f.is_error()) => Ok(Built {
+                snapshot,
+                warnings: all,
+            }),
             _ => Err(Broken(all)),
         }
     }
@@ -92,8 +90,7 @@ impl Snapshot {
     ) -> Option<Self> {
         let (settings, places) = settings::read_placed(config, settings::environment(), faults)?;
         // The policy's faults are told even where the settings have some of their own.
-        let checked =
-            Arc::new(policy::load(&settings.policies, &settings.organisation, faults)?);
+        let checked = policy::load(&settings.policies, &settings.organisation, faults)?;
         let entity = |id: &str, path: &[&str]| {
             let found = checked.entity(id);
             if found.is_none() {
@@ -121,7 +118,8 @@ impl Snapshot {
             .iter()
             .map(|(_, r)| entity(&r.entity, &["regions", &r.name, "entity"]))
             .collect();
-        check_homes(&checked, &regions, &settings, faults);
+        let checked = Arc::new(checked.bind(&regions, faults));
+        checked.warnings(at.to_zoned(jiff::tz::TimeZone::UTC).date(), faults);
         let routes = ready_routes(&settings, &places, &checked, &regions, faults);
         let keys = read_keys(&settings, previous, &places, faults);
         let geo = read_geo(&settings, previous, &places, faults)?;
@@ -152,20 +150,6 @@ impl Snapshot {
     }
 }
 
-/// The organisation's `[homes]` name regions; those that the settings do not have lead nowhere.
-fn check_homes(checked: &Checked, regions: &Regions, settings: &Settings, faults: &Faults) {
-    for (region, at) in checked.home_regions() {
-        if regions.id(region).is_none() {
-            let known: Vec<&str> = regions.iter().map(|(_, r)| r.name.as_ref()).collect();
-            faults.warning(
-                at,
-                format!("`{region}` is no region of the settings"),
-                Some(format!("{} knows {}", settings.policies.display(), known.join(", "))),
-            );
-        }
-    }
-}
-
 fn ready_routes(
     settings: &Settings,
     places: &Places,
@@ -191,9 +175,11 @@ fn ready_routes(
         };
         let evidence_slots: Vec<Option<Slot>> = route.country.iter().map(&mut slot).collect();
         let subject_slot = route.subject.as_ref().and_then(&mut slot);
-        let schema = route.schema.as_ref().and_then(|name| settings.schemas.get(name));
-        let compiled =
-            CompiledSchema::compile(schema, &route.categories, &pointers, &resolve);
+        let schema = route
+            .schema
+            .as_ref()
+            .and_then(|name| settings.schemas.get(name));
+        let compiled = CompiledSchema::compile(schema, &route.categories, &pointers, &resolve);
         match compiled {
             Ok(schema) => ready.push(ReadyRoute {
                 settings: Arc::new(route.clone()),
@@ -239,14 +225,19 @@ fn sources(route: &Route) -> impl Iterator<Item = &ValueSource> {
 }
 
 fn place_of(fault: &SchemaFault, places: &Places, route: &Route, number: usize) -> Option<Where> {
-    let SchemaFault::UnknownCategory { field, category } = fault else { return None };
+    let SchemaFault::UnknownCategory { field, category } = fault else {
+        return None;
+    };
     match (field, &route.schema) {
-        (Some(field), Some(schema)) => {
-            Some(places.at(&["schemas", schema, "fields", field]))
-        }
+        (Some(field), Some(schema)) => Some(places.at(&["schemas", schema, "fields", field])),
         _ => {
             let index = route.categories.iter().position(|c| c == category)?;
-            Some(places.at(&["routes", &number.to_string(), "categories", &index.to_string()]))
+            Some(places.at(&[
+                "routes",
+                &number.to_string(),
+                "categories",
+                &index.to_string(),
+            ]))
         }
     }
 }
@@ -258,7 +249,12 @@ fn steering_names(routes: &[Route]) -> Vec<HeaderName> {
         .flat_map(|r| {
             let s = &r.steering;
             sources(r).chain([
-                &s.country, &s.subject, &s.target, &s.operation, &s.purpose, &s.ground,
+                &s.country,
+                &s.subject,
+                &s.target,
+                &s.operation,
+                &s.purpose,
+                &s.ground,
             ])
         })
         .filter_map(|source| match source {

@@ -4,10 +4,7 @@ use std::{
     cell::RefCell,
     net::SocketAddr,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::Ordering,
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -73,7 +70,10 @@ impl Worker {
             upstreams: RefCell::new((snapshot.generation, Rc::new(upstreams))),
             journal: shared.journal.worker(),
             judgements: RefCell::default(),
-            random: RefCell::new(Random { bytes: [0; 4096], next: 4096 }),
+            random: RefCell::new(Random {
+                bytes: [0; 4096],
+                next: 4096,
+            }),
             at_work: Counter::default(),
             shared,
         })
@@ -94,7 +94,12 @@ impl Worker {
         let current = Rc::clone(&self.upstreams.borrow().1);
         let settings = &snapshot.settings;
         let health = self.shared.health.load_full();
-        match current.renewed(&snapshot.regions, &settings.regions, &settings.limits, health) {
+        match current.renewed(
+            &snapshot.regions,
+            &settings.regions,
+            &settings.limits,
+            health,
+        ) {
             Ok(next) => {
                 register_tallies(&self.shared, &next);
                 *self.upstreams.borrow_mut() = (snapshot.generation, Rc::new(next));
@@ -131,14 +136,19 @@ impl Random {
             }
             self.next = 0;
         }
-        let bytes = self.bytes.get(self.next..self.next + 16).unwrap_or_default();
+        let bytes = self
+            .bytes
+            .get(self.next..self.next + 16)
+            .unwrap_or_default();
         self.next += 16;
         bytes.iter().fold(0, |n, b| (n << 8) | u128::from(*b))
     }
 }
 
 fn register_tallies(shared: &Shared, upstreams: &Upstreams) {
-    let Ok(mut tallies) = shared.tallies.lock() else { return };
+    let Ok(mut tallies) = shared.tallies.lock() else {
+        return;
+    };
     for (region, tally) in upstreams.tallies() {
         if !tallies.iter().any(|(_, t)| Arc::ptr_eq(t, tally)) {
             tallies.push((Arc::clone(region), Arc::clone(tally)));
@@ -153,7 +163,9 @@ pub fn run(
     listener: std::net::TcpListener,
     stop: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let local = LocalSet::new();
     local.block_on(&runtime, async move {
         let worker = Rc::new(Worker::new(Arc::clone(&shared))?);
@@ -200,7 +212,10 @@ async fn accept(
         }
         let _ = stream.set_nodelay(true);
         *open.borrow_mut() += 1;
-        let guard = OpenConnection { shared: Arc::clone(&worker.shared), open: Rc::clone(open) };
+        let guard = OpenConnection {
+            shared: Arc::clone(&worker.shared),
+            open: Rc::clone(open),
+        };
         let worker = Rc::clone(worker);
         let stop = stop.clone();
         tokio::task::spawn_local(async move {

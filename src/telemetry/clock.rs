@@ -15,3 +15,8 @@ pub fn now() -> Timestamp {
 pub fn unix_ms(at: Timestamp) -> u64 {
     u64::try_from(at.as_millisecond()).unwrap_or(0)
 }
+
+/// The day it is, in UTC.
+pub fn today() -> jiff::civil::Date {
+    now().to_zoned(jiff::tz::TimeZone::UTC).date()
+}

