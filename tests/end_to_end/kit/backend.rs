@@ -204,3 +204,34 @@ enum Then {
     Stall,
     Drip,
 }
+
+#[test]
+fn client_and_backend_understand_each_other() {
+    use super::http::{Client, Request};
+
+    let backend = Backend::scripted(|seen| match seen.path.as_str() {
+        "/people/ok" => Reply::Answer {
+            status: 200,
+            media: "text/plain",
+            body: seen.body.clone(),
+        },
+        "/people/cut" => Reply::Reset(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut".to_vec()),
+        _ => Reply::Raw(
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_vec(),
+        ),
+    });
+    let mut client = Client::new(backend.address);
+    let body: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    let request = Request::new("PUT", "/people/ok").body("application/octet-stream", body.clone());
+    for request in [request.clone(), request.chunked()] {
+        let answer = client.send(&request).unwrap();
+        assert!(answer.complete && answer.body == body);
+    }
+    let answer = client
+        .send(&Request::new("GET", "/people/chunked"))
+        .unwrap();
+    assert!(answer.complete && answer.body == b"abc", "{answer:?}");
+    let cut = Client::new(backend.address).send(&Request::new("GET", "/people/cut"));
+    assert!(cut.is_err() || cut.is_ok_and(|answer| !answer.complete));
+    assert_eq!(backend.seen().len(), 4);
+}

@@ -235,3 +235,50 @@ fn phone(random: &mut Random, fields: &mut Vec<String>) -> &'static str {
     fields.push(format!("\"phone\":\"{prefix}{}\"", random.digits(digits)));
     home
 }
+
+/// The expectations rest on these: checked against a library that the router's own table is not.
+#[test]
+fn every_invented_number_belongs_to_its_home() {
+    let mut random = Random::new(7);
+    for (prefix, digits, home) in PHONES {
+        for _ in 0..50 {
+            let number = format!("{prefix}{}", random.digits(digits));
+            let parsed = phonenumber::parse(None, &number).unwrap();
+            let country = parsed.country().id().map(|id| format!("{id:?}"));
+            let found = match country.as_deref() {
+                Some("CN") => "cn",
+                Some("IN") => "in",
+                Some("RU") => "ru",
+                Some("DE" | "FR") => "eu",
+                Some("SG" | "KZ" | "CA" | "US") => "sg",
+                other => panic!("{number} is of {other:?}"),
+            };
+            assert_eq!(found, home, "{number}");
+        }
+    }
+}
+
+#[test]
+fn every_invented_record_is_json_and_all_fates_occur() {
+    let people = people(1, "x", 1000, true);
+    for person in &people {
+        let value: serde_json::Value = serde_json::from_str(&person.body).unwrap();
+        assert_eq!(value["id"], person.id);
+    }
+    for region in super::REGIONS {
+        assert!(
+            people
+                .iter()
+                .filter(|p| p.fate == Fate::Lands(region))
+                .count()
+                > 50,
+            "{region}"
+        );
+    }
+    for fate in [Fate::Unknown, Fate::Forbidden] {
+        assert!(
+            people.iter().filter(|p| p.fate == fate).count() > 20,
+            "{fate:?}"
+        );
+    }
+}

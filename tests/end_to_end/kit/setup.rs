@@ -174,10 +174,6 @@ impl Router {
         });
     }
 
-    pub fn metrics(&self) -> String {
-        metrics(self.admin)
-    }
-
     #[track_caller]
     pub fn put(&self, id: &str, body: &str) -> super::http::Answer {
         Request::new("PUT", format!("/people/{id}"))
