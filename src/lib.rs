@@ -8,4 +8,5 @@ pub mod decide;
 pub mod document;
 pub mod domain;
 pub mod settings;
+pub mod store;
 pub mod telemetry;

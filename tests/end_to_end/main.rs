@@ -1,5 +1,8 @@
-//! End to end over real sockets: the binary is started and judged by what it answers, stores,
-//! writes and prints, never by its insides.
+//! The one end-to-end test binary: real sockets, real files, no network beyond loopback.
+//!
+//! `support` is the harness (its own tests stand in `support_tests`), `kit` that of the black-box
+//! tests; every other module is one part of what a user can see.
+
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,16 +10,18 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::print_stderr,
-    reason = "a test fails by panicking"
+    reason = "all of this binary is tests, whose failures are to be loud"
 )]
-
-mod kit;
 
 mod batch;
 mod crash;
 mod demo;
 mod failure;
+mod kit;
 mod memory;
 mod mixed;
 mod pins;
 mod privacy;
+mod store;
+mod support;
+mod support_tests;
