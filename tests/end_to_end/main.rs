@@ -1,7 +1,7 @@
 //! The one end-to-end test binary: real sockets, real files, no network beyond loopback.
 //!
-//! `support` is the harness (its own tests stand in `support_tests`), every other module is one
-//! part of what a user can see.
+//! `support` is the harness (its own tests stand in `support_tests`), `kit` that of the black-box
+//! tests; every other module is one part of what a user can see.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,9 +9,19 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::print_stderr,
     reason = "all of this binary is tests, whose failures are to be loud"
 )]
 
+mod batch;
+mod crash;
+mod demo;
+mod failure;
+mod kit;
+mod memory;
+mod mixed;
+mod pins;
+mod privacy;
 mod store;
 mod support;
 mod support_tests;

@@ -1,0 +1,307 @@
+//! Batches: how they are split, sent, merged and bounded.
+
+use serde_json::{Value, json};
+
+use crate::kit::backend::{Backend, Reply};
+use crate::kit::http::{Answer, Request};
+use crate::kit::setup::{Router, Setup};
+use crate::kit::{contains, entries_of, problem};
+
+fn line(id: &str, country: &str) -> String {
+    format!(r#"{{"id":"{id}","country":"{country}"}}"#)
+}
+
+fn post_lines(router: &Router, lines: &[String]) -> Answer {
+    Request::new("POST", "/people")
+        .ndjson(lines.join("\n"))
+        .send(router.router)
+}
+
+/// Backends answer a sub-batch with a bare 200 here: that status counts for all its items.
+#[test]
+fn a_batch_of_which_all_is_well_is_200_with_an_item_for_each() {
+    let (mut setup, backends) = Setup::recording();
+    let plain: Vec<Backend> = (0..2)
+        .map(|_| Backend::scripted(|_| Reply::status(200)))
+        .collect();
+    setup.region("eu", plain[0].address);
+    setup.region("in", plain[1].address);
+    let router = setup.start();
+    let lines = [line("b1", "DE"), line("b2", "IN"), line("b3", "FR")];
+    let answer = post_lines(&router, &lines);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let items = answer.items();
+    for (index, (item, region)) in items.iter().zip(["eu", "in", "eu"]).enumerate() {
+        assert_eq!(item["index"], index);
+        assert_eq!(item["status"], 200);
+        assert_eq!(item["region"], region);
+        let decision = item["decision"].as_str().unwrap();
+        assert!(!entries_of(router.admin, decision).is_empty());
+    }
+    assert_eq!(items.len(), 3);
+    assert!(backends.touched().is_empty());
+
+    // One sub-batch to each region, the lines as they came, in their order.
+    let europe = plain[0].seen();
+    assert_eq!(europe.len(), 1, "{europe:?}");
+    assert_eq!(europe[0].method, "POST");
+    assert_eq!(europe[0].path, "/people");
+    let media = europe[0].header("content-type").unwrap();
+    assert!(media.starts_with("application/x-ndjson"), "{media}");
+    let body = String::from_utf8(europe[0].body.clone()).unwrap();
+    let sent: Vec<&str> = body.lines().collect();
+    assert_eq!(sent, [lines[0].as_str(), lines[2].as_str()]);
+    let india = plain[1].seen();
+    assert_eq!(india.len(), 1);
+    assert!(!contains(&india[0].body, b"b1") && !contains(&india[0].body, b"b3"));
+}
+
+#[test]
+fn an_array_arrives_as_arrays_of_the_elements_as_they_came() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    let first = r#"{ "id" : "a1", "country":"DE", "n": 1.50 }"#;
+    let second = line("a2", "CN");
+    let third = r#"{"country":"DE","id":"a3","t":"\u0061"}"#;
+    let answer = Request::new("POST", "/people")
+        .json(format!("[\n  {first},{second} ,\n{third}]\n"))
+        .send(router.router);
+    assert!(answer.is_success(), "{answer:?}");
+    assert!(
+        answer
+            .header("content-type")
+            .unwrap()
+            .starts_with("application/json")
+    );
+    assert_eq!(answer.items().len(), 3);
+    assert_eq!(backends.touched(), ["cn", "eu"]);
+    let europe = &backends.of("eu").seen()[0];
+    assert!(contains(&europe.body, first.as_bytes()));
+    assert!(contains(&europe.body, third.as_bytes()));
+    let parsed: Value = serde_json::from_slice(&europe.body).unwrap();
+    let ids: Vec<_> = parsed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| &item["id"])
+        .collect();
+    assert_eq!(ids, ["a1", "a3"]);
+}
+
+#[test]
+fn what_the_backend_says_of_each_item_is_passed_on_in_the_callers_order() {
+    let (mut setup, _backends) = Setup::recording();
+    let picky = Backend::scripted(|_| Reply::Answer {
+        status: 200,
+        media: "application/x-ndjson",
+        body: b"{\"index\":0,\"status\":201}\n{\"index\":1,\"status\":409}\n".to_vec(),
+    });
+    setup.region("eu", picky.address);
+    let router = setup.start();
+    let lines = [
+        line("o1", "IN"),
+        line("o2", "DE"),
+        line("o3", "CN"),
+        line("o4", "DE"),
+    ];
+    let answer = post_lines(&router, &lines);
+    assert_eq!(answer.status, 207, "{answer:?}");
+    let items = answer.items();
+    let told: Vec<_> = items
+        .iter()
+        .map(|item| {
+            (
+                item["region"].as_str().unwrap(),
+                item["status"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(told, [("in", 201), ("eu", 201), ("cn", 201), ("eu", 409)]);
+}
+
+#[test]
+fn refused_items_carry_their_problem_and_harm_no_other() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    assert!(router.put("known", &line("known", "DE")).is_success());
+    let lines = [
+        line("fine", "IN"),
+        r#"{"id":"nobody"}"#.to_owned(),
+        line("known", "CN"),
+        r#"{"id":"both","country":"DE","address":{"country":"RU"}}"#.to_owned(),
+        r#"{"id":"double","country":"DE","country":"DE"}"#.to_owned(),
+        r#"{"country":"DE"}"#.to_owned(),
+        "not json".to_owned(),
+        line("last", "RU"),
+    ];
+    let answer = post_lines(&router, &lines);
+    assert_eq!(answer.status, 207, "{answer:?}");
+    let items = answer.items();
+    assert_eq!(items.len(), lines.len());
+    let statuses: Vec<_> = items
+        .iter()
+        .map(|item| item["status"].as_u64().unwrap())
+        .collect();
+    assert_eq!(statuses[..5], [201, 422, 409, 451, 400], "{items:?}");
+    // Whose record it is cannot be told without an id.
+    assert!([400, 422].contains(&statuses[5]), "{items:?}");
+    assert_eq!(statuses[6..], [400, 201], "{items:?}");
+    for item in items
+        .iter()
+        .filter(|item| item["status"].as_u64().unwrap() >= 400)
+    {
+        let kind = item["type"].as_str().unwrap_or_default();
+        assert!(kind.starts_with("urn:domicile:problem:"), "{item}");
+        assert!(
+            item["title"].is_string() || item["detail"].is_string(),
+            "{item}"
+        );
+        assert!(item["decision"].is_string(), "{item}");
+    }
+    let forbidden = &items[3];
+    for member in ["rule", "citation", "from", "to", "missing"] {
+        assert!(!forbidden[member].is_null(), "`{member}` in {forbidden}");
+    }
+    for id in ["nobody", "both", "double"] {
+        assert!(backends.reached_by(id).is_empty(), "{id}");
+    }
+    assert_eq!(backends.reached_by("known"), ["eu"]);
+    assert_eq!(backends.reached_by("last"), ["ru"]);
+}
+
+#[test]
+fn an_atomic_batch_sends_all_or_nothing() {
+    let (mut setup, backends) = Setup::recording();
+    setup.set_route("ndjson", "atomic", true);
+    let router = setup.start();
+    let forbidden = r#"{"id":"t3","country":"DE","address":{"country":"RU"}}"#.to_owned();
+    let answer = post_lines(&router, &[line("t1", "DE"), line("t2", "IN"), forbidden]);
+    assert_eq!(answer.status, 451, "{answer:?}");
+    // The items are listed, wherever in the answer.
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(
+        text.contains("\"index\":2") || text.contains("\"index\": 2"),
+        "{text}"
+    );
+    assert!(backends.touched().is_empty(), "{:?}", backends.touched());
+    // Nobody was pinned: the same person may turn out to live elsewhere.
+    assert!(router.put("t1", &line("t1", "IN")).is_success());
+    assert_eq!(backends.reached_by("t1"), ["in"]);
+
+    let nobody = r#"{"id":"t5"}"#.to_owned();
+    let answer = post_lines(&router, &[line("t4", "DE"), nobody]);
+    assert_eq!(answer.status, 422, "{answer:?}");
+    assert!(backends.reached_by("t4").is_empty());
+
+    let answer = post_lines(&router, &[line("t6", "DE"), line("t7", "IN")]);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(backends.reached_by("t6"), ["eu"]);
+    assert_eq!(backends.reached_by("t7"), ["in"]);
+}
+
+#[test]
+fn each_record_can_go_as_a_request_of_its_own() {
+    let (mut setup, backends) = Setup::recording();
+    let mut each = toml::Table::new();
+    each.insert("each".to_owned(), "PUT /people/{subject}".into());
+    setup.set_route("ndjson", "upstream", each);
+    let router = setup.start();
+    // An id that must be spelled differently in a path.
+    let lines = [
+        line("e1", "DE"),
+        line("e 2/ü", "DE"),
+        line("e3", "IN"),
+        r#"{"id":"e4"}"#.to_owned(),
+        line("../e5", "DE"),
+    ];
+    let answer = post_lines(&router, &lines);
+    assert_eq!(answer.status, 207, "{answer:?}");
+    let items = answer.items();
+    assert_eq!(items[0]["status"], 201);
+    assert_eq!(items[1]["status"], 201);
+    assert_eq!(items[2]["status"], 201);
+    assert_eq!(items[3]["status"], 422);
+    let mut europe = backends.of("eu").seen();
+    europe.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(europe.iter().all(|seen| seen.method == "PUT"), "{europe:?}");
+    let find = |path: &str| {
+        europe
+            .iter()
+            .find(|seen| seen.path.eq_ignore_ascii_case(path))
+    };
+    assert_eq!(find("/people/e1").unwrap().body, lines[0].as_bytes());
+    assert_eq!(
+        find("/people/e%202%2F%C3%BC").unwrap().body,
+        lines[1].as_bytes()
+    );
+    // No id leads out of the collection.
+    for seen in &europe {
+        let id = seen.path.strip_prefix("/people/").expect("the collection");
+        assert!(!id.contains('/'), "{}", seen.path);
+        assert!(!id.starts_with(".."), "{}", seen.path);
+    }
+    let india = backends.of("in").seen();
+    assert_eq!(india.len(), 1);
+    assert_eq!(
+        (india[0].method.as_str(), india[0].path.as_str()),
+        ("PUT", "/people/e3")
+    );
+    assert!(backends.reached_by("e4").is_empty());
+}
+
+#[test]
+fn too_much_is_refused_and_reaches_nobody() {
+    let (mut setup, backends) = Setup::recording();
+    setup.set(&["limits", "batch_items"], 10);
+    setup.set(&["limits", "batch_bytes"], "4KiB");
+    setup.set(&["limits", "record_bytes"], "2KiB");
+    let router = setup.start();
+
+    let eleven: Vec<String> = (0..11).map(|n| line(&format!("m{n}"), "DE")).collect();
+    problem(&post_lines(&router, &eleven), 413);
+    let array = Request::new("POST", "/people").json(format!("[{}]", eleven.join(",")));
+    problem(&array.send(router.router), 413);
+
+    let long: Vec<String> = (0..5)
+        .map(|n| {
+            json!({ "id": format!("l{n}"), "country": "DE", "name": "x".repeat(1000) }).to_string()
+        })
+        .collect();
+    let request = Request::new("POST", "/people").ndjson(long.join("\n"));
+    problem(&request.send(router.router), 413);
+    problem(&request.chunked().send(router.router), 413);
+
+    let record = json!({ "country": "DE", "name": "x".repeat(3000) }).to_string();
+    let request = Request::new("PUT", "/people/long").json(record);
+    problem(&request.send(router.router), 413);
+    problem(&request.chunked().send(router.router), 413);
+
+    assert!(backends.touched().is_empty(), "{:?}", backends.touched());
+    let answer = post_lines(&router, &eleven[..10]);
+    assert!(answer.is_success(), "{answer:?}");
+    assert_eq!(answer.items().len(), 10);
+}
+
+#[test]
+fn an_oversized_head_is_refused() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    let answer = Request::new("PUT", "/people/h")
+        .header("x-long", &"x".repeat(80 << 10))
+        .json(line("h", "DE"))
+        .send(router.router);
+    assert_eq!(answer.status, 431, "{answer:?}");
+    assert!(backends.touched().is_empty());
+}
+
+#[test]
+fn an_empty_batch_is_an_empty_answer() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    let answer = Request::new("POST", "/people")
+        .json("[ ]")
+        .send(router.router);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.items(), Vec::<Value>::new());
+    assert!(backends.touched().is_empty());
+}

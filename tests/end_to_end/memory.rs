@@ -1,0 +1,145 @@
+//! What a large batch and many idle connections cost in memory.
+#![cfg(target_os = "linux")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::kit::backend::Backend;
+use crate::kit::eventually;
+use crate::kit::http::Request;
+use crate::kit::setup::{Router, Setup};
+
+const MIB: u64 = 1 << 20;
+
+/// A field of `/proc/PID/status` that is given in kB, in bytes.
+fn memory(router: &Router, field: &str) -> u64 {
+    let path = format!("/proc/{}/status", router.process.id());
+    let text = fs::read_to_string(path).unwrap();
+    let line = text.lines().find(|line| line.starts_with(field)).unwrap();
+    let number = line.split_whitespace().nth(1).unwrap();
+    number.parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn a_batch_of_64_mib_needs_about_three_times_its_size() {
+    let mut setup = Setup::new();
+    let backends: Vec<_> = crate::kit::REGIONS
+        .into_iter()
+        .map(|region| (region, Backend::discarding()))
+        .collect();
+    for (region, backend) in &backends {
+        setup.region(region, backend.address);
+    }
+    let router = setup.start();
+    assert!(router.put("warm", r#"{"country":"DE"}"#).is_success());
+    let idle = memory(&router, "VmRSS:");
+
+    let limit = 64 * MIB as usize;
+    let filler = "x".repeat(3500);
+    let mut body = String::with_capacity(limit);
+    let mut count = 0;
+    loop {
+        let before = body.len();
+        let country = ["CN", "IN", "RU", "DE", "SG"][count % 5];
+        writeln!(
+            body,
+            r#"{{"id":"m-{count}","country":"{country}","name":"{filler}"}}"#
+        )
+        .unwrap();
+        if body.len() > limit {
+            body.truncate(before);
+            break;
+        }
+        count += 1;
+    }
+    let size = body.len() as u64;
+    assert!(size > 63 * MIB);
+    let answer = Request::new("POST", "/people")
+        .ndjson(body)
+        .send(router.router);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.items().len(), count);
+
+    let peak = memory(&router, "VmHWM:");
+    let bound = idle + size * 33 / 10;
+    assert!(
+        peak <= bound,
+        "peak {} MiB for a batch of {} MiB, idle {} MiB",
+        peak / MIB,
+        size / MIB,
+        idle / MIB
+    );
+}
+
+#[test]
+fn two_thousand_idle_connections_stay_below_100_mib() {
+    const CONNECTIONS: usize = 2000;
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let soft = files.split_whitespace().nth(3).unwrap();
+    if soft
+        .parse::<usize>()
+        .is_ok_and(|soft| soft < CONNECTIONS + 500)
+    {
+        eprintln!(
+            "skipped: needs {} open files, `ulimit -n` is {soft}",
+            CONNECTIONS + 500
+        );
+        return;
+    }
+    let (setup, _backends) = Setup::recording();
+    let router = setup.start();
+    let mut connections = Vec::with_capacity(CONNECTIONS);
+    for _ in 0..CONNECTIONS {
+        let mut stream = TcpStream::connect(router.router).unwrap();
+        ask(&mut stream);
+        connections.push(stream);
+    }
+    // Each was served and is kept.
+    let open = eventually("all connections are open at once", || {
+        let folder = format!("/proc/{}/fd", router.process.id());
+        let open = fs::read_dir(folder).unwrap().count();
+        (open >= CONNECTIONS).then_some(open)
+    });
+    let resident = memory(&router, "VmRSS:");
+    assert!(
+        resident < 100 * MIB,
+        "{} MiB with {open} open files",
+        resident / MIB
+    );
+    for stream in connections.iter_mut().step_by(100) {
+        ask(stream);
+    }
+}
+
+/// One request on a connection that stays open; the answer is read to its end.
+fn ask(stream: &mut TcpStream) {
+    stream.set_read_timeout(Some(crate::kit::PATIENCE)).unwrap();
+    stream
+        .write_all(b"GET /people/nobody HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let read = stream.read(&mut buffer).unwrap();
+        assert_ne!(read, 0, "the connection was closed");
+        answer.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        assert!(head.starts_with("http/1.1 404"), "{head}");
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .map_or(0, |length| length.trim().parse().unwrap());
+        if body.len() >= length {
+            return;
+        }
+    }
+}
