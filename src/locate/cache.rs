@@ -61,6 +61,11 @@ impl PinCache {
         Ok(self.young.get(key).map(|(_, pin)| pin))
     }
 
+    /// How many pins are remembered.
+    pub fn remembered(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     pub fn directory(&self) -> &Directory {
         &self.directory
     }

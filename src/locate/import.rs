@@ -50,6 +50,8 @@ pub fn import_ids(
     let mut failed = None;
     let pins = keys(hasher, namespace, ids)
         .map_while(|key| key.map_err(|error| failed = Some(error)).ok())
+        // Else the rest of a line that is too long would be read as the next id.
+        .fuse()
         .map(|key| (key, Pin::new(region.clone(), SmallVec::new())));
     let report = directory.import(pins)?;
     failed.map_or(Ok(report), Err)

@@ -25,3 +25,6 @@ pub use import::{ImportError, ImportReport, import_ids, print_keys};
 pub use pin::{Pin, PinChange};
 pub use secret::{SecretError, load_or_create_secret};
 pub use subject::SubjectHasher;
+
+#[cfg(test)]
+mod tests;

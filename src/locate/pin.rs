@@ -23,7 +23,7 @@ pub enum PinChange {
         region: Arc<str>,
         countries: SmallVec<[Place; 2]>,
     },
-    /// The primary copy moved to `region`.
+    /// The primary copy moved to `region`, which is the home from now on, pinned before or not.
     Move { region: Arc<str> },
     /// `region` now holds a copy.
     Copy { region: Arc<str> },
@@ -48,6 +48,7 @@ impl Pin {
             (PinChange::Claim { region, countries }, None) => {
                 Some(Self::new(region.clone(), countries.clone()))
             }
+            (PinChange::Move { region }, None) => Some(Self::new(region.clone(), SmallVec::new())),
             (PinChange::Move { region }, Some(mut pin)) => {
                 pin.held_in.retain(|held| held != region);
                 pin.region = region.clone();

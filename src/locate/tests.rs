@@ -1,0 +1,294 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Barrier, Mutex},
+};
+
+use proptest::prelude::*;
+use smallvec::smallvec;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{domain::SubjectKey, settings::Secret};
+
+const REGIONS: [&str; 5] = ["cn", "eu", "in", "ru", "sg"];
+
+fn opened() -> (TempDir, Directory) {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = Directory::open(folder.path()).unwrap();
+    (folder, directory)
+}
+
+fn key(number: u64) -> SubjectKey {
+    SubjectKey::from_bytes(
+        u128::from(number)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+            .to_le_bytes(),
+    )
+}
+
+fn pin(region: &str) -> Pin {
+    Pin::new(region.into(), smallvec!["DE".parse().unwrap()])
+}
+
+fn claim_change(region: &str) -> PinChange {
+    PinChange::Claim {
+        region: region.into(),
+        countries: smallvec!["DE".parse().unwrap()],
+    }
+}
+
+fn hasher() -> SubjectHasher {
+    SubjectHasher::new(&Secret::new([3; 32])).unwrap()
+}
+
+#[test]
+fn of_many_that_claim_at_once_one_region_wins() {
+    let (_folder, directory) = opened();
+    let barrier = Barrier::new(8);
+    let won: Mutex<HashMap<u64, Vec<String>>> = Mutex::default();
+    let next = std::sync::atomic::AtomicU64::new(1);
+    std::thread::scope(|s| {
+        for thread in 0..8usize {
+            let (directory, barrier, won, next) = (&directory, &barrier, &won, &next);
+            s.spawn(move || {
+                barrier.wait();
+                for n in 0..500 {
+                    let mine = pin(REGIONS[(thread + n) % 5]);
+                    let n = n as u64;
+                    let home = match directory.claim(key(n), mine).unwrap() {
+                        Claim::Held(pin) => pin.region.to_string(),
+                        Claim::Won(claimed) | Claim::Contested(_, claimed) => {
+                            // As the journal does: the entry is durable, then the pin stands.
+                            let region = claimed.pin().region.to_string();
+                            let seq = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                            directory
+                                .apply(seq, key(n), &claim_change(&region))
+                                .unwrap();
+                            region
+                        }
+                    };
+                    won.lock().unwrap().entry(n).or_default().push(home);
+                }
+            });
+        }
+    });
+    for (n, homes) in won.into_inner().unwrap() {
+        assert_eq!(homes.len(), 8);
+        let standing = directory.lookup(&key(n)).unwrap().unwrap();
+        assert!(
+            homes.iter().all(|h| **h == *standing.region),
+            "{n}: {homes:?}"
+        );
+    }
+    directory.flush().unwrap();
+    assert_eq!(directory.status().pins, 500);
+    assert_eq!(directory.status().waiting, 0);
+}
+
+#[test]
+fn a_claim_is_joined_contested_and_released() {
+    let (_folder, directory) = opened();
+    let Claim::Won(first) = directory.claim(key(1), pin("eu")).unwrap() else {
+        panic!("the first wins");
+    };
+    let Claim::Won(second) = directory.claim(key(1), pin("eu")).unwrap() else {
+        panic!("the same region joins");
+    };
+    let Claim::Contested(theirs, third) = directory.claim(key(1), pin("sg")).unwrap() else {
+        panic!("another region is contested");
+    };
+    assert_eq!(theirs, pin("eu"));
+    assert_eq!(directory.lookup(&key(1)).unwrap(), None);
+    // As long as anybody holds it, it stands.
+    drop((first, third));
+    assert!(matches!(
+        directory.claim(key(1), pin("sg")).unwrap(),
+        Claim::Contested(..)
+    ));
+    drop(second);
+    let Claim::Won(_) = directory.claim(key(1), pin("sg")).unwrap() else {
+        panic!("an abandoned claim is released");
+    };
+}
+
+#[test]
+fn pins_outlive_the_process_and_the_file_is_one_processes() {
+    let (folder, directory) = opened();
+    assert!(matches!(
+        Directory::open(folder.path()),
+        Err(DirectoryError::InUse(_))
+    ));
+    directory.apply(1, key(1), &claim_change("eu")).unwrap();
+    let copy = PinChange::Copy {
+        region: "sg".into(),
+    };
+    directory.apply(2, key(1), &copy).unwrap();
+    drop(directory);
+    let directory = Directory::open(folder.path()).unwrap();
+    let held = directory.lookup(&key(1)).unwrap().unwrap();
+    assert_eq!(
+        (&*held.region, &held.held_in[..]),
+        ("eu", &["sg".into()][..])
+    );
+    assert_eq!(held.countries, pin("eu").countries);
+    assert_eq!(
+        directory.attach([1; 16], 9).unwrap(),
+        0,
+        "another ledger starts anew"
+    );
+}
+
+#[test]
+fn counting_starts_again_with_another_ledger_or_a_shorter_one() {
+    let (_folder, directory) = opened();
+    assert_eq!(directory.attach([1; 16], 0).unwrap(), 0);
+    directory.apply(5, key(1), &claim_change("eu")).unwrap();
+    directory.mark(8);
+    directory.flush().unwrap();
+    assert_eq!(directory.attach([1; 16], 9).unwrap(), 8);
+    assert_eq!(directory.attach([1; 16], 6).unwrap(), 6);
+    assert_eq!(directory.attach([2; 16], 9).unwrap(), 0);
+}
+
+#[test]
+fn a_cache_follows_moves_and_never_remembers_absence() {
+    let (_folder, directory) = opened();
+    let mut cache = PinCache::new(directory.clone(), 4);
+    assert_eq!(cache.lookup(&key(1)).unwrap(), None);
+    directory.apply(1, key(1), &claim_change("eu")).unwrap();
+    assert_eq!(&*cache.lookup(&key(1)).unwrap().unwrap().region, "eu");
+    let moved = PinChange::Move {
+        region: "sg".into(),
+    };
+    directory.apply(2, key(1), &moved).unwrap();
+    assert_eq!(&*cache.lookup(&key(1)).unwrap().unwrap().region, "sg");
+    let gone = PinChange::Drop {
+        region: "sg".into(),
+    };
+    directory.apply(3, key(1), &gone).unwrap();
+    assert_eq!(cache.lookup(&key(1)).unwrap(), None);
+    // The end of the pin stands although the file still has it, and a new claim may win.
+    assert!(matches!(
+        directory.claim(key(1), pin("in")).unwrap(),
+        Claim::Won(_)
+    ));
+    directory.flush().unwrap();
+    assert_eq!(directory.lookup(&key(1)).unwrap(), None);
+}
+
+#[test]
+fn a_cache_stays_within_its_bound_and_stays_right() {
+    let (_folder, directory) = opened();
+    for n in 0..100 {
+        let region = REGIONS[usize::try_from(n % 5).unwrap()];
+        directory
+            .apply(n + 1, key(n), &claim_change(region))
+            .unwrap();
+    }
+    directory.flush().unwrap();
+    let mut cache = PinCache::new(directory, 10);
+    for round in 0..3 {
+        for n in 0..100 {
+            let n = (n * 7 + round) % 100;
+            let region = REGIONS[usize::try_from(n % 5).unwrap()];
+            assert_eq!(&*cache.lookup(&key(n)).unwrap().unwrap().region, region);
+            assert!(cache.remembered() <= 10);
+        }
+    }
+}
+
+#[test]
+fn importing_pins_only_those_without_a_home() {
+    let (_folder, directory) = opened();
+    let hasher = hasher();
+    let known = hasher.key("person", b"u-1");
+    directory.apply(1, known, &claim_change("in")).unwrap();
+    let ids = "u-1\r\nu-2\n\nu-3\nu-2\n";
+    let eu: Arc<str> = "eu".into();
+    let report = import_ids(&directory, &hasher, "person", &eu, ids.as_bytes()).unwrap();
+    let expected = ImportReport {
+        read: 4,
+        added: 2,
+        standing: 1,
+        elsewhere: 1,
+    };
+    assert_eq!(report, expected);
+    assert_eq!(&*directory.lookup(&known).unwrap().unwrap().region, "in");
+    let new = directory.lookup(&hasher.key("person", b"u-3")).unwrap();
+    assert_eq!(&*new.unwrap().region, "eu");
+    let again = import_ids(&directory, &hasher, "person", &eu, ids.as_bytes()).unwrap();
+    assert_eq!((again.added, again.standing), (0, 3));
+}
+
+#[test]
+fn an_endless_line_is_an_error_with_its_number() {
+    let (_folder, directory) = opened();
+    let ids = format!("u-1\n{}\n", "x".repeat(5_000));
+    let eu: Arc<str> = "eu".into();
+    let error = import_ids(&directory, &hasher(), "person", &eu, ids.as_bytes()).unwrap_err();
+    assert!(matches!(error, ImportError::TooLong { line: 2 }), "{error}");
+    assert_eq!(directory.status().pins, 1);
+}
+
+#[test]
+fn keys_are_printed_in_order() {
+    let mut out = Vec::new();
+    print_keys(&hasher(), "person", &b"u-1\nu-2"[..], &mut out).unwrap();
+    let expected: String = [&b"u-1"[..], b"u-2"]
+        .iter()
+        .map(|id| format!("{}\n", hasher().key("person", id).reveal()))
+        .collect();
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+}
+
+#[test]
+fn no_id_is_found_in_the_directorys_file() {
+    let (folder, directory) = opened();
+    let id = "invented.person@example.com";
+    let eu: Arc<str> = "eu".into();
+    import_ids(&directory, &hasher(), "person", &eu, id.as_bytes()).unwrap();
+    drop(directory);
+    let bytes = std::fs::read(folder.path().join("pins.redb")).unwrap();
+    let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|w| w == needle);
+    assert!(holds(&hasher().key("person", id.as_bytes()).to_bytes()));
+    assert!(!holds(b"invented.person") && !holds(b"example.com"));
+}
+
+fn changes() -> impl Strategy<Value = Vec<PinChange>> {
+    let change = (0..4, 0..3usize).prop_map(|(kind, region)| {
+        let region: Arc<str> = REGIONS[region].into();
+        match kind {
+            0 => PinChange::Claim {
+                region,
+                countries: smallvec![],
+            },
+            1 => PinChange::Move { region },
+            2 => PinChange::Copy { region },
+            _ => PinChange::Drop { region },
+        }
+    });
+    prop::collection::vec(change, 0..12)
+}
+
+proptest! {
+    #[test]
+    fn a_change_applied_twice_is_applied_once(changes in changes()) {
+        let mut standing = None;
+        for change in &changes {
+            standing = Pin::after(standing, change);
+            prop_assert_eq!(&Pin::after(standing.clone(), change), &standing);
+            if let Some(pin) = &standing {
+                prop_assert!(!pin.held_in.contains(&pin.region));
+            }
+        }
+    }
+
+    /// What a start with a foreign ledger, or after loss, relies on.
+    #[test]
+    fn replaying_everything_gives_the_same_home(changes in changes()) {
+        let all = |from| changes.iter().fold(from, Pin::after);
+        let once = all(None);
+        let twice = all(once.clone());
+        prop_assert_eq!(twice.map(|p| p.region), once.map(|p| p.region));
+    }
+}
