@@ -57,7 +57,7 @@ fn matches(pointer: &str, path: &[(String, bool)]) -> bool {
         && tokens
             .iter()
             .zip(path)
-            .all(|(t, (p, array))| (t == p && (t != "*" || *array)) || (t == "*" && *array))
+            .all(|(t, (p, array))| if t == "*" { *array } else { t == p })
 }
 
 /// A pointer's beginning of the length of `path` matches it.
