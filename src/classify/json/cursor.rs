@@ -1,6 +1,6 @@
 //! The tokens of JSON: where the scanner stands in the text, and what it reads there.
 
-use super::{JsonFault, JsonFaultKind as Kind};
+use super::{JsonFault, JsonFaultKind as Kind, bytes};
 
 pub(super) struct Cursor<'a> {
     text: &'a str,
@@ -42,29 +42,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// Moves to the next quote, backslash or control character.
-    ///
-    /// Most strings are short, so the first sixteen bytes go by words of eight; what is longer
-    /// goes by blocks of thirty-two, in a loop that the compiler turns into vector instructions.
     #[inline]
     fn skip_plain(&mut self) {
-        let mut rest = self.rest();
-        let mut words = 0;
-        while let Some((chunk, tail)) = rest.split_first_chunk::<8>() {
-            let special = specials(u64::from_le_bytes(*chunk));
-            if special != 0 {
-                let skipped = (special.trailing_zeros() >> 3) as usize;
-                self.at = self.bytes.len() - rest.len() + skipped;
-                return;
-            }
-            rest = tail;
-            words += 1;
-            if words == 2 {
-                rest = skip_blocks(rest);
-            }
-        }
-        let plain = |b: &u8| *b >= 0x20 && *b != b'"' && *b != b'\\';
-        let skipped = rest.iter().position(|b| !plain(b)).unwrap_or(rest.len());
-        self.at = self.bytes.len() - rest.len() + skipped;
+        let special = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
+        let rest = self.rest();
+        self.at += bytes::find(rest, bytes::specials, special).unwrap_or(rest.len());
     }
 
     /// RFC 8259 §7, and both halves of a surrogate pair together.
@@ -210,32 +192,4 @@ impl<'a> Cursor<'a> {
             kind,
         })
     }
-}
-
-/// Marks quotes, backslashes and control characters in the top bit of their bytes. The lowest
-/// mark is exact; marks above a true one may be false, which the first one hides.
-#[inline]
-fn specials(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = 0x8080_8080_8080_8080;
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
-    (below(word, 0x20)
-        | below(word ^ (ONES * u64::from(b'"')), 1)
-        | below(word ^ (ONES * u64::from(b'\\')), 1))
-        & TOPS
-}
-
-/// Drops blocks in which nothing is special.
-#[inline]
-fn skip_blocks(mut rest: &[u8]) -> &[u8] {
-    while let Some((block, tail)) = rest.split_first_chunk::<32>() {
-        let special = block.iter().fold(0u8, |seen, b| {
-            seen | u8::from(*b < 0x20) | u8::from(*b == b'"') | u8::from(*b == b'\\')
-        });
-        if special != 0 {
-            break;
-        }
-        rest = tail;
-    }
-    rest
 }

@@ -227,3 +227,58 @@ pub(super) fn fingerprint(name: &[u8]) -> u64 {
         .wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ (mixed >> 32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all_new(keys: &[String]) -> OpenKeys<'_> {
+        let mut open = OpenKeys::new();
+        let mut opened = open.open();
+        for key in keys {
+            assert!(open.is_new(&mut opened, Key::new(key, false)), "{key}");
+        }
+        for key in keys {
+            assert!(!open.is_new(&mut opened, Key::new(key, false)), "{key}");
+        }
+        open
+    }
+
+    #[test]
+    fn honest_keys_stay_in_the_cheap_table() {
+        let keys: Vec<String> = (0..5000).map(|i| format!("attribute_{i}")).collect();
+        let open = all_new(&keys);
+        assert!(matches!(open.many.last(), Some(Many::Cheap { .. })));
+    }
+
+    #[test]
+    fn keys_chosen_to_collide_meet_a_seed() {
+        let keys: Vec<String> = (0..5000)
+            .map(|i| format!("12345678{i:06}12345678"))
+            .collect();
+        let prints: HashSet<u64> = keys.iter().map(|k| Key::new(k, false).print).collect();
+        assert_eq!(prints.len(), 1, "the attack works on the fingerprint");
+        let open = all_new(&keys);
+        assert!(matches!(open.many.last(), Some(Many::Seeded(_))));
+    }
+
+    #[test]
+    fn a_closed_object_leaves_its_parents_keys() {
+        let keys: Vec<String> = (0..100).map(|i| format!("k{i}")).collect();
+        let mut open = OpenKeys::new();
+        let mut outer = open.open();
+        for key in &keys {
+            assert!(open.is_new(&mut outer, Key::new(key, false)));
+            let mut inner = open.open();
+            for key in &keys {
+                assert!(open.is_new(&mut inner, Key::new(key, false)));
+            }
+            open.close(inner);
+        }
+        for key in &keys {
+            assert!(!open.is_new(&mut outer, Key::new(key, false)));
+        }
+        open.close(outer);
+        assert!(open.keys.is_empty() && open.many.is_empty());
+    }
+}

@@ -45,7 +45,8 @@ pub fn scan<'a>(body: &'a [u8], watch: &Watch, sink: &mut impl Sink<'a>) -> Resu
         offset: e.valid_up_to(),
         kind: Kind::Utf8,
     })?;
-    Scanner {
+    // Run in place: with its inline buffers the scanner is too large to move about.
+    let mut scanner = Scanner {
         cursor: Cursor::new(text),
         watch,
         sink,
@@ -58,8 +59,8 @@ pub fn scan<'a>(body: &'a [u8], watch: &Watch, sink: &mut impl Sink<'a>) -> Resu
         },
         outer: SmallVec::new(),
         keys: OpenKeys::new(),
-    }
-    .run()
+    };
+    scanner.run()
 }
 
 /// [`scan`] for a record: the value must be an object.
@@ -121,7 +122,7 @@ enum Next<'w> {
 }
 
 impl<'a, 'w, S: Sink<'a>> Scanner<'a, 'w, S> {
-    fn run(mut self) -> Result<(), JsonFault> {
+    fn run(&mut self) -> Result<(), JsonFault> {
         self.cursor.skip_space();
         if self.cursor.peek().is_none() {
             return self.cursor.fault(Kind::Empty);

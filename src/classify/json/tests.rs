@@ -287,6 +287,23 @@ proptest! {
     }
 }
 
+#[test]
+fn the_fuzzing_corpus_passes() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/json_scan");
+    let mut seen = 0;
+    for file in std::fs::read_dir(folder).expect("a corpus") {
+        let bytes = std::fs::read(file.expect("a file").path()).expect("readable");
+        harness::try_bytes(&bytes);
+        let pointers = [
+            ("/a".to_owned(), Reach::Value),
+            ("/c/*/d".to_owned(), Reach::Subtree),
+        ];
+        compare(&bytes, &pointers).expect("as the model");
+        seen += 1;
+    }
+    assert!(seen >= 9, "{seen}");
+}
+
 fn fault(body: impl AsRef<[u8]>) -> JsonFaultKind {
     let body = body.as_ref();
     scan(body, &Watch::nothing(), &mut Findings::default())
