@@ -1,6 +1,6 @@
 //! The tokens of JSON: where the scanner stands in the text, and what it reads there.
 
-use super::{JsonFault, JsonFaultKind as Kind};
+use super::{JsonFault, JsonFaultKind as Kind, bytes};
 
 pub(super) struct Cursor<'a> {
     text: &'a str,
@@ -41,32 +41,15 @@ impl<'a> Cursor<'a> {
         Ok((raw, escaped))
     }
 
-    /// Moves to the next quote, backslash or control character, eight bytes at a step.
+    /// Moves to the next quote, backslash or control character.
     #[inline]
     fn skip_plain(&mut self) {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        const TOPS: u64 = 0x8080_8080_8080_8080;
-        // Marks, in the top bit of each byte, bytes below `limit` (at most 0x80). The lowest
-        // mark is exact; marks above a true one may be false, which the first one hides.
-        let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & TOPS;
-        while let Some(chunk) = self.rest().first_chunk::<8>() {
-            let word = u64::from_le_bytes(*chunk);
-            let special = below(word, 0x20)
-                | below(word ^ (ONES * u64::from(b'"')), 1)
-                | below(word ^ (ONES * u64::from(b'\\')), 1);
-            if special != 0 {
-                self.at += (special.trailing_zeros() >> 3) as usize;
-                return;
-            }
-            self.at += 8;
-        }
-        let tail = self.rest();
-        let plain = |b: &u8| *b >= 0x20 && *b != b'"' && *b != b'\\';
-        self.at += tail.iter().position(|b| !plain(b)).unwrap_or(tail.len());
+        let special = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
+        let rest = self.rest();
+        self.at += bytes::find(rest, bytes::specials, special).unwrap_or(rest.len());
     }
 
     /// RFC 8259 §7, and both halves of a surrogate pair together.
-    #[cold]
     fn escape(&mut self) -> Result<(), JsonFault> {
         let start = self.at;
         let fault = |kind| {

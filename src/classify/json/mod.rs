@@ -9,6 +9,7 @@
 //! Trade-offs: numbers are checked, not evaluated; values under pointers come as slices of the
 //! text; nothing is reported about the text in a fault but the place.
 
+mod bytes;
 mod cursor;
 mod fault;
 mod keys;

@@ -26,7 +26,7 @@ pub trait Sink<'a> {
 /// Refused: anything outside RFC 8259, text that is not UTF-8, a byte order mark, nesting beyond
 /// [`MAX_DEPTH`], a surrogate escape without its other half, and a key that stands twice in one
 /// object (compared after unescaping). Numbers are not evaluated. Iterative; allocates only for
-/// objects of more than 32 keys, keys written with escapes, and more than 48 open keys. Linear
+/// objects of more than 32 keys, keys written with escapes, and more than 64 open keys. Linear
 /// in the length of the text whatever stands in it.
 pub fn scan<'a>(body: &'a [u8], watch: &Watch, sink: &mut impl Sink<'a>) -> Result<(), JsonFault> {
     if u32::try_from(body.len()).is_err() {
@@ -45,14 +45,22 @@ pub fn scan<'a>(body: &'a [u8], watch: &Watch, sink: &mut impl Sink<'a>) -> Resu
         offset: e.valid_up_to(),
         kind: Kind::Utf8,
     })?;
-    Scanner {
+    // Run in place: with its inline buffers the scanner is too large to move about.
+    let mut scanner = Scanner {
         cursor: Cursor::new(text),
         watch,
         sink,
-        frames: SmallVec::new(),
+        inner: Frame {
+            spot: Spot {
+                state: None,
+                known: DEAD,
+            },
+            holds: Holds::Root,
+        },
+        outer: SmallVec::new(),
         keys: OpenKeys::new(),
-    }
-    .run()
+    };
+    scanner.run()
 }
 
 /// [`scan`] for a record: the value must be an object.
@@ -77,8 +85,9 @@ struct Scanner<'a, 'w, S> {
     cursor: Cursor<'a>,
     watch: &'w Watch,
     sink: &'w mut S,
-    /// Arrays and objects around the present place, outermost first.
-    frames: SmallVec<[Frame<'w>; 16]>,
+    /// What the present value stands in, and what that stands in, outermost first.
+    inner: Frame<'w>,
+    outer: SmallVec<[Frame<'w>; 16]>,
     keys: OpenKeys<'a>,
 }
 
@@ -99,6 +108,8 @@ struct Frame<'w> {
 
 #[derive(Clone, Copy)]
 enum Holds {
+    /// The one value of the text.
+    Root,
     Members(Opened),
     /// The index of the present element.
     Elements(u32),
@@ -111,7 +122,7 @@ enum Next<'w> {
 }
 
 impl<'a, 'w, S: Sink<'a>> Scanner<'a, 'w, S> {
-    fn run(mut self) -> Result<(), JsonFault> {
+    fn run(&mut self) -> Result<(), JsonFault> {
         self.cursor.skip_space();
         if self.cursor.peek().is_none() {
             return self.cursor.fault(Kind::Empty);
@@ -176,10 +187,7 @@ impl<'a, 'w, S: Sink<'a>> Scanner<'a, 'w, S> {
         }
         let mut opened = self.keys.open();
         let first = self.member(spot, &mut opened)?;
-        self.frames.push(Frame {
-            spot,
-            holds: Holds::Members(opened),
-        });
+        self.enter(spot, Holds::Members(opened));
         Ok(Some(first))
     }
 
@@ -190,15 +198,12 @@ impl<'a, 'w, S: Sink<'a>> Scanner<'a, 'w, S> {
             self.empty(spot);
             return Ok(None);
         }
-        self.frames.push(Frame {
-            spot,
-            holds: Holds::Elements(0),
-        });
+        self.enter(spot, Holds::Elements(0));
         Ok(Some(self.element(spot, 0)))
     }
 
     fn open(&mut self, spot: Spot<'w>, value: Value<'a>) -> Result<(), JsonFault> {
-        if self.frames.len() >= MAX_DEPTH {
+        if self.outer.len() >= MAX_DEPTH {
             return self.cursor.fault(Kind::TooDeep);
         }
         self.cursor.at += 1;
@@ -232,46 +237,44 @@ impl<'a, 'w, S: Sink<'a>> Scanner<'a, 'w, S> {
         }
     }
 
+    fn enter(&mut self, spot: Spot<'w>, holds: Holds) {
+        let outer = std::mem::replace(&mut self.inner, Frame { spot, holds });
+        self.outer.push(outer);
+    }
+
     /// Closes what ends here and finds the next value.
     fn after_value(&mut self) -> Result<Next<'w>, JsonFault> {
         loop {
-            let Some(frame) = self.frames.last() else {
+            if let Holds::Root = self.inner.holds {
                 return Ok(Next::End);
-            };
-            let frame = *frame;
+            }
             self.cursor.skip_space();
-            match (frame.holds, self.cursor.peek()) {
-                (Holds::Members(mut opened), Some(b',')) => {
+            let spot = self.inner.spot;
+            match (&mut self.inner.holds, self.cursor.peek()) {
+                (Holds::Members(opened), Some(b',')) => {
+                    let mut opened = *opened;
                     self.cursor.at += 1;
                     self.cursor.skip_space();
-                    let next = self.member(frame.spot, &mut opened)?;
-                    self.hold(Holds::Members(opened));
+                    let next = self.member(spot, &mut opened)?;
+                    self.inner.holds = Holds::Members(opened);
                     return Ok(Next::Value(next));
                 }
                 (Holds::Elements(index), Some(b',')) => {
+                    *index = index.saturating_add(1);
+                    let index = *index;
                     self.cursor.at += 1;
                     self.cursor.skip_space();
-                    let index = index.saturating_add(1);
-                    self.hold(Holds::Elements(index));
-                    return Ok(Next::Value(self.element(frame.spot, index)));
+                    return Ok(Next::Value(self.element(spot, index)));
                 }
-                (Holds::Members(opened), Some(b'}')) => {
-                    self.cursor.at += 1;
-                    self.keys.close(opened);
-                    self.frames.pop();
-                }
-                (Holds::Elements(_), Some(b']')) => {
-                    self.cursor.at += 1;
-                    self.frames.pop();
-                }
+                (Holds::Members(opened), Some(b'}')) => self.keys.close(*opened),
+                (Holds::Elements(_), Some(b']')) => {}
                 _ => return self.cursor.unexpected(),
             }
-        }
-    }
-
-    fn hold(&mut self, holds: Holds) {
-        if let Some(frame) = self.frames.last_mut() {
-            frame.holds = holds;
+            self.cursor.at += 1;
+            match self.outer.pop() {
+                Some(outer) => self.inner = outer,
+                None => return Ok(Next::End),
+            }
         }
     }
 

@@ -4,6 +4,8 @@
 //! itself, so that one broken item does not take the others with it. That two readers might
 //! split a broken item differently does no harm: it is never sent on.
 
+use super::bytes;
+
 /// Where an item stands in the body, without the white space around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item {
@@ -68,8 +70,9 @@ pub fn split_ndjson(body: &[u8], max_items: usize) -> Result<Vec<Item>, SplitFau
     short_enough(body)?;
     let mut items = Vec::new();
     let mut start = 0;
-    for line in body.split_inclusive(|b| *b == b'\n') {
-        let end = start + line.len();
+    while let Some(rest) = body.get(start..).filter(|r| !r.is_empty()) {
+        let feed = bytes::find(rest, bytes::line_feeds, |b| b == b'\n');
+        let end = feed.map_or(body.len(), |at| start + at + 1);
         if let Some(item) = Item::trimmed(body, start, end) {
             push(&mut items, item, max_items, start)?;
         }
@@ -94,12 +97,6 @@ pub fn split_array(body: &[u8], max_items: usize) -> Result<Vec<Item>, SplitFaul
     let mut start = open + 1;
     let mut at = start;
     loop {
-        at += body
-            .get(at..)
-            .unwrap_or_default()
-            .iter()
-            .position(|b| matches!(b, b'"' | b'[' | b']' | b'{' | b'}' | b','))
-            .unwrap_or(usize::MAX - at);
         let Some(byte) = body.get(at) else {
             return fault(body.len(), SplitFaultKind::CutShort);
         };
@@ -166,7 +163,7 @@ fn string_end(body: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
         let rest = body.get(at..)?;
-        at += rest.iter().position(|b| matches!(b, b'"' | b'\\'))?;
+        at += bytes::find(rest, bytes::quotes, |b| matches!(b, b'"' | b'\\'))?;
         match body.get(at)? {
             b'"' => return Some(at),
             _ => at += 2,

@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
-use super::{super::is_pointer, keys::fingerprint};
+use super::{
+    super::is_pointer,
+    keys::{fingerprint, probe},
+};
 
 /// JSON pointers (RFC 6901) compiled into a machine that follows the scanner through a text.
 ///
@@ -120,13 +123,6 @@ impl Members {
         }
         None
     }
-}
-
-/// Every slot of a table of `size`, a power of two or 0, once.
-fn probe(print: u64, size: usize) -> impl Iterator<Item = usize> {
-    let mask = size.wrapping_sub(1);
-    let first = usize::try_from(print & 0xffff_ffff).unwrap_or(0);
-    (0..size).map(move |i| first.wrapping_add(i) & mask)
 }
 
 /// What a state stands for while compiling: pointers with the number of tokens already passed,

@@ -2,7 +2,7 @@ use aws_lc_rs::{
     encoding::AsDer,
     hmac,
     rand::SystemRandom,
-    rsa::{KeyPair as _, KeySize},
+    rsa::KeySize,
     signature::{
         ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
         RSA_PKCS1_SHA256, RsaKeyPair,
