@@ -36,8 +36,9 @@ pub fn demo(args: Demo) -> Result<Ended, Failure> {
         print_line(&line);
     }
     router.wait_for_signal()?;
+    router.stop()?;
     for store in stores {
-        store.stop();
+        store.stop()?;
     }
     drop(folder);
     Ok(Ended::Good)

@@ -223,7 +223,7 @@ mod tests {
             kind: "urn:domicile:problem:forbidden",
             title: "not \"there\"",
             rule: Some("ru-18-5"),
-            missing: &missing,
+            missing: Some(&missing),
             ..ItemProblem::default()
         };
         let decision = DecisionId::new(1, 2);

@@ -257,7 +257,7 @@ async fn erase(
         .map(|region| {
             let flow = Flow::new(routed, person, region);
             let judged = judge::judge(x, routed, &flow)?;
-            judged.permit(x)?;
+            let _permit = judged.permit(x)?;
             Ok((region, flow, judged))
         })
         .collect::<Result<_, Refused>>()?;

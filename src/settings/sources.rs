@@ -61,7 +61,9 @@ impl Context<'_> {
                 format!("`{source}`: a token says who the caller is, not what it wants here"),
                 "take it from header:, query: or path:",
             ),
-            ValueSource::Jwt(_) if !self.around.has_jwt => refuse(
+            // As evidence of the country a claim counts once a key set is configured, so that one
+            // file serves places with and without tokens; a subject has no second source.
+            ValueSource::Jwt(_) if what == Use::Subject && !self.around.has_jwt => refuse(
                 format!("`{source}` needs a [jwt] section"),
                 "add [jwt] with keys = \"jwks.json\" and audience = [\"…\"]",
             ),

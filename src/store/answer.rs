@@ -92,13 +92,15 @@ pub(super) fn whole(
     answer
 }
 
-/// `{"status":N}`: what a write answers.
+/// What a write answers: its status says it all, and an empty body is nothing that could cross a
+/// border on the way back.
 pub(super) fn written(status: StatusCode) -> Answer {
-    whole(
-        status,
-        "application/json",
-        format!("{{\"status\":{}}}", status.as_u16()),
-    )
+    let mut answer = http::Response::new(AnswerBody::empty());
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from(0));
+    answer
 }
 
 /// The same head without the body, its length kept, as HEAD wants it (RFC 9110 §9.3.2).
