@@ -152,7 +152,7 @@ fn instrument_words(view: &View<'_>, rule: &Rule) -> String {
         party(policy, to)
     );
     let between = policy.instruments().find(|(_, i)| {
-        Some(i.mechanism) == rule.mechanism
+        Some(i.mechanism) == rule.instruments_of
             && from.entity.is_some_and(|e| i.exporters.contains(&e))
             && to.entity.is_some_and(|e| i.importers.contains(&e))
     });

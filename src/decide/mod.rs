@@ -22,3 +22,6 @@ pub use permit::{NotPermitted, Permit, permit};
 pub use query::{ConsentTo, Grounds, Party, Query, QueryConsent, QueryOrder, Subject};
 pub use resolve::QuestionFault;
 pub use verdict::{FindingKind, FindingLaw, LawFinding, Verdict};
+
+#[cfg(test)]
+mod tests;

@@ -133,7 +133,7 @@ impl Checked {
             tables.push(LawTable::new(self, law, day, at, of_day));
             for rule in &law.rules {
                 for instrument in &self.organisation.instruments {
-                    if rule.mechanism == Some(instrument.mechanism) {
+                    if rule.instruments_of == Some(instrument.mechanism) {
                         days.extend(filing_edge(rule.filing, instrument, law));
                     }
                 }
@@ -499,7 +499,7 @@ pub(crate) fn suits(instrument: &Instrument, rule: &Rule, law: &Law, day: Date) 
         || instrument
             .agreed()
             .is_some_and(|d| rule.concluded.contains(d));
-    rule.mechanism == Some(instrument.mechanism)
+    rule.instruments_of == Some(instrument.mechanism)
         && wanted
         && edition_fits
         && agreed_in_time

@@ -133,6 +133,8 @@ pub struct Rule {
     pub unless: Unless,
     pub copies: Copies,
     pub mechanism: Option<MechanismId>,
+    /// The mechanism whose instruments the rule looks for; mostly its own.
+    pub instruments_of: Option<MechanismId>,
     pub requires: Vec<Requirement>,
     pub filing: FilingNeed,
     /// Texts of the instrument that will do; empty: any.
@@ -387,6 +389,14 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
         .flatten()
         .map(|n| requirements(n, words, faults))
         .unwrap_or_default();
+    let mechanism = permits
+        .then(|| f.need("mechanism"))
+        .flatten()
+        .and_then(|n| words.need_mechanism(n, faults));
+    let borrowed = permits
+        .then(|| f.maybe("instrument_of"))
+        .flatten()
+        .and_then(|n| words.need_mechanism(n, faults));
     let rule = Rule {
         number: RuleId(0),
         id: f.need_text("id").unwrap_or_default().into(),
@@ -432,10 +442,8 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
                 read::pick(n, "order of copies", &table, faults)
             })
             .unwrap_or_default(),
-        mechanism: permits
-            .then(|| f.need("mechanism"))
-            .flatten()
-            .and_then(|n| words.need_mechanism(n, faults)),
+        mechanism,
+        instruments_of: borrowed.or(mechanism),
         requires,
         filing,
         editions: permits

@@ -1,0 +1,134 @@
+//! What the demo's five requests show, and the flows around them.
+
+use serde_json::{Value, json};
+
+use super::{ask, demo};
+use crate::domain::Outcome;
+
+/// A flow of the demo on a day on which its instrument is valid.
+fn flow(operation: &str, country: &str, from: (&str, &str), to: (&str, &str)) -> Value {
+    json!({
+        "at": "2026-11-21T12:00:00Z", "operation": operation,
+        "subject": { "countries": [country] },
+        "categories": ["user.contact.email"],
+        "from": { "country": from.0, "entity": from.1 },
+        "to": { "country": to.0, "entity": to.1 },
+    })
+}
+
+#[test]
+fn an_indian_record_goes_home() {
+    let a = ask(
+        &demo(),
+        flow("store", "IN", ("SG", "acme-sg"), ("IN", "acme-in")),
+    );
+    assert_eq!(a.outcome, Outcome::Permit, "{a:#?}");
+    assert_eq!(a.mechanism.as_deref(), Some("homebound"));
+    let sg = a
+        .laws
+        .iter()
+        .find(|l| l.law == "SG")
+        .expect("Singapore attaches");
+    assert_eq!(sg.mechanism.as_deref(), Some("sg-intermediary"));
+    assert!(
+        a.duties.contains(&"written-contract".to_owned()),
+        "{:?}",
+        a.duties
+    );
+    assert_eq!(
+        a.promises.first().map(|p| p.id.as_str()),
+        Some("india-stays")
+    );
+}
+
+#[test]
+fn a_russian_record_stays() {
+    let mut q = flow("store", "RU", ("RU", "acme-ru"), ("DE", "acme-eu"));
+    q["via"] = json!({ "country": "SG", "entity": "acme-sg" });
+    let a = ask(&demo(), q);
+    assert_eq!(a.outcome, Outcome::Refuse);
+    assert_eq!(a.rule.as_deref(), Some("ru-localisation"));
+    assert!(a.citation.expect("cited").contains("152-FZ Art. 18(5)"));
+}
+
+#[test]
+fn a_european_record_is_read_under_clauses() {
+    let a = ask(
+        &demo(),
+        flow("read", "DE", ("DE", "acme-eu"), ("SG", "acme-sg")),
+    );
+    assert_eq!(a.outcome, Outcome::Permit, "{a:#?}");
+    assert_eq!(a.mechanism.as_deref(), Some("scc"));
+    assert_eq!(
+        (a.module, a.instrument.as_deref()),
+        (Some(2), Some("eu-sg-2024"))
+    );
+    assert!(a.duties.contains(&"log-transfer".to_owned()));
+}
+
+#[test]
+fn a_chinese_record_is_not_read_and_the_answer_says_what_lacks() {
+    let a = ask(
+        &demo(),
+        flow("read", "CN", ("CN", "acme-cn"), ("SG", "acme-sg")),
+    );
+    assert_eq!(a.outcome, Outcome::Refuse);
+    let contract = a
+        .missing
+        .iter()
+        .find(|m| m.mechanism == "cn-standard-contract");
+    let needs = &contract.expect("could have permitted").needs;
+    assert!(
+        needs.contains(&"instrument between acme-cn and acme-sg".to_owned()),
+        "{needs:?}"
+    );
+    assert!(
+        needs.contains(&"assessment (pipia)".to_owned()),
+        "{needs:?}"
+    );
+    for mechanism in [
+        "cn-exempt-small-volume",
+        "cn-certification",
+        "cn-security-assessment",
+    ] {
+        assert!(
+            a.missing.iter().any(|m| m.mechanism == mechanism),
+            "{mechanism}"
+        );
+    }
+}
+
+#[test]
+fn homes_of_the_others() {
+    let a = ask(
+        &demo(),
+        flow("store", "SG", ("SG", "acme-sg"), ("SG", "acme-sg")),
+    );
+    assert_eq!(a.mechanism.as_deref(), Some("domestic"));
+    let a = ask(
+        &demo(),
+        flow("store", "CN", ("SG", "acme-sg"), ("CN", "acme-cn")),
+    );
+    assert_eq!(a.mechanism.as_deref(), Some("homebound"));
+    assert!(
+        a.duties
+            .contains(&"collected-abroad: PIPL Art. 38, 55".to_owned())
+    );
+    let a = ask(
+        &demo(),
+        flow("store", "BR", ("SG", "acme-sg"), ("SG", "acme-sg")),
+    );
+    assert_eq!(
+        (a.outcome, a.mechanism.as_deref()),
+        (Outcome::Permit, Some("no-law-file"))
+    );
+    assert!(a.duties.contains(&"no-law-file".to_owned()));
+    let a = ask(
+        &demo(),
+        flow("store", "BR", ("SG", "acme-sg"), ("IN", "acme-in")),
+    );
+    assert_eq!(
+        (a.outcome, a.rule.as_deref()),
+        (Outcome::Refuse, Some("no-law-file"))
+    );
+}
