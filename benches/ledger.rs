@@ -88,6 +88,28 @@ fn append(c: &mut Criterion) {
         });
     }
     group.finish();
+    // Requests that wait for their evidence one by one: how well they share commits.
+    let mut group = c.benchmark_group("ledger/refuse");
+    for clients in [1usize, 64] {
+        let each = 50;
+        group.throughput(Throughput::Elements((clients * each) as u64));
+        group.sample_size(10);
+        group.bench_function(format!("clients={clients}"), |b| {
+            b.iter(|| {
+                let local = tokio::task::LocalSet::new();
+                for _ in 0..clients {
+                    let (journal, profile) = (journal.clone(), Arc::clone(&profile));
+                    local.spawn_local(async move {
+                        for draft in drafts(each as u64, &profile) {
+                            journal.refuse(draft).await.unwrap();
+                        }
+                    });
+                }
+                runtime.block_on(local);
+            });
+        });
+    }
+    group.finish();
     journal.close().unwrap();
     let report = verify(&ledger).unwrap();
     let mut group = c.benchmark_group("ledger/verify");

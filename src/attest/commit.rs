@@ -399,7 +399,7 @@ impl Committer<'_> {
         // groups would take turns, each waiting for the other's fsync.
         let target = self.expected - self.expected / 8;
         if queue.batches.len() < target && !queue.batches.is_empty() && !queue.closing {
-            let patience = (self.usual / 4).min(Duration::from_millis(2));
+            let patience = (self.usual / 4).min(Duration::from_millis(5));
             queue.wake_at = target;
             queue = self.wait(queue, patience, |q| q.batches.len() < target && !q.closing);
         }
@@ -462,7 +462,6 @@ impl Committer<'_> {
                 break;
             }
         }
-        self.shared.held.store(self.held.len(), Ordering::Relaxed);
         let queue = self.shared.queue_locked();
         let now = requests + queue.batches.len();
         self.expected = now.max(self.expected - self.expected.div_ceil(8)).max(1);
@@ -511,6 +510,7 @@ impl Committer<'_> {
                 Err(Unwritable::Disk(error.to_string()))
             }
         };
+        self.shared.held.store(self.held.len(), Ordering::Relaxed);
         self.answer(group, &answer);
         // A batch that is too large is its own affair.
         match answer {

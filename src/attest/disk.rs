@@ -1,9 +1,9 @@
 //! The disk behind the writer, as a trait, so that tests can fill it, break it and stop it.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +18,11 @@ pub(super) trait DiskFile: Send {
     fn truncate(&mut self, length: u64) -> io::Result<()>;
     /// What was written is durable when this returns.
     fn sync(&mut self) -> io::Result<()>;
+}
+
+/// Creates a folder for data about people: its owner alone may look into it.
+pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// A folder of the real file system.
@@ -39,6 +44,7 @@ impl Disk for Folder {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
             .open(self.path.join(name))?;
         File::open(&self.path)?.sync_all()?;
         Ok(Box::new(file))

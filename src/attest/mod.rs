@@ -28,6 +28,7 @@ mod segment;
 mod verify;
 mod writer;
 
+pub(crate) use disk::create_private_folder;
 pub use entry::{Entry, Kind};
 pub use error::{Damage, LedgerError, Unwritable};
 pub use journal::{Cleared, Journal, JournalStatus, Opened, Options, WorkerJournal};

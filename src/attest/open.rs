@@ -3,13 +3,14 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{Read as _, Seek as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
 use super::{
     Damage, Kind, LedgerError, Opened, Options,
     codec::Malformed,
-    disk::Disk,
+    disk::{Disk, create_private_folder},
     format::SegmentHeader,
     head::{self, Head, HeadFile, Slots},
     segment::{self, Segment, Stop, Walk},
@@ -26,7 +27,7 @@ const REPLAY_AHEAD: usize = 100_000;
 pub(super) struct FolderLock(#[expect(dead_code, reason = "held, not read")] File);
 
 pub(super) fn lock(folder: &Path) -> Result<FolderLock, LedgerError> {
-    fs::create_dir_all(folder).map_err(LedgerError::io(folder))?;
+    create_private_folder(folder).map_err(LedgerError::io(folder))?;
     let path = folder.join(LOCK);
     let failed = || LedgerError::io(path.clone());
     let mut file = File::options()
@@ -34,6 +35,7 @@ pub(super) fn lock(folder: &Path) -> Result<FolderLock, LedgerError> {
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(0o600)
         .open(&path)
         .map_err(failed())?;
     match file.try_lock() {

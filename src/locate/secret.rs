@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::settings::Secret;
+use crate::{attest::create_private_folder, settings::Secret};
 
 /// Bytes of a subject-key secret.
 pub(super) const LENGTH: usize = 32;
@@ -113,7 +113,7 @@ fn create(path: &Path) -> Result<(), SecretError> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    fs::create_dir_all(folder).map_err(failed)?;
+    create_private_folder(folder).map_err(failed)?;
     let mut suffix = [0; 8];
     getrandom::fill(&mut suffix).map_err(SecretError::Random)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();

@@ -14,7 +14,7 @@ use redb::{
 use smallvec::SmallVec;
 
 use super::{DirectoryError, Pin};
-use crate::domain::SubjectKey;
+use crate::{attest::create_private_folder, domain::SubjectKey};
 
 /// Subject key → pin.
 const PINS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("pins");
@@ -35,7 +35,7 @@ pub(super) struct Change {
 
 impl Store {
     pub fn open(folder: &Path) -> Result<Self, DirectoryError> {
-        std::fs::create_dir_all(folder).map_err(DirectoryError::Io)?;
+        create_private_folder(folder).map_err(DirectoryError::Io)?;
         let file = folder.join(FILE);
         let database = Database::builder()
             .set_cache_size(64 << 20)

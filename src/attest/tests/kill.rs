@@ -1,7 +1,7 @@
 //! SIGKILL at any moment: nothing acknowledged is missing, nobody has two homes.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{BufRead, BufReader, Write},
     process::{Command, Stdio},
 };
@@ -42,6 +42,9 @@ fn child() {
                         let n = (step + round * 700) % SUBJECTS;
                         let wanted = REGIONS[usize::try_from((thread + n + round) % 5).unwrap()];
                         write_home(&directory, &worker, &shared, n, wanted).await;
+                        let id = (round * 5 + thread) * SUBJECTS + step + 1_000_000;
+                        let _ = worker.clear(abroad(), draft(id, &shared)).await.unwrap();
+                        tell(&format!("SENT {id}\n"));
                     }
                 });
             });
@@ -70,7 +73,10 @@ async fn write_home(
         }
     };
     let _ = worker.clear(homeward(), draft).await.unwrap();
-    let line = format!("HOME {n} {home}\n");
+    tell(&format!("HOME {n} {home}\n"));
+}
+
+fn tell(line: &str) {
     std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
 }
 
@@ -78,6 +84,7 @@ async fn write_home(
 fn nothing_acknowledged_is_lost_and_no_one_has_two_homes() {
     let rig = Rig::new();
     let mut homes: HashMap<u64, String> = HashMap::new();
+    let mut sent = Vec::new();
     for (round, lines) in [40, 700, 1, 2_500].into_iter().enumerate() {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "attest::tests::kill::child", "--ignored"])
@@ -91,6 +98,9 @@ fn nothing_acknowledged_is_lost_and_no_one_has_two_homes() {
         let mut told = 0;
         let output = BufReader::new(child.stdout.take().unwrap());
         for line in output.lines().map_while(Result::ok) {
+            if let Some((_, id)) = line.split_once("SENT ") {
+                sent.push(decision(id.parse().unwrap()));
+            }
             // The test harness speaks on the same line now and then.
             let Some((_, home)) = line.split_once("HOME ") else {
                 continue;
@@ -124,7 +134,9 @@ fn nothing_acknowledged_is_lost_and_no_one_has_two_homes() {
         journal.close().unwrap();
     }
     let mut pinned = HashMap::new();
+    let mut written = HashSet::new();
     for entry in read(&rig.ledger(), 0, usize::MAX, None).unwrap().0 {
+        written.extend(entry.decision());
         if let Kind::Decision {
             subject: Some(key),
             pin: Some(PinChange::Claim { region, .. }),
@@ -134,6 +146,10 @@ fn nothing_acknowledged_is_lost_and_no_one_has_two_homes() {
             let first = pinned.entry(key).or_insert(region.clone());
             assert_eq!(*first, region, "two homes in the ledger");
         }
+    }
+    assert!(sent.len() > 1_000, "{}", sent.len());
+    for id in sent {
+        assert!(written.contains(&id), "{id} left without an entry");
     }
     for (n, region) in &homes {
         assert_eq!(pinned.get(&key(*n)).map(|r| &**r), Some(region.as_str()));
