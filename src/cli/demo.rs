@@ -92,7 +92,7 @@ fn write_policies(data: &Path) -> Result<(), Failure> {
     for (name, text) in shipped::LAW {
         write_new(&folder.join(name), text)?;
     }
-    let organisation = shipped::demo_organisation(clock::now());
+    let organisation = shipped::demo_organisation(clock::today());
     write_new(&folder.join("organisation.toml"), &organisation)
 }
 
@@ -170,6 +170,8 @@ fn announcement(
     } else {
         "kept"
     };
+    let program = std::env::current_exe()
+        .map_or_else(|_| "domicile".to_owned(), |path| path.display().to_string());
     let text = format!(
         r#"ready
   router   http://{listen}   in Singapore, run by acme-sg
@@ -199,7 +201,7 @@ curl -si -X PUT http://{listen}/people/ivan -H 'Domicile-Target: eu' -H 'Content
 # 4. An EU person's record read from Singapore: allowed under standard contractual clauses, and
 #    the ledger shows the use (take the id of Domicile-Decision for ?decision=).
 curl -si http://{listen}/people/anna
-domicile ledger tail {data}/ledger -n 3
+{program} ledger tail {data}/ledger -n 3
 curl -s 'http://{admin}/v1/ledger?limit=100'
 
 # 5. A Chinese person's record read from Singapore: refused, with the list of what is missing.

@@ -129,8 +129,13 @@ fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[Item]) -
         entries: Vec::new(),
         leaves_home: Vec::new(),
     };
-    for item in items {
-        let decision = x.worker.decision_id();
+    for (index, item) in items.iter().enumerate() {
+        // The answer's own id is that of its first item, so that it too is found in the ledger.
+        let decision = if index == 0 {
+            x.decision
+        } else {
+            x.worker.decision_id()
+        };
         let mut traces = Traces::default();
         let state = match decide_item(
             x,

@@ -1,5 +1,7 @@
 //! The policies that come with the program, so that the demo needs no other file.
 
+use jiff::{Span, civil::Date};
+
 /// Law and vocabulary by their path below `policies/`.
 pub const LAW: &[(&str, &str)] = &[
     (
@@ -19,11 +21,24 @@ pub const DEMO_SETTINGS: &str = include_str!("../../policies/examples/demo/domic
 /// The demo's organisation as it stands in the repository.
 pub const DEMO_ORGANISATION: &str = include_str!("../../policies/examples/demo/organisation.toml");
 
-/// The demo's organisation with dates that fit `now`: instruments and assessments began last
-/// year, so that the demo never goes stale.
-pub fn demo_organisation(now: jiff::Timestamp) -> String {
-    let _ = now;
-    DEMO_ORGANISATION.to_owned()
+/// The demo's organisation with the marked dates (`# demo: today + 900 days`) moved to `today`, so
+/// that the demo never goes stale.
+pub fn demo_organisation(today: Date) -> String {
+    let moved = |line: &str| {
+        let (value, mark) = line.split_once("# demo: today ")?;
+        let (sign, rest) = mark.split_once(' ')?;
+        let days: i64 = rest.split(' ').next()?.parse().ok()?;
+        let days = if sign == "-" { -days } else { days };
+        let (key, _) = value.split_once('=')?;
+        let date = today.checked_add(Span::new().days(days)).ok()?;
+        Some(format!("{} = {date}", key.trim_end()))
+    };
+    let lines = DEMO_ORGANISATION.lines();
+    let mut text: Vec<String> = lines
+        .map(|line| moved(line).unwrap_or_else(|| line.to_owned()))
+        .collect();
+    text.push(String::new());
+    text.join("\n")
 }
 
 #[cfg(test)]
@@ -31,6 +46,15 @@ mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
     use super::*;
+
+    #[test]
+    fn the_demos_dates_move_with_the_day() {
+        let marked = DEMO_ORGANISATION.matches("# demo: today ").count();
+        assert!(marked >= 4, "{marked}");
+        let later = demo_organisation("2031-05-01".parse().unwrap());
+        assert!(!later.contains("# demo: today "), "{later}");
+        assert!(later.contains("until = 2033-10-17"), "{later}");
+    }
 
     #[test]
     fn every_law_file_is_shipped() {
