@@ -427,6 +427,11 @@ impl Refused {
         {
             headers.insert(header::ACCEPT, accept);
         }
+        if let Some(region) = self.region()
+            && let Ok(region) = HeaderValue::try_from(region)
+        {
+            headers.insert(header::HeaderName::from_static("domicile-region"), region);
+        }
         if let Some(error) = self.proxy_error() {
             let next = self
                 .region()

@@ -4,7 +4,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Response, StatusCode, header, request::Parts, uri::PathAndQuery};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ use crate::{
     },
     respond::Refused,
     router::Snapshot,
-    settings::{Format, UpstreamShape},
+    settings::{Format, PathTemplate, UpstreamShape},
     telemetry::clock,
 };
 
@@ -176,6 +176,9 @@ fn decide_item(
     let person = person::find(x, routed, Some(&classified), routed.operation, traces);
     let person = person.map_err(plain)?;
     traces.evidence = person.evidence;
+    if let UpstreamShape::Each { path, .. } = &routed.route.settings.upstream {
+        each_path(routed, path, bytes).map_err(plain)?;
+    }
     let region = routed.wishes.target.unwrap_or(person.home);
     let flow = Flow::new(routed, &person, region);
     let judged = judge::judge(x, routed, &flow).map_err(plain)?;
@@ -209,6 +212,26 @@ fn decide_item(
     x.worker.shared.metrics.evidence(person.evidence);
     decided.permits.push((permit, draft));
     Ok(region)
+}
+
+/// The path of an item's own request. Ids that could lead out of the collection, once somebody
+/// decodes them, are refused before anything is sent.
+fn each_path(
+    routed: &Routed<'_>,
+    template: &PathTemplate,
+    item: &[u8],
+) -> Result<PathAndQuery, Refused> {
+    let subject = judge::subject_text(routed, item).ok_or(Refused::NoSubject)?;
+    if subject.split(['/', '\\']).any(|s| matches!(s, "." | "..")) {
+        let detail = "the record's id has a `.` or `..` segment, which no path can carry";
+        return Err(Refused::Malformed(detail.to_owned()));
+    }
+    fill(template, |name| {
+        (name == "subject")
+            .then_some(subject.as_str())
+            .or_else(|| routed.head.capture(name))
+    })
+    .map_err(|fault| Refused::Malformed(fault.to_string()))
 }
 
 fn refusal(
@@ -331,13 +354,7 @@ async fn send_part(
     if let UpstreamShape::Each { method, path } = &routed.route.settings.upstream {
         let each = indices.clone().zip(0..).filter_map(|(i, position)| {
             let body = part.body.item(position)?;
-            let subject = judge::subject_text(routed, &body)?;
-            let path = fill(path, |name| {
-                (name == "subject")
-                    .then_some(subject.as_str())
-                    .or_else(|| routed.head.capture(name))
-            })
-            .ok()?;
+            let path = each_path(routed, path, &body).ok()?;
             Some((
                 i,
                 EachItem {

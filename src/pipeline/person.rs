@@ -180,7 +180,13 @@ fn contradiction(
     }
     let countries: SmallVec<[Place; 4]> = SmallVec::from_elem(strongest.place, 1);
     let homes = x.homes(strongest.place, categories, &countries)?;
-    if homes.contains(&home) {
+    // Of an imported pin nothing is known but the region, which may be any that is acceptable; of
+    // any other the country was evidenced, and this evidence says another one.
+    let agrees = match pin.countries.is_empty() {
+        true => homes.contains(&home),
+        false => homes.first() == Some(&home),
+    };
+    if agrees {
         return Ok(());
     }
     Err(Refused::PinContradicted {

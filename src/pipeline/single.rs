@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{
     HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts,
     uri::PathAndQuery,
 };
 use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
@@ -20,11 +21,14 @@ use crate::{
     admit::body::{self, Watched},
     attest::{Cleared, Pinning},
     domain::{Operation, RegionId},
-    forward::{AnswerBody, Outgoing, OutgoingBody},
+    forward::{AnswerBody, AnswerError, Outgoing, OutgoingBody, throw_away},
     locate::{Claim, Pin},
     respond::Refused,
     settings::{Answers, Format},
 };
+
+/// Answers up to this length are held until they are whole.
+const SHORT: u64 = 64 << 10;
 
 /// The body of a request, as its route takes it.
 pub enum Taken {
@@ -318,11 +322,44 @@ async fn flow_back(
         passes = may_read_back(x, routed, person, flow).await?;
     }
     if passes || empty {
-        let mut answer = answer.map(Content::Region);
+        let (head, body) = answer.into_parts();
+        let body = begin(body).await.map_err(|error| Refused::BackendBroken {
+            region: x.snapshot.regions.name(flow.region).to_owned(),
+            detail: error.to_string(),
+        })?;
+        let mut answer = Response::from_parts(head, body);
         crate::admit::headers::drop_own_answers(answer.headers_mut());
         return Ok(answer);
     }
-    Ok(withheld(&answer))
+    let bare = withheld(&answer);
+    throw_away(answer.into_body()).await;
+    Ok(bare)
+}
+
+/// Waits for a short answer's end, so that one which breaks off is a 502 and not half an answer;
+/// a long one is streamed.
+async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
+    let length = body.size_hint().exact().filter(|n| *n <= SHORT);
+    let Some(length) = length else {
+        return Ok(Content::Region(body));
+    };
+    let mut whole: Option<Bytes> = None;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        whole = Some(match whole {
+            None => data,
+            Some(before) => {
+                let room = usize::try_from(length).unwrap_or(0);
+                let mut joined = BytesMut::with_capacity(room.max(before.len() + data.len()));
+                joined.extend_from_slice(&before);
+                joined.extend_from_slice(&data);
+                joined.freeze()
+            }
+        });
+    }
+    Ok(Content::Whole(whole.unwrap_or_default()))
 }
 
 async fn may_read_back(

@@ -62,6 +62,30 @@ impl Head<'_> {
 }
 
 impl<'a> Head<'a> {
+    /// What a trusted caller wishes at a source.
+    ///
+    /// # Errors
+    /// A header that stands twice or says nothing: what is meant cannot be told, and to go on
+    /// without it would do something else than what was asked for.
+    fn wish(&self, source: &ValueSource) -> Result<Option<String>, Refused> {
+        if let ValueSource::Header(name) = source
+            && self.headers.contains_key(name)
+        {
+            let mut values = self.headers.get_all(name).iter();
+            let first = values
+                .next()
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or("")
+                .trim();
+            if first.is_empty() || values.next().is_some() {
+                return Err(Refused::Steering(format!(
+                    "`{name}` must stand once, and hold visible ASCII"
+                )));
+            }
+        }
+        Ok(self.text(source))
+    }
+
     /// What the route's template captured under a name, as it stands in the path.
     pub fn capture(&self, name: &str) -> Option<&'a str> {
         self.captures.get(self.template.position(name)?).copied()
@@ -96,7 +120,7 @@ pub fn read(
     method: &Method,
 ) -> Result<Wishes, Refused> {
     let bad = |text: String| Refused::Steering(text);
-    let target = match head.text(&steering.target) {
+    let target = match head.wish(&steering.target)? {
         None => None,
         Some(name) => Some(regions.id(name.trim()).ok_or_else(|| {
             let known: Vec<&str> = regions.iter().map(|(_, r)| r.name.as_ref()).collect();
@@ -106,22 +130,22 @@ pub fn read(
             ))
         })?),
     };
-    let operation = match head.text(&steering.operation) {
+    let operation = match head.wish(&steering.operation)? {
         None => None,
         Some(name) => Some(Operation::parse(name.trim()).ok_or_else(|| {
             bad("the operation is none of store, replicate, read, erase, relocate".to_owned())
         })?),
     };
-    let grounds = match head.text(&steering.ground) {
+    let grounds = match head.wish(&steering.ground)? {
         None => SmallVec::new(),
         Some(text) => grounds(&text)?,
     };
     let wishes = Wishes {
-        country: head.text(&steering.country),
-        subject: head.text(&steering.subject),
+        country: head.wish(&steering.country)?,
+        subject: head.wish(&steering.subject)?,
         target,
         operation,
-        purpose: head.text(&steering.purpose),
+        purpose: head.wish(&steering.purpose)?,
         grounds,
     };
     combination(&wishes, method)?;

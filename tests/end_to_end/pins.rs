@@ -209,13 +209,7 @@ fn a_target_abroad_is_a_transfer_from_home() {
     );
     demo.assert_stored("/people/away", "sg", body.as_bytes());
 
-    for (country, target) in [
-        ("CN", "sg"),
-        ("RU", "sg"),
-        ("IN", "sg"),
-        ("DE", "cn"),
-        ("SG", "ru"),
-    ] {
+    for (country, target) in [("CN", "sg"), ("RU", "sg"), ("IN", "sg"), ("DE", "cn")] {
         let id = format!("no-{country}-{target}");
         let answer = Request::new("PUT", format!("/people/{id}"))
             .header("domicile-target", target)

@@ -13,7 +13,7 @@ fn a_document_comes_back_byte_for_byte() {
     let odd = " {\"b\": 1.00, \"a\":\"\\u00fc\", \"a\":2}\r\n";
     let typed = [("Content-Type", "application/json; charset=utf-8")];
     let created = client.request("PUT", "/people/p-1", &typed, odd);
-    assert_eq!((created.status, created.text()), (201, "{\"status\":201}"));
+    assert_eq!((created.status, created.text()), (201, ""));
     assert_eq!(created.header("domicile-store"), Some("eu"));
 
     let got = client.request("GET", "/people/p-1", &[], "");
@@ -30,10 +30,7 @@ fn a_document_comes_back_byte_for_byte() {
     }
 
     let replaced = client.request("PUT", "/people/p-1", &[JSON], "{}");
-    assert_eq!(
-        (replaced.status, replaced.text()),
-        (200, "{\"status\":200}")
-    );
+    assert_eq!((replaced.status, replaced.text()), (200, ""));
     assert_ne!(replaced.header("etag"), created.header("etag"));
     assert_eq!(client.request("GET", "/people/p-1", &[], "").text(), "{}");
 }
@@ -140,7 +137,7 @@ fn a_patch_changes_what_it_names() {
         &[merge],
         r#"{"a":null,"b":{"c":"x"},"e":[null]}"#,
     );
-    assert_eq!((patched.status, patched.text()), (200, "{\"status\":200}"));
+    assert_eq!((patched.status, patched.text()), (200, ""));
     let got = client.request("GET", "/p", &[], "");
     assert_eq!(got.text(), r#"{"b":{"c":"x","d":3},"n":1e400,"e":[null]}"#);
     assert_eq!(got.header("etag"), patched.header("etag"));
