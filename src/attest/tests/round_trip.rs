@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     attest::{
         codec::Take,
-        format::{put_draft, put_profile, take_entry, take_profile},
+        record::{put_draft, put_profile, take_entry, take_profile},
     },
     domain::Place,
     locate::{Claim, Pin},
