@@ -29,6 +29,7 @@ const LATEST: jiff::SignedDuration = jiff::SignedDuration::from_millis(75);
 const BUFFER: usize = 65_536;
 /// Drafts that may wait for one commit.
 const WAITING: usize = 1_000_000;
+
 pub(super) enum Lazy {
     Draft(Draft),
     Outcome(OutcomeDraft),
