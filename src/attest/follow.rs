@@ -50,11 +50,12 @@ impl Follow {
             let frame = match walk.next(true) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => {
+                    let here = walk.segment.first;
                     let ended = Stop::Flaw("acknowledged entries are missing from the end");
                     let ended = walk.damage(ended);
                     // The next segment begins where this one ends.
                     let next = open_at(&self.folder, self.after + 1)?;
-                    if next.segment.first != self.after + 1 {
+                    if next.segment.first != self.after + 1 || next.segment.first == here {
                         return Err(ended);
                     }
                     self.walk = Some(next);
