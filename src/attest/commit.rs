@@ -1,276 +1,28 @@
 //! The thread that writes: takes what all doors handed over, makes one frame of it, waits for the
 //! disk once, lets pins stand, and answers.
-//!
-//! Write-ahead entries come by a queue with an answer each. Flows home and outcomes lie in a
-//! buffer for each worker, whose lock only that worker and this thread take; the first entry in
-//! an empty buffer nudges the thread, which then lets entries gather for [`GATHER`].
 
 use std::{
-    fmt, io, mem,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    io, mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use smallvec::SmallVec;
-use tokio::sync::oneshot;
-
 use super::{
-    Draft, JournalStatus, OutcomeDraft, Unwritable,
+    Draft, JournalStatus, Unwritable,
     open::FolderLock,
+    queue::{Batch, Lazy, Queue, Shared},
     writer::{Item, WriteError, Writer},
 };
 use crate::{locate::Directory, telemetry::clock};
 
-/// One draft without an allocation, or a batch.
-pub(super) type Work = SmallVec<[Draft; 1]>;
-
 /// How long flows home may gather before they are written; leaves most of the 100 ms that they
 /// may be late to the disk.
 const GATHER: Duration = Duration::from_millis(25);
-/// A flow home does not run ahead of a buffer whose first entry is this old: the disk is stuck.
-const LATEST: jiff::SignedDuration = jiff::SignedDuration::from_millis(75);
-/// Entries in one worker's buffer.
-const BUFFER: usize = 65_536;
 /// While the ledger cannot be written, so often it is tried without being asked.
 const RETRY: Duration = Duration::from_millis(100);
-/// Drafts that may wait for one commit.
-const WAITING: usize = 1_000_000;
 /// About so many entries make one frame; a batch is never divided.
 const FRAME: usize = 100_000;
-
-pub(super) enum Lazy {
-    Draft(Draft),
-    Outcome(OutcomeDraft),
-}
-
-/// A worker's entries that wait for the thread to fetch them.
-#[derive(Default)]
-pub(super) struct Buffer {
-    state: Mutex<Buffered>,
-}
-
-#[derive(Default)]
-struct Buffered {
-    items: Vec<Lazy>,
-    /// Nobody will fetch any more.
-    sealed: bool,
-}
-
-struct Batch {
-    drafts: Work,
-    reply: oneshot::Sender<Result<(), Unwritable>>,
-}
-
-#[derive(Default)]
-struct Queue {
-    batches: Vec<Batch>,
-    drafts: usize,
-    /// A submitter wakes the thread when so many batches wait.
-    wake_at: usize,
-    buffers: Vec<Arc<Buffer>>,
-    closing: bool,
-}
-
-pub(super) struct Shared {
-    queue: Mutex<Queue>,
-    wake: Condvar,
-    /// Some buffer is not empty, and the thread was told.
-    nudged: AtomicBool,
-    failed: AtomicBool,
-    refused: AtomicU64,
-    outcomes_lost: AtomicU64,
-    /// Lazy entries that a failed write left in the thread's hands.
-    held: AtomicUsize,
-    status: Mutex<JournalStatus>,
-}
-
-impl Shared {
-    pub fn new(writer: &Writer) -> Self {
-        Self {
-            queue: Mutex::new(Queue {
-                wake_at: 1,
-                ..Queue::default()
-            }),
-            wake: Condvar::new(),
-            nudged: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
-            refused: AtomicU64::new(0),
-            outcomes_lost: AtomicU64::new(0),
-            held: AtomicUsize::new(0),
-            status: Mutex::new(JournalStatus {
-                entries: writer.next() - 1,
-                bytes: writer.bytes,
-                segments: writer.segments,
-                ..JournalStatus::default()
-            }),
-        }
-    }
-
-    /// A new buffer that the thread will look into.
-    pub fn register(&self) -> Arc<Buffer> {
-        let buffer = Arc::new(Buffer::default());
-        let mut queue = self.queue_locked();
-        if queue.closing {
-            buffer.lock().sealed = true;
-        } else {
-            queue.buffers.push(Arc::clone(&buffer));
-        }
-        buffer
-    }
-
-    /// Hands over drafts that must be durable before the answer.
-    pub fn submit(
-        &self,
-        drafts: Work,
-        reply: oneshot::Sender<Result<(), Unwritable>>,
-    ) -> Result<(), Unwritable> {
-        let mut queue = self.queue_locked();
-        if queue.closing {
-            return Err(Unwritable::Closed);
-        }
-        let waiting = queue.drafts + drafts.len();
-        if waiting > WAITING {
-            return Err(Unwritable::Behind { waiting });
-        }
-        queue.drafts = waiting;
-        queue.batches.push(Batch { drafts, reply });
-        if queue.batches.len() >= queue.wake_at {
-            self.wake.notify_one();
-        }
-        Ok(())
-    }
-
-    /// Queues an entry that may follow its flow. Gives it back when it may not: the ledger cannot
-    /// be written or is closed, or the buffer is full or stale; then it must be submitted.
-    #[must_use]
-    pub fn queue(&self, buffer: &Buffer, draft: Draft) -> Option<Draft> {
-        let mut buffered = buffer.lock();
-        if !self.may_follow(&buffered, &draft) {
-            return Some(draft);
-        }
-        buffered.items.push(Lazy::Draft(draft));
-        drop(buffered);
-        self.nudge();
-        None
-    }
-
-    /// Queues a batch; all of it or none, which is then given back.
-    #[must_use]
-    pub fn queue_all(&self, buffer: &Buffer, drafts: Work) -> Option<Work> {
-        let mut buffered = buffer.lock();
-        if !drafts.iter().all(|draft| self.may_follow(&buffered, draft)) {
-            return Some(drafts);
-        }
-        let items = drafts.into_iter().map(Lazy::Draft);
-        buffered.items.extend(items);
-        drop(buffered);
-        self.nudge();
-        None
-    }
-
-    pub fn queue_outcome(&self, buffer: &Buffer, outcome: OutcomeDraft) {
-        let mut buffered = buffer.lock();
-        // Outcomes have room beyond the decisions', so that those under way can still be told.
-        let waiting = buffered.items.len().max(self.held.load(Ordering::Relaxed));
-        if waiting >= 2 * BUFFER || buffered.sealed {
-            drop(buffered);
-            self.outcomes_lost.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        buffered.items.push(Lazy::Outcome(outcome));
-        drop(buffered);
-        self.nudge();
-    }
-
-    pub fn close(&self) {
-        self.queue_locked().closing = true;
-        self.wake.notify_one();
-    }
-
-    pub fn closing_error(&self) -> Option<Unwritable> {
-        let held = self.held.load(Ordering::Relaxed);
-        let error = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        (held > 0).then(|| Unwritable::Disk(error.error.clone().unwrap_or_default()))
-    }
-
-    pub fn status(&self) -> JournalStatus {
-        let waiting = {
-            let queue = self.queue_locked();
-            let buffered: usize = queue.buffers.iter().map(|b| b.lock().items.len()).sum();
-            queue.drafts + buffered
-        };
-        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        JournalStatus {
-            waiting: waiting + self.held.load(Ordering::Relaxed),
-            refused: self.refused.load(Ordering::Relaxed),
-            outcomes_lost: self.outcomes_lost.load(Ordering::Relaxed),
-            ..status.clone()
-        }
-    }
-
-    fn may_follow(&self, buffered: &Buffered, draft: &Draft) -> bool {
-        let fresh = match buffered.items.first() {
-            None => true,
-            // The drafts' own times serve as the clock: reading one costs more than the push.
-            Some(first) => draft.at.duration_since(first.at()) < LATEST,
-        };
-        fresh
-            && buffered.items.len() < BUFFER
-            && !buffered.sealed
-            && !self.failed.load(Ordering::Acquire)
-    }
-
-    fn nudge(&self) {
-        // Read first: the line stays shared between workers as long as nothing changes.
-        if !self.nudged.load(Ordering::Relaxed) && !self.nudged.swap(true, Ordering::AcqRel) {
-            // Through the lock, so that the thread cannot fall asleep in between.
-            drop(self.queue_locked());
-            self.wake.notify_one();
-        }
-    }
-
-    fn queue_locked(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Buffer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Buffer").finish_non_exhaustive()
-    }
-}
-
-impl Buffer {
-    fn lock(&self) -> MutexGuard<'_, Buffered> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Lazy {
-    fn at(&self) -> jiff::Timestamp {
-        match self {
-            Self::Draft(draft) => draft.at,
-            Self::Outcome(outcome) => outcome.at,
-        }
-    }
-
-    fn item(&self) -> Item<'_> {
-        match self {
-            Self::Draft(draft) => Item::Draft(draft),
-            Self::Outcome(outcome) => Item::Outcome(outcome),
-        }
-    }
-}
 
 /// Ends the thread when the last handle goes.
 #[derive(Debug)]
@@ -336,7 +88,7 @@ impl Drop for Ending<'_> {
         queue.closing = true;
         queue.batches.clear();
         for buffer in queue.buffers.drain(..) {
-            buffer.lock().sealed = true;
+            buffer.seal();
         }
     }
 }
@@ -408,18 +160,11 @@ impl Committer<'_> {
         let batches = mem::take(&mut queue.batches);
         let closing = queue.closing;
         self.shared.nudged.store(false, Ordering::Release);
-        let mut fetch = |buffer: &Buffer| {
-            {
-                let mut buffered = buffer.lock();
-                buffered.sealed |= closing;
-                mem::swap(&mut buffered.items, &mut self.spare);
-            }
-            self.held.append(&mut self.spare);
-        };
         queue.buffers.retain(|buffer| {
             // Whose worker has gone is fetched one last time.
             let kept = Arc::strong_count(buffer) > 1;
-            fetch(buffer);
+            buffer.fetch(&mut self.spare, closing);
+            self.held.append(&mut self.spare);
             kept
         });
         (batches, closing)

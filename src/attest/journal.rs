@@ -6,10 +6,10 @@ use smallvec::{SmallVec, smallvec};
 use tokio::sync::oneshot;
 
 use super::{
-    Draft, LedgerError, OutcomeDraft, Pinning, Unwritable,
-    commit::{self, Buffer, Shared, Work},
+    Draft, LedgerError, OutcomeDraft, Pinning, Unwritable, commit,
     disk::{Disk, Folder},
     open,
+    queue::{Buffer, Shared, Work},
 };
 use crate::{decide::Permit, locate::Directory};
 

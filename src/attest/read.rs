@@ -36,7 +36,7 @@ pub fn read(
     Ok((found, next))
 }
 
-/// The last `count` acknowledged entries, in order. To follow, call [`read`] after the last.
+/// The last `count` acknowledged entries, in order. [`Follow`](super::Follow) goes on from there.
 pub fn tail(folder: &Path, count: usize) -> Result<Vec<Entry>, LedgerError> {
     let after = acknowledged(folder)?.saturating_sub(count as u64);
     let mut last = VecDeque::new();

@@ -10,9 +10,8 @@ use std::{
 use super::{
     Damage, Entry, LedgerError, Profile,
     codec::{Malformed, Take},
-    format::{
-        FRAME_HEAD, FRAME_TAIL, FrameHead, Hash, SegmentHeader, chain, take_entry, take_profile,
-    },
+    format::{FRAME_HEAD, FRAME_TAIL, FrameHead, Hash, SegmentHeader, chain},
+    record::{take_entry, take_profile},
 };
 
 /// A segment file that stands in the folder; not yet looked into.

@@ -5,11 +5,9 @@ use std::{collections::HashMap, io, sync::Arc};
 use super::{
     Draft, OutcomeDraft, Profile,
     disk::{Disk, DiskFile},
-    format::{
-        BODY_MAX, FRAME_HEAD, FrameHead, Hash, SegmentHeader, chain, put_draft, put_outcome,
-        put_profile, put_recovered, put_resumed,
-    },
+    format::{BODY_MAX, FRAME_HEAD, FrameHead, Hash, SegmentHeader, chain},
     head::{Head, HeadFile},
+    record::{put_draft, put_outcome, put_profile, put_recovered, put_resumed},
     segment,
 };
 

@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     attest::{
         codec::Take,
-        format::{put_draft, put_profile, take_entry, take_profile},
+        record::{put_draft, put_profile, take_entry, take_profile},
     },
     domain::Place,
     locate::{Claim, Pin},
@@ -98,6 +98,46 @@ fn segments_rotate_and_a_second_start_goes_on() {
         ..Options::default()
     });
     assert_eq!(opened.entries, 31);
+}
+
+#[test]
+fn a_follower_sees_each_entry_once_across_segments() {
+    let rig = Rig::new();
+    let (journal, _) = rig.open_with(Options {
+        segment_bytes: 900,
+        ..Options::default()
+    });
+    let shared = profile("/r");
+    let mut seen = Vec::new();
+    let mut follow = Follow::new(&rig.ledger(), 2);
+    for n in (0..40).step_by(4) {
+        let refusals = (n..n + 4).map(|n| draft(n, &shared)).collect();
+        block_on(journal.clear_all(Vec::new(), refusals)).unwrap();
+        if n % 8 == 0 {
+            let mut news = follow.news().unwrap();
+            while !news.is_empty() {
+                seen.extend(news.iter().map(|e| e.seq));
+                news = follow.news().unwrap();
+            }
+        }
+    }
+    assert!(segment_files(&rig.ledger()).len() > 1);
+    loop {
+        let news = follow.news().unwrap();
+        if news.is_empty() {
+            break;
+        }
+        seen.extend(news.iter().map(|e| e.seq));
+    }
+    assert_eq!(seen, (3..=40).collect::<Vec<_>>());
+    // A segment that is gone is an error, not an endless search.
+    let mut follow = Follow::new(&rig.ledger(), 0);
+    assert!(!follow.news().unwrap().is_empty());
+    for file in &segment_files(&rig.ledger())[1..] {
+        std::fs::remove_file(file).unwrap();
+    }
+    let missed = (0..40).map(|_| follow.news()).find(Result::is_err);
+    assert!(matches!(missed, Some(Err(LedgerError::Damaged(_)))));
 }
 
 #[test]

@@ -1,0 +1,389 @@
+//! The bytes of profiles, entries and leaves, as `docs/ledger-format.md` gives them. Pure.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use smallvec::SmallVec;
+
+use super::{
+    Draft, Entry, Kind, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict,
+    codec::{Malformed, Put, Read, Take},
+    format::{Hash, sha256},
+};
+use crate::{
+    domain::{DecisionId, Digest, EvidenceSet, Operation, Place, SubjectKey},
+    locate::PinChange,
+};
+
+const DECISION: u8 = 0x10;
+const OUTCOME: u8 = 0x11;
+const RECOVERED: u8 = 0x12;
+const RESUMED: u8 = 0x13;
+
+const HAS_SUBJECT: u8 = 1;
+const HAS_PIN: u8 = 2;
+const HAS_REFERENCE: u8 = 4;
+
+pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
+    // Named in full: a new member will not compile until it has bytes here.
+    let Profile {
+        policy,
+        route,
+        operation,
+        laws,
+        categories,
+        from,
+        to,
+        via,
+        region,
+        mechanism,
+        instrument,
+        module,
+        exporter,
+        importer,
+        rules,
+        outcome,
+        problem,
+        duties,
+        missing,
+    } = profile;
+    let party = |out: &mut Vec<u8>, party: &Party| {
+        out.text(&party.place.to_string());
+        out.maybe(party.entity.as_deref());
+    };
+    out.extend_from_slice(&policy.0);
+    out.push(*operation as u8);
+    out.push(*outcome as u8);
+    out.text(route);
+    out.texts(laws);
+    out.texts(categories);
+    party(out, from);
+    party(out, to);
+    match via {
+        None => out.push(0),
+        Some(via) => {
+            out.push(1);
+            party(out, via);
+        }
+    }
+    out.maybe(region.as_deref());
+    out.maybe(mechanism.as_deref());
+    out.maybe(instrument.as_deref());
+    match module {
+        None => out.push(0),
+        Some(module) => out.extend_from_slice(&[1, *module]),
+    }
+    out.maybe(exporter.as_deref());
+    out.maybe(importer.as_deref());
+    out.texts(rules);
+    out.maybe(problem.as_deref());
+    out.texts(duties);
+    out.texts(missing);
+}
+
+pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
+    fn party(take: &mut Take<'_>) -> Read<Party> {
+        Ok(Party {
+            place: place(take)?,
+            entity: take.maybe()?,
+        })
+    }
+    let policy = Digest(take.array()?);
+    let operation = take.byte()?;
+    let operation = Operation::ALL
+        .into_iter()
+        .find(|o| *o as u8 == operation)
+        .ok_or(Malformed("no such operation"))?;
+    let outcome = take.byte()?;
+    let outcome = Verdict::ALL
+        .into_iter()
+        .find(|v| *v as u8 == outcome)
+        .ok_or(Malformed("no such outcome"))?;
+    Ok(Profile {
+        policy,
+        operation,
+        outcome,
+        route: take.shared()?,
+        laws: take.texts()?,
+        categories: take.texts()?,
+        from: party(take)?,
+        to: party(take)?,
+        via: match take.byte()? {
+            0 => None,
+            1 => Some(party(take)?),
+            _ => return Err(Malformed("neither present nor absent")),
+        },
+        region: take.maybe()?,
+        mechanism: take.maybe()?,
+        instrument: take.maybe()?,
+        module: match take.byte()? {
+            0 => None,
+            1 => Some(take.byte()?),
+            _ => return Err(Malformed("neither present nor absent")),
+        },
+        exporter: take.maybe()?,
+        importer: take.maybe()?,
+        rules: take.texts()?,
+        problem: take.maybe()?,
+        duties: take.texts()?,
+        missing: take.texts()?,
+    })
+}
+
+fn place(take: &mut Take<'_>) -> Read<Place> {
+    take.text()?.parse().map_err(|_| Malformed("no such place"))
+}
+
+/// How an entry refers to its profile: by number in a segment, by digest in a leaf.
+enum ProfileRef<'a> {
+    Number(u32),
+    Digest(&'a Hash),
+}
+
+/// The part of a decision that follows its time.
+fn put_decision(
+    out: &mut Vec<u8>,
+    decision: DecisionId,
+    profile: &ProfileRef<'_>,
+    subject: Option<SubjectKey>,
+    evidence: EvidenceSet,
+    pin: Option<&PinChange>,
+    reference: Option<&str>,
+) {
+    out.extend_from_slice(&decision.to_bytes());
+    match profile {
+        ProfileRef::Number(number) => out.varint(u64::from(*number)),
+        ProfileRef::Digest(digest) => out.extend_from_slice(*digest),
+    }
+    let reference = reference.map(shortened).filter(|r| !r.is_empty());
+    let mut flags = 0;
+    for (there, flag) in [
+        (subject.is_some(), HAS_SUBJECT),
+        (pin.is_some(), HAS_PIN),
+        (reference.is_some(), HAS_REFERENCE),
+    ] {
+        flags |= if there { flag } else { 0 };
+    }
+    out.extend_from_slice(&[flags, evidence.bits()]);
+    if let Some(subject) = subject {
+        out.extend_from_slice(&subject.to_bytes());
+    }
+    if let Some(pin) = pin {
+        put_pin(out, pin);
+    }
+    if let Some(reference) = reference {
+        out.text(reference);
+    }
+}
+
+fn put_pin(out: &mut Vec<u8>, pin: &PinChange) {
+    let (tag, region) = match pin {
+        PinChange::Claim { region, .. } => (0, region),
+        PinChange::Move { region } => (1, region),
+        PinChange::Copy { region } => (2, region),
+        PinChange::Drop { region } => (3, region),
+    };
+    out.push(tag);
+    out.text(region);
+    if let PinChange::Claim { countries, .. } = pin {
+        out.varint(countries.len() as u64);
+        for country in countries {
+            out.text(&country.to_string());
+        }
+    }
+}
+
+fn take_pin(take: &mut Take<'_>) -> Read<PinChange> {
+    let tag = take.byte()?;
+    let region = take.shared()?;
+    Ok(match tag {
+        0 => PinChange::Claim {
+            region,
+            countries: {
+                let count = take.count()?;
+                (0..count)
+                    .map(|_| place(take))
+                    .collect::<Read<SmallVec<_>>>()?
+            },
+        },
+        1 => PinChange::Move { region },
+        2 => PinChange::Copy { region },
+        3 => PinChange::Drop { region },
+        _ => return Err(Malformed("no such change of a pin")),
+    })
+}
+
+/// At most [`REFERENCE_MAX`] bytes, cut between characters.
+fn shortened(reference: &str) -> &str {
+    let mut end = REFERENCE_MAX.min(reference.len());
+    while !reference.is_char_boundary(end) {
+        end -= 1;
+    }
+    reference.get(..end).unwrap_or_default()
+}
+
+/// Writes a decision; `profile` is its number in the segment, `base` the frame's.
+pub(super) fn put_draft(out: &mut Vec<u8>, draft: &Draft, profile: u32, base: i64) {
+    out.push(DECISION);
+    out.signed(draft.at.as_microsecond().saturating_sub(base));
+    put_decision(
+        out,
+        draft.decision,
+        &ProfileRef::Number(profile),
+        draft.key(),
+        draft.evidence,
+        draft.pin.as_ref().map(Pinning::change).as_ref(),
+        draft.reference.as_deref(),
+    );
+}
+
+pub(super) fn put_outcome(out: &mut Vec<u8>, outcome: &OutcomeDraft, base: i64) {
+    out.push(OUTCOME);
+    out.signed(outcome.at.as_microsecond().saturating_sub(base));
+    out.extend_from_slice(&outcome.decision.to_bytes());
+    out.extend_from_slice(&outcome.status.to_le_bytes());
+}
+
+pub(super) fn put_recovered(out: &mut Vec<u8>, at: i64, lost: u64, base: i64) {
+    out.push(RECOVERED);
+    out.signed(at.saturating_sub(base));
+    out.varint(lost);
+}
+
+pub(super) fn put_resumed(out: &mut Vec<u8>, at: i64, refused: u64, base: i64) {
+    out.push(RESUMED);
+    out.signed(at.saturating_sub(base));
+    out.varint(refused);
+}
+
+/// Reads one entry; `profiles` are those of the segment so far.
+pub(super) fn take_entry(
+    take: &mut Take<'_>,
+    seq: u64,
+    base: i64,
+    profiles: &[Arc<Profile>],
+) -> Read<Entry> {
+    let tag = take.byte()?;
+    let at = take
+        .signed()?
+        .checked_add(base)
+        .and_then(|at| Timestamp::from_microsecond(at).ok())
+        .ok_or(Malformed("a time is out of range"))?;
+    let kind = match tag {
+        DECISION => {
+            let decision = DecisionId::from_bytes(take.array()?);
+            let number = take.varint()?;
+            let profile = usize::try_from(number)
+                .ok()
+                .and_then(|n| profiles.get(n))
+                .ok_or(Malformed(
+                    "an entry names a profile that does not stand before it",
+                ))?;
+            let flags = take.byte()?;
+            if flags & !(HAS_SUBJECT | HAS_PIN | HAS_REFERENCE) != 0 {
+                return Err(Malformed("an entry has an unknown flag"));
+            }
+            let bits = take.byte()?;
+            let evidence = EvidenceSet::from_bits(bits);
+            if evidence.bits() != bits {
+                return Err(Malformed("no such kind of evidence"));
+            }
+            let subject = if flags & HAS_SUBJECT != 0 {
+                Some(SubjectKey::from_bytes(take.array()?))
+            } else {
+                None
+            };
+            let pin = if flags & HAS_PIN != 0 {
+                Some(take_pin(take)?)
+            } else {
+                None
+            };
+            let reference = if flags & HAS_REFERENCE != 0 {
+                let text = take.text()?;
+                if text.is_empty() || text.len() > REFERENCE_MAX {
+                    return Err(Malformed("a reference is empty or too long"));
+                }
+                Some(text.into())
+            } else {
+                None
+            };
+            Kind::Decision {
+                decision,
+                profile: Arc::clone(profile),
+                subject,
+                evidence,
+                pin,
+                reference,
+            }
+        }
+        OUTCOME => Kind::Outcome {
+            decision: DecisionId::from_bytes(take.array()?),
+            status: u16::from_le_bytes(take.array()?),
+        },
+        RECOVERED => Kind::Recovered {
+            lost: take.varint()?,
+        },
+        RESUMED => Kind::Resumed {
+            refused: take.varint()?,
+        },
+        _ => return Err(Malformed("no such kind of entry")),
+    };
+    Ok(Entry { seq, at, kind })
+}
+
+impl Profile {
+    /// SHA-256 of the profile's bytes: how a leaf names it.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut bytes = Vec::with_capacity(512);
+        put_profile(&mut bytes, self);
+        sha256(&[&bytes])
+    }
+}
+
+impl Entry {
+    /// The entry's bytes outside any segment, for Merkle trees: the same fields, with the number
+    /// and the time in full and the profile by its digest, so that they prove the whole entry to
+    /// whoever holds the profile's bytes.
+    pub fn leaf(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(160);
+        let tag = match &self.kind {
+            Kind::Decision { .. } => DECISION,
+            Kind::Outcome { .. } => OUTCOME,
+            Kind::Recovered { .. } => RECOVERED,
+            Kind::Resumed { .. } => RESUMED,
+        };
+        out.push(tag);
+        out.extend_from_slice(&self.seq.to_le_bytes());
+        out.extend_from_slice(&self.at.as_microsecond().to_le_bytes());
+        match &self.kind {
+            Kind::Decision {
+                decision,
+                profile,
+                subject,
+                evidence,
+                pin,
+                reference,
+            } => put_decision(
+                &mut out,
+                *decision,
+                &ProfileRef::Digest(&profile.digest()),
+                *subject,
+                *evidence,
+                pin.as_ref(),
+                reference.as_deref(),
+            ),
+            Kind::Outcome { decision, status } => {
+                out.extend_from_slice(&decision.to_bytes());
+                out.extend_from_slice(&status.to_le_bytes());
+            }
+            Kind::Recovered { lost } => out.varint(*lost),
+            Kind::Resumed { refused } => out.varint(*refused),
+        }
+        out
+    }
+
+    /// RFC 6962 §2.1: SHA-256 of a zero byte and the leaf.
+    pub fn leaf_hash(&self) -> [u8; 32] {
+        sha256(&[&[0], &self.leaf()])
+    }
+}
