@@ -4,7 +4,10 @@
 //! group members count. What is left for a decision is a few table lookups, and conditions on
 //! the question itself. [`Compiled::next_boundary`] says until when the tables are true.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 use foldhash::{HashMap, HashMapExt};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
@@ -112,6 +115,9 @@ pub struct PromiseTable {
 }
 
 const COUNTRIES: usize = 676;
+
+/// Every assigned country, worked out once: tables are filled rule by rule.
+static ASSIGNED: LazyLock<Vec<Country>> = LazyLock::new(|| Country::all().collect());
 
 impl Checked {
     /// The tables for one instant.
@@ -390,7 +396,7 @@ impl LawTable {
         if !active.to.is_by_country() || !active.origin.is_by_country() {
             self.exact |= bit;
         }
-        for country in Country::all() {
+        for country in ASSIGNED.iter().copied() {
             for (set, table) in [
                 (&active.to, &mut self.by_to),
                 (&active.origin, &mut self.by_origin),
