@@ -100,8 +100,10 @@ impl Running {
         warn_of_old_geoip(&snapshot);
         let settings = Arc::clone(&snapshot.settings);
         let plane = &settings.data_plane;
-        let data = listener::bind(plane.listen, plane.workers, "data_plane.listen or --listen")?;
-        let admin = listener::bind(settings.admin.listen, 1, "admin.listen or --admin")?;
+        let Bound { data, admin } = match bound {
+            Some(bound) => bound,
+            None => Bound::new(plane.listen, plane.workers, settings.admin.listen)?,
+        };
         let probes = match settings.probes {
             Some(address) => listener::bind(address, 1, "probes.listen")?,
             None => Vec::new(),
