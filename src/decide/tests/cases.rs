@@ -39,7 +39,10 @@ struct Expect {
 fn every_case_comes_out_as_its_source_says() {
     let text = std::fs::read_to_string(policies().join("tests/five-laws.toml")).unwrap();
     let file: File = toml::from_str(&text).expect("a file of cases");
-    let organisation = file.organisation.strip_prefix("../").expect("beside the tests");
+    let organisation = file
+        .organisation
+        .strip_prefix("../")
+        .expect("beside the tests");
     let checked = shipped(organisation);
     assert!(file.case.len() >= 60);
     let mut wrong = Vec::new();
@@ -50,9 +53,7 @@ fn every_case_comes_out_as_its_source_says() {
             Outcome::Permit => "permit",
             Outcome::Refuse => "refuse",
         };
-        let wanted = |want: &Option<String>, got: &Option<String>| {
-            want.is_none() || want == got
-        };
+        let wanted = |want: &Option<String>, got: &Option<String>| want.is_none() || want == got;
         let good = e.outcome == outcome
             && wanted(&e.mechanism, &answer.mechanism)
             && wanted(&e.rule, &answer.rule)
@@ -62,10 +63,22 @@ fn every_case_comes_out_as_its_source_says() {
         if !good {
             wrong.push(format!(
                 "{} ({}): wanted {} {:?} {:?}, got {outcome} {:?} {:?} module {:?}; missing {:?}",
-                case.name, case.source, e.outcome, e.mechanism, e.rule, answer.mechanism,
-                answer.rule, answer.module, answer.missing
+                case.name,
+                case.source,
+                e.outcome,
+                e.mechanism,
+                e.rule,
+                answer.mechanism,
+                answer.rule,
+                answer.module,
+                answer.missing
             ));
         }
     }
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
