@@ -313,7 +313,7 @@ fn permits_come_from_permitting_verdicts_only() {
     let refused = decide(&policy, &q);
     let none = permit(&refused, region, Operation::Store).unwrap_err();
     assert_eq!(none, NotPermitted::Refused);
-    assert!(!Permit::observed(&refused, region).is_flow_home());
+    assert!(!Permit::observed(region, Operation::Store).is_flow_home());
     let forged = Permit::danger_for_tests(region, Operation::Store, true);
     assert_eq!(
         (forged.region(), forged.operation()),
