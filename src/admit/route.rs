@@ -138,6 +138,7 @@ mod tests {
             answers: Answers::default(),
             role: None,
             purpose: None,
+            recipient: None,
         }
     }
 

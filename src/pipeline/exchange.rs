@@ -231,7 +231,7 @@ impl<'w> Exchange<'w> {
         let detail = error.to_string();
         match error {
             ForwardError::NotCleared
-            | ForwardError::UnknownRegion(_)
+            | ForwardError::Unknown(_)
             | ForwardError::BadTarget { .. } => Refused::Internal("a region was called wrongly"),
             ForwardError::Busy { .. } => Refused::RegionBusy { region },
             ForwardError::Unreachable { .. } | ForwardError::GivenUp { .. } => {

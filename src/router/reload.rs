@@ -84,6 +84,7 @@ pub fn recompile(shared: &Shared) {
         region_entities: current.region_entities.clone(),
         location: current.location,
         location_entity: current.location_entity,
+        recipients: current.recipients.clone(),
         routes: current.routes.clone(),
         steering: current.steering.clone(),
         keys: current.keys.clone(),
@@ -95,7 +96,7 @@ pub fn recompile(shared: &Shared) {
 }
 
 fn swap(shared: &Shared, snapshot: Snapshot) {
-    let health = shared.health.load().renewed(&snapshot.settings.regions);
+    let health = shared.health.load().renewed(&snapshot.links());
     shared.health.store(Arc::new(health));
     shared.snapshot.store(Arc::new(snapshot));
 }

@@ -392,7 +392,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
     (
         ROUTE,
         "recipient = \"map-provider\"\n",
-        "22:13: `recipient` is not supported yet",
+        "22:13: there is no recipient `map-provider`",
     ),
     (
         ROUTE,
