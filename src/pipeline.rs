@@ -4,6 +4,7 @@
 //! entries and measures. [`way`] tells the story; the modules below are its stations' callers.
 
 mod batch;
+mod disclose;
 mod exchange;
 mod judge;
 mod observe;
@@ -69,6 +70,9 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
         NoRoute::MediaType(types) => Refused::MediaType(types),
     })?;
     let routed = x.admit(&x.snapshot, index, captures, &parts)?;
+    if let Some(recipient) = &routed.route.recipient {
+        return disclose::way(x, &routed, &parts, body, recipient).await;
+    }
     match routed.route.settings.format {
         Format::Record | Format::Opaque => single::way(x, &routed, &parts, body).await,
         Format::Array | Format::Ndjson => batch::way(x, &routed, &parts, body).await,

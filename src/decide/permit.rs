@@ -29,6 +29,16 @@ impl Permit {
         Self::new(region, operation, false)
     }
 
+    /// The like, for a disclosure in observe mode.
+    pub fn observed_disclosure(recipient: RecipientId) -> Self {
+        Self {
+            to: Destination::Recipient(recipient),
+            operation: Operation::Disclose,
+            flow_home: false,
+            impersonal: false,
+        }
+    }
+
     pub fn destination(&self) -> Destination {
         self.to
     }
@@ -64,17 +74,6 @@ impl Permit {
         flow_home: bool,
     ) -> Self {
         Self::new(region, operation, flow_home)
-    }
-
-    /// The like, to a recipient.
-    #[cfg(test)]
-    pub(crate) fn danger_to_recipient(recipient: RecipientId) -> Self {
-        Self {
-            to: Destination::Recipient(recipient),
-            operation: Operation::Disclose,
-            flow_home: false,
-            impersonal: false,
-        }
     }
 }
 

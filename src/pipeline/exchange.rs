@@ -50,6 +50,8 @@ pub struct Story {
     pub operation: Option<Operation>,
     pub traces: Traces,
     pub profile: Option<Arc<Profile>>,
+    /// Of the order or ground that was asserted; in the entry of a refusal too.
+    pub reference: Option<Arc<str>>,
 }
 
 /// A request that a route has taken.
@@ -116,8 +118,12 @@ impl<'w> Exchange<'w> {
     ) -> Result<Routed<'a>, Refused> {
         let route = snapshot.routes.get(index).ok_or(Refused::NoRoute)?;
         self.story.borrow_mut().route = Some(Arc::clone(&route.settings.name));
-        let plain = wishes::plain_operation(&parts.method)
-            .ok_or_else(|| Refused::MethodNotAllowed(route.settings.methods.clone()))?;
+        let plain = match route.recipient {
+            Some(_) => Some(Operation::Disclose),
+            None => wishes::plain_operation(&parts.method),
+        };
+        let plain =
+            plain.ok_or_else(|| Refused::MethodNotAllowed(route.settings.methods.clone()))?;
         let head = Head {
             headers: &parts.headers,
             captures,
@@ -129,7 +135,7 @@ impl<'w> Exchange<'w> {
                 &head,
                 &route.settings.steering,
                 &snapshot.regions,
-                &parts.method,
+                plain,
             )?
         } else {
             Wishes::default()
@@ -290,6 +296,7 @@ impl<'w> Exchange<'w> {
                 | Refused::BackendTimeout { .. }
                 | Refused::BackendBroken { .. }
                 | Refused::RegionBusy { .. }
+                | Refused::Recipient { .. }
                 | Refused::Ledger(_)
                 | Refused::Directory(_)
         ) {
@@ -301,7 +308,9 @@ impl<'w> Exchange<'w> {
                 (Some(profile), Refused::Forbidden(_)) => Arc::clone(profile),
                 _ => judge::plain_refusal(self, &story, refused),
             };
-            self.plain_draft(profile, story.traces)
+            let mut draft = self.plain_draft(profile, story.traces);
+            draft.reference = story.reference.clone();
+            draft
         };
         let metrics = &self.worker.shared.metrics;
         judge::count_refusal(metrics, refused, &draft.profile);

@@ -72,7 +72,7 @@ pub async fn way(
 }
 
 /// Reads what the operation needs of the body, within the limits.
-async fn take(
+pub async fn take(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
     parts: &Parts,
@@ -338,7 +338,7 @@ async fn flow_back(
 
 /// Waits for a short answer's end, so that one which breaks off is a 502 and not half an answer;
 /// a long one is streamed.
-async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
+pub async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
     let length = body.size_hint().exact().filter(|n| *n <= SHORT);
     let Some(length) = length else {
         return Ok(Content::Region(body));
@@ -387,7 +387,7 @@ async fn may_read_back(
 }
 
 /// Status and fields that tell nothing of the record.
-fn withheld(answer: &Response<AnswerBody>) -> Response<Content> {
+pub fn withheld(answer: &Response<AnswerBody>) -> Response<Content> {
     const SAFE: [HeaderName; 6] = [
         header::DATE,
         header::ETAG,
