@@ -4,7 +4,9 @@ use smallvec::SmallVec;
 
 use crate::{
     domain::{Country, Operation, Outcome},
-    policy::{Checked, Instrument, InstrumentId, LawId, MechanismId, RecipientId, RuleId, RuleInfo},
+    policy::{
+        Checked, Instrument, InstrumentId, LawId, MechanismId, RecipientId, RuleId, RuleInfo,
+    },
 };
 
 /// The decision on one flow. Its accessors take the policy that decided.

@@ -84,7 +84,9 @@ pub async fn way(
     x.story.borrow_mut().profile = Some(Arc::clone(&decided.profile));
     let permit = decided.permit?;
     count(x, &decided.profile, to);
+    // An order is logged whatever it asks for.
     if cut.unlisted.is_empty()
+        && routed.wishes.order.is_none()
         && let Some(cleared) = x.worker.journal.clear_impersonal(permit.clone())
     {
         let mut answer = send(x, routed, parts, cut.body, to, &cleared, None).await?;
@@ -182,8 +184,7 @@ fn decide_on(
     let policy = &x.snapshot.policy;
     let concerns_somebody = policy.possible(cut.categories).intersects(policy.personal);
     // An aggregate is about nobody: whose it is need not be known, nor where that person lives.
-    let anonymous =
-        !concerns_somebody && cut.unlisted.is_empty() && routed.wishes.order.is_none();
+    let anonymous = !concerns_somebody && cut.unlisted.is_empty() && routed.wishes.order.is_none();
     let mut traces = Traces::default();
     let person = if anonymous {
         None
@@ -198,7 +199,10 @@ fn decide_on(
     };
     let query = question(x, routed, classified, cut, person.as_ref(), to)?;
     let verdict = decide::decide(policy, &query);
-    Ok((decided(x, routed, cut, to, &query, &verdict)?, traces.evidence))
+    Ok((
+        decided(x, routed, cut, to, &query, &verdict)?,
+        traces.evidence,
+    ))
 }
 
 /// POLICY §1: from the location to the recipient.
@@ -231,7 +235,11 @@ fn question(
         Party::new(to.place, to.entity),
     );
     query.recipient = Some(to.id);
-    let asked = routed.wishes.purpose.as_deref().or(route.purpose.as_deref());
+    let asked = routed
+        .wishes
+        .purpose
+        .as_deref()
+        .or(route.purpose.as_deref());
     let purpose = purpose(asked, routed.wishes.order.as_ref())?;
     query.purpose = purpose.map(|p| snapshot.checked.purpose(p));
     let mut grounds = Grounds::default();
@@ -253,10 +261,7 @@ fn question(
 }
 
 /// An order has a purpose of its own, and that purpose needs an order with a reference.
-fn purpose<'a>(
-    asked: Option<&'a str>,
-    order: Option<&Order>,
-) -> Result<Option<&'a str>, Refused> {
+fn purpose<'a>(asked: Option<&'a str>, order: Option<&Order>) -> Result<Option<&'a str>, Refused> {
     match (asked, order) {
         (Some(LEGAL_ORDER), None) => Err(refused_order("names no order")),
         (_, Some(order)) if order.reference.is_none() => {
@@ -335,8 +340,9 @@ fn decided(
         .then(|| judge::mechanism(&profile))
         .flatten();
     let permit = match decide::permit_disclosure(verdict, to.id) {
-        Ok(permit) => Ok(permit),
-        Err(_) => {
+        // Should the list and the decision ever disagree, the stricter one counts.
+        Ok(permit) if !refused_fields => Ok(permit),
+        _ => {
             let fields = match refused_fields {
                 true => cut.unlisted.clone(),
                 false => Vec::new(),
@@ -409,7 +415,9 @@ async fn send(
             ForwardError::NotCleared
             | ForwardError::Unknown(_)
             | ForwardError::BadTarget { .. }
-            | ForwardError::CallerBody { .. } => Refused::Internal("a recipient was called wrongly"),
+            | ForwardError::CallerBody { .. } => {
+                Refused::Internal("a recipient was called wrongly")
+            }
             ForwardError::Busy { .. } => failed(F::Busy, "try again later"),
             ForwardError::Unreachable { .. } | ForwardError::GivenUp { .. } => {
                 failed(F::Unreachable, "it took no connection; nothing was sent")
@@ -456,7 +464,10 @@ fn target(routed: &Routed<'_>, parts: &Parts) -> (Method, PathAndQuery) {
         UpstreamShape::Batch => (parts.method.clone(), &route.path),
     };
     let path = PathAndQuery::try_from(path.text.as_str());
-    (method, path.unwrap_or_else(|_| PathAndQuery::from_static("/")))
+    (
+        method,
+        path.unwrap_or_else(|_| PathAndQuery::from_static("/")),
+    )
 }
 
 /// What goes along: the body's type, what the settings name, and what hops add.
@@ -547,7 +558,10 @@ mod tests {
         let with = order(Some("Az. 1"));
         let without = order(None);
         assert_eq!(purpose(None, Some(&with)).unwrap(), Some(LEGAL_ORDER));
-        assert_eq!(purpose(Some(LEGAL_ORDER), Some(&with)).unwrap(), Some(LEGAL_ORDER));
+        assert_eq!(
+            purpose(Some(LEGAL_ORDER), Some(&with)).unwrap(),
+            Some(LEGAL_ORDER)
+        );
         assert_eq!(purpose(Some("maps"), None).unwrap(), Some("maps"));
         for (asked, order, status) in [
             (Some(LEGAL_ORDER), None, 451),

@@ -131,12 +131,7 @@ impl<'w> Exchange<'w> {
             query: parts.uri.query(),
         };
         let wishes = if self.caller.trusted {
-            wishes::read(
-                &head,
-                &route.settings.steering,
-                &snapshot.regions,
-                plain,
-            )?
+            wishes::read(&head, &route.settings.steering, &snapshot.regions, plain)?
         } else {
             Wishes::default()
         };

@@ -259,7 +259,9 @@ fn order(text: &str) -> Result<Order, Refused> {
         };
         let value = unquoted(value);
         if value.is_empty() || value.len() > REFERENCE || place.is_some() {
-            return Err(bad("an order's reference and approval stand once, with 1 to 96 bytes"));
+            return Err(bad(
+                "an order's reference and approval stand once, with 1 to 96 bytes",
+            ));
         }
         *place = Some(value.to_owned());
     }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use http::{Method, uri::Authority};
 
 use super::{
-    disclose,
     Answers, Conflict, Format, PathTemplate, PinMode, Route, Steering, UnknownHome, UpstreamShape,
-    regions,
+    disclose, regions,
     sections::later,
     sources::{Context, Use},
     values,

@@ -138,7 +138,10 @@ fn only_permits_of_one_known_region_open_the_door() {
         for (permits, error) in [
             (none.as_slice(), ForwardError::NotCleared),
             (&[cleared(0), cleared(1)], ForwardError::NotCleared),
-            (&[cleared(2)], ForwardError::Unknown(Destination::Region(RegionId(2)))),
+            (
+                &[cleared(2)],
+                ForwardError::Unknown(Destination::Region(RegionId(2))),
+            ),
         ] {
             assert_eq!(up.send(permits, get()).await.err(), Some(error));
         }
