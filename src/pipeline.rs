@@ -7,6 +7,7 @@ mod batch;
 mod disclose;
 mod exchange;
 mod judge;
+mod keep;
 mod observe;
 mod outcome;
 mod person;

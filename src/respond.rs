@@ -96,6 +96,8 @@ pub struct Forbidden {
     pub conflict: bool,
     /// In a disclosure: the pointers of what the recipient may not get.
     pub unlisted: Vec<String>,
+    /// A legal hold forbids the erasure.
+    pub held: bool,
 }
 
 /// A problem document's members (RFC 9457 §3), ours included.
@@ -284,6 +286,8 @@ impl Refused {
                 S::UNAVAILABLE_FOR_LEGAL_REASONS,
                 if forbidden.conflict {
                     "conflict-of-laws"
+                } else if forbidden.held {
+                    "legal-hold"
                 } else if !forbidden.unlisted.is_empty() {
                     "unlisted-field"
                 } else {
@@ -291,6 +295,8 @@ impl Refused {
                 },
                 if forbidden.conflict {
                     "two laws each demand what the other forbids"
+                } else if forbidden.held {
+                    "the record must be kept"
                 } else if !forbidden.unlisted.is_empty() {
                     "the record has fields that the recipient may not get"
                 } else {

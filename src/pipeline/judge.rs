@@ -346,6 +346,7 @@ pub fn forbidden(
         missing: answer.missing,
         conflict: false,
         unlisted,
+        held: false,
     }))
 }
 

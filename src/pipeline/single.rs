@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::{
-    Content, Exchange, Flow, Judged, Routed, judge, observe,
+    Content, Exchange, Flow, Judged, Routed, judge, keep, observe,
     outcome::Outcomes,
     person::{self, Person, Traces},
 };
@@ -56,10 +56,12 @@ pub async fn way(
     let judged = judge::judge(x, routed, &flow)?;
     let cleared = attest(x, &person, &flow, &judged).await?;
     let leaves_home = !judged.flow_home;
+    let mut headers = x.outgoing_headers(parts, leaves_home);
+    keep::say_until(x, &flow, &judged, &mut headers);
     let outgoing = Outgoing {
         method: parts.method.clone(),
         path_and_query: path_and_query(parts),
-        headers: x.outgoing_headers(parts, leaves_home),
+        headers,
         body: outgoing_body(x, taken),
     };
     let answer = send(x, region, &cleared, outgoing).await?;
@@ -254,6 +256,7 @@ async fn erase(
     parts: &Parts,
     person: &Person,
 ) -> Result<Response<Content>, Refused> {
+    keep::not_held(x, routed, person)?;
     let mut holders: SmallVec<[RegionId; 3]> = SmallVec::from_elem(person.home, 1);
     holders.extend(person.held_in.iter().copied().filter(|r| *r != person.home));
     let judged: Vec<(RegionId, Flow, Rc<Judged>)> = holders
