@@ -177,10 +177,14 @@ fn what_india_was_promised_is_stricter_than_its_law() {
         assert_eq!(document["rule"], "india-stays", "{document}");
     }
     assert_eq!(world.touched(), ["in"]);
-    // Reading is not storing: the law lets ordinary data be read abroad, and the promise is kept.
-    let read = world.send(&Request::new("GET", "/people/asha"));
-    assert_eq!(read.status, 200, "{read:?}");
-    assert_eq!(read.header("domicile-mechanism"), Some("in-unrestricted"));
+    // Reading is not storing: there the law decides, which asks for a ground.
+    let read = Request::new("GET", "/people/asha");
+    let document = problem(&world.send(&read), 451);
+    assert_eq!(document["rule"], "in-transfer", "{document}");
+    let permitted = world.send(&read.header("domicile-ground", "contract-necessity"));
+    assert_eq!(permitted.status, 200, "{permitted:?}");
+    let used = permitted.header("domicile-mechanism");
+    assert_eq!(used, Some("in-same-protection"));
 }
 
 /// A5 and A6: Europe's data is read in Singapore under the clauses, and the ledger says so.
