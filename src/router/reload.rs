@@ -1,6 +1,9 @@
 //! Swapping in new settings and policies while the router runs: whole, or not at all.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError},
+};
 
 use serde::Serialize;
 
@@ -34,11 +37,12 @@ pub fn reload(shared: &Shared) -> Report {
     let current = shared.snapshot.load_full();
     let built = Snapshot::build(&shared.config, clock::now(), Some(&current))
         .map_err(|broken| broken.0)
-        .and_then(|built| needs_no_restart(&current.settings, built));
+        .and_then(|built| needs_no_restart(&shared.config, &current.settings, built));
     let report = match built {
         Ok(Built { snapshot, warnings }) => {
             last.faults.clear();
-            let changed = snapshot.checked.digest() != current.checked.digest();
+            let changed = snapshot.checked.digest() != current.checked.digest()
+                || *snapshot.settings != *current.settings;
             swap(shared, snapshot);
             tracing::info!(policy = %shared.snapshot.load().checked.digest(), "reloaded");
             Report {
@@ -101,7 +105,7 @@ fn swap(shared: &Shared, snapshot: Snapshot) {
 }
 
 /// Some settings hold open files and sockets, which a running router cannot exchange.
-fn needs_no_restart(current: &Settings, built: Built) -> Result<Built, Vec<Fault>> {
+fn needs_no_restart(config: &Path, current: &Settings, built: Built) -> Result<Built, Vec<Fault>> {
     let next = &built.snapshot.settings;
     let changed = [
         (
@@ -115,7 +119,10 @@ fn needs_no_restart(current: &Settings, built: Built) -> Result<Built, Vec<Fault
         ("admin.listen", current.admin.listen != next.admin.listen),
         ("probes.listen", current.probes != next.probes),
         ("ledger.path", current.ledger != next.ledger),
-        ("directory", current.directory.path != next.directory.path),
+        (
+            "directory.path",
+            current.directory.path != next.directory.path,
+        ),
         (
             "directory.secret_file",
             current.directory.secret != next.directory.secret,
@@ -124,7 +131,7 @@ fn needs_no_restart(current: &Settings, built: Built) -> Result<Built, Vec<Fault
     let faults = crate::document::Faults::new();
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
         faults.error_hint(
-            &crate::document::Where::Path(key.to_string()),
+            &crate::document::Where::Path(config.display().to_string()),
             format!("`{key}` cannot change while the router runs"),
             "restart the router, or undo the change",
         );
