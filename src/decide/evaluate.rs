@@ -54,7 +54,7 @@ pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
             instrument: None,
         });
     }
-    let broken = promise::broken(policy, query);
+    let broken = promise::broken(policy, query, attached.laws);
     conclude(policy, query, &attached, findings, broken)
 }
 

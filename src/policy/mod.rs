@@ -29,7 +29,7 @@ pub use demo::freshen;
 pub use instrument::{Assessment, AssessmentKind, AssessmentOutcome, Document, Filing, Instrument};
 pub(crate) use law::Shape;
 pub use law::{Copies, Effect, Law, Rule};
-pub use organisation::{Entity, Organisation, Promise, Recipient};
+pub use organisation::{ConsentAsked, Entity, Organisation, Promise, Recipient, Unlisted};
 pub use sets::{
     AttributeId, AttributeSet, CounterId, CountrySet, EntityId, InstrumentId, Interval, LawId,
     LawSet, MechanismId, PlaceSet, PromiseId, PurposeId, RecipientId, RuleId,
