@@ -20,6 +20,7 @@ mod failure;
 mod kit;
 mod memory;
 mod mixed;
+mod newcomer;
 mod pins;
 mod privacy;
 mod store;
