@@ -5,7 +5,9 @@ use axum::{Router, http::StatusCode, response::Response, routing::any};
 
 use super::handlers::problem;
 
-const LATER: [&str; 7] = [
+const LATER: [&str; 8] = [
+    // The console.
+    "/",
     "/v1/transfers",
     "/v1/instruments/{id}",
     "/v1/subjects:report",

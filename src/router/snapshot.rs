@@ -89,6 +89,15 @@ impl Snapshot {
         faults: &Faults,
     ) -> Option<Self> {
         let (settings, places) = settings::read_placed(config, settings::environment(), faults)?;
+        if settings.policies.is_dir() && !settings.organisation.exists() {
+            faults.error_hint(
+                &Where::Path(settings.organisation.display().to_string()),
+                "there is no organisation file",
+                "write one (docs/policy-files.md, policies/examples), or name one with \
+                 `organisation` in the settings",
+            );
+            return None;
+        }
         // The policy's faults are told even where the settings have some of their own.
         let checked = policy::load(&settings.policies, &settings.organisation, faults)?;
         let entity = |id: &str, path: &[&str]| {

@@ -37,7 +37,12 @@ fn bad_requests_get_problem_documents() {
     let large = vec![b' '; 3 << 20];
     problem(&post(admin, "/v1/decisions:explain", large.clone()), 413);
     problem(&post(admin, "/v1/records:classify", large), 413);
-    for path in ["/v1/transfers", "/v1/policy/matrix", "/v1/instruments/x"] {
+    for path in [
+        "/",
+        "/v1/transfers",
+        "/v1/policy/matrix",
+        "/v1/instruments/x",
+    ] {
         problem(&get(admin, path), 501);
     }
     problem(&get(admin, "/-/reload"), 405);

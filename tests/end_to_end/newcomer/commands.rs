@@ -231,3 +231,13 @@ fn what_is_not_there_yet_says_so_whatever_is_asked_of_it() {
         assert!(text.contains("not there yet"), "{command}: {text}");
     }
 }
+
+#[test]
+fn a_forgotten_organisation_file_is_called_that() {
+    let setup = Setup::new();
+    fs::remove_file(setup.folder.path().join("policies/organisation.toml")).unwrap();
+    let (output, text) = check(&setup, &[]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text.contains("there is no organisation file"), "{text}");
+    assert!(text.contains("docs/policy-files.md"), "{text}");
+}
