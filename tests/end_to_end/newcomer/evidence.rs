@@ -1,7 +1,6 @@
 //! The demo with what its files leave out: tokens, and callers behind a proxy.
 
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
@@ -13,9 +12,11 @@ use crate::kit::process::{Demo, Process, domicile};
 /// 33 bytes, so that their base64 needs no padding.
 const SECRET: [u8; 33] = [b'a'; 33];
 
-fn token(country: &str, expires: i64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let exp = i64::try_from(now.as_secs()).unwrap() + expires;
+/// Seconds since 1970, far from any day on which this runs.
+const PAST: i64 = 1_000_000_000;
+const FUTURE: i64 = 4_000_000_000;
+
+fn token(country: &str, exp: i64) -> String {
     let claims = json!({ "country": country, "exp": exp });
     let key = EncodingKey::from_secret(&SECRET);
     let token = encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
@@ -47,13 +48,13 @@ fn a_key_set_from_the_environment_makes_tokens_count() {
     // Stronger than the phone's country.
     let answer = put(
         "ivan",
-        &token("RU", 600),
+        &token("RU", FUTURE),
         r#"{"phone":"+86 131 0000 0001"}"#,
     );
     assert!(answer.is_success(), "{answer:?}");
     assert_eq!(answer.header("domicile-region"), Some("ru"));
 
-    let answer = put("late", &token("RU", -600), r#"{"country":"RU"}"#);
+    let answer = put("late", &token("RU", PAST), r#"{"country":"RU"}"#);
     let document = problem(&answer, 401);
     assert!(
         document["detail"].as_str().unwrap().contains("expired"),
@@ -65,7 +66,7 @@ fn a_key_set_from_the_environment_makes_tokens_count() {
             .unwrap()
             .starts_with("Bearer")
     );
-    let mut forged = token("RU", 600);
+    let mut forged = token("RU", FUTURE);
     forged.replace_range(forged.len() - 6.., "AAAAAA");
     problem(&put("forged", &forged, r#"{"country":"RU"}"#), 401);
     for id in ["late", "forged"] {
