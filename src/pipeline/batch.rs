@@ -66,7 +66,7 @@ pub async fn way(
     {
         return Err(Refused::MethodNotAllowed(vec![http::Method::POST]));
     }
-    if is_encoded(parts) {
+    if is_encoded(parts) && x.snapshot.observe_to.is_none() {
         return Err(Refused::ContentEncoding);
     }
     let body = body::read_whole(incoming, limits.batch_bytes, limits.body_stall)
@@ -79,14 +79,14 @@ pub async fn way(
     let items = match framing {
         Framing::Array => split_array(&body, limits.batch_items),
         Framing::Ndjson => split_ndjson(&body, limits.batch_items),
+    };
+    if let Some(region) = x.snapshot.observe_to {
+        return observe::batch(x, routed, parts, body, &items.unwrap_or_default(), region).await;
     }
-    .map_err(|fault| match fault.kind {
+    let items = items.map_err(|fault| match fault.kind {
         SplitFaultKind::TooMany(limit) => Refused::TooManyItems(limit),
         _ => Refused::Malformed(format!("the batch cannot be split: {fault}")),
     })?;
-    if let Some(region) = x.snapshot.observe_to {
-        return observe::batch(x, routed, parts, body, &items, region).await;
-    }
     let decided = decide(x, routed, &body, &items);
     let refused = decided.items.iter().find_map(|i| match &i.state {
         State::Refused(refused) => Some(Rc::clone(refused)),
@@ -249,7 +249,7 @@ fn refusal(
         }
     };
     draft.decision = decision;
-    judge::count_refusal(&x.worker.shared.metrics, refused, &draft.profile);
+    judge::count_decision(&x.worker.shared.metrics, &draft.profile);
     draft
 }
 

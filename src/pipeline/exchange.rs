@@ -304,7 +304,7 @@ impl<'w> Exchange<'w> {
             self.plain_draft(profile, story.traces)
         };
         let metrics = &self.worker.shared.metrics;
-        judge::count_refusal(metrics, refused, &draft.profile);
+        judge::count_decision(metrics, &draft.profile);
         metrics.evidence(draft.evidence);
         let written = self.worker.journal.refuse(draft).await;
         written.map_err(|e| Refused::Ledger(e.to_string()))

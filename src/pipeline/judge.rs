@@ -457,7 +457,7 @@ pub fn observed(x: &Exchange<'_>, region: RegionId) -> Permit {
     Permit::observed(region, operation)
 }
 
-pub fn count_refusal(metrics: &Metrics, _refused: &Refused, profile: &Profile) {
+pub fn count_decision(metrics: &Metrics, profile: &Profile) {
     metrics.decisions.with_label_values(&labels(profile)).inc();
 }
 

@@ -93,7 +93,7 @@ async fn take(
     if routed.route.settings.format == Format::Opaque {
         return Ok(Taken::Stream(incoming));
     }
-    if is_encoded(parts) {
+    if is_encoded(parts) && x.snapshot.observe_to.is_none() {
         return Err(Refused::ContentEncoding);
     }
     body::read_whole(incoming, limits.record_bytes, limits.body_stall)

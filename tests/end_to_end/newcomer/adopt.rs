@@ -45,6 +45,15 @@ fn observing_changes_nothing_and_tells_everything() {
     for problem in ["transfer-forbidden", "no-evidence", "malformed-record"] {
         assert!(problems.contains(&problem), "{problem} in {problems:?}");
     }
+    let decisions = || entries.iter().filter(|e| e["kind"] == "decision");
+    assert!(
+        decisions().all(|e| e["outcome"] == "observe"),
+        "no entry looks like a flow that was permitted: {entries:?}"
+    );
+    assert!(
+        decisions().any(|e| e["problem"].is_null()),
+        "some would have been permitted"
+    );
     assert!(
         entries.iter().all(|e| e["pin"].is_null()),
         "nobody is pinned"
