@@ -341,7 +341,7 @@ async fn send_part(
     states: &[ItemState],
     leaves_home: bool,
 ) {
-    let upstreams = x.worker.upstreams();
+    let upstreams = &x.upstreams;
     let region = part.region;
     let indices = part.indices.iter().filter_map(|i| usize::try_from(*i).ok());
     let proof = |i: usize| proofs.get(i).and_then(Option::as_ref);

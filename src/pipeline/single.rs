@@ -230,7 +230,7 @@ pub async fn send(
     outgoing: Outgoing,
 ) -> Result<Response<AnswerBody>, Refused> {
     let outcomes = Outcomes::new(x);
-    let upstreams = x.worker.upstreams();
+    let upstreams = &x.upstreams;
     let started = tokio::time::Instant::now();
     let answer = upstreams.send([cleared], outgoing).await;
     match answer {
