@@ -3,7 +3,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Exchange, Routed};
+use super::{Exchange, Routed, wishes::Unclear};
 use crate::{
     admit::caller::ClientAddress,
     classify::{
@@ -278,7 +278,7 @@ fn subject(
             .and_then(|t| t.text(claim))
             .map(str::to_owned),
         ValueSource::Header(_) if !x.caller.trusted => None,
-        source => routed.head.text(source),
+        source => routed.head.text(source).map_err(|_| Refused::NoSubject)?,
     };
     let text = text.ok_or(Refused::NoSubject)?;
     non_empty(&text).map(|t| key(t.as_bytes()))
@@ -329,17 +329,20 @@ fn evidence(
                 }
             }
             ValueSource::Jwt(claim) => {
-                if let Some(text) = routed.token.as_ref().and_then(|t| t.text(claim)) {
-                    add(source, evidence::read_text(text))?;
+                if let Some(value) = routed.token.as_ref().and_then(|t| t.value(claim)) {
+                    add(source, evidence::read_claim(value))?;
                 }
             }
             ValueSource::Header(_) if !x.caller.trusted => {}
             // Read already, as the strongest.
             source if *source == route.steering.country => {}
             ValueSource::Header(_) | ValueSource::Path(_) | ValueSource::Query(_) => {
-                if let Some(text) = routed.head.text(source) {
-                    add(source, evidence::read_text(&text))?;
-                }
+                let reading = match routed.head.text(source) {
+                    Ok(None) => continue,
+                    Ok(Some(text)) => evidence::read_text(&text),
+                    Err(Unclear) => Reading::Unreadable,
+                };
+                add(source, reading)?;
             }
         }
     }
