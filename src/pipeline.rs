@@ -60,6 +60,9 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     if parts.method == Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
         return Err(Refused::Upgrade);
     }
+    if parts.headers.get_all(header::HOST).iter().nth(1).is_some() {
+        return Err(Refused::TwoHosts);
+    }
     path::check(parts.uri.path()).map_err(Refused::Path)?;
     let (index, captures) = x.route(&x.snapshot, &parts).map_err(|none| match none {
         NoRoute::Path => Refused::NoRoute,

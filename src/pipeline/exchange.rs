@@ -200,8 +200,9 @@ impl<'w> Exchange<'w> {
         let mut fields = parts.headers.clone();
         headers::drop_hop_by_hop(&mut fields);
         headers::drop_steering(&mut fields, &self.snapshot.steering, self.caller.trusted);
-        if !fields.contains_key(header::HOST)
-            && let Some(authority) = parts.uri.authority()
+        // RFC 9112 §3.2.2: where the target names an authority, by which the route was found, a
+        // `Host` that says something else is not passed on.
+        if let Some(authority) = parts.uri.authority()
             && let Ok(host) = HeaderValue::try_from(authority.as_str())
         {
             fields.insert(header::HOST, host);
