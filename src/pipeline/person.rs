@@ -74,11 +74,19 @@ pub fn find(
     contradiction(x, &found, home, categories, operation, &pin)?;
     add_pinned(x, route, &mut found, &pin, home);
     let standing = settle(&found, route.conflict, traces)?;
-    let held_in = pin
-        .held_in
-        .iter()
-        .filter_map(|r| x.snapshot.regions.id(r))
-        .collect();
+    let mut held_in = SmallVec::new();
+    for name in &pin.held_in {
+        match x.snapshot.regions.id(name) {
+            Some(region) => held_in.push(region),
+            // An erasure that left a copy behind must not look like a whole one.
+            None if operation == Operation::Erase => {
+                return Err(Refused::NoHome(format!(
+                    "a copy lies in `{name}`, which is no region of the settings any more; bring it back to erase it there"
+                )));
+            }
+            None => {}
+        }
+    }
     Ok(Person {
         key,
         countries: standing.countries,
