@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use super::{
     Content, Exchange, Flow, Judged, Routed, judge, observe,
-    outcome::Outcomes,
+    outcome::{self, Outcomes},
     person::{self, Person, Traces},
 };
 use crate::{
@@ -148,7 +148,14 @@ async fn attest(
     if person.claims {
         draft.pin = claim(x, person)?;
     }
-    if abroad && matches!(flow.operation, Operation::Store | Operation::Replicate) {
+    // A move, too, is a copy until it is known to have arrived: were the caller gone by then, or
+    // the region's answer lost, an erasure would not know of it.
+    if abroad
+        && matches!(
+            flow.operation,
+            Operation::Store | Operation::Replicate | Operation::Relocate
+        )
+    {
         let copy = Pinning::Copy {
             region: x.snapshot.regions.name(flow.region).into(),
         };
@@ -202,24 +209,8 @@ async fn move_home(
     judged: &Judged,
 ) -> Result<(), Refused> {
     let traces = x.story.borrow().traces;
-    let entry = |pin| {
-        let mut draft = x.draft(judged, traces);
-        draft.pin = Some(pin);
-        draft
-    };
-    let name = |region| x.snapshot.regions.name(region).into();
-    let entries = vec![
-        entry(Pinning::Move {
-            region: name(flow.region),
-        }),
-        entry(Pinning::Copy {
-            region: name(person.home),
-        }),
-    ];
-    let written = x.worker.journal.clear_all(Vec::new(), entries).await;
-    written
-        .map(drop)
-        .map_err(|e| Refused::Ledger(e.to_string()))
+    let entries = outcome::moved(x, person, flow, || x.draft(judged, traces));
+    outcome::write_moves(x, entries.into()).await
 }
 
 /// Calls the region; what it answered is written down even if the caller goes away meanwhile.
