@@ -308,11 +308,10 @@ async fn flow_back(
         .regions
         .get(flow.region)
         .is_some_and(|r| r.place == x.snapshot.location);
-    let mut passes = routed.route.settings.answers == Answers::Full;
-    if passes && !empty && !here && flow.operation != Operation::Read {
-        passes = may_read_back(x, routed, person, flow).await?;
-    }
-    if passes || empty {
+    let free = here || flow.operation == Operation::Read;
+    let passes = routed.route.settings.answers == Answers::Full
+        && (free || (!empty && may_read_back(x, routed, person, flow).await?));
+    if passes {
         let (head, body) = answer.into_parts();
         let body = begin(body).await.map_err(|error| Refused::BackendBroken {
             region: x.snapshot.regions.name(flow.region).to_owned(),
@@ -322,7 +321,12 @@ async fn flow_back(
         crate::admit::headers::drop_own_answers(answer.headers_mut());
         return Ok(answer);
     }
-    let bare = withheld(&answer);
+    // Fields, too, can carry what stands in a record, so those that may stay behind.
+    let mut bare = safe(&answer);
+    if !empty {
+        bare.headers_mut()
+            .insert("domicile-body", HeaderValue::from_static("withheld"));
+    }
     throw_away(answer.into_body()).await;
     Ok(bare)
 }
@@ -378,7 +382,7 @@ async fn may_read_back(
 }
 
 /// Status and fields that tell nothing of the record.
-fn withheld(answer: &Response<AnswerBody>) -> Response<Content> {
+fn safe(answer: &Response<AnswerBody>) -> Response<Content> {
     const SAFE: [HeaderName; 6] = [
         header::DATE,
         header::ETAG,
@@ -394,8 +398,6 @@ fn withheld(answer: &Response<AnswerBody>) -> Response<Content> {
             bare.headers_mut().insert(name, value.clone());
         }
     }
-    bare.headers_mut()
-        .insert("domicile-body", HeaderValue::from_static("withheld"));
     bare
 }
 

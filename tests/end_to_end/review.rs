@@ -223,3 +223,30 @@ fn the_region_is_told_the_host_by_which_the_route_was_found() {
     problem(&twice, 400);
     assert_eq!(backends.of("eu").seen().len(), 1);
 }
+
+#[test]
+fn fields_of_an_answer_from_abroad_carry_nothing_of_the_record() {
+    const ANSWER: &[u8] = b"HTTP/1.1 201 Created\r\netag: \"1\"\r\nlocation: /people/Asha\r\n\
+set-cookie: name=Asha\r\nx-name: Asha\r\ncontent-length: 0\r\n\r\n";
+    let (mut setup, _backends) = Setup::recording();
+    let india = Backend::scripted(|_| Reply::Raw(ANSWER.to_vec()));
+    let home = Backend::scripted(|_| Reply::Raw(ANSWER.to_vec()));
+    setup.region("in", india.address);
+    setup.region("sg", home.address);
+    let router = setup.start();
+    let answer = router.put("asha", r#"{"id":"asha","country":"IN"}"#);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.header("etag"), Some("\"1\""));
+    assert!(
+        !crate::kit::contains(&answer.bytes(), b"Asha"),
+        "{answer:?}"
+    );
+    assert_eq!(answer.header("domicile-body"), None, "{answer:?}");
+    // From the region that lies where the router is, nothing crosses a border.
+    let answer = router.put("near", r#"{"id":"near","country":"SG"}"#);
+    assert_eq!(
+        answer.header("location"),
+        Some("/people/Asha"),
+        "{answer:?}"
+    );
+}
