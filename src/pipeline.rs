@@ -15,7 +15,7 @@ mod wishes;
 
 use std::net::SocketAddr;
 
-use http::{Method, Request, Response, header};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 
 pub use exchange::{Exchange, Routed};
@@ -57,10 +57,18 @@ pub async fn handle(
 /// One request, station by station.
 async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Content>, Refused> {
     let (parts, body) = request.into_parts();
-    if parts.method == Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
-        return Err(Refused::Upgrade);
+    // An `Upgrade` is not followed (RFC 9110 §7.8 allows that, and some clients offer h2c with
+    // every first request); the field is dropped with the other hop-by-hop ones.
+    if parts.method == Method::CONNECT {
+        return Err(Refused::Tunnel);
     }
-    if parts.headers.get_all(header::HOST).iter().nth(1).is_some() {
+    if parts
+        .headers
+        .get_all(http::header::HOST)
+        .iter()
+        .nth(1)
+        .is_some()
+    {
         return Err(Refused::TwoHosts);
     }
     path::check(parts.uri.path()).map_err(Refused::Path)?;

@@ -25,7 +25,7 @@ pub enum Refused {
     MediaType(Vec<String>),
     /// A compressed body cannot be classified.
     ContentEncoding,
-    Upgrade,
+    Tunnel,
     Body(BodyFault),
     TooManyItems(usize),
     /// Not one strict JSON object; says where, never what.
@@ -154,10 +154,10 @@ impl Refused {
                 "a compressed record cannot be classified",
                 t("send the body without Content-Encoding"),
             ),
-            Self::Upgrade => (
+            Self::Tunnel => (
                 S::BAD_REQUEST,
                 "no-tunnels",
-                "CONNECT and protocol upgrades are not passed on",
+                "CONNECT is not passed on",
                 t("what goes through a tunnel could not be classified"),
             ),
             Self::Body(fault) => match fault {

@@ -25,7 +25,8 @@ pub enum ListenError {
 /// Sockets on one address, one for each worker, among which the kernel spreads connections.
 ///
 /// A first socket is bound without `SO_REUSEPORT` and closed again, since with the option alone
-/// a second router on the same port would silently share the traffic of the first.
+/// a second router on the same port would silently share the traffic of the first. Port 0 needs
+/// no such test: the kernel never gives out a port that is in use.
 pub fn bind(
     address: SocketAddr,
     workers: usize,
@@ -35,27 +36,22 @@ pub fn bind(
         io::ErrorKind::AddrInUse => ListenError::Taken { address, hint },
         _ => ListenError::Refused { address, source },
     };
-    let probe = socket(address, false).map_err(fail)?;
-    let address = probe
-        .local_addr()
-        .ok()
-        .and_then(|a| a.as_socket())
-        .unwrap_or(address);
-    drop(probe);
-    (0..workers.max(1))
-        .map(|_| {
-            let socket = socket(address, true).map_err(fail)?;
-            socket.listen(BACKLOG).map_err(fail)?;
-            Ok(socket.into())
-        })
-        .collect()
+    if address.port() != 0 {
+        drop(socket(address, false).map_err(fail)?);
+    }
+    let mut address = address;
+    let mut sockets = Vec::new();
+    for _ in 0..workers.max(1) {
+        let socket = socket(address, true).map_err(fail)?;
+        socket.listen(BACKLOG).map_err(fail)?;
+        address = local(&socket).unwrap_or(address);
+        sockets.push(socket.into());
+    }
+    Ok(sockets)
 }
 
-/// Finds out whether an address is free, and which port 0 becomes, without keeping it.
-pub fn reserve(address: SocketAddr, hint: &'static str) -> Result<SocketAddr, ListenError> {
-    let sockets = bind(address, 1, hint)?;
-    let bound = sockets.first().and_then(|s| s.local_addr().ok());
-    Ok(bound.unwrap_or(address))
+fn local(socket: &Socket) -> Option<SocketAddr> {
+    socket.local_addr().ok()?.as_socket()
 }
 
 fn socket(address: SocketAddr, share: bool) -> io::Result<Socket> {

@@ -9,6 +9,7 @@ use std::{
 use super::{Ended, Failure, args::Demo, print_line, run};
 use crate::{
     policy::shipped,
+    router::running::Bound,
     store::{Store, StoreHandle, StoreOptions},
     telemetry::clock,
 };
@@ -27,11 +28,14 @@ pub fn demo(args: Demo) -> Result<Ended, Failure> {
     let folder = DataFolder::open(args.data)?;
     let stores = start_stores(&folder.path, ports)?;
     // Bound before the settings are written, so that port 0 becomes a port that can be told.
-    let listen = crate::admit::listener::reserve(args.listen, "--listen")?;
-    let admin = crate::admit::listener::reserve(args.admin, "--admin")?;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let bound = Bound::new(args.listen, workers, args.admin)?;
+    let (listen, admin) = bound
+        .addresses()
+        .ok_or("the addresses in use cannot be told")?;
     write_policies(&folder.path)?;
     let config = write_settings(&folder.path, listen, admin, &stores)?;
-    let router = run::start(&config)?;
+    let router = run::start(&config, Some(bound))?;
     for line in announcement(&folder, listen, admin, &stores) {
         print_line(&line);
     }

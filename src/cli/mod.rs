@@ -56,7 +56,6 @@ fn not_yet(command: &str) -> Result<Ended, Failure> {
 
 /// To standard output. A reader that has gone (a closed pipe) ends the program quietly, as it
 /// does for other tools.
-#[expect(clippy::print_stdout, reason = "this is where commands print")]
 fn print_line(line: &str) {
     use std::io::Write;
     if writeln!(std::io::stdout().lock(), "{line}").is_err() {

@@ -7,12 +7,15 @@ use std::{
 
 use super::{Ended, Failure, args::Config};
 use crate::{
-    router::{Running, StartError, running::render},
+    router::{
+        Running, StartError,
+        running::{Bound, render},
+    },
     telemetry::log,
 };
 
 pub fn run(args: &Config) -> Result<Ended, Failure> {
-    let router = start(&args.config)?;
+    let router = start(&args.config, None)?;
     tracing::info!(listen = %router.listen, admin = %router.admin, "ready");
     router.wait_for_signal()?;
     router.stop()?;
@@ -20,9 +23,9 @@ pub fn run(args: &Config) -> Result<Ended, Failure> {
 }
 
 /// Starts a router; broken files are told with the offending lines underlined.
-pub fn start(config: &Path) -> Result<Running, Failure> {
+pub fn start(config: &Path, bound: Option<Bound>) -> Result<Running, Failure> {
     log::start(&log_settings(config));
-    Running::start(config).map_err(|error| match error {
+    Running::start(config, bound).map_err(|error| match error {
         StartError::Broken(broken) => {
             let coloured =
                 std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

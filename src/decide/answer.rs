@@ -66,7 +66,7 @@ pub fn answer(
 
 fn finding(policy: &Compiled, query: &Query, attached: &Attached, found: &LawFinding) -> Finding {
     let checked = policy.checked().as_ref();
-    let lacking = of_finding(policy, query, attached, found);
+    let (missing, tried) = of_finding(policy, query, attached, found);
     let described = |id: RuleId, effect: Option<&str>| {
         let info = checked.rule(id)?;
         Some(RuleFinding {
@@ -80,7 +80,7 @@ fn finding(policy: &Compiled, query: &Query, attached: &Attached, found: &LawFin
         _ => None,
     };
     let mut rules: Vec<RuleFinding> = described(found.rule, effect).into_iter().collect();
-    for (_, rule) in &lacking {
+    for rule in tried {
         if !rules.iter().any(|r| *r.id == *rule.id) {
             rules.extend(described(rule.number, Some("missing")));
         }
@@ -100,6 +100,6 @@ fn finding(policy: &Compiled, query: &Query, attached: &Attached, found: &LawFin
             .and_then(|i| checked.instrument(i))
             .map(|i| i.id.to_string()),
         rules,
-        missing: lacking.into_iter().map(|(m, _)| m).collect(),
+        missing,
     }
 }

@@ -54,7 +54,7 @@ pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
             instrument: None,
         });
     }
-    let broken = promise::broken(policy, query);
+    let broken = promise::broken(policy, query, attached.laws);
     conclude(policy, query, &attached, findings, broken)
 }
 
@@ -315,13 +315,9 @@ fn goes_home(
     if !only_home || query.via.is_some() {
         return false;
     }
-    let stays = query.from.place == query.to.place && query.from.entity == query.to.entity;
-    if stays
-        && matches!(
-            query.operation,
-            Operation::Read | Operation::Store | Operation::Erase
-        )
-    {
+    // Nothing crosses a border.
+    let stays = query.from.place == query.to.place;
+    if stays && (is_homely(query.operation) || query.operation == Operation::Read) {
         return true;
     }
     let at_home = attached.person.union(attached.citizen).iter().any(|id| {

@@ -23,28 +23,25 @@ pub fn missing(policy: &Compiled, query: &Query, verdict: &Verdict) -> Vec<Missi
     verdict
         .findings()
         .iter()
-        .flat_map(|f| of_finding(policy, query, &attached, f))
-        .map(|(missing, _)| missing)
+        .flat_map(|f| of_finding(policy, query, &attached, f).0)
         .collect()
 }
 
-/// What one law's mechanisms lack, each with its rule.
+/// What one law's mechanisms lack, one entry each, and the rules that were tried.
 pub(super) fn of_finding<'a>(
     policy: &'a Compiled,
     query: &'a Query,
     attached: &Attached,
     finding: &LawFinding,
-) -> Vec<(Missing, &'a Rule)> {
+) -> (Vec<Missing>, Vec<&'a Rule>) {
+    let (mut all, mut tried): (Vec<Missing>, Vec<&Rule>) = (Vec::new(), Vec::new());
     let FindingLaw::Law(id) = finding.law else {
-        return Vec::new();
+        return (all, tried);
     };
-    if finding.kind != FindingKind::Missing {
-        return Vec::new();
-    }
-    let Some(view) = attached.view(policy, id, query) else {
-        return Vec::new();
+    let view = attached.view(policy, id, query);
+    let Some(view) = view.filter(|_| finding.kind == FindingKind::Missing) else {
+        return (all, tried);
     };
-    let mut all: Vec<(Missing, &Rule)> = Vec::new();
     let permits = view.candidates() & view.table.permits;
     for (bit, rule) in rules(&view, permits) {
         let mut needs = match view.holds(&rule.when) {
@@ -57,19 +54,31 @@ pub(super) fn of_finding<'a>(
             }
         };
         needs.extend(lacks(&view, rule, bit));
-        let missing = Missing {
-            law: policy.checked().law_id(id).to_owned(),
-            mechanism: rule
-                .mechanism
-                .map(|m| policy.checked().mechanism_key(m).to_owned())
-                .unwrap_or_default(),
-            needs,
-        };
-        if !all.iter().any(|(m, _)| *m == missing) {
-            all.push((missing, rule));
+        let mechanism = rule.mechanism.map(|m| policy.checked().mechanism_key(m));
+        let mechanism = mechanism.unwrap_or_default();
+        tried.push(rule);
+        match all.iter_mut().find(|m| m.mechanism == mechanism) {
+            Some(known) => alternative(&mut known.needs, needs),
+            None => all.push(Missing {
+                law: policy.checked().law_id(id).to_owned(),
+                mechanism: mechanism.to_owned(),
+                needs,
+            }),
         }
     }
-    all
+    (all, tried)
+}
+
+/// Two rules of one mechanism: single needs are told as alternatives, else the shorter list.
+fn alternative(known: &mut Vec<String>, other: Vec<String>) {
+    match (known.as_mut_slice(), other.as_slice()) {
+        ([one], [two]) if one != two => {
+            one.push_str(" or ");
+            one.push_str(two);
+        }
+        (known_needs, _) if other.len() < known_needs.len() => *known = other,
+        _ => {}
+    }
 }
 
 /// The requirements of a rule that do not hold, under the instrument that comes nearest.

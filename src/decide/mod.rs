@@ -16,7 +16,7 @@ mod view;
 pub use answer::answer;
 pub use evaluate::decide;
 pub use explain::{ExplainError, explain, explain_with};
-pub use home::{HomeFault, Homes, home, home_candidates};
+pub use home::{HomeFault, Homes, home, home_candidates, refused_home_stores};
 pub use missing::missing;
 pub use permit::{NotPermitted, Permit, permit};
 pub use query::{ConsentTo, Grounds, Party, Query, QueryConsent, QueryOrder, Subject};

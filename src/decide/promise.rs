@@ -1,16 +1,17 @@
 //! The organisation's own promises and its list of recipients: stricter than law, never wider.
 
+use jiff::tz::TimeZone;
 use smallvec::SmallVec;
 
 use crate::{
-    domain::{Operation, PromiseOutcome},
-    policy::{Compiled, PlaceSet, Promise, PromiseId, RuleId},
+    domain::{ConsentKind, Operation, PromiseOutcome},
+    policy::{Compiled, ConsentAsked, LawSet, PlaceSet, Promise, PromiseId, RuleId, day_in},
 };
 
 use super::{mechanism::purpose_covered, query::Query};
 
 /// The rules of the promises that the flow would break.
-pub(super) fn broken(policy: &Compiled, query: &Query) -> SmallVec<[RuleId; 2]> {
+pub(super) fn broken(policy: &Compiled, query: &Query, laws: LawSet) -> SmallVec<[RuleId; 2]> {
     let all = &policy.checked().organisation.promises;
     let mut broken: SmallVec<[RuleId; 2]> = all
         .iter()
@@ -18,7 +19,7 @@ pub(super) fn broken(policy: &Compiled, query: &Query) -> SmallVec<[RuleId; 2]> 
         .filter(|(i, p)| judge(policy, query, *i, p) == PromiseOutcome::Broken)
         .map(|(_, p)| p.rule)
         .collect();
-    broken.extend(recipient(policy, query));
+    broken.extend(recipient(policy, query, laws));
     broken
 }
 
@@ -81,12 +82,38 @@ fn judge(policy: &Compiled, query: &Query, index: usize, promise: &Promise) -> P
     }
 }
 
-/// A recipient gets the listed categories for the listed purposes, and nothing else.
-fn recipient(policy: &Compiled, query: &Query) -> Option<RuleId> {
+/// A recipient gets the listed categories for the listed purposes, with the consent that its
+/// entry asks for, and nothing else.
+fn recipient(policy: &Compiled, query: &Query, laws: LawSet) -> Option<RuleId> {
     let recipient = policy.checked().recipient_info(query.recipient?)?;
     let personal = query.categories().intersection(policy.personal);
     let listed = personal.is_subset(recipient.categories)
         && purpose_covered(recipient.purposes.as_deref(), query.purpose)
         && query.to.entity == Some(recipient.entity);
-    (!listed).then_some(recipient.rule)
+    let consent_asked = match recipient.consent {
+        ConsentAsked::None => false,
+        ConsentAsked::Always => true,
+        // Without a law to say what is sensitive, everything is.
+        ConsentAsked::Sensitive => {
+            laws.is_empty()
+                || laws.iter().any(|id| {
+                    let table = policy.laws.get(id.index());
+                    table.is_some_and(|t| t.sensitive.intersects(query.possible()))
+                })
+        }
+    };
+    let good = listed && (!consent_asked || consents(query));
+    (!good).then_some(recipient.rule)
+}
+
+fn consents(query: &Query) -> bool {
+    let day = day_in(query.at, &TimeZone::UTC);
+    let kinds = [
+        ConsentKind::Disclosure,
+        ConsentKind::Separate,
+        ConsentKind::Transfer,
+    ];
+    let all = &query.subject.consents;
+    all.iter()
+        .any(|c| kinds.contains(&c.kind) && c.stands(query, day))
 }

@@ -85,6 +85,20 @@ pub struct QueryConsent {
     pub informed: bool,
 }
 
+impl QueryConsent {
+    /// Whether it counts on `day`, for the flow's purpose and destination.
+    pub(super) fn stands(&self, query: &Query, day: Date) -> bool {
+        let in_time = self.given.is_none_or(|d| d <= day) && self.withdrawn.is_none_or(|d| day < d);
+        let purpose = self.purpose.is_none() || self.purpose == query.purpose;
+        let to = self.to.is_empty()
+            || self.to.iter().any(|t| match t {
+                ConsentTo::Place(place) => query.to.place.within(place),
+                ConsentTo::Recipient(recipient) => query.recipient == Some(*recipient),
+            });
+        in_time && purpose && to
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsentTo {
     Place(Place),

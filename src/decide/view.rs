@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-use super::query::{ConsentTo, Party, Query};
+use super::query::{Party, Query, QueryConsent};
 
 pub(super) struct View<'a> {
     pub policy: &'a Compiled,
@@ -118,8 +118,8 @@ impl<'a> View<'a> {
             })
         };
         let by = |table: &[RuleMask], index: usize| table.get(index).copied().unwrap_or(0);
-        let mask = at(&self.table.by_to, self.to_place)
-            & at(&self.table.by_origin, self.origin_place)
+        let mask = (self.table.to_anywhere | at(&self.table.by_to, self.to_place))
+            & (self.table.from_anywhere | at(&self.table.by_origin, self.origin_place))
             & by(&self.table.by_operation, self.query.operation as usize)
             & by(&self.table.by_flow, self.shape as usize);
         let unsure_place =
@@ -298,18 +298,8 @@ impl<'a> View<'a> {
     }
 
     /// Whether a consent counts today, for this purpose and this destination.
-    pub fn stands(&self, consent: &super::query::QueryConsent) -> bool {
-        let day = self.day();
-        let q = self.query;
-        let in_time =
-            consent.given.is_none_or(|d| d <= day) && consent.withdrawn.is_none_or(|d| day < d);
-        let purpose = consent.purpose.is_none() || consent.purpose == q.purpose;
-        let to = consent.to.is_empty()
-            || consent.to.iter().any(|t| match t {
-                ConsentTo::Place(place) => q.to.place.within(place),
-                ConsentTo::Recipient(recipient) => q.recipient == Some(*recipient),
-            });
-        in_time && purpose && to
+    pub fn stands(&self, consent: &QueryConsent) -> bool {
+        consent.stands(self.query, self.day())
     }
 
     pub fn parent_consents(&self) -> bool {

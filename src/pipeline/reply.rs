@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -32,6 +32,8 @@ pub enum Content {
 pub struct Reply {
     content: Content,
     taken: bool,
+    /// Why the region's answer broke off, for the next turn.
+    broken: Option<BoxError>,
     /// The request counts as at work until here.
     _at_work: (AtWork, Option<Place>),
 }
@@ -41,6 +43,7 @@ impl Reply {
         Self {
             content,
             taken: false,
+            broken: None,
             _at_work: (at_work, place),
         }
     }
@@ -61,9 +64,22 @@ impl Body for Reply {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Content::Region(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map(|f| f.map(|f| f.map_err(Into::into))),
+            Content::Region(body) => {
+                if let Some(error) = this.broken.take() {
+                    return Poll::Ready(Some(Err(error)));
+                }
+                match ready!(Pin::new(body).poll_frame(cx)) {
+                    Some(Err(error)) => {
+                        // hyper drops what it has not flushed when a body fails. One turn later
+                        // the head is out, and the caller sees a cut answer that names its region
+                        // instead of no answer.
+                        this.broken = Some(error.into());
+                        cx.waker().wake_by_ref();
+                        Poll::Pending
+                    }
+                    frame => Poll::Ready(frame.map(|f| f.map_err(Into::into))),
+                }
+            }
             Content::Batch(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|f| f.map(|f| f.map_err(Into::into))),

@@ -321,6 +321,8 @@ mod tests {
         assert!(wishes(Method::DELETE, &[("domicile-operation", "erase")]).is_ok());
     }
 
+    type Case<'a> = (Method, &'a [(&'static str, &'a str)], &'a str);
+
     #[test]
     fn what_can_be_read_in_two_ways_is_no_absence() {
         let template = PathTemplate {
@@ -353,7 +355,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let cases: [(Method, &[(&'static str, &str)], &str); 9] = [
+        let cases: [Case<'_>; 9] = [
             (
                 Method::PUT,
                 &[("domicile-target", "moon")],

@@ -4,7 +4,10 @@
 //! group members count. What is left for a decision is a few table lookups, and conditions on
 //! the question itself. [`Compiled::next_boundary`] says until when the tables are true.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 use foldhash::{HashMap, HashMapExt};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
@@ -64,6 +67,9 @@ pub struct LawTable {
     pub permits: RuleMask,
     /// Rules whose places are more than whole countries, and are checked one by one.
     pub exact: RuleMask,
+    /// Rules for any destination, and for any place of origin; the tables hold the others.
+    pub to_anywhere: RuleMask,
+    pub from_anywhere: RuleMask,
     pub by_to: Box<[RuleMask]>,
     pub by_origin: Box<[RuleMask]>,
     pub by_operation: [RuleMask; 6],
@@ -112,6 +118,9 @@ pub struct PromiseTable {
 }
 
 const COUNTRIES: usize = 676;
+
+/// Every assigned country, worked out once: tables are filled rule by rule.
+static ASSIGNED: LazyLock<Vec<Country>> = LazyLock::new(|| Country::all().collect());
 
 impl Checked {
     /// The tables for one instant.
@@ -335,6 +344,8 @@ impl LawTable {
             localises: 0,
             permits: 0,
             exact: 0,
+            to_anywhere: 0,
+            from_anywhere: 0,
             by_to: vec![0; COUNTRIES].into_boxed_slice(),
             by_origin: vec![0; COUNTRIES].into_boxed_slice(),
             by_operation: [0; 6],
@@ -390,14 +401,16 @@ impl LawTable {
         if !active.to.is_by_country() || !active.origin.is_by_country() {
             self.exact |= bit;
         }
-        for country in Country::all() {
-            for (set, table) in [
-                (&active.to, &mut self.by_to),
-                (&active.origin, &mut self.by_origin),
-            ] {
-                if set.touches(country)
-                    && let Some(mask) = table.get_mut(country.index())
-                {
+        for (set, table, anywhere) in [
+            (&active.to, &mut self.by_to, &mut self.to_anywhere),
+            (&active.origin, &mut self.by_origin, &mut self.from_anywhere),
+        ] {
+            if set.any && set.except.is_none() {
+                *anywhere |= bit;
+                continue;
+            }
+            for country in ASSIGNED.iter().filter(|c| set.touches(**c)) {
+                if let Some(mask) = table.get_mut(country.index()) {
                     *mask |= bit;
                 }
             }

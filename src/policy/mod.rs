@@ -8,6 +8,7 @@ mod checked;
 mod compile;
 mod condition;
 mod days;
+mod demo;
 mod digest;
 mod instrument;
 mod law;
@@ -24,10 +25,11 @@ pub use compile::Compiled;
 pub(crate) use compile::{LawTable, RuleMask, Usable, look};
 pub(crate) use condition::{FilingNeed, Need, Unless, When};
 pub(crate) use days::{day_in, filing_holds};
+pub use demo::freshen;
 pub use instrument::{Assessment, AssessmentKind, AssessmentOutcome, Document, Filing, Instrument};
 pub(crate) use law::Shape;
 pub use law::{Copies, Effect, Law, Rule};
-pub use organisation::{Entity, Organisation, Promise, Recipient};
+pub use organisation::{ConsentAsked, Entity, Organisation, Promise, Recipient, Unlisted};
 pub use sets::{
     AttributeId, AttributeSet, CounterId, CountrySet, EntityId, InstrumentId, Interval, LawId,
     LawSet, MechanismId, PlaceSet, PromiseId, PurposeId, RecipientId, RuleId,

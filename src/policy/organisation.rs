@@ -114,6 +114,16 @@ pub struct Homes {
     /// For people whose law names no home and has no region.
     pub default: Vec<Arc<str>>,
     pub places: Vec<(Arc<str>, Where)>,
+    pub keys: Vec<(Arc<str>, Where)>,
+}
+
+impl Homes {
+    pub fn key_place(&self, key: &str) -> Where {
+        let found = self.keys.iter().find(|(k, _)| **k == *key);
+        found.map_or(Where::Path("organisation.toml".to_owned()), |(_, at)| {
+            at.clone()
+        })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -305,7 +315,8 @@ fn read_attributes(e: &Fields<'_>, words: &Words<'_>) -> Vec<(AttributeId, Inter
 
 fn read_homes(f: Fields<'_>, faults: &Faults) -> Homes {
     let mut homes = Homes::default();
-    for (key, _, node) in f.named() {
+    for (key, at, node) in f.named() {
+        homes.keys.push((key.into(), at.clone()));
         let one = std::slice::from_ref(node);
         let items = match &node.value {
             Value::List(items) => items.as_slice(),

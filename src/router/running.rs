@@ -2,7 +2,7 @@
 //! order in which a mistake leaves nothing behind.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -56,6 +56,27 @@ pub enum StartError {
     Io(#[from] std::io::Error),
 }
 
+/// The sockets of a router, one of the data plane for each worker.
+pub struct Bound {
+    data: Vec<TcpListener>,
+    admin: Vec<TcpListener>,
+}
+
+impl Bound {
+    pub fn new(listen: SocketAddr, workers: usize, admin: SocketAddr) -> Result<Self, ListenError> {
+        Ok(Self {
+            data: listener::bind(listen, workers, "data_plane.listen or --listen")?,
+            admin: listener::bind(admin, 1, "admin.listen or --admin")?,
+        })
+    }
+
+    /// Where the data plane and the admin listener listen.
+    pub fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let address = |sockets: &[TcpListener]| sockets.first()?.local_addr().ok();
+        Some((address(&self.data)?, address(&self.admin)?))
+    }
+}
+
 /// A router at work. Dropping it without [`Running::stop`] leaves its threads running.
 pub struct Running {
     pub shared: Arc<Shared>,
@@ -66,11 +87,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts everything that the settings file asks for.
+    /// Starts everything that the settings file asks for. `bound`: sockets that the caller has
+    /// bound to the file's addresses already.
     ///
     /// # Errors
     /// Nothing is running when this fails.
-    pub fn start(config: &Path) -> Result<Self, StartError> {
+    pub fn start(config: &Path, bound: Option<Bound>) -> Result<Self, StartError> {
         let Built { snapshot, warnings } = Snapshot::build(config, clock::now(), None)?;
         warnings
             .iter()
@@ -78,14 +100,16 @@ impl Running {
         warn_of_old_geoip(&snapshot);
         let settings = Arc::clone(&snapshot.settings);
         let plane = &settings.data_plane;
-        let data = listener::bind(plane.listen, plane.workers, "data_plane.listen or --listen")?;
-        let admin = listener::bind(settings.admin.listen, 1, "admin.listen or --admin")?;
+        let Bound { data, admin } = match bound {
+            Some(bound) => bound,
+            None => Bound::new(plane.listen, plane.workers, settings.admin.listen)?,
+        };
         let probes = match settings.probes {
             Some(address) => listener::bind(address, 1, "probes.listen")?,
             None => Vec::new(),
         };
         let shared = Arc::new(open(config, snapshot)?);
-        let address = |sockets: &[std::net::TcpListener], or: SocketAddr| {
+        let address = |sockets: &[TcpListener], or: SocketAddr| {
             sockets
                 .first()
                 .and_then(|s| s.local_addr().ok())

@@ -132,3 +132,37 @@ fn homes_of_the_others() {
         (Outcome::Refuse, Some("no-law-file"))
     );
 }
+
+#[test]
+fn the_demo_never_goes_stale() {
+    let dir = super::policies();
+    let text = std::fs::read_to_string(dir.join("examples/demo/organisation.toml")).unwrap();
+    let today: jiff::civil::Date = "2031-03-15".parse().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("organisation.toml");
+    std::fs::write(&path, crate::policy::freshen(&text, today)).unwrap();
+    let faults = crate::document::Faults::new();
+    let checked = crate::policy::load(&dir, &path, &faults).expect("still valid");
+    let checked = std::sync::Arc::new(checked);
+    let mut q = flow("read", "DE", ("DE", "acme-eu"), ("SG", "acme-sg"));
+    q["at"] = json!("2031-03-15T00:00:01Z");
+    assert_eq!(ask(&checked, q.clone()).mechanism.as_deref(), Some("scc"));
+    assert_eq!(ask(&demo(), q).outcome, Outcome::Refuse);
+    let before = faults.has_errors();
+    checked.warnings(today, &faults);
+    let told = faults.into_sorted();
+    assert!(
+        !before && told.iter().all(|f| !f.message.contains("eu-sg-2024")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn the_ends_of_time_are_answered() {
+    for at in ["-009999-01-03T00:00:00Z", "9999-12-30T21:59:59.999999999Z"] {
+        let mut q = flow("store", "IN", ("SG", "acme-sg"), ("SG", "acme-sg"));
+        q["at"] = json!(at);
+        q["subject"]["born"] = json!("9999-12-31");
+        assert_eq!(ask(&demo(), q).outcome, Outcome::Refuse, "{at}");
+    }
+}
