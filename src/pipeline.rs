@@ -62,6 +62,15 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     if parts.method == Method::CONNECT {
         return Err(Refused::Tunnel);
     }
+    if parts
+        .headers
+        .get_all(http::header::HOST)
+        .iter()
+        .nth(1)
+        .is_some()
+    {
+        return Err(Refused::TwoHosts);
+    }
     path::check(parts.uri.path()).map_err(Refused::Path)?;
     let (index, captures) = x.route(&x.snapshot, &parts).map_err(|none| match none {
         NoRoute::Path => Refused::NoRoute,

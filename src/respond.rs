@@ -17,6 +17,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub enum Refused {
     Path(PathFault),
+    /// More than one `Host` (RFC 9112 §3.2).
+    TwoHosts,
     NoRoute,
     MethodNotAllowed(Vec<Method>),
     /// The media types that the path takes.
@@ -121,6 +123,12 @@ impl Refused {
                 "bad-path",
                 "the path can be read in two ways",
                 fault.to_string(),
+            ),
+            Self::TwoHosts => (
+                S::BAD_REQUEST,
+                "bad-host",
+                "the request names its host twice",
+                t("send one Host; with two, another server could take another route"),
             ),
             Self::NoRoute => (
                 S::NOT_FOUND,

@@ -1,6 +1,6 @@
 //! What one request carries along its way, and how it ends.
 
-use std::{cell::RefCell, net::SocketAddr, sync::Arc};
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
@@ -23,7 +23,7 @@ use crate::{
     attest::{Draft, Profile},
     classify::token::Claims,
     domain::{CategorySet, DecisionId, Operation, Place, RegionId},
-    forward::ForwardError,
+    forward::{ForwardError, Upstreams},
     respond::Refused,
     router::{ReadyRoute, Snapshot, Worker},
     telemetry::clock,
@@ -33,6 +33,8 @@ use crate::{
 pub struct Exchange<'w> {
     pub worker: &'w Worker,
     pub snapshot: Arc<Snapshot>,
+    /// The ways to the regions of this snapshot, whatever is reloaded meanwhile.
+    pub upstreams: Rc<Upstreams>,
     pub at: Timestamp,
     pub decision: DecisionId,
     pub caller: Caller,
@@ -73,6 +75,7 @@ impl<'w> Exchange<'w> {
             at: clock::now(),
             decision: worker.decision_id(),
             caller,
+            upstreams: worker.upstreams(),
             method: request.method().clone(),
             version: request.version(),
             started: Instant::now(),
@@ -197,8 +200,9 @@ impl<'w> Exchange<'w> {
         let mut fields = parts.headers.clone();
         headers::drop_hop_by_hop(&mut fields);
         headers::drop_steering(&mut fields, &self.snapshot.steering, self.caller.trusted);
-        if !fields.contains_key(header::HOST)
-            && let Some(authority) = parts.uri.authority()
+        // RFC 9112 §3.2.2: where the target names an authority, by which the route was found, a
+        // `Host` that says something else is not passed on.
+        if let Some(authority) = parts.uri.authority()
             && let Ok(host) = HeaderValue::try_from(authority.as_str())
         {
             fields.insert(header::HOST, host);

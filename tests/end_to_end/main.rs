@@ -23,6 +23,7 @@ mod mixed;
 mod newcomer;
 mod pins;
 mod privacy;
+mod review;
 mod store;
 mod support;
 mod support_tests;
