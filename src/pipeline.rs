@@ -29,6 +29,14 @@ use crate::{
     settings::Format,
 };
 
+/// Fields by which a backend may be told to take the request for one of another method: what was
+/// judged as a store could erase, or the other way round.
+const METHOD_OVERRIDES: [&str; 3] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
 /// Answers one request, whatever it is.
 ///
 /// Cancel safety: when the caller goes away the future is dropped; a region's call under way is
@@ -59,6 +67,12 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     let (parts, body) = request.into_parts();
     // An `Upgrade` is not followed (RFC 9110 §7.8 allows that, and some clients offer h2c with
     // every first request); the field is dropped with the other hop-by-hop ones.
+    if METHOD_OVERRIDES
+        .iter()
+        .any(|name| parts.headers.contains_key(*name))
+    {
+        return Err(Refused::MethodOverride);
+    }
     if parts.method == Method::CONNECT {
         return Err(Refused::Tunnel);
     }

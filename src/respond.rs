@@ -26,6 +26,7 @@ pub enum Refused {
     /// A compressed body cannot be classified.
     ContentEncoding,
     Tunnel,
+    MethodOverride,
     Body(BodyFault),
     TooManyItems(usize),
     /// Not one strict JSON object; says where, never what.
@@ -153,6 +154,12 @@ impl Refused {
                 "compressed-body",
                 "a compressed record cannot be classified",
                 t("send the body without Content-Encoding"),
+            ),
+            Self::MethodOverride => (
+                S::BAD_REQUEST,
+                "method-override",
+                "the request asks to be taken for one of another method",
+                t("send the method that is meant, without X-HTTP-Method-Override"),
             ),
             Self::Tunnel => (
                 S::BAD_REQUEST,

@@ -29,6 +29,9 @@ use crate::{
     telemetry::clock,
 };
 
+/// Items that are decided before other requests of the worker have their turn.
+const TURN: usize = 512;
+
 /// What became of one item so far.
 enum State {
     Refused(Rc<Refused>),
@@ -89,7 +92,7 @@ pub async fn way(
         SplitFaultKind::TooMany(limit) => Refused::TooManyItems(limit),
         _ => Refused::Malformed(format!("the batch cannot be split: {fault}")),
     })?;
-    let decided = decide(x, routed, &body, &items);
+    let decided = decide(x, routed, &body, &items).await;
     let refused = decided.items.iter().find_map(|i| match &i.state {
         State::Refused(refused) => Some(Rc::clone(refused)),
         State::Sent { .. } => None,
@@ -131,7 +134,7 @@ pub async fn way(
 }
 
 /// Classify, locate and decide every item; nothing is sent or written yet.
-fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[Item]) -> Decided {
+async fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[Item]) -> Decided {
     let mut decided = Decided {
         items: Vec::with_capacity(items.len()),
         permits: Vec::with_capacity(items.len()),
@@ -140,6 +143,9 @@ fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[Item]) -
         moves: Vec::new(),
     };
     for (index, item) in items.iter().enumerate() {
+        if index % TURN == TURN - 1 {
+            tokio::task::yield_now().await;
+        }
         // The answer's own id is that of its first item, so that it too is found in the ledger.
         let decision = if index == 0 {
             x.decision

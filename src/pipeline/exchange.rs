@@ -67,12 +67,13 @@ pub struct Routed<'a> {
 
 impl<'w> Exchange<'w> {
     pub fn new<B>(worker: &'w Worker, peer: SocketAddr, request: &Request<B>) -> Self {
-        let snapshot = worker.snapshot();
+        let at = clock::now();
+        let snapshot = worker.snapshot_for(at);
         let plane = &snapshot.settings.data_plane;
         let caller = Caller::new(peer, &plane.trusted, &plane.proxies);
         Self {
             worker,
-            at: clock::now(),
+            at,
             decision: worker.decision_id(),
             caller,
             upstreams: worker.upstreams(),
@@ -287,7 +288,8 @@ impl<'w> Exchange<'w> {
 
     async fn record_refusal(&self, refused: &Refused) -> Result<(), Refused> {
         // What a region failed to do was decided before and has its entry and outcome; what the
-        // ledger itself cannot take has no place to be written.
+        // ledger itself cannot take has no place to be written; and to write down that there is
+        // too much work would be more work.
         if matches!(
             refused,
             Refused::BackendUnreachable { .. }
@@ -296,6 +298,7 @@ impl<'w> Exchange<'w> {
                 | Refused::RegionBusy { .. }
                 | Refused::Ledger(_)
                 | Refused::Directory(_)
+                | Refused::Overloaded
         ) {
             return Ok(());
         }

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Shared, Snapshot, snapshot::Built};
@@ -71,14 +72,22 @@ pub fn reload(shared: &Shared) -> Report {
     report
 }
 
-/// The same files compiled for a later instant.
-pub fn recompile(shared: &Shared) {
+/// The same files compiled for the instant `at`, if a date on which they depend has come. Blocks
+/// for some milliseconds, and while a reload is under way.
+pub fn recompile(shared: &Shared, at: Timestamp) {
     let _one_at_a_time = shared
         .last_reload
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     let current = shared.snapshot.load_full();
-    let policy = current.checked.compile(clock::now());
+    if current
+        .policy
+        .next_boundary()
+        .is_none_or(|boundary| at < boundary)
+    {
+        return;
+    }
+    let policy = current.checked.compile(at);
     let next = Snapshot {
         generation: current.generation + 1,
         settings: Arc::clone(&current.settings),

@@ -9,9 +9,10 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
+use jiff::Timestamp;
 use tokio::{net::TcpStream, sync::watch, task::LocalSet};
 
-use super::{Shared, Snapshot};
+use super::{Shared, Snapshot, reload};
 use crate::{
     admit::{connection, connection::Counter, listener},
     attest::WorkerJournal,
@@ -77,6 +78,21 @@ impl Worker {
             at_work: Counter::default(),
             shared,
         })
+    }
+
+    /// The snapshot in force at this instant: an instrument that ended a moment ago must not
+    /// permit until the keeper comes round.
+    pub fn snapshot_for(&self, at: Timestamp) -> Arc<Snapshot> {
+        let snapshot = self.snapshot();
+        if snapshot
+            .policy
+            .next_boundary()
+            .is_none_or(|boundary| at < boundary)
+        {
+            return snapshot;
+        }
+        reload::recompile(&self.shared, at);
+        self.snapshot()
     }
 
     /// The snapshot in force; what is remembered for an older one is dropped.

@@ -17,6 +17,7 @@ mod batch;
 mod crash;
 mod demo;
 mod failure;
+mod hold_ups;
 mod kit;
 mod memory;
 mod mixed;
