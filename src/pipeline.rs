@@ -15,7 +15,7 @@ mod wishes;
 
 use std::net::SocketAddr;
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
 pub use exchange::{Exchange, Routed};
@@ -76,14 +76,11 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     if parts.method == Method::CONNECT {
         return Err(Refused::Tunnel);
     }
-    if parts
-        .headers
-        .get_all(http::header::HOST)
-        .iter()
-        .nth(1)
-        .is_some()
-    {
-        return Err(Refused::TwoHosts);
+    // RFC 9112 §3.2: one Host, no more and no less.
+    let hosts = parts.headers.get_all(http::header::HOST).iter().count();
+    let named = hosts > 0 || parts.uri.authority().is_some() || parts.version == Version::HTTP_10;
+    if hosts > 1 || !named {
+        return Err(Refused::Host);
     }
     path::check(parts.uri.path()).map_err(Refused::Path)?;
     let (index, captures) = x.route(&x.snapshot, &parts).map_err(|none| match none {

@@ -18,7 +18,7 @@ use crate::{
 pub enum Refused {
     Path(PathFault),
     /// More than one `Host` (RFC 9112 §3.2).
-    TwoHosts,
+    Host,
     NoRoute,
     MethodNotAllowed(Vec<Method>),
     /// The media types that the path takes.
@@ -125,10 +125,10 @@ impl Refused {
                 "the path can be read in two ways",
                 fault.to_string(),
             ),
-            Self::TwoHosts => (
+            Self::Host => (
                 S::BAD_REQUEST,
                 "bad-host",
-                "the request names its host twice",
+                "the request names no host, or two",
                 t("send one Host; with two, another server could take another route"),
             ),
             Self::NoRoute => (

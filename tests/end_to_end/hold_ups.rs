@@ -66,3 +66,18 @@ fn without_a_token_the_admin_listener_answers_to_addresses_only() {
         assert_eq!(ask(host), "200", "{host}");
     }
 }
+
+#[test]
+fn a_request_without_a_host_is_refused() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    let mut stream = TcpStream::connect(router.router).unwrap();
+    stream
+        .write_all(b"GET /people/p HTTP/1.1\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("urn:domicile:problem:bad-host"), "{answer}");
+    assert!(backends.touched().is_empty());
+}
