@@ -24,7 +24,7 @@ use super::{
     single::{self, Taken},
 };
 use crate::{
-    attest::{self, Cleared, Profile},
+    attest::{Cleared, Profile},
     classify::{
         json::{Edit, Value},
         schema::{Classified, Field},
@@ -408,26 +408,29 @@ async fn send(
         detail: detail.to_owned(),
     };
     let started = Instant::now();
-    let upstreams = x.worker.upstreams();
-    let answer = upstreams.send([cleared], outgoing).await.map_err(|error| {
-        use RecipientFailure as F;
-        match error {
-            ForwardError::NotCleared
-            | ForwardError::Unknown(_)
-            | ForwardError::BadTarget { .. }
-            | ForwardError::CallerBody { .. } => {
-                Refused::Internal("a recipient was called wrongly")
+    let answer = x
+        .upstreams
+        .send([cleared], outgoing)
+        .await
+        .map_err(|error| {
+            use RecipientFailure as F;
+            match error {
+                ForwardError::NotCleared
+                | ForwardError::Unknown(_)
+                | ForwardError::BadTarget { .. }
+                | ForwardError::CallerBody { .. } => {
+                    Refused::Internal("a recipient was called wrongly")
+                }
+                ForwardError::Busy { .. } => failed(F::Busy, "try again later"),
+                ForwardError::Unreachable { .. } | ForwardError::GivenUp { .. } => {
+                    failed(F::Unreachable, "it took no connection; nothing was sent")
+                }
+                ForwardError::Timeout { .. } => failed(F::Timeout, "it may have got the record"),
+                ForwardError::Reset { .. } | ForwardError::BadAnswer { .. } => {
+                    failed(F::Broken, "it may have got the record")
+                }
             }
-            ForwardError::Busy { .. } => failed(F::Busy, "try again later"),
-            ForwardError::Unreachable { .. } | ForwardError::GivenUp { .. } => {
-                failed(F::Unreachable, "it took no connection; nothing was sent")
-            }
-            ForwardError::Timeout { .. } => failed(F::Timeout, "it may have got the record"),
-            ForwardError::Reset { .. } | ForwardError::BadAnswer { .. } => {
-                failed(F::Broken, "it may have got the record")
-            }
-        }
-    });
+        });
     let word = answer.as_ref().map_or_else(Refused::name, |_| "answered");
     let metrics = &x.worker.shared.metrics;
     let name = to.link.name.as_ref();
@@ -443,7 +446,9 @@ async fn send(
         outcomes.answered(answer.status());
     }
     if routed.route.settings.answers == Answers::StatusOnly {
-        let bare = single::withheld(&answer);
+        let mut bare = single::safe(&answer);
+        let withheld = HeaderValue::from_static("withheld");
+        bare.headers_mut().insert("domicile-body", withheld);
         crate::forward::throw_away(answer.into_body()).await;
         return Ok(bare);
     }
@@ -526,13 +531,13 @@ async fn observe(
     let profile = {
         let story = x.story.borrow();
         match (&story.profile, &would) {
-            (Some(profile), Ok(())) => Arc::clone(profile),
-            (Some(profile), Err(Refused::Forbidden(_))) => judge::observed_profile(profile),
+            (Some(profile), Ok(()) | Err(Refused::Forbidden(_))) => {
+                judge::observed_profile(profile)
+            }
             (_, Err(refused)) => judge::observed_profile(&judge::plain_refusal(x, &story, refused)),
             (None, Ok(())) => return Err(Refused::Internal("a decision without a profile")),
         }
     };
-    debug_assert!(profile.outcome != attest::Verdict::Refuse);
     count(x, &profile, to);
     let cleared = clear(x, Permit::observed_disclosure(to.id), profile).await?;
     let outcomes = Outcomes::new(x);
