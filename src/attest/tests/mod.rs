@@ -76,6 +76,7 @@ pub(super) fn profile(route: &str) -> Arc<Profile> {
         problem: None,
         duties: Vec::new(),
         missing: Vec::new(),
+        counted: Vec::new(),
     })
 }
 
@@ -105,6 +106,7 @@ pub(super) fn draft(number: u64, profile: &Arc<Profile>) -> Draft {
         evidence,
         pin: None,
         reference: None,
+        holds: smallvec::SmallVec::new(),
     }
 }
 
