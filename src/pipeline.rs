@@ -4,11 +4,13 @@
 //! entries and measures. [`way`] tells the story; the modules below are its stations' callers.
 
 mod batch;
+mod counted;
 mod exchange;
 mod judge;
 mod observe;
 mod outcome;
 mod person;
+mod personal;
 mod reply;
 mod single;
 mod wishes;
@@ -19,7 +21,7 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 
 pub use exchange::{Exchange, Routed};
-pub use judge::{Flow, Judged, Judgements};
+pub use judge::{Flow, Judged, Judgement, Judgements};
 pub use reply::{Content, Reply};
 
 use crate::{

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
-    Content, Exchange, Flow, Judged, Routed, judge, observe,
+    Content, Exchange, Flow, Judgement, Routed, judge, observe,
     person::{self, Traces},
     reply::{BatchContent, WriteItem},
     single::{claim, is_encoded, path_and_query},
@@ -152,7 +152,7 @@ fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[Item]) -
             Err((refused, judged)) => {
                 decided
                     .entries
-                    .push(refusal(x, decision, &refused, judged.as_deref(), traces));
+                    .push(refusal(x, decision, &refused, judged.as_ref(), traces));
                 State::Refused(Rc::new(refused))
             }
         };
@@ -161,7 +161,7 @@ fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[Item]) -
     decided
 }
 
-type ItemRefused = (Refused, Option<Rc<Judged>>);
+type ItemRefused = (Refused, Option<Judgement>);
 
 fn decide_item(
     x: &Exchange<'_>,
@@ -181,13 +181,15 @@ fn decide_item(
     }
     let region = routed.wishes.target.unwrap_or(person.home);
     let flow = Flow::new(routed, &person, region);
-    let judged = judge::judge(x, routed, &flow).map_err(plain)?;
-    let permit = judged
-        .permit(x)
-        .map_err(|refused| (refused, Some(Rc::clone(&judged))))?;
+    let judged = judge::judge(x, routed, &person, &flow).map_err(plain)?;
+    let permit = match judged.permit(x) {
+        Ok(permit) => permit,
+        Err(refused) => return Err((refused, Some(judged))),
+    };
     let mut draft = x.draft(&judged, *traces);
     draft.decision = decision;
     draft.reference = flow.reference();
+    draft.holds = judged.take_holds();
     let abroad = region != person.home;
     if person.claims {
         draft.pin = claim(x, &person).map_err(plain)?;
@@ -238,7 +240,7 @@ fn refusal(
     x: &Exchange<'_>,
     decision: DecisionId,
     refused: &Refused,
-    judged: Option<&Judged>,
+    judged: Option<&Judgement>,
     traces: Traces,
 ) -> Draft {
     let mut draft = match judged {

@@ -1,7 +1,8 @@
 //! Puts a request's question to the decision, and remembers the answer: the question of most
-//! requests has been asked before, since it names no person.
+//! requests has been asked before, since nothing in it hangs on the one person. Where something
+//! does (a consent, an age, a count), it is asked each time.
 
-use std::{collections::HashMap, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, ops::Deref, rc::Rc, sync::Arc};
 
 use foldhash::fast::RandomState;
 use http::HeaderValue;
@@ -9,7 +10,13 @@ use prometheus::IntCounter;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::{Exchange, Routed, exchange::Story, person::Person};
+use super::{
+    Exchange, Routed,
+    counted::{Holds, Names, Plan},
+    exchange::Story,
+    person::Person,
+    personal::Personal,
+};
 use crate::{
     attest::{self, Profile},
     classify::{json::Value, schema::Classified},
@@ -51,13 +58,59 @@ pub struct Judged {
     counter: IntCounter,
 }
 
+/// A decision on one person's flow: [`Judged`], and the person's places in the counts, which the
+/// entry must keep until it stands.
+#[derive(Debug)]
+pub struct Judgement {
+    judged: Rc<Judged>,
+    holds: RefCell<Holds>,
+}
+
+impl Deref for Judgement {
+    type Target = Judged;
+
+    fn deref(&self) -> &Judged {
+        &self.judged
+    }
+}
+
+impl Judgement {
+    fn new(judged: Rc<Judged>, holds: Holds) -> Self {
+        Self {
+            judged,
+            holds: RefCell::new(holds),
+        }
+    }
+
+    /// The places in the counts, for the draft that is written; once.
+    pub fn take_holds(&self) -> Holds {
+        std::mem::take(&mut self.holds.borrow_mut())
+    }
+}
+
 /// What one worker remembers of one snapshot.
 #[derive(Default)]
 pub struct Judgements {
-    flows: HashMap<Flow, Rc<Judged>, RandomState>,
+    flows: HashMap<Flow, Remembered, RandomState>,
     homes: HashMap<HomeKey, Homes, RandomState>,
     plain: HashMap<PlainKey, Arc<Profile>, RandomState>,
 }
+
+/// What is remembered of one flow.
+#[derive(Default)]
+struct Remembered {
+    /// Which counts the flow asks, once that was looked up.
+    plan: Option<Option<Rc<Plan>>>,
+    /// The judgement on everybody of whom nothing is known that a law asks; only of flows that
+    /// ask no count.
+    plain: Option<Rc<Judged>>,
+    /// Permits that hung on a count, a consent or an age. The decision itself is taken anew each
+    /// time; what is remembered is how such a verdict is told.
+    varied: Vec<(Verdict, Names, Rc<Judged>)>,
+}
+
+/// Verdicts of one flow that are remembered; there are rarely more than two.
+const VARIED: usize = 16;
 
 type HomeKey = (SmallVec<[Place; 4]>, CategorySet);
 type Homes = Result<SmallVec<[RegionId; 4]>, Refused>;
@@ -209,31 +262,122 @@ fn home_refused(x: &Exchange<'_>, fault: HomeFault) -> Refused {
     }))
 }
 
-/// The judgement on a flow, remembered or new.
-pub fn judge(x: &Exchange<'_>, routed: &Routed<'_>, flow: &Flow) -> Result<Rc<Judged>, Refused> {
+/// The judgement on a person's flow. What hangs on this one person, by consents, age or a count,
+/// is decided anew each time; the rest is remembered.
+pub fn judge(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    person: &Person,
+    flow: &Flow,
+) -> Result<Judgement, Refused> {
+    let personal = Personal::of(x, person)?;
+    let mut plan = None;
     if let Some(known) = x.worker.judgements.borrow().flows.get(flow) {
-        return Ok(Rc::clone(known));
+        if let Some(plain) = known.plain.as_ref().filter(|_| personal.is_empty()) {
+            return Ok(Judgement::new(Rc::clone(plain), Holds::new()));
+        }
+        plan.clone_from(&known.plan);
     }
     let started = Instant::now();
-    let judged = Rc::new(decide_new(x, &routed.route.settings, flow)?);
+    let route = &routed.route.settings;
+    let mut query = question(x, route, flow)?;
+    personal.tell(x, flow.purpose.as_deref(), &mut query);
+    let plan = if personal.may_be_child() {
+        Plan::of(x, &query).map(Rc::new)
+    } else {
+        let fresh = |p: &Option<Rc<Plan>>| p.as_ref().is_none_or(|p| p.holds_at(x.at));
+        match plan.filter(fresh) {
+            Some(plan) => plan,
+            None => {
+                let plan = Plan::of(x, &query).map(Rc::new);
+                remember(x, flow, |known| known.plan = Some(plan.clone()));
+                plan
+            }
+        }
+    };
+    let holds = match &plan {
+        Some(plan) => plan.enter(x, person.key, &mut query)?,
+        None => Holds::new(),
+    };
+    let verdict = decide::decide(&x.snapshot.policy, &query);
+    let (holds, counted) = match &plan {
+        Some(plan) => plan.keep(x, &verdict, holds),
+        None => (holds, Names::new()),
+    };
+    let plain = plan.is_none() && personal.is_empty();
+    let told = if plain {
+        None
+    } else {
+        already_told(x, flow, &verdict, &counted)
+    };
+    let judged = match told {
+        Some(judged) => judged,
+        None => {
+            let judged = Rc::new(tell(x, route, flow, &query, &verdict, &counted));
+            let permit = verdict.is_permit();
+            let new = Rc::clone(&judged);
+            remember(x, flow, |known| {
+                if plain {
+                    known.plain = Some(new);
+                } else if permit {
+                    if known.varied.len() >= VARIED {
+                        known.varied.clear();
+                    }
+                    known.varied.push((verdict, counted, new));
+                }
+            });
+            judged
+        }
+    };
     let metrics = &x.worker.shared.metrics;
     metrics
         .decision_seconds
         .observe(started.elapsed().as_secs_f64());
-    let mut remembered = x.worker.judgements.borrow_mut();
-    if remembered.flows.len() >= REMEMBERED {
-        remembered.flows.clear();
-    }
-    remembered.flows.insert(flow.clone(), Rc::clone(&judged));
-    Ok(judged)
+    Ok(Judgement::new(judged, holds))
 }
 
-fn decide_new(x: &Exchange<'_>, route: &Route, flow: &Flow) -> Result<Judged, Refused> {
-    let query = question(x, route, flow)?;
-    let verdict = decide::decide(&x.snapshot.policy, &query);
-    let profile = Arc::new(profile(x, route, flow, &query, &verdict));
-    let permit = decide::permit(&verdict, flow.region, flow.operation).ok();
-    let refused = (!verdict.is_permit()).then(|| forbidden(x, &query, &verdict));
+fn already_told(
+    x: &Exchange<'_>,
+    flow: &Flow,
+    verdict: &Verdict,
+    counted: &Names,
+) -> Option<Rc<Judged>> {
+    // What a refusal lacks hangs on more than the verdict.
+    if !verdict.is_permit() {
+        return None;
+    }
+    let judgements = x.worker.judgements.borrow();
+    let mut varied = judgements.flows.get(flow)?.varied.iter();
+    let same = varied.find(|(v, c, _)| v == verdict && c == counted)?;
+    Some(Rc::clone(&same.2))
+}
+
+fn remember(x: &Exchange<'_>, flow: &Flow, change: impl FnOnce(&mut Remembered)) {
+    let mut judgements = x.worker.judgements.borrow_mut();
+    if let Some(known) = judgements.flows.get_mut(flow) {
+        change(known);
+        return;
+    }
+    if judgements.flows.len() >= REMEMBERED {
+        judgements.flows.clear();
+    }
+    change(judgements.flows.entry(flow.clone()).or_default());
+}
+
+/// The verdict, ready for use.
+fn tell(
+    x: &Exchange<'_>,
+    route: &Route,
+    flow: &Flow,
+    query: &Query,
+    verdict: &Verdict,
+    counted: &Names,
+) -> Judged {
+    let mut profile = profile(x, route, flow, query, verdict);
+    profile.counted = counted.to_vec();
+    let profile = Arc::new(profile);
+    let permit = decide::permit(verdict, flow.region, flow.operation).ok();
+    let refused = (!verdict.is_permit()).then(|| forbidden(x, query, verdict));
     let crosses = query.from.place.country() != query.to.place.country();
     let counter = x
         .worker
@@ -241,14 +385,14 @@ fn decide_new(x: &Exchange<'_>, route: &Route, flow: &Flow) -> Result<Judged, Re
         .metrics
         .decisions
         .with_label_values(&labels(&profile));
-    Ok(Judged {
+    Judged {
         flow_home: permit.as_ref().is_some_and(Permit::is_flow_home),
         mechanism: crosses.then(|| mechanism(&profile)).flatten(),
         permit,
         refused,
         profile,
         counter,
-    })
+    }
 }
 
 /// POLICY §1, 'From a request to a question'.
@@ -388,6 +532,7 @@ fn profile(
         problem: (!permit).then(|| "transfer-forbidden".into()),
         duties: verdict.duties(checked).into_iter().map(Arc::from).collect(),
         missing,
+        counted: Vec::new(),
     }
 }
 
@@ -434,6 +579,7 @@ pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<
         problem: Some(refused.name().into()),
         duties: Vec::new(),
         missing: Vec::new(),
+        counted: Vec::new(),
     });
     x.worker
         .judgements

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Shared, reload};
+use super::{
+    Shared, reload,
+    thresholds::{self, Warned},
+};
 use crate::{classify::network::Reload, telemetry::clock};
 
 /// How often the keeper looks.
@@ -13,6 +16,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Runs until `stop` turns true.
 pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
     let mut ticks = 0u64;
+    let mut warned = Warned::default();
     while !*stop.borrow() {
         let snapshot = shared.snapshot.load_full();
         if snapshot
@@ -26,6 +30,7 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
             reload_geoip(shared);
         }
         gauges(shared);
+        warned.look(shared, &snapshot, clock::now());
         ticks += 1;
         pause(stop);
     }
@@ -73,6 +78,7 @@ pub fn gauges(shared: &Shared) {
         .connections
         .load(std::sync::atomic::Ordering::Relaxed);
     metrics.connections.set(number(open as u64));
+    thresholds::gauges(shared, &snapshot, now);
     metrics.policy_info.reset();
     metrics
         .policy_info

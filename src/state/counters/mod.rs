@@ -108,7 +108,7 @@ impl Counters {
         self.inner.tally(name.as_str())
     }
 
-    /// Holds a person for a decision under way, in each of `tallies`.
+    /// Holds a person for a decision under way.
     ///
     /// # Errors
     /// [`StateError::Behind`] while too many people wait to be stored, [`StateError::Broken`]
