@@ -217,7 +217,9 @@ impl Refused {
                 S::UNPROCESSABLE_ENTITY,
                 "unreadable-age",
                 "a field of age or birth cannot be read",
-                t("give an age in years, or a day of birth as YYYY-MM-DD, or leave the field out; a child must not pass for an adult"),
+                t(
+                    "give an age in years, or a day of birth as YYYY-MM-DD, or leave the field out; a child must not pass for an adult",
+                ),
             ),
             Self::NoEvidence => (
                 S::UNPROCESSABLE_ENTITY,

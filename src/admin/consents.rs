@@ -170,6 +170,10 @@ pub async fn withdraw(State(shared): State<Arc<Shared>>, body: Bytes) -> Respons
 
 /// Reads a body. What serde says of one may repeat a value of it, so only the place is told.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Response>> {
+    // serde would take an array for the members in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Box::new(bad("it is not one JSON object")));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let what = match error.classify() {
             serde_json::error::Category::Data => {
@@ -189,7 +193,9 @@ fn key(
     subject: &str,
 ) -> Result<SubjectKey, Box<Response>> {
     if subject.is_empty() {
-        return Err(Box::new(bad("`subject` is the person's id in the records, and not empty")));
+        return Err(Box::new(bad(
+            "`subject` is the person's id in the records, and not empty",
+        )));
     }
     let mut namespaces: Vec<&str> = snapshot
         .routes
@@ -214,8 +220,14 @@ fn known(snapshot: &Snapshot, asked: &Record) -> Result<(), String> {
     if asked.to.len() > DESTINATIONS {
         return Err(format!("`to` names at most {DESTINATIONS} destinations"));
     }
-    if asked.purpose.as_ref().is_some_and(|p| p.is_empty() || p.len() > PURPOSE) {
-        return Err(format!("`purpose` has 1 to {PURPOSE} bytes; leave it out for any purpose"));
+    if asked
+        .purpose
+        .as_ref()
+        .is_some_and(|p| p.is_empty() || p.len() > PURPOSE)
+    {
+        return Err(format!(
+            "`purpose` has 1 to {PURPOSE} bytes; leave it out for any purpose"
+        ));
     }
     let recipients = &snapshot.checked.organisation.recipients;
     for to in &asked.to {
@@ -243,7 +255,9 @@ fn bad(detail: &str) -> Response {
 }
 
 /// The register waits for the disk; other admin requests should not.
-async fn blocking(work: impl FnOnce() -> Result<Response, StateError> + Send + 'static) -> Response {
+async fn blocking(
+    work: impl FnOnce() -> Result<Response, StateError> + Send + 'static,
+) -> Response {
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error @ StateError::TooMany(_))) => problem(

@@ -45,17 +45,17 @@ impl Age {
     /// elsewhere are at most one off.
     pub fn may_be_below(&self, age: u16, day: Date) -> bool {
         let grown = |born: Date| {
-            let since = day.yesterday().unwrap_or(day).since((jiff::Unit::Year, born));
+            let since = day
+                .yesterday()
+                .unwrap_or(day)
+                .since((jiff::Unit::Year, born));
             since.is_ok_and(|span| i32::from(span.get_years()) >= i32::from(age))
         };
         self.years.is_some_and(|y| y < age) || self.born.is_some_and(|b| !grown(b))
     }
 }
 
-fn read<T>(
-    value: &Value<'_>,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<Option<T>, Unreadable> {
+fn read<T>(value: &Value<'_>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Unreadable> {
     let parsed = match value {
         Value::Null => return Ok(None),
         Value::String(text) => {
@@ -78,10 +78,7 @@ fn years_of(text: &str) -> Option<u16> {
     let below = ["under", "below", "up to", "<"]
         .into_iter()
         .find_map(|word| text.strip_prefix(word));
-    let text = below
-        .unwrap_or(&text)
-        .trim_start_matches(['>', '='])
-        .trim();
+    let text = below.unwrap_or(&text).trim_start_matches(['>', '=']).trim();
     let end = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
@@ -103,7 +100,10 @@ fn follows(rest: &str) -> bool {
         .or_else(|| rest.strip_prefix('.'));
     match up_to {
         Some(end) => digits(end.trim()),
-        None => matches!(rest, "" | "+" | "years" | "years old" | "and over" | "or older"),
+        None => matches!(
+            rest,
+            "" | "+" | "years" | "years old" | "and over" | "or older"
+        ),
     }
 }
 
@@ -165,7 +165,15 @@ mod tests {
         ] {
             assert_eq!(years_of(text), Some(years), "{text}");
         }
-        for text in ["eleven", "-3", "151", "12 monkeys", "1e2", "+", "99999999999"] {
+        for text in [
+            "eleven",
+            "-3",
+            "151",
+            "12 monkeys",
+            "1e2",
+            "+",
+            "99999999999",
+        ] {
             assert_eq!(years_of(text), None, "{text}");
         }
     }
@@ -186,7 +194,14 @@ mod tests {
         ] {
             assert_eq!(born_on(text), Some(day(born)), "{text}");
         }
-        for text in ["2012-13-01", "31.02.2012", "12", "yesterday", "1353456000", "2012-1-1-1"] {
+        for text in [
+            "2012-13-01",
+            "31.02.2012",
+            "12",
+            "yesterday",
+            "1353456000",
+            "2012-1-1-1",
+        ] {
             assert_eq!(born_on(text), None, "{text}");
         }
     }

@@ -169,11 +169,7 @@ fn counters_of<'a>(
 }
 
 /// Since when a counter counts on `day`, and from when until when that is so.
-fn window(
-    counter: &Counter,
-    day: Date,
-    law: &Law,
-) -> Option<(Timestamp, (Timestamp, Timestamp))> {
+fn window(counter: &Counter, day: Date, law: &Law) -> Option<(Timestamp, (Timestamp, Timestamp))> {
     let first = match counter.window {
         Window::CalendarYear => day.first_of_year(),
         Window::TwelveMonths => day.checked_sub(1.year()).ok()?,

@@ -56,8 +56,9 @@ pub fn find(
     let key = subject(x, routed, body)?;
     traces.key = Some(key);
     let age = match body {
-        Some(body) => Age::read(body.age.as_ref(), body.born.as_ref())
-            .map_err(|_| Refused::UnreadableAge)?,
+        Some(body) => {
+            Age::read(body.age.as_ref(), body.born.as_ref()).map_err(|_| Refused::UnreadableAge)?
+        }
         None => Age::default(),
     };
     let mut found = evidence(x, routed, body)?;

@@ -49,9 +49,7 @@ impl Personal {
     /// Tells the question of it; `purpose` is the flow's own.
     pub fn tell(&self, x: &Exchange<'_>, purpose: Option<&str>, query: &mut Query) {
         let consents = self.consents.iter();
-        query.subject.consents = consents
-            .filter_map(|c| resolve(x, c, purpose))
-            .collect();
+        query.subject.consents = consents.filter_map(|c| resolve(x, c, purpose)).collect();
         query.subject.age = self.age.years;
         query.subject.born = self.age.born;
     }

@@ -1,6 +1,5 @@
 //! One record, one region at a time: formats `record` and `opaque`.
 
-
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts,

@@ -22,6 +22,7 @@ mod memory;
 mod mixed;
 mod pins;
 mod privacy;
+mod state;
 mod store;
 mod support;
 mod support_tests;

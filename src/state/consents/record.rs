@@ -89,7 +89,12 @@ impl ConsentRecord {
             (None, _) => true,
             (Some(Withdrawal { from: None, .. }), _) => false,
             (Some(_), None) => true,
-            (Some(Withdrawal { from: Some(old), .. }), Some(new)) => new < old,
+            (
+                Some(Withdrawal {
+                    from: Some(old), ..
+                }),
+                Some(new),
+            ) => new < old,
         };
         if !sooner {
             return None;

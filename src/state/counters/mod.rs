@@ -14,8 +14,8 @@
 //! compete for the last place at least one sees the other; a refusal lets go.
 
 mod name;
-mod storing;
 mod store;
+mod storing;
 mod tally;
 
 #[cfg(test)]

@@ -30,9 +30,15 @@ fn a_person_counts_once_and_others_leave_it_out() {
     let counters = Counters::open(folder.path()).unwrap();
     counters.attach(LEDGER, 0).unwrap();
     let tally = counters.tally(&name("cn.ordinary"));
-    counters.apply(1, key(1), at(1), &texts(&["cn.ordinary"])).unwrap();
-    counters.apply(2, key(1), at(2), &texts(&["cn.ordinary"])).unwrap();
-    counters.apply(3, key(2), at(3), &texts(&["cn.ordinary"])).unwrap();
+    counters
+        .apply(1, key(1), at(1), &texts(&["cn.ordinary"]))
+        .unwrap();
+    counters
+        .apply(2, key(1), at(2), &texts(&["cn.ordinary"]))
+        .unwrap();
+    counters
+        .apply(3, key(2), at(3), &texts(&["cn.ordinary"]))
+        .unwrap();
     assert_eq!(tally.standing(at(0)), 2);
     let known = counters.hold(&tally, key(1)).unwrap();
     let new = counters.hold(&tally, key(3)).unwrap();
@@ -61,7 +67,9 @@ fn of_two_at_the_edge_one_sees_the_other() {
                     let permits = hold.others(at(0)) < edge;
                     if permits {
                         let seq = u64::from(n) + 1;
-                        counters.apply(seq, key(n), at(1), &texts(&["cn.ordinary"])).unwrap();
+                        counters
+                            .apply(seq, key(n), at(1), &texts(&["cn.ordinary"]))
+                            .unwrap();
                     }
                     permits
                 })
@@ -90,16 +98,26 @@ fn a_restart_keeps_the_counts_and_a_crash_asks_for_the_rest() {
         assert_eq!(counters.status().applied, 9);
     }
     let counters = Counters::open(folder.path()).unwrap();
-    assert_eq!(counters.attach(LEDGER, 20).unwrap(), 9, "goes on from there");
+    assert_eq!(
+        counters.attach(LEDGER, 20).unwrap(),
+        9,
+        "goes on from there"
+    );
     let total = |counters: &Counters, n: &str| counters.tally(&name(n)).standing(at(0));
     assert_eq!(total(&counters, "cn.ordinary"), 2);
     assert_eq!(total(&counters, "cn.sensitive"), 1);
     // What is replayed twice changes nothing.
-    counters.apply(9, key(2), at(2), &texts(&["cn.ordinary"])).unwrap();
+    counters
+        .apply(9, key(2), at(2), &texts(&["cn.ordinary"]))
+        .unwrap();
     assert_eq!(total(&counters, "cn.ordinary"), 2);
     drop(counters);
     let counters = Counters::open(folder.path()).unwrap();
-    assert_eq!(counters.attach([8; 16], 20).unwrap(), 0, "another ledger: from its start");
+    assert_eq!(
+        counters.attach([8; 16], 20).unwrap(),
+        0,
+        "another ledger: from its start"
+    );
 }
 
 #[test]
@@ -112,8 +130,15 @@ fn nobody_opens_the_counters_twice() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Count { person: u8, tally: usize, hours: i64 },
-    Look { tally: usize, hours: i64 },
+    Count {
+        person: u8,
+        tally: usize,
+        hours: i64,
+    },
+    Look {
+        tally: usize,
+        hours: i64,
+    },
     /// A clean end; the file is what a crash goes back to.
     Save,
     /// Everything since then is lost, and replayed.
