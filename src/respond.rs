@@ -17,6 +17,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub enum Refused {
     Path(PathFault),
+    /// More than one `Host` (RFC 9112 §3.2).
+    Host,
     NoRoute,
     MethodNotAllowed(Vec<Method>),
     /// The media types that the path takes.
@@ -24,6 +26,7 @@ pub enum Refused {
     /// A compressed body cannot be classified.
     ContentEncoding,
     Tunnel,
+    MethodOverride,
     Body(BodyFault),
     TooManyItems(usize),
     /// Not one strict JSON object; says where, never what.
@@ -124,6 +127,12 @@ impl Refused {
                 "the path can be read in two ways",
                 fault.to_string(),
             ),
+            Self::Host => (
+                S::BAD_REQUEST,
+                "bad-host",
+                "the request names no host, or two",
+                t("send one Host; with two, another server could take another route"),
+            ),
             Self::NoRoute => (
                 S::NOT_FOUND,
                 "no-such-route",
@@ -147,6 +156,12 @@ impl Refused {
                 "compressed-body",
                 "a compressed record cannot be classified",
                 t("send the body without Content-Encoding"),
+            ),
+            Self::MethodOverride => (
+                S::BAD_REQUEST,
+                "method-override",
+                "the request asks to be taken for one of another method",
+                t("send the method that is meant, without X-HTTP-Method-Override"),
             ),
             Self::Tunnel => (
                 S::BAD_REQUEST,

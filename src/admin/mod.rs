@@ -4,6 +4,7 @@
 mod consents;
 mod guard;
 mod handlers;
+mod later;
 mod ledger;
 mod try_out;
 
@@ -53,6 +54,7 @@ fn probes(shared: Arc<Shared>) -> Router {
         .route("/livez", get(handlers::livez))
         .route("/readyz", get(handlers::readyz))
         .fallback(handlers::nothing_here)
+        .method_not_allowed_fallback(handlers::wrong_method)
         .with_state(shared)
 }
 
@@ -76,6 +78,7 @@ fn whole_router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/livez", get(handlers::livez))
         .route("/readyz", get(handlers::readyz))
+        .merge(later::pages())
         .merge(guarded.with_state(Arc::clone(&shared)))
         .fallback(handlers::nothing_here)
         .method_not_allowed_fallback(handlers::wrong_method)

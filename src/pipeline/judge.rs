@@ -2,9 +2,8 @@
 //! requests has been asked before, since nothing in it hangs on the one person. Where something
 //! does (a consent, an age, a count), it is asked each time.
 
-use std::{cell::RefCell, collections::HashMap, ops::Deref, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
-use foldhash::fast::RandomState;
 use http::HeaderValue;
 use prometheus::IntCounter;
 use smallvec::SmallVec;
@@ -16,20 +15,18 @@ use super::{
     exchange::Story,
     person::Person,
     personal::Personal,
+    remember::{HomeKey, Homes, Judgement, PlainKey, REMEMBERED, VARIED, already_told, remember},
 };
 use crate::{
     attest::{self, Profile},
     classify::{json::Value, schema::Classified},
     decide::{self, Grounds, HomeFault, Party, Permit, Query, Subject, Verdict},
-    domain::{CategorySet, FlowEnd, Ground, Operation, Place, RegionId},
+    domain::{CategorySet, FlowEnd, Ground, Operation, Place, RegionId, SubjectKey},
     policy::RuleId,
     respond::{Forbidden, Refused},
     settings::Route,
     telemetry::Metrics,
 };
-
-/// Judgements that one worker remembers before it begins anew.
-const REMEMBERED: usize = 4096;
 
 /// What is asked, without the person: two requests with equal flows get one judgement.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,64 +54,6 @@ pub struct Judged {
     pub flow_home: bool,
     counter: IntCounter,
 }
-
-/// A decision on one person's flow: [`Judged`], and the person's places in the counts, which the
-/// entry must keep until it stands.
-#[derive(Debug)]
-pub struct Judgement {
-    judged: Rc<Judged>,
-    holds: RefCell<Holds>,
-}
-
-impl Deref for Judgement {
-    type Target = Judged;
-
-    fn deref(&self) -> &Judged {
-        &self.judged
-    }
-}
-
-impl Judgement {
-    fn new(judged: Rc<Judged>, holds: Holds) -> Self {
-        Self {
-            judged,
-            holds: RefCell::new(holds),
-        }
-    }
-
-    /// The places in the counts, for the draft that is written; once.
-    pub fn take_holds(&self) -> Holds {
-        std::mem::take(&mut self.holds.borrow_mut())
-    }
-}
-
-/// What one worker remembers of one snapshot.
-#[derive(Default)]
-pub struct Judgements {
-    flows: HashMap<Flow, Remembered, RandomState>,
-    homes: HashMap<HomeKey, Homes, RandomState>,
-    plain: HashMap<PlainKey, Arc<Profile>, RandomState>,
-}
-
-/// What is remembered of one flow.
-#[derive(Default)]
-struct Remembered {
-    /// Which counts the flow asks, once that was looked up.
-    plan: Option<Option<Rc<Plan>>>,
-    /// The judgement on everybody of whom nothing is known that a law asks; only of flows that
-    /// ask no count.
-    plain: Option<Rc<Judged>>,
-    /// Permits that hung on a count, a consent or an age. The decision itself is taken anew each
-    /// time; what is remembered is how such a verdict is told.
-    varied: Vec<(Verdict, Names, Rc<Judged>)>,
-}
-
-/// Verdicts of one flow that are remembered; there are rarely more than two.
-const VARIED: usize = 16;
-
-type HomeKey = (SmallVec<[Place; 4]>, CategorySet);
-type Homes = Result<SmallVec<[RegionId; 4]>, Refused>;
-type PlainKey = (Option<Arc<str>>, Option<Operation>, &'static str);
 
 impl Flow {
     pub fn new(routed: &Routed<'_>, person: &Person, region: RegionId) -> Self {
@@ -205,15 +144,18 @@ pub fn homes(
     let mut who: SmallVec<[Place; 4]> = SmallVec::from_elem(place, 1);
     who.extend(countries.iter().copied().filter(|c| *c != place));
     let key = (who, categories);
-    if let Some(known) = x.worker.judgements.borrow().homes.get(&key) {
+    if let Some(remembered) = x.worker.judgements(&x.snapshot)
+        && let Some(known) = remembered.homes.get(&key)
+    {
         return known.clone();
     }
     let found = find_homes(x, &key);
-    let mut remembered = x.worker.judgements.borrow_mut();
-    if remembered.homes.len() >= REMEMBERED {
-        remembered.homes.clear();
+    if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
+        if remembered.homes.len() >= REMEMBERED {
+            remembered.homes.clear();
+        }
+        remembered.homes.insert(key, found.clone());
     }
-    remembered.homes.insert(key, found.clone());
     found
 }
 
@@ -272,7 +214,9 @@ pub fn judge(
 ) -> Result<Judgement, Refused> {
     let personal = Personal::of(x, person)?;
     let mut plan = None;
-    if let Some(known) = x.worker.judgements.borrow().flows.get(flow) {
+    if let Some(remembered) = x.worker.judgements(&x.snapshot)
+        && let Some(known) = remembered.flows.get(flow)
+    {
         if let Some(plain) = known.plain.as_ref().filter(|_| personal.is_empty()) {
             return Ok(Judgement::new(Rc::clone(plain), Holds::new()));
         }
@@ -295,15 +239,7 @@ pub fn judge(
             }
         }
     };
-    let holds = match &plan {
-        Some(plan) => plan.enter(x, person.key, &mut query)?,
-        None => Holds::new(),
-    };
-    let verdict = decide::decide(&x.snapshot.policy, &query);
-    let (holds, counted) = match &plan {
-        Some(plan) => plan.keep(x, &verdict, holds),
-        None => (holds, Names::new()),
-    };
+    let (verdict, holds, counted) = decide_counted(x, person.key, plan.as_deref(), &mut query)?;
     let plain = plan.is_none() && personal.is_empty();
     let told = if plain {
         None
@@ -336,32 +272,22 @@ pub fn judge(
     Ok(Judgement::new(judged, holds))
 }
 
-fn already_told(
+/// The verdict on a question about the person of `key`, with the counts that `plan` asks; and where
+/// a permit counts the person.
+pub fn decide_counted(
     x: &Exchange<'_>,
-    flow: &Flow,
-    verdict: &Verdict,
-    counted: &Names,
-) -> Option<Rc<Judged>> {
-    // What a refusal lacks hangs on more than the verdict.
-    if !verdict.is_permit() {
-        return None;
-    }
-    let judgements = x.worker.judgements.borrow();
-    let mut varied = judgements.flows.get(flow)?.varied.iter();
-    let same = varied.find(|(v, c, _)| v == verdict && c == counted)?;
-    Some(Rc::clone(&same.2))
-}
-
-fn remember(x: &Exchange<'_>, flow: &Flow, change: impl FnOnce(&mut Remembered)) {
-    let mut judgements = x.worker.judgements.borrow_mut();
-    if let Some(known) = judgements.flows.get_mut(flow) {
-        change(known);
-        return;
-    }
-    if judgements.flows.len() >= REMEMBERED {
-        judgements.flows.clear();
-    }
-    change(judgements.flows.entry(flow.clone()).or_default());
+    key: SubjectKey,
+    plan: Option<&Plan>,
+    query: &mut Query,
+) -> Result<(Verdict, Holds, Names), Refused> {
+    let Some(plan) = plan else {
+        let verdict = decide::decide(&x.snapshot.policy, query);
+        return Ok((verdict, Holds::new(), Names::new()));
+    };
+    let holds = plan.enter(x, key, query)?;
+    let verdict = decide::decide(&x.snapshot.policy, query);
+    let (holds, counted) = plan.keep(x, &verdict, holds);
+    Ok((verdict, holds, counted))
 }
 
 /// The verdict, ready for use.
@@ -551,7 +477,9 @@ fn mechanism(profile: &Profile) -> Option<HeaderValue> {
 /// The profile of a refusal that no judgement stands behind; remembered, since it names nobody.
 pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<Profile> {
     let key: PlainKey = (story.route.clone(), story.operation, refused.name());
-    if let Some(known) = x.worker.judgements.borrow().plain.get(&key) {
+    if let Some(remembered) = x.worker.judgements(&x.snapshot)
+        && let Some(known) = remembered.plain.get(&key)
+    {
         return Arc::clone(known);
     }
     let snapshot = &x.snapshot;
@@ -581,18 +509,18 @@ pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<
         missing: Vec::new(),
         counted: Vec::new(),
     });
-    x.worker
-        .judgements
-        .borrow_mut()
-        .plain
-        .insert(key, Arc::clone(&profile));
+    if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
+        remembered.plain.insert(key, Arc::clone(&profile));
+    }
     profile
 }
 
-/// The same decision, where observe mode lets the flow go all the same.
+/// The same decision, where observe mode lets the flow go all the same. Nobody is counted: the
+/// flow that was decided on did not take place.
 pub fn observed_profile(profile: &Profile) -> Arc<Profile> {
     Arc::new(Profile {
         outcome: attest::Verdict::Observe,
+        counted: Vec::new(),
         ..profile.clone()
     })
 }
@@ -603,7 +531,7 @@ pub fn observed(x: &Exchange<'_>, region: RegionId) -> Permit {
     Permit::observed(region, operation)
 }
 
-pub fn count_refusal(metrics: &Metrics, _refused: &Refused, profile: &Profile) {
+pub fn count_decision(metrics: &Metrics, profile: &Profile) {
     metrics.decisions.with_label_values(&labels(profile)).inc();
 }
 

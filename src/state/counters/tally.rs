@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, hash_map::Entry},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -167,15 +167,11 @@ impl Tally {
     /// Sees to it that the person has a slot. The lock is held over the look into the file: a slot
     /// leaves memory only after its change is in there.
     fn know(&self, state: &mut State, key: SubjectKey) -> Result<(), StateError> {
-        if !state.slots.contains_key(&key) {
-            let last = self.store.last(self.id, &key)?;
-            state.slots.insert(
-                key,
-                Slot {
-                    last,
-                    ..Slot::default()
-                },
-            );
+        if let Entry::Vacant(free) = state.slots.entry(key) {
+            free.insert(Slot {
+                last: self.store.last(self.id, &key)?,
+                ..Slot::default()
+            });
         }
         Ok(())
     }
