@@ -169,6 +169,6 @@ pub async fn wrong_method() -> Response {
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",
         "this page does not take this method",
-        "dry runs and reload are POST, everything else is GET",
+        "dry runs, consents and reload are POST, everything else is GET",
     )
 }

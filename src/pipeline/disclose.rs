@@ -6,31 +6,32 @@
 //! the organisation file; one that is not is a refusal or is cut out, as the entry says, and some
 //! are replaced by a pseudonym of the recipient's own. What stays of the body stays byte for byte.
 //!
-//! No judgement is remembered here: consents belong to the person, so two records with the same
-//! flow can have different answers.
+//! No judgement is remembered here: what most disclosures hang on, a consent, belongs to the person.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts, uri::PathAndQuery};
 use hyper::body::Incoming;
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
-    Content, Exchange, Routed, judge,
+    Content, Exchange, Routed,
+    counted::{Holds, Names, Plan},
+    judge,
     outcome::Outcomes,
     person::{self, Person, Traces},
+    personal::Personal,
     single::{self, Taken},
 };
 use crate::{
     attest::{Cleared, Profile},
     classify::{
-        json::{Edit, Value},
+        json::Edit,
         schema::{Classified, Field},
     },
-    decide::{self, Grounds, Party, Permit, Query, QueryConsent, QueryOrder, Subject, Verdict},
-    domain::{CategorySet, Operation, Order, SubjectKey},
+    decide::{self, Grounds, Party, Permit, Query, QueryOrder, Subject, Verdict},
+    domain::{CategorySet, Operation, Order},
     forward::{ForwardError, Outgoing, OutgoingBody},
     policy::{Recipient, Unlisted},
     respond::{Forbidden, RecipientFailure, Refused},
@@ -54,7 +55,9 @@ struct Cut {
 /// What was decided.
 struct Decided {
     permit: Result<Permit, Refused>,
-    profile: Arc<Profile>,
+    /// The person's places in the counts that the permit feeds, until its entry stands.
+    holds: Holds,
+    profile: Profile,
     mechanism: Option<HeaderValue>,
 }
 
@@ -81,9 +84,10 @@ pub async fn way(
     let classified = judge::classify(routed, &body)?;
     let cut = cut(x, routed, &body, &classified, to)?;
     let (decided, evidence) = decide_on(x, routed, &classified, &cut, to)?;
-    x.story.borrow_mut().profile = Some(Arc::clone(&decided.profile));
+    let profile = Arc::new(decided.profile);
+    x.story.borrow_mut().profile = Some(Arc::clone(&profile));
     let permit = decided.permit?;
-    count(x, &decided.profile, to);
+    count(x, &profile, to);
     // An order is logged whatever it asks for.
     if cut.unlisted.is_empty()
         && routed.wishes.order.is_none()
@@ -94,7 +98,7 @@ pub async fn way(
         return Ok(answer);
     }
     x.worker.shared.metrics.evidence(evidence);
-    let cleared = clear(x, permit, Arc::clone(&decided.profile)).await?;
+    let cleared = clear(x, permit, profile, decided.holds).await?;
     let outcomes = Outcomes::new(x);
     let mut answer = send(x, routed, parts, cut.body, to, &cleared, Some(&outcomes)).await?;
     say(&mut answer, to, &cut.unlisted, decided.mechanism);
@@ -197,33 +201,39 @@ fn decide_on(
         x.story.borrow_mut().traces = traces;
         Some(found?)
     };
-    let query = question(x, routed, classified, cut, person.as_ref(), to)?;
-    let verdict = decide::decide(policy, &query);
-    Ok((
-        decided(x, routed, cut, to, &query, &verdict)?,
-        traces.evidence,
-    ))
+    let asked = routed.wishes.purpose.as_deref();
+    let asked = asked.or(routed.route.settings.purpose.as_deref());
+    let purpose = purpose(asked, routed.wishes.order.as_ref())?;
+    let mut query = question(x, routed, cut, person.as_ref(), to, purpose);
+    let (verdict, holds, counted) = match &person {
+        None => (decide::decide(policy, &query), Holds::new(), Names::new()),
+        Some(person) => {
+            Personal::of(x, person)?.tell(x, purpose, &mut query);
+            let plan = Plan::of(x, &query);
+            judge::decide_counted(x, person.key, plan.as_ref(), &mut query)?
+        }
+    };
+    let mut decided = decided(x, routed, cut, to, &query, &verdict)?;
+    decided.holds = holds;
+    decided.profile.counted = counted.to_vec();
+    Ok((decided, traces.evidence))
 }
 
 /// POLICY §1: from the location to the recipient.
 fn question(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
-    classified: &Classified<'_>,
     cut: &Cut,
     person: Option<&Person>,
     to: &ReadyRecipient,
-) -> Result<Query, Refused> {
+    purpose: Option<&str>,
+) -> Query {
     let snapshot = &x.snapshot;
-    let route = &routed.route.settings;
     let mut from = Party::new(snapshot.location, snapshot.location_entity);
-    from.role = route.role;
+    from.role = routed.route.settings.role;
     let mut subject = Subject::default();
     if let Some(person) = person {
         subject.countries = person.countries.iter().copied().collect();
-        subject.consents = consents(x, &person.key);
-        subject.age = classified.age.and_then(|v| age(&v));
-        subject.born = classified.born.and_then(|v| born(&v));
     }
     let mut query = Query::new(
         &snapshot.policy,
@@ -235,12 +245,6 @@ fn question(
         Party::new(to.place, to.entity),
     );
     query.recipient = Some(to.id);
-    let asked = routed
-        .wishes
-        .purpose
-        .as_deref()
-        .or(route.purpose.as_deref());
-    let purpose = purpose(asked, routed.wishes.order.as_ref())?;
     query.purpose = purpose.map(|p| snapshot.checked.purpose(p));
     let mut grounds = Grounds::default();
     for ground in &routed.wishes.grounds {
@@ -257,7 +261,7 @@ fn question(
             .filter_map(|r| snapshot.regions.get(*r).map(|r| r.place))
             .collect();
     }
-    Ok(query)
+    query
 }
 
 /// An order has a purpose of its own, and that purpose needs an order with a reference.
@@ -284,28 +288,6 @@ fn refused_order(what: &str) -> Refused {
         ),
         ..Forbidden::default()
     }))
-}
-
-/// The consents of a person that count for a disclosure: those on the register.
-///
-/// The seam for the consent register; until there is one, nobody has consented.
-fn consents(_x: &Exchange<'_>, _key: &SubjectKey) -> SmallVec<[QueryConsent; 1]> {
-    SmallVec::new()
-}
-
-fn age(value: &Value<'_>) -> Option<u16> {
-    match value {
-        Value::Number(digits) => digits.as_u64().and_then(|n| u16::try_from(n).ok()),
-        Value::String(text) => text.unescape().trim().parse().ok(),
-        Value::Bool(_) | Value::Null | Value::Object | Value::Array => None,
-    }
-}
-
-fn born(value: &Value<'_>) -> Option<jiff::civil::Date> {
-    match value {
-        Value::String(text) => text.unescape().trim().parse().ok(),
-        _ => None,
-    }
 }
 
 fn decided(
@@ -352,7 +334,8 @@ fn decided(
     };
     Ok(Decided {
         permit,
-        profile: Arc::new(profile),
+        holds: Holds::new(),
+        profile,
         mechanism,
     })
 }
@@ -362,14 +345,15 @@ async fn clear(
     x: &Exchange<'_>,
     permit: Permit,
     profile: Arc<Profile>,
+    holds: Holds,
 ) -> Result<Cleared, Refused> {
-    let mut draft = {
+    let draft = {
         let story = x.story.borrow();
         let mut draft = x.plain_draft(profile, story.traces);
         draft.reference = story.reference.clone();
+        draft.holds = holds;
         draft
     };
-    draft.pin = None;
     let written = x.worker.journal.clear(permit, draft).await;
     written.map_err(|e| Refused::Ledger(e.to_string()))
 }
@@ -525,7 +509,10 @@ async fn observe(
     let would = judge::classify(routed, &body).and_then(|classified| {
         let cut = cut(x, routed, &body, &classified, to)?;
         let (decided, _) = decide_on(x, routed, &classified, &cut, to)?;
-        x.story.borrow_mut().profile = Some(Arc::clone(&decided.profile));
+        // Nobody is counted in a flow that the policy did not let go.
+        let mut profile = decided.profile;
+        profile.counted.clear();
+        x.story.borrow_mut().profile = Some(Arc::new(profile));
         decided.permit.map(drop)
     });
     let profile = {
@@ -539,7 +526,7 @@ async fn observe(
         }
     };
     count(x, &profile, to);
-    let cleared = clear(x, Permit::observed_disclosure(to.id), profile).await?;
+    let cleared = clear(x, Permit::observed_disclosure(to.id), profile, Holds::new()).await?;
     let outcomes = Outcomes::new(x);
     let mut answer = send(x, routed, parts, body, to, &cleared, Some(&outcomes)).await?;
     say(&mut answer, to, &[], None);

@@ -53,7 +53,7 @@ pub fn not_held(x: &Exchange<'_>, routed: &Routed<'_>, person: &Person) -> Resul
     let Some(hold) = binding else {
         return Ok(());
     };
-    let judged = judge::judge(x, routed, &Flow::new(routed, person, person.home))?;
+    let judged = judge::judge(x, routed, person, &Flow::new(routed, person, person.home))?;
     x.story.borrow_mut().profile = Some(Arc::new(Profile {
         outcome: attest::Verdict::Refuse,
         problem: Some("legal-hold".into()),

@@ -291,6 +291,15 @@ impl Compiled {
         }
     }
 
+    /// The age from which no law in force asks any more how old a person is.
+    pub fn grown_up(&self) -> u16 {
+        let ages = self.laws.iter().flat_map(|t| {
+            let children = t.children.iter().map(|(_, below, _)| *below);
+            children.chain([t.sensitive_below])
+        });
+        ages.max().unwrap_or(0)
+    }
+
     pub fn checked(&self) -> &Arc<Checked> {
         &self.checked
     }

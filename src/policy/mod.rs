@@ -25,7 +25,7 @@ pub use checked::{Checked, NO_LAW, NO_LAW_FILE, RuleInfo, check, load};
 pub use compile::Compiled;
 pub(crate) use compile::{LawTable, RuleMask, Usable, look};
 pub(crate) use condition::{FilingNeed, Need, Unless, When};
-pub(crate) use days::{day_in, filing_holds};
+pub(crate) use days::{day_in, filing_holds, start_of};
 pub use demo::freshen;
 pub use instrument::{Assessment, AssessmentKind, AssessmentOutcome, Document, Filing, Instrument};
 pub use keep::{Hold, Retention, retain_until};
@@ -36,6 +36,6 @@ pub use sets::{
     AttributeId, AttributeSet, CounterId, CountrySet, EntityId, InstrumentId, Interval, LawId,
     LawSet, MechanismId, PlaceSet, PromiseId, PurposeId, RecipientId, RuleId,
 };
-pub use vocabulary::{Counted, Counter, Mechanism};
+pub use vocabulary::{Counted, Counter, Mechanism, Window};
 
 pub use crate::decide::{ExplainError, explain};

@@ -84,11 +84,35 @@ pub enum Counted {
     Categories(CategorySet),
 }
 
+/// Since when people count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Window {
+    /// From 1 January of the year that it is in the law's time zone.
+    #[default]
+    CalendarYear,
+    /// From the same day of the year before.
+    TwelveMonths,
+}
+
 #[derive(Clone, Debug)]
 pub struct Counter {
     pub key: Arc<str>,
     pub counted: Counted,
+    pub window: Window,
+    /// Each recipient has a count of its own; else all recipients share one.
+    pub per_recipient: bool,
+    /// Flows that rest on one of these mechanisms do not count.
+    pub except: Vec<MechanismId>,
 }
+
+const CLASSES: [(&str, Counted); 2] = [
+    ("ordinary", Counted::Ordinary),
+    ("sensitive", Counted::Sensitive),
+];
+const WINDOWS: [(&str, Window); 2] = [
+    ("calendar-year", Window::CalendarYear),
+    ("twelve-months", Window::TwelveMonths),
+];
 
 /// The closed lists of one policy.
 #[derive(Debug, Default)]
@@ -228,23 +252,40 @@ impl Vocabulary {
             .collect();
     }
 
+    /// `"ordinary"`, a list of categories, or a table that says more.
     fn read_counter(&self, key: &str, node: &Node, faults: &Faults) -> Option<Counter> {
-        let counted = match &node.value {
-            Value::List(_) => Counted::Categories(read::categories(node, self, faults)),
-            _ => read::pick(
-                node,
-                "class of people",
-                &[
-                    ("ordinary", Counted::Ordinary),
-                    ("sensitive", Counted::Sensitive),
-                ],
-                faults,
-            )?,
-        };
-        Some(Counter {
+        let mut counter = Counter {
             key: key.into(),
-            counted,
-        })
+            counted: Counted::Ordinary,
+            window: Window::default(),
+            per_recipient: false,
+            except: Vec::new(),
+        };
+        let whom = match &node.value {
+            Value::Table(_) => {
+                let f = node.fields(faults)?;
+                let whom = f.need("people");
+                if let Some(window) = f.maybe("window") {
+                    counter.window = read::pick(window, "window", &WINDOWS, faults)?;
+                }
+                if let Some(each) = f.maybe("per_recipient") {
+                    counter.per_recipient = each.boolean(faults)?;
+                }
+                if let Some(except) = f.maybe("except") {
+                    for (_, item) in except.texts(faults) {
+                        counter.except.extend(self.need_mechanism(item, faults));
+                    }
+                }
+                f.finish();
+                whom?
+            }
+            _ => node,
+        };
+        counter.counted = match &whom.value {
+            Value::List(_) => Counted::Categories(read::categories(whom, self, faults)),
+            _ => read::pick(whom, "class of people", &CLASSES, faults)?,
+        };
+        Some(counter)
     }
 
     fn canonical(&self, key: &str) -> String {

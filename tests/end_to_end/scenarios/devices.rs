@@ -244,22 +244,37 @@ fn one_personal_field_makes_the_record_personal() {
     assert_eq!(world.touched(), ["us"]);
 }
 
-/// A9: a record that shows a child needs a parent.
+/// A9: a record that shows a child needs a parent's consent, at home and on its way to others.
 #[test]
-fn a_childs_record_is_disclosed_to_nobody() {
+fn a_childs_record_needs_a_parent() {
     let world = world();
-    let disclose = |born: &str| {
-        let body = format!("{{\"device_id\":\"d-1\",\"born\":\"{born}\"}}");
-        world.send(
-            &Request::new("POST", "/disclose/kid/problems")
-                .header("domicile-country", "CN")
-                .json(body),
-        )
+    let body = |born: &str| format!("{{\"device_id\":\"d-1\",\"born\":\"{born}\"}}");
+    let store = |born: &str| {
+        Request::new("PUT", "/people/kid")
+            .header("domicile-country", "CN")
+            .json(body(born))
+            .send(world.router.router)
     };
-    let document = problem(&disclose("2020-02-03"), 451);
-    assert_eq!(document["rule"], "cn-child", "{document}");
-    assert!(world.recipient.requests().is_empty());
+    let disclose = |born: &str| {
+        Request::new("POST", "/disclose/kid/problems")
+            .header("domicile-country", "CN")
+            .json(body(born))
+            .send(world.router.router)
+    };
+    for answer in [store("2020-02-03"), disclose("2020-02-03")] {
+        let document = problem(&answer, 451);
+        assert_eq!(document["rule"], "cn-child", "{document}");
+    }
+    assert!(world.touched().is_empty() && world.recipient.requests().is_empty());
     assert_eq!(disclose("1990-02-03").status, 201);
+
+    let consent = json!({ "subject": "kid", "kind": "parental", "by": "parent" });
+    let answer = Request::new("POST", "/v1/consents")
+        .json(consent.to_string())
+        .send(world.router.admin);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(store("2020-02-03").status, 201);
+    assert_eq!(world.touched(), ["cn"]);
 }
 
 /// A10: the backend is told how long; what must be kept is not erased.

@@ -1,7 +1,5 @@
 //! A fitness app and its 21 disclosures (C1 to C6).
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use crate::kit::backend::{Backend, Reply};
@@ -189,62 +187,54 @@ fn each_of_the_21_is_refused_a_field_that_its_list_does_not_name() {
     assert!(world.recipient.requests().is_empty());
 }
 
-/// C3.
+/// C3 and B3: only with the person's consent to this recipient, and only until it is withdrawn.
 #[test]
 fn what_is_sensitive_needs_a_consent() {
     let world = world();
-    let mut tried = 0;
-    for row in DISCLOSURES.iter().filter(|row| !row.sensitive.is_empty()) {
+    let consents = |what: &str, body: Value, status: u16| {
+        let answer = Request::new("POST", format!("/v1/consents{what}"))
+            .json(body.to_string())
+            .send(world.router.admin);
+        assert_eq!(answer.status, status, "{answer:?}");
+    };
+    let sensitive: Vec<_> = DISCLOSURES
+        .iter()
+        .filter(|row| !row.sensitive.is_empty())
+        .collect();
+    assert_eq!(sensitive.len(), 13);
+    for (done, row) in sensitive.iter().enumerate() {
+        let refused = || {
+            let answer = world.disclose(row.recipient, row.sensitive);
+            let (document, _) = world.refused(&answer);
+            assert_eq!(document["type"], "urn:domicile:problem:transfer-forbidden");
+            assert_eq!(document["rule"], row.recipient, "{document}");
+            assert!(document.get("fields").is_none(), "{document}");
+            assert_eq!(world.recipient.requests().len(), done);
+        };
+        refused();
+        // A consent to another recipient is none to this one, nor is another person's.
+        let other = DISCLOSURES.iter().find(|o| o.recipient != row.recipient);
+        let to = |name| json!({ "subject": "li-1", "kind": "disclosure", "to": [name] });
+        consents("", to(other.unwrap().recipient), 201);
+        let mut another = to(row.recipient);
+        another["subject"] = json!("li-2");
+        consents("", another, 201);
+        refused();
+
+        consents("", to(row.recipient), 201);
         let answer = world.disclose(row.recipient, row.sensitive);
-        let (document, entry) = world.refused(&answer);
-        assert_eq!(document["type"], "urn:domicile:problem:transfer-forbidden");
-        assert_eq!(document["rule"], row.recipient, "{document}");
-        assert!(document.get("fields").is_none(), "{document}");
-        assert!(entry["missing"].as_array().unwrap().is_empty(), "{entry}");
-        tried += 1;
+        assert_eq!(answer.status, 200, "{}: {answer:?}", row.recipient);
+        let seen = world.recipient.requests();
+        assert_eq!(seen.len(), done + 1);
+        assert_eq!(seen[done].body, row.sensitive.as_bytes());
+        let entry = &entries_now(world.router.admin, decision(&answer))[0];
+        assert_eq!(entry["outcome"], "permit", "{entry}");
 
-        // The same with the person's consent, asked as a question.
-        for (consented, outcome) in [(row.recipient, "permit"), ("nobody-else", "refuse")] {
-            let to = match consented {
-                "nobody-else" => DISCLOSURES.iter().find(|r| r.recipient != row.recipient),
-                _ => Some(row),
-            };
-            let answer = explain(&world, row, &entry, to.unwrap().recipient);
-            assert_eq!(answer["outcome"], outcome, "{}: {answer}", row.recipient);
-        }
+        consents(":withdraw", json!({ "subject": "li-1" }), 200);
+        let answer = world.disclose(row.recipient, row.sensitive);
+        problem(&answer, 451);
+        assert_eq!(world.recipient.requests().len(), done + 1);
     }
-    assert_eq!(tried, 13);
-    assert!(world.recipient.requests().is_empty());
-}
-
-/// The question of a refused entry, with a consent to disclosing to `consented`.
-fn explain(world: &World, row: &Disclosure, entry: &Value, consented: &str) -> Value {
-    let purposes: BTreeMap<String, String> = purposes();
-    let question = json!({
-        "at": entry["at"], "operation": "disclose",
-        "subject": { "countries": ["CN"], "consents": [
-            { "kind": "disclosure", "to": [consented], "by": "person", "given": "2026-01-02" },
-        ] },
-        "categories": entry["categories"],
-        "from": entry["from"], "to": entry["to"],
-        "recipient": row.recipient,
-        "purpose": purposes[row.recipient],
-    });
-    let answer = Request::new("POST", "/v1/decisions:explain")
-        .json(question.to_string())
-        .send(world.router.admin);
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.json()
-}
-
-fn purposes() -> BTreeMap<String, String> {
-    let setup = Setup::of_example("fitness-app");
-    let routes = setup.settings["routes"].as_array().unwrap();
-    let named = routes.iter().filter_map(|route| {
-        let text = |key| Some(route.get(key)?.as_str()?.to_owned());
-        Some((text("recipient")?, text("purpose")?))
-    });
-    named.collect()
 }
 
 /// C1: a recipient gets its categories for its purposes only.

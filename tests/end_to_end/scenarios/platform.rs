@@ -51,6 +51,16 @@ fn nothing_goes_to_third_parties_without_permission() {
     );
     assert_eq!(document["fields"], json!(["/email"]));
     assert!(world.recipient.requests().is_empty());
+
+    let consent = json!({ "subject": "dev-1", "namespace": "developer", "kind": "disclosure",
+        "purpose": "support", "to": ["support"] });
+    let answer = Request::new("POST", "/v1/consents")
+        .json(consent.to_string())
+        .send(world.router.admin);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let answer = world.disclose("support", r#"{"email":"dev@example.com"}"#, None);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(world.recipient.requests()[0].path, "/tickets");
 }
 
 #[test]
