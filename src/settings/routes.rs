@@ -144,6 +144,10 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         let at = fields.maybe("upstream").or(fields.maybe("path"));
         let at = at.map_or(fields.at, |node| &node.at);
         disclose::methods(&mut methods, methods_at, faults);
+        if schema.is_none() && format == Some(Format::Record) {
+            let hint = "name a `schema`: what is in no schema is listed for nobody";
+            faults.error_hint(fields.at, "a disclosure needs a schema", hint);
+        }
         disclose::target(path.as_ref(), upstream.as_ref(), at, faults);
     }
     fields.finish();

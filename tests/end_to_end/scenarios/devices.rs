@@ -124,11 +124,17 @@ fn what_china_keeps_leaves_only_by_its_law() {
     let elsewhere = world.send(&to(put("li", "CN"), "replicate", "us"));
     problem(&elsewhere, 451);
     problem(
-        &world.send(&put("wang", "CN").header("domicile-target", "sg")),
+        &world.send(&put("wang", "CN").header("domicile-target", "us")),
         451,
     );
     assert_eq!(world.region("cn").requests().len(), before);
     assert_eq!(world.touched(), ["cn"]);
+
+    // Few people's ordinary data, after an impact assessment.
+    let few = world.send(&put("wang", "CN").header("domicile-target", "sg"));
+    assert_eq!(few.status, 201, "{few:?}");
+    let used = few.header("domicile-mechanism");
+    assert_eq!(used, Some("cn-exempt-small-volume"));
 
     let ground = "contract-necessity; reference=\"order 4711\"";
     let permitted = world.send(&read.header("domicile-ground", ground));
