@@ -69,6 +69,12 @@ pub enum Refused {
     RegionBusy {
         region: String,
     },
+    /// Some of several holders erased, or may have; these did not.
+    ErasureOpen {
+        /// Of the first that failed.
+        status: StatusCode,
+        unreached: Vec<String>,
+    },
     /// The recipient of a disclosure gave no answer that can be passed on.
     Recipient {
         recipient: String,
@@ -131,6 +137,9 @@ pub struct Problem {
     /// Pointers of the fields that a recipient may not get; never a value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
+    /// Regions that still hold what should be erased.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreached: Vec<String>,
 }
 
 /// How long a caller should wait before it tries a 503 again.
@@ -359,6 +368,15 @@ impl Refused {
                 "too many requests wait for the region",
                 t("try again later"),
             ),
+            Self::ErasureOpen { status, unreached } => (
+                *status,
+                "erasure-incomplete",
+                "not every region that holds the record erased it",
+                format!(
+                    "repeat the request: {} could not be reached or refused; the others are done",
+                    unreached.join(", ")
+                ),
+            ),
             Self::Recipient {
                 failure, detail, ..
             } => {
@@ -475,6 +493,10 @@ impl Refused {
             to: forbidden.and_then(|f| f.to.clone()),
             missing: forbidden.map(|f| f.missing.clone()),
             fields: forbidden.map(|f| f.unlisted.clone()).unwrap_or_default(),
+            unreached: match self {
+                Self::ErasureOpen { unreached, .. } => unreached.clone(),
+                _ => Vec::new(),
+            },
         }
     }
 

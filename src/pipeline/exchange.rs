@@ -298,6 +298,7 @@ impl<'w> Exchange<'w> {
                 | Refused::BackendBroken { .. }
                 | Refused::RegionBusy { .. }
                 | Refused::Recipient { .. }
+                | Refused::ErasureOpen { .. }
                 | Refused::Ledger(_)
                 | Refused::Directory(_)
                 | Refused::Overloaded

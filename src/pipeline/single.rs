@@ -260,7 +260,10 @@ async fn erase(
         .collect::<Result<_, Refused>>()?;
     let mut first = None;
     let mut failed = None;
+    let mut unreached: Vec<String> = Vec::new();
+    let several = judged.len() > 1;
     for (region, flow, judged) in judged {
+        let name = || x.snapshot.regions.name(region).to_owned();
         let cleared = attest(x, person, &flow, &judged).await?;
         let outgoing = Outgoing {
             method: parts.method.clone(),
@@ -277,18 +280,24 @@ async fn erase(
             Ok(answer) => {
                 let status = answer.status();
                 if !status.is_success() && status != StatusCode::NOT_FOUND {
+                    unreached.push(name());
                     failed.get_or_insert(Refused::BackendBroken {
-                        region: x.snapshot.regions.name(region).to_owned(),
+                        region: name(),
                         detail: format!("a copy could not be erased, the region answered {status}"),
                     });
                 }
             }
             Err(refused) => {
+                unreached.push(name());
                 failed.get_or_insert(refused);
             }
         }
     }
     match (failed, first) {
+        (Some(refused), _) if several => Err(Refused::ErasureOpen {
+            status: refused.status(),
+            unreached,
+        }),
         (Some(refused), _) => Err(refused),
         (None, Some(answer)) => Ok(answer),
         (None, None) => Err(Refused::Internal("a subject without a home was erased")),

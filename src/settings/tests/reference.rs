@@ -151,6 +151,7 @@ fn required_keys_are_missed() {
             "" => String::new(),
             "routes.<n>" => "[[routes]]".to_owned(),
             "regions.<name>" => "[regions.sg]".to_owned(),
+            "recipients.<name>" => "[recipients.map-provider]".to_owned(),
             "schemas.<name>" => "[schemas.person]".to_owned(),
             section => format!("[{section}]"),
         };

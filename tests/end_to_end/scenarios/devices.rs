@@ -356,6 +356,27 @@ fn an_erasure_reaches_every_copy() {
     }
 }
 
+/// B2: what could not be reached is listed, and the rest is erased all the same.
+#[test]
+fn an_erasure_lists_what_it_could_not_reach() {
+    let mut setup = Setup::of_example("smart-devices");
+    let home = Backend::recording();
+    let copy =
+        Backend::scripted(|seen| Reply::status(if seen.method == "PUT" { 201 } else { 500 }));
+    setup.region("ru", home.address);
+    setup.region("sg", copy.address);
+    let router = setup.start();
+    for request in [put("ivan", "RU"), to(put("ivan", "RU"), "replicate", "sg")] {
+        assert_eq!(request.send(router.router).status, 201);
+    }
+    let answer = Request::new("DELETE", "/people/ivan").send(router.router);
+    let document = problem(&answer, 502);
+    assert_eq!(document["type"], "urn:domicile:problem:erasure-incomplete");
+    assert_eq!(document["unreached"], json!(["sg"]));
+    let erased = home.requests().into_iter().filter(|s| s.method == "DELETE");
+    assert_eq!(erased.count(), 1);
+}
+
 /// C1 and C2 for the vendor's own two recipients. They sit in China, the router in Singapore: what
 /// concerns people of Singapore or China may go there, Europe's data may not.
 #[test]
