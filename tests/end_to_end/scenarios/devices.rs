@@ -285,6 +285,10 @@ fn a_childs_record_needs_a_parent() {
 
 /// A10: the backend is told how long; what must be kept is not erased.
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the router's day is the real one, and so must be the expected"
+)]
 fn data_is_kept_as_long_as_it_may_and_must_be() {
     let world = world();
     let until = |request: Request, region: &str| {

@@ -423,6 +423,31 @@ fn nothing_goes_along_with_the_body() {
     assert_eq!(world.recipient.requests().len(), 1);
 }
 
+/// In observe mode a recipient gets what it gets today, and the entry says what would have been.
+#[test]
+fn observing_changes_nothing_of_a_disclosure() {
+    let mut setup = Setup::of_example("fitness-app");
+    let recipient = Backend::recording();
+    setup.endpoint("recipients", "onetrack", recipient.address);
+    setup.set(&["mode"], "observe");
+    setup.set(&["observe_to"], "cn");
+    let router = setup.start();
+    let body = r#"{"device_id":"oaid-1","steps":4711}"#;
+    let wrong = r#"{"device_id":"oaid-1","voice":"AAAA"}"#;
+    let purpose = ("domicile-purpose", "advertising");
+    for (body, wished, problem) in [(body, None, false), (wrong, Some(purpose.1), true)] {
+        let answer = disclosure("onetrack", body)
+            .maybe(purpose.0, wished)
+            .send(router.router);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let sent = recipient.requests();
+        assert_eq!(sent.last().unwrap().body, body.as_bytes());
+        let entry = &entries_now(router.admin, decision(&answer))[0];
+        assert_eq!(entry["outcome"], "observe", "{entry}");
+        assert_eq!(entry.get("problem").is_some(), problem, "{entry}");
+    }
+}
+
 /// A child's record asks for a parent (PIPL Art. 31).
 #[test]
 fn a_childs_record_is_refused() {
