@@ -5,12 +5,15 @@ use jiff::civil::Date;
 use crate::{
     domain::{CategorySet, ConsentKind, Giver, Place, Role},
     policy::{
-        AttributeSet, Compiled, Counted, CounterId, Law, LawId, LawTable, RuleMask, Shape, Unless,
-        When, day_in,
+        ActiveRule, AttributeSet, Compiled, CountTest, Counted, CounterId, Law, LawId, LawTable,
+        RuleMask, Shape, Unless, When, day_in,
     },
 };
 
-use super::query::{Party, Query, QueryConsent};
+use super::{
+    mechanism::is_covered_by,
+    query::{Party, Query, QueryConsent},
+};
 
 pub(super) struct View<'a> {
     pub policy: &'a Compiled,
@@ -134,11 +137,28 @@ impl<'a> View<'a> {
         }
         bits(mask & exact)
             .filter(|i| {
-                !self.table.rules.get(*i).is_some_and(|r| {
-                    r.to.contains(self.to_place) && r.origin.contains(self.origin_place)
-                })
+                !self
+                    .table
+                    .rules
+                    .get(*i)
+                    .is_some_and(|r| r.to.contains(self.to_place) && self.starts_under(r))
             })
             .fold(mask, |m, i| m & !(1 << i))
+    }
+
+    /// Of `rules`, those that concern this person and this start of the flow, wherever it ends.
+    pub fn wherever_it_ends(&self, rules: RuleMask) -> RuleMask {
+        bits(rules)
+            .filter(|i| {
+                let rule = self.table.rules.get(*i);
+                !rule.is_some_and(|r| self.starts_under(r))
+            })
+            .fold(rules, |m, i| m & !(1 << i))
+    }
+
+    fn starts_under(&self, rule: &ActiveRule) -> bool {
+        rule.origin.contains(self.origin_place)
+            && (rule.of.any || people(self.query).any(|p| rule.of.contains(*p)))
     }
 
     pub fn holds(&self, when: &When) -> Holds {
@@ -188,6 +208,13 @@ impl<'a> View<'a> {
             && when
                 .transactions
                 .is_none_or(|t| q.transaction.is_some_and(|own| t & (1 << own as u8) != 0))
+            && when
+                .below_age
+                .is_none_or(|limit| self.age.is_some_and(|a| a < limit))
+            && is(when.instructs_exporter, q.instructs_exporter)
+            && !q
+                .transaction
+                .is_some_and(|own| when.transactions_without & (1 << own as u8) != 0)
             && is(when.same_entity, self.same_entity)
             && is(when.in_place, self.in_place)
             && is(when.direct, self.direct);
@@ -195,6 +222,14 @@ impl<'a> View<'a> {
             return Holds::No;
         }
         let mut unknown = None;
+        for (table, wanted) in [(when.above, true), (when.below, false)] {
+            let Some(table) = table else { continue };
+            match self.passes(table) {
+                Holds::Unknown(counter) => unknown = unknown.or(Some(counter)),
+                passed if (passed == Holds::Yes) != wanted => return Holds::No,
+                _ => {}
+            }
+        }
         for alternatives in &when.counts {
             let mut missing = None;
             let met = alternatives
@@ -215,17 +250,51 @@ impl<'a> View<'a> {
         unknown.map_or(Holds::Yes, Holds::Unknown)
     }
 
+    /// Whether the record passes a table of thresholds: the lowest number among the counters that
+    /// it touches holds for each of them.
+    fn passes(&self, table: u8) -> Holds {
+        let vocabulary = &self.policy.checked().vocabulary;
+        let Some(thresholds) = vocabulary.thresholds.get(usize::from(table)) else {
+            return Holds::No;
+        };
+        let (stated, possible) = (self.query.categories(), self.query.possible());
+        let counted = |test: &CountTest| vocabulary.counters.get(test.counter.index());
+        let touched = |test: &CountTest| {
+            counted(test).is_some_and(|c| c.counted.holds(stated, possible).unwrap_or(true))
+        };
+        let tests = &thresholds.tests;
+        let Some(lowest) = tests.iter().filter(|t| touched(t)).map(|t| t.number).min() else {
+            return Holds::No;
+        };
+        let mut unknown = None;
+        for test in tests {
+            // What is linked to a touched category is looked at where it is known, and not missed
+            // where it is not: its people are among the touched category's own.
+            let linked = || counted(test).is_some_and(|c| c.counted.classes(possible) > 0);
+            match (touched(test), self.count(test.counter)) {
+                (true, None) => unknown = unknown.or(Some(test.counter)),
+                (own, Some(count)) if (own || linked()) && test.holds_at(lowest, count) => {
+                    return Holds::Yes;
+                }
+                _ => {}
+            }
+        }
+        unknown.map_or(Holds::No, Holds::Unknown)
+    }
+
     /// Whether an exception lifts a prohibition.
     pub fn lifted(&self, unless: &Unless) -> bool {
         self.query.grounds.intersects(unless.grounds)
             || unless.exporter.intersects(self.exporter)
             || (unless.consents != 0
-                && self
-                    .query
-                    .subject
-                    .consents
-                    .iter()
-                    .any(|c| unless.consents & (1 << c.kind as u8) != 0 && self.stands(c)))
+                && self.query.subject.consents.iter().any(|c| {
+                    unless.consents & (1 << c.kind as u8) != 0
+                        && (c.by == Giver::Parent || !unless.by_parent)
+                        && self.stands(c)
+                }))
+            || unless
+                .instrument
+                .is_some_and(|mechanism| is_covered_by(self, mechanism))
     }
 
     /// Distinct people with this one added; `None`: the counter is not known.
@@ -245,7 +314,10 @@ impl<'a> View<'a> {
                 let young = self.age.is_some_and(|a| a < self.table.sensitive_below);
                 !young && self.has_ordinary()
             }
-            Counted::Categories(set) => set.intersects(self.query.possible()),
+            Counted::Categories(_) | Counted::Linked(_) => counted
+                .counted
+                .holds(self.query.categories(), self.query.possible())
+                .unwrap_or(true),
         };
         Some(known.1.saturating_add(u64::from(adds)))
     }
@@ -309,6 +381,18 @@ impl<'a> View<'a> {
             .iter()
             .any(|c| c.kind == ConsentKind::Parental && c.by == Giver::Parent && self.stands(c))
     }
+}
+
+/// The places whose person the record is about: where the person lives and was; where neither is
+/// known, the citizenships.
+pub(super) fn people(query: &Query) -> impl Iterator<Item = &Place> + '_ {
+    let s = &query.subject;
+    let nowhere = s.countries.is_empty() && s.collected_in.is_none();
+    let citizenships = s.citizenships.iter().filter(move |_| nowhere);
+    s.countries
+        .iter()
+        .chain(s.collected_in.iter())
+        .chain(citizenships)
 }
 
 /// Where a party counts as being, and whether that is inside the territory. An international
