@@ -212,9 +212,8 @@ impl<'a> View<'a> {
                 .below_age
                 .is_none_or(|limit| self.age.is_some_and(|a| a < limit))
             && is(when.instructs_exporter, q.instructs_exporter)
-            && !q
-                .transaction
-                .is_some_and(|own| when.transactions_without & (1 << own as u8) != 0)
+            && q.transaction
+                .is_none_or(|own| when.transactions_without & (1 << own as u8) == 0)
             && is(when.same_entity, self.same_entity)
             && is(when.in_place, self.in_place)
             && is(when.direct, self.direct);
