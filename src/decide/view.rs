@@ -299,13 +299,14 @@ impl<'a> View<'a> {
     /// Distinct people with this one added; `None`: the counter is not known.
     pub fn count(&self, counter: CounterId) -> Option<u64> {
         let known = self.query.counts.iter().find(|(c, _)| *c == counter)?;
-        let counted = self
-            .policy
-            .checked()
-            .vocabulary
-            .counters
-            .get(counter.index())?;
-        let adds = match counted.counted {
+        let adds = self.adds(counter)?;
+        Some(known.1.saturating_add(u64::from(adds)))
+    }
+
+    /// Whether the flow counts its person in `counter`; `None`: there is no such counter.
+    pub fn adds(&self, counter: CounterId) -> Option<bool> {
+        let counters = &self.policy.checked().vocabulary.counters;
+        Some(match &counters.get(counter.index())?.counted {
             Counted::Sensitive => self.sensitive,
             // Whether one person counts in both classes is not settled: the cautious reading
             // counts them in both when the record holds both.
@@ -313,12 +314,10 @@ impl<'a> View<'a> {
                 let young = self.age.is_some_and(|a| a < self.table.sensitive_below);
                 !young && self.has_ordinary()
             }
-            Counted::Categories(_) | Counted::Linked(_) => counted
-                .counted
+            by_category => by_category
                 .holds(self.query.categories(), self.query.possible())
                 .unwrap_or(true),
-        };
-        Some(known.1.saturating_add(u64::from(adds)))
+        })
     }
 
     fn has_ordinary(&self) -> bool {

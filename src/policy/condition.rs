@@ -293,6 +293,20 @@ impl When {
     }
 }
 
+impl When {
+    /// Every edge that the condition draws, those of its tables of thresholds included.
+    pub fn count_tests<'a>(
+        &'a self,
+        vocabulary: &'a Vocabulary,
+    ) -> impl Iterator<Item = &'a CountTest> {
+        let tables = [self.above, self.below].into_iter().flatten();
+        let of_table = tables
+            .filter_map(|t| vocabulary.thresholds.get(usize::from(t)))
+            .flat_map(|t| &t.tests);
+        self.counts.iter().flatten().chain(of_table)
+    }
+}
+
 fn read_counts(f: &Fields<'_>, words: &Words<'_>) -> Vec<SmallVec<[CountTest; 2]>> {
     let faults = f.faults();
     let Some(node) = f.maybe("counts") else {

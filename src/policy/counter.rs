@@ -10,6 +10,7 @@ use crate::{
 use super::{
     condition::{CountTest, count_test_or_fault},
     read,
+    sets::MechanismId,
     vocabulary::Vocabulary,
 };
 
@@ -55,37 +56,76 @@ pub struct Thresholds {
     pub tests: Vec<CountTest>,
 }
 
+/// Since when people count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Window {
+    /// From 1 January of the year that it is in the law's time zone.
+    #[default]
+    CalendarYear,
+    /// From the same day of the year before.
+    TwelveMonths,
+}
+
 #[derive(Clone, Debug)]
 pub struct Counter {
     pub key: Arc<str>,
     pub counted: Counted,
+    pub window: Window,
+    /// Each recipient has a count of its own; else all recipients share one.
+    pub per_recipient: bool,
+    /// Flows that rest on one of these mechanisms do not count.
+    pub except: Vec<MechanismId>,
 }
 
+const CLASSES: [(&str, Counted); 2] = [
+    ("ordinary", Counted::Ordinary),
+    ("sensitive", Counted::Sensitive),
+];
+const WINDOWS: [(&str, Window); 2] = [
+    ("calendar-year", Window::CalendarYear),
+    ("twelve-months", Window::TwelveMonths),
+];
+
 impl Vocabulary {
+    /// `"ordinary"`, a list of categories, or a table that says more.
     pub(super) fn read_counter(&self, key: &str, node: &Node, faults: &Faults) -> Option<Counter> {
-        let counted = match &node.value {
-            Value::List(_) => Counted::Categories(read::categories(node, self, faults)),
-            Value::Table(_) => {
-                let fields = node.fields(faults)?;
-                let classes = fields.need("linked").and_then(|n| n.list(faults));
-                let classes = classes.unwrap_or(&[]).iter();
-                let read = classes.map(|n| read::categories(n, self, faults)).collect();
-                fields.finish();
-                Counted::Linked(read)
-            }
-            _ => read::pick(
-                node,
-                "class of people",
-                &[
-                    ("ordinary", Counted::Ordinary),
-                    ("sensitive", Counted::Sensitive),
-                ],
-                faults,
-            )?,
-        };
-        Some(Counter {
+        let mut counter = Counter {
             key: key.into(),
-            counted,
+            counted: Counted::Ordinary,
+            window: Window::default(),
+            per_recipient: false,
+            except: Vec::new(),
+        };
+        if !matches!(node.value, Value::Table(_)) {
+            counter.counted = self.read_counted(node, faults)?;
+            return Some(counter);
+        }
+        let f = node.fields(faults)?;
+        let window = f.maybe("window");
+        counter.window = window
+            .and_then(|n| read::pick(n, "window", &WINDOWS, faults))
+            .unwrap_or_default();
+        let each = f.maybe("per_recipient").and_then(|n| n.boolean(faults));
+        counter.per_recipient = each.unwrap_or(false);
+        if let Some(except) = f.maybe("except") {
+            for (_, item) in except.texts(faults) {
+                counter.except.extend(self.need_mechanism(item, faults));
+            }
+        }
+        counter.counted = if let Some(linked) = f.maybe("linked") {
+            let classes = linked.list(faults)?.iter();
+            Counted::Linked(classes.map(|n| read::categories(n, self, faults)).collect())
+        } else {
+            self.read_counted(f.need("people")?, faults)?
+        };
+        f.finish();
+        Some(counter)
+    }
+
+    fn read_counted(&self, node: &Node, faults: &Faults) -> Option<Counted> {
+        Some(match &node.value {
+            Value::List(_) => Counted::Categories(read::categories(node, self, faults)),
+            _ => read::pick(node, "class of people", &CLASSES, faults)?,
         })
     }
 
@@ -127,5 +167,106 @@ impl Vocabulary {
             .into_iter()
             .filter_map(|(text, item)| count_test_or_fault(text, item, self, faults))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Severity;
+
+    fn read(counters: &str) -> (Option<Vocabulary>, Vec<String>) {
+        let text = format!(
+            r#"categories = ["user", "user.health", "user.health.genetic", "user.name", "user.device"]
+not_personal = []
+groups = {{}}
+mechanisms = {{}}
+attributes = {{}}
+{counters}"#
+        );
+        let faults = Faults::new();
+        let node = Node::parse("vocabulary.toml", text, &faults).expect("valid TOML");
+        let read = Vocabulary::read(&node, &faults);
+        let told = faults.into_sorted();
+        let errors = told.iter().filter(|f| f.severity == Severity::Error);
+        (read, errors.map(|f| f.summary()).collect())
+    }
+
+    fn counter<'a>(v: &'a Vocabulary, key: &str) -> &'a Counter {
+        let found = v.counters.iter().find(|c| &*c.key == key);
+        found.expect("a counter")
+    }
+
+    #[test]
+    fn a_broader_key_counts_unless_another_counter_of_the_law_names_it() {
+        let (v, faults) = read(
+            r#"[counters]
+"us.genomic" = ["user.health.genetic"]
+"us.health" = { people = ["user.health"], window = "twelve-months", per_recipient = true }
+"xx.genomic" = ["user.health.genetic"]
+"#,
+        );
+        assert_eq!(faults, Vec::<String>::new());
+        let v = v.unwrap();
+        let holds = |counter_key: &str, category: &str| {
+            let stated = CategorySet::from_iter(v.category(category));
+            counter(&v, counter_key).counted.holds(stated, stated)
+        };
+        assert_eq!(holds("us.genomic", "user.health.genetic"), Some(true));
+        assert_eq!(holds("us.genomic", "user.health"), Some(false));
+        assert_eq!(holds("us.genomic", "user"), Some(true));
+        assert_eq!(holds("us.genomic", "user.name"), Some(false));
+        assert_eq!(holds("us.health", "user.health.genetic"), Some(true));
+        // No counter of that law names health.
+        assert_eq!(holds("xx.genomic", "user.health"), Some(true));
+        let health = counter(&v, "us.health");
+        assert_eq!(health.window, Window::TwelveMonths);
+        assert!(health.per_recipient);
+        assert_eq!(counter(&v, "us.genomic").window, Window::CalendarYear);
+    }
+
+    #[test]
+    fn linked_categories_count_from_two_classes_on() {
+        let (v, faults) = read(
+            r#"[counters]
+"us.identifiers" = { linked = [["user.name"], ["user.device"]] }
+"#,
+        );
+        assert_eq!(faults, Vec::<String>::new());
+        let v = v.unwrap();
+        let of =
+            |keys: &[&str]| -> CategorySet { keys.iter().filter_map(|k| v.category(k)).collect() };
+        let counted = &counter(&v, "us.identifiers").counted;
+        for (keys, classes) in [
+            (&["user.name"][..], 1),
+            (&["user.health"], 0),
+            (&["user.name", "user.device"], 2),
+        ] {
+            assert_eq!(counted.classes(of(keys)), classes, "{keys:?}");
+            assert_eq!(counted.holds(of(keys), of(keys)), Some(classes > 1));
+        }
+    }
+
+    #[test]
+    fn mistakes_in_counters_and_thresholds_are_told() {
+        let (_, faults) = read(
+            r#"[counters]
+"us.health" = { people = ["user.helth"], window = "twelve-month" }
+"us.name" = ["user.name"]
+[thresholds]
+"bulk" = ["us.name > many", "us.names > 3"]
+"#,
+        );
+        for words in [
+            "unknown category `user.helth`",
+            "unknown window `twelve-month`",
+            "`us.name > many` is no test of a counter",
+            "`us.names > 3` is no test of a counter",
+        ] {
+            assert!(
+                faults.iter().any(|f| f.contains(words)),
+                "{words}: {faults:?}"
+            );
+        }
     }
 }

@@ -25,7 +25,7 @@ pub use checked::{Checked, NO_LAW, NO_LAW_FILE, RuleInfo, check, load};
 pub use compile::Compiled;
 pub(crate) use compile::{ActiveRule, LawTable, RuleMask, Usable, look};
 pub(crate) use condition::{CountTest, FilingNeed, Need, Unless, When};
-pub use counter::{Counted, Counter, Thresholds};
+pub use counter::{Counted, Counter, Thresholds, Window};
 pub(crate) use days::{day_in, filing_holds};
 pub use demo::freshen;
 pub use instrument::{Assessment, AssessmentKind, AssessmentOutcome, Document, Filing, Instrument};
