@@ -15,7 +15,7 @@ mod wishes;
 
 use std::net::SocketAddr;
 
-use http::{Method, Request, Response, header};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
 pub use exchange::{Exchange, Routed};
@@ -28,6 +28,14 @@ use crate::{
     router::Worker,
     settings::Format,
 };
+
+/// Fields by which a backend may be told to take the request for one of another method: what was
+/// judged as a store could erase, or the other way round.
+const METHOD_OVERRIDES: [&str; 3] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
 
 /// Answers one request, whatever it is.
 ///
@@ -57,8 +65,22 @@ pub async fn handle(
 /// One request, station by station.
 async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Content>, Refused> {
     let (parts, body) = request.into_parts();
-    if parts.method == Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
-        return Err(Refused::Upgrade);
+    // An `Upgrade` is not followed (RFC 9110 §7.8 allows that, and some clients offer h2c with
+    // every first request); the field is dropped with the other hop-by-hop ones.
+    if METHOD_OVERRIDES
+        .iter()
+        .any(|name| parts.headers.contains_key(*name))
+    {
+        return Err(Refused::MethodOverride);
+    }
+    if parts.method == Method::CONNECT {
+        return Err(Refused::Tunnel);
+    }
+    // RFC 9112 §3.2: one Host, no more and no less.
+    let hosts = parts.headers.get_all(http::header::HOST).iter().count();
+    let named = hosts > 0 || parts.uri.authority().is_some() || parts.version == Version::HTTP_10;
+    if hosts > 1 || !named {
+        return Err(Refused::Host);
     }
     path::check(parts.uri.path()).map_err(Refused::Path)?;
     let (index, captures) = x.route(&x.snapshot, &parts).map_err(|none| match none {

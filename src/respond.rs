@@ -17,13 +17,16 @@ use crate::{
 #[derive(Clone, Debug)]
 pub enum Refused {
     Path(PathFault),
+    /// More than one `Host` (RFC 9112 §3.2).
+    Host,
     NoRoute,
     MethodNotAllowed(Vec<Method>),
     /// The media types that the path takes.
     MediaType(Vec<String>),
     /// A compressed body cannot be classified.
     ContentEncoding,
-    Upgrade,
+    Tunnel,
+    MethodOverride,
     Body(BodyFault),
     TooManyItems(usize),
     /// Not one strict JSON object; says where, never what.
@@ -122,6 +125,12 @@ impl Refused {
                 "the path can be read in two ways",
                 fault.to_string(),
             ),
+            Self::Host => (
+                S::BAD_REQUEST,
+                "bad-host",
+                "the request names no host, or two",
+                t("send one Host; with two, another server could take another route"),
+            ),
             Self::NoRoute => (
                 S::NOT_FOUND,
                 "no-such-route",
@@ -146,10 +155,16 @@ impl Refused {
                 "a compressed record cannot be classified",
                 t("send the body without Content-Encoding"),
             ),
-            Self::Upgrade => (
+            Self::MethodOverride => (
+                S::BAD_REQUEST,
+                "method-override",
+                "the request asks to be taken for one of another method",
+                t("send the method that is meant, without X-HTTP-Method-Override"),
+            ),
+            Self::Tunnel => (
                 S::BAD_REQUEST,
                 "no-tunnels",
-                "CONNECT and protocol upgrades are not passed on",
+                "CONNECT is not passed on",
                 t("what goes through a tunnel could not be classified"),
             ),
             Self::Body(fault) => match fault {

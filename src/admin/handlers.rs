@@ -150,12 +150,17 @@ pub async fn instruments(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!({ "instruments": all }))
 }
 
+/// What there is, told to whoever asks for something else.
+const PAGES: &str = "the pages are /livez, /readyz and, on the admin listener alone, /metrics, \
+     /version, /v1/ledger, /v1/regions, /v1/instruments, and by POST /v1/decisions:explain, \
+     /v1/records:classify and /-/reload";
+
 pub async fn nothing_here() -> Response {
     problem(
         StatusCode::NOT_FOUND,
         "no-such-page",
-        "the admin listener has no such page",
-        "see the README for the pages that it has",
+        "this listener has no such page",
+        PAGES,
     )
 }
 

@@ -3,6 +3,7 @@
 
 mod guard;
 mod handlers;
+mod later;
 mod ledger;
 mod try_out;
 
@@ -52,6 +53,7 @@ fn probes(shared: Arc<Shared>) -> Router {
         .route("/livez", get(handlers::livez))
         .route("/readyz", get(handlers::readyz))
         .fallback(handlers::nothing_here)
+        .method_not_allowed_fallback(handlers::wrong_method)
         .with_state(shared)
 }
 
@@ -72,6 +74,7 @@ fn whole_router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/livez", get(handlers::livez))
         .route("/readyz", get(handlers::readyz))
+        .merge(later::pages())
         .merge(guarded.with_state(Arc::clone(&shared)))
         .fallback(handlers::nothing_here)
         .method_not_allowed_fallback(handlers::wrong_method)

@@ -46,7 +46,8 @@ pub struct Party {
 pub enum Verdict {
     Permit = 0,
     Refuse = 1,
-    /// The policy would have refused; observe mode let the flow go where it goes today.
+    /// Observe mode: the flow went where it goes today, not where region and ends say. `problem`
+    /// stands where the policy would have refused.
     Observe = 2,
 }
 

@@ -121,8 +121,8 @@ impl<'a> View<'a> {
             })
         };
         let by = |table: &[RuleMask], index: usize| table.get(index).copied().unwrap_or(0);
-        let mask = at(&self.table.by_to, self.to_place)
-            & at(&self.table.by_origin, self.origin_place)
+        let mask = (self.table.to_anywhere | at(&self.table.by_to, self.to_place))
+            & (self.table.from_anywhere | at(&self.table.by_origin, self.origin_place))
             & by(&self.table.by_operation, self.query.operation as usize)
             & by(&self.table.by_flow, self.shape as usize);
         let unsure_place =

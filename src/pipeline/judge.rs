@@ -152,15 +152,18 @@ pub fn homes(
     let mut who: SmallVec<[Place; 4]> = SmallVec::from_elem(place, 1);
     who.extend(countries.iter().copied().filter(|c| *c != place));
     let key = (who, categories);
-    if let Some(known) = x.worker.judgements.borrow().homes.get(&key) {
+    if let Some(remembered) = x.worker.judgements(&x.snapshot)
+        && let Some(known) = remembered.homes.get(&key)
+    {
         return known.clone();
     }
     let found = find_homes(x, &key);
-    let mut remembered = x.worker.judgements.borrow_mut();
-    if remembered.homes.len() >= REMEMBERED {
-        remembered.homes.clear();
+    if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
+        if remembered.homes.len() >= REMEMBERED {
+            remembered.homes.clear();
+        }
+        remembered.homes.insert(key, found.clone());
     }
-    remembered.homes.insert(key, found.clone());
     found
 }
 
@@ -211,7 +214,9 @@ fn home_refused(x: &Exchange<'_>, fault: HomeFault) -> Refused {
 
 /// The judgement on a flow, remembered or new.
 pub fn judge(x: &Exchange<'_>, routed: &Routed<'_>, flow: &Flow) -> Result<Rc<Judged>, Refused> {
-    if let Some(known) = x.worker.judgements.borrow().flows.get(flow) {
+    if let Some(remembered) = x.worker.judgements(&x.snapshot)
+        && let Some(known) = remembered.flows.get(flow)
+    {
         return Ok(Rc::clone(known));
     }
     let started = Instant::now();
@@ -220,11 +225,12 @@ pub fn judge(x: &Exchange<'_>, routed: &Routed<'_>, flow: &Flow) -> Result<Rc<Ju
     metrics
         .decision_seconds
         .observe(started.elapsed().as_secs_f64());
-    let mut remembered = x.worker.judgements.borrow_mut();
-    if remembered.flows.len() >= REMEMBERED {
-        remembered.flows.clear();
+    if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
+        if remembered.flows.len() >= REMEMBERED {
+            remembered.flows.clear();
+        }
+        remembered.flows.insert(flow.clone(), Rc::clone(&judged));
     }
-    remembered.flows.insert(flow.clone(), Rc::clone(&judged));
     Ok(judged)
 }
 
@@ -406,7 +412,9 @@ fn mechanism(profile: &Profile) -> Option<HeaderValue> {
 /// The profile of a refusal that no judgement stands behind; remembered, since it names nobody.
 pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<Profile> {
     let key: PlainKey = (story.route.clone(), story.operation, refused.name());
-    if let Some(known) = x.worker.judgements.borrow().plain.get(&key) {
+    if let Some(remembered) = x.worker.judgements(&x.snapshot)
+        && let Some(known) = remembered.plain.get(&key)
+    {
         return Arc::clone(known);
     }
     let snapshot = &x.snapshot;
@@ -435,11 +443,9 @@ pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<
         duties: Vec::new(),
         missing: Vec::new(),
     });
-    x.worker
-        .judgements
-        .borrow_mut()
-        .plain
-        .insert(key, Arc::clone(&profile));
+    if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
+        remembered.plain.insert(key, Arc::clone(&profile));
+    }
     profile
 }
 
@@ -457,7 +463,7 @@ pub fn observed(x: &Exchange<'_>, region: RegionId) -> Permit {
     Permit::observed(region, operation)
 }
 
-pub fn count_refusal(metrics: &Metrics, _refused: &Refused, profile: &Profile) {
+pub fn count_decision(metrics: &Metrics, profile: &Profile) {
     metrics.decisions.with_label_values(&labels(profile)).inc();
 }
 

@@ -3,7 +3,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Exchange, Routed};
+use super::{Exchange, Routed, wishes::Unclear};
 use crate::{
     admit::caller::ClientAddress,
     classify::{
@@ -74,11 +74,19 @@ pub fn find(
     contradiction(x, &found, home, categories, operation, &pin)?;
     add_pinned(x, route, &mut found, &pin, home);
     let standing = settle(&found, route.conflict, traces)?;
-    let held_in = pin
-        .held_in
-        .iter()
-        .filter_map(|r| x.snapshot.regions.id(r))
-        .collect();
+    let mut held_in = SmallVec::new();
+    for name in &pin.held_in {
+        match x.snapshot.regions.id(name) {
+            Some(region) => held_in.push(region),
+            // An erasure that left a copy behind must not look like a whole one.
+            None if operation == Operation::Erase => {
+                return Err(Refused::NoHome(format!(
+                    "a copy lies in `{name}`, which is no region of the settings any more; bring it back to erase it there"
+                )));
+            }
+            None => {}
+        }
+    }
     Ok(Person {
         key,
         countries: standing.countries,
@@ -278,7 +286,7 @@ fn subject(
             .and_then(|t| t.text(claim))
             .map(str::to_owned),
         ValueSource::Header(_) if !x.caller.trusted => None,
-        source => routed.head.text(source),
+        source => routed.head.text(source).map_err(|_| Refused::NoSubject)?,
     };
     let text = text.ok_or(Refused::NoSubject)?;
     non_empty(&text).map(|t| key(t.as_bytes()))
@@ -329,17 +337,20 @@ fn evidence(
                 }
             }
             ValueSource::Jwt(claim) => {
-                if let Some(text) = routed.token.as_ref().and_then(|t| t.text(claim)) {
-                    add(source, evidence::read_text(text))?;
+                if let Some(value) = routed.token.as_ref().and_then(|t| t.value(claim)) {
+                    add(source, evidence::read_claim(value))?;
                 }
             }
             ValueSource::Header(_) if !x.caller.trusted => {}
             // Read already, as the strongest.
             source if *source == route.steering.country => {}
             ValueSource::Header(_) | ValueSource::Path(_) | ValueSource::Query(_) => {
-                if let Some(text) = routed.head.text(source) {
-                    add(source, evidence::read_text(&text))?;
-                }
+                let reading = match routed.head.text(source) {
+                    Ok(None) => continue,
+                    Ok(Some(text)) => evidence::read_text(&text),
+                    Err(Unclear) => Reading::Unreadable,
+                };
+                add(source, reading)?;
             }
         }
     }

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use super::{
     Content, Exchange, Flow, Judged, Routed, judge, observe,
-    outcome::Outcomes,
+    outcome::{self, Outcomes},
     person::{self, Person, Traces},
 };
 use crate::{
@@ -93,7 +93,7 @@ async fn take(
     if routed.route.settings.format == Format::Opaque {
         return Ok(Taken::Stream(incoming));
     }
-    if is_encoded(parts) {
+    if is_encoded(parts) && x.snapshot.observe_to.is_none() {
         return Err(Refused::ContentEncoding);
     }
     body::read_whole(incoming, limits.record_bytes, limits.body_stall)
@@ -148,7 +148,14 @@ async fn attest(
     if person.claims {
         draft.pin = claim(x, person)?;
     }
-    if abroad && matches!(flow.operation, Operation::Store | Operation::Replicate) {
+    // A move, too, is a copy until it is known to have arrived: were the caller gone by then, or
+    // the region's answer lost, an erasure would not know of it.
+    if abroad
+        && matches!(
+            flow.operation,
+            Operation::Store | Operation::Replicate | Operation::Relocate
+        )
+    {
         let copy = Pinning::Copy {
             region: x.snapshot.regions.name(flow.region).into(),
         };
@@ -202,24 +209,8 @@ async fn move_home(
     judged: &Judged,
 ) -> Result<(), Refused> {
     let traces = x.story.borrow().traces;
-    let entry = |pin| {
-        let mut draft = x.draft(judged, traces);
-        draft.pin = Some(pin);
-        draft
-    };
-    let name = |region| x.snapshot.regions.name(region).into();
-    let entries = vec![
-        entry(Pinning::Move {
-            region: name(flow.region),
-        }),
-        entry(Pinning::Copy {
-            region: name(person.home),
-        }),
-    ];
-    let written = x.worker.journal.clear_all(Vec::new(), entries).await;
-    written
-        .map(drop)
-        .map_err(|e| Refused::Ledger(e.to_string()))
+    let entries = outcome::moved(x, person, flow, || x.draft(judged, traces));
+    outcome::write_moves(x, entries.into()).await
 }
 
 /// Calls the region; what it answered is written down even if the caller goes away meanwhile.
@@ -230,7 +221,7 @@ pub async fn send(
     outgoing: Outgoing,
 ) -> Result<Response<AnswerBody>, Refused> {
     let outcomes = Outcomes::new(x);
-    let upstreams = x.worker.upstreams();
+    let upstreams = &x.upstreams;
     let started = tokio::time::Instant::now();
     let answer = upstreams.send([cleared], outgoing).await;
     match answer {
@@ -317,11 +308,10 @@ async fn flow_back(
         .regions
         .get(flow.region)
         .is_some_and(|r| r.place == x.snapshot.location);
-    let mut passes = routed.route.settings.answers == Answers::Full;
-    if passes && !empty && !here && flow.operation != Operation::Read {
-        passes = may_read_back(x, routed, person, flow).await?;
-    }
-    if passes || empty {
+    let free = here || flow.operation == Operation::Read;
+    let passes = routed.route.settings.answers == Answers::Full
+        && (free || (!empty && may_read_back(x, routed, person, flow).await?));
+    if passes {
         let (head, body) = answer.into_parts();
         let body = begin(body).await.map_err(|error| Refused::BackendBroken {
             region: x.snapshot.regions.name(flow.region).to_owned(),
@@ -331,7 +321,12 @@ async fn flow_back(
         crate::admit::headers::drop_own_answers(answer.headers_mut());
         return Ok(answer);
     }
-    let bare = withheld(&answer);
+    // Fields, too, can carry what stands in a record, so those that may stay behind.
+    let mut bare = safe(&answer);
+    if !empty {
+        bare.headers_mut()
+            .insert("domicile-body", HeaderValue::from_static("withheld"));
+    }
     throw_away(answer.into_body()).await;
     Ok(bare)
 }
@@ -387,7 +382,7 @@ async fn may_read_back(
 }
 
 /// Status and fields that tell nothing of the record.
-fn withheld(answer: &Response<AnswerBody>) -> Response<Content> {
+fn safe(answer: &Response<AnswerBody>) -> Response<Content> {
     const SAFE: [HeaderName; 6] = [
         header::DATE,
         header::ETAG,
@@ -403,8 +398,6 @@ fn withheld(answer: &Response<AnswerBody>) -> Response<Content> {
             bare.headers_mut().insert(name, value.clone());
         }
     }
-    bare.headers_mut()
-        .insert("domicile-body", HeaderValue::from_static("withheld"));
     bare
 }
 

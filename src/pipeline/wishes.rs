@@ -33,31 +33,46 @@ pub struct Head<'a> {
     pub query: Option<&'a str>,
 }
 
+/// A value that stands there, but that two readers could read differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unclear;
+
 impl Head<'_> {
-    /// The value of a source that stands in the head; `None` for the others, and for a header
-    /// that stands twice with different values, which two readers could read differently.
-    pub fn text(&self, source: &ValueSource) -> Option<String> {
-        match source {
+    /// The value of a source that stands in the head; `None` for the others, and where nothing
+    /// stands.
+    ///
+    /// # Errors
+    /// [`Unclear`] for a header or query name that stands twice with different values, and for
+    /// bytes that are no text. Nobody may go on with weaker evidence instead.
+    pub fn text(&self, source: &ValueSource) -> Result<Option<String>, Unclear> {
+        let text = match source {
             ValueSource::Header(name) => {
                 let mut values = self.headers.get_all(name).iter();
-                let value = values.next()?;
-                values
-                    .all(|v| v == value)
-                    .then(|| value.to_str().ok())?
-                    .map(str::to_owned)
+                let Some(value) = values.next() else {
+                    return Ok(None);
+                };
+                if values.any(|v| v != value) {
+                    return Err(Unclear);
+                }
+                Some(value.to_str().map_err(|_| Unclear)?.to_owned())
             }
-            ValueSource::Path(name) => {
-                let at = self.template.position(name)?;
-                let text = crate::admit::path::decode(self.captures.get(at)?).ok()?;
-                Some(text.into_owned())
-            }
-            ValueSource::Query(name) => query_value(self.query?, name),
+            ValueSource::Path(name) => match self.capture(name) {
+                Some(text) => {
+                    let text = crate::admit::path::decode(text).map_err(|_| Unclear)?;
+                    Some(text.into_owned())
+                }
+                None => None,
+            },
+            ValueSource::Query(name) => match self.query {
+                Some(query) => query_value(query, name)?,
+                None => None,
+            },
             ValueSource::Body(_)
             | ValueSource::Jwt(_)
             | ValueSource::Pinned
             | ValueSource::Network => None,
-        }
-        .filter(|v| !v.is_empty())
+        };
+        Ok(text.filter(|v| !v.is_empty()))
     }
 }
 
@@ -83,7 +98,9 @@ impl<'a> Head<'a> {
                 )));
             }
         }
-        Ok(self.text(source))
+        self.text(source).map_err(|Unclear| {
+            Refused::Steering(format!("`{source}` can be read in more than one way"))
+        })
     }
 
     /// What the route's template captured under a name, as it stands in the path.
@@ -92,14 +109,21 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The value of a name that stands once in a query (`application/x-www-form-urlencoded`).
-fn query_value(query: &str, name: &str) -> Option<String> {
-    let mut found = query.split('&').filter_map(|pair| {
+/// The value of a name in a query (`application/x-www-form-urlencoded`).
+fn query_value(query: &str, name: &str) -> Result<Option<String>, Unclear> {
+    let mut found: Option<String> = None;
+    for pair in query.split('&') {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (form_decode(key)? == name).then(|| form_decode(value))?
-    });
-    let value = found.next()?;
-    found.next().is_none().then_some(value)
+        if form_decode(key).as_deref() != Some(name) {
+            continue;
+        }
+        let value = form_decode(value).ok_or(Unclear)?;
+        if found.as_ref().is_some_and(|before| *before != value) {
+            return Err(Unclear);
+        }
+        found = Some(value);
+    }
+    Ok(found)
 }
 
 fn form_decode(text: &str) -> Option<String> {
@@ -244,6 +268,8 @@ fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
     use crate::domain::Region;
 
@@ -296,6 +322,36 @@ mod tests {
     }
 
     type Case<'a> = (Method, &'a [(&'static str, &'a str)], &'a str);
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_no_absence() {
+        let template = PathTemplate {
+            text: String::new(),
+            segments: Vec::new(),
+        };
+        let mut headers = HeaderMap::new();
+        for value in ["RU", "IN"] {
+            headers.append("x-twice", value.parse().unwrap());
+            headers.append("x-same", "RU".parse().unwrap());
+        }
+        headers.append("x-bytes", HeaderValue::from_bytes(b"R\xffU").unwrap());
+        let head = Head {
+            headers: &headers,
+            captures: Captures::new(),
+            template: &template,
+            query: Some("c=RU&c=IN&d=RU&d=%52U&e=%ff&f=&%ff=x"),
+        };
+        let text = |source: &str| head.text(&ValueSource::parse(source).unwrap());
+        for source in ["header:x-twice", "header:x-bytes", "query:c", "query:e"] {
+            assert_eq!(text(source), Err(Unclear), "{source}");
+        }
+        for source in ["header:x-same", "query:d"] {
+            assert_eq!(text(source), Ok(Some("RU".to_owned())), "{source}");
+        }
+        for source in ["header:x-none", "query:f", "query:g", "network"] {
+            assert_eq!(text(source), Ok(None), "{source}");
+        }
+    }
 
     #[test]
     fn what_makes_no_sense_is_refused() {

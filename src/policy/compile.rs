@@ -67,6 +67,9 @@ pub struct LawTable {
     pub permits: RuleMask,
     /// Rules whose places are more than whole countries, and are checked one by one.
     pub exact: RuleMask,
+    /// Rules for any destination, and for any place of origin; the tables hold the others.
+    pub to_anywhere: RuleMask,
+    pub from_anywhere: RuleMask,
     pub by_to: Box<[RuleMask]>,
     pub by_origin: Box<[RuleMask]>,
     pub by_operation: [RuleMask; 6],
@@ -354,6 +357,8 @@ impl LawTable {
             localises: 0,
             permits: 0,
             exact: 0,
+            to_anywhere: 0,
+            from_anywhere: 0,
             by_to: vec![0; COUNTRIES].into_boxed_slice(),
             by_origin: vec![0; COUNTRIES].into_boxed_slice(),
             by_operation: [0; 6],
@@ -410,14 +415,16 @@ impl LawTable {
         if !active.to.is_by_country() || !active.origin.is_by_country() || !active.of.any {
             self.exact |= bit;
         }
-        for country in ASSIGNED.iter().copied() {
-            for (set, table) in [
-                (&active.to, &mut self.by_to),
-                (&active.origin, &mut self.by_origin),
-            ] {
-                if set.touches(country)
-                    && let Some(mask) = table.get_mut(country.index())
-                {
+        for (set, table, anywhere) in [
+            (&active.to, &mut self.by_to, &mut self.to_anywhere),
+            (&active.origin, &mut self.by_origin, &mut self.from_anywhere),
+        ] {
+            if set.any && set.except.is_none() {
+                *anywhere |= bit;
+                continue;
+            }
+            for country in ASSIGNED.iter().filter(|c| set.touches(**c)) {
+                if let Some(mask) = table.get_mut(country.index()) {
                     *mask |= bit;
                 }
             }

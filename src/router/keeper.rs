@@ -1,4 +1,4 @@
-//! What must be looked after beside the requests: dates that come, files that change, gauges.
+//! What must be looked after beside the requests: dates that come, files that change.
 
 use std::time::Duration;
 
@@ -14,18 +14,10 @@ const TICK: Duration = Duration::from_secs(1);
 pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
     let mut ticks = 0u64;
     while !*stop.borrow() {
-        let snapshot = shared.snapshot.load_full();
-        if snapshot
-            .policy
-            .next_boundary()
-            .is_some_and(|at| at <= clock::now())
-        {
-            reload::recompile(shared);
-        }
+        reload::recompile(shared, clock::now());
         if ticks.is_multiple_of(10) {
             reload_geoip(shared);
         }
-        gauges(shared);
         ticks += 1;
         pause(stop);
     }
@@ -51,7 +43,8 @@ fn reload_geoip(shared: &Shared) {
     }
 }
 
-/// Copies plain counters into the metrics that show them.
+/// Copies plain counters into the metrics that show them, just before they are read. One caller
+/// at a time (the admin listener's thread): labelled gauges are begun anew.
 pub fn gauges(shared: &Shared) {
     let metrics = &shared.metrics;
     let snapshot = shared.snapshot.load_full();

@@ -98,6 +98,7 @@ impl Running {
             .iter()
             .for_each(|w| tracing::warn!("{}", w.summary()));
         warn_of_old_geoip(&snapshot);
+        warn_of_observing(&snapshot);
         let settings = Arc::clone(&snapshot.settings);
         let plane = &settings.data_plane;
         let Bound { data, admin } = match bound {
@@ -238,6 +239,17 @@ pub fn hasher(settings: &Settings, directory: &Directory) -> Result<SubjectHashe
         }
     };
     Ok(SubjectHasher::new(&secret)?)
+}
+
+/// Whoever reads the log must not take this router for one that protects anybody.
+fn warn_of_observing(snapshot: &Snapshot) {
+    let Some(region) = snapshot.observe_to.and_then(|to| snapshot.regions.get(to)) else {
+        return;
+    };
+    tracing::warn!(
+        observe_to = %region.name,
+        "mode observe: everything is decided and logged, nothing is refused or routed home"
+    );
 }
 
 fn warn_of_old_geoip(snapshot: &Snapshot) {

@@ -13,7 +13,7 @@ use crate::{
         schema::{CompiledSchema, SchemaFault, Slot},
         token::KeySet,
     },
-    document::{Fault, Faults, Where},
+    document::{Fault, Faults, Where, suggest},
     domain::{Place, Region, RegionId, Regions},
     policy::{self, Checked, Compiled, EntityId},
     settings::{self, Format, Mode, Places, Route, Settings, UnknownHome},
@@ -89,6 +89,15 @@ impl Snapshot {
         faults: &Faults,
     ) -> Option<Self> {
         let (settings, places) = settings::read_placed(config, settings::environment(), faults)?;
+        if settings.policies.is_dir() && !settings.organisation.exists() {
+            faults.error_hint(
+                &Where::Path(settings.organisation.display().to_string()),
+                "there is no organisation file",
+                "write one (docs/policy-files.md, policies/examples), or name one with \
+                 `organisation` in the settings",
+            );
+            return None;
+        }
         // The policy's faults are told even where the settings have some of their own.
         let checked = policy::load(&settings.policies, &settings.organisation, faults)?;
         let entity = |id: &str, path: &[&str]| {
@@ -196,7 +205,10 @@ fn ready_routes(
                 for fault in found {
                     let at = place_of(&fault, places, route, number).unwrap_or_else(|| at.clone());
                     if told.insert((at.to_string(), fault.to_string())) {
-                        faults.error(&at, fault.to_string());
+                        match category_hint(&fault, checked) {
+                            Some(hint) => faults.error_hint(&at, fault.to_string(), hint),
+                            None => faults.error(&at, fault.to_string()),
+                        }
                     }
                 }
             }
@@ -222,6 +234,17 @@ fn settings_pointer<'s>(settings: &'s Settings, route: usize, wanted: &str) -> O
 
 fn sources(route: &Route) -> impl Iterator<Item = &ValueSource> {
     route.country.iter().chain(&route.subject)
+}
+
+fn category_hint(fault: &SchemaFault, checked: &Checked) -> Option<String> {
+    let SchemaFault::UnknownCategory { category, .. } = fault else {
+        return None;
+    };
+    let known = checked.categories_all().map(|(_, key)| key);
+    Some(suggest(category, known).unwrap_or_else(|| {
+        "the categories stand in vocabulary.toml; `user` covers every kind of personal data"
+            .to_owned()
+    }))
 }
 
 fn place_of(fault: &SchemaFault, places: &Places, route: &Route, number: usize) -> Option<Where> {

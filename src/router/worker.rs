@@ -1,7 +1,7 @@
 //! One worker: a thread with its own runtime, accept queue, pools and caches.
 
 use std::{
-    cell::RefCell,
+    cell::{RefCell, RefMut},
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -9,13 +9,14 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
+use jiff::Timestamp;
 use tokio::{net::TcpStream, sync::watch, task::LocalSet};
 
-use super::{Shared, Snapshot};
+use super::{Shared, Snapshot, reload};
 use crate::{
     admit::{connection, connection::Counter, listener},
     attest::WorkerJournal,
-    domain::DecisionId,
+    domain::{DecisionId, Regions},
     forward::{Shares, Upstreams},
     locate::PinCache,
     pipeline::{self, Judgements},
@@ -32,7 +33,7 @@ pub struct Worker {
     pub pins: RefCell<PinCache>,
     upstreams: RefCell<(u64, Rc<Upstreams>)>,
     pub journal: WorkerJournal,
-    pub judgements: RefCell<Judgements>,
+    judgements: RefCell<Judgements>,
     random: RefCell<Random>,
     pub at_work: Counter,
 }
@@ -79,6 +80,21 @@ impl Worker {
         })
     }
 
+    /// The snapshot in force at this instant: an instrument that ended a moment ago must not
+    /// permit until the keeper comes round.
+    pub fn snapshot_for(&self, at: Timestamp) -> Arc<Snapshot> {
+        let snapshot = self.snapshot();
+        if snapshot
+            .policy
+            .next_boundary()
+            .is_none_or(|boundary| at < boundary)
+        {
+            return snapshot;
+        }
+        reload::recompile(&self.shared, at);
+        self.snapshot()
+    }
+
     /// The snapshot in force; what is remembered for an older one is dropped.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         let snapshot = Arc::clone(self.snapshot.borrow_mut().load());
@@ -104,17 +120,38 @@ impl Worker {
                 register_tallies(&self.shared, &next);
                 *self.upstreams.borrow_mut() = (snapshot.generation, Rc::new(next));
             }
-            // The settings' reader has checked the endpoints, so this tells of a fault of ours;
-            // the old pools stay, and calls of regions they do not know are refused.
+            // The settings' reader has checked the endpoints, so this tells of a fault of ours.
+            // The old pools cannot stay: a region's number may mean another region now. Ways to
+            // nowhere refuse every call.
             Err(error) => {
                 tracing::error!(%error, "the regions of the new settings cannot be used");
-                self.upstreams.borrow_mut().0 = snapshot.generation;
+                let nowhere = Upstreams::new(
+                    &Regions::new(Vec::new()),
+                    &[],
+                    &settings.limits,
+                    Shares::of(settings.data_plane.concurrent_requests),
+                    self.shared.health.load_full(),
+                );
+                let mut upstreams = self.upstreams.borrow_mut();
+                upstreams.0 = snapshot.generation;
+                if let Ok(nowhere) = nowhere {
+                    upstreams.1 = Rc::new(nowhere);
+                }
             }
         }
     }
 
+    /// The ways to the regions of the snapshot that [`Worker::snapshot`] gave last. To be taken in
+    /// the same moment and kept beside it: the next snapshot may give a region another number.
     pub fn upstreams(&self) -> Rc<Upstreams> {
         Rc::clone(&self.upstreams.borrow().1)
+    }
+
+    /// What is remembered of a snapshot; `None` of one that is no longer in force. A request that
+    /// began before a reload must neither be judged by what later requests found, nor leave its
+    /// own judgements to them.
+    pub fn judgements(&self, of: &Snapshot) -> Option<RefMut<'_, Judgements>> {
+        (self.upstreams.borrow().0 == of.generation).then(|| self.judgements.borrow_mut())
     }
 
     pub fn decision_id(&self) -> DecisionId {

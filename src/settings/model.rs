@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Everything one router is told. Relative paths are resolved against the settings file's folder.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub location: Location,
     /// Folder of `law/`, `vocabulary.toml` and, by default, `organisation.toml`.
@@ -33,7 +33,7 @@ pub struct Settings {
 }
 
 /// Where this router and its callers run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Location {
     pub place: Place,
     pub entity: Arc<str>,
@@ -48,7 +48,7 @@ pub enum Mode {
     },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DataPlane {
     pub listen: SocketAddr,
     /// Callers whose steering headers count.
@@ -65,7 +65,7 @@ pub struct DataPlane {
     pub drain: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
     pub listen: SocketAddr,
     /// Bearer token; must be there when `listen` is not a loopback address.
@@ -86,7 +86,7 @@ pub enum Geoip {
 }
 
 /// How tokens of callers are verified (RFC 7519). At least one algorithm.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Jwt {
     /// JWKS file (RFC 7517).
     pub keys: PathBuf,
@@ -105,7 +105,7 @@ pub enum JwtAlgorithm {
     Hs256,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Directory {
     pub path: PathBuf,
     /// The subject-key secret, if given by file or environment; else it is created in `path`.
@@ -164,7 +164,7 @@ impl Default for Limits {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RegionSettings {
     pub name: Arc<str>,
     pub place: Place,
@@ -174,14 +174,14 @@ pub struct RegionSettings {
 }
 
 /// JSON pointers to category keys; `*` stands for every element of an array.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schema {
     pub fields: BTreeMap<String, String>,
     /// A field that is not listed is refused with 422.
     pub strict: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// How the route is called in logs, metrics and the ledger: its path template, or `name`.
     pub name: Arc<str>,
@@ -233,7 +233,7 @@ pub enum Format {
 }
 
 /// Where a trusted caller's wishes are read from; the defaults are the `Domicile-` headers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Steering {
     pub country: ValueSource,
     pub subject: ValueSource,
@@ -300,7 +300,7 @@ pub enum Answers {
     StatusOnly,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Log {
     pub json: bool,
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter in `tracing` syntax.

@@ -57,12 +57,20 @@ impl Context<'_> {
                 format!("`{source}`: a record has one subject"),
                 "name one field, without `*`",
             ),
+            ValueSource::Body(_) if matches!(what, Use::Wish | Use::Assertion) => refuse(
+                format!("`{source}`: steering by the body is not supported yet"),
+                "take it from header:, query: or path:",
+            ),
             ValueSource::Jwt(_) if what == Use::Wish => refuse(
                 format!("`{source}`: a token says who the caller is, not what it wants here"),
                 "take it from header:, query: or path:",
             ),
             // As evidence of the country a claim counts once a key set is configured, so that one
             // file serves places with and without tokens; a subject has no second source.
+            ValueSource::Jwt(_) if what == Use::Assertion => refuse(
+                format!("`{source}`: assertions by token are not supported yet"),
+                "take it from header:, query: or path:",
+            ),
             ValueSource::Jwt(_) if what == Use::Subject && !self.around.has_jwt => refuse(
                 format!("`{source}` needs a [jwt] section"),
                 "add [jwt] with keys = \"jwks.json\" and audience = [\"…\"]",
