@@ -67,6 +67,7 @@ impl<'a> View<'a> {
         let exporter = table.attributes_of(origin.entity);
         let importer = table.attributes_of(query.to.entity);
         let (origin_place, origin_inside) = place(policy, law, table, origin, exporter);
+        let origin_place = part_of(policy, origin, origin_place);
         let (to_place, to_inside) = place(policy, law, table, &query.to, importer);
         let shape = match (origin_inside, to_inside) {
             (true, true) if origin_place.country() == to_place.country() => Shape::Domestic,
@@ -408,6 +409,15 @@ fn place(
     let own = party.entity.and_then(|e| policy.checked().entity_info(e));
     let own = own.map(|e| e.place).filter(|p| p.country().is_none());
     (own.unwrap_or(party.place), false)
+}
+
+/// Where the flow starts, as finely as is known: an entity of Texas that the question only places
+/// in its country answers to Texan law all the same.
+fn part_of(policy: &Compiled, party: &Party, place: Place) -> Place {
+    let own = party.entity.and_then(|e| policy.checked().entity_info(e));
+    own.map(|e| e.place)
+        .filter(|own| own.within(&place))
+        .unwrap_or(place)
 }
 
 /// Full years from birth to `day`; 0 for a birth in the future.

@@ -512,6 +512,10 @@ impl LawTable {
 
 /// Whether the instrument meets what of a rule's demands does not hang on the question.
 pub(crate) fn suits(instrument: &Instrument, rule: &Rule, law: &Law, day: Date) -> bool {
+    // Asked for every instrument and every rule: most are told apart here.
+    if rule.instruments_of != Some(instrument.mechanism) {
+        return false;
+    }
     let wanted = rule
         .requires
         .iter()
@@ -526,11 +530,7 @@ pub(crate) fn suits(instrument: &Instrument, rule: &Rule, law: &Law, day: Date) 
         || instrument
             .agreed()
             .is_some_and(|d| rule.concluded.contains(d));
-    rule.instruments_of == Some(instrument.mechanism)
-        && wanted
-        && edition_fits
-        && agreed_in_time
-        && filing_holds(rule.filing, instrument, law, day)
+    wanted && edition_fits && agreed_in_time && filing_holds(rule.filing, instrument, law, day)
 }
 
 /// The counters of a law carry its id in front: `cn.ordinary`.
