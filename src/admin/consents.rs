@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Bytes,
-    extract::State,
+    extract::{State, rejection::BytesRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -14,7 +14,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 
-use super::handlers::problem;
+use super::{handlers::problem, try_out::unreadable};
 use crate::{
     document::suggest,
     domain::{ConsentKind, Giver, Place, SubjectKey},
@@ -22,6 +22,8 @@ use crate::{
     state::{Filter, NewConsent, StateError, Withdrawal},
     telemetry::clock,
 };
+
+type Body = Result<Bytes, BytesRejection>;
 
 /// Destinations of one consent.
 const DESTINATIONS: usize = 300;
@@ -83,8 +85,8 @@ struct Withdraw {
 }
 
 /// `POST /v1/consents`: 201 with the consent, which counts from this answer on.
-pub async fn record(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    let asked: Record = match read(&body) {
+pub async fn record(State(shared): State<Arc<Shared>>, body: Body) -> Response {
+    let asked: Record = match read(body) {
         Ok(asked) => asked,
         Err(refused) => return *refused,
     };
@@ -113,8 +115,8 @@ pub async fn record(State(shared): State<Arc<Shared>>, body: Bytes) -> Response 
 }
 
 /// `POST /v1/consents:query`: every consent of a person, withdrawn ones included, oldest first.
-pub async fn query(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    let asked: Ask = match read(&body) {
+pub async fn query(State(shared): State<Arc<Shared>>, body: Body) -> Response {
+    let asked: Ask = match read(body) {
         Ok(asked) => asked,
         Err(refused) => return *refused,
     };
@@ -131,8 +133,8 @@ pub async fn query(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
 }
 
 /// `POST /v1/consents:withdraw`: ends the consents that fit, for the next request on.
-pub async fn withdraw(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    let asked: Withdraw = match read(&body) {
+pub async fn withdraw(State(shared): State<Arc<Shared>>, body: Body) -> Response {
+    let asked: Withdraw = match read(body) {
         Ok(asked) => asked,
         Err(refused) => return *refused,
     };
@@ -169,12 +171,13 @@ pub async fn withdraw(State(shared): State<Arc<Shared>>, body: Bytes) -> Respons
 }
 
 /// Reads a body. What serde says of one may repeat a value of it, so only the place is told.
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Response>> {
+fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
+    let body = body.map_err(|rejected| Box::new(unreadable(&rejected)))?;
     // serde would take an array for the members in their order.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Box::new(bad("it is not one JSON object")));
     }
-    serde_json::from_slice(body).map_err(|error| {
+    serde_json::from_slice(&body).map_err(|error| {
         let what = match error.classify() {
             serde_json::error::Category::Data => {
                 "a member is missing, unknown or of the wrong kind; see docs/admin-api.md"

@@ -31,10 +31,11 @@ pub fn gauges(shared: &Shared, snapshot: &Snapshot, at: Timestamp) {
         let entry = nearest
             .entry((law, Arc::clone(&threshold.rule)))
             .or_default();
-        // An edge at nobody is passed by the first person, and would hide every other one.
+        // An edge at nobody is passed by the first person, and would hide every other one: it is
+        // shown where the rule's other counts stand at nobody.
         let people = most.unwrap_or(0);
         let share = share(people, threshold.number);
-        if share > entry.0 {
+        if share > entry.0 || (share == entry.0 && people > entry.1) {
             *entry = (share, people);
         }
     }

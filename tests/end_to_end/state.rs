@@ -143,6 +143,13 @@ fn a_child_needs_a_parents_consent_and_its_withdrawal_counts_at_once() {
     assert_eq!(refused["rule"], "eu-child-16", "{refused}");
     let born = r#"{"id":"kid-4711","country":"DE","born":"2020-05-05"}"#;
     problem(&router.put("kid-4711", born), 451);
+    // Of two facts that disagree the younger one counts.
+    for torn in [
+        r#"{"id":"kid-4711","country":"DE","born":"1980-05-05","age":12}"#,
+        r#"{"id":"kid-4711","country":"DE","born":"2020-05-05","age":40}"#,
+    ] {
+        problem(&router.put("kid-4711", torn), 451);
+    }
     let adult = r#"{"id":"grown","country":"DE","born":"1980-05-05","age":"40-49"}"#;
     assert!(router.put("grown", adult).is_success());
     // What should be an age and is none does not pass for an adult's.

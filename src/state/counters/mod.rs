@@ -140,7 +140,10 @@ impl Counters {
         CountersStatus {
             waiting: self.inner.backlog.len(),
             applied: self.inner.applied.load(Ordering::Relaxed),
-            error: self.inner.backlog.error(),
+            error: match self.inner.refuse_if_broken() {
+                Ok(()) => self.inner.backlog.error(),
+                Err(broken) => Some(broken.to_string()),
+            },
         }
     }
 
