@@ -8,9 +8,13 @@ pub const LAW: &[(&str, &str)] = &[
         "vocabulary.toml",
         include_str!("../../policies/vocabulary.toml"),
     ),
+    ("law/ch.toml", include_str!("../../policies/law/ch.toml")),
     ("law/cn.toml", include_str!("../../policies/law/cn.toml")),
     ("law/eu.toml", include_str!("../../policies/law/eu.toml")),
+    ("law/gb.toml", include_str!("../../policies/law/gb.toml")),
+    ("law/hk.toml", include_str!("../../policies/law/hk.toml")),
     ("law/in.toml", include_str!("../../policies/law/in.toml")),
+    ("law/mo.toml", include_str!("../../policies/law/mo.toml")),
     ("law/ru.toml", include_str!("../../policies/law/ru.toml")),
     ("law/ae.toml", include_str!("../../policies/law/ae.toml")),
     ("law/ar.toml", include_str!("../../policies/law/ar.toml")),
@@ -34,6 +38,8 @@ pub const LAW: &[(&str, &str)] = &[
     ("law/vn.toml", include_str!("../../policies/law/vn.toml")),
     ("law/za.toml", include_str!("../../policies/law/za.toml")),
     ("law/sg.toml", include_str!("../../policies/law/sg.toml")),
+    ("law/tw.toml", include_str!("../../policies/law/tw.toml")),
+    ("law/us.toml", include_str!("../../policies/law/us.toml")),
 ];
 
 /// The demo's settings, with the addresses that the demo replaces.

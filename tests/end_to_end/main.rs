@@ -25,6 +25,7 @@ mod newcomer;
 mod pins;
 mod privacy;
 mod review;
+mod state;
 mod store;
 mod support;
 mod support_tests;
