@@ -10,7 +10,8 @@ use crate::{
 };
 
 use super::{
-    places::Group,
+    counter::{Counter, Thresholds},
+    places::{Group, PlaceExpr},
     read,
     sets::{AttributeId, AttributeSet, CounterId, GroupId, Interval, MechanismId, PurposeId},
 };
@@ -73,47 +74,6 @@ pub struct Mechanism {
     pub default_edition: Option<String>,
 }
 
-/// What a counter counts: distinct people of one law, by the class of what is transferred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
-    /// People about whom something goes that the law does not call sensitive.
-    Ordinary,
-    /// People about whom something sensitive goes, children included.
-    Sensitive,
-    /// People about whom one of these categories goes.
-    Categories(CategorySet),
-}
-
-/// Since when people count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Window {
-    /// From 1 January of the year that it is in the law's time zone.
-    #[default]
-    CalendarYear,
-    /// From the same day of the year before.
-    TwelveMonths,
-}
-
-#[derive(Clone, Debug)]
-pub struct Counter {
-    pub key: Arc<str>,
-    pub counted: Counted,
-    pub window: Window,
-    /// Each recipient has a count of its own; else all recipients share one.
-    pub per_recipient: bool,
-    /// Flows that rest on one of these mechanisms do not count.
-    pub except: Vec<MechanismId>,
-}
-
-const CLASSES: [(&str, Counted); 2] = [
-    ("ordinary", Counted::Ordinary),
-    ("sensitive", Counted::Sensitive),
-];
-const WINDOWS: [(&str, Window); 2] = [
-    ("calendar-year", Window::CalendarYear),
-    ("twelve-months", Window::TwelveMonths),
-];
-
 /// The closed lists of one policy.
 #[derive(Debug, Default)]
 pub struct Vocabulary {
@@ -125,7 +85,11 @@ pub struct Vocabulary {
     pub groups: Groups,
     pub mechanisms: Vec<Mechanism>,
     pub attributes: Names,
+    /// Attributes that every entity has that is established in these places.
+    pub established: Vec<(AttributeId, PlaceExpr)>,
     pub counters: Vec<Counter>,
+    pub threshold_names: Names,
+    pub thresholds: Vec<Thresholds>,
 }
 
 /// The vocabulary while files are read: purposes are free words, and get ids as they come.
@@ -189,8 +153,8 @@ impl Vocabulary {
             && let Some(attributes) = node.fields(faults)
         {
             for (name, _, serves) in attributes.named() {
-                serves.text(faults);
-                v.attributes.push(name);
+                let index = v.attributes.push(name);
+                v.read_attribute(index, serves, faults);
             }
             if v.attributes.len() > AttributeSet::CAPACITY {
                 faults.error(&node.at, "more than 128 attributes");
@@ -199,6 +163,14 @@ impl Vocabulary {
         if let Some(counters) = fields.maybe("counters").and_then(|n| n.fields(faults)) {
             for (key, _, node) in counters.named() {
                 v.counters.extend(v.read_counter(key, node, faults));
+            }
+            v.widen_counters();
+        }
+        if let Some(all) = fields.maybe("thresholds").and_then(|n| n.fields(faults)) {
+            for (name, _, node) in all.named() {
+                let tests = v.read_thresholds(node, faults);
+                v.threshold_names.push(name);
+                v.thresholds.push(Thresholds { tests });
             }
         }
         fields.finish();
@@ -252,40 +224,36 @@ impl Vocabulary {
             .collect();
     }
 
-    /// `"ordinary"`, a list of categories, or a table that says more.
-    fn read_counter(&self, key: &str, node: &Node, faults: &Faults) -> Option<Counter> {
-        let mut counter = Counter {
-            key: key.into(),
-            counted: Counted::Ordinary,
-            window: Window::default(),
-            per_recipient: false,
-            except: Vec::new(),
+    /// An attribute is the text of what it serves, or a table that also says who has it anyway.
+    fn read_attribute(&mut self, index: usize, node: &Node, faults: &Faults) {
+        if !matches!(node.value, Value::Table(_)) {
+            node.text(faults);
+            return;
+        }
+        let Some(fields) = node.fields(faults) else {
+            return;
         };
-        let whom = match &node.value {
-            Value::Table(_) => {
-                let f = node.fields(faults)?;
-                let whom = f.need("people");
-                if let Some(window) = f.maybe("window") {
-                    counter.window = read::pick(window, "window", &WINDOWS, faults)?;
-                }
-                if let Some(each) = f.maybe("per_recipient") {
-                    counter.per_recipient = each.boolean(faults)?;
-                }
-                if let Some(except) = f.maybe("except") {
-                    for (_, item) in except.texts(faults) {
-                        counter.except.extend(self.need_mechanism(item, faults));
-                    }
-                }
-                f.finish();
-                whom?
-            }
-            _ => node,
-        };
-        counter.counted = match &whom.value {
-            Value::List(_) => Counted::Categories(read::categories(whom, self, faults)),
-            _ => read::pick(whom, "class of people", &CLASSES, faults)?,
-        };
-        Some(counter)
+        fields.need_text("serves");
+        let places = fields
+            .need("established_in")
+            .map(|n| read::places(n, self, faults));
+        fields.finish();
+        if let (Some(places), Ok(id)) = (places, u8::try_from(index)) {
+            self.established.push((AttributeId(id), places));
+        }
+    }
+
+    /// The index of a table of thresholds; a fault with a suggestion otherwise.
+    pub fn need_thresholds(&self, node: &Node, faults: &Faults) -> Option<u8> {
+        let text = node.text(faults)?;
+        let i = read::named(
+            text,
+            node,
+            "table of thresholds",
+            &self.threshold_names,
+            faults,
+        )?;
+        u8::try_from(i).ok()
     }
 
     fn canonical(&self, key: &str) -> String {
