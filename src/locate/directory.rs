@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Claim, Claimed, ImportReport, Pin, PinChange,
+    Claim, Claimed, ImportReport, Pin, PinChange, SubjectHasher,
     cache::KeyHasher,
     store::{Backlog, Change, Store},
 };
@@ -157,6 +157,12 @@ impl Directory {
             self.inner.store_batch(batch)?;
         }
         Ok(())
+    }
+
+    /// Binds the directory to the secret under which its keys are made, at the first call; later
+    /// says whether this is the same one. Under another, no subject would find its pin.
+    pub fn binds(&self, hasher: &SubjectHasher) -> Result<bool, DirectoryError> {
+        self.inner.store.binds(hasher.fingerprint())
     }
 
     /// Binds the directory to a ledger and says up to which entry its changes are stored here.

@@ -18,7 +18,8 @@ use crate::{attest::create_private_folder, domain::SubjectKey};
 
 /// Subject key → pin.
 const PINS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("pins");
-/// `ledger`: the id of the ledger that was replayed; `applied`: up to which entry, little-endian.
+/// `ledger`: the id of the ledger that was replayed; `applied`: up to which entry, little-endian;
+/// `secret`: the fingerprint of the secret that made the keys.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const FILE: &str = "pins.redb";
 
@@ -113,6 +114,21 @@ impl Store {
         }
         write.commit()?;
         Ok(())
+    }
+
+    /// See [`super::Directory::binds`].
+    pub fn binds(&self, fingerprint: [u8; 16]) -> Result<bool, DirectoryError> {
+        let write = self.database.begin_write()?;
+        let same = {
+            let mut meta = write.open_table(META)?;
+            let held = meta.get("secret")?.map(|f| f.value() == fingerprint);
+            if held.is_none() {
+                meta.insert("secret", fingerprint.as_slice())?;
+            }
+            held.unwrap_or(true)
+        };
+        write.commit()?;
+        Ok(same)
     }
 
     /// See [`super::Directory::attach`].

@@ -329,3 +329,15 @@ proptest! {
         prop_assert_eq!(twice.map(|p| p.region), once.map(|p| p.region));
     }
 }
+
+#[test]
+fn a_directory_stays_with_the_secret_that_filled_it() {
+    let (folder, directory) = opened();
+    assert!(directory.binds(&hasher()).unwrap());
+    assert!(directory.binds(&hasher()).unwrap());
+    drop(directory);
+    let directory = Directory::open(folder.path()).unwrap();
+    let other = SubjectHasher::new(&Secret::new([4; 32])).unwrap();
+    assert!(!directory.binds(&other).unwrap());
+    assert!(directory.binds(&hasher()).unwrap());
+}

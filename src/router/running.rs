@@ -47,9 +47,13 @@ pub enum StartError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(
-        "the directory `{0}` holds pins, but its secret `subject-key.secret` is gone: restore it, a new one would orphan every pin"
+        "there are pins or ledger entries, but the secret `subject-key.secret` in `{0}` is gone: restore it, a new one would orphan every pin"
     )]
     SecretGone(String),
+    #[error(
+        "the directory `{0}` was filled under another subject-key secret: restore that one, under this one every pin is orphaned"
+    )]
+    OtherSecret(String),
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("cannot start: {0}")]
@@ -195,6 +199,10 @@ fn thread(name: String, run: impl FnOnce() + Send + 'static) -> std::io::Result<
 fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
     let settings = Arc::clone(&snapshot.settings);
     let directory = Directory::open(&settings.directory.path)?;
+    if settings.directory.secret.is_none() && is_secret_missed(&settings) {
+        let folder = settings.directory.path.display().to_string();
+        return Err(StartError::SecretGone(folder));
+    }
     let hasher = hasher(&settings, &directory)?;
     let options = attest::Options::default();
     let (journal, opened) = Journal::open(&settings.ledger, options, directory.clone())?;
@@ -225,6 +233,17 @@ fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
     })
 }
 
+/// Whether the secret is gone under which the ledger's entries were written: with it went the
+/// directory, and what the ledger replays would pin keys that nobody makes any more. Not asked by
+/// `directory import`, which begins a new secret on purpose (`docs/keys.md`).
+fn is_secret_missed(settings: &Settings) -> bool {
+    !settings.directory.path.join(SECRET_FILE).exists()
+        && !matches!(
+            attest::acknowledged(&settings.ledger),
+            Ok(0) | Err(LedgerError::NoLedger { .. })
+        )
+}
+
 /// The hasher of subject ids, with the secret given or the one that lies in the directory.
 pub fn hasher(settings: &Settings, directory: &Directory) -> Result<SubjectHasher, StartError> {
     let secret = match &settings.directory.secret {
@@ -238,7 +257,12 @@ pub fn hasher(settings: &Settings, directory: &Directory) -> Result<SubjectHashe
             load_or_create_secret(&path)?
         }
     };
-    Ok(SubjectHasher::new(&secret)?)
+    let hasher = SubjectHasher::new(&secret)?;
+    if !directory.binds(&hasher)? {
+        let folder = settings.directory.path.display().to_string();
+        return Err(StartError::OtherSecret(folder));
+    }
+    Ok(hasher)
 }
 
 /// Whoever reads the log must not take this router for one that protects anybody.

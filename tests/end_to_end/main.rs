@@ -18,6 +18,7 @@ mod crash;
 mod demo;
 mod failure;
 mod hold_ups;
+mod lost_state;
 mod kit;
 mod memory;
 mod mixed;
