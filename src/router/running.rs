@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -169,6 +170,10 @@ impl Running {
     }
 
     /// Blocks until SIGINT or SIGTERM, reloading on SIGHUP.
+    ///
+    /// # Errors
+    /// A thread of the router has ended, for which nobody else would take over: it has stopped
+    /// then, and whoever supervises the process should start it anew.
     pub fn wait_for_signal(&self) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -178,6 +183,7 @@ impl Running {
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut terminate = signal(SignalKind::terminate())?;
             let mut hangup = signal(SignalKind::hangup())?;
+            let mut look = tokio::time::interval(LOOK);
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => return Ok(()),
@@ -185,10 +191,27 @@ impl Running {
                     _ = hangup.recv() => {
                         reload::reload(&self.shared);
                     }
+                    _ = look.tick() => if let Some(name) = first_ended(&self.threads) {
+                        tracing::error!(thread = name, "a thread has ended: the router stops");
+                        self.shared.draining.store(true, Ordering::Relaxed);
+                        let _ = self.stop.send(true);
+                        // What was let go is still written; nothing new is let go.
+                        self.shared.journal.close().map_err(std::io::Error::other)?;
+                        return Err(std::io::Error::other(format!("the thread `{name}` has ended")));
+                    },
                 }
             }
         })
     }
+}
+
+/// How often the threads are looked after.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The name of a thread that is no more.
+fn first_ended(threads: &[JoinHandle<()>]) -> Option<&str> {
+    let ended = threads.iter().find(|thread| thread.is_finished())?;
+    Some(ended.thread().name().unwrap_or("?"))
 }
 
 fn thread(name: String, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -297,4 +320,28 @@ pub fn render(faults: &[Fault], coloured: bool) -> String {
         .map(|f| f.render(coloured))
         .collect::<Vec<_>>()
         .join("\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_dies_is_missed() {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let mut threads = vec![
+            thread("lives".to_owned(), move || {
+                let _ = wait.recv();
+            })
+            .unwrap(),
+        ];
+        assert_eq!(first_ended(&threads), None);
+        threads.push(thread("dies".to_owned(), || panic!("a bug")).unwrap());
+        while !threads[1].is_finished() {
+            std::thread::yield_now();
+        }
+        assert_eq!(first_ended(&threads), Some("dies"));
+        drop(go);
+        threads.into_iter().for_each(|t| drop(t.join()));
+    }
 }
