@@ -341,3 +341,12 @@ fn a_directory_stays_with_the_secret_that_filled_it() {
     assert!(!directory.binds(&other).unwrap());
     assert!(directory.binds(&hasher()).unwrap());
 }
+
+#[test]
+fn a_storing_thread_that_dies_is_told() {
+    let (_folder, directory) = opened();
+    assert_eq!(directory.status().error, None);
+    directory.break_storing_for_tests();
+    let error = directory.status().error.unwrap();
+    assert!(error.contains("restart"), "{error}");
+}

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::kit::process::domicile;
+use crate::kit::eventually;
+use crate::kit::process::{Process, domicile};
 use crate::kit::setup::Setup;
 
 /// A router's folder with one pinned person, and the settings file in it.
@@ -17,14 +18,10 @@ fn stopped() -> (tempfile::TempDir, std::path::PathBuf) {
 
 /// What a start says that must not succeed.
 fn refused(config: &std::path::Path) -> String {
-    let output = domicile()
-        .arg("run")
-        .arg("--config")
-        .arg(config)
-        .output()
-        .unwrap();
-    assert!(!output.status.success());
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    let mut process = Process::spawn(domicile().arg("run").arg("--config").arg(config));
+    let status = eventually("the router gives up", || process.exited());
+    assert!(!status.success());
+    process.text()
 }
 
 #[test]
