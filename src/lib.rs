@@ -17,5 +17,6 @@ pub mod policy;
 pub mod respond;
 pub mod router;
 pub mod settings;
+pub mod state;
 pub mod store;
 pub mod telemetry;

@@ -4,11 +4,14 @@
 //! entries and measures. [`way`] tells the story; the modules below are its stations' callers.
 
 mod batch;
+mod counted;
 mod exchange;
 mod judge;
 mod observe;
 mod outcome;
 mod person;
+mod personal;
+mod remember;
 mod reply;
 mod single;
 mod wishes;
@@ -19,7 +22,8 @@ use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
 pub use exchange::{Exchange, Routed};
-pub use judge::{Flow, Judged, Judgements};
+pub use judge::{Flow, Judged};
+pub use remember::{Judgement, Judgements};
 pub use reply::{Content, Reply};
 
 use crate::{

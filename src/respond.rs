@@ -37,6 +37,8 @@ pub enum Refused {
     NoSubject,
     /// A country field that holds something else than a country.
     UnreadableEvidence(String),
+    /// An age or a day of birth that is none.
+    UnreadableAge,
     NoEvidence,
     EvidenceDisagrees,
     UnknownField(String),
@@ -224,6 +226,14 @@ impl Refused {
                 format!(
                     "`{source}` must be an ISO 3166-1 code or absent; weaker evidence is not \
                      taken instead, since it could store the record in the wrong country"
+                ),
+            ),
+            Self::UnreadableAge => (
+                S::UNPROCESSABLE_ENTITY,
+                "unreadable-age",
+                "a field of age or birth cannot be read",
+                t(
+                    "give an age in years, or a day of birth as YYYY-MM-DD, or leave the field out; a child must not pass for an adult",
                 ),
             ),
             Self::NoEvidence => (

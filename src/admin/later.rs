@@ -5,15 +5,12 @@ use axum::{Router, http::StatusCode, response::Response, routing::any};
 
 use super::handlers::problem;
 
-const LATER: [&str; 8] = [
+const LATER: [&str; 5] = [
     // The console.
     "/",
     "/v1/transfers",
     "/v1/instruments/{id}",
     "/v1/subjects:report",
-    "/v1/consents",
-    "/v1/consents:query",
-    "/v1/consents:withdraw",
     "/v1/policy/matrix",
 ];
 

@@ -59,7 +59,7 @@ pub async fn explain(
 }
 
 /// 413 for a body over 2 MiB, axum's limit, which no question or record of a dry run needs.
-fn unreadable(rejected: &BytesRejection) -> Response {
+pub fn unreadable(rejected: &BytesRejection) -> Response {
     problem(
         rejected.status(),
         "unreadable-body",

@@ -95,7 +95,7 @@ fn demanding(
 }
 
 fn demand(view: &View<'_>, store: u128) -> Option<RuleId> {
-    rules(view, store)
+    rules(view, view.wherever_it_ends(store))
         .find(|(_, r)| view.holds(&r.when) != Holds::No && !view.lifted(&r.unless))
         .map(|(_, r)| r.number)
 }

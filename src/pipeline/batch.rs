@@ -197,13 +197,15 @@ fn decide_item(
     }
     let region = routed.wishes.target.unwrap_or(person.home);
     let flow = Flow::new(routed, &person, region);
-    let judged = judge::judge(x, routed, &flow).map_err(plain)?;
-    let permit = judged
-        .permit(x)
-        .map_err(|refused| (refused, Some(Rc::clone(&judged))))?;
+    let judged = judge::judge(x, routed, &person, &flow).map_err(plain)?;
+    let permit = match judged.permit(x) {
+        Ok(permit) => permit,
+        Err(refused) => return Err((refused, Some(judged.shared()))),
+    };
     let mut draft = x.draft(&judged, *traces);
     draft.decision = decision;
     draft.reference = flow.reference();
+    draft.holds = judged.take_holds();
     let abroad = region != person.home;
     if person.claims {
         draft.pin = claim(x, &person).map_err(plain)?;

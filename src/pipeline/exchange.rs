@@ -331,6 +331,7 @@ impl<'w> Exchange<'w> {
             evidence: traces.evidence,
             pin: None,
             reference: None,
+            holds: SmallVec::new(),
         }
     }
 

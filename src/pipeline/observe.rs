@@ -27,7 +27,7 @@ pub async fn single(
 ) -> Result<Response<Content>, Refused> {
     let would = single::find(x, routed, &taken).and_then(|person| {
         let region = routed.wishes.target.unwrap_or(person.home);
-        let judged = judge::judge(x, routed, &Flow::new(routed, &person, region))?;
+        let judged = judge::judge(x, routed, &person, &Flow::new(routed, &person, region))?;
         x.story.borrow_mut().profile = Some(std::sync::Arc::clone(&judged.profile));
         judged.permit(x).map(drop)
     });
@@ -53,7 +53,7 @@ pub async fn batch(
                 let body = Some(&classified);
                 let person = person::find(x, routed, body, routed.operation, &mut traces)?;
                 let region = routed.wishes.target.unwrap_or(person.home);
-                let judged = judge::judge(x, routed, &Flow::new(routed, &person, region))?;
+                let judged = judge::judge(x, routed, &person, &Flow::new(routed, &person, region))?;
                 x.story.borrow_mut().profile = Some(std::sync::Arc::clone(&judged.profile));
                 judged.permit(x).map(drop)
             });

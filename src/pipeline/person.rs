@@ -7,7 +7,7 @@ use super::{Exchange, Routed, wishes::Unclear};
 use crate::{
     admit::caller::ClientAddress,
     classify::{
-        ValueSource,
+        Age, ValueSource,
         evidence::{self, Evidence, Reading, Standing, Unsettled, weigh},
         json::Value,
         schema::Classified,
@@ -26,6 +26,8 @@ pub struct Person {
     pub countries: SmallVec<[Place; 4]>,
     pub evidence: EvidenceSet,
     pub categories: CategorySet,
+    /// As the record says it.
+    pub age: Age,
     pub home: RegionId,
     /// Further regions that hold copies.
     pub held_in: SmallVec<[RegionId; 2]>,
@@ -53,6 +55,12 @@ pub fn find(
     let route = &routed.route.settings;
     let key = subject(x, routed, body)?;
     traces.key = Some(key);
+    let age = match body {
+        Some(body) => {
+            Age::read(body.age.as_ref(), body.born.as_ref()).map_err(|_| Refused::UnreadableAge)?
+        }
+        None => Age::default(),
+    };
     let mut found = evidence(x, routed, body)?;
     let pin = match route.pin {
         PinMode::Never => None,
@@ -63,7 +71,8 @@ pub fn find(
         None => routed.route.schema.categories_without_body(),
     };
     let Some(pin) = pin else {
-        return unpinned(x, routed, key, &found, categories, operation, traces);
+        let person = unpinned(x, routed, key, &found, categories, operation, traces)?;
+        return Ok(Person { age, ..person });
     };
     let home = x.snapshot.regions.id(&pin.region).ok_or_else(|| {
         Refused::NoHome(format!(
@@ -92,6 +101,7 @@ pub fn find(
         countries: standing.countries,
         evidence: standing.kinds,
         categories,
+        age,
         home,
         held_in,
         pinned: true,
@@ -117,6 +127,7 @@ fn unpinned(
             countries,
             evidence: standing.map_or(EvidenceSet::EMPTY, |s| s.kinds),
             categories,
+            age: Age::default(),
             home,
             held_in: SmallVec::new(),
             pinned: false,

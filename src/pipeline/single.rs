@@ -1,7 +1,5 @@
 //! One record, one region at a time: formats `record` and `opaque`.
 
-use std::rc::Rc;
-
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts,
@@ -13,7 +11,7 @@ use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::{
-    Content, Exchange, Flow, Judged, Routed, judge, observe,
+    Content, Exchange, Flow, Judged, Judgement, Routed, judge, observe,
     outcome::{self, Outcomes},
     person::{self, Person, Traces},
 };
@@ -53,7 +51,7 @@ pub async fn way(
     }
     let region = routed.wishes.target.unwrap_or(person.home);
     let flow = Flow::new(routed, &person, region);
-    let judged = judge::judge(x, routed, &flow)?;
+    let judged = judge::judge(x, routed, &person, &flow)?;
     let cleared = attest(x, &person, &flow, &judged).await?;
     let leaves_home = !judged.flow_home;
     let outgoing = Outgoing {
@@ -137,12 +135,13 @@ async fn attest(
     x: &Exchange<'_>,
     person: &Person,
     flow: &Flow,
-    judged: &Judged,
+    judged: &Judgement,
 ) -> Result<Cleared, Refused> {
     let permit = judged.permit(x)?;
     let traces = x.story.borrow().traces;
     let mut draft = x.draft(judged, traces);
     draft.reference = flow.reference();
+    draft.holds = judged.take_holds();
     let mut also = Vec::new();
     let abroad = flow.region != person.home;
     if person.claims {
@@ -247,11 +246,11 @@ async fn erase(
 ) -> Result<Response<Content>, Refused> {
     let mut holders: SmallVec<[RegionId; 3]> = SmallVec::from_elem(person.home, 1);
     holders.extend(person.held_in.iter().copied().filter(|r| *r != person.home));
-    let judged: Vec<(RegionId, Flow, Rc<Judged>)> = holders
+    let judged: Vec<(RegionId, Flow, Judgement)> = holders
         .into_iter()
         .map(|region| {
             let flow = Flow::new(routed, person, region);
-            let judged = judge::judge(x, routed, &flow)?;
+            let judged = judge::judge(x, routed, person, &flow)?;
             let _permit = judged.permit(x)?;
             Ok((region, flow, judged))
         })
@@ -367,13 +366,14 @@ async fn may_read_back(
         operation: Operation::Read,
         ..flow.clone()
     };
-    let judged = judge::judge(x, routed, &back)?;
+    let judged = judge::judge(x, routed, person, &back)?;
     let Ok(permit) = judged.permit(x) else {
         return Ok(false);
     };
     let mut traces = x.story.borrow().traces;
     traces.evidence = person.evidence;
-    let draft = x.draft(&judged, traces);
+    let mut draft = x.draft(&judged, traces);
+    draft.holds = judged.take_holds();
     judged.count();
     match x.worker.journal.clear(permit, draft).await {
         Ok(_cleared) => Ok(true),

@@ -7,6 +7,7 @@
 mod checked;
 mod compile;
 mod condition;
+mod counter;
 mod days;
 mod demo;
 mod digest;
@@ -22,9 +23,10 @@ mod vocabulary;
 
 pub use checked::{Checked, NO_LAW, NO_LAW_FILE, RuleInfo, check, load};
 pub use compile::Compiled;
-pub(crate) use compile::{LawTable, RuleMask, Usable, look};
-pub(crate) use condition::{FilingNeed, Need, Unless, When};
-pub(crate) use days::{day_in, filing_holds};
+pub(crate) use compile::{ActiveRule, LawTable, RuleMask, Usable, look};
+pub(crate) use condition::{CountTest, FilingNeed, Need, Unless, When};
+pub use counter::{Counted, Counter, Thresholds, Window};
+pub(crate) use days::{day_in, filing_holds, start_of};
 pub use demo::freshen;
 pub use instrument::{Assessment, AssessmentKind, AssessmentOutcome, Document, Filing, Instrument};
 pub(crate) use law::Shape;
@@ -34,6 +36,6 @@ pub use sets::{
     AttributeId, AttributeSet, CounterId, CountrySet, EntityId, InstrumentId, Interval, LawId,
     LawSet, MechanismId, PlaceSet, PromiseId, PurposeId, RecipientId, RuleId,
 };
-pub use vocabulary::{Counted, Counter, Mechanism};
+pub use vocabulary::Mechanism;
 
 pub use crate::decide::{ExplainError, explain};

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Shared, reload};
+use super::{
+    Shared, reload,
+    thresholds::{self, Warned},
+};
 use crate::{classify::network::Reload, telemetry::clock};
 
 /// How often the keeper looks.
@@ -13,11 +16,13 @@ const TICK: Duration = Duration::from_secs(1);
 /// Runs until `stop` turns true.
 pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
     let mut ticks = 0u64;
+    let mut warned = Warned::default();
     while !*stop.borrow() {
         reload::recompile(shared, clock::now());
         if ticks.is_multiple_of(10) {
             reload_geoip(shared);
         }
+        warned.look(shared, &shared.snapshot.load(), clock::now());
         ticks += 1;
         pause(stop);
     }
@@ -66,6 +71,7 @@ pub fn gauges(shared: &Shared) {
         .connections
         .load(std::sync::atomic::Ordering::Relaxed);
     metrics.connections.set(number(open as u64));
+    thresholds::gauges(shared, &snapshot, now);
     metrics.policy_info.reset();
     metrics
         .policy_info

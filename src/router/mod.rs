@@ -6,6 +6,7 @@ pub mod reload;
 pub mod running;
 pub mod shared;
 pub mod snapshot;
+mod thresholds;
 pub mod worker;
 
 pub use running::{Running, StartError};

@@ -24,11 +24,12 @@ use super::{
 use crate::{
     admin,
     admit::listener::{self, ListenError},
-    attest::{self, Journal, LedgerError, Unwritable},
+    attest::{self, Books, Journal, LedgerError, Unwritable},
     document::Fault,
     forward::SharedHealth,
     locate::{Directory, DirectoryError, SecretError, SubjectHasher, load_or_create_secret},
     settings::Settings,
+    state::{Consents, Counters, StateError},
     telemetry::{Metrics, clock},
 };
 
@@ -45,6 +46,8 @@ pub enum StartError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    #[error("counters or consents in the directory's folder: {0}")]
+    State(#[from] StateError),
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(
@@ -228,7 +231,13 @@ fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
     }
     let hasher = hasher(&settings, &directory)?;
     let options = attest::Options::default();
-    let (journal, opened) = Journal::open(&settings.ledger, options, directory.clone())?;
+    let counters = Counters::open(&settings.directory.path)?;
+    let consents = Consents::open(&settings.directory.path)?;
+    let books = Books {
+        directory: directory.clone(),
+        counters: Some(counters.clone()),
+    };
+    let (journal, opened) = Journal::open(&settings.ledger, options, books)?;
     if opened.lost > 0 {
         tracing::error!(
             entries = opened.lost,
@@ -247,6 +256,8 @@ fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         journal,
         directory,
+        counters,
+        consents,
         hasher,
         metrics: Metrics::new()?,
         connections: AtomicUsize::new(0),

@@ -26,6 +26,7 @@ mod newcomer;
 mod pins;
 mod privacy;
 mod review;
+mod state;
 mod store;
 mod support;
 mod support_tests;

@@ -174,6 +174,14 @@ impl Router {
         });
     }
 
+    /// Killed at once, and started again on the same files.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        let config = self.folder.path().join("domicile.toml");
+        self.process = Process::spawn(domicile().arg("run").arg("--config").arg(config));
+        self.wait_live();
+    }
+
     #[track_caller]
     pub fn put(&self, id: &str, body: &str) -> super::http::Answer {
         Request::new("PUT", format!("/people/{id}"))

@@ -28,15 +28,16 @@ fn bad_requests_get_problem_documents() {
         ("/v1/records:classify?rout=none", "{}", 400),
         ("/v1/ledger", "", 405),
         ("/nowhere", "", 404),
-        ("/v1/consents", "{}", 501),
-        ("/v1/consents:withdraw", "{}", 501),
+        ("/v1/consents", "{}", 400),
+        ("/v1/consents:withdraw", "{}", 400),
         ("/v1/subjects:report", "{}", 501),
     ] {
         problem(&post(admin, path, body), status);
     }
     let large = vec![b' '; 3 << 20];
     problem(&post(admin, "/v1/decisions:explain", large.clone()), 413);
-    problem(&post(admin, "/v1/records:classify", large), 413);
+    problem(&post(admin, "/v1/records:classify", large.clone()), 413);
+    problem(&post(admin, "/v1/consents", large), 413);
     for path in [
         "/",
         "/v1/transfers",

@@ -32,12 +32,19 @@ fn check(setup: &Setup, more: &[&str]) -> (Output, String) {
     (output, text)
 }
 
+/// The refused home stores, but for the one that every set-up without a region in the Emirates has:
+/// a field that no schema declares may hold health data, which may not leave them.
 fn refused_homes(setup: &Setup) -> Vec<Value> {
     let (output, text) = check(setup, &["--json"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let told: Value = serde_json::from_str(&text).unwrap();
     let refused = told["outlook"]["refused_home_stores"].as_array().unwrap();
-    refused.clone()
+    let (emirates, rest): (Vec<Value>, Vec<Value>) = refused
+        .iter()
+        .cloned()
+        .partition(|r| r["people"] == serde_json::json!(["AE"]) && r["home"].is_null());
+    assert!(!emirates.is_empty(), "{refused:#?}");
+    rest
 }
 
 #[test]
@@ -45,7 +52,7 @@ fn a_good_file_is_good_and_says_so() {
     let setup = Setup::new();
     let (output, text) = check(&setup, &[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(text.contains("none would be refused"), "{text}");
+    assert!(text.contains("people of AE"), "{text}");
     assert!(text.contains("policy sha256:"), "{text}");
     assert_eq!(refused_homes(&setup), [] as [Value; 0]);
 }
