@@ -24,16 +24,28 @@ pub fn start_of(day: Date, zone: &TimeZone) -> Option<Timestamp> {
     day.to_zoned(zone.clone()).ok().map(|z| z.timestamp())
 }
 
-/// The `days`-th working day after `day`: neither a weekend nor a holiday of the law.
-pub fn working_day_after(day: Date, days: u8, law: &Law) -> Option<Date> {
+/// The `days`-th working day after `day`: neither a weekend nor one of the law's `holidays`.
+///
+/// `moved`: a holiday on a weekend makes the next working day free, as the Russian Labour Code
+/// (Art. 112(2)) has it. It makes terms longer, so it is asked for where a long term is the
+/// cautious one.
+fn working_day_after(day: Date, days: u8, holidays: &[(i8, i8)], moved: bool) -> Option<Date> {
+    let weekend = |at: Date| matches!(at.weekday(), Weekday::Saturday | Weekday::Sunday);
+    let holiday = |at: Date| holidays.contains(&(at.month(), at.day()));
     let mut left = days;
     let mut at = day;
+    // A weekend that began before the first day may have swallowed a holiday too.
+    let mut owed = match at.weekday() {
+        Weekday::Saturday | Weekday::Sunday if holiday(at) => 1,
+        _ => 0,
+    };
     while left > 0 {
         at = at.tomorrow().ok()?;
-        let weekend = matches!(at.weekday(), Weekday::Saturday | Weekday::Sunday);
-        let holiday = law.holidays.contains(&(at.month(), at.day()));
-        if !weekend && !holiday {
-            left -= 1;
+        match (weekend(at), holiday(at)) {
+            (true, true) if moved => owed += 1,
+            (true, _) | (_, true) => {}
+            (false, false) if owed > 0 && moved => owed -= 1,
+            (false, false) => left -= 1,
         }
     }
     Some(at)
@@ -54,29 +66,31 @@ pub fn filing_holds(need: FilingNeed, instrument: &Instrument, law: &Law, day: D
         (FilingNeed::Approved, state) => state == Some(Filing::Approved),
         (FilingNeed::FiledFor(_), Some(Filing::TermRun | Filing::Approved)) => true,
         (FilingNeed::FiledFor(days), Some(Filing::Filed)) => first
-            .and_then(|d| working_day_after(d, days, law))
+            .and_then(|d| working_day_after(d, days, &law.holidays, true))
             .is_some_and(|last| last < day),
         (FilingNeed::FiledFor(_), None) => false,
         (FilingNeed::FiledWithin(_), Some(_)) => true,
         (FilingNeed::FiledWithin(days), None) => instrument
             .valid
             .from
-            .and_then(|d| working_day_after(d, days, law))
+            .and_then(|d| working_day_after(d, days, &law.holidays, false))
             .is_some_and(|last| day <= last),
     }
 }
 
 /// The day on which the answer of [`filing_holds`] changes by the mere passing of time.
 pub fn filing_edge(need: FilingNeed, instrument: &Instrument, law: &Law) -> Option<Date> {
-    let (start, days) = match need {
+    let (start, days, moved) = match need {
         FilingNeed::FiledFor(days) => {
             let filed = instrument.filed.iter().find(|(_, s)| *s == Filing::Filed)?;
-            (filed.0, days)
+            (filed.0, days, true)
         }
-        FilingNeed::FiledWithin(days) => (instrument.valid.from?, days),
+        FilingNeed::FiledWithin(days) => (instrument.valid.from?, days, false),
         FilingNeed::None | FilingNeed::Filed | FilingNeed::Approved => return None,
     };
-    working_day_after(start, days, law)?.tomorrow().ok()
+    working_day_after(start, days, &law.holidays, moved)?
+        .tomorrow()
+        .ok()
 }
 
 /// The first instant after `at` at which one of `days` begins in one of `zones`.
@@ -93,4 +107,28 @@ pub fn next_boundary<'a>(
             later.filter_map(|d| start_of(*d, zone)).find(|t| *t > at)
         })
         .min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 152-FZ Art. 12 counts working days; Labour Code Art. 112(2) moves what a weekend swallows.
+    #[test]
+    fn a_holiday_on_a_weekend_makes_a_later_day_free() {
+        let holidays = [(5, 1), (5, 9)];
+        let day = |text: &str| text.parse::<Date>().unwrap();
+        let tenth = |from: &str, moved| working_day_after(day(from), 10, &holidays, moved);
+        // 2026-05-01 is a Friday, 2026-05-09 a Saturday: Monday the 11th is free.
+        assert_eq!(tenth("2026-04-27", true), Some(day("2026-05-13")));
+        assert_eq!(tenth("2026-04-27", false), Some(day("2026-05-12")));
+        assert_eq!(
+            working_day_after(day("2026-05-09"), 1, &holidays, true),
+            Some(day("2026-05-12"))
+        );
+        assert_eq!(
+            working_day_after(day("2026-05-12"), 1, &holidays, true),
+            Some(day("2026-05-13"))
+        );
+    }
 }
