@@ -5,8 +5,10 @@
 
 mod batch;
 mod counted;
+mod disclose;
 mod exchange;
 mod judge;
+mod keep;
 mod observe;
 mod outcome;
 mod person;
@@ -93,6 +95,9 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
         NoRoute::MediaType(types) => Refused::MediaType(types),
     })?;
     let routed = x.admit(&x.snapshot, index, captures, &parts)?;
+    if let Some(recipient) = &routed.route.recipient {
+        return disclose::way(x, &routed, &parts, body, recipient).await;
+    }
     match routed.route.settings.format {
         Format::Record | Format::Opaque => single::way(x, &routed, &parts, body).await,
         Format::Array | Format::Ndjson => batch::way(x, &routed, &parts, body).await,

@@ -85,6 +85,8 @@ pub fn drop_own_answers(headers: &mut HeaderMap) {
         "domicile-region",
         "domicile-mechanism",
         "domicile-body",
+        "domicile-recipient",
+        "domicile-stripped",
     ] {
         headers.remove(name);
     }

@@ -140,6 +140,7 @@ mod tests {
             answers: Answers::default(),
             role: None,
             purpose: None,
+            recipient: None,
         }
     }
 

@@ -163,6 +163,12 @@ impl Journal {
         Ok(Cleared { permit })
     }
 
+    /// The proof for a disclosure that concerns nobody: no transfer, so no entry (an aggregate
+    /// may be shared). `None` for every other permit.
+    pub fn clear_impersonal(&self, permit: Permit) -> Option<Cleared> {
+        permit.is_impersonal().then_some(Cleared { permit })
+    }
+
     /// Writes the entries of one batch: all of them stand, or none. In the order of `permits`.
     pub async fn clear_all(
         &self,
@@ -236,6 +242,11 @@ impl WorkerJournal {
     /// See [`Journal::clear`].
     pub async fn clear(&self, permit: Permit, draft: Draft) -> Result<Cleared, Unwritable> {
         self.journal.clear(permit, draft).await
+    }
+
+    /// See [`Journal::clear_impersonal`].
+    pub fn clear_impersonal(&self, permit: Permit) -> Option<Cleared> {
+        self.journal.clear_impersonal(permit)
     }
 
     /// See [`Journal::clear_all`].

@@ -124,9 +124,9 @@ pub fn thresholds(policy: &Compiled, at: Timestamp) -> Vec<Threshold> {
             .iter()
             .filter_map(|r| law.rules.get(usize::from(r.index)));
         for rule in active {
-            for test in rule.when.counts.iter().flatten() {
-                let counters = &policy.checked().vocabulary.counters;
-                let Some(info) = counters.get(test.counter.index()) else {
+            let vocabulary = &policy.checked().vocabulary;
+            for test in rule.when.count_tests(vocabulary) {
+                let Some(info) = vocabulary.counters.get(test.counter.index()) else {
                     continue;
                 };
                 let Some((since, _)) = window(info, day, law) else {
@@ -147,7 +147,9 @@ pub fn thresholds(policy: &Compiled, at: Timestamp) -> Vec<Threshold> {
 
 /// Whether anything that could concern the flow tests a count.
 fn asks(view: &View<'_>) -> bool {
-    let counts = rules(view, view.candidates()).any(|(_, rule)| !rule.when.counts.is_empty());
+    let vocabulary = &view.policy.checked().vocabulary;
+    let counts = rules(view, view.candidates())
+        .any(|(_, rule)| rule.when.count_tests(vocabulary).next().is_some());
     let volumes = || {
         let mut instruments = view.policy.checked().instruments();
         !view.table.counters.is_empty() && instruments.any(|(_, i)| i.people.is_some())
@@ -249,6 +251,32 @@ mod tests {
     }
 
     #[test]
+    fn tables_of_thresholds_ask_too_and_each_recipient_has_its_count() {
+        let checked = demo();
+        let at: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let policy = checked.compile(at);
+        let mut query = read(&policy, "user.health", ("US", "acme-sg"), ("CN", "acme-cn"));
+        query.subject.countries = ["US".parse().unwrap()].into_iter().collect();
+        let found = countings(&policy, &query);
+        let health = found.iter().find(|c| {
+            let counter = &checked.vocabulary.counters[c.counter.index()];
+            *counter.key == *"us.health"
+        });
+        let health = health.expect("a count of health");
+        assert!(health.adds);
+        let importer = checked.entity("acme-cn").map(CountedRecipient::Entity);
+        assert_eq!(health.recipient, importer);
+        let age = at.duration_since(health.since).as_hours() / 24;
+        assert_eq!(age, 365, "since the same day of last year");
+        let edges = thresholds(&policy, at);
+        assert!(
+            edges
+                .iter()
+                .any(|t| t.counter == health.counter && t.number == 10_000)
+        );
+    }
+
+    #[test]
     fn the_thresholds_are_those_of_the_rules_in_force() {
         let checked = demo();
         let at: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
@@ -261,5 +289,33 @@ mod tests {
             .collect();
         assert_eq!(small, [100_000, 0]);
         assert!(!found.iter().any(|t| t.rule.ends_with("-2023")));
+    }
+
+    #[test]
+    fn thresholds_of_a_table_are_asked_per_recipient_and_fed_by_the_laws_own_people() {
+        let checked = crate::decide::tests::shipped("examples/cases/west.toml");
+        let policy = checked.compile("2026-11-21T12:00:00Z".parse().unwrap());
+        let (from, to) = (("US", "plain-us"), ("CN", "trade-cn"));
+        let mut query = read(&policy, "user.health", from, to);
+        let health = checked.vocabulary.counter("us.health").unwrap();
+        let fed = |query: &Query| {
+            let all = countings(&policy, query);
+            let found = all.iter().find(|c| c.counter == health).copied();
+            found.expect("asked")
+        };
+        assert!(!fed(&query).adds, "a person of CN is no US person");
+        query.subject.countries = ["US".parse().unwrap()].into_iter().collect();
+        let found = fed(&query);
+        assert!(found.adds);
+        let importer = checked.entity("trade-cn").map(CountedRecipient::Entity);
+        assert_eq!(found.recipient, importer);
+        // A year ago, in New York.
+        assert_eq!(found.since, "2025-11-21T05:00:00Z".parse().unwrap());
+        let edges = thresholds(&policy, policy.at());
+        assert!(
+            edges
+                .iter()
+                .any(|t| t.counter == health && t.number == 10_000)
+        );
     }
 }

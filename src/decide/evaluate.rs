@@ -32,6 +32,7 @@ pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
             broken: SmallVec::new(),
             lead: Lead::None,
             flow_home: query.via.is_none() && is_homely(query.operation),
+            recipient: query.recipient,
         };
     }
     let attached = Attached::of(policy, query);
@@ -270,6 +271,7 @@ fn conclude(
         broken,
         lead,
         flow_home,
+        recipient: query.recipient,
     }
 }
 

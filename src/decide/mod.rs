@@ -20,7 +20,7 @@ pub use evaluate::decide;
 pub use explain::{ExplainError, explain, explain_with};
 pub use home::{HomeFault, Homes, home, home_candidates, refused_home_stores};
 pub use missing::missing;
-pub use permit::{NotPermitted, Permit, permit};
+pub use permit::{NotPermitted, Permit, permit, permit_disclosure};
 pub use query::{ConsentTo, Grounds, Party, Query, QueryConsent, QueryOrder, Subject};
 pub use resolve::QuestionFault;
 pub use verdict::{FindingKind, FindingLaw, LawFinding, Verdict};

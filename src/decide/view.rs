@@ -315,9 +315,11 @@ impl<'a> View<'a> {
                 let young = self.age.is_some_and(|a| a < self.table.sensitive_below);
                 !young && self.has_ordinary()
             }
-            by_category => by_category
-                .holds(self.query.categories(), self.query.possible())
-                .unwrap_or(true),
+            // Such counters count the law's own people: 28 CFR 202.206 speaks of US persons.
+            by_category => {
+                let holds = by_category.holds(self.query.categories(), self.query.possible());
+                self.person && holds.unwrap_or(true)
+            }
         })
     }
 

@@ -52,6 +52,8 @@ pub struct Story {
     pub operation: Option<Operation>,
     pub traces: Traces,
     pub profile: Option<Arc<Profile>>,
+    /// Of the order or ground that was asserted; in the entry of a refusal too.
+    pub reference: Option<Arc<str>>,
 }
 
 /// A request that a route has taken.
@@ -120,8 +122,12 @@ impl<'w> Exchange<'w> {
     ) -> Result<Routed<'a>, Refused> {
         let route = snapshot.routes.get(index).ok_or(Refused::NoRoute)?;
         self.story.borrow_mut().route = Some(Arc::clone(&route.settings.name));
-        let plain = wishes::plain_operation(&parts.method)
-            .ok_or_else(|| Refused::MethodNotAllowed(route.settings.methods.clone()))?;
+        let plain = match route.recipient {
+            Some(_) => Some(Operation::Disclose),
+            None => wishes::plain_operation(&parts.method),
+        };
+        let plain =
+            plain.ok_or_else(|| Refused::MethodNotAllowed(route.settings.methods.clone()))?;
         let head = Head {
             headers: &parts.headers,
             captures,
@@ -129,12 +135,7 @@ impl<'w> Exchange<'w> {
             query: parts.uri.query(),
         };
         let wishes = if self.caller.trusted {
-            wishes::read(
-                &head,
-                &route.settings.steering,
-                &snapshot.regions,
-                &parts.method,
-            )?
+            wishes::read(&head, &route.settings.steering, &snapshot.regions, plain)?
         } else {
             Wishes::default()
         };
@@ -236,7 +237,7 @@ impl<'w> Exchange<'w> {
         let detail = error.to_string();
         match error {
             ForwardError::NotCleared
-            | ForwardError::UnknownRegion(_)
+            | ForwardError::Unknown(_)
             | ForwardError::BadTarget { .. } => Refused::Internal("a region was called wrongly"),
             ForwardError::Busy { .. } => Refused::RegionBusy { region },
             ForwardError::Unreachable { .. } | ForwardError::GivenUp { .. } => {
@@ -296,6 +297,8 @@ impl<'w> Exchange<'w> {
                 | Refused::BackendTimeout { .. }
                 | Refused::BackendBroken { .. }
                 | Refused::RegionBusy { .. }
+                | Refused::Recipient { .. }
+                | Refused::ErasureOpen { .. }
                 | Refused::Ledger(_)
                 | Refused::Directory(_)
                 | Refused::Overloaded
@@ -308,7 +311,9 @@ impl<'w> Exchange<'w> {
                 (Some(profile), Refused::Forbidden(_)) => Arc::clone(profile),
                 _ => judge::plain_refusal(self, &story, refused),
             };
-            self.plain_draft(profile, story.traces)
+            let mut draft = self.plain_draft(profile, story.traces);
+            draft.reference = story.reference.clone();
+            draft
         };
         let metrics = &self.worker.shared.metrics;
         judge::count_decision(metrics, &draft.profile);

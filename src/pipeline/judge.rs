@@ -299,11 +299,11 @@ fn tell(
     verdict: &Verdict,
     counted: &Names,
 ) -> Judged {
-    let mut profile = profile(x, route, flow, query, verdict);
+    let mut profile = profile(x, route, Some(snapshot_region(x, flow)), query, verdict);
     profile.counted = counted.to_vec();
     let profile = Arc::new(profile);
     let permit = decide::permit(verdict, flow.region, flow.operation).ok();
-    let refused = (!verdict.is_permit()).then(|| forbidden(x, query, verdict));
+    let refused = (!verdict.is_permit()).then(|| forbidden(x, query, verdict, Vec::new()));
     let crosses = query.from.place.country() != query.to.place.country();
     let counter = x
         .worker
@@ -372,7 +372,13 @@ fn question(x: &Exchange<'_>, route: &Route, flow: &Flow) -> Result<Query, Refus
     Ok(query)
 }
 
-fn forbidden(x: &Exchange<'_>, query: &Query, verdict: &Verdict) -> Refused {
+/// The refusal of a flow as it is answered; for a disclosure with the fields that may not go.
+pub fn forbidden(
+    x: &Exchange<'_>,
+    query: &Query,
+    verdict: &Verdict,
+    unlisted: Vec<String>,
+) -> Refused {
     let snapshot = &x.snapshot;
     let answer = decide::answer(&snapshot.policy, query, verdict, Some(&snapshot.regions));
     let named = |rule: &Option<String>, citation: &Option<String>| match (rule, citation) {
@@ -380,7 +386,13 @@ fn forbidden(x: &Exchange<'_>, query: &Query, verdict: &Verdict) -> Refused {
         (Some(rule), None) => format!("`{rule}` refuses it"),
         _ => "no law's mechanism permits it".to_owned(),
     };
-    let detail = if answer.missing.is_empty() {
+    let detail = if !unlisted.is_empty() {
+        format!(
+            "{}: it does not list what stands at {}",
+            named(&answer.rule, &None),
+            unlisted.join(", ")
+        )
+    } else if answer.missing.is_empty() {
         named(&answer.rule, &answer.citation)
     } else {
         format!(
@@ -402,13 +414,16 @@ fn forbidden(x: &Exchange<'_>, query: &Query, verdict: &Verdict) -> Refused {
         to: Some(end(&query.to)),
         missing: answer.missing,
         conflict: false,
+        unlisted,
+        held: false,
     }))
 }
 
-fn profile(
+/// What the ledger says of a decision; `region` is the one that is called.
+pub fn profile(
     x: &Exchange<'_>,
     route: &Route,
-    flow: &Flow,
+    region: Option<Arc<str>>,
     query: &Query,
     verdict: &Verdict,
 ) -> Profile {
@@ -433,17 +448,17 @@ fn profile(
     Profile {
         policy: checked.digest(),
         route: Arc::clone(&route.name),
-        operation: flow.operation,
+        operation: query.operation,
         laws: verdict.laws(checked).map(Arc::from).collect(),
-        categories: flow
-            .categories
+        categories: query
+            .categories()
             .iter()
             .filter_map(|c| checked.category_key(c).cloned())
             .collect(),
         from: end(&query.from),
         to: end(&query.to),
         via: query.via.as_ref().map(end),
-        region: Some(snapshot.regions.name(flow.region).into()),
+        region,
         mechanism: verdict.mechanism(checked).map(Arc::from),
         module: verdict.module(),
         instrument: instrument.map(|i| Arc::clone(&i.id)),
@@ -462,8 +477,12 @@ fn profile(
     }
 }
 
+fn snapshot_region(x: &Exchange<'_>, flow: &Flow) -> Arc<str> {
+    x.snapshot.regions.name(flow.region).into()
+}
+
 /// `scc; module=2; instrument="eu-sg-2024"`.
-fn mechanism(profile: &Profile) -> Option<HeaderValue> {
+pub fn mechanism(profile: &Profile) -> Option<HeaderValue> {
     let mut text = profile.mechanism.as_deref()?.to_owned();
     if let Some(module) = profile.module {
         text.push_str(&format!("; module={module}"));

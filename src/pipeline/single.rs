@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::{
-    Content, Exchange, Flow, Judged, Judgement, Routed, judge, observe,
+    Content, Exchange, Flow, Judged, Judgement, Routed, judge, keep, observe,
     outcome::{self, Outcomes},
     person::{self, Person, Traces},
 };
@@ -54,10 +54,12 @@ pub async fn way(
     let judged = judge::judge(x, routed, &person, &flow)?;
     let cleared = attest(x, &person, &flow, &judged).await?;
     let leaves_home = !judged.flow_home;
+    let mut headers = x.outgoing_headers(parts, leaves_home);
+    keep::say_until(x, &flow, &judged, &mut headers);
     let outgoing = Outgoing {
         method: parts.method.clone(),
         path_and_query: path_and_query(parts),
-        headers: x.outgoing_headers(parts, leaves_home),
+        headers,
         body: outgoing_body(x, taken),
     };
     let answer = send(x, region, &cleared, outgoing).await?;
@@ -70,7 +72,7 @@ pub async fn way(
 }
 
 /// Reads what the operation needs of the body, within the limits.
-async fn take(
+pub async fn take(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
     parts: &Parts,
@@ -244,6 +246,7 @@ async fn erase(
     parts: &Parts,
     person: &Person,
 ) -> Result<Response<Content>, Refused> {
+    keep::not_held(x, routed, person)?;
     let mut holders: SmallVec<[RegionId; 3]> = SmallVec::from_elem(person.home, 1);
     holders.extend(person.held_in.iter().copied().filter(|r| *r != person.home));
     let judged: Vec<(RegionId, Flow, Judgement)> = holders
@@ -257,7 +260,10 @@ async fn erase(
         .collect::<Result<_, Refused>>()?;
     let mut first = None;
     let mut failed = None;
+    let mut unreached: Vec<String> = Vec::new();
+    let several = judged.len() > 1;
     for (region, flow, judged) in judged {
+        let name = || x.snapshot.regions.name(region).to_owned();
         let cleared = attest(x, person, &flow, &judged).await?;
         let outgoing = Outgoing {
             method: parts.method.clone(),
@@ -274,18 +280,24 @@ async fn erase(
             Ok(answer) => {
                 let status = answer.status();
                 if !status.is_success() && status != StatusCode::NOT_FOUND {
+                    unreached.push(name());
                     failed.get_or_insert(Refused::BackendBroken {
-                        region: x.snapshot.regions.name(region).to_owned(),
+                        region: name(),
                         detail: format!("a copy could not be erased, the region answered {status}"),
                     });
                 }
             }
             Err(refused) => {
+                unreached.push(name());
                 failed.get_or_insert(refused);
             }
         }
     }
     match (failed, first) {
+        (Some(refused), _) if several => Err(Refused::ErasureOpen {
+            status: refused.status(),
+            unreached,
+        }),
         (Some(refused), _) => Err(refused),
         (None, Some(answer)) => Ok(answer),
         (None, None) => Err(Refused::Internal("a subject without a home was erased")),
@@ -332,7 +344,7 @@ async fn flow_back(
 
 /// Waits for a short answer's end, so that one which breaks off is a 502 and not half an answer;
 /// a long one is streamed.
-async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
+pub async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
     let length = body.size_hint().exact().filter(|n| *n <= SHORT);
     let Some(length) = length else {
         return Ok(Content::Region(body));
@@ -382,7 +394,7 @@ async fn may_read_back(
 }
 
 /// Status and fields that tell nothing of the record.
-fn safe(answer: &Response<AnswerBody>) -> Response<Content> {
+pub fn safe(answer: &Response<AnswerBody>) -> Response<Content> {
     const SAFE: [HeaderName; 6] = [
         header::DATE,
         header::ETAG,

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use crate::{
     admit::path::Captures,
     classify::ValueSource,
-    domain::{Ground, GroundKind, Operation, RegionId, Regions},
+    domain::{Ground, GroundKind, Operation, Order, RegionId, Regions},
     respond::Refused,
     settings::{PathTemplate, Steering},
 };
@@ -23,6 +23,8 @@ pub struct Wishes {
     pub operation: Option<Operation>,
     pub purpose: Option<String>,
     pub grounds: SmallVec<[Ground; 1]>,
+    /// The order that a disclosure obeys.
+    pub order: Option<Order>,
 }
 
 /// Where the values of a request's head stand.
@@ -141,7 +143,7 @@ pub fn read(
     head: &Head<'_>,
     steering: &Steering,
     regions: &Regions,
-    method: &Method,
+    plain: Operation,
 ) -> Result<Wishes, Refused> {
     let bad = |text: String| Refused::Steering(text);
     let target = match head.wish(&steering.target)? {
@@ -164,6 +166,13 @@ pub fn read(
         None => SmallVec::new(),
         Some(text) => grounds(&text)?,
     };
+    let order = match head.wish(&steering.order)? {
+        None => None,
+        Some(_) if plain != Operation::Disclose => {
+            return Err(bad("an order is for disclosures to a recipient".to_owned()));
+        }
+        Some(text) => Some(order(&text)?),
+    };
     let wishes = Wishes {
         country: head.wish(&steering.country)?,
         subject: head.wish(&steering.subject)?,
@@ -171,8 +180,9 @@ pub fn read(
         operation,
         purpose: head.wish(&steering.purpose)?,
         grounds,
+        order,
     };
-    combination(&wishes, method)?;
+    combination(&wishes, plain)?;
     Ok(wishes)
 }
 
@@ -188,13 +198,13 @@ pub fn plain_operation(method: &Method) -> Option<Operation> {
 
 /// POLICY §1: replicate and relocate are writes with a target; a target goes with a write or a
 /// read; any other combination is refused.
-fn combination(wishes: &Wishes, method: &Method) -> Result<(), Refused> {
-    let Some(plain) = plain_operation(method) else {
-        return Ok(());
-    };
+fn combination(wishes: &Wishes, plain: Operation) -> Result<(), Refused> {
     let refuse = |text: &str| Err(Refused::Steering(text.to_owned()));
     match (wishes.operation, wishes.target) {
         (None, None) => Ok(()),
+        (_, Some(_)) if plain == Operation::Disclose => {
+            refuse("a disclosure goes to the route's recipient; it takes no target")
+        }
         (None, Some(_)) if plain == Operation::Erase => {
             refuse("an erasure reaches every holder; it takes no target")
         }
@@ -237,11 +247,7 @@ fn grounds(text: &str) -> Result<SmallVec<[Ground; 1]>, Refused> {
             match part.trim().split_once('=') {
                 None if part.trim().eq_ignore_ascii_case("occasional") => ground.occasional = true,
                 Some(("reference", value)) => {
-                    let value = value.trim();
-                    let value = value
-                        .strip_prefix('"')
-                        .and_then(|v| v.strip_suffix('"'))
-                        .unwrap_or(value);
+                    let value = unquoted(value);
                     if value.is_empty() || value.len() > REFERENCE {
                         return Err(bad("a ground's reference has 1 to 96 bytes"));
                     }
@@ -253,6 +259,43 @@ fn grounds(text: &str) -> Result<SmallVec<[Ground; 1]>, Refused> {
         found.push(ground);
     }
     Ok(found)
+}
+
+/// `US; reference="file 12"; approval="letter 3"`: the country of the authority or court, the
+/// order's file number, and the approval by the competent authority at home, if there is one.
+fn order(text: &str) -> Result<Order, Refused> {
+    let bad = |text: &str| Refused::Steering(text.to_owned());
+    let mut parts = split_outside_quotes(text, ';').into_iter();
+    let country = parts.next().unwrap_or("").trim();
+    let mut order = Order {
+        authority_country: country.parse().map_err(|_| {
+            bad("an order begins with the country of its authority: `US; reference=\"…\"`")
+        })?,
+        reference: None,
+        approval: None,
+    };
+    for part in parts {
+        let (name, value) = part.trim().split_once('=').unwrap_or((part.trim(), ""));
+        let place = match name {
+            "reference" => &mut order.reference,
+            "approval" => &mut order.approval,
+            _ => return Err(bad("an order takes `reference=\"…\"` and `approval=\"…\"`")),
+        };
+        let value = unquoted(value);
+        if value.is_empty() || value.len() > REFERENCE || place.is_some() {
+            return Err(bad(
+                "an order's reference and approval stand once, with 1 to 96 bytes",
+            ));
+        }
+        *place = Some(value.to_owned());
+    }
+    Ok(order)
+}
+
+fn unquoted(value: &str) -> &str {
+    let value = value.trim();
+    let inner = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
+    inner.unwrap_or(value)
 }
 
 fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
@@ -294,7 +337,8 @@ mod tests {
             template: &template,
             query: None,
         };
-        read(&head, &Steering::default(), &regions, &method).map_err(|r| r.problem(None).detail)
+        let plain = plain_operation(&method).unwrap();
+        read(&head, &Steering::default(), &regions, plain).map_err(|r| r.problem(None).detail)
     }
 
     #[test]

@@ -11,5 +11,5 @@ pub mod worker;
 
 pub use running::{Running, StartError};
 pub use shared::Shared;
-pub use snapshot::{ReadyRoute, Snapshot};
+pub use snapshot::{ReadyRecipient, ReadyRoute, Snapshot};
 pub use worker::Worker;

@@ -97,6 +97,7 @@ pub fn recompile(shared: &Shared, at: Timestamp) {
         region_entities: current.region_entities.clone(),
         location: current.location,
         location_entity: current.location_entity,
+        recipients: current.recipients.clone(),
         routes: current.routes.clone(),
         steering: current.steering.clone(),
         keys: current.keys.clone(),
@@ -108,7 +109,7 @@ pub fn recompile(shared: &Shared, at: Timestamp) {
 }
 
 fn swap(shared: &Shared, snapshot: Snapshot) {
-    let health = shared.health.load().renewed(&snapshot.settings.regions);
+    let health = shared.health.load().renewed(&snapshot.links());
     shared.health.store(Arc::new(health));
     shared.snapshot.store(Arc::new(snapshot));
 }

@@ -16,10 +16,11 @@ use super::{Shared, Snapshot, reload};
 use crate::{
     admit::{connection, connection::Counter, listener},
     attest::WorkerJournal,
-    domain::{DecisionId, Regions},
+    domain::{DecisionId, RecipientId, Regions},
     forward::{Shares, Upstreams},
     locate::PinCache,
     pipeline::{self, Judgements},
+    settings::RegionSettings,
     telemetry::clock,
 };
 
@@ -63,7 +64,8 @@ impl Worker {
             &settings.limits,
             Shares::of(settings.data_plane.concurrent_requests),
             shared.health.load_full(),
-        )?;
+        )?
+        .with_recipients(recipients(&snapshot), &settings.limits, None)?;
         register_tallies(&shared, &upstreams);
         Ok(Self {
             snapshot: RefCell::new(cache),
@@ -110,12 +112,16 @@ impl Worker {
         let current = Rc::clone(&self.upstreams.borrow().1);
         let settings = &snapshot.settings;
         let health = self.shared.health.load_full();
-        match current.renewed(
+        let next = current.renewed(
             &snapshot.regions,
             &settings.regions,
             &settings.limits,
             health,
-        ) {
+        );
+        let next = next.and_then(|next| {
+            next.with_recipients(recipients(snapshot), &settings.limits, Some(&current))
+        });
+        match next {
             Ok(next) => {
                 register_tallies(&self.shared, &next);
                 *self.upstreams.borrow_mut() = (snapshot.generation, Rc::new(next));
@@ -180,6 +186,10 @@ impl Random {
         self.next += 16;
         bytes.iter().fold(0, |n, b| (n << 8) | u128::from(*b))
     }
+}
+
+fn recipients(snapshot: &Snapshot) -> impl Iterator<Item = (RecipientId, &RegionSettings)> {
+    snapshot.recipients.iter().map(|r| (r.id, &r.link))
 }
 
 fn register_tallies(shared: &Shared, upstreams: &Upstreams) {

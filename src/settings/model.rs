@@ -27,6 +27,7 @@ pub struct Settings {
     pub directory: Directory,
     pub limits: Limits,
     pub regions: Vec<RegionSettings>,
+    pub recipients: Vec<RecipientSettings>,
     pub schemas: BTreeMap<String, Schema>,
     pub routes: Vec<Route>,
     pub log: Log,
@@ -173,6 +174,20 @@ pub struct RegionSettings {
     pub endpoints: Vec<Uri>,
 }
 
+/// How a recipient outside the regions is reached. Who it is and what it may be sent stands in
+/// the organisation file under the same id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecipientSettings {
+    pub id: Arc<str>,
+    /// Where its servers stand; `None`: where its entity is established.
+    pub place: Option<Place>,
+    /// As a region's.
+    pub endpoints: Vec<Uri>,
+    /// Fields of the caller's request that go on to it. All others stay behind: a cookie or an
+    /// address is personal data that no list of categories would see.
+    pub headers: Vec<HeaderName>,
+}
+
 /// JSON pointers to category keys; `*` stands for every element of an array.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schema {
@@ -208,6 +223,8 @@ pub struct Route {
     pub answers: Answers,
     pub role: Option<Role>,
     pub purpose: Option<String>,
+    /// Makes it a route that discloses to this recipient: an id under [`Settings::recipients`].
+    pub recipient: Option<Arc<str>>,
 }
 
 /// Literal segments and `{names}`; `{name...}` as the last segment takes the rest of the path.
@@ -241,6 +258,8 @@ pub struct Steering {
     pub operation: ValueSource,
     pub purpose: ValueSource,
     pub ground: ValueSource,
+    /// The order of an authority or a court that a disclosure obeys.
+    pub order: ValueSource,
 }
 
 impl Default for Steering {
@@ -253,6 +272,7 @@ impl Default for Steering {
             operation: header("domicile-operation"),
             purpose: header("domicile-purpose"),
             ground: header("domicile-ground"),
+            order: header("domicile-order"),
         }
     }
 }

@@ -26,6 +26,7 @@ mod newcomer;
 mod pins;
 mod privacy;
 mod review;
+mod scenarios;
 mod state;
 mod store;
 mod support;

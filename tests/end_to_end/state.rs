@@ -135,6 +135,42 @@ fn workers_that_meet_at_the_edge_let_no_more_people_pass() {
 }
 
 #[test]
+fn within_one_batch_the_edge_is_at_the_same_person() {
+    let (setup, backends) = setup();
+    let mut router = setup.start();
+    let line = |id: &str| format!(r#"{{"id":"{id}","country":"CN","name":"x"}}"#) + "\n";
+    // The second comes twice, and counts once.
+    let lines: String = ["b0", "b1", "b1", "b2", "b3", "b4", "b5"]
+        .map(line)
+        .concat();
+    let send = |router: &Router| {
+        let answer = Request::new("POST", "/people")
+            .header("domicile-target", "sg")
+            .ndjson(lines.clone())
+            .send(router.router);
+        assert_eq!(answer.status, 207, "{answer:?}");
+        let text = String::from_utf8(answer.body).unwrap();
+        text.lines()
+            .map(|l| {
+                serde_json::from_str::<Value>(l).unwrap()["status"]
+                    .as_u64()
+                    .unwrap()
+            })
+            .collect::<Vec<_>>()
+    };
+    let expected = [201, 201, 201, 201, 201, 451, 451];
+    assert_eq!(send(&router), expected);
+    router.restart();
+    assert_eq!(
+        send(&router),
+        expected,
+        "who is counted passes again, and nobody else"
+    );
+    assert_eq!(backends.reached_by("b4"), [] as [&str; 0]);
+    assert_eq!(backends.reached_by("b3"), ["sg"]);
+}
+
+#[test]
 fn a_child_needs_a_parents_consent_and_its_withdrawal_counts_at_once() {
     let (setup, backends) = setup();
     let mut router = setup.start();
