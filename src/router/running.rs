@@ -225,7 +225,7 @@ fn thread(name: String, run: impl FnOnce() + Send + 'static) -> std::io::Result<
 fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
     let settings = Arc::clone(&snapshot.settings);
     let directory = Directory::open(&settings.directory.path)?;
-    if settings.directory.secret.is_none() && is_secret_missed(&settings) {
+    if settings.directory.secret.is_none() && is_secret_missed(&settings)? {
         let folder = settings.directory.path.display().to_string();
         return Err(StartError::SecretGone(folder));
     }
@@ -270,12 +270,15 @@ fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
 /// Whether the secret is gone under which the ledger's entries were written: with it went the
 /// directory, and what the ledger replays would pin keys that nobody makes any more. Not asked by
 /// `directory import`, which begins a new secret on purpose (`docs/keys.md`).
-fn is_secret_missed(settings: &Settings) -> bool {
-    !settings.directory.path.join(SECRET_FILE).exists()
-        && !matches!(
-            attest::acknowledged(&settings.ledger),
-            Ok(0) | Err(LedgerError::NoLedger { .. })
-        )
+fn is_secret_missed(settings: &Settings) -> Result<bool, LedgerError> {
+    if settings.directory.path.join(SECRET_FILE).exists() {
+        return Ok(false);
+    }
+    match attest::acknowledged(&settings.ledger) {
+        Ok(0) | Err(LedgerError::NoLedger { .. }) => Ok(false),
+        Ok(_) | Err(LedgerError::Damaged(_)) => Ok(true),
+        Err(other) => Err(other),
+    }
 }
 
 /// The hasher of subject ids, with the secret given or the one that lies in the directory.
