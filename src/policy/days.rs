@@ -26,26 +26,31 @@ pub fn start_of(day: Date, zone: &TimeZone) -> Option<Timestamp> {
 
 /// The `days`-th working day after `day`: neither a weekend nor one of the law's `holidays`.
 ///
-/// `moved`: a holiday on a weekend makes the next working day free, as the Russian Labour Code
-/// (Art. 112(2)) has it. It makes terms longer, so it is asked for where a long term is the
+/// Each of `moved` that falls on a weekend makes the next working day free, as the Russian Labour
+/// Code (Art. 112(2)) has it. It makes terms longer, so it is asked for where a long term is the
 /// cautious one.
-fn working_day_after(day: Date, days: u8, holidays: &[(i8, i8)], moved: bool) -> Option<Date> {
+fn working_day_after(
+    day: Date,
+    days: u8,
+    holidays: &[(i8, i8)],
+    moved: &[(i8, i8)],
+) -> Option<Date> {
     let weekend = |at: Date| matches!(at.weekday(), Weekday::Saturday | Weekday::Sunday);
-    let holiday = |at: Date| holidays.contains(&(at.month(), at.day()));
+    let among = |days: &[(i8, i8)], at: Date| days.contains(&(at.month(), at.day()));
     let mut left = days;
     let mut at = day;
-    // A weekend that began before the first day may have swallowed a holiday too.
-    let mut owed = match at.weekday() {
-        Weekday::Saturday | Weekday::Sunday if holiday(at) => 1,
-        _ => 0,
-    };
+    // A term may begin on a weekend that has swallowed a holiday.
+    let mut owed = usize::from(weekend(day) && among(moved, day));
     while left > 0 {
         at = at.tomorrow().ok()?;
-        match (weekend(at), holiday(at)) {
-            (true, true) if moved => owed += 1,
-            (true, _) | (_, true) => {}
-            (false, false) if owed > 0 && moved => owed -= 1,
-            (false, false) => left -= 1,
+        if weekend(at) {
+            owed += usize::from(among(moved, at));
+        } else if !among(holidays, at) {
+            if owed > 0 {
+                owed -= 1;
+            } else {
+                left -= 1;
+            }
         }
     }
     Some(at)
@@ -66,14 +71,14 @@ pub fn filing_holds(need: FilingNeed, instrument: &Instrument, law: &Law, day: D
         (FilingNeed::Approved, state) => state == Some(Filing::Approved),
         (FilingNeed::FiledFor(_), Some(Filing::TermRun | Filing::Approved)) => true,
         (FilingNeed::FiledFor(days), Some(Filing::Filed)) => first
-            .and_then(|d| working_day_after(d, days, &law.holidays, true))
+            .and_then(|d| working_day_after(d, days, &law.holidays, &law.moved_holidays))
             .is_some_and(|last| last < day),
         (FilingNeed::FiledFor(_), None) => false,
         (FilingNeed::FiledWithin(_), Some(_)) => true,
         (FilingNeed::FiledWithin(days), None) => instrument
             .valid
             .from
-            .and_then(|d| working_day_after(d, days, &law.holidays, false))
+            .and_then(|d| working_day_after(d, days, &law.holidays, &[]))
             .is_some_and(|last| day <= last),
     }
 }
@@ -83,9 +88,9 @@ pub fn filing_edge(need: FilingNeed, instrument: &Instrument, law: &Law) -> Opti
     let (start, days, moved) = match need {
         FilingNeed::FiledFor(days) => {
             let filed = instrument.filed.iter().find(|(_, s)| *s == Filing::Filed)?;
-            (filed.0, days, true)
+            (filed.0, days, law.moved_holidays.as_slice())
         }
-        FilingNeed::FiledWithin(days) => (instrument.valid.from?, days, false),
+        FilingNeed::FiledWithin(days) => (instrument.valid.from?, days, [].as_slice()),
         FilingNeed::None | FilingNeed::Filed | FilingNeed::Approved => return None,
     };
     working_day_after(start, days, &law.holidays, moved)?
@@ -119,15 +124,16 @@ mod tests {
         let holidays = [(5, 1), (5, 9)];
         let day = |text: &str| text.parse::<Date>().unwrap();
         let tenth = |from: &str, moved| working_day_after(day(from), 10, &holidays, moved);
+        let (all, none): (&[(i8, i8)], &[(i8, i8)]) = (&holidays, &[]);
         // 2026-05-01 is a Friday, 2026-05-09 a Saturday: Monday the 11th is free.
-        assert_eq!(tenth("2026-04-27", true), Some(day("2026-05-13")));
-        assert_eq!(tenth("2026-04-27", false), Some(day("2026-05-12")));
+        assert_eq!(tenth("2026-04-27", all), Some(day("2026-05-13")));
+        assert_eq!(tenth("2026-04-27", none), Some(day("2026-05-12")));
         assert_eq!(
-            working_day_after(day("2026-05-09"), 1, &holidays, true),
+            working_day_after(day("2026-05-09"), 1, &holidays, all),
             Some(day("2026-05-12"))
         );
         assert_eq!(
-            working_day_after(day("2026-05-12"), 1, &holidays, true),
+            working_day_after(day("2026-05-12"), 1, &holidays, all),
             Some(day("2026-05-13"))
         );
     }
