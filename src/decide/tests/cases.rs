@@ -1,80 +1,19 @@
 //! Runs the cases under `policies/tests`.
 
-use serde::Deserialize;
-
-use super::{policies, shipped};
-use crate::{
-    decide::explain_with,
-    domain::{Outcome, Question},
-};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    organisation: String,
-    case: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    source: String,
-    expect: Expect,
-    question: Question,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Expect {
-    outcome: String,
-    mechanism: Option<String>,
-    rule: Option<String>,
-    module: Option<u8>,
-    instrument: Option<String>,
-    duty: Option<String>,
-}
+use super::policies;
+use crate::prove::cases;
 
 #[test]
 fn every_case_comes_out_as_its_source_says() {
-    let text = std::fs::read_to_string(policies().join("tests/five-laws.toml")).unwrap();
-    let file: File = toml::from_str(&text).expect("a file of cases");
-    let organisation = file
-        .organisation
-        .strip_prefix("../")
-        .expect("beside the tests");
-    let checked = shipped(organisation);
-    assert!(file.case.len() >= 60);
-    let mut wrong = Vec::new();
-    for case in &file.case {
-        let answer = explain_with(&checked, &case.question, None).expect(&case.name);
-        let e = &case.expect;
-        let outcome = match answer.outcome {
-            Outcome::Permit => "permit",
-            Outcome::Refuse => "refuse",
-        };
-        let wanted = |want: &Option<String>, got: &Option<String>| want.is_none() || want == got;
-        let good = e.outcome == outcome
-            && wanted(&e.mechanism, &answer.mechanism)
-            && wanted(&e.rule, &answer.rule)
-            && (e.module.is_none() || e.module == answer.module)
-            && wanted(&e.instrument, &answer.instrument)
-            && e.duty.as_ref().is_none_or(|d| answer.duties.contains(d));
-        if !good {
-            wrong.push(format!(
-                "{} ({}): wanted {} {:?} {:?}, got {outcome} {:?} {:?} module {:?}; missing {:?}",
-                case.name,
-                case.source,
-                e.outcome,
-                e.mechanism,
-                e.rule,
-                answer.mechanism,
-                answer.rule,
-                answer.module,
-                answer.missing
-            ));
-        }
-    }
+    let dir = policies();
+    let files = cases::read_folder(&dir.join("tests")).expect("files of cases");
+    let results = cases::run(&dir, None, &files, None).expect("a policy");
+    assert!(results.len() >= 60);
+    let wrong: Vec<String> = results
+        .iter()
+        .filter(|r| !r.passed)
+        .map(|r| format!("{} ({}): {:?}", r.name, r.source, r.differences))
+        .collect();
     assert!(
         wrong.is_empty(),
         "{} wrong:\n{}",
