@@ -23,5 +23,16 @@ pub use query::{ConsentTo, Grounds, Party, Query, QueryConsent, QueryOrder, Subj
 pub use resolve::QuestionFault;
 pub use verdict::{FindingKind, FindingLaw, LawFinding, Verdict};
 
+/// What `prove` looks at to cut the space of flows into classes.
+pub(crate) mod inside {
+    pub(crate) use super::{
+        evaluate::{Attached, judge},
+        mechanism::{
+            assessment_covers, module, people_covered, purpose_covered, usables,
+        },
+        view::{Holds, Link, View},
+    };
+}
+
 #[cfg(test)]
 mod tests;

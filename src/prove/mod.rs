@@ -4,4 +4,18 @@
 //! They run on a desk or in a pipeline, never in the router, so they may allocate and take their
 //! time; what they promise is completeness over a stated space, and output a person can read.
 
+mod about;
+mod axes;
 pub mod cases;
+mod classes;
+mod composed;
+mod days;
+mod ends;
+mod engine;
+mod facts;
+pub mod files;
+pub mod property;
+#[expect(clippy::module_inception, reason = "the tool has the name of the family")]
+pub mod prove;
+mod scene;
+mod ways;

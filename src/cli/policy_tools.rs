@@ -1,0 +1,120 @@
+//! `domicile policy test|matrix|diff|prove`: what the library found, for people or as JSON.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    Ended, Failure,
+    args::{Diff, Matrix, Mutants, PolicyFiles, PolicyTest, Prove},
+    policy, print_line,
+};
+use crate::{
+    document::Refused,
+    prove::{cases, files::Files, property::Properties, prove as proof},
+    router::running::render,
+};
+
+pub fn test(args: &PolicyTest) -> Result<Ended, Failure> {
+    let dir = &args.files.policies;
+    let folder = args.cases.clone().unwrap_or_else(|| dir.join("tests"));
+    let regions = args.config.as_deref().map(policy::regions).transpose()?;
+    let own = dir.join("organisation.toml");
+    let organisation = args
+        .files
+        .organisation
+        .as_deref()
+        .or(own.exists().then_some(own.as_path()));
+    let files = cases::read_folder(&folder)?;
+    let results = match cases::run(dir, organisation, &files, regions.as_ref()) {
+        Err(cases::CaseError::Policy(refused)) => return Err(told(refused)),
+        other => other?,
+    };
+    let failed = results.iter().filter(|r| !r.passed).count();
+    let passed = results.len() - failed;
+    if args.files.json {
+        let all = serde_json::json!({ "passed": passed, "failed": failed, "cases": results });
+        print_line(&all.to_string());
+    } else {
+        for result in results.iter().filter(|r| !r.passed) {
+            print_line(&format!("{}: {}", result.file, result.name));
+            print_line(&format!("  source: {}", result.source));
+            for d in &result.differences {
+                print_line(&format!("  - {}: {}", d.field, d.expected));
+                print_line(&format!("  + {}: {}", d.field, d.found));
+            }
+        }
+        print_line(&format!("{passed} passed, {failed} failed"));
+    }
+    Ok(if failed == 0 { Ended::Good } else { Ended::No })
+}
+
+pub fn prove(args: &Prove) -> Result<Ended, Failure> {
+    let files = files(&args.files)?;
+    let properties = properties(&args.files.policies, args.properties.as_ref())?;
+    let report = proof::prove(&files, &properties, None).map_err(unproven)?;
+    if args.files.json {
+        print_line(&serde_json::to_string(&report)?);
+    } else {
+        for property in &report.properties {
+            let held = if property.held { "holds" } else { "BROKEN" };
+            print_line(&format!("{held:<6} {}: {}", property.name, property.text));
+            if let Some(example) = &property.counterexample {
+                let law = example.law.as_deref().map(|l| format!("{l}: "));
+                print_line(&format!("       {}{}", law.unwrap_or_default(), example.said));
+                if !example.question.is_null() {
+                    print_line(&format!("       {}", example.question));
+                }
+            }
+        }
+        let held = report.properties.iter().filter(|p| p.held).count();
+        let broken = report.properties.len() - held;
+        print_line(&format!(
+            "{:.1e} single flows in {} classes, of {} laws on {} days ({} differ); {} questions asked, {} of them under several laws",
+            report.raw_flows,
+            report.classes,
+            report.laws,
+            report.days,
+            report.scenes,
+            report.questions,
+            report.composed,
+        ));
+        print_line(&format!("{held} hold, {broken} broken"));
+    }
+    Ok(if report.held() { Ended::Good } else { Ended::No })
+}
+
+pub fn matrix(_args: &Matrix) -> Result<Ended, Failure> {
+    Ok(Ended::No)
+}
+
+pub fn diff(_args: &Diff) -> Result<Ended, Failure> {
+    Ok(Ended::No)
+}
+
+pub fn mutants(_args: &Mutants) -> Result<Ended, Failure> {
+    Ok(Ended::No)
+}
+
+fn files(files: &PolicyFiles) -> Result<Files, Failure> {
+    let own: PathBuf = match &files.organisation {
+        Some(path) => path.clone(),
+        None => files.policies.join("organisation.toml"),
+    };
+    Files::load(&files.policies, &own).map_err(told)
+}
+
+fn properties(dir: &Path, named: Option<&PathBuf>) -> Result<Properties, Failure> {
+    let path = named.cloned().unwrap_or_else(|| dir.join("properties.toml"));
+    Ok(Properties::load(&path)?)
+}
+
+fn unproven(error: proof::ProveError) -> Failure {
+    match error {
+        proof::ProveError::Policy(refused) => told(refused),
+        other => other.into(),
+    }
+}
+
+/// The mistakes of a policy with their places.
+fn told(Refused(faults): Refused) -> Failure {
+    format!("{}\n\n{}", render(&faults, false), policy::mistakes(&faults)).into()
+}
