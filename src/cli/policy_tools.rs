@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::civil::Date;
+
 use super::{
     Ended, Failure,
     args::{Diff, Matrix, Mutants, PolicyFiles, PolicyTest, Prove},
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     document::Refused,
-    prove::{cases, files::Files, property::Properties, prove as proof},
+    prove::{cases, diff, files::Files, property::Properties, prove as proof},
     router::running::render,
 };
 
@@ -86,8 +88,50 @@ pub fn matrix(_args: &Matrix) -> Result<Ended, Failure> {
     Ok(Ended::No)
 }
 
-pub fn diff(_args: &Diff) -> Result<Ended, Failure> {
-    Ok(Ended::No)
+pub fn diff(args: &Diff) -> Result<Ended, Failure> {
+    let load = |dir: &PathBuf| {
+        let files = PolicyFiles {
+            policies: dir.clone(),
+            organisation: args.organisation.clone(),
+            json: args.json,
+        };
+        self::files(&files)?.check().map_err(told)
+    };
+    let (old, new) = (load(&args.old)?, load(&args.new)?);
+    let found = diff::diff(&old, &new);
+    if args.json {
+        print_line(&serde_json::to_string(&found)?);
+    } else {
+        found.notes.iter().for_each(|n| print_line(n));
+        for change in &found.changes {
+            print_line(&format!("{}: {}", change.by, change.was));
+            print_line(&format!("  -> {}", change.is));
+            let spans: Vec<String> = change.days.iter().map(span).collect();
+            print_line(&format!("  {}; {:.3e} flows a day", spans.join(", "), change.flows));
+            for (axis, values) in &change.on {
+                print_line(&format!("  {axis}: {}", shortened(values)));
+            }
+        }
+    }
+    Ok(if found.is_empty() { Ended::Good } else { Ended::No })
+}
+
+fn span((from, until): &(Option<Date>, Option<Date>)) -> String {
+    match (from, until) {
+        (None, None) => "on all days".to_owned(),
+        (Some(from), None) => format!("from {from}"),
+        (None, Some(until)) => format!("until {until}"),
+        (Some(from), Some(until)) => format!("{from} to {until}"),
+    }
+}
+
+fn shortened(values: &[String]) -> String {
+    const SHOWN: usize = 16;
+    let shown: Vec<&str> = values.iter().take(SHOWN).map(String::as_str).collect();
+    match values.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 pub fn mutants(_args: &Mutants) -> Result<Ended, Failure> {

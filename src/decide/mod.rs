@@ -7,7 +7,7 @@ mod home;
 mod mechanism;
 mod missing;
 mod permit;
-mod promise;
+pub(crate) mod promise;
 mod query;
 mod resolve;
 mod verdict;

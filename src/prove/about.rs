@@ -141,6 +141,7 @@ impl<'a> Filter<'a> {
                 });
                 self.categories.is_none_or(|c| c.intersects(set))
                     && !self.without.intersects(possible)
+                    && about.adult.is_none_or(|a| a == age.is_none())
                     && about.below_age.is_none_or(|b| age.is_some_and(|a| a < b))
                     && counted
             }

@@ -21,6 +21,8 @@ pub struct AxisFacts {
     pub kind: AxisKind,
     pub facts: Vec<Fact>,
     pub weights: Vec<u64>,
+    /// Of the ends: destinations that the law cannot tell apart.
+    pub alike: Vec<Vec<Place>>,
 }
 
 /// What a question tells apart that the laws may not: so that a property about payment data has
@@ -42,6 +44,7 @@ impl AxisFacts {
             kind,
             facts,
             weights,
+            alike: Vec::new(),
         }
     }
 }

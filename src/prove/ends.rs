@@ -14,7 +14,7 @@ use super::{
     ways::{AxisKind, Ways},
 };
 
-/// A class: two of its members, where it has two, and how many it has.
+/// What the law cannot tell apart.
 #[derive(Clone, Debug)]
 pub struct Class<T> {
     pub members: Vec<T>,
@@ -32,9 +32,7 @@ fn classes<T: Clone, K: Ord>(all: impl Iterator<Item = (K, T)>) -> Vec<Class<T>>
             (n, empty)
         });
         class.size += 1;
-        if class.members.len() < 2 {
-            class.members.push(value);
-        }
+        class.members.push(value);
     }
     let mut ordered: Vec<_> = found.into_values().collect();
     ordered.sort_by_key(|(n, _)| *n);
@@ -54,6 +52,7 @@ pub fn ends(policies: &[&Compiled], sides: &[&Ways<'_>], extra: &Extra) -> AxisF
     let modules = sides.iter().flat_map(|w| rules(w)).any(|r| r.modules != 0);
     let collected = collected(sides);
     let mut axis = AxisFacts {
+        alike: to_places.iter().map(|c| c.members.clone()).collect(),
         kind: AxisKind::Ends,
         facts: Vec::new(),
         weights: Vec::new(),

@@ -8,7 +8,7 @@
 //! visited once, however many flows they stand for. A way that nothing can still make fall hides
 //! all that come after it. What is walked is thus every class, and no class twice.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range, rc::Rc};
 
 use foldhash::{HashMap, HashMapExt};
 use smallvec::SmallVec;
@@ -190,4 +190,77 @@ impl Diagram {
             path.pop();
         }
     }
+
+    /// For each group into which `leaf` puts ends of paths: how many flows, and by which values of
+    /// each axis one gets there.
+    pub fn groups(&self, leaf: &mut dyn FnMut(&Bits) -> Option<usize>) -> Vec<Group> {
+        let mut known = HashMap::new();
+        let mut groups = Vec::new();
+        let counts = self.count(0, self.root(), leaf, &mut known, &mut groups);
+        for (group, flows) in counts.iter() {
+            if let Some(g) = groups.get_mut(*group) {
+                g.flows = *flows;
+            }
+        }
+        groups
+    }
+
+    fn count(
+        &self,
+        axis: usize,
+        state: Bits,
+        leaf: &mut dyn FnMut(&Bits) -> Option<usize>,
+        known: &mut HashMap<(usize, Bits), Counts>,
+        groups: &mut Vec<Group>,
+    ) -> Counts {
+        let key = (axis, state);
+        if let Some(counts) = known.get(&key) {
+            return Rc::clone(counts);
+        }
+        let mut sums: Vec<(usize, f64)> = Vec::new();
+        match self.edges.get(axis) {
+            None => {
+                if let Some(group) = leaf(&key.1) {
+                    sums.push((group, 1.0));
+                    while groups.len() <= group {
+                        groups.push(Group {
+                            flows: 0.0,
+                            values: vec![BTreeSet::new(); self.edges.len()],
+                        });
+                    }
+                }
+            }
+            Some(edges) => {
+                for edge in edges {
+                    let next = self.step(&key.1, axis, edge);
+                    let below = self.count(axis + 1, next, leaf, known, groups);
+                    for (group, flows) in below.iter() {
+                        let reached = groups.get_mut(*group).and_then(|g| g.values.get_mut(axis));
+                        if let Some(values) = reached {
+                            values.extend(edge.values.iter().copied());
+                        }
+                        let flows = flows * edge.weight;
+                        match sums.iter_mut().find(|(g, _)| g == group) {
+                            Some((_, sum)) => *sum += flows,
+                            None => sums.push((*group, flows)),
+                        }
+                    }
+                }
+            }
+        }
+        let sums = Rc::new(sums);
+        known.insert(key, Rc::clone(&sums));
+        sums
+    }
+}
+
+/// Flows by group.
+type Counts = Rc<Vec<(usize, f64)>>;
+
+/// Flows that end alike.
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub flows: f64,
+    /// By axis: the values on some path to it.
+    pub values: Vec<BTreeSet<u32>>,
 }

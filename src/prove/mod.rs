@@ -10,6 +10,7 @@ pub mod cases;
 mod classes;
 mod composed;
 mod days;
+pub mod diff;
 mod ends;
 mod engine;
 mod facts;

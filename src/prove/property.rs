@@ -54,6 +54,8 @@ pub struct About {
     pub categories: Option<Vec<String>>,
     /// No category is, or may be, one of these.
     pub without: Option<Vec<String>>,
+    /// Nothing says that the person is a child.
+    pub adult: Option<bool>,
     /// Known to be younger.
     pub below_age: Option<u16>,
     /// Attributes: the end has one of these, or none.
@@ -163,6 +165,13 @@ impl Property {
             what,
             name: name.to_owned(),
         }
+    }
+
+    /// Whether there must be flows that it is about: it names a law, and asks for nothing that the
+    /// organisation may lack.
+    pub fn must_concern(&self) -> bool {
+        let about = &self.about;
+        self.law.is_some() && !self.optional && about.exporter.is_none() && about.importer.is_none()
     }
 
     pub fn covers_day(&self, day: Date) -> bool {

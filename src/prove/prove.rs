@@ -189,7 +189,14 @@ pub fn prove(files: &Files, properties: &Properties, only: Only<'_>) -> Result<R
     report.classes = total.classes;
     report.questions = total.questions;
     report.composed = total.composed;
-    for (property, (classes, counterexample)) in properties.list.iter().zip(total.found) {
+    for (property, (classes, mut counterexample)) in properties.list.iter().zip(total.found) {
+        if only.is_none() && classes == 0 && property.must_concern() {
+            counterexample = Some(Counterexample {
+                law: property.law.clone(),
+                said: "no flow is what it is about: does the law still attach?".to_owned(),
+                question: Value::Null,
+            });
+        }
         report.properties.push(PropertyResult {
             name: property.name.clone(),
             text: property.text.clone(),
