@@ -1,8 +1,11 @@
 //! `domicile policy test|matrix|diff|prove`: what the library found, for people or as JSON.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use jiff::civil::Date;
+use jiff::{Timestamp, civil::Date};
 
 use super::{
     Ended, Failure,
@@ -11,8 +14,10 @@ use super::{
 };
 use crate::{
     document::Refused,
-    prove::{cases, diff, files::Files, property::Properties, prove as proof},
+    domain::Operation,
+    prove::{cases, diff, files::Files, matrix, property::Properties, prove as proof},
     router::running::render,
+    telemetry::clock,
 };
 
 pub fn test(args: &PolicyTest) -> Result<Ended, Failure> {
@@ -84,8 +89,62 @@ pub fn prove(args: &Prove) -> Result<Ended, Failure> {
     Ok(if report.held() { Ended::Good } else { Ended::No })
 }
 
-pub fn matrix(_args: &Matrix) -> Result<Ended, Failure> {
-    Ok(Ended::No)
+pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
+    let checked = files(&args.files)?.check().map_err(told)?;
+    let operation = Operation::ALL
+        .into_iter()
+        .find(|o| o.as_str() == args.operation)
+        .ok_or_else(|| format!("unknown operation `{}`", args.operation))?;
+    let mut keys: Vec<Arc<str>> = Vec::new();
+    for name in &args.categories {
+        let id = checked.category(name);
+        let key = id.and_then(|id| checked.category_key(id));
+        keys.push(Arc::clone(key.ok_or_else(|| format!("unknown category `{name}`"))?));
+    }
+    let at: Timestamp = match &args.at {
+        Some(text) => text
+            .parse()
+            .map_err(|_| format!("`{text}` is no instant such as 2026-11-21T12:00:00Z"))?,
+        None => clock::now(),
+    };
+    let rows = matrix::matrix(&checked.compile(at), operation, &keys);
+    if args.files.json {
+        let all = serde_json::json!({
+            "at": at.to_string(),
+            "operation": operation,
+            "categories": args.categories,
+            "policy": checked.digest().to_string(),
+            "laws": rows,
+        });
+        print_line(&all.to_string());
+        return Ok(Ended::Good);
+    }
+    print_line(&format!("{} of {} at {at}", args.operation, args.categories.join(", ")));
+    for row in &rows {
+        print_line(&format!("{} ({})", row.law, row.name));
+        for cell in &row.cells {
+            let mut to = shortened(&cell.destinations).replace(", ", " ");
+            for promise in &cell.promises {
+                to.push_str(&format!(" (against promise {promise})"));
+            }
+            if cell.open.is_empty() {
+                print_line(&format!("  closed  {to}"));
+                continue;
+            }
+            print_line(&format!("  to      {to}"));
+            for open in &cell.open {
+                let mut text = format!("          {} ({})", open.mechanism, open.rule);
+                if let Some(instrument) = &open.instrument {
+                    text.push_str(&format!(" under {instrument}"));
+                }
+                if !open.needs.is_empty() {
+                    text.push_str(&format!("; needs {}", open.needs.join("; ")));
+                }
+                print_line(&text);
+            }
+        }
+    }
+    Ok(Ended::Good)
 }
 
 pub fn diff(args: &Diff) -> Result<Ended, Failure> {

@@ -85,6 +85,7 @@ impl<'a> Filter<'a> {
             attributes: sets.chain(except).fold(AttributeSet::EMPTY, AttributeSet::union),
             places: about.to.iter().chain(&about.to_except).flatten().copied().collect(),
             order: about.unapproved_order.is_some(),
+            ..Extra::default()
         }
     }
 

@@ -35,6 +35,12 @@ pub struct Extra {
     pub attributes: AttributeSet,
     pub places: Vec<Place>,
     pub order: bool,
+    /// Entities are told apart by where they sit, too.
+    pub entity_places: bool,
+    /// Only flows to this place.
+    pub only_to: Option<Place>,
+    /// Only records that hold just this.
+    pub record: Option<Vec<Arc<str>>>,
 }
 
 impl AxisFacts {
@@ -311,6 +317,9 @@ pub fn category_classes(
     sides: &[&Ways<'_>],
     extra: &Extra,
 ) -> Vec<Vec<Arc<str>>> {
+    if let Some(keys) = &extra.record {
+        return vec![keys.clone()];
+    }
     let Some(first) = policies.first() else {
         return Vec::new();
     };

@@ -9,13 +9,14 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    decide::explain_with,
+    decide::{answer, decide},
     document::{Faults, Refused},
     domain::{Answer, Outcome, Question, Regions},
-    policy::{Checked, load},
+    policy::{Checked, Compiled, load},
 };
 
 /// One file of cases.
@@ -161,12 +162,19 @@ pub fn run(
                 loaded
             }
         };
+        let mut asked = Asked::new(&policy);
         results.extend(file.cases.iter().map(|c| CaseResult {
             file: file.shown.clone(),
-            ..try_case(&policy, c, regions)
+            ..asked.try_case(c, regions)
         }));
     }
     Ok(results)
+}
+
+/// One policy with its tables at the instants that cases have asked about.
+pub struct Asked {
+    policy: Arc<Checked>,
+    compiled: BTreeMap<Timestamp, Compiled>,
 }
 
 fn load_bound(
@@ -183,22 +191,39 @@ fn load_bound(
     checked.ok_or_else(|| Refused(faults.into_sorted()))
 }
 
-/// One case against one policy.
-pub fn try_case(policy: &Arc<Checked>, case: &Case, regions: Option<&Regions>) -> CaseResult {
-    let differences = match explain_with(policy, &case.question, regions) {
-        Ok(answer) => compare(&case.expect, &answer),
-        Err(fault) => vec![Difference {
-            field: "question",
-            expected: "one that can be put".to_owned(),
-            found: fault.to_string(),
-        }],
-    };
-    CaseResult {
-        file: String::new(),
-        name: case.name.clone(),
-        source: case.source.clone(),
-        passed: differences.is_empty(),
-        differences,
+impl Asked {
+    pub fn new(policy: &Arc<Checked>) -> Self {
+        Self {
+            policy: Arc::clone(policy),
+            compiled: BTreeMap::new(),
+        }
+    }
+
+    /// One case against the policy.
+    pub fn try_case(&mut self, case: &Case, regions: Option<&Regions>) -> CaseResult {
+        let at = case.question.at;
+        let compiled = self
+            .compiled
+            .entry(at)
+            .or_insert_with(|| self.policy.compile(at));
+        let differences = match compiled.resolve(&case.question) {
+            Ok(query) => {
+                let verdict = decide(compiled, &query);
+                compare(&case.expect, &answer(compiled, &query, &verdict, regions))
+            }
+            Err(fault) => vec![Difference {
+                field: "question",
+                expected: "one that can be put".to_owned(),
+                found: fault.to_string(),
+            }],
+        };
+        CaseResult {
+            file: String::new(),
+            name: case.name.clone(),
+            source: case.source.clone(),
+            passed: differences.is_empty(),
+            differences,
+        }
     }
 }
 
@@ -270,7 +295,7 @@ fn listed(names: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn answer() -> Answer {
+    fn found() -> Answer {
         Answer {
             outcome: Outcome::Permit,
             region: Some("sg".into()),
@@ -299,7 +324,7 @@ mod tests {
             duty: Some("log-transfer".into()),
             missing: Some(Vec::new()),
         };
-        assert_eq!(compare(&good, &answer()), []);
+        assert_eq!(compare(&good, &found()), []);
         let text = |s: &str| Some(s.to_owned());
         let wrong: [(&str, Expect); 8] = [
             ("outcome", Expect { outcome: Expected::Refuse, ..good.clone() }),
@@ -312,7 +337,7 @@ mod tests {
             ("missing", Expect { missing: Some(vec!["scc".into()]), ..good.clone() }),
         ];
         for (field, expect) in wrong {
-            let told = compare(&expect, &answer());
+            let told = compare(&expect, &found());
             assert_eq!(told.len(), 1, "{field}");
             assert_eq!(told[0].field, field);
         }

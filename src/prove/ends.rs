@@ -44,7 +44,10 @@ pub fn ends(policies: &[&Compiled], sides: &[&Ways<'_>], extra: &Extra) -> AxisF
     places.extend(extra.places.iter().filter(|p| p.is_subdivision() || p.country().is_none()));
     let from_places = classes(places.iter().map(|p| (from_told(sides, *p), *p)));
     let to_places = classes(places.iter().map(|p| ((to_told(sides, *p), named(extra, *p)), *p)));
-    let pairs = place_pairs(sides, &from_places, &to_places);
+    let mut pairs = place_pairs(sides, &from_places, &to_places);
+    if let Some(only) = extra.only_to {
+        pairs.retain(|(_, to, _)| *to == only);
+    }
     let entities = entity_classes(policies, sides, extra);
     let roles_matter = sides.iter().flat_map(|w| rules(w)).any(|r| {
         r.when.exporter_role.is_some() || r.when.importer_role.is_some()
@@ -166,6 +169,16 @@ fn to_told(sides: &[&Ways<'_>], place: Place) -> Vec<bool> {
     sides.iter().flat_map(of).collect()
 }
 
+/// Classes of destinations, as the law and the question tell them apart.
+pub fn destinations(
+    policies: &[&Compiled],
+    sides: &[&Ways<'_>],
+    extra: &Extra,
+) -> Vec<Class<Place>> {
+    let all = places(policies, sides);
+    classes(all.iter().map(|p| ((to_told(sides, *p), named(extra, *p)), *p)))
+}
+
 /// Every class of origins with every class of destinations; where both are the same place or one
 /// class holds both, both the same place and another.
 fn place_pairs(
@@ -241,6 +254,7 @@ fn entity_classes(
             .iter()
             .zip(&masks)
             .map(|(w, mask)| entity_told(w, *mask, &e.id))
+            .chain(extra.entity_places.then(|| e.place.to_string()))
             .collect();
         (told, Arc::clone(&e.id))
     }))

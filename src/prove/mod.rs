@@ -15,6 +15,7 @@ mod ends;
 mod engine;
 mod facts;
 pub mod files;
+pub mod matrix;
 pub mod property;
 #[expect(clippy::module_inception, reason = "the tool has the name of the family")]
 pub mod prove;
