@@ -15,7 +15,7 @@ use super::{
 use crate::{
     document::Refused,
     domain::Operation,
-    prove::{cases, diff, files::Files, matrix, property::Properties, prove as proof},
+    prove::{cases, diff, files::Files, matrix, mutants, property::Properties, prove as proof},
     router::running::render,
     telemetry::clock,
 };
@@ -193,8 +193,40 @@ fn shortened(values: &[String]) -> String {
     }
 }
 
-pub fn mutants(_args: &Mutants) -> Result<Ended, Failure> {
-    Ok(Ended::No)
+pub fn mutants(args: &Mutants) -> Result<Ended, Failure> {
+    let dir = &args.files.policies;
+    let own = args.files.organisation.clone();
+    let organisation = own.unwrap_or_else(|| dir.join("organisation.toml"));
+    let cases = cases::read_folder(&dir.join("tests"))?;
+    let properties = properties(dir, args.properties.as_ref())?;
+    let first = cases.iter().find_map(|c| c.organisation.clone());
+    let files = Files::load(dir, &first.unwrap_or_else(|| organisation.clone())).map_err(told)?;
+    let all = mutants::mutants(&files, args.sample);
+    let tally = match mutants::judge(dir, &cases, &properties, &organisation, &all) {
+        Err(cases::CaseError::Policy(refused)) => return Err(told(refused)),
+        other => other?,
+    };
+    if args.files.json {
+        print_line(&serde_json::to_string(&tally)?);
+    } else {
+        for survivor in &tally.survivors {
+            print_line(&format!("not noticed: {survivor}"));
+        }
+        for idle in &tally.idle_mutants {
+            print_line(&format!("changes no flow: {idle}"));
+        }
+        print_line(&format!(
+            "{} mutants: {} noticed by the reader, {} by cases, {} by properties; {} change no flow; {} not noticed",
+            tally.mutants,
+            tally.by_check,
+            tally.by_test,
+            tally.by_prove,
+            tally.idle,
+            tally.survivors.len(),
+        ));
+        print_line(&format!("{:.1} % of those that change a flow were noticed", tally.caught()));
+    }
+    Ok(if tally.caught() >= 95.0 { Ended::Good } else { Ended::No })
 }
 
 fn files(files: &PolicyFiles) -> Result<Files, Failure> {

@@ -16,6 +16,7 @@ mod engine;
 mod facts;
 pub mod files;
 pub mod matrix;
+pub mod mutants;
 pub mod property;
 #[expect(clippy::module_inception, reason = "the tool has the name of the family")]
 pub mod prove;
