@@ -113,7 +113,12 @@ pub struct Matrix {
     #[arg(long, default_value = "read", value_name = "OPERATION")]
     pub operation: String,
     /// What the record holds, with commas between.
-    #[arg(long, default_value = "user", value_name = "KEYS", value_delimiter = ',')]
+    #[arg(
+        long,
+        default_value = "user",
+        value_name = "KEYS",
+        value_delimiter = ','
+    )]
     pub categories: Vec<String>,
     /// The instant; default: now.
     #[arg(long, value_name = "INSTANT")]

@@ -66,7 +66,11 @@ pub fn prove(args: &Prove) -> Result<Ended, Failure> {
             print_line(&format!("{held:<6} {}: {}", property.name, property.text));
             if let Some(example) = &property.counterexample {
                 let law = example.law.as_deref().map(|l| format!("{l}: "));
-                print_line(&format!("       {}{}", law.unwrap_or_default(), example.said));
+                print_line(&format!(
+                    "       {}{}",
+                    law.unwrap_or_default(),
+                    example.said
+                ));
                 if !example.question.is_null() {
                     print_line(&format!("       {}", example.question));
                 }
@@ -86,7 +90,11 @@ pub fn prove(args: &Prove) -> Result<Ended, Failure> {
         ));
         print_line(&format!("{held} hold, {broken} broken"));
     }
-    Ok(if report.held() { Ended::Good } else { Ended::No })
+    Ok(if report.held() {
+        Ended::Good
+    } else {
+        Ended::No
+    })
 }
 
 pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
@@ -99,7 +107,9 @@ pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
     for name in &args.categories {
         let id = checked.category(name);
         let key = id.and_then(|id| checked.category_key(id));
-        keys.push(Arc::clone(key.ok_or_else(|| format!("unknown category `{name}`"))?));
+        keys.push(Arc::clone(
+            key.ok_or_else(|| format!("unknown category `{name}`"))?,
+        ));
     }
     let at: Timestamp = match &args.at {
         Some(text) => text
@@ -119,7 +129,11 @@ pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
         print_line(&all.to_string());
         return Ok(Ended::Good);
     }
-    print_line(&format!("{} of {} at {at}", args.operation, args.categories.join(", ")));
+    print_line(&format!(
+        "{} of {} at {at}",
+        args.operation,
+        args.categories.join(", ")
+    ));
     for row in &rows {
         print_line(&format!("{} ({})", row.law, row.name));
         for cell in &row.cells {
@@ -166,13 +180,21 @@ pub fn diff(args: &Diff) -> Result<Ended, Failure> {
             print_line(&format!("{}: {}", change.by, change.was));
             print_line(&format!("  -> {}", change.is));
             let spans: Vec<String> = change.days.iter().map(span).collect();
-            print_line(&format!("  {}; {:.3e} flows a day", spans.join(", "), change.flows));
+            print_line(&format!(
+                "  {}; {:.3e} flows a day",
+                spans.join(", "),
+                change.flows
+            ));
             for (axis, values) in &change.on {
                 print_line(&format!("  {axis}: {}", shortened(values)));
             }
         }
     }
-    Ok(if found.is_empty() { Ended::Good } else { Ended::No })
+    Ok(if found.is_empty() {
+        Ended::Good
+    } else {
+        Ended::No
+    })
 }
 
 fn span((from, until): &(Option<Date>, Option<Date>)) -> String {
@@ -224,9 +246,16 @@ pub fn mutants(args: &Mutants) -> Result<Ended, Failure> {
             tally.idle,
             tally.survivors.len(),
         ));
-        print_line(&format!("{:.1} % of those that change a flow were noticed", tally.caught()));
+        print_line(&format!(
+            "{:.1} % of those that change a flow were noticed",
+            tally.caught()
+        ));
     }
-    Ok(if tally.caught() >= 95.0 { Ended::Good } else { Ended::No })
+    Ok(if tally.caught() >= 95.0 {
+        Ended::Good
+    } else {
+        Ended::No
+    })
 }
 
 fn files(files: &PolicyFiles) -> Result<Files, Failure> {
@@ -238,7 +267,9 @@ fn files(files: &PolicyFiles) -> Result<Files, Failure> {
 }
 
 fn properties(dir: &Path, named: Option<&PathBuf>) -> Result<Properties, Failure> {
-    let path = named.cloned().unwrap_or_else(|| dir.join("properties.toml"));
+    let path = named
+        .cloned()
+        .unwrap_or_else(|| dir.join("properties.toml"));
     Ok(Properties::load(&path)?)
 }
 
@@ -251,5 +282,10 @@ fn unproven(error: proof::ProveError) -> Failure {
 
 /// The mistakes of a policy with their places.
 fn told(Refused(faults): Refused) -> Failure {
-    format!("{}\n\n{}", render(&faults, false), policy::mistakes(&faults)).into()
+    format!(
+        "{}\n\n{}",
+        render(&faults, false),
+        policy::mistakes(&faults)
+    )
+    .into()
 }

@@ -198,7 +198,11 @@ fn standing_assessment(view: &View<'_>, kind: AssessmentKind) -> bool {
     })
 }
 
-pub(crate) fn assessment_covers(a: &Assessment, personal: CategorySet, to: Option<EntityId>) -> bool {
+pub(crate) fn assessment_covers(
+    a: &Assessment,
+    personal: CategorySet,
+    to: Option<EntityId>,
+) -> bool {
     let importer = a
         .importers
         .as_ref()

@@ -27,9 +27,7 @@ pub use verdict::{FindingKind, FindingLaw, LawFinding, Verdict};
 pub(crate) mod inside {
     pub(crate) use super::{
         evaluate::{Attached, judge},
-        mechanism::{
-            assessment_covers, module, people_covered, purpose_covered, usables,
-        },
+        mechanism::{assessment_covers, module, people_covered, purpose_covered, usables},
         view::{Holds, Link, View},
     };
 }

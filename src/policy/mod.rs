@@ -23,7 +23,7 @@ mod vocabulary;
 pub use checked::{Checked, NO_LAW, NO_LAW_FILE, RuleInfo, check, load};
 pub use compile::Compiled;
 pub(crate) use compile::{LawTable, RuleMask, Usable, look};
-pub(crate) use condition::{GROUNDS, FilingNeed, Need, Unless, When};
+pub(crate) use condition::{FilingNeed, GROUNDS, Need, Unless, When};
 pub(crate) use days::filing_edge;
 pub(crate) use days::{day_in, filing_holds};
 pub use demo::freshen;

@@ -6,7 +6,7 @@ use crate::{domain::CategorySet, policy::AttributeSet};
 
 use super::{
     axes::Extra,
-    facts::{Fact, link_of, blank},
+    facts::{Fact, blank, link_of},
     property::{Property, PropertyError},
     ways::Ways,
 };
@@ -74,7 +74,10 @@ impl<'a> Filter<'a> {
         let edges = [about.counted_from, about.counted_below];
         let counter = about.counter.iter().flat_map(|c| {
             let key: Arc<str> = c.as_str().into();
-            edges.into_iter().flatten().map(move |n| (Arc::clone(&key), n))
+            edges
+                .into_iter()
+                .flatten()
+                .map(move |n| (Arc::clone(&key), n))
         });
         let sets = [self.exporter, self.importer].into_iter().flatten();
         let except = [self.except_exporters, self.except_importers];
@@ -82,8 +85,16 @@ impl<'a> Filter<'a> {
             categories: self.categories.into_iter().chain([self.without]).collect(),
             ages: about.below_age.into_iter().collect(),
             counts: counter.collect(),
-            attributes: sets.chain(except).fold(AttributeSet::EMPTY, AttributeSet::union),
-            places: about.to.iter().chain(&about.to_except).flatten().copied().collect(),
+            attributes: sets
+                .chain(except)
+                .fold(AttributeSet::EMPTY, AttributeSet::union),
+            places: about
+                .to
+                .iter()
+                .chain(&about.to_except)
+                .flatten()
+                .copied()
+                .collect(),
             order: about.unapproved_order.is_some(),
             ..Extra::default()
         }
@@ -93,9 +104,18 @@ impl<'a> Filter<'a> {
         let about = &self.property.about;
         let territory = &self.ways.table.territory;
         match fact {
-            Fact::Asked { operation, held_in, .. } => {
-                let asked = about.operations.as_ref().is_none_or(|o| o.contains(operation));
-                let mut query = blank(self.ways.policy, self.ways.policy.at(), crate::domain::Place::of(crate::domain::Country::SOMEWHERE));
+            Fact::Asked {
+                operation, held_in, ..
+            } => {
+                let asked = about
+                    .operations
+                    .as_ref()
+                    .is_none_or(|o| o.contains(operation));
+                let mut query = blank(
+                    self.ways.policy,
+                    self.ways.policy.at(),
+                    crate::domain::Place::of(crate::domain::Country::SOMEWHERE),
+                );
                 fact.apply(self.ways.policy, &mut query);
                 let link = link_of(self.ways.policy, self.ways.id, &query);
                 asked
@@ -110,9 +130,16 @@ impl<'a> Filter<'a> {
                     self.ways.table.attributes_of(id)
                 };
                 let (exporter, importer) = (has(&from.entity), has(&to.entity));
-                about.outside.is_none_or(|o| o != territory.contains(to.place))
-                    && about.from_outside.is_none_or(|o| o != territory.contains(from.place))
-                    && about.to.as_ref().is_none_or(|l| l.iter().any(|p| to.place.within(p)))
+                about
+                    .outside
+                    .is_none_or(|o| o != territory.contains(to.place))
+                    && about
+                        .from_outside
+                        .is_none_or(|o| o != territory.contains(from.place))
+                    && about
+                        .to
+                        .as_ref()
+                        .is_none_or(|l| l.iter().any(|p| to.place.within(p)))
                     && !about.to_except.iter().flatten().any(|p| to.place.within(p))
                     && self.exporter.is_none_or(|a| a.intersects(exporter))
                     && self.importer.is_none_or(|a| a.intersects(importer))
@@ -134,7 +161,10 @@ impl<'a> Filter<'a> {
                 let set: CategorySet = set.collect();
                 let possible = policy.possible(set);
                 let counted = about.counter.as_ref().is_none_or(|counter| {
-                    let known = counts.iter().find(|(k, _)| **k == **counter).map(|(_, n)| *n);
+                    let known = counts
+                        .iter()
+                        .find(|(k, _)| **k == **counter)
+                        .map(|(_, n)| *n);
                     known.is_some_and(|n| {
                         about.counted_from.is_none_or(|f| n >= f)
                             && about.counted_below.is_none_or(|b| n < b)

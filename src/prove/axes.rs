@@ -62,7 +62,10 @@ pub fn axes(policies: &[&Compiled], sides: &[&Ways<'_>], extra: &Extra) -> Vec<A
     let whens = || sides.iter().flat_map(|w| rules(w)).map(|r| &r.when);
     let mut one = |kind, asked: bool, facts: Vec<Fact>| {
         let keep = if asked { facts.len() } else { 1 };
-        all.push(AxisFacts::plain(kind, facts.into_iter().take(keep).collect()));
+        all.push(AxisFacts::plain(
+            kind,
+            facts.into_iter().take(keep).collect(),
+        ));
     };
     let orders = extra.order || whens().any(|w| w.unapproved_order.is_some());
     one(AxisKind::Order, orders, order(sides));
@@ -90,7 +93,11 @@ pub fn axes(policies: &[&Compiled], sides: &[&Ways<'_>], extra: &Extra) -> Vec<A
     for kind in consents_of(sides) {
         one(AxisKind::Consent(kind), true, consents(kind));
     }
-    let kinds = [SubjectKind::Customer, SubjectKind::Employee, SubjectKind::Other];
+    let kinds = [
+        SubjectKind::Customer,
+        SubjectKind::Employee,
+        SubjectKind::Other,
+    ];
     let asks = whens().any(|w| w.subject_kinds.is_some());
     one(AxisKind::Kind, asks, optional(kinds, Fact::Kind));
     one(AxisKind::Purpose, true, purposes(sides));
@@ -107,7 +114,10 @@ pub fn axes(policies: &[&Compiled], sides: &[&Ways<'_>], extra: &Extra) -> Vec<A
         let facts = said.into_iter().map(|s| Fact::Ground(kind, s)).collect();
         one(AxisKind::Ground(kind), true, facts);
     }
-    all.push(AxisFacts::plain(AxisKind::Record, records(policies, sides, extra)));
+    all.push(AxisFacts::plain(
+        AxisKind::Record,
+        records(policies, sides, extra),
+    ));
     all
 }
 
@@ -146,7 +156,8 @@ fn asked(sides: &[&Ways<'_>]) -> AxisFacts {
     let mut subjects: Vec<(Country, Option<Country>, u64)> = Vec::new();
     for (country, weight) in classes.values() {
         subjects.push((*country, None, *weight));
-        subjects.extend(outside.map(|(abroad, n)| (*country, Some(abroad), weight.saturating_mul(n))));
+        subjects
+            .extend(outside.map(|(abroad, n)| (*country, Some(abroad), weight.saturating_mul(n))));
     }
     if let Some((abroad, n)) = outside {
         subjects.push((abroad, None, n));
@@ -199,9 +210,10 @@ fn consents_of(sides: &[&Ways<'_>]) -> Vec<ConsentKind> {
         (children && *kind == ConsentKind::Parental)
             || sides.iter().flat_map(|w| rules(w)).any(|r| {
                 r.unless.consents & (1 << *kind as u8) != 0
-                    || r.requires.iter().flatten().any(
-                        |n| matches!(n, Need::Consent { kind: k, .. } if k == kind),
-                    )
+                    || r.requires
+                        .iter()
+                        .flatten()
+                        .any(|n| matches!(n, Need::Consent { kind: k, .. } if k == kind))
             })
     };
     kinds.into_iter().filter(used).collect()
@@ -254,7 +266,10 @@ fn protects(sides: &[&Ways<'_>]) -> bool {
     sides.iter().any(|w| {
         let needs = rules(w).flat_map(|r| r.requires.iter().flatten());
         let organisation = &w.policy.checked().organisation;
-        let own = organisation.instruments.iter().filter_map(|i| i.assessment.as_ref());
+        let own = organisation
+            .instruments
+            .iter()
+            .filter_map(|i| i.assessment.as_ref());
         let mut assessments = own.chain(&organisation.assessments);
         needs.into_iter().any(|n| matches!(n, Need::Protection(_)))
             || assessments.any(|a| measured(&a.outcome))
@@ -270,11 +285,18 @@ fn purposes(sides: &[&Ways<'_>]) -> Vec<Fact> {
             let wanted = r.when.purposes.iter().flatten();
             wanted.chain(&r.when.purposes_without)
         });
-        let of_instruments = ways.list.iter().filter_map(|w| checked.instrument(w.instrument?));
+        let of_instruments = ways
+            .list
+            .iter()
+            .filter_map(|w| checked.instrument(w.instrument?));
         let of_instruments = of_instruments.filter_map(|i| i.purposes.as_ref()).flatten();
         let of_assessments = organisation.assessments.iter();
         let of_assessments = of_assessments.filter_map(|a| a.purposes.as_ref()).flatten();
-        let ids: Vec<PurposeId> = of_rules.chain(of_instruments).chain(of_assessments).copied().collect();
+        let ids: Vec<PurposeId> = of_rules
+            .chain(of_instruments)
+            .chain(of_assessments)
+            .copied()
+            .collect();
         for id in ids {
             if let Some(name) = checked.purposes.get(id.index())
                 && !names.contains(name)
@@ -327,7 +349,10 @@ pub fn category_classes(
     for (_, key) in first.checked().categories_all() {
         let everywhere = policies.iter().all(|p| {
             let id = p.checked().category(key);
-            id.is_some_and(|id| p.possible(CategorySet::from_iter([id])).intersects(p.personal))
+            id.is_some_and(|id| {
+                p.possible(CategorySet::from_iter([id]))
+                    .intersects(p.personal)
+            })
         });
         if everywhere {
             let also = extra.categories.iter().flat_map(|set| {
@@ -335,7 +360,11 @@ pub fn category_classes(
                 let own = CategorySet::from_iter(id);
                 [set.intersects(own), set.intersects(first.possible(own))]
             });
-            let told = sides.iter().flat_map(|w| told(w, key)).chain(also).collect();
+            let told = sides
+                .iter()
+                .flat_map(|w| told(w, key))
+                .chain(also)
+                .collect();
             known.entry(told).or_insert_with(|| vec![key.into()]);
         }
     }
@@ -373,12 +402,19 @@ fn told(ways: &Ways<'_>, key: &str) -> Vec<bool> {
         told.push(rule.when.without.intersects(possible));
     }
     for counter in counters(ways) {
-        let counted = checked.vocabulary.counters.get(counter.index()).map(|c| c.counted);
+        let counted = checked
+            .vocabulary
+            .counters
+            .get(counter.index())
+            .map(|c| c.counted);
         if let Some(Counted::Categories(set)) = counted {
             told.push(set.intersects(possible));
         }
     }
-    let instruments = ways.list.iter().filter_map(|w| checked.instrument(w.instrument?));
+    let instruments = ways
+        .list
+        .iter()
+        .filter_map(|w| checked.instrument(w.instrument?));
     told.extend(instruments.map(|i| !personal.is_subset(i.categories)));
     let assessments = checked.organisation.assessments.iter();
     told.extend(assessments.map(|a| !personal.is_subset(a.categories)));
@@ -398,7 +434,9 @@ fn ages(sides: &[&Ways<'_>], extra: &Extra) -> Vec<Option<u16>> {
         .collect();
     edges.sort_unstable();
     edges.dedup();
-    std::iter::once(None).chain(edges.into_iter().map(Some)).collect()
+    std::iter::once(None)
+        .chain(edges.into_iter().map(Some))
+        .collect()
 }
 
 /// The counters that decide something.
@@ -408,7 +446,10 @@ fn counters(ways: &Ways<'_>) -> Vec<CounterId> {
         .map(|t| t.counter)
         .collect();
     let checked = ways.policy.checked();
-    let limited = ways.list.iter().filter_map(|w| checked.instrument(w.instrument?));
+    let limited = ways
+        .list
+        .iter()
+        .filter_map(|w| checked.instrument(w.instrument?));
     if limited.into_iter().any(|i| i.people.is_some()) {
         all.extend(ways.table.counters.iter().copied());
     }
@@ -441,7 +482,10 @@ fn counts(sides: &[&Ways<'_>], extra: &Extra) -> Vec<Vec<(Arc<str>, u64)>> {
                 list.extend(around(test.number));
             }
         }
-        let limited = ways.list.iter().filter_map(|w| checked.instrument(w.instrument?));
+        let limited = ways
+            .list
+            .iter()
+            .filter_map(|w| checked.instrument(w.instrument?));
         for limit in limited.filter_map(|i| i.people) {
             let own = ways.table.counters.first().copied().and_then(key);
             if let Some(list) = own.and_then(|k| edges.get_mut(&k)) {
@@ -453,7 +497,9 @@ fn counts(sides: &[&Ways<'_>], extra: &Extra) -> Vec<Vec<(Arc<str>, u64)>> {
         list.sort_unstable();
         list.dedup();
     }
-    let product = edges.values().try_fold(1usize, |n, l| n.checked_mul(l.len() + 1));
+    let product = edges
+        .values()
+        .try_fold(1usize, |n, l| n.checked_mul(l.len() + 1));
     if product.is_some_and(|n| n <= MOST_COUNTS) {
         let mut all: Vec<Vec<(Arc<str>, u64)>> = vec![Vec::new()];
         for (key, list) in &edges {
@@ -465,7 +511,10 @@ fn counts(sides: &[&Ways<'_>], extra: &Extra) -> Vec<Vec<(Arc<str>, u64)>> {
                     longer
                 })
             };
-            all = all.iter().flat_map(|r| std::iter::once(r.clone()).chain(said(r))).collect();
+            all = all
+                .iter()
+                .flat_map(|r| std::iter::once(r.clone()).chain(said(r)))
+                .collect();
         }
         return all;
     }
@@ -485,7 +534,12 @@ fn counts(sides: &[&Ways<'_>], extra: &Extra) -> Vec<Vec<(Arc<str>, u64)>> {
 
 /// Counts before this person at which the count with this person reaches, or passes, an edge.
 fn around(edge: u64) -> [u64; 4] {
-    [edge.saturating_sub(2), edge.saturating_sub(1), edge, edge.saturating_add(1)]
+    [
+        edge.saturating_sub(2),
+        edge.saturating_sub(1),
+        edge,
+        edge.saturating_add(1),
+    ]
 }
 
 /// What a law could tell of a record.

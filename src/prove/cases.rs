@@ -89,7 +89,9 @@ pub enum CaseError {
     Read { path: String, error: std::io::Error },
     #[error("{path}: {error}")]
     Shape { path: String, error: String },
-    #[error("{path} names no organisation: say `organisation = \"…\"` in it, or give --organisation")]
+    #[error(
+        "{path} names no organisation: say `organisation = \"…\"` in it, or give --organisation"
+    )]
     NoOrganisation { path: String },
     #[error(transparent)]
     Policy(#[from] Refused),
@@ -249,10 +251,18 @@ fn compare(expect: &Expect, answer: &Answer) -> Vec<Difference> {
     }
     let module = |m: Option<u8>| m.map(|m| m.to_string());
     for (field, wanted, got) in [
-        ("mechanism", expect.mechanism.clone(), answer.mechanism.clone()),
+        (
+            "mechanism",
+            expect.mechanism.clone(),
+            answer.mechanism.clone(),
+        ),
         ("rule", expect.rule.clone(), answer.rule.clone()),
         ("module", module(expect.module), module(answer.module)),
-        ("instrument", expect.instrument.clone(), answer.instrument.clone()),
+        (
+            "instrument",
+            expect.instrument.clone(),
+            answer.instrument.clone(),
+        ),
         ("region", expect.region.clone(), answer.region.clone()),
     ] {
         if let Some(wanted) = wanted
@@ -327,14 +337,62 @@ mod tests {
         assert_eq!(compare(&good, &found()), []);
         let text = |s: &str| Some(s.to_owned());
         let wrong: [(&str, Expect); 8] = [
-            ("outcome", Expect { outcome: Expected::Refuse, ..good.clone() }),
-            ("mechanism", Expect { mechanism: text("bcr"), ..good.clone() }),
-            ("rule", Expect { rule: text("eu-bcr"), ..good.clone() }),
-            ("module", Expect { module: Some(1), ..good.clone() }),
-            ("instrument", Expect { instrument: text("other"), ..good.clone() }),
-            ("region", Expect { region: text("eu"), ..good.clone() }),
-            ("duty", Expect { duty: text("inform"), ..good.clone() }),
-            ("missing", Expect { missing: Some(vec!["scc".into()]), ..good.clone() }),
+            (
+                "outcome",
+                Expect {
+                    outcome: Expected::Refuse,
+                    ..good.clone()
+                },
+            ),
+            (
+                "mechanism",
+                Expect {
+                    mechanism: text("bcr"),
+                    ..good.clone()
+                },
+            ),
+            (
+                "rule",
+                Expect {
+                    rule: text("eu-bcr"),
+                    ..good.clone()
+                },
+            ),
+            (
+                "module",
+                Expect {
+                    module: Some(1),
+                    ..good.clone()
+                },
+            ),
+            (
+                "instrument",
+                Expect {
+                    instrument: text("other"),
+                    ..good.clone()
+                },
+            ),
+            (
+                "region",
+                Expect {
+                    region: text("eu"),
+                    ..good.clone()
+                },
+            ),
+            (
+                "duty",
+                Expect {
+                    duty: text("inform"),
+                    ..good.clone()
+                },
+            ),
+            (
+                "missing",
+                Expect {
+                    missing: Some(vec!["scc".into()]),
+                    ..good.clone()
+                },
+            ),
         ];
         for (field, expect) in wrong {
             let told = compare(&expect, &found());

@@ -36,7 +36,9 @@ pub fn of_law(ways: &Ways<'_>, day: Date, properties: &Properties) -> Part {
         let own = property.law.as_deref().is_none_or(|l| *l == *ways.law.id);
         if own && property.covers_day(day) && part.fault.is_none() {
             let result = match property.kind {
-                Kind::Refused | Kind::Only | Kind::Permitted => filtered(ways, i, property, &mut part),
+                Kind::Refused | Kind::Only | Kind::Permitted => {
+                    filtered(ways, i, property, &mut part)
+                }
                 Kind::Demands => demands(ways, i, property, &mut part),
                 _ => Ok(()),
             };
@@ -162,7 +164,11 @@ fn compare(scene: &Scene<'_>, ways: &Ways<'_>, said: Said, path: &[u32]) -> Resu
     }
     Err(ProveError::Untrue {
         law: ways.law.id.to_string(),
-        said: format!("{:?} {:?} against {found:?}", said, scene.way(0, said).map(|w| ways.name(w))),
+        said: format!(
+            "{:?} {:?} against {found:?}",
+            said,
+            scene.way(0, said).map(|w| ways.name(w))
+        ),
         question: question(scene.at, &scene.facts(path)).to_string(),
     })
 }
@@ -197,7 +203,11 @@ fn permit(
             }),
             "permitted by an instrument outside its days",
         ),
-        (Kind::Sure, reviewed, "permitted by an unsure rule that nobody accepted"),
+        (
+            Kind::Sure,
+            reviewed,
+            "permitted by an unsure rule that nobody accepted",
+        ),
     ] {
         for property in of_kind(properties, kind) {
             part.concerns(property);
@@ -216,7 +226,9 @@ fn example(
     told: &str,
 ) -> Counterexample {
     let least = scene.shrink(path, &|leaf| scene.said(0, leaf) == said);
-    let rule = scene.way(0, said).map_or("no rule".into(), |w| ways.name(w));
+    let rule = scene
+        .way(0, said)
+        .map_or("no rule".into(), |w| ways.name(w));
     Counterexample {
         law: Some(ways.law.id.to_string()),
         said: format!("{told} (rule {rule})"),
@@ -228,15 +240,28 @@ fn example(
 /// holds more, at the same age and counts.
 fn wider(scene: &Scene<'_>, ways: &Ways<'_>, last: usize) -> HashSet<(usize, usize)> {
     let sets = category_classes(&[ways.policy], &[ways], &Extra::default());
-    let told: Vec<Vec<bool>> = sets.iter().map(|keys| super::axes::told_of(ways, keys)).collect();
+    let told: Vec<Vec<bool>> = sets
+        .iter()
+        .map(|keys| super::axes::told_of(ways, keys))
+        .collect();
     let Some(axis) = scene.axes.get(last) else {
         return HashSet::new();
     };
     let each = axis.facts.len() / sets.len().max(1);
     let mut edge_of = vec![0; axis.facts.len()];
-    for (e, edge) in scene.diagram.edges.get(last).into_iter().flatten().enumerate() {
+    for (e, edge) in scene
+        .diagram
+        .edges
+        .get(last)
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         for value in &edge.values {
-            if let Some(slot) = usize::try_from(*value).ok().and_then(|v| edge_of.get_mut(v)) {
+            if let Some(slot) = usize::try_from(*value)
+                .ok()
+                .and_then(|v| edge_of.get_mut(v))
+            {
                 *slot = e;
             }
         }
@@ -277,13 +302,15 @@ fn filtered(
         match property.kind {
             Kind::Refused => !scene.permits(0, said),
             Kind::Permitted => scene.permits(0, said),
-            _ => !scene.permits(0, said) || {
-                let listed = |list: &Option<Vec<String>>| {
-                    list.as_ref().map(|l| l.iter().any(|m| m == key))
-                };
-                listed(&property.about.mechanisms).unwrap_or(true)
-                    && !listed(&property.about.except_mechanisms).unwrap_or(false)
-            },
+            _ => {
+                !scene.permits(0, said) || {
+                    let listed = |list: &Option<Vec<String>>| {
+                        list.as_ref().map(|l| l.iter().any(|m| m == key))
+                    };
+                    listed(&property.about.mechanisms).unwrap_or(true)
+                        && !listed(&property.about.except_mechanisms).unwrap_or(false)
+                }
+            }
         }
     };
     let end = scene.axes.len();
@@ -320,7 +347,11 @@ fn demands(
     Filter::new(property, ways)?;
     let checked = ways.policy.checked();
     let demanded = |rule: &Rule| {
-        let alone = |need: Need| rule.requires.iter().any(|any| any.iter().all(|n| *n == need));
+        let alone = |need: Need| {
+            rule.requires
+                .iter()
+                .any(|any| any.iter().all(|n| *n == need))
+        };
         assessment.is_none_or(|kind| alone(Need::Assessment(kind)))
             && (about.instrument != Some(true) || alone(Need::Instrument))
             && (about.filing != Some(true) || rule.filing != crate::policy::FilingNeed::None)

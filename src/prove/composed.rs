@@ -10,9 +10,7 @@ use smallvec::SmallVec;
 
 use crate::{
     decide::{Party, Query, QueryConsent, Subject, decide},
-    domain::{
-        CategorySet, ConsentKind, Country, Giver, Operation, Outcome, Place,
-    },
+    domain::{CategorySet, ConsentKind, Country, Giver, Operation, Outcome, Place},
     policy::{Checked, Compiled, GROUNDS},
 };
 
@@ -46,7 +44,9 @@ impl Variants {
     pub fn on(&self, policy: &Compiled, turn: usize, properties: &Properties) -> Part {
         let mut part = Part::new(properties.list.len());
         let free = self.without_promises.compile(policy.at());
-        let stricter = self.with_prohibition.get(turn % self.with_prohibition.len().max(1));
+        let stricter = self
+            .with_prohibition
+            .get(turn % self.with_prohibition.len().max(1));
         let stricter = stricter.map(|c| c.compile(policy.at()));
         let kinds = [
             Kind::PromisesOnlyRefuse,
@@ -79,10 +79,15 @@ impl Variants {
                 }
             } else {
                 let mut more = query.clone();
-                let another = dice.pick(&people).and_then(|s| s.countries.first().copied());
+                let another = dice
+                    .pick(&people)
+                    .and_then(|s| s.countries.first().copied());
                 more.subject.countries.extend(another);
                 // Where no law attached at all, the new one is the first to speak.
-                let spoken = verdict.findings().iter().all(|f| f.rule != crate::policy::NO_LAW);
+                let spoken = verdict
+                    .findings()
+                    .iter()
+                    .all(|f| f.rule != crate::policy::NO_LAW);
                 if spoken && decide(policy, &more).outcome() == Outcome::Permit {
                     *laws = say("refused, and permitted for a person under one law more");
                 }
@@ -94,7 +99,9 @@ impl Variants {
             }
             // Nobody's law speaks for people of a country without one, but at a default home.
             let lawless = query.subject.countries.iter().any(|p| {
-                let law = p.country().map(|c| crate::policy::look(&policy.territory, c));
+                let law = p
+                    .country()
+                    .map(|c| crate::policy::look(&policy.territory, c));
                 law.is_some_and(crate::policy::LawSet::is_empty)
             });
             if lawless && permits && !policy.default_places.contains(query.to.place) {
@@ -131,7 +138,11 @@ impl Variants {
             for (_, kind) in GROUNDS {
                 query.grounds.insert(kind, true);
             }
-            for kind in [ConsentKind::Transfer, ConsentKind::Separate, ConsentKind::Written] {
+            for kind in [
+                ConsentKind::Transfer,
+                ConsentKind::Separate,
+                ConsentKind::Written,
+            ] {
                 query.subject.consents.push(QueryConsent {
                     kind,
                     by: Giver::Person,

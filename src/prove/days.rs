@@ -41,7 +41,11 @@ pub fn instant(day: Date) -> Timestamp {
 pub fn fingerprint(policy: &Compiled, ways: &Ways<'_>) -> String {
     let table = ways.table;
     let usable = table.usable_sorted();
-    let rules: Vec<_> = table.rules.iter().map(|r| (r.index, &r.to, &r.origin)).collect();
+    let rules: Vec<_> = table
+        .rules
+        .iter()
+        .map(|r| (r.index, &r.to, &r.origin))
+        .collect();
     let usable: Vec<_> = usable
         .iter()
         .map(|u| (u.instrument, u.rules, &u.countries, u.assessed))

@@ -133,8 +133,16 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
 
 fn print(policy: &Compiled, law: &str) -> Option<String> {
     let ways = Ways::of(policy, law_of(policy, law)?)?;
-    let names = ways.law.rules.iter().map(|r| format!("{}{}{:?}", r.id, r.citation, r.when));
-    Some(format!("{}{}", fingerprint(policy, &ways), names.collect::<String>()))
+    let names = ways
+        .law
+        .rules
+        .iter()
+        .map(|r| format!("{}{}{:?}", r.id, r.citation, r.when));
+    Some(format!(
+        "{}{}",
+        fingerprint(policy, &ways),
+        names.collect::<String>()
+    ))
 }
 
 fn law_of(policy: &Compiled, name: &str) -> Option<LawId> {
@@ -165,9 +173,17 @@ fn of_law(old: &Compiled, new: &Compiled, law: &str) -> Vec<Change> {
     let (first, second) = (before.is_some(), after.is_some());
     let mut pairs: Vec<(String, String)> = Vec::new();
     let groups = scene.diagram.groups(&mut |leaf| {
-        let was = if first { said(&scene, 0, leaf) } else { nothing() };
+        let was = if first {
+            said(&scene, 0, leaf)
+        } else {
+            nothing()
+        };
         let second_side = usize::from(first);
-        let is = if second { said(&scene, second_side, leaf) } else { nothing() };
+        let is = if second {
+            said(&scene, second_side, leaf)
+        } else {
+            nothing()
+        };
         if was == is {
             return None;
         }
@@ -217,8 +233,13 @@ fn said(scene: &Scene<'_>, side: usize, leaf: &super::engine::Bits) -> String {
             if way.effect != Effect::Permit {
                 return format!("refused by {name} ({citation})");
             }
-            let mechanism = info.and_then(|i| i.mechanism).map(|m| checked.mechanism_key(m));
-            let mut text = format!("permitted by {} ({name}: {citation})", mechanism.unwrap_or(""));
+            let mechanism = info
+                .and_then(|i| i.mechanism)
+                .map(|m| checked.mechanism_key(m));
+            let mut text = format!(
+                "permitted by {} ({name}: {citation})",
+                mechanism.unwrap_or("")
+            );
             if let Some(instrument) = way.instrument.and_then(|i| checked.instrument(i)) {
                 text.push_str(&format!(" under {}", instrument.id));
             }
@@ -247,7 +268,10 @@ fn common(scene: &Scene<'_>, values: &[BTreeSet<u32>]) -> BTreeMap<String, Vec<S
             if every.get(name) == Some(&words) {
                 continue;
             }
-            let words: Vec<String> = words.iter().map(|w| alike(axis.alike.as_slice(), name, w)).collect();
+            let words: Vec<String> = words
+                .iter()
+                .map(|w| alike(axis.alike.as_slice(), name, w))
+                .collect();
             on.entry(name.to_owned()).or_default().extend(words);
         }
     }
@@ -260,7 +284,9 @@ fn alike(classes: &[Vec<Place>], axis: &str, word: &str) -> String {
     if axis != "destination" {
         return word.to_owned();
     }
-    let class = classes.iter().find(|c| c.iter().any(|p| p.to_string() == word));
+    let class = classes
+        .iter()
+        .find(|c| c.iter().any(|p| p.to_string() == word));
     let others: Vec<String> = class
         .into_iter()
         .flatten()
@@ -284,7 +310,12 @@ fn promises(old: &Compiled, new: &Compiled) -> Vec<Change> {
     let told = |place: Place| -> Vec<bool> {
         let of = |p: &Compiled| -> Vec<bool> {
             let tables = p.promises.iter().flat_map(|t| {
-                let sets = [&t.store_only_in, &t.read_only_from, &t.disclose_only_to, &t.never_to];
+                let sets = [
+                    &t.store_only_in,
+                    &t.read_only_from,
+                    &t.disclose_only_to,
+                    &t.never_to,
+                ];
                 let inside = sets.map(|s| s.as_ref().is_some_and(|s| s.contains(place)));
                 inside.into_iter().chain([t.subjects.contains(place)])
             });
@@ -294,7 +325,10 @@ fn promises(old: &Compiled, new: &Compiled) -> Vec<Change> {
     };
     let mut places: BTreeMap<Vec<bool>, Vec<Country>> = BTreeMap::new();
     for country in Country::all() {
-        places.entry(told(Place::of(country))).or_default().push(country);
+        places
+            .entry(told(Place::of(country)))
+            .or_default()
+            .push(country);
     }
     let mut changes: Vec<Change> = Vec::new();
     let keys: Vec<&str> = old.checked().categories_all().map(|(_, k)| k).collect();
@@ -311,9 +345,7 @@ fn promises(old: &Compiled, new: &Compiled) -> Vec<Change> {
                             true => ("broken", "not broken"),
                             false => ("not broken", "broken"),
                         };
-                        let found = changes.iter_mut().find(|c| {
-                            c.was == format!("{id}: {was}")
-                        });
+                        let found = changes.iter_mut().find(|c| c.was == format!("{id}: {was}"));
                         let change = match found {
                             Some(change) => change,
                             None => {
@@ -326,11 +358,16 @@ fn promises(old: &Compiled, new: &Compiled) -> Vec<Change> {
                                     on: BTreeMap::new(),
                                 });
                                 let last = changes.len() - 1;
-                                let Some(change) = changes.get_mut(last) else { continue };
+                                let Some(change) = changes.get_mut(last) else {
+                                    continue;
+                                };
                                 change
                             }
                         };
-                        #[expect(clippy::cast_precision_loss, reason = "a count for people to read")]
+                        #[expect(
+                            clippy::cast_precision_loss,
+                            reason = "a count for people to read"
+                        )]
                         let flows = (people.len() * destinations.len()) as f64;
                         change.flows += flows;
                         for (axis, word) in [
@@ -389,7 +426,10 @@ fn notes(old: &Checked, new: &Checked) -> Vec<String> {
         for (list, other, word) in [(&a, &b, "gone"), (&b, &a, "new")] {
             let names: Vec<&str> = list.difference(other).map(String::as_str).collect();
             if !names.is_empty() {
-                notes.push(format!("{what} {word}, with all their flows: {}", names.join(", ")));
+                notes.push(format!(
+                    "{what} {word}, with all their flows: {}",
+                    names.join(", ")
+                ));
             }
         }
     };
@@ -405,7 +445,10 @@ fn notes(old: &Checked, new: &Checked) -> Vec<String> {
                 r.id,
                 p.entity_id(r.entity),
                 r.purposes,
-                r.categories.iter().filter_map(|c| p.category_key(c)).collect::<Vec<_>>(),
+                r.categories
+                    .iter()
+                    .filter_map(|c| p.category_key(c))
+                    .collect::<Vec<_>>(),
                 r.unlisted,
                 r.consent,
                 r.pseudonymise,
@@ -417,7 +460,9 @@ fn notes(old: &Checked, new: &Checked) -> Vec<String> {
     let homes = |p: &Checked| -> BTreeSet<String> {
         let homes = &p.organisation.homes;
         let keyed = homes.by_key.iter().map(|(k, l)| format!("{k} = {l:?}"));
-        keyed.chain([format!("default = {:?}", homes.default)]).collect()
+        keyed
+            .chain([format!("default = {:?}", homes.default)])
+            .collect()
     };
     only("homes", homes(old), homes(new));
     notes

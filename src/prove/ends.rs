@@ -41,17 +41,27 @@ fn classes<T: Clone, K: Ord>(all: impl Iterator<Item = (K, T)>) -> Vec<Class<T>>
 
 pub fn ends(policies: &[&Compiled], sides: &[&Ways<'_>], extra: &Extra) -> AxisFacts {
     let mut places = places(policies, sides);
-    places.extend(extra.places.iter().filter(|p| p.is_subdivision() || p.country().is_none()));
+    places.extend(
+        extra
+            .places
+            .iter()
+            .filter(|p| p.is_subdivision() || p.country().is_none()),
+    );
     let from_places = classes(places.iter().map(|p| (from_told(sides, *p), *p)));
-    let to_places = classes(places.iter().map(|p| ((to_told(sides, *p), named(extra, *p)), *p)));
+    let to_places = classes(
+        places
+            .iter()
+            .map(|p| ((to_told(sides, *p), named(extra, *p)), *p)),
+    );
     let mut pairs = place_pairs(sides, &from_places, &to_places);
     if let Some(only) = extra.only_to {
         pairs.retain(|(_, to, _)| *to == only);
     }
     let entities = entity_classes(policies, sides, extra);
-    let roles_matter = sides.iter().flat_map(|w| rules(w)).any(|r| {
-        r.when.exporter_role.is_some() || r.when.importer_role.is_some()
-    });
+    let roles_matter = sides
+        .iter()
+        .flat_map(|w| rules(w))
+        .any(|r| r.when.exporter_role.is_some() || r.when.importer_role.is_some());
     let modules = sides.iter().flat_map(|w| rules(w)).any(|r| r.modules != 0);
     let collected = collected(sides);
     let mut axis = AxisFacts {
@@ -80,7 +90,8 @@ pub fn ends(policies: &[&Compiled], sides: &[&Ways<'_>], extra: &Extra) -> AxisF
                         instructs: *instructs,
                         collected_in: *collected_in,
                     });
-                    axis.weights.push(place_weight.saturating_mul(entity_weight));
+                    axis.weights
+                        .push(place_weight.saturating_mul(entity_weight));
                 }
             }
         }
@@ -147,7 +158,9 @@ fn named(extra: &Extra, place: Place) -> Vec<bool> {
 
 fn from_told(sides: &[&Ways<'_>], place: Place) -> Vec<bool> {
     let of = |w: &&Ways<'_>| {
-        let lies = place.country().map(|c| crate::policy::look(&w.policy.place, c));
+        let lies = place
+            .country()
+            .map(|c| crate::policy::look(&w.policy.place, c));
         let mut told = vec![
             w.table.territory.contains(place),
             lies.is_some_and(|l| l.contains(w.id)),
@@ -162,8 +175,18 @@ fn to_told(sides: &[&Ways<'_>], place: Place) -> Vec<bool> {
     let of = |w: &&Ways<'_>| {
         let mut told = vec![w.table.territory.contains(place)];
         told.extend(w.table.rules.iter().map(|r| r.to.contains(place)));
-        told.extend(w.table.usable_sorted().iter().map(|u| u.countries.contains(place)));
-        told.extend(w.table.assessed_sorted().iter().map(|a| a.countries.contains(place)));
+        told.extend(
+            w.table
+                .usable_sorted()
+                .iter()
+                .map(|u| u.countries.contains(place)),
+        );
+        told.extend(
+            w.table
+                .assessed_sorted()
+                .iter()
+                .map(|a| a.countries.contains(place)),
+        );
         told
     };
     sides.iter().flat_map(of).collect()
@@ -176,7 +199,10 @@ pub fn destinations(
     extra: &Extra,
 ) -> Vec<Class<Place>> {
     let all = places(policies, sides);
-    classes(all.iter().map(|p| ((to_told(sides, *p), named(extra, *p)), *p)))
+    classes(
+        all.iter()
+            .map(|p| ((to_told(sides, *p), named(extra, *p)), *p)),
+    )
 }
 
 /// Every class of origins with every class of destinations; where both are the same place or one
@@ -199,7 +225,10 @@ fn place_pairs(
             let weight = origin.size.saturating_mul(destination.size);
             if to_told(sides, *end) == own {
                 pairs.push((*start, *start, origin.size));
-                let other = destination.members.iter().find(|p| p.country() != start.country());
+                let other = destination
+                    .members
+                    .iter()
+                    .find(|p| p.country() != start.country());
                 pairs.extend(other.map(|p| (*start, *p, weight)));
             } else {
                 pairs.push((*start, *end, weight));
@@ -266,12 +295,24 @@ fn entity_told(ways: &Ways<'_>, mask: AttributeSet, name: &str) -> String {
         return String::new();
     };
     let has = ways.table.attributes_of(Some(id));
-    let mentioned: Vec<u8> = has.iter().filter(|a| mask.contains(*a)).map(|a| a.0).collect();
+    let mentioned: Vec<u8> = has
+        .iter()
+        .filter(|a| mask.contains(*a))
+        .map(|a| a.0)
+        .collect();
     let info = checked.entity_info(id);
     let outside = has.intersects(ways.law.outside);
     let place = info.map(|e| e.place.to_string()).filter(|_| outside);
-    let governed = ways.policy.entity_laws.get(id.index()).is_some_and(|l| l.contains(ways.id));
-    let lifted = ways.policy.entity_lifts.get(id.index()).is_some_and(|l| l.contains(ways.id));
+    let governed = ways
+        .policy
+        .entity_laws
+        .get(id.index())
+        .is_some_and(|l| l.contains(ways.id));
+    let lifted = ways
+        .policy
+        .entity_lifts
+        .get(id.index())
+        .is_some_and(|l| l.contains(ways.id));
     let mut party: Vec<(usize, bool)> = Vec::new();
     for ((from, to), list) in &ways.table.usable {
         for usable in list {
@@ -309,7 +350,11 @@ fn entity_pairs(classes: &[Class<Arc<str>>]) -> Vec<EntityPair> {
         for (j, to) in all.iter().enumerate() {
             let (exporter, importer) = (from.members.first(), to.members.first());
             let weight = from.size.saturating_mul(to.size);
-            pairs.push((exporter.cloned(), importer.cloned(), if i == j { from.size } else { weight }));
+            pairs.push((
+                exporter.cloned(),
+                importer.cloned(),
+                if i == j { from.size } else { weight },
+            ));
             if let (true, Some(sibling)) = (i == j, to.members.get(1)) {
                 let others = from.size.saturating_mul(from.size.saturating_sub(1));
                 pairs.push((exporter.cloned(), Some(Arc::clone(sibling)), others));
@@ -324,12 +369,17 @@ fn has_instrument(sides: &[&Ways<'_>], from: Option<&str>, to: Option<&str>) -> 
         let checked = w.policy.checked();
         checked.entity(from?).zip(checked.entity(to?))
     };
-    sides.iter().any(|w| pair(w).is_some_and(|p| w.table.usable.contains_key(&p)))
+    sides
+        .iter()
+        .any(|w| pair(w).is_some_and(|p| w.table.usable.contains_key(&p)))
 }
 
 /// Where the data was collected, if any rule cares.
 fn collected(sides: &[&Ways<'_>]) -> Vec<Option<Place>> {
-    let asked = sides.iter().flat_map(|w| rules(w)).any(|r| r.when.collected_abroad.is_some());
+    let asked = sides
+        .iter()
+        .flat_map(|w| rules(w))
+        .any(|r| r.when.collected_abroad.is_some());
     if !asked {
         return vec![None];
     }

@@ -185,9 +185,8 @@ impl Fact {
 
     /// In words for the summary of a group; empty where nothing is said.
     pub fn words(&self) -> Vec<(&'static str, String)> {
-        let said = |axis, text: Option<String>| {
-            vec![(axis, text.unwrap_or_else(|| "unsaid".to_owned()))]
-        };
+        let said =
+            |axis, text: Option<String>| vec![(axis, text.unwrap_or_else(|| "unsaid".to_owned()))];
         match self {
             Self::Asked {
                 operation,
@@ -195,11 +194,15 @@ impl Fact {
                 citizenship,
                 held_in,
             } => {
-                let citizen = citizenship.map_or(String::new(), |c| format!(" (citizen {})", c.as_str()));
+                let citizen =
+                    citizenship.map_or(String::new(), |c| format!(" (citizen {})", c.as_str()));
                 vec![
                     ("operation", operation.as_str().to_owned()),
                     ("person", format!("{}{citizen}", country.as_str())),
-                    ("copy at home", if held_in.is_some() { "yes" } else { "no" }.to_owned()),
+                    (
+                        "copy at home",
+                        if held_in.is_some() { "yes" } else { "no" }.to_owned(),
+                    ),
                 ]
             }
             Self::Ends { from, to, .. } => {
@@ -320,7 +323,10 @@ pub fn question(at: Timestamp, facts: &[Fact]) -> Value {
             }
             Fact::Order(Some((authority, approved))) => {
                 let approval = approved.then_some("granted");
-                set("order", json!({ "authority_country": authority, "approval": approval }));
+                set(
+                    "order",
+                    json!({ "authority_country": authority, "approval": approval }),
+                );
             }
             Fact::Basis(Some(basis)) => set("basis", json!(basis)),
             Fact::Transaction(Some(transaction)) => set("transaction", json!(transaction)),

@@ -33,7 +33,10 @@ impl Files {
         }
         paths.retain(|p| p.extension().is_some_and(|e| e == "toml"));
         paths.sort();
-        let laws = paths.iter().filter_map(|p| Node::load(p, &faults)).collect();
+        let laws = paths
+            .iter()
+            .filter_map(|p| Node::load(p, &faults))
+            .collect();
         let organisation = Node::load(organisation, &faults);
         match (vocabulary, organisation) {
             (Some(vocabulary), Some(organisation)) if !faults.has_errors() => Ok(Self {
@@ -51,7 +54,9 @@ impl Files {
         let faults = Faults::new();
         let checked = check(&self.vocabulary, &self.laws, &self.organisation, &faults);
         let checked = checked.filter(|_| !faults.has_errors());
-        checked.map(Arc::new).ok_or_else(|| Refused(faults.into_sorted()))
+        checked
+            .map(Arc::new)
+            .ok_or_else(|| Refused(faults.into_sorted()))
     }
 
     /// The same without the organisation's promises.
@@ -77,9 +82,12 @@ impl Files {
         let rule = Node {
             at: at.clone(),
             value: Value::Table(
-                [("id", "hypothetical-prohibition"), ("citation", "none: a hypothesis of `policy prove`")]
-                    .map(|(key, value)| (key.to_owned(), at.clone(), text(value)))
-                    .to_vec(),
+                [
+                    ("id", "hypothetical-prohibition"),
+                    ("citation", "none: a hypothesis of `policy prove`"),
+                ]
+                .map(|(key, value)| (key.to_owned(), at.clone(), text(value)))
+                .to_vec(),
             ),
         };
         let Value::Table(entries) = &mut law.value else {

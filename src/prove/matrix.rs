@@ -77,7 +77,9 @@ fn row(policy: &Compiled, ways: &Ways<'_>, operation: Operation, keys: &[Arc<str
         let promises = promises(policy, ways, operation, *to, keys);
         let open = openings(policy, ways, operation, *to, &extra);
         let names = class.members.iter().map(ToString::to_string);
-        let same = cells.iter_mut().find(|c| c.open == open && c.promises == promises);
+        let same = cells
+            .iter_mut()
+            .find(|c| c.open == open && c.promises == promises);
         match same {
             Some(cell) => cell.destinations.extend(names),
             None => cells.push(Cell {
@@ -108,7 +110,8 @@ fn openings(
     let territory = &ways.table.territory;
     let sits = |entity: &Option<Arc<str>>, wanted: &dyn Fn(Place) -> bool| {
         let id = entity.as_deref().and_then(|e| checked.entity(e));
-        id.and_then(|e| checked.entity_info(e)).map(|e| wanted(e.place))
+        id.and_then(|e| checked.entity_info(e))
+            .map(|e| wanted(e.place))
     };
     let somebody_there = checked.entities().any(|(_, e)| e.place == to);
     let somebody_here = checked.entities().any(|(_, e)| territory.contains(e.place));
@@ -116,23 +119,33 @@ fn openings(
         only_to: Some(to),
         ..extra.clone()
     };
-    let scene = Scene::new(policy.at(), &[policy], &[ways], &extra, &|fact| match fact {
-        Fact::Asked {
-            operation: asked,
-            country,
-            citizenship,
-            ..
-        } => *asked == operation && citizenship.is_none() && territory.contains(Place::of(*country)),
-        Fact::Ends { from, to: end, .. } => {
-            let home = sits(&from.entity, &|p| territory.contains(p));
-            let there = sits(&end.entity, &|p| p == to);
-            territory.contains(from.place)
-                && (home == Some(true) || (!somebody_here && home.is_some()))
-                && (there == Some(true) || (!somebody_there && there.is_none()))
-        }
-        Fact::Record { age, .. } => age.is_none(),
-        _ => true,
-    });
+    let scene = Scene::new(
+        policy.at(),
+        &[policy],
+        &[ways],
+        &extra,
+        &|fact| match fact {
+            Fact::Asked {
+                operation: asked,
+                country,
+                citizenship,
+                ..
+            } => {
+                *asked == operation
+                    && citizenship.is_none()
+                    && territory.contains(Place::of(*country))
+            }
+            Fact::Ends { from, to: end, .. } => {
+                let home = sits(&from.entity, &|p| territory.contains(p));
+                let there = sits(&end.entity, &|p| p == to);
+                territory.contains(from.place)
+                    && (home == Some(true) || (!somebody_here && home.is_some()))
+                    && (there == Some(true) || (!somebody_there && there.is_none()))
+            }
+            Fact::Record { age, .. } => age.is_none(),
+            _ => true,
+        },
+    );
     let mut found: Vec<Said> = Vec::new();
     let groups = scene.diagram.groups(&mut |leaf| {
         let said = scene.said(0, leaf);

@@ -18,7 +18,10 @@ pub mod files;
 pub mod matrix;
 pub mod mutants;
 pub mod property;
-#[expect(clippy::module_inception, reason = "the tool has the name of the family")]
+
 pub mod prove;
 mod scene;
 mod ways;
+
+#[cfg(test)]
+mod tests;

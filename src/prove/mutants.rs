@@ -111,7 +111,10 @@ pub fn judge(
 ) -> Result<Tally, CaseError> {
     let mut by_organisation: BTreeMap<PathBuf, Vec<&Case>> = BTreeMap::new();
     for file in cases {
-        let path = file.organisation.clone().unwrap_or_else(|| organisation.to_owned());
+        let path = file
+            .organisation
+            .clone()
+            .unwrap_or_else(|| organisation.to_owned());
         by_organisation.entry(path).or_default().extend(&file.cases);
     }
     let mut suites: Vec<(Files, Vec<&Case>)> = Vec::new();
@@ -162,9 +165,10 @@ fn judge_one(suites: &[(Files, Vec<&Case>)], properties: &Properties, mutant: &M
             Ok(_) | Err(_) => return caught("prove"),
         }
     }
-    let idle = suites.iter().zip(&changed).all(|((files, _), (_, new))| {
-        files.check().is_ok_and(|old| diff(&old, new).is_empty())
-    });
+    let idle = suites
+        .iter()
+        .zip(&changed)
+        .all(|((files, _), (_, new))| files.check().is_ok_and(|old| diff(&old, new).is_empty()));
     Judged {
         mutant: mutant.said.clone(),
         caught_by: None,
@@ -273,30 +277,52 @@ fn of_rule(rule: &Node, here: &[Step], add: &mut Add<'_>) {
     let key = |k: &str| Step::Key(k.to_owned());
     for day in ["from", "until"] {
         if child(rule, day).is_some() {
-            add(format!("`{day}` a day later"), &at(&[key(day)]), &|n| shifted(n, 1));
-            add(format!("`{day}` a day earlier"), &at(&[key(day)]), &|n| shifted(n, -1));
+            add(format!("`{day}` a day later"), &at(&[key(day)]), &|n| {
+                shifted(n, 1)
+            });
+            add(format!("`{day}` a day earlier"), &at(&[key(day)]), &|n| {
+                shifted(n, -1)
+            });
         }
     }
     for age in ["age", "below_age"] {
         if child(rule, age).is_some() {
-            add(format!("`{age}` a year more"), &at(&[key(age)]), &|n| match n.value {
-                Value::Integer(years) => Some(with(n, Value::Integer(years + 1))),
-                _ => None,
-            });
+            add(
+                format!("`{age}` a year more"),
+                &at(&[key(age)]),
+                &|n| match n.value {
+                    Value::Integer(years) => Some(with(n, Value::Integer(years + 1))),
+                    _ => None,
+                },
+            );
         }
     }
-    for (i, need) in child(rule, "requires").map_or(&[][..], items).iter().enumerate() {
+    for (i, need) in child(rule, "requires")
+        .map_or(&[][..], items)
+        .iter()
+        .enumerate()
+    {
         let text = word(need);
-        add(format!("`{text}` not required"), &at(&[key("requires"), Step::Item(i)]), &|_| None);
+        add(
+            format!("`{text}` not required"),
+            &at(&[key("requires"), Step::Item(i)]),
+            &|_| None,
+        );
     }
     for wide in ["to", "origin"] {
         if child(rule, wide).is_some() {
-            add(format!("`{wide}` widened to anywhere"), &at(&[key(wide)]), &|_| None);
+            add(
+                format!("`{wide}` widened to anywhere"),
+                &at(&[key(wide)]),
+                &|_| None,
+            );
         }
     }
     for except in ["to_except", "origin_except"] {
         if child(rule, except).is_some() {
-            add(format!("`{except}` dropped"), &at(&[key(except)]), &|_| None);
+            add(format!("`{except}` dropped"), &at(&[key(except)]), &|_| {
+                None
+            });
         }
     }
     let Some(when) = child(rule, "when") else {
@@ -307,14 +333,20 @@ fn of_rule(rule: &Node, here: &[Step], add: &mut Add<'_>) {
     };
     for (name, _, value) in entries {
         if name != "counts" {
-            add(format!("`when.{name}` dropped"), &at(&[key("when"), key(name)]), &|_| None);
+            add(
+                format!("`when.{name}` dropped"),
+                &at(&[key("when"), key(name)]),
+                &|_| None,
+            );
             continue;
         }
         for (i, test) in items(value).iter().enumerate() {
             let path = at(&[key("when"), key("counts"), Step::Item(i)]);
             let text = word(test);
             add(format!("`{text}` not asked"), &path, &|_| None);
-            add(format!("`{text}` with the other edge"), &path, &|n| Some(with(n, Value::Text(flipped(&word(n))))));
+            add(format!("`{text}` with the other edge"), &path, &|n| {
+                Some(with(n, Value::Text(flipped(&word(n)))))
+            });
         }
     }
 }
@@ -374,10 +406,16 @@ fn of_groups(vocabulary: &Node) -> Vec<(String, Node)> {
         let members = child(group, "members").unwrap_or(group);
         let listed = |code: &str| {
             items(members).iter().any(|m| {
-                word(m) == code || ["place", "country", "code"].iter().any(|k| text_of(m, k) == Some(code))
+                word(m) == code
+                    || ["place", "country", "code"]
+                        .iter()
+                        .any(|k| text_of(m, k) == Some(code))
             })
         };
-        let Some(code) = ["US", "IN", "BR", "CN", "RU", "AE"].into_iter().find(|c| !listed(c)) else {
+        let Some(code) = ["US", "IN", "BR", "CN", "RU", "AE"]
+            .into_iter()
+            .find(|c| !listed(c))
+        else {
             continue;
         };
         let mut path = vec![Step::Key("groups".to_owned()), Step::Key(name.clone())];

@@ -225,9 +225,9 @@ fn jobs(
         let day = *days.get(i)?;
         let policy = checked.compile(instant(day));
         let dated: Vec<bool> = properties.list.iter().map(|p| p.covers_day(day)).collect();
-        let wanted = law_ids(&policy).into_iter().filter(|id| {
-            only.is_none_or(|name| policy.checked().law_id(*id) == name)
-        });
+        let wanted = law_ids(&policy)
+            .into_iter()
+            .filter(|id| only.is_none_or(|name| policy.checked().law_id(*id) == name));
         Some(
             wanted
                 .filter_map(|id| Some((id, fingerprint(&policy, &Ways::of(&policy, id)?))))
@@ -238,9 +238,10 @@ fn jobs(
     let mut seen: HashSet<(LawId, String)> = HashSet::new();
     let mut jobs = Vec::new();
     for (day, prints) in days.iter().zip(prints) {
-        let new = prints.into_iter().flatten().filter_map(|(id, print)| {
-            seen.insert((id, print)).then_some(id)
-        });
+        let new = prints
+            .into_iter()
+            .flatten()
+            .filter_map(|(id, print)| seen.insert((id, print)).then_some(id));
         let laws: Vec<LawId> = new.collect();
         if !laws.is_empty() {
             jobs.push((*day, laws));
@@ -251,7 +252,9 @@ fn jobs(
 
 /// The results of `0..count`, in order, whoever works them out.
 pub fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count.max(1));
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(count.max(1));
     let next = AtomicUsize::new(0);
     let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
         let one = || {
@@ -265,7 +268,11 @@ pub fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> V
             }
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        workers.into_iter().filter_map(|w| w.join().ok()).flatten().collect()
+        workers
+            .into_iter()
+            .filter_map(|w| w.join().ok())
+            .flatten()
+            .collect()
     });
     done.sort_by_key(|(i, _)| *i);
     done.into_iter().map(|(_, t)| t).collect()

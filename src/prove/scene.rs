@@ -70,7 +70,8 @@ impl<'a> Scene<'a> {
             let mut keep = kept.iter();
             axis.facts.retain(|_| keep.next().copied().unwrap_or(false));
             let mut keep = kept.iter();
-            axis.weights.retain(|_| keep.next().copied().unwrap_or(false));
+            axis.weights
+                .retain(|_| keep.next().copied().unwrap_or(false));
         }
         let mut sides = Vec::new();
         let mut total = 0;
@@ -142,7 +143,8 @@ impl<'a> Scene<'a> {
     }
 
     pub fn permits(&self, side: usize, said: Said) -> bool {
-        self.way(side, said).is_some_and(|w| w.effect == Effect::Permit)
+        self.way(side, said)
+            .is_some_and(|w| w.effect == Effect::Permit)
     }
 
     /// What is left after all values of a path.

@@ -11,7 +11,9 @@ use smallvec::SmallVec;
 use crate::{
     decide::{
         Query,
-        inside::{Holds, View, assessment_covers, module, people_covered, purpose_covered, usables},
+        inside::{
+            Holds, View, assessment_covers, module, people_covered, purpose_covered, usables,
+        },
     },
     domain::{ConsentKind, GroundKind, Operation},
     policy::{
@@ -187,7 +189,11 @@ impl<'a> Ways<'a> {
             self.list.push(way(None, SmallVec::new()));
             return;
         }
-        let needs_instrument = rule.requires.iter().flatten().any(|n| *n == Need::Instrument);
+        let needs_instrument = rule
+            .requires
+            .iter()
+            .flatten()
+            .any(|n| *n == Need::Instrument);
         let mut candidates: Vec<Option<InstrumentId>> = Vec::new();
         if needs_instrument {
             let usable = self.table.usable.values().flatten();
@@ -215,7 +221,8 @@ impl<'a> Ways<'a> {
                     })
                     .collect();
             }
-            self.list.extend(lists.into_iter().map(|wants| way(candidate, wants)));
+            self.list
+                .extend(lists.into_iter().map(|wants| way(candidate, wants)));
         }
     }
 
@@ -240,7 +247,10 @@ impl<'a> Ways<'a> {
                     .collect();
                 standing.sort_unstable();
                 standing.dedup();
-                inner.into_iter().chain(standing.into_iter().map(Want::Standing)).collect()
+                inner
+                    .into_iter()
+                    .chain(standing.into_iter().map(Want::Standing))
+                    .collect()
             }
             other => vec![Want::Need(other)],
         }
@@ -272,7 +282,10 @@ impl<'a> Ways<'a> {
         };
         concerned
             && own_terms(self.table, way, rule, axis, view)
-            && way.wants.iter().all(|w| self.want_holds(*w, way, axis, view))
+            && way
+                .wants
+                .iter()
+                .all(|w| self.want_holds(*w, way, axis, view))
             && self.instrument_covers(way, rule, axis, view)
     }
 
@@ -280,7 +293,14 @@ impl<'a> Ways<'a> {
         let q = view.query;
         let checked = self.policy.checked();
         match (want, axis) {
-            (Want::Need(Need::Consent { kind, informed, occasional }), AxisKind::Consent(k)) => {
+            (
+                Want::Need(Need::Consent {
+                    kind,
+                    informed,
+                    occasional,
+                }),
+                AxisKind::Consent(k),
+            ) => {
                 k != kind
                     || q.subject.consents.iter().any(|c| {
                         c.kind == kind
@@ -311,9 +331,10 @@ impl<'a> Ways<'a> {
                     AxisKind::Ends => {
                         let exporter = view.origin.entity;
                         let active = exporter.and_then(|e| self.table.assessments.get(&e));
-                        let there = active.into_iter().flatten().any(|x| {
-                            x.index == index && x.countries.contains(q.to.place)
-                        });
+                        let there = active
+                            .into_iter()
+                            .flatten()
+                            .any(|x| x.index == index && x.countries.contains(q.to.place));
                         there && assessment_covers(a, Default::default(), q.to.entity)
                     }
                     AxisKind::Record => view.personal().is_subset(a.categories),
@@ -371,7 +392,13 @@ impl<'a> Ways<'a> {
 }
 
 /// What a rule itself asks on an axis, beside its `when`.
-fn own_terms(table: &LawTable, way: &Way<'_>, rule: &Rule, axis: AxisKind, view: &View<'_>) -> bool {
+fn own_terms(
+    table: &LawTable,
+    way: &Way<'_>,
+    rule: &Rule,
+    axis: AxisKind,
+    view: &View<'_>,
+) -> bool {
     let q: &Query = view.query;
     match axis {
         AxisKind::Asked => {
@@ -392,7 +419,11 @@ fn own_terms(table: &LawTable, way: &Way<'_>, rule: &Rule, axis: AxisKind, view:
         }
         AxisKind::Consent(kind) => {
             rule.unless.consents & (1 << kind as u8) == 0
-                || !q.subject.consents.iter().any(|c| c.kind == kind && view.stands(c))
+                || !q
+                    .subject
+                    .consents
+                    .iter()
+                    .any(|c| c.kind == kind && view.stands(c))
         }
         _ => true,
     }
@@ -416,9 +447,9 @@ fn child_stands(child: &(RuleId, u16, PlaceSet), axis: AxisKind, view: &View<'_>
             let lives = view.query.subject.countries.iter();
             view.person
                 && view.query.operation != Operation::Erase
-                && lives.into_iter().any(|p| {
-                    view.table.territory.contains(*p) && child.2.contains(*p)
-                })
+                && lives
+                    .into_iter()
+                    .any(|p| view.table.territory.contains(*p) && child.2.contains(*p))
         }
         AxisKind::Record => view.age.is_some_and(|a| a < child.1),
         AxisKind::Consent(ConsentKind::Parental) => !view.parent_consents(),
