@@ -82,9 +82,6 @@ pub struct Diagram {
     ways: usize,
 }
 
-/// What stands at the end.
-pub type Leaf = Bits;
-
 impl Diagram {
     pub fn new(axes: &[Axis], ways: usize, sections: Vec<Range<usize>>) -> Self {
         let mut edges: Vec<Vec<Edge>> = Vec::with_capacity(axes.len());
@@ -130,11 +127,6 @@ impl Diagram {
         let mut all = Bits::none(self.ways);
         (0..self.ways).for_each(|i| all.set(i));
         self.reduce(all, 0)
-    }
-
-    /// Classes of values over all axes.
-    pub fn classes(&self) -> usize {
-        self.edges.iter().map(Vec::len).sum()
     }
 
     /// The state after an edge of `axis`.
