@@ -25,7 +25,11 @@ fn policy(more: usize) -> Arc<Checked> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     let faults = Faults::new();
     let read = |name: &str| Node::load(&dir.join(name), &faults).expect("a shipped file");
-    let laws = ["cn", "eu", "in", "ru", "sg"].map(|l| read(&format!("law/{l}.toml")));
+    let laws: Vec<Node> = domicile::policy::shipped::LAW
+        .iter()
+        .filter(|(name, _)| name.starts_with("law/"))
+        .map(|(name, _)| read(name))
+        .collect();
     let path = dir.join("examples/demo/organisation.toml");
     let mut text = std::fs::read_to_string(path).expect("the demo's organisation");
     for i in 0..more {
@@ -71,6 +75,10 @@ fn queries(policy: &Compiled) -> Vec<Query> {
         ("CN", Operation::Read, cn, sg),
         ("RU", Operation::Store, ru, eu),
         ("FR", Operation::Read, eu, eu),
+        ("US", Operation::Store, sg, sg),
+        ("US", Operation::Read, sg, cn),
+        ("GB", Operation::Read, eu, sg),
+        ("HK", Operation::Store, sg, sg),
     ]
     .into_iter()
     .map(|(country, operation, from, to)| {
@@ -95,7 +103,7 @@ fn decisions(c: &mut Criterion) {
         let compiled = policy(more).compile(at);
         let queries = queries(&compiled);
         c.bench_function(
-            &format!("decide/ten mixed flows/{more} more instruments"),
+            &format!("decide/mixed flows/{more} more instruments"),
             |b| {
                 b.iter(|| {
                     for query in &queries {

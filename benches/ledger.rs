@@ -41,6 +41,7 @@ fn profile() -> Arc<Profile> {
         problem: None,
         duties: Vec::new(),
         missing: Vec::new(),
+        counted: Vec::new(),
     })
 }
 
@@ -56,6 +57,7 @@ fn drafts(count: u64, profile: &Arc<Profile>) -> Vec<Draft> {
             evidence,
             pin: None,
             reference: None,
+            holds: Default::default(),
         })
         .collect()
 }

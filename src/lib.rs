@@ -18,5 +18,6 @@ pub mod prove;
 pub mod respond;
 pub mod router;
 pub mod settings;
+pub mod state;
 pub mod store;
 pub mod telemetry;

@@ -4,22 +4,28 @@
 //! entries and measures. [`way`] tells the story; the modules below are its stations' callers.
 
 mod batch;
+mod counted;
+mod disclose;
 mod exchange;
 mod judge;
+mod keep;
 mod observe;
 mod outcome;
 mod person;
+mod personal;
+mod remember;
 mod reply;
 mod single;
 mod wishes;
 
 use std::net::SocketAddr;
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
 pub use exchange::{Exchange, Routed};
-pub use judge::{Flow, Judged, Judgements};
+pub use judge::{Flow, Judged};
+pub use remember::{Judgement, Judgements};
 pub use reply::{Content, Reply};
 
 use crate::{
@@ -28,6 +34,14 @@ use crate::{
     router::Worker,
     settings::Format,
 };
+
+/// Fields by which a backend may be told to take the request for one of another method: what was
+/// judged as a store could erase, or the other way round.
+const METHOD_OVERRIDES: [&str; 3] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
 
 /// Answers one request, whatever it is.
 ///
@@ -59,8 +73,20 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     let (parts, body) = request.into_parts();
     // An `Upgrade` is not followed (RFC 9110 §7.8 allows that, and some clients offer h2c with
     // every first request); the field is dropped with the other hop-by-hop ones.
+    if METHOD_OVERRIDES
+        .iter()
+        .any(|name| parts.headers.contains_key(*name))
+    {
+        return Err(Refused::MethodOverride);
+    }
     if parts.method == Method::CONNECT {
         return Err(Refused::Tunnel);
+    }
+    // RFC 9112 §3.2: one Host, no more and no less.
+    let hosts = parts.headers.get_all(http::header::HOST).iter().count();
+    let named = hosts > 0 || parts.uri.authority().is_some() || parts.version == Version::HTTP_10;
+    if hosts > 1 || !named {
+        return Err(Refused::Host);
     }
     path::check(parts.uri.path()).map_err(Refused::Path)?;
     let (index, captures) = x.route(&x.snapshot, &parts).map_err(|none| match none {
@@ -69,6 +95,9 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
         NoRoute::MediaType(types) => Refused::MediaType(types),
     })?;
     let routed = x.admit(&x.snapshot, index, captures, &parts)?;
+    if let Some(recipient) = &routed.route.recipient {
+        return disclose::way(x, &routed, &parts, body, recipient).await;
+    }
     match routed.route.settings.format {
         Format::Record | Format::Opaque => single::way(x, &routed, &parts, body).await,
         Format::Array | Format::Ndjson => batch::way(x, &routed, &parts, body).await,

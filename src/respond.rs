@@ -17,6 +17,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub enum Refused {
     Path(PathFault),
+    /// More than one `Host` (RFC 9112 §3.2).
+    Host,
     NoRoute,
     MethodNotAllowed(Vec<Method>),
     /// The media types that the path takes.
@@ -24,6 +26,7 @@ pub enum Refused {
     /// A compressed body cannot be classified.
     ContentEncoding,
     Tunnel,
+    MethodOverride,
     Body(BodyFault),
     TooManyItems(usize),
     /// Not one strict JSON object; says where, never what.
@@ -34,6 +37,8 @@ pub enum Refused {
     NoSubject,
     /// A country field that holds something else than a country.
     UnreadableEvidence(String),
+    /// An age or a day of birth that is none.
+    UnreadableAge,
     NoEvidence,
     EvidenceDisagrees,
     UnknownField(String),
@@ -64,10 +69,30 @@ pub enum Refused {
     RegionBusy {
         region: String,
     },
+    /// Some of several holders erased, or may have; these did not.
+    ErasureOpen {
+        /// Of the first that failed.
+        status: StatusCode,
+        unreached: Vec<String>,
+    },
+    /// The recipient of a disclosure gave no answer that can be passed on.
+    Recipient {
+        recipient: String,
+        failure: RecipientFailure,
+        detail: String,
+    },
     Ledger(String),
     Directory(String),
     Overloaded,
     Internal(&'static str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecipientFailure {
+    Unreachable,
+    Timeout,
+    Broken,
+    Busy,
 }
 
 /// What law, promise or a lack of instruments forbids.
@@ -80,6 +105,10 @@ pub struct Forbidden {
     pub to: Option<FlowEnd>,
     pub missing: Vec<Missing>,
     pub conflict: bool,
+    /// In a disclosure: the pointers of what the recipient may not get.
+    pub unlisted: Vec<String>,
+    /// A legal hold forbids the erasure.
+    pub held: bool,
 }
 
 /// A problem document's members (RFC 9457 §3), ours included.
@@ -105,6 +134,12 @@ pub struct Problem {
     /// In a 451 always there: empty where nothing could have permitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<Vec<Missing>>,
+    /// Pointers of the fields that a recipient may not get; never a value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// Regions that still hold what should be erased.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreached: Vec<String>,
 }
 
 /// How long a caller should wait before it tries a 503 again.
@@ -121,6 +156,12 @@ impl Refused {
                 "bad-path",
                 "the path can be read in two ways",
                 fault.to_string(),
+            ),
+            Self::Host => (
+                S::BAD_REQUEST,
+                "bad-host",
+                "the request names no host, or two",
+                t("send one Host; with two, another server could take another route"),
             ),
             Self::NoRoute => (
                 S::NOT_FOUND,
@@ -145,6 +186,12 @@ impl Refused {
                 "compressed-body",
                 "a compressed record cannot be classified",
                 t("send the body without Content-Encoding"),
+            ),
+            Self::MethodOverride => (
+                S::BAD_REQUEST,
+                "method-override",
+                "the request asks to be taken for one of another method",
+                t("send the method that is meant, without X-HTTP-Method-Override"),
             ),
             Self::Tunnel => (
                 S::BAD_REQUEST,
@@ -211,6 +258,14 @@ impl Refused {
                      taken instead, since it could store the record in the wrong country"
                 ),
             ),
+            Self::UnreadableAge => (
+                S::UNPROCESSABLE_ENTITY,
+                "unreadable-age",
+                "a field of age or birth cannot be read",
+                t(
+                    "give an age in years, or a day of birth as YYYY-MM-DD, or leave the field out; a child must not pass for an adult",
+                ),
+            ),
             Self::NoEvidence => (
                 S::UNPROCESSABLE_ENTITY,
                 "no-evidence",
@@ -265,11 +320,19 @@ impl Refused {
                 S::UNAVAILABLE_FOR_LEGAL_REASONS,
                 if forbidden.conflict {
                     "conflict-of-laws"
+                } else if forbidden.held {
+                    "legal-hold"
+                } else if !forbidden.unlisted.is_empty() {
+                    "unlisted-field"
                 } else {
                     "transfer-forbidden"
                 },
                 if forbidden.conflict {
                     "two laws each demand what the other forbids"
+                } else if forbidden.held {
+                    "the record must be kept"
+                } else if !forbidden.unlisted.is_empty() {
+                    "the record has fields that the recipient may not get"
                 } else {
                     "law or policy forbids this transfer"
                 },
@@ -305,6 +368,42 @@ impl Refused {
                 "too many requests wait for the region",
                 t("try again later"),
             ),
+            Self::ErasureOpen { status, unreached } => (
+                *status,
+                "erasure-incomplete",
+                "not every region that holds the record erased it",
+                format!(
+                    "repeat the request: {} could not be reached or refused; the others are done",
+                    unreached.join(", ")
+                ),
+            ),
+            Self::Recipient {
+                failure, detail, ..
+            } => {
+                let (status, name, title) = match failure {
+                    RecipientFailure::Unreachable => (
+                        S::SERVICE_UNAVAILABLE,
+                        "recipient-unavailable",
+                        "the recipient cannot be reached",
+                    ),
+                    RecipientFailure::Timeout => (
+                        S::GATEWAY_TIMEOUT,
+                        "recipient-timeout",
+                        "the recipient did not answer in time",
+                    ),
+                    RecipientFailure::Broken => (
+                        S::BAD_GATEWAY,
+                        "recipient-bad-answer",
+                        "the recipient's answer cannot be used",
+                    ),
+                    RecipientFailure::Busy => (
+                        S::SERVICE_UNAVAILABLE,
+                        "recipient-busy",
+                        "too many requests wait for the recipient",
+                    ),
+                };
+                (status, name, title, detail.clone())
+            }
             Self::Ledger(detail) => (
                 S::SERVICE_UNAVAILABLE,
                 "ledger-unavailable",
@@ -359,6 +458,12 @@ impl Refused {
             Self::BackendTimeout { .. } => Some("connection_timeout"),
             Self::BackendBroken { .. } => Some("http_protocol_error"),
             Self::RegionBusy { .. } => Some("connection_limit_reached"),
+            Self::Recipient { failure, .. } => Some(match failure {
+                RecipientFailure::Unreachable => "connection_refused",
+                RecipientFailure::Timeout => "connection_timeout",
+                RecipientFailure::Broken => "http_protocol_error",
+                RecipientFailure::Busy => "connection_limit_reached",
+            }),
             Self::Ledger(_) | Self::Directory(_) | Self::Internal(_) => {
                 Some("proxy_internal_error")
             }
@@ -387,6 +492,11 @@ impl Refused {
             from: forbidden.and_then(|f| f.from.clone()),
             to: forbidden.and_then(|f| f.to.clone()),
             missing: forbidden.map(|f| f.missing.clone()),
+            fields: forbidden.map(|f| f.unlisted.clone()).unwrap_or_default(),
+            unreached: match self {
+                Self::ErasureOpen { unreached, .. } => unreached.clone(),
+                _ => Vec::new(),
+            },
         }
     }
 

@@ -1,10 +1,10 @@
 //! Who may use the admin listener: on loopback everybody on the machine, with a token its bearer.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -15,7 +15,16 @@ use crate::router::Shared;
 pub async fn token(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let settings = Arc::clone(&shared.snapshot.load().settings);
     let Some(token) = &settings.admin.token else {
-        return next.run(request).await;
+        if names_this_machine(&request) {
+            return next.run(request).await;
+        }
+        return problem(
+            StatusCode::FORBIDDEN,
+            "admin-host",
+            "the admin listener does not answer to this host name",
+            "without a token it is reached by address or as localhost only, so that no web page \
+             can reach it through a name of its own",
+        );
     };
     let given = request
         .headers()
@@ -38,6 +47,24 @@ pub async fn token(State(shared): State<Arc<Shared>>, request: Request, next: Ne
         .headers_mut()
         .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     refused
+}
+
+/// Whether the request is for an address or `localhost`. A browser that a page has led here by a
+/// host name that resolves to loopback (DNS rebinding) names that host.
+fn names_this_machine(request: &Request) -> bool {
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|h| h.to_str().ok());
+    let Some(authority) = host.and_then(|h| h.parse::<Authority>().ok()) else {
+        // HTTP/1.0, or a client that is no browser.
+        return host.is_none();
+    };
+    let name = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
 /// In constant time: hashes of both are compared, so that time tells nothing of the token.

@@ -36,6 +36,7 @@ pub async fn livez() -> &'static str {
 pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let ledger = shared.journal.status();
     let directory = shared.directory.status();
+    let counters = shared.counters.status();
     let draining = shared.draining.load(Ordering::Relaxed);
     let faults = {
         let last = shared
@@ -57,13 +58,17 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
             )
         })
         .collect();
-    let ready = !draining && ledger.error.is_none() && directory.error.is_none();
+    let ready = !draining
+        && ledger.error.is_none()
+        && directory.error.is_none()
+        && counters.error.is_none();
     let body = json!({
         "ready": ready,
         "draining": draining,
         "policy": snapshot.checked.digest().to_string(),
         "ledger": ledger.error.as_deref().unwrap_or("ok"),
         "directory": directory.error.as_deref().unwrap_or("ok"),
+        "counters": counters.error.as_deref().unwrap_or("ok"),
         "reload": if faults.is_empty() { "ok" } else { "refused" },
         "faults": faults,
         "regions": regions,
@@ -150,12 +155,17 @@ pub async fn instruments(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!({ "instruments": all }))
 }
 
+/// What there is, told to whoever asks for something else.
+const PAGES: &str = "the pages are /livez, /readyz and, on the admin listener alone, /metrics, \
+     /version, /v1/ledger, /v1/regions, /v1/instruments, and by POST /v1/decisions:explain, \
+     /v1/records:classify and /-/reload";
+
 pub async fn nothing_here() -> Response {
     problem(
         StatusCode::NOT_FOUND,
         "no-such-page",
-        "the admin listener has no such page",
-        "see the README for the pages that it has",
+        "this listener has no such page",
+        PAGES,
     )
 }
 
@@ -164,6 +174,6 @@ pub async fn wrong_method() -> Response {
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",
         "this page does not take this method",
-        "dry runs and reload are POST, everything else is GET",
+        "dry runs, consents and reload are POST, everything else is GET",
     )
 }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 use axum::{
     Json,
@@ -6,11 +6,14 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::handlers::problem;
-use crate::{attest, domain::DecisionId, router::Shared};
+use crate::{
+    attest::{self, Entry},
+    domain::DecisionId,
+    router::Shared,
+};
 
 /// Entries on one page at most.
 const PAGE: usize = 10_000;
@@ -18,10 +21,29 @@ const PAGE: usize = 10_000;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
-    #[serde(default)]
-    after: u64,
+    #[serde(default, deserialize_with = "given")]
+    after: Option<u64>,
+    #[serde(default, deserialize_with = "given")]
     limit: Option<usize>,
+    #[serde(default, deserialize_with = "given")]
     decision: Option<String>,
+}
+
+/// `after=` without a value is as good as none.
+fn given<'de, D: Deserializer<'de>, T: FromStr>(from: D) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let malformed = || D::Error::custom("the value cannot be read");
+    text.parse().map(Some).map_err(|_| malformed())
+}
+
+/// `next`: the `after` of the next page, where there may be one.
+#[derive(Debug, Serialize)]
+struct Page {
+    entries: Vec<Entry>,
+    next: Option<u64>,
 }
 
 /// `GET /v1/ledger?after=&limit=&decision=` → `{entries, next}`.
@@ -46,16 +68,17 @@ pub async fn page(
         Some(Some(id)) => Some(id),
         Some(None) => return bad("decision is the id that Domicile-Decision gives"),
     };
-    let limit = asked.limit.unwrap_or(100).clamp(1, PAGE);
+    let limit = asked.limit.unwrap_or(100).min(PAGE);
+    if limit == 0 {
+        return bad("limit is a number from 1 on; pages have at most 10000 entries");
+    }
     let folder = shared.snapshot.load().settings.ledger.clone();
     // What is answered must include what was decided before the question.
     let _ = shared.journal.flush().await;
-    let read =
-        tokio::task::spawn_blocking(move || attest::read(&folder, asked.after, limit, decision));
+    let after = asked.after.unwrap_or(0);
+    let read = tokio::task::spawn_blocking(move || attest::read(&folder, after, limit, decision));
     match read.await {
-        Ok(Ok((entries, next))) => {
-            Json(json!({ "entries": entries, "next": next })).into_response()
-        }
+        Ok(Ok((entries, next))) => Json(Page { entries, next }).into_response(),
         Ok(Err(error)) => problem(
             StatusCode::SERVICE_UNAVAILABLE,
             "ledger-unavailable",

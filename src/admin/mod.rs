@@ -1,8 +1,10 @@
 //! The second listener: health, metrics, dry runs, the ledger, reload. Never on the way of a
 //! record; its own thread and runtime.
 
+mod consents;
 mod guard;
 mod handlers;
+mod later;
 mod ledger;
 mod try_out;
 
@@ -52,6 +54,7 @@ fn probes(shared: Arc<Shared>) -> Router {
         .route("/livez", get(handlers::livez))
         .route("/readyz", get(handlers::readyz))
         .fallback(handlers::nothing_here)
+        .method_not_allowed_fallback(handlers::wrong_method)
         .with_state(shared)
 }
 
@@ -63,6 +66,9 @@ fn whole_router(shared: Arc<Shared>) -> Router {
         .route("/v1/regions", get(handlers::regions))
         .route("/v1/instruments", get(handlers::instruments))
         .route("/v1/ledger", get(ledger::page))
+        .route("/v1/consents", post(consents::record))
+        .route("/v1/consents:query", post(consents::query))
+        .route("/v1/consents:withdraw", post(consents::withdraw))
         .route("/v1/decisions:explain", post(try_out::explain))
         .route("/v1/records:classify", post(try_out::classify))
         .layer(middleware::from_fn_with_state(
@@ -72,6 +78,7 @@ fn whole_router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/livez", get(handlers::livez))
         .route("/readyz", get(handlers::readyz))
+        .merge(later::pages())
         .merge(guarded.with_state(Arc::clone(&shared)))
         .fallback(handlers::nothing_here)
         .method_not_allowed_fallback(handlers::wrong_method)

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Bytes,
-    extract::{Query, State},
+    extract::{
+        Query, State,
+        rejection::{BytesRejection, QueryRejection},
+    },
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -24,7 +27,14 @@ use crate::{
 };
 
 /// `POST /v1/decisions:explain`: POLICY's question in, its answer out.
-pub async fn explain(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+pub async fn explain(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejected) => return unreadable(&rejected),
+    };
     let question: Question = match serde_json::from_slice(&body) {
         Ok(question) => question,
         Err(error) => {
@@ -48,6 +58,16 @@ pub async fn explain(State(shared): State<Arc<Shared>>, body: Bytes) -> Response
     }
 }
 
+/// 413 for a body over 2 MiB, axum's limit, which no question or record of a dry run needs.
+pub fn unreadable(rejected: &BytesRejection) -> Response {
+    problem(
+        rejected.status(),
+        "unreadable-body",
+        "the body cannot be read",
+        &rejected.body_text(),
+    )
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
@@ -59,9 +79,13 @@ pub struct Asked {
 /// value of the record is repeated.
 pub async fn classify(
     State(shared): State<Arc<Shared>>,
-    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
-    body: Bytes,
+    asked: Result<Query<Asked>, QueryRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejected) => return unreadable(&rejected),
+    };
     let bad = |name: &str, detail: &str| {
         problem(
             StatusCode::BAD_REQUEST,

@@ -5,7 +5,7 @@ use std::{cell::RefCell, future::Future, io, net::SocketAddr, rc::Rc, time::Dura
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, rt::Executor, server::conn, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::{net::TcpStream, sync::watch, time::Instant};
 
 use super::pace::{AtWork, Pace, Paced};
@@ -49,7 +49,7 @@ pub async fn serve<F, A, B>(
     };
     if http2 {
         // The head limits of HTTP/2 are the protocol's own; only idling is watched from outside.
-        let io = TokioIo::new(stream);
+        let io = Paced::new(stream, Pace::unwatched(), limits);
         let connection = conn::http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
@@ -69,7 +69,7 @@ pub async fn serve<F, A, B>(
             connection.as_mut().graceful_shutdown();
         }
     }
-    let io = Paced::new(stream, pace, limits.header_read, limits.idle);
+    let io = Paced::new(stream, pace, limits);
     let connection = conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)

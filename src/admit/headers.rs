@@ -19,6 +19,15 @@ pub const FORWARDED: HeaderName = header::FORWARDED;
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Where proxies of several makes leave the caller's address.
+const CLIENT_ADDRESS: [HeaderName; 6] = [
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("x-cluster-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+    HeaderName::from_static("fastly-client-ip"),
+];
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
@@ -76,6 +85,8 @@ pub fn drop_own_answers(headers: &mut HeaderMap) {
         "domicile-region",
         "domicile-mechanism",
         "domicile-body",
+        "domicile-recipient",
+        "domicile-stripped",
     ] {
         headers.remove(name);
     }
@@ -94,6 +105,11 @@ pub fn add_forwarded(headers: &mut HeaderMap, peer: IpAddr, proxied: bool, hide_
             X_FORWARDED_HOST,
             X_FORWARDED_PROTO,
         ] {
+            headers.remove(name);
+        }
+    }
+    if hide_client {
+        for name in &CLIENT_ADDRESS {
             headers.remove(name);
         }
     }
@@ -247,7 +263,11 @@ mod tests {
             "203.0.113.9, 192.0.2.7"
         );
         let mut abroad = map(&fields);
+        for name in CLIENT_ADDRESS {
+            abroad.insert(name, "203.0.113.9".parse().unwrap());
+        }
         add_forwarded(&mut abroad, peer, true, true);
+        assert!(abroad.values().all(|v| v != "203.0.113.9"), "{abroad:?}");
         assert!(!abroad.contains_key("x-forwarded-for"));
         assert!(
             !abroad

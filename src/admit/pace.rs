@@ -20,6 +20,8 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+use crate::settings::Limits;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Nothing of the next request has come.
@@ -48,6 +50,13 @@ impl Pace {
             at_work: Cell::new(0),
             since: Cell::new(Instant::now()),
         })
+    }
+
+    /// For connections whose heads and idling are watched elsewhere (HTTP/2).
+    pub fn unwatched() -> Rc<Self> {
+        let pace = Self::new();
+        pace.phase.set(Phase::Busy);
+        pace
     }
 
     /// A whole head has come.
@@ -85,6 +94,9 @@ pub struct Paced {
     head: Duration,
     idle: Duration,
     timer: Pin<Box<Sleep>>,
+    /// How long the caller may take nothing of an answer.
+    stall: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/problem+json\r\n\
@@ -92,14 +104,36 @@ Connection: close\r\nContent-Length: 118\r\n\r\n\
 {\"type\":\"urn:domicile:problem:head-too-slow\",\"title\":\"the head of the request took longer than allowed\",\"status\":408}\n";
 
 impl Paced {
-    pub fn new(stream: TcpStream, pace: Rc<Pace>, head: Duration, idle: Duration) -> Self {
-        let timer = Box::pin(tokio::time::sleep(idle));
+    pub fn new(stream: TcpStream, pace: Rc<Pace>, limits: &Limits) -> Self {
         Self {
             io: TokioIo::new(stream),
             pace,
-            head,
-            idle,
-            timer,
+            head: limits.header_read,
+            idle: limits.idle,
+            timer: Box::pin(tokio::time::sleep(limits.idle)),
+            stall: limits.body_stall,
+            stalled: None,
+        }
+    }
+
+    /// A write's progress: one that waits longer than the stall limit for a caller that does not
+    /// read ends the connection, which else would hold its place for ever.
+    fn watch_write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stall = self.stall;
+        let timer = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        match timer.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -157,11 +191,15 @@ impl Write for Paced {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(cx, buf);
+        this.watch_write(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_flush(cx);
+        this.watch_write(cx, written)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -177,7 +215,9 @@ impl Write for Paced {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
+        this.watch_write(cx, written)
     }
 }
 

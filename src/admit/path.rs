@@ -17,18 +17,25 @@ pub enum PathFault {
     DotSegment,
     #[error("the path holds a percent sign that is not followed by two hexadecimal digits")]
     Escape,
-    #[error("the path holds an encoded slash, a control character or bytes that are not UTF-8")]
+    #[error(
+        "the path holds an encoded slash, a backslash, a control character or bytes that are not UTF-8"
+    )]
     Character,
 }
 
-/// Refuses paths that two readers could take for two different resources.
+/// Refuses paths that two readers could take for two different resources: servlet containers
+/// drop `;…` from a segment before they resolve dots, others read a backslash as a slash.
 pub fn check(path: &str) -> Result<(), PathFault> {
-    if !path.contains(['%', '.']) {
+    if !path.contains(['%', '.', '\\']) {
         return Ok(());
     }
     for segment in path.split('/') {
         let decoded = decode(segment)?;
-        if matches!(&*decoded, "." | "..") {
+        if decoded.contains('\\') {
+            return Err(PathFault::Character);
+        }
+        let name = decoded.split(';').next().unwrap_or_default();
+        if matches!(name, "." | "..") {
             return Err(PathFault::DotSegment);
         }
     }
@@ -165,6 +172,10 @@ mod tests {
             ("/people/../files/a", PathFault::DotSegment),
             ("/people/%2e%2E/a", PathFault::DotSegment),
             ("/people/.", PathFault::DotSegment),
+            ("/files/a/..;/b/c", PathFault::DotSegment),
+            ("/files/a/%2e%2e%3Bx=1/b/c", PathFault::DotSegment),
+            ("/files/a/..\\b", PathFault::Character),
+            ("/files/a/%5Cb", PathFault::Character),
             ("/people/a%2Fb", PathFault::Character),
             ("/people/a%00", PathFault::Character),
             ("/people/%ff", PathFault::Character),
@@ -173,7 +184,12 @@ mod tests {
         ] {
             assert_eq!(check(path), Err(fault), "{path}");
         }
-        for path in ["/people/a.b", "/people/..a", "/people/J%C3%BCrgen", "/a"] {
+        for path in [
+            "/people/a.b",
+            "/people/..a",
+            "/people/J%C3%BCrgen",
+            "/a;v=1.0",
+        ] {
             assert_eq!(check(path), Ok(()), "{path}");
         }
         assert_eq!(decode("J%C3%BCrgen").as_deref(), Ok("Jürgen"));

@@ -78,10 +78,12 @@ fn host_fits(wanted: Option<&str>, host: Option<&str>) -> bool {
 }
 
 fn media_type_fits(wanted: &str, headers: &HeaderMap) -> bool {
-    let Some(value) = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-    else {
+    // Two fields, and the region could read the body by the one that was not looked at.
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let Ok(value) = value.to_str() else {
         return false;
     };
     value
@@ -138,6 +140,7 @@ mod tests {
             answers: Answers::default(),
             role: None,
             purpose: None,
+            recipient: None,
         }
     }
 
@@ -197,6 +200,23 @@ mod tests {
             find_in("files.example:8080", "/any/1", Method::DELETE, None),
             Ok(3)
         );
+    }
+
+    #[test]
+    fn two_media_types_are_none() {
+        let mut headers = HeaderMap::new();
+        for media in ["application/json", "application/x-ndjson"] {
+            headers.append(header::CONTENT_TYPE, media.parse().unwrap());
+        }
+        let table = table();
+        let found = find(
+            table.iter().enumerate(),
+            None,
+            "/people",
+            &Method::POST,
+            &headers,
+        );
+        assert!(matches!(found, Err(NoRoute::MediaType(_))), "{found:?}");
     }
 
     #[test]

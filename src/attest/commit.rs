@@ -9,12 +9,12 @@ use std::{
 };
 
 use super::{
-    Draft, JournalStatus, Unwritable,
+    Books, Draft, JournalStatus, Unwritable,
     open::FolderLock,
     queue::{Batch, Lazy, Queue, Shared},
     writer::{Item, WriteError, Writer},
 };
-use crate::{locate::Directory, telemetry::clock};
+use crate::telemetry::clock;
 
 /// How long flows home may gather before they are written; leaves most of the 100 ms that they
 /// may be late to the disk.
@@ -52,7 +52,7 @@ impl Drop for Thread {
 pub(super) fn start(
     shared: Arc<Shared>,
     writer: Writer,
-    directory: Directory,
+    books: Books,
     lock: FolderLock,
 ) -> io::Result<Thread> {
     let thread_shared = Arc::clone(&shared);
@@ -64,7 +64,7 @@ pub(super) fn start(
             Committer {
                 shared: &thread_shared,
                 writer,
-                directory,
+                books,
                 held: Vec::new(),
                 spare: Vec::new(),
                 refused_before: 0,
@@ -96,7 +96,7 @@ impl Drop for Ending<'_> {
 struct Committer<'a> {
     shared: &'a Shared,
     writer: Writer,
-    directory: Directory,
+    books: Books,
     /// Lazy entries in hand; after a failure they stay until a write succeeds.
     held: Vec<Lazy>,
     /// An empty buffer to give a worker for its full one.
@@ -122,7 +122,11 @@ impl Committer<'_> {
         if let Err(error) = self.writer.sync_head() {
             tracing::error!(%error, "the ledger's head could not be made durable");
         }
-        self.directory.mark(self.writer.next() - 1);
+        let last = self.writer.next() - 1;
+        self.books.directory.mark(last);
+        if let Some(counters) = &self.books.counters {
+            counters.mark(last);
+        }
     }
 
     /// Waits for work, lets it gather, and takes it.
@@ -233,6 +237,7 @@ impl Committer<'_> {
             for (seq, item) in (first..).zip(&items) {
                 if let Item::Draft(draft) = item {
                     self.let_pin_stand(seq, draft);
+                    self.let_person_count(seq, draft);
                 }
             }
         }
@@ -268,7 +273,17 @@ impl Committer<'_> {
     /// subjects away until a restart replays what it missed.
     fn let_pin_stand(&self, seq: u64, draft: &Draft) {
         if let (Some(pinning), Some(key)) = (&draft.pin, draft.key()) {
-            let _ = self.directory.apply(seq, key, &pinning.change());
+            let _ = self.books.directory.apply(seq, key, &pinning.change());
+        }
+    }
+
+    /// A person counts once the entry is durable, and before the hold in the draft is let go. The
+    /// counters report their own failures, as the directory does.
+    fn let_person_count(&self, seq: u64, draft: &Draft) {
+        if let (Some(counters), Some(key)) = (&self.books.counters, draft.key())
+            && !draft.profile.counted.is_empty()
+        {
+            let _ = counters.apply(seq, key, draft.at, &draft.profile.counted);
         }
     }
 

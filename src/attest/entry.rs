@@ -125,6 +125,7 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
         problem,
         duties,
         missing,
+        counted,
     } = profile;
     map.serialize_entry("outcome", outcome)?;
     map.serialize_entry("policy", policy)?;
@@ -149,6 +150,9 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
         if let Some(text) = text {
             map.serialize_entry(name, text)?;
         }
+    }
+    if !counted.is_empty() {
+        map.serialize_entry("counted", counted)?;
     }
     if let Some(via) = via {
         map.serialize_entry("via", via)?;

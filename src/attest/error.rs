@@ -1,7 +1,7 @@
 use serde::Serialize;
 use std::{fmt, io, path::PathBuf};
 
-use crate::locate::DirectoryError;
+use crate::{locate::DirectoryError, state::StateError};
 
 /// The ledger cannot be written, so nothing may be permitted: 503 with `Retry-After`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +32,8 @@ pub enum LedgerError {
     Damaged(#[from] Damage),
     #[error("the directory cannot take what the ledger replays: {0}")]
     Directory(#[from] DirectoryError),
+    #[error("the counters: {0}")]
+    Counters(#[from] StateError),
     #[error("`{}` holds no ledger", folder.display())]
     NoLedger { folder: PathBuf },
     #[error("the system gives no random bytes: {0}")]

@@ -6,12 +6,12 @@ use smallvec::{SmallVec, smallvec};
 use tokio::sync::oneshot;
 
 use super::{
-    Draft, LedgerError, OutcomeDraft, Pinning, Unwritable, commit,
+    Books, Draft, LedgerError, OutcomeDraft, Pinning, Unwritable, commit,
     disk::{Disk, Folder},
     open,
     queue::{Buffer, Shared, Work},
 };
-use crate::{decide::Permit, locate::Directory};
+use crate::decide::Permit;
 
 /// Handle to the one thread that writes the ledger. Cheap to clone; the ledger is closed when the
 /// last handle and every [`WorkerJournal`] are gone, or by [`Journal::close`].
@@ -102,8 +102,8 @@ impl Cleared {
 }
 
 impl Journal {
-    /// Opens or creates the ledger in `folder`, cuts off a torn tail, hands the directory the
-    /// changes of pins that it has not stored, and starts the writing thread. Blocks.
+    /// Opens or creates the ledger in `folder`, cuts off a torn tail, hands directory and counters
+    /// the changes that they have not stored, and starts the writing thread. Blocks.
     ///
     /// # Errors
     /// [`LedgerError::InUse`] while another process writes this ledger; [`LedgerError::Damaged`]
@@ -111,21 +111,22 @@ impl Journal {
     pub fn open(
         folder: &Path,
         options: Options,
-        directory: Directory,
+        books: impl Into<Books>,
     ) -> Result<(Self, Opened), LedgerError> {
-        Self::open_on(folder, options, directory, Box::new(Folder::new(folder)))
+        Self::open_on(folder, options, books, Box::new(Folder::new(folder)))
     }
 
     pub(super) fn open_on(
         folder: &Path,
         options: Options,
-        directory: Directory,
+        books: impl Into<Books>,
         disk: Box<dyn Disk>,
     ) -> Result<(Self, Opened), LedgerError> {
+        let books = books.into();
         let lock = open::lock(folder)?;
-        let (writer, opened) = open::open(folder, &options, &directory, disk)?;
+        let (writer, opened) = open::open(folder, &options, &books, disk)?;
         let shared = Arc::new(Shared::new(&writer));
-        let thread = commit::start(Arc::clone(&shared), writer, directory, lock)
+        let thread = commit::start(Arc::clone(&shared), writer, books, lock)
             .map_err(LedgerError::io(folder))?;
         let journal = Self {
             buffer: shared.register(),
@@ -160,6 +161,12 @@ impl Journal {
             self.write(smallvec![draft]).await?;
         }
         Ok(Cleared { permit })
+    }
+
+    /// The proof for a disclosure that concerns nobody: no transfer, so no entry (an aggregate
+    /// may be shared). `None` for every other permit.
+    pub fn clear_impersonal(&self, permit: Permit) -> Option<Cleared> {
+        permit.is_impersonal().then_some(Cleared { permit })
     }
 
     /// Writes the entries of one batch: all of them stand, or none. In the order of `permits`.
@@ -237,6 +244,11 @@ impl WorkerJournal {
         self.journal.clear(permit, draft).await
     }
 
+    /// See [`Journal::clear_impersonal`].
+    pub fn clear_impersonal(&self, permit: Permit) -> Option<Cleared> {
+        self.journal.clear_impersonal(permit)
+    }
+
     /// See [`Journal::clear_all`].
     pub async fn clear_all(
         &self,
@@ -257,9 +269,10 @@ impl WorkerJournal {
     }
 }
 
-/// Only flows home may run ahead of their entry, and a new pin never (DESIGN, invariant 2).
+/// Only flows home may run ahead of their entry, and neither a new pin nor a counted person ever
+/// (DESIGN, invariant 2).
 fn may_follow(permit: &Permit, draft: &Draft) -> bool {
-    permit.is_flow_home() && draft.pin.is_none()
+    permit.is_flow_home() && draft.pin.is_none() && draft.profile.counted.is_empty()
 }
 
 fn check(draft: &Draft) -> Result<(), Unwritable> {

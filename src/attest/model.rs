@@ -3,9 +3,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
+use smallvec::SmallVec;
+
 use crate::{
     domain::{DecisionId, Digest, EvidenceSet, Operation, Place, SubjectKey},
-    locate::{Claimed, PinChange},
+    locate::{Claimed, Directory, PinChange},
+    state::{Counters, Hold},
 };
 
 /// Everything about a decision that names no person and no instant. Shared by many entries:
@@ -32,6 +35,8 @@ pub struct Profile {
     pub problem: Option<Arc<str>>,
     pub duties: Vec<Arc<str>>,
     pub missing: Vec<Arc<str>>,
+    /// Names of the tallies in which this permit counts its person (see [`crate::state`]).
+    pub counted: Vec<Arc<str>>,
 }
 
 /// One end of a flow.
@@ -46,7 +51,8 @@ pub struct Party {
 pub enum Verdict {
     Permit = 0,
     Refuse = 1,
-    /// The policy would have refused; observe mode let the flow go where it goes today.
+    /// Observe mode: the flow went where it goes today, not where region and ends say. `problem`
+    /// stands where the policy would have refused.
     Observe = 2,
 }
 
@@ -64,6 +70,24 @@ pub struct Draft {
     /// Of an order or a ground: what a caller that may steer named as its file number. Never
     /// personal data. Cut after [`REFERENCE_MAX`] bytes; refuse longer ones before.
     pub reference: Option<Arc<str>>,
+    /// Keeps the person's places in the tallies of the profile until the entry stands.
+    pub holds: SmallVec<[Hold; 2]>,
+}
+
+/// What replays the ledger: its entries are the log ahead of these.
+#[derive(Clone, Debug)]
+pub struct Books {
+    pub directory: Directory,
+    pub counters: Option<Counters>,
+}
+
+impl From<Directory> for Books {
+    fn from(directory: Directory) -> Self {
+        Self {
+            directory,
+            counters: None,
+        }
+    }
 }
 
 /// Bytes of [`Draft::reference`] that are kept.

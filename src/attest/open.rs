@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Damage, Kind, LedgerError, Opened, Options,
+    Books, Damage, Entry, Kind, LedgerError, Opened, Options,
     codec::Malformed,
     disk::{Disk, create_private_folder},
     format::SegmentHeader,
@@ -16,7 +16,7 @@ use super::{
     segment::{self, Segment, Stop, Walk},
     writer::{End, Item, WriteError, Writer},
 };
-use crate::{locate::Directory, telemetry::clock};
+use crate::telemetry::clock;
 
 const LOCK: &str = "lock";
 /// Replayed changes that may wait in memory.
@@ -64,7 +64,7 @@ pub(super) fn lock(folder: &Path) -> Result<FolderLock, LedgerError> {
 pub(super) fn open(
     folder: &Path,
     options: &Options,
-    directory: &Directory,
+    books: &Books,
     mut disk: Box<dyn Disk>,
 ) -> Result<(Writer, Opened), LedgerError> {
     let slots = Slots::read(folder).map_err(LedgerError::io(folder.join(head::FILE)))?;
@@ -106,8 +106,8 @@ pub(super) fn open(
     head.chain = end.chain;
 
     let io = |error| LedgerError::io(folder)(error);
-    let applied = directory.attach(head.ledger, end.next - 1)?;
-    opened.replayed = replay(&segments, &tail, applied, directory)?;
+    let applied = Applied::attach(books, head.ledger, end.next - 1)?;
+    opened.replayed = replay(&segments, &tail, &applied, books)?;
     let bytes = segments.iter().map(|s| s.length).sum::<u64>() - tail.torn;
     let head_file = HeadFile::start(disk.as_mut(), head).map_err(io)?;
     let mut writer = Writer::new(
@@ -325,20 +325,42 @@ pub(super) fn join(
     Ok(())
 }
 
-/// Hands the directory every change of a pin after `applied`.
+/// Up to which entry each book has stored what concerns it.
+struct Applied {
+    pins: u64,
+    counts: Option<u64>,
+}
+
+impl Applied {
+    fn attach(books: &Books, ledger: [u8; 16], last: u64) -> Result<Self, LedgerError> {
+        let counters = books.counters.as_ref();
+        Ok(Self {
+            pins: books.directory.attach(ledger, last)?,
+            counts: counters.map(|c| c.attach(ledger, last)).transpose()?,
+        })
+    }
+
+    /// What any of them lacks comes after this entry.
+    fn all(&self) -> u64 {
+        self.counts.map_or(self.pins, |c| c.min(self.pins))
+    }
+}
+
+/// Hands the books every change after what they have; counts the changes of pins.
 fn replay(
     segments: &[Segment],
     tail: &Tail,
-    applied: u64,
-    directory: &Directory,
+    applied: &Applied,
+    books: &Books,
 ) -> Result<u64, LedgerError> {
     let mut replayed = 0;
     let last = tail.next - 1;
-    if applied >= last {
+    let after = applied.all();
+    if after >= last {
         return Ok(0);
     }
     let from = segments
-        .partition_point(|s| s.first <= applied + 1)
+        .partition_point(|s| s.first <= after + 1)
         .saturating_sub(1);
     for segment in segments.iter().skip(from) {
         let mut walk = Walk::open(segment)?;
@@ -348,27 +370,52 @@ fn replay(
                 Ok(None) => break,
                 Err(stop) => return Err(walk.damage(stop)),
             };
-            if walk.next <= applied + 1 {
+            if walk.next <= after + 1 {
                 continue;
             }
-            if directory.waiting() > REPLAY_AHEAD {
-                directory.flush()?;
+            if books.directory.waiting() > REPLAY_AHEAD {
+                books.directory.flush()?;
+            }
+            if let Some(counters) = &books.counters
+                && counters.waiting() > REPLAY_AHEAD
+            {
+                counters.flush()?;
             }
             let entries = walk.entries(&frame).map_err(|m| walk.damage(m.into()))?;
             for entry in entries {
-                if let Kind::Decision {
-                    subject: Some(key),
-                    pin: Some(change),
-                    ..
-                } = &entry.kind
-                    && entry.seq > applied
-                {
-                    directory.apply(entry.seq, *key, change)?;
-                    replayed += 1;
-                }
+                replayed += u64::from(replay_entry(&entry, applied, books)?);
             }
         }
     }
-    directory.mark(last);
+    books.directory.mark(last);
+    if let Some(counters) = &books.counters {
+        counters.mark(last);
+    }
     Ok(replayed)
+}
+
+/// Whether a pin was changed.
+fn replay_entry(entry: &Entry, applied: &Applied, books: &Books) -> Result<bool, LedgerError> {
+    let Kind::Decision {
+        subject: Some(key),
+        pin,
+        profile,
+        ..
+    } = &entry.kind
+    else {
+        return Ok(false);
+    };
+    if let (Some(counters), Some(counts)) = (&books.counters, applied.counts)
+        && entry.seq > counts
+        && !profile.counted.is_empty()
+    {
+        counters.apply(entry.seq, *key, entry.at, &profile.counted)?;
+    }
+    match pin {
+        Some(change) if entry.seq > applied.pins => {
+            books.directory.apply(entry.seq, *key, change)?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
 }

@@ -13,7 +13,7 @@ use crate::domain::DecisionId;
 /// asked for; and the number to go on after (`None`: the end was reached).
 ///
 /// Reads the disk without any lock, so it may run beside the router; blocks. Chains are
-/// [`verify`](super::verify)'s business.
+/// [`verify`](fn@super::verify)'s business.
 pub fn read(
     folder: &Path,
     after: u64,

@@ -20,6 +20,9 @@ const OUTCOME: u8 = 0x11;
 const RECOVERED: u8 = 0x12;
 const RESUMED: u8 = 0x13;
 
+/// In a profile's outcome: the tallies that it counts in follow at its end.
+const COUNTS: u8 = 0x80;
+
 const HAS_SUBJECT: u8 = 1;
 const HAS_PIN: u8 = 2;
 const HAS_REFERENCE: u8 = 4;
@@ -46,6 +49,7 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
         problem,
         duties,
         missing,
+        counted,
     } = profile;
     let party = |out: &mut Vec<u8>, party: &Party| {
         out.text(&party.place.to_string());
@@ -53,7 +57,8 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     };
     out.extend_from_slice(&policy.0);
     out.push(*operation as u8);
-    out.push(*outcome as u8);
+    let counts = if counted.is_empty() { 0 } else { COUNTS };
+    out.push(*outcome as u8 | counts);
     out.text(route);
     out.texts(laws);
     out.texts(categories);
@@ -79,6 +84,9 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     out.maybe(problem.as_deref());
     out.texts(duties);
     out.texts(missing);
+    if !counted.is_empty() {
+        out.texts(counted);
+    }
 }
 
 pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
@@ -94,10 +102,11 @@ pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
         .into_iter()
         .find(|o| *o as u8 == operation)
         .ok_or(Malformed("no such operation"))?;
-    let outcome = take.byte()?;
+    let byte = take.byte()?;
+    let counts = byte & COUNTS != 0;
     let outcome = Verdict::ALL
         .into_iter()
-        .find(|v| *v as u8 == outcome)
+        .find(|v| *v as u8 == byte & !COUNTS)
         .ok_or(Malformed("no such outcome"))?;
     Ok(Profile {
         policy,
@@ -127,6 +136,13 @@ pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
         problem: take.maybe()?,
         duties: take.texts()?,
         missing: take.texts()?,
+        counted: if counts {
+            Some(take.texts()?)
+                .filter(|c| !c.is_empty())
+                .ok_or(Malformed("a profile counts in no tally"))?
+        } else {
+            Vec::new()
+        },
     })
 }
 

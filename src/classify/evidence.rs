@@ -58,6 +58,16 @@ pub fn read_value(value: &Value<'_>) -> Reading {
     }
 }
 
+/// Reads the claim of a verified token, as [`read_value`] reads a body.
+pub fn read_claim(claim: &serde_json::Value) -> Reading {
+    use serde_json::Value;
+    match claim {
+        Value::String(text) => read_text(text),
+        Value::Number(_) | Value::Bool(_) | Value::Null => Reading::Nothing,
+        Value::Object(_) | Value::Array(_) => Reading::Unreadable,
+    }
+}
+
 /// The evidence that `reading` is when it was found at `source`; `None` where nothing was found.
 ///
 /// A telephone number stays `phone` even in a verified token: what was attested is the number,

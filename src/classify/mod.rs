@@ -4,6 +4,7 @@
 //! [`json`] reads a body once, [`schema`] says what a route looks for in it, [`phone`],
 //! [`network`] and [`token`] turn values into countries, and [`evidence`] weighs them.
 
+mod age;
 mod alpha3;
 mod source;
 
@@ -14,4 +15,5 @@ pub mod phone;
 pub mod schema;
 pub mod token;
 
+pub use age::{Age, Unreadable};
 pub use source::{ValueSource, ValueSourceError, is_pointer};

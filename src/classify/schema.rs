@@ -6,7 +6,9 @@
 
 use smallvec::SmallVec;
 
-use super::json::{JsonFault, KnownPart, Reach, Sink, Value, Watch, WatchError, scan_object};
+use super::json::{
+    Edit, JsonFault, KnownPart, Reach, Sink, Spotted, Value, Watch, WatchError, edit, scan_object,
+};
 use crate::{
     domain::{CategoryId, CategorySet},
     settings::Schema,
@@ -90,6 +92,16 @@ pub struct Classified<'a> {
     /// `user.demographic.date_of_birth`: the first one met.
     pub born: Option<Value<'a>>,
     values: SmallVec<[(Slot, Value<'a>); 8]>,
+}
+
+/// A field of a body, as a schema knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'s> {
+    /// `*` stands for elements; safe to print. Of an unknown field only what the schema knows
+    /// above it, since its name could be personal data itself.
+    pub pointer: &'s str,
+    pub categories: CategorySet,
+    pub is_known: bool,
 }
 
 impl<'a> Classified<'a> {
@@ -242,6 +254,43 @@ impl CompiledSchema {
         };
         set.insert(self.user);
         set
+    }
+
+    /// Asks `judge` what becomes of each field, and gives the body with that done; `None` when it
+    /// stays as it is. See [`edit`] for what is cut and replaced how. `body` must have passed
+    /// [`CompiledSchema::classify`].
+    ///
+    /// A field below another is asked for after it, when that one is kept.
+    pub fn edit<'s>(
+        &'s self,
+        body: &[u8],
+        judge: &mut dyn FnMut(Field<'s>) -> Edit,
+        replace: &mut dyn FnMut(&[u8]) -> String,
+    ) -> Result<Option<Vec<u8>>, JsonFault> {
+        let user = CategorySet::from_iter([self.user]);
+        let mut judge = |spotted: Spotted<'s>| {
+            let mut categories = CategorySet::EMPTY;
+            for pointer in spotted.pointers {
+                match self.uses.get(usize::from(*pointer)) {
+                    Some(Use::Field(category, _)) => categories.insert(*category),
+                    // As when it is classified: what stands in a container is asked for by itself.
+                    Some(Use::Slot { unlisted: true, .. }) if !spotted.is_container => {
+                        categories = categories.union(user);
+                    }
+                    Some(Use::Slot { .. }) | None => {}
+                }
+            }
+            let is_known = !spotted.pointers.is_empty();
+            if is_known && categories.is_empty() {
+                return Edit::Keep;
+            }
+            judge(Field {
+                pointer: self.watch.pointer_of(spotted.part),
+                categories: if is_known { categories } else { user },
+                is_known,
+            })
+        };
+        edit(body, &self.watch, &mut judge, replace)
     }
 
     /// The part of an unknown field's pointer that the schema knows; safe to print.

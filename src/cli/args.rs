@@ -16,28 +16,29 @@ pub enum Command {
     /// Five regional stores, a router and its admin listener in one process, to try things out.
     Demo(Demo),
     /// Run the router.
-    Run(Config),
+    Run(Run),
     /// Check settings and policies: every mistake at once, with its place.
-    Check(Config),
+    Check(Check),
     /// Ask and check the policy.
     Policy(Policy),
-    /// What is in an existing export: whose, which categories, what is in the wrong place.
-    Scan(Config),
+    /// What is in an existing export: whose, which categories, what is in the wrong place (not yet).
+    Scan(Rest),
     /// Verify and read the ledger.
     Ledger(Ledger),
     /// The directory of homes.
     Directory(Directory),
     /// Print the subject keys of the ids on standard input, to match reports with people.
     Key(Key),
-    /// Reports from the ledger.
+    /// Reports from the ledger (not yet).
     Report(Rest),
     /// Run one embedded regional store.
     Store(Store),
 }
 
+/// Of a command that is not there yet: whatever is given with it, the answer is 'not yet'.
 #[derive(Debug, ClapArgs)]
 pub struct Rest {
-    #[arg(trailing_var_arg = true, hide = true)]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     pub rest: Vec<String>,
 }
 
@@ -59,11 +60,18 @@ pub struct Demo {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct Config {
+pub struct Run {
     /// The settings file.
     #[arg(long, value_name = "FILE", env = "DOMICILE_CONFIG")]
     pub config: PathBuf,
-    /// Print faults as JSON.
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Check {
+    /// The settings file.
+    #[arg(long, value_name = "FILE", env = "DOMICILE_CONFIG")]
+    pub config: PathBuf,
+    /// Print one JSON object: `faults`, `policy`, `outlook`.
     #[arg(long)]
     pub json: bool,
 }
@@ -101,6 +109,7 @@ pub struct PolicyFiles {
     /// Default: `organisation.toml` in that folder.
     #[arg(long, value_name = "FILE")]
     pub organisation: Option<PathBuf>,
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -198,9 +207,9 @@ pub enum LedgerCommand {
     Verify(LedgerFolder),
     /// The last entries.
     Tail(Tail),
-    /// Signed exports.
+    /// Signed exports (not yet).
     Export(Rest),
-    /// Inclusion and consistency proofs.
+    /// Inclusion and consistency proofs (not yet).
     Prove(Rest),
 }
 
@@ -209,6 +218,7 @@ pub struct LedgerFolder {
     /// The ledger's folder.
     #[arg(value_name = "DIR", default_value = "/var/lib/domicile/ledger")]
     pub folder: PathBuf,
+    /// Print JSON; `tail`: one entry a line, as `/v1/ledger` gives it.
     #[arg(long)]
     pub json: bool,
 }
@@ -239,8 +249,10 @@ pub enum DirectoryCommand {
 
 #[derive(Debug, ClapArgs)]
 pub struct Import {
+    /// The region that holds these people's records, as the settings call it.
     #[arg(long, value_name = "REGION")]
     pub region: String,
+    /// The settings file.
     #[arg(long, value_name = "FILE", env = "DOMICILE_CONFIG")]
     pub config: PathBuf,
     /// The routes' namespace that the ids belong to.
@@ -250,14 +262,17 @@ pub struct Import {
 
 #[derive(Debug, ClapArgs)]
 pub struct Key {
+    /// The settings file.
     #[arg(long, value_name = "FILE", env = "DOMICILE_CONFIG")]
     pub config: PathBuf,
+    /// The routes' namespace that the ids belong to.
     #[arg(long, default_value = "person")]
     pub namespace: String,
 }
 
 #[derive(Debug, ClapArgs)]
 pub struct Store {
+    /// Where it listens; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:7000")]
     pub listen: SocketAddr,
     /// Where the documents lie.

@@ -5,14 +5,14 @@ use std::io::IsTerminal;
 
 use serde_json::json;
 
-use super::{Ended, Failure, args::Config, print_line};
+use super::{Ended, Failure, args::Check, print_line};
 use crate::{
     document::Fault,
     router::{Snapshot, outlook, running::render, snapshot::Broken},
     telemetry::clock,
 };
 
-pub fn check(args: &Config) -> Result<Ended, Failure> {
+pub fn check(args: &Check) -> Result<Ended, Failure> {
     let built = Snapshot::build(&args.config, clock::now(), None);
     let (faults, outlook) = match &built {
         Ok(built) => (

@@ -3,7 +3,9 @@
 use std::{
     fs,
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{Ended, Failure, args::Demo, print_line, run};
@@ -16,6 +18,10 @@ use crate::{
 
 /// The demo's regions, in the order of `--store-ports`.
 const REGIONS: [&str; 5] = ["cn", "in", "ru", "eu", "sg"];
+
+/// The router has ended its requests before the stores are told to stop; what still runs are
+/// callers of a store's own port. With the router's drain of 1 s the demo ends within 2 s.
+const STORE_GRACE: Duration = Duration::from_millis(250);
 
 /// A folder that is removed again, unless it is the user's own.
 struct DataFolder {
@@ -41,9 +47,7 @@ pub fn demo(args: Demo) -> Result<Ended, Failure> {
     }
     router.wait_for_signal()?;
     router.stop()?;
-    for store in stores {
-        store.stop()?;
-    }
+    stop_stores(stores)?;
     drop(folder);
     Ok(Ended::Good)
 }
@@ -81,12 +85,22 @@ fn start_stores(data: &Path, ports: [u16; 5]) -> Result<Vec<StoreHandle>, Failur
     let mut stores = Vec::new();
     for (region, port) in REGIONS.into_iter().zip(ports) {
         let listen = SocketAddr::from(([127, 0, 0, 1], port));
-        let options = StoreOptions::new(listen, data.join("stores").join(region), region);
+        let mut options = StoreOptions::new(listen, data.join("stores").join(region), region);
+        options.limits.grace = STORE_GRACE;
         let store = Store::bind(options)
             .map_err(|e| format!("the store of {region}: {e} (change it with --store-ports)"))?;
         stores.push(store.spawn()?);
     }
     Ok(stores)
+}
+
+/// All at once, so that five callers that say nothing cost one grace and not five.
+fn stop_stores(mut stores: Vec<StoreHandle>) -> Result<(), Failure> {
+    stores.iter_mut().for_each(StoreHandle::begin_stop);
+    for store in stores {
+        store.stop()?;
+    }
+    Ok(())
 }
 
 /// Law and vocabulary as shipped, and the demo's organisation with dates that fit today. Files
@@ -142,7 +156,11 @@ impl DataFolder {
                 (std::env::temp_dir().join(name), true)
             }
         };
-        fs::create_dir_all(&path)
+        // Records lie in it: for its owner alone, unless it stands already.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
             .map_err(|e| format!("cannot create the folder {}: {e}", path.display()))?;
         let path = path.canonicalize()?;
         Ok(Self { path, remove })
@@ -169,13 +187,16 @@ fn announcement(
         .map(|(region, store)| format!("{region} http://{}", store.address()))
         .collect();
     let data = folder.path.display();
+    let ledger = shell_word(&folder.path.join("ledger").display().to_string());
     let keeps = if folder.remove {
         "removed at the end; keep it with --data DIR"
     } else {
         "kept"
     };
-    let program = std::env::current_exe()
-        .map_or_else(|_| "domicile".to_owned(), |path| path.display().to_string());
+    let program = std::env::current_exe().map_or_else(
+        |_| "domicile".to_owned(),
+        |path| shell_word(&path.display().to_string()),
+    );
     let text = format!(
         r#"ready
   router   http://{listen}   in Singapore, run by acme-sg
@@ -204,9 +225,9 @@ curl -si -X PUT http://{listen}/people/ivan -H 'Domicile-Target: eu' -H 'Content
 
 # 4. An EU person's record read from Singapore: allowed under standard contractual clauses, and
 #    the ledger shows the use (take the id of Domicile-Decision for ?decision=).
-curl -si http://{listen}/people/anna
-{program} ledger tail {data}/ledger -n 3
-curl -s 'http://{admin}/v1/ledger?limit=100'
+curl -si -w '\n' http://{listen}/people/anna
+{program} ledger tail {ledger} -n 3
+curl -s -w '\n' 'http://{admin}/v1/ledger?limit=100'
 
 # 5. A Chinese person's record read from Singapore: refused, with the list of what is missing.
 curl -si http://{listen}/people/wei
@@ -217,9 +238,26 @@ End with Ctrl-C."#,
     text.lines().map(str::to_owned).collect()
 }
 
+/// As a shell reads it back as one word, however the folder is called.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn printed_paths_survive_a_shell() {
+        assert_eq!(shell_word("/tmp/a-b_c.1"), "/tmp/a-b_c.1");
+        assert_eq!(shell_word("/tmp/my data"), "'/tmp/my data'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(shell_word(""), "''");
+    }
 
     #[test]
     fn ports_are_five() {

@@ -2,12 +2,16 @@
 
 use std::{io::stdin, sync::Arc};
 
-use super::{Ended, Failure, args, key::settings, print_line};
+use super::{Ended, Failure, args, eprint_line, key::settings, print_line};
 use crate::{
     locate::{self, import_ids},
     router::running::hasher,
 };
 
+/// Lines of ids with another home that are told one by one.
+const TOLD: usize = 100;
+
+/// Exits 1 when an id has another home: the first writer wins, and a person must settle it.
 pub fn directory(args: &args::Directory) -> Result<Ended, Failure> {
     let args::DirectoryCommand::Import(args) = &args.command;
     let settings = settings(&args.config)?;
@@ -20,13 +24,24 @@ pub fn directory(args: &args::Directory) -> Result<Ended, Failure> {
     let directory = locate::Directory::open(&settings.directory.path)?;
     let hasher = hasher(&settings, &directory)?;
     let region: Arc<str> = Arc::clone(&region.name);
+    let mut told = 0;
     let report = import_ids(
         &directory,
         &hasher,
         &args.namespace,
         &region,
         stdin().lock(),
+        |line, home| {
+            told += 1;
+            // The id itself is personal data; whoever has the list finds it by its line.
+            if told <= TOLD {
+                eprint_line(&format!("line {line}: has its home in {home} and keeps it"));
+            }
+        },
     )?;
+    if told > TOLD {
+        eprint_line(&format!("and {} more", told - TOLD));
+    }
     print_line(&format!(
         "{} ids read: {} pinned to {region}, {} had this home already, {} have another home and keep it",
         report.read, report.added, report.standing, report.elsewhere
@@ -51,6 +66,7 @@ pub fn known_namespace(
         .iter()
         .map(|r| r.namespace.as_ref())
         .collect();
+    known.sort_unstable();
     known.dedup();
     Err(format!(
         "no route has the namespace `{namespace}`; the settings name {}",

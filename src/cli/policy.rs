@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     decide::{ExplainError, explain_with},
-    document::{Fault, Faults},
+    document::{Fault, Faults, Where},
     domain::{Answer, Outcome, Question, Region, Regions},
     policy::{self, Checked},
     router::running::render,
@@ -38,6 +38,14 @@ pub(super) fn load(files: &PolicyFiles, faults: &Faults) -> Option<Checked> {
         Some(path) => path.clone(),
         None => files.policies.join("organisation.toml"),
     };
+    if files.organisation.is_none() && files.policies.is_dir() && !organisation.exists() {
+        faults.error_hint(
+            &Where::Path(organisation.display().to_string()),
+            "there is no organisation file",
+            "write one (docs/policy-files.md, policies/examples), or name one with --organisation",
+        );
+        return None;
+    }
     policy::load(&files.policies, &organisation, faults).filter(|_| !faults.has_errors())
 }
 
@@ -73,7 +81,7 @@ fn explain(args: &Explain) -> Result<Ended, Failure> {
     let checked = load(&args.files, &faults);
     let Some(checked) = checked else {
         let faults = faults.into_sorted();
-        return Err(format!("{}\n\n{}", render(&faults, false), mistakes(&faults)).into());
+        return Err(format!("{}\n\n{}", mistakes(&faults), render(&faults, false)).into());
     };
     let regions = args.config.as_deref().map(regions).transpose()?;
     let checked = Arc::new(match &regions {

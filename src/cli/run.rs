@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Ended, Failure, args::Config};
+use super::{Ended, Failure, args::Run};
 use crate::{
     router::{
         Running, StartError,
@@ -14,7 +14,7 @@ use crate::{
     telemetry::log,
 };
 
-pub fn run(args: &Config) -> Result<Ended, Failure> {
+pub fn run(args: &Run) -> Result<Ended, Failure> {
     let router = start(&args.config, None)?;
     tracing::info!(listen = %router.listen, admin = %router.admin, "ready");
     router.wait_for_signal()?;

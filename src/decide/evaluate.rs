@@ -15,7 +15,7 @@ use super::{
     promise,
     query::Query,
     verdict::{FindingKind, FindingLaw, LawFinding, Lead, Verdict},
-    view::{Holds, Link, View, bits},
+    view::{self, Holds, Link, View, bits},
 };
 
 /// Decides one flow. Total and deterministic: no I/O, no clock but the question's own instant;
@@ -32,6 +32,7 @@ pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
             broken: SmallVec::new(),
             lead: Lead::None,
             flow_home: query.via.is_none() && is_homely(query.operation),
+            recipient: query.recipient,
         };
     }
     let attached = Attached::of(policy, query);
@@ -131,14 +132,7 @@ impl Attached {
 /// The countries whose people the record is about: where the person lives and was; where neither
 /// is known, the citizenships.
 pub(super) fn people(query: &Query) -> impl Iterator<Item = Country> + '_ {
-    let s = &query.subject;
-    let nowhere = s.countries.is_empty() && s.collected_in.is_none();
-    let citizenships = s.citizenships.iter().filter(move |_| nowhere);
-    s.countries
-        .iter()
-        .chain(s.collected_in.iter())
-        .chain(citizenships)
-        .filter_map(Place::country)
+    view::people(query).filter_map(Place::country)
 }
 
 /// What one law says of the flow.
@@ -277,6 +271,7 @@ fn conclude(
         broken,
         lead,
         flow_home,
+        recipient: query.recipient,
     }
 }
 

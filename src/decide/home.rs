@@ -61,7 +61,7 @@ pub fn home_candidates(
         own_homes(policy, regions, &attached, country, &mut homes);
     }
     if homes.is_empty() {
-        homes = default_homes(policy, regions, template);
+        homes = default_homes(policy, regions, &attached, template);
     }
     if homes.is_empty() {
         return Err(HomeFault::NoneAllowed);
@@ -95,7 +95,7 @@ fn demanding(
 }
 
 fn demand(view: &View<'_>, store: u128) -> Option<RuleId> {
-    rules(view, store)
+    rules(view, view.wherever_it_ends(store))
         .find(|(_, r)| view.holds(&r.when) != Holds::No && !view.lifted(&r.unless))
         .map(|(_, r)| r.number)
 }
@@ -171,22 +171,37 @@ fn own_homes(
     }
 }
 
-/// The default homes to which this very store is permitted.
-fn default_homes(policy: &Compiled, regions: &Regions, template: &Query) -> Homes {
+/// The default homes to which this very store is permitted. Of a country without a law file, those
+/// that `[homes]` names for it stand first; they count only as far as they are defaults too.
+fn default_homes(
+    policy: &Compiled,
+    regions: &Regions,
+    attached: &Attached,
+    template: &Query,
+) -> Homes {
     let checked = policy.checked();
     let mut query = template.clone();
     query.operation = Operation::Store;
     query.via = None;
-    checked
-        .homes(None)
-        .iter()
-        .filter_map(|name| {
-            let id = regions.id(name)?;
-            let region = regions.get(id)?;
-            query.to = Party::new(region.place, checked.entity(&region.entity)?);
-            decide(policy, &query).is_permit().then_some(id)
-        })
-        .collect()
+    let own = attached.without_law.iter();
+    let own = own.flat_map(|country| checked.homes(Some(country.as_str())));
+    let mut homes = Homes::new();
+    for name in own.chain(checked.homes(None)) {
+        let Some(id) = regions.id(name).filter(|id| !homes.contains(id)) else {
+            continue;
+        };
+        let entity = regions
+            .get(id)
+            .map(|r| (r.place, checked.entity(&r.entity)));
+        let Some((place, Some(entity))) = entity else {
+            continue;
+        };
+        query.to = Party::new(place, entity);
+        if decide(policy, &query).is_permit() {
+            homes.push(id);
+        }
+    }
+    homes
 }
 
 /// The home stores that would be refused from `location`: for each region, a record of any

@@ -3,8 +3,8 @@
 use crate::{
     domain::{CategorySet, Role},
     policy::{
-        Assessment, AssessmentKind, EntityId, Instrument, InstrumentId, Need, PurposeId, Rule,
-        RuleMask, Usable,
+        Assessment, AssessmentKind, EntityId, Instrument, InstrumentId, MechanismId, Need,
+        PurposeId, Rule, RuleMask, Usable,
     },
 };
 
@@ -78,12 +78,7 @@ pub(crate) fn covers(
     usable: &Usable,
     instrument: &Instrument,
 ) -> Option<Option<u8>> {
-    let q = view.query;
-    let scope = usable.countries.contains(q.to.place)
-        && view.personal().is_subset(instrument.categories)
-        && purpose_covered(instrument.purposes.as_deref(), q.purpose)
-        && people_covered(view, instrument);
-    if !scope {
+    if !in_scope(view, usable, instrument) {
         return None;
     }
     if rule.modules == 0 {
@@ -93,6 +88,22 @@ pub(crate) fn covers(
     let allowed = rule.modules & (1 << module) != 0;
     let declared = instrument.module.is_none_or(|m| m == module);
     (allowed && declared).then_some(Some(module))
+}
+
+fn in_scope(view: &View<'_>, usable: &Usable, instrument: &Instrument) -> bool {
+    let q = view.query;
+    usable.countries.contains(q.to.place)
+        && view.personal().is_subset(instrument.categories)
+        && purpose_covered(instrument.purposes.as_deref(), q.purpose)
+        && people_covered(view, instrument)
+}
+
+/// Whether an instrument of `mechanism`, usable today, covers the flow.
+pub(crate) fn is_covered_by(view: &View<'_>, mechanism: MechanismId) -> bool {
+    usables(view).iter().any(|usable| {
+        let found = view.policy.checked().instrument(usable.instrument);
+        found.is_some_and(|i| i.mechanism == mechanism && in_scope(view, usable, i))
+    })
 }
 
 pub(crate) fn purpose_covered(purposes: Option<&[PurposeId]>, own: Option<PurposeId>) -> bool {
@@ -168,6 +179,7 @@ pub(crate) fn need_holds(view: &View<'_>, need: Need, candidate: Option<Candidat
         Need::Exporter(attribute) => view.exporter.contains(attribute),
         Need::Importer(attribute) => view.importer.contains(attribute),
         Need::Protection(protection) => q.protection == protection,
+        Need::Transaction(transaction) => q.transaction == Some(transaction),
     }
 }
 

@@ -134,6 +134,7 @@ fn words(view: &View<'_>, rule: &Rule, need: Need) -> String {
             format!("attribute {name} of {}", party(policy, &view.query.to))
         }
         Need::Protection(protection) => format!("protection ({})", word_of(&protection)),
+        Need::Transaction(transaction) => format!("transaction ({})", word_of(&transaction)),
     }
 }
 

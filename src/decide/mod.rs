@@ -1,6 +1,7 @@
 //! The decision: pure, total, deterministic. Without its [`Permit`] no region can be called.
 
 mod answer;
+mod counting;
 mod evaluate;
 mod explain;
 mod home;
@@ -14,11 +15,12 @@ mod verdict;
 mod view;
 
 pub use answer::answer;
+pub use counting::{CountedRecipient, Counting, Threshold, countings, counts, thresholds};
 pub use evaluate::decide;
 pub use explain::{ExplainError, explain, explain_with};
 pub use home::{HomeFault, Homes, home, home_candidates, refused_home_stores};
 pub use missing::missing;
-pub use permit::{NotPermitted, Permit, permit};
+pub use permit::{NotPermitted, Permit, permit, permit_disclosure};
 pub use query::{ConsentTo, Grounds, Party, Query, QueryConsent, QueryOrder, Subject};
 pub use resolve::QuestionFault;
 pub use verdict::{FindingKind, FindingLaw, LawFinding, Verdict};

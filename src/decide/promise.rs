@@ -87,7 +87,9 @@ fn judge(policy: &Compiled, query: &Query, index: usize, promise: &Promise) -> P
 fn recipient(policy: &Compiled, query: &Query, laws: LawSet) -> Option<RuleId> {
     let recipient = policy.checked().recipient_info(query.recipient?)?;
     let personal = query.categories().intersection(policy.personal);
-    let listed = personal.is_subset(recipient.categories)
+    // What the recipient gets under a pseudonym alone is listed too: the router replaces the value.
+    let allowed = recipient.categories.union(recipient.pseudonymise);
+    let listed = personal.is_subset(allowed)
         && purpose_covered(recipient.purposes.as_deref(), query.purpose)
         && query.to.entity == Some(recipient.entity);
     let consent_asked = match recipient.consent {

@@ -4,7 +4,9 @@ use smallvec::SmallVec;
 
 use crate::{
     domain::{Country, Operation, Outcome},
-    policy::{Checked, Instrument, InstrumentId, LawId, MechanismId, RuleId, RuleInfo},
+    policy::{
+        Checked, Instrument, InstrumentId, LawId, MechanismId, RecipientId, RuleId, RuleInfo,
+    },
 };
 
 /// The decision on one flow. Its accessors take the policy that decided.
@@ -16,6 +18,8 @@ pub struct Verdict {
     pub(super) broken: SmallVec<[RuleId; 2]>,
     pub(super) lead: Lead,
     pub(super) flow_home: bool,
+    /// Who was asked about, in a disclosure.
+    pub(super) recipient: Option<RecipientId>,
 }
 
 /// What one law says.
@@ -84,6 +88,16 @@ impl Verdict {
             Lead::Finding(i) => self.findings.get(usize::from(i)),
             Lead::None | Lead::Promise(_) => None,
         }
+    }
+
+    /// Nothing in the record is personal, so no law and no promise was asked.
+    pub fn is_impersonal(&self) -> bool {
+        self.is_permit() && self.lead == Lead::None && self.findings.is_empty()
+    }
+
+    /// The recipient that the decision was about.
+    pub fn recipient(&self) -> Option<RecipientId> {
+        self.recipient
     }
 
     /// Nothing moves but to the subject's home, or nothing crosses a border at all.

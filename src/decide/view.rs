@@ -5,12 +5,15 @@ use jiff::civil::Date;
 use crate::{
     domain::{CategorySet, ConsentKind, Giver, Place, Role},
     policy::{
-        AttributeSet, Compiled, Counted, CounterId, Law, LawId, LawTable, RuleMask, Shape, Unless,
-        When, day_in,
+        ActiveRule, AttributeSet, Compiled, CountTest, Counted, CounterId, Law, LawId, LawTable,
+        RuleMask, Shape, Unless, When, day_in,
     },
 };
 
-use super::query::{Party, Query, QueryConsent};
+use super::{
+    mechanism::is_covered_by,
+    query::{Party, Query, QueryConsent},
+};
 
 pub(crate) struct View<'a> {
     pub policy: &'a Compiled,
@@ -64,6 +67,7 @@ impl<'a> View<'a> {
         let exporter = table.attributes_of(origin.entity);
         let importer = table.attributes_of(query.to.entity);
         let (origin_place, origin_inside) = place(policy, law, table, origin, exporter);
+        let origin_place = part_of(policy, origin, origin_place);
         let (to_place, to_inside) = place(policy, law, table, &query.to, importer);
         let shape = match (origin_inside, to_inside) {
             (true, true) if origin_place.country() == to_place.country() => Shape::Domestic,
@@ -134,11 +138,28 @@ impl<'a> View<'a> {
         }
         bits(mask & exact)
             .filter(|i| {
-                !self.table.rules.get(*i).is_some_and(|r| {
-                    r.to.contains(self.to_place) && r.origin.contains(self.origin_place)
-                })
+                !self
+                    .table
+                    .rules
+                    .get(*i)
+                    .is_some_and(|r| r.to.contains(self.to_place) && self.starts_under(r))
             })
             .fold(mask, |m, i| m & !(1 << i))
+    }
+
+    /// Of `rules`, those that concern this person and this start of the flow, wherever it ends.
+    pub fn wherever_it_ends(&self, rules: RuleMask) -> RuleMask {
+        bits(rules)
+            .filter(|i| {
+                let rule = self.table.rules.get(*i);
+                !rule.is_some_and(|r| self.starts_under(r))
+            })
+            .fold(rules, |m, i| m & !(1 << i))
+    }
+
+    fn starts_under(&self, rule: &ActiveRule) -> bool {
+        rule.origin.contains(self.origin_place)
+            && (rule.of.any || people(self.query).any(|p| rule.of.contains(*p)))
     }
 
     pub fn holds(&self, when: &When) -> Holds {
@@ -188,6 +209,12 @@ impl<'a> View<'a> {
             && when
                 .transactions
                 .is_none_or(|t| q.transaction.is_some_and(|own| t & (1 << own as u8) != 0))
+            && when
+                .below_age
+                .is_none_or(|limit| self.age.is_some_and(|a| a < limit))
+            && is(when.instructs_exporter, q.instructs_exporter)
+            && q.transaction
+                .is_none_or(|own| when.transactions_without & (1 << own as u8) == 0)
             && is(when.same_entity, self.same_entity)
             && is(when.in_place, self.in_place)
             && is(when.direct, self.direct);
@@ -195,6 +222,14 @@ impl<'a> View<'a> {
             return Holds::No;
         }
         let mut unknown = None;
+        for (table, wanted) in [(when.above, true), (when.below, false)] {
+            let Some(table) = table else { continue };
+            match self.passes(table) {
+                Holds::Unknown(counter) => unknown = unknown.or(Some(counter)),
+                passed if (passed == Holds::Yes) != wanted => return Holds::No,
+                _ => {}
+            }
+        }
         for alternatives in &when.counts {
             let mut missing = None;
             let met = alternatives
@@ -215,29 +250,64 @@ impl<'a> View<'a> {
         unknown.map_or(Holds::Yes, Holds::Unknown)
     }
 
+    /// Whether the record passes a table of thresholds: the lowest number among the counters that
+    /// it touches holds for each of them.
+    fn passes(&self, table: u8) -> Holds {
+        let vocabulary = &self.policy.checked().vocabulary;
+        let Some(thresholds) = vocabulary.thresholds.get(usize::from(table)) else {
+            return Holds::No;
+        };
+        let (stated, possible) = (self.query.categories(), self.query.possible());
+        let counted = |test: &CountTest| vocabulary.counters.get(test.counter.index());
+        let touched = |test: &CountTest| {
+            counted(test).is_some_and(|c| c.counted.holds(stated, possible).unwrap_or(true))
+        };
+        let tests = &thresholds.tests;
+        let Some(lowest) = tests.iter().filter(|t| touched(t)).map(|t| t.number).min() else {
+            return Holds::No;
+        };
+        let mut unknown = None;
+        for test in tests {
+            // What is linked to a touched category is looked at where it is known, and not missed
+            // where it is not: its people are among the touched category's own.
+            let linked = || counted(test).is_some_and(|c| c.counted.classes(possible) > 0);
+            match (touched(test), self.count(test.counter)) {
+                (true, None) => unknown = unknown.or(Some(test.counter)),
+                (own, Some(count)) if (own || linked()) && test.holds_at(lowest, count) => {
+                    return Holds::Yes;
+                }
+                _ => {}
+            }
+        }
+        unknown.map_or(Holds::No, Holds::Unknown)
+    }
+
     /// Whether an exception lifts a prohibition.
     pub fn lifted(&self, unless: &Unless) -> bool {
         self.query.grounds.intersects(unless.grounds)
             || unless.exporter.intersects(self.exporter)
             || (unless.consents != 0
-                && self
-                    .query
-                    .subject
-                    .consents
-                    .iter()
-                    .any(|c| unless.consents & (1 << c.kind as u8) != 0 && self.stands(c)))
+                && self.query.subject.consents.iter().any(|c| {
+                    unless.consents & (1 << c.kind as u8) != 0
+                        && (c.by == Giver::Parent || !unless.by_parent)
+                        && self.stands(c)
+                }))
+            || unless
+                .instrument
+                .is_some_and(|mechanism| is_covered_by(self, mechanism))
     }
 
     /// Distinct people with this one added; `None`: the counter is not known.
     pub fn count(&self, counter: CounterId) -> Option<u64> {
         let known = self.query.counts.iter().find(|(c, _)| *c == counter)?;
-        let counted = self
-            .policy
-            .checked()
-            .vocabulary
-            .counters
-            .get(counter.index())?;
-        let adds = match counted.counted {
+        let adds = self.adds(counter)?;
+        Some(known.1.saturating_add(u64::from(adds)))
+    }
+
+    /// Whether the flow counts its person in `counter`; `None`: there is no such counter.
+    pub fn adds(&self, counter: CounterId) -> Option<bool> {
+        let counters = &self.policy.checked().vocabulary.counters;
+        Some(match &counters.get(counter.index())?.counted {
             Counted::Sensitive => self.sensitive,
             // Whether one person counts in both classes is not settled: the cautious reading
             // counts them in both when the record holds both.
@@ -245,9 +315,12 @@ impl<'a> View<'a> {
                 let young = self.age.is_some_and(|a| a < self.table.sensitive_below);
                 !young && self.has_ordinary()
             }
-            Counted::Categories(set) => set.intersects(self.query.possible()),
-        };
-        Some(known.1.saturating_add(u64::from(adds)))
+            // Such counters count the law's own people: 28 CFR 202.206 speaks of US persons.
+            by_category => {
+                let holds = by_category.holds(self.query.categories(), self.query.possible());
+                self.person && holds.unwrap_or(true)
+            }
+        })
     }
 
     fn has_ordinary(&self) -> bool {
@@ -311,6 +384,18 @@ impl<'a> View<'a> {
     }
 }
 
+/// The places whose person the record is about: where the person lives and was; where neither is
+/// known, the citizenships.
+pub(super) fn people(query: &Query) -> impl Iterator<Item = &Place> + '_ {
+    let s = &query.subject;
+    let nowhere = s.countries.is_empty() && s.collected_in.is_none();
+    let citizenships = s.citizenships.iter().filter(move |_| nowhere);
+    s.countries
+        .iter()
+        .chain(s.collected_in.iter())
+        .chain(citizenships)
+}
+
 /// Where a party counts as being, and whether that is inside the territory. An international
 /// organisation is outside wherever its offices stand.
 fn place(
@@ -326,6 +411,15 @@ fn place(
     let own = party.entity.and_then(|e| policy.checked().entity_info(e));
     let own = own.map(|e| e.place).filter(|p| p.country().is_none());
     (own.unwrap_or(party.place), false)
+}
+
+/// Where the flow starts, as finely as is known: an entity of Texas that the question only places
+/// in its country answers to Texan law all the same.
+fn part_of(policy: &Compiled, party: &Party, place: Place) -> Place {
+    let own = party.entity.and_then(|e| policy.checked().entity_info(e));
+    own.map(|e| e.place)
+        .filter(|own| own.within(&place))
+        .unwrap_or(place)
 }
 
 /// Full years from birth to `day`; 0 for a birth in the future.

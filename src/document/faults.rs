@@ -203,7 +203,9 @@ impl Serialize for Fault {
 
 /// The candidate nearest to `word`, if it is near enough to be a slip: 'did you mean …?'.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let limit = (word.chars().count() / 3).max(1) + 1;
+    // Of a word of two letters both may not be wrong: `us` is no slip of `cn`.
+    let letters = word.chars().count();
+    let limit = ((letters / 3).max(1) + 1).min(letters.saturating_sub(1));
     candidates
         .into_iter()
         .map(|c| (distance(word, c), c))
@@ -246,6 +248,8 @@ mod tests {
             Some("did you mean `eu-us-dpf`?")
         );
         assert_eq!(suggest("banana", known), None);
+        assert_eq!(suggest("us", ["cn", "in", "eu"]), None);
+        assert!(suggest("ue", ["cn", "ee"]).is_some());
     }
 
     #[test]

@@ -21,5 +21,5 @@ pub use question::{
     Order, Origin, Outcome, PartyEnd, PromiseFinding, PromiseOutcome, Protection, Question, Role,
     RuleFinding, SubjectFacts, SubjectKind, ToEnd, Transaction,
 };
-pub use region::{Region, RegionId, Regions};
+pub use region::{Destination, RecipientId, Region, RegionId, Regions};
 pub use subject::{SubjectKey, SubjectKeyError};

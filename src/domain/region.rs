@@ -6,6 +6,23 @@ use super::Place;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RegionId(pub u8);
 
+/// Index of a recipient of the organisation of one snapshot; in the order of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecipientId(pub u16);
+
+impl RecipientId {
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Where a permit leads: to one region, or to one recipient outside all regions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Destination {
+    Region(RegionId),
+    Recipient(RecipientId),
+}
+
 /// A place where the operator stores data. How to reach it is `settings`' business.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {

@@ -160,7 +160,7 @@ fn is_about_region(error: &ForwardError) -> bool {
         | ForwardError::Reset { .. }
         | ForwardError::BadAnswer { .. } => true,
         ForwardError::NotCleared
-        | ForwardError::UnknownRegion(_)
+        | ForwardError::Unknown(_)
         | ForwardError::BadTarget { .. }
         | ForwardError::GivenUp { .. }
         | ForwardError::CallerBody { .. } => false,

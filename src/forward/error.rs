@@ -1,6 +1,6 @@
 use std::{fmt, io, sync::Arc};
 
-use crate::domain::RegionId;
+use crate::domain::Destination;
 
 /// Why a region gave no answer. Facts only: which status the caller sees is `respond`'s business.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -8,9 +8,9 @@ pub enum ForwardError {
     /// A call without any cleared permit, or with permits of several regions: a fault of ours.
     #[error("a region can be called only with cleared permits of that one region")]
     NotCleared,
-    /// The permit's region is not one of this snapshot: a fault of ours.
-    #[error("the permit names region number {}, which this snapshot does not have", .0.0)]
-    UnknownRegion(RegionId),
+    /// The permit's region or recipient is not one of this snapshot: a fault of ours.
+    #[error("the permit names a region or recipient that this snapshot does not have")]
+    Unknown(Destination),
     /// Path prefix and path do not make a valid request target.
     #[error("the path cannot be sent to region `{region}`")]
     BadTarget { region: Arc<str> },
@@ -60,7 +60,7 @@ impl ForwardError {
     /// The region concerned; `None` for calls that could name none.
     pub fn region(&self) -> Option<&Arc<str>> {
         match self {
-            Self::NotCleared | Self::UnknownRegion(_) => None,
+            Self::NotCleared | Self::Unknown(_) => None,
             Self::BadTarget { region }
             | Self::Busy { region }
             | Self::Unreachable { region, .. }
@@ -76,7 +76,7 @@ impl ForwardError {
     pub fn sent(&self) -> Sent {
         match self {
             Self::NotCleared
-            | Self::UnknownRegion(_)
+            | Self::Unknown(_)
             | Self::BadTarget { .. }
             | Self::Busy { .. }
             | Self::Unreachable { .. }

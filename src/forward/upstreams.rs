@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     attest::Cleared,
-    domain::{RegionId, Regions},
+    domain::{Destination, RecipientId, Regions},
     settings::{Limits, RegionSettings},
 };
 
@@ -19,6 +19,9 @@ use crate::{
 pub struct Upstreams {
     /// By [`RegionId`].
     regions: Vec<Rc<RegionLink>>,
+    /// The recipients that have endpoints. One is called like a region, but only with a permit
+    /// that names it.
+    recipients: Vec<(RecipientId, Rc<RegionLink>)>,
     health: Arc<SharedHealth>,
     shares: Shares,
 }
@@ -73,7 +76,30 @@ impl Upstreams {
         )
     }
 
-    /// Calls the one region that the permits name, and no other.
+    /// Adds the recipients of the snapshot; those of `before` whose settings stay keep their
+    /// connections and seats.
+    ///
+    /// # Errors
+    /// When a recipient lacks a usable endpoint.
+    pub fn with_recipients<'r>(
+        mut self,
+        recipients: impl IntoIterator<Item = (RecipientId, &'r RegionSettings)>,
+        limits: &Limits,
+        before: Option<&Self>,
+    ) -> Result<Self, SetupError> {
+        let known = before.map_or(&[][..], |b| &b.recipients);
+        for (id, settings) in recipients {
+            let old = known.iter().find(|(_, o)| is_same(o, settings, limits));
+            let link = match old {
+                Some((_, old)) => Rc::clone(old),
+                None => Rc::new(link(settings, limits, self.shares, &self.health)?),
+            };
+            self.recipients.push((id, link));
+        }
+        Ok(self)
+    }
+
+    /// Calls the one region or recipient that the permits name, and no other.
     ///
     /// The answer's head is back when this returns; its body arrives as it is read. Must run
     /// inside a `LocalSet`. Cancel safe: dropping it closes the connection in use, so the region
@@ -87,17 +113,16 @@ impl Upstreams {
         cleared: impl IntoIterator<Item = &'a Cleared>,
         outgoing: Outgoing,
     ) -> Result<Response<AnswerBody>, ForwardError> {
-        let id = only_region(cleared)?;
-        let region = self
-            .regions
-            .get(usize::from(id.0))
-            .ok_or(ForwardError::UnknownRegion(id))?;
-        region.send(outgoing).await
+        let to = only_destination(cleared)?;
+        let link = self.link(to).ok_or(ForwardError::Unknown(to))?;
+        link.send(outgoing).await
     }
 
     /// Counts of each region, to be read by metrics from any thread.
     pub fn tallies(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<RegionTally>)> {
-        self.regions.iter().map(|r| (&r.name, &r.tally))
+        let recipients = self.recipients.iter().map(|(_, link)| link);
+        let all = self.regions.iter().chain(recipients);
+        all.map(|r| (&r.name, &r.tally))
     }
 
     pub fn health(&self) -> &Arc<SharedHealth> {
@@ -105,12 +130,22 @@ impl Upstreams {
     }
 
     pub(super) fn given_up(&self, cleared: &Cleared) -> ForwardError {
-        let id = cleared.permit().region();
-        match self.regions.get(usize::from(id.0)) {
+        let to = cleared.permit().destination();
+        match self.link(to) {
             Some(region) => ForwardError::GivenUp {
                 region: Arc::clone(&region.name),
             },
-            None => ForwardError::UnknownRegion(id),
+            None => ForwardError::Unknown(to),
+        }
+    }
+
+    fn link(&self, to: Destination) -> Option<&Rc<RegionLink>> {
+        match to {
+            Destination::Region(id) => self.regions.get(usize::from(id.0)),
+            Destination::Recipient(id) => {
+                let found = self.recipients.iter().find(|(known, _)| *known == id);
+                found.map(|(_, link)| link)
+            }
         }
     }
 
@@ -134,18 +169,19 @@ impl Upstreams {
         });
         Ok(Self {
             regions: regions.collect::<Result<_, _>>()?,
+            recipients: Vec::new(),
             health,
             shares,
         })
     }
 }
 
-fn only_region<'a>(
+fn only_destination<'a>(
     cleared: impl IntoIterator<Item = &'a Cleared>,
-) -> Result<RegionId, ForwardError> {
-    let mut regions = cleared.into_iter().map(|c| c.permit().region());
-    let first = regions.next().ok_or(ForwardError::NotCleared)?;
-    if regions.all(|r| r == first) {
+) -> Result<Destination, ForwardError> {
+    let mut all = cleared.into_iter().map(|c| c.permit().destination());
+    let first = all.next().ok_or(ForwardError::NotCleared)?;
+    if all.all(|to| to == first) {
         Ok(first)
     } else {
         Err(ForwardError::NotCleared)

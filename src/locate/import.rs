@@ -40,16 +40,25 @@ const LONGEST: usize = 4096;
 
 /// Pins every id of `ids` (one a line, blank lines skipped) to `region`. Durable when it returns;
 /// after an error, what came before it may be imported, and running it again does no harm.
+/// `elsewhere` is told the line and the standing home of each id that has another one.
 pub fn import_ids(
     directory: &Directory,
     hasher: &SubjectHasher,
     namespace: &str,
     region: &Arc<str>,
     ids: impl BufRead,
+    mut elsewhere: impl FnMut(usize, &str),
 ) -> Result<ImportReport, ImportError> {
     let mut failed = None;
     let pins = keys(hasher, namespace, ids)
-        .map_while(|key| key.map_err(|error| failed = Some(error)).ok())
+        .map(|found| {
+            let (line, key) = found?;
+            if let Some(held) = directory.lookup(&key)?.filter(|p| p.region != *region) {
+                elsewhere(line, &held.region);
+            }
+            Ok(key)
+        })
+        .map_while(|key: Result<_, ImportError>| key.map_err(|error| failed = Some(error)).ok())
         // Else the rest of a line that is too long would be read as the next id.
         .fuse()
         .map(|key| (key, Pin::new(region.clone(), SmallVec::new())));
@@ -64,20 +73,19 @@ pub fn print_keys(
     ids: impl BufRead,
     mut out: impl Write,
 ) -> Result<(), ImportError> {
-    for (line, key) in keys(hasher, namespace, ids).enumerate() {
-        writeln!(out, "{}", key?.reveal()).map_err(|error| ImportError::Io {
-            line: line + 1,
-            error,
-        })?;
+    for found in keys(hasher, namespace, ids) {
+        let (line, key) = found?;
+        writeln!(out, "{}", key.reveal()).map_err(|error| ImportError::Io { line, error })?;
     }
     Ok(())
 }
 
+/// Line by line, with the line's number from 1 on; blank lines have no key.
 fn keys(
     hasher: &SubjectHasher,
     namespace: &str,
     mut ids: impl BufRead,
-) -> impl Iterator<Item = Result<SubjectKey, ImportError>> {
+) -> impl Iterator<Item = Result<(usize, SubjectKey), ImportError>> {
     let mut line = 0;
     let mut bytes = Vec::new();
     std::iter::from_fn(move || {
@@ -96,7 +104,7 @@ fn keys(
                 return Some(Err(ImportError::TooLong { line }));
             }
             if !id.is_empty() {
-                return Some(Ok(hasher.key(namespace, id)));
+                return Some(Ok((line, hasher.key(namespace, id))));
             }
         }
     })

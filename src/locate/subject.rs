@@ -10,19 +10,38 @@ use super::secret::{SecretError, key_bytes};
 #[derive(Clone)]
 pub struct SubjectHasher {
     keyed: blake3::Hasher,
+    pseudonyms: blake3::Hasher,
 }
 
 /// BLAKE3 `derive_key` context; a constant of the format, never to change.
 const CONTEXT: &str = "domicile 2026-11 subject key v1";
 
+/// The like, for the pseudonyms that recipients get.
+const PSEUDONYMS: &str = "domicile 2026-11 recipient pseudonym v1";
+
 impl SubjectHasher {
     /// # Errors
     /// [`SecretError::Length`] unless the secret is 32 bytes, or 64 hexadecimal digits.
     pub fn new(secret: &Secret) -> Result<Self, SecretError> {
-        let key = blake3::derive_key(CONTEXT, &key_bytes(secret)?);
+        let secret = key_bytes(secret)?;
+        let keyed = |context| blake3::Hasher::new_keyed(&blake3::derive_key(context, &secret));
         Ok(Self {
-            keyed: blake3::Hasher::new_keyed(&key),
+            keyed: keyed(CONTEXT),
+            pseudonyms: keyed(PSEUDONYMS),
         })
+    }
+
+    /// What `recipient` gets instead of `value`: 32 hexadecimal digits, the same for the same
+    /// value and recipient. Two recipients cannot match theirs, and nobody without the secret can
+    /// try values out.
+    pub fn pseudonym(&self, recipient: &str, value: &[u8]) -> String {
+        let mut hasher = self.pseudonyms.clone();
+        hasher.update(&(recipient.len() as u64).to_le_bytes());
+        hasher.update(recipient.as_bytes());
+        hasher.update(value);
+        let mut bytes = [0; 16];
+        hasher.finalize_xof().fill(&mut bytes);
+        format!("{:032x}", u128::from_be_bytes(bytes))
     }
 
     /// Allocates nothing.
@@ -65,6 +84,21 @@ mod tests {
         let h = hasher(1);
         assert_ne!(h.key("ab", b"c"), h.key("a", b"bc"));
         assert_ne!(h.key("", b"abc"), h.key("abc", b""));
+    }
+
+    #[test]
+    fn pseudonyms_are_the_recipients_own() {
+        let h = hasher(1);
+        let one = h.pseudonym("steps", b"u-1");
+        assert_eq!(one, h.pseudonym("steps", b"u-1"));
+        assert_eq!(one.len(), 32);
+        let others = [
+            h.pseudonym("music", b"u-1"),
+            h.pseudonym("steps", b"u-2"),
+            hasher(2).pseudonym("steps", b"u-1"),
+            h.key("steps", b"u-1").reveal(),
+        ];
+        assert!(!others.contains(&one));
     }
 
     #[test]

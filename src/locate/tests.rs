@@ -205,7 +205,10 @@ fn importing_pins_only_those_without_a_home() {
     directory.apply(1, known, &claim_change("in")).unwrap();
     let ids = "u-1\r\nu-2\n\nu-3\nu-2\n";
     let eu: Arc<str> = "eu".into();
-    let report = import_ids(&directory, &hasher, "person", &eu, ids.as_bytes()).unwrap();
+    let mut elsewhere = Vec::new();
+    let tell = |line, home: &str| elsewhere.push((line, home.to_owned()));
+    let report = import_ids(&directory, &hasher, "person", &eu, ids.as_bytes(), tell).unwrap();
+    assert_eq!(elsewhere, [(1, "in".to_owned())]);
     let expected = ImportReport {
         read: 4,
         added: 2,
@@ -216,7 +219,15 @@ fn importing_pins_only_those_without_a_home() {
     assert_eq!(&*directory.lookup(&known).unwrap().unwrap().region, "in");
     let new = directory.lookup(&hasher.key("person", b"u-3")).unwrap();
     assert_eq!(&*new.unwrap().region, "eu");
-    let again = import_ids(&directory, &hasher, "person", &eu, ids.as_bytes()).unwrap();
+    let again = import_ids(
+        &directory,
+        &hasher,
+        "person",
+        &eu,
+        ids.as_bytes(),
+        |_, _| {},
+    )
+    .unwrap();
     assert_eq!((again.added, again.standing), (0, 3));
 }
 
@@ -225,7 +236,15 @@ fn an_endless_line_is_an_error_with_its_number() {
     let (_folder, directory) = opened();
     let ids = format!("u-1\n{}\n", "x".repeat(5_000));
     let eu: Arc<str> = "eu".into();
-    let error = import_ids(&directory, &hasher(), "person", &eu, ids.as_bytes()).unwrap_err();
+    let error = import_ids(
+        &directory,
+        &hasher(),
+        "person",
+        &eu,
+        ids.as_bytes(),
+        |_, _| {},
+    )
+    .unwrap_err();
     assert!(matches!(error, ImportError::TooLong { line: 2 }), "{error}");
     assert_eq!(directory.status().pins, 1);
 }
@@ -246,7 +265,15 @@ fn no_id_is_found_in_the_directorys_file() {
     let (folder, directory) = opened();
     let id = "invented.person@example.com";
     let eu: Arc<str> = "eu".into();
-    import_ids(&directory, &hasher(), "person", &eu, id.as_bytes()).unwrap();
+    import_ids(
+        &directory,
+        &hasher(),
+        "person",
+        &eu,
+        id.as_bytes(),
+        |_, _| {},
+    )
+    .unwrap();
     drop(directory);
     let bytes = std::fs::read(folder.path().join("pins.redb")).unwrap();
     let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|w| w == needle);

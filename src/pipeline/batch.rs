@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
-    Content, Exchange, Flow, Judged, Routed, judge, observe,
+    Content, Exchange, Flow, Judged, Routed, judge, observe, outcome,
     person::{self, Traces},
     reply::{BatchContent, WriteItem},
     single::{claim, is_encoded, path_and_query},
@@ -28,6 +28,9 @@ use crate::{
     settings::{Format, PathTemplate, UpstreamShape},
     telemetry::clock,
 };
+
+/// Items that are decided before other requests of the worker have their turn.
+const TURN: usize = 512;
 
 /// What became of one item so far.
 enum State {
@@ -52,6 +55,8 @@ struct Decided {
     entries: Vec<Draft>,
     /// Whether anything that goes to this region leaves its subject's home.
     leaves_home: Vec<RegionId>,
+    /// By item: the entries of its move, if the region takes it.
+    moves: Vec<(usize, [Draft; 2])>,
 }
 
 pub async fn way(
@@ -66,7 +71,7 @@ pub async fn way(
     {
         return Err(Refused::MethodNotAllowed(vec![http::Method::POST]));
     }
-    if is_encoded(parts) {
+    if is_encoded(parts) && x.snapshot.observe_to.is_none() {
         return Err(Refused::ContentEncoding);
     }
     let body = body::read_whole(incoming, limits.batch_bytes, limits.body_stall)
@@ -79,15 +84,15 @@ pub async fn way(
     let items = match framing {
         Framing::Array => split_array(&body, limits.batch_items),
         Framing::Ndjson => split_ndjson(&body, limits.batch_items),
+    };
+    if let Some(region) = x.snapshot.observe_to {
+        return observe::batch(x, routed, parts, body, &items.unwrap_or_default(), region).await;
     }
-    .map_err(|fault| match fault.kind {
+    let items = items.map_err(|fault| match fault.kind {
         SplitFaultKind::TooMany(limit) => Refused::TooManyItems(limit),
         _ => Refused::Malformed(format!("the batch cannot be split: {fault}")),
     })?;
-    if let Some(region) = x.snapshot.observe_to {
-        return observe::batch(x, routed, parts, body, &items, region).await;
-    }
-    let decided = decide(x, routed, &body, &items);
+    let decided = decide(x, routed, &body, &items).await;
     let refused = decided.items.iter().find_map(|i| match &i.state {
         State::Refused(refused) => Some(Rc::clone(refused)),
         State::Sent { .. } => None,
@@ -102,6 +107,7 @@ pub async fn way(
         permits,
         entries,
         leaves_home,
+        moves,
     } = decided;
     let cleared = x.worker.journal.clear_all(permits, entries).await;
     let cleared = cleared.map_err(|e| Refused::Ledger(e.to_string()))?;
@@ -118,18 +124,28 @@ pub async fn way(
         &leaves_home,
     )
     .await?;
+    let taken = moves.into_iter().filter(|(index, _)| {
+        let state = states.get(*index).map(|s| &s.state);
+        matches!(state, Some(State::Sent { status, .. }) if status.get().is_success())
+    });
+    let entries = taken.flat_map(|(_, entries)| entries).collect();
+    outcome::write_moves(x, entries).await?;
     Ok(answer(x, framing, states, None))
 }
 
 /// Classify, locate and decide every item; nothing is sent or written yet.
-fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[Item]) -> Decided {
+async fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[Item]) -> Decided {
     let mut decided = Decided {
         items: Vec::with_capacity(items.len()),
         permits: Vec::with_capacity(items.len()),
         entries: Vec::new(),
         leaves_home: Vec::new(),
+        moves: Vec::new(),
     };
     for (index, item) in items.iter().enumerate() {
+        if index % TURN == TURN - 1 {
+            tokio::task::yield_now().await;
+        }
         // The answer's own id is that of its first item, so that it too is found in the ledger.
         let decision = if index == 0 {
             x.decision
@@ -181,13 +197,15 @@ fn decide_item(
     }
     let region = routed.wishes.target.unwrap_or(person.home);
     let flow = Flow::new(routed, &person, region);
-    let judged = judge::judge(x, routed, &flow).map_err(plain)?;
-    let permit = judged
-        .permit(x)
-        .map_err(|refused| (refused, Some(Rc::clone(&judged))))?;
+    let judged = judge::judge(x, routed, &person, &flow).map_err(plain)?;
+    let permit = match judged.permit(x) {
+        Ok(permit) => permit,
+        Err(refused) => return Err((refused, Some(judged.shared()))),
+    };
     let mut draft = x.draft(&judged, *traces);
     draft.decision = decision;
     draft.reference = flow.reference();
+    draft.holds = judged.take_holds();
     let abroad = region != person.home;
     if person.claims {
         draft.pin = claim(x, &person).map_err(plain)?;
@@ -204,6 +222,13 @@ fn decide_item(
             second.pin = Some(copy);
             decided.entries.push(second);
         }
+    }
+    if flow.operation == Operation::Relocate {
+        let entries = outcome::moved(x, &person, &flow, || Draft {
+            decision,
+            ..x.draft(&judged, *traces)
+        });
+        decided.moves.push((decided.items.len(), entries));
     }
     if !judged.flow_home && !decided.leaves_home.contains(&region) {
         decided.leaves_home.push(region);
@@ -249,7 +274,7 @@ fn refusal(
         }
     };
     draft.decision = decision;
-    judge::count_refusal(&x.worker.shared.metrics, refused, &draft.profile);
+    judge::count_decision(&x.worker.shared.metrics, &draft.profile);
     draft
 }
 
@@ -267,12 +292,16 @@ async fn atomic_refusal(
         ..
     } = decided;
     drop(permits);
-    let refusals = entries.into_iter().filter(|e| e.pin.is_none()).collect();
-    let written = x.worker.journal.clear_all(Vec::new(), refusals).await;
-    written.map_err(|e| Refused::Ledger(e.to_string()))?;
     let whole = Refused::AtomicBatch {
         status: refused.status(),
     };
+    let mut refusals: Vec<Draft> = entries.into_iter().filter(|e| e.pin.is_none()).collect();
+    if let Some(State::Sent { .. }) = items.first().map(|i| &i.state) {
+        // Its id is the answer's own, which is to be found in the ledger.
+        refusals.push(refusal(x, x.decision, &whole, None, Traces::default()));
+    }
+    let written = x.worker.journal.clear_all(Vec::new(), refusals).await;
+    written.map_err(|e| Refused::Ledger(e.to_string()))?;
     for item in &items {
         if let State::Sent { status, .. } = &item.state {
             status.set(StatusCode::FAILED_DEPENDENCY);
@@ -341,7 +370,7 @@ async fn send_part(
     states: &[ItemState],
     leaves_home: bool,
 ) {
-    let upstreams = x.worker.upstreams();
+    let upstreams = &x.upstreams;
     let region = part.region;
     let indices = part.indices.iter().filter_map(|i| usize::try_from(*i).ok());
     let proof = |i: usize| proofs.get(i).and_then(Option::as_ref);

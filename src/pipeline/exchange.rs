@@ -1,6 +1,6 @@
 //! What one request carries along its way, and how it ends.
 
-use std::{cell::RefCell, net::SocketAddr, sync::Arc};
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
@@ -23,7 +23,7 @@ use crate::{
     attest::{Draft, Profile},
     classify::token::Claims,
     domain::{CategorySet, DecisionId, Operation, Place, RegionId},
-    forward::ForwardError,
+    forward::{ForwardError, Upstreams},
     respond::Refused,
     router::{ReadyRoute, Snapshot, Worker},
     telemetry::clock,
@@ -33,6 +33,8 @@ use crate::{
 pub struct Exchange<'w> {
     pub worker: &'w Worker,
     pub snapshot: Arc<Snapshot>,
+    /// The ways to the regions of this snapshot, whatever is reloaded meanwhile.
+    pub upstreams: Rc<Upstreams>,
     pub at: Timestamp,
     pub decision: DecisionId,
     pub caller: Caller,
@@ -50,6 +52,8 @@ pub struct Story {
     pub operation: Option<Operation>,
     pub traces: Traces,
     pub profile: Option<Arc<Profile>>,
+    /// Of the order or ground that was asserted; in the entry of a refusal too.
+    pub reference: Option<Arc<str>>,
 }
 
 /// A request that a route has taken.
@@ -65,14 +69,16 @@ pub struct Routed<'a> {
 
 impl<'w> Exchange<'w> {
     pub fn new<B>(worker: &'w Worker, peer: SocketAddr, request: &Request<B>) -> Self {
-        let snapshot = worker.snapshot();
+        let at = clock::now();
+        let snapshot = worker.snapshot_for(at);
         let plane = &snapshot.settings.data_plane;
         let caller = Caller::new(peer, &plane.trusted, &plane.proxies);
         Self {
             worker,
-            at: clock::now(),
+            at,
             decision: worker.decision_id(),
             caller,
+            upstreams: worker.upstreams(),
             method: request.method().clone(),
             version: request.version(),
             started: Instant::now(),
@@ -116,8 +122,12 @@ impl<'w> Exchange<'w> {
     ) -> Result<Routed<'a>, Refused> {
         let route = snapshot.routes.get(index).ok_or(Refused::NoRoute)?;
         self.story.borrow_mut().route = Some(Arc::clone(&route.settings.name));
-        let plain = wishes::plain_operation(&parts.method)
-            .ok_or_else(|| Refused::MethodNotAllowed(route.settings.methods.clone()))?;
+        let plain = match route.recipient {
+            Some(_) => Some(Operation::Disclose),
+            None => wishes::plain_operation(&parts.method),
+        };
+        let plain =
+            plain.ok_or_else(|| Refused::MethodNotAllowed(route.settings.methods.clone()))?;
         let head = Head {
             headers: &parts.headers,
             captures,
@@ -125,12 +135,7 @@ impl<'w> Exchange<'w> {
             query: parts.uri.query(),
         };
         let wishes = if self.caller.trusted {
-            wishes::read(
-                &head,
-                &route.settings.steering,
-                &snapshot.regions,
-                &parts.method,
-            )?
+            wishes::read(&head, &route.settings.steering, &snapshot.regions, plain)?
         } else {
             Wishes::default()
         };
@@ -197,8 +202,9 @@ impl<'w> Exchange<'w> {
         let mut fields = parts.headers.clone();
         headers::drop_hop_by_hop(&mut fields);
         headers::drop_steering(&mut fields, &self.snapshot.steering, self.caller.trusted);
-        if !fields.contains_key(header::HOST)
-            && let Some(authority) = parts.uri.authority()
+        // RFC 9112 §3.2.2: where the target names an authority, by which the route was found, a
+        // `Host` that says something else is not passed on.
+        if let Some(authority) = parts.uri.authority()
             && let Ok(host) = HeaderValue::try_from(authority.as_str())
         {
             fields.insert(header::HOST, host);
@@ -231,7 +237,7 @@ impl<'w> Exchange<'w> {
         let detail = error.to_string();
         match error {
             ForwardError::NotCleared
-            | ForwardError::UnknownRegion(_)
+            | ForwardError::Unknown(_)
             | ForwardError::BadTarget { .. } => Refused::Internal("a region was called wrongly"),
             ForwardError::Busy { .. } => Refused::RegionBusy { region },
             ForwardError::Unreachable { .. } | ForwardError::GivenUp { .. } => {
@@ -283,15 +289,19 @@ impl<'w> Exchange<'w> {
 
     async fn record_refusal(&self, refused: &Refused) -> Result<(), Refused> {
         // What a region failed to do was decided before and has its entry and outcome; what the
-        // ledger itself cannot take has no place to be written.
+        // ledger itself cannot take has no place to be written; and to write down that there is
+        // too much work would be more work.
         if matches!(
             refused,
             Refused::BackendUnreachable { .. }
                 | Refused::BackendTimeout { .. }
                 | Refused::BackendBroken { .. }
                 | Refused::RegionBusy { .. }
+                | Refused::Recipient { .. }
+                | Refused::ErasureOpen { .. }
                 | Refused::Ledger(_)
                 | Refused::Directory(_)
+                | Refused::Overloaded
         ) {
             return Ok(());
         }
@@ -301,10 +311,12 @@ impl<'w> Exchange<'w> {
                 (Some(profile), Refused::Forbidden(_)) => Arc::clone(profile),
                 _ => judge::plain_refusal(self, &story, refused),
             };
-            self.plain_draft(profile, story.traces)
+            let mut draft = self.plain_draft(profile, story.traces);
+            draft.reference = story.reference.clone();
+            draft
         };
         let metrics = &self.worker.shared.metrics;
-        judge::count_refusal(metrics, refused, &draft.profile);
+        judge::count_decision(metrics, &draft.profile);
         metrics.evidence(draft.evidence);
         let written = self.worker.journal.refuse(draft).await;
         written.map_err(|e| Refused::Ledger(e.to_string()))
@@ -324,6 +336,7 @@ impl<'w> Exchange<'w> {
             evidence: traces.evidence,
             pin: None,
             reference: None,
+            holds: SmallVec::new(),
         }
     }
 

@@ -1,28 +1,32 @@
 //! Puts a request's question to the decision, and remembers the answer: the question of most
-//! requests has been asked before, since it names no person.
+//! requests has been asked before, since nothing in it hangs on the one person. Where something
+//! does (a consent, an age, a count), it is asked each time.
 
-use std::{collections::HashMap, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
-use foldhash::fast::RandomState;
 use http::HeaderValue;
 use prometheus::IntCounter;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::{Exchange, Routed, exchange::Story, person::Person};
+use super::{
+    Exchange, Routed,
+    counted::{Holds, Names, Plan},
+    exchange::Story,
+    person::Person,
+    personal::Personal,
+    remember::{HomeKey, Homes, Judgement, PlainKey, REMEMBERED, VARIED, already_told, remember},
+};
 use crate::{
     attest::{self, Profile},
     classify::{json::Value, schema::Classified},
     decide::{self, Grounds, HomeFault, Party, Permit, Query, Subject, Verdict},
-    domain::{CategorySet, FlowEnd, Ground, Operation, Place, RegionId},
+    domain::{CategorySet, FlowEnd, Ground, Operation, Place, RegionId, SubjectKey},
     policy::RuleId,
     respond::{Forbidden, Refused},
     settings::Route,
     telemetry::Metrics,
 };
-
-/// Judgements that one worker remembers before it begins anew.
-const REMEMBERED: usize = 4096;
 
 /// What is asked, without the person: two requests with equal flows get one judgement.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,18 +54,6 @@ pub struct Judged {
     pub flow_home: bool,
     counter: IntCounter,
 }
-
-/// What one worker remembers of one snapshot.
-#[derive(Default)]
-pub struct Judgements {
-    flows: HashMap<Flow, Rc<Judged>, RandomState>,
-    homes: HashMap<HomeKey, Homes, RandomState>,
-    plain: HashMap<PlainKey, Arc<Profile>, RandomState>,
-}
-
-type HomeKey = (SmallVec<[Place; 4]>, CategorySet);
-type Homes = Result<SmallVec<[RegionId; 4]>, Refused>;
-type PlainKey = (Option<Arc<str>>, Option<Operation>, &'static str);
 
 impl Flow {
     pub fn new(routed: &Routed<'_>, person: &Person, region: RegionId) -> Self {
@@ -152,15 +144,18 @@ pub fn homes(
     let mut who: SmallVec<[Place; 4]> = SmallVec::from_elem(place, 1);
     who.extend(countries.iter().copied().filter(|c| *c != place));
     let key = (who, categories);
-    if let Some(known) = x.worker.judgements.borrow().homes.get(&key) {
+    if let Some(remembered) = x.worker.judgements(&x.snapshot)
+        && let Some(known) = remembered.homes.get(&key)
+    {
         return known.clone();
     }
     let found = find_homes(x, &key);
-    let mut remembered = x.worker.judgements.borrow_mut();
-    if remembered.homes.len() >= REMEMBERED {
-        remembered.homes.clear();
+    if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
+        if remembered.homes.len() >= REMEMBERED {
+            remembered.homes.clear();
+        }
+        remembered.homes.insert(key, found.clone());
     }
-    remembered.homes.insert(key, found.clone());
     found
 }
 
@@ -209,31 +204,106 @@ fn home_refused(x: &Exchange<'_>, fault: HomeFault) -> Refused {
     }))
 }
 
-/// The judgement on a flow, remembered or new.
-pub fn judge(x: &Exchange<'_>, routed: &Routed<'_>, flow: &Flow) -> Result<Rc<Judged>, Refused> {
-    if let Some(known) = x.worker.judgements.borrow().flows.get(flow) {
-        return Ok(Rc::clone(known));
+/// The judgement on a person's flow. What hangs on this one person, by consents, age or a count,
+/// is decided anew each time; the rest is remembered.
+pub fn judge(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    person: &Person,
+    flow: &Flow,
+) -> Result<Judgement, Refused> {
+    let personal = Personal::of(x, person)?;
+    let mut plan = None;
+    if let Some(remembered) = x.worker.judgements(&x.snapshot)
+        && let Some(known) = remembered.flows.get(flow)
+    {
+        if let Some(plain) = known.plain.as_ref().filter(|_| personal.is_empty()) {
+            return Ok(Judgement::new(Rc::clone(plain), Holds::new()));
+        }
+        plan.clone_from(&known.plan);
     }
     let started = Instant::now();
-    let judged = Rc::new(decide_new(x, &routed.route.settings, flow)?);
+    let route = &routed.route.settings;
+    let mut query = question(x, route, flow)?;
+    personal.tell(x, flow.purpose.as_deref(), &mut query);
+    let plan = if personal.may_be_child() {
+        Plan::of(x, &query).map(Rc::new)
+    } else {
+        let fresh = |p: &Option<Rc<Plan>>| p.as_ref().is_none_or(|p| p.holds_at(x.at));
+        match plan.filter(fresh) {
+            Some(plan) => plan,
+            None => {
+                let plan = Plan::of(x, &query).map(Rc::new);
+                remember(x, flow, |known| known.plan = Some(plan.clone()));
+                plan
+            }
+        }
+    };
+    let (verdict, holds, counted) = decide_counted(x, person.key, plan.as_deref(), &mut query)?;
+    let plain = plan.is_none() && personal.is_empty();
+    let told = if plain {
+        None
+    } else {
+        already_told(x, flow, &verdict, &counted)
+    };
+    let judged = match told {
+        Some(judged) => judged,
+        None => {
+            let judged = Rc::new(tell(x, route, flow, &query, &verdict, &counted));
+            let permit = verdict.is_permit();
+            let new = Rc::clone(&judged);
+            remember(x, flow, |known| {
+                if plain {
+                    known.plain = Some(new);
+                } else if permit {
+                    if known.varied.len() >= VARIED {
+                        known.varied.clear();
+                    }
+                    known.varied.push((verdict, counted, new));
+                }
+            });
+            judged
+        }
+    };
     let metrics = &x.worker.shared.metrics;
     metrics
         .decision_seconds
         .observe(started.elapsed().as_secs_f64());
-    let mut remembered = x.worker.judgements.borrow_mut();
-    if remembered.flows.len() >= REMEMBERED {
-        remembered.flows.clear();
-    }
-    remembered.flows.insert(flow.clone(), Rc::clone(&judged));
-    Ok(judged)
+    Ok(Judgement::new(judged, holds))
 }
 
-fn decide_new(x: &Exchange<'_>, route: &Route, flow: &Flow) -> Result<Judged, Refused> {
-    let query = question(x, route, flow)?;
-    let verdict = decide::decide(&x.snapshot.policy, &query);
-    let profile = Arc::new(profile(x, route, flow, &query, &verdict));
-    let permit = decide::permit(&verdict, flow.region, flow.operation).ok();
-    let refused = (!verdict.is_permit()).then(|| forbidden(x, &query, &verdict));
+/// The verdict on a question about the person of `key`, with the counts that `plan` asks; and where
+/// a permit counts the person.
+pub fn decide_counted(
+    x: &Exchange<'_>,
+    key: SubjectKey,
+    plan: Option<&Plan>,
+    query: &mut Query,
+) -> Result<(Verdict, Holds, Names), Refused> {
+    let Some(plan) = plan else {
+        let verdict = decide::decide(&x.snapshot.policy, query);
+        return Ok((verdict, Holds::new(), Names::new()));
+    };
+    let holds = plan.enter(x, key, query)?;
+    let verdict = decide::decide(&x.snapshot.policy, query);
+    let (holds, counted) = plan.keep(x, &verdict, holds);
+    Ok((verdict, holds, counted))
+}
+
+/// The verdict, ready for use.
+fn tell(
+    x: &Exchange<'_>,
+    route: &Route,
+    flow: &Flow,
+    query: &Query,
+    verdict: &Verdict,
+    counted: &Names,
+) -> Judged {
+    let mut profile = profile(x, route, Some(snapshot_region(x, flow)), query, verdict);
+    profile.counted = counted.to_vec();
+    let profile = Arc::new(profile);
+    let permit = decide::permit(verdict, flow.region, flow.operation).ok();
+    let refused = (!verdict.is_permit()).then(|| forbidden(x, query, verdict, Vec::new()));
     let crosses = query.from.place.country() != query.to.place.country();
     let counter = x
         .worker
@@ -241,14 +311,14 @@ fn decide_new(x: &Exchange<'_>, route: &Route, flow: &Flow) -> Result<Judged, Re
         .metrics
         .decisions
         .with_label_values(&labels(&profile));
-    Ok(Judged {
+    Judged {
         flow_home: permit.as_ref().is_some_and(Permit::is_flow_home),
         mechanism: crosses.then(|| mechanism(&profile)).flatten(),
         permit,
         refused,
         profile,
         counter,
-    })
+    }
 }
 
 /// POLICY §1, 'From a request to a question'.
@@ -302,7 +372,13 @@ fn question(x: &Exchange<'_>, route: &Route, flow: &Flow) -> Result<Query, Refus
     Ok(query)
 }
 
-fn forbidden(x: &Exchange<'_>, query: &Query, verdict: &Verdict) -> Refused {
+/// The refusal of a flow as it is answered; for a disclosure with the fields that may not go.
+pub fn forbidden(
+    x: &Exchange<'_>,
+    query: &Query,
+    verdict: &Verdict,
+    unlisted: Vec<String>,
+) -> Refused {
     let snapshot = &x.snapshot;
     let answer = decide::answer(&snapshot.policy, query, verdict, Some(&snapshot.regions));
     let named = |rule: &Option<String>, citation: &Option<String>| match (rule, citation) {
@@ -310,7 +386,13 @@ fn forbidden(x: &Exchange<'_>, query: &Query, verdict: &Verdict) -> Refused {
         (Some(rule), None) => format!("`{rule}` refuses it"),
         _ => "no law's mechanism permits it".to_owned(),
     };
-    let detail = if answer.missing.is_empty() {
+    let detail = if !unlisted.is_empty() {
+        format!(
+            "{}: it does not list what stands at {}",
+            named(&answer.rule, &None),
+            unlisted.join(", ")
+        )
+    } else if answer.missing.is_empty() {
         named(&answer.rule, &answer.citation)
     } else {
         format!(
@@ -332,13 +414,16 @@ fn forbidden(x: &Exchange<'_>, query: &Query, verdict: &Verdict) -> Refused {
         to: Some(end(&query.to)),
         missing: answer.missing,
         conflict: false,
+        unlisted,
+        held: false,
     }))
 }
 
-fn profile(
+/// What the ledger says of a decision; `region` is the one that is called.
+pub fn profile(
     x: &Exchange<'_>,
     route: &Route,
-    flow: &Flow,
+    region: Option<Arc<str>>,
     query: &Query,
     verdict: &Verdict,
 ) -> Profile {
@@ -363,17 +448,17 @@ fn profile(
     Profile {
         policy: checked.digest(),
         route: Arc::clone(&route.name),
-        operation: flow.operation,
+        operation: query.operation,
         laws: verdict.laws(checked).map(Arc::from).collect(),
-        categories: flow
-            .categories
+        categories: query
+            .categories()
             .iter()
             .filter_map(|c| checked.category_key(c).cloned())
             .collect(),
         from: end(&query.from),
         to: end(&query.to),
         via: query.via.as_ref().map(end),
-        region: Some(snapshot.regions.name(flow.region).into()),
+        region,
         mechanism: verdict.mechanism(checked).map(Arc::from),
         module: verdict.module(),
         instrument: instrument.map(|i| Arc::clone(&i.id)),
@@ -388,11 +473,16 @@ fn profile(
         problem: (!permit).then(|| "transfer-forbidden".into()),
         duties: verdict.duties(checked).into_iter().map(Arc::from).collect(),
         missing,
+        counted: Vec::new(),
     }
 }
 
+fn snapshot_region(x: &Exchange<'_>, flow: &Flow) -> Arc<str> {
+    x.snapshot.regions.name(flow.region).into()
+}
+
 /// `scc; module=2; instrument="eu-sg-2024"`.
-fn mechanism(profile: &Profile) -> Option<HeaderValue> {
+pub fn mechanism(profile: &Profile) -> Option<HeaderValue> {
     let mut text = profile.mechanism.as_deref()?.to_owned();
     if let Some(module) = profile.module {
         text.push_str(&format!("; module={module}"));
@@ -406,7 +496,9 @@ fn mechanism(profile: &Profile) -> Option<HeaderValue> {
 /// The profile of a refusal that no judgement stands behind; remembered, since it names nobody.
 pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<Profile> {
     let key: PlainKey = (story.route.clone(), story.operation, refused.name());
-    if let Some(known) = x.worker.judgements.borrow().plain.get(&key) {
+    if let Some(remembered) = x.worker.judgements(&x.snapshot)
+        && let Some(known) = remembered.plain.get(&key)
+    {
         return Arc::clone(known);
     }
     let snapshot = &x.snapshot;
@@ -434,19 +526,20 @@ pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<
         problem: Some(refused.name().into()),
         duties: Vec::new(),
         missing: Vec::new(),
+        counted: Vec::new(),
     });
-    x.worker
-        .judgements
-        .borrow_mut()
-        .plain
-        .insert(key, Arc::clone(&profile));
+    if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
+        remembered.plain.insert(key, Arc::clone(&profile));
+    }
     profile
 }
 
-/// The same decision, where observe mode lets the flow go all the same.
+/// The same decision, where observe mode lets the flow go all the same. Nobody is counted: the
+/// flow that was decided on did not take place.
 pub fn observed_profile(profile: &Profile) -> Arc<Profile> {
     Arc::new(Profile {
         outcome: attest::Verdict::Observe,
+        counted: Vec::new(),
         ..profile.clone()
     })
 }
@@ -457,7 +550,7 @@ pub fn observed(x: &Exchange<'_>, region: RegionId) -> Permit {
     Permit::observed(region, operation)
 }
 
-pub fn count_refusal(metrics: &Metrics, _refused: &Refused, profile: &Profile) {
+pub fn count_decision(metrics: &Metrics, profile: &Profile) {
     metrics.decisions.with_label_values(&labels(profile)).inc();
 }
 

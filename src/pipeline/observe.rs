@@ -27,7 +27,7 @@ pub async fn single(
 ) -> Result<Response<Content>, Refused> {
     let would = single::find(x, routed, &taken).and_then(|person| {
         let region = routed.wishes.target.unwrap_or(person.home);
-        let judged = judge::judge(x, routed, &Flow::new(routed, &person, region))?;
+        let judged = judge::judge(x, routed, &person, &Flow::new(routed, &person, region))?;
         x.story.borrow_mut().profile = Some(std::sync::Arc::clone(&judged.profile));
         judged.permit(x).map(drop)
     });
@@ -53,7 +53,7 @@ pub async fn batch(
                 let body = Some(&classified);
                 let person = person::find(x, routed, body, routed.operation, &mut traces)?;
                 let region = routed.wishes.target.unwrap_or(person.home);
-                let judged = judge::judge(x, routed, &Flow::new(routed, &person, region))?;
+                let judged = judge::judge(x, routed, &person, &Flow::new(routed, &person, region))?;
                 x.story.borrow_mut().profile = Some(std::sync::Arc::clone(&judged.profile));
                 judged.permit(x).map(drop)
             });
@@ -71,12 +71,17 @@ fn note(
     decision: Option<crate::domain::DecisionId>,
 ) -> Draft {
     let story = x.story.borrow();
+    // Permitted or not, what happens is that the flow goes elsewhere: `observe` says so, and
+    // `problem` stands where the policy would have refused.
     let profile = match (would, &story.profile) {
-        (Ok(()), Some(profile)) => std::sync::Arc::clone(profile),
-        (Ok(()), None) => judge::plain_refusal(x, &story, &Refused::NoEvidence),
-        (Err(Refused::Forbidden(_)), Some(profile)) => judge::observed_profile(profile),
+        (Ok(()) | Err(Refused::Forbidden(_)), Some(profile)) => judge::observed_profile(profile),
+        (Ok(()), None) => {
+            judge::observed_profile(&judge::plain_refusal(x, &story, &Refused::NoEvidence))
+        }
         (Err(refused), _) => judge::observed_profile(&judge::plain_refusal(x, &story, refused)),
     };
+    judge::count_decision(&x.worker.shared.metrics, &profile);
+    x.worker.shared.metrics.evidence(story.traces.evidence);
     let mut draft = x.plain_draft(profile, story.traces);
     if let Some(decision) = decision {
         draft.decision = decision;
@@ -92,14 +97,12 @@ async fn pass(
     to: RegionId,
 ) -> Result<Response<Content>, Refused> {
     let permit = judge::observed(x, to);
-    let first = if drafts.is_empty() {
-        None
-    } else {
-        Some(drafts.remove(0))
-    };
-    let Some(first) = first else {
-        return Err(Refused::Malformed("the batch is empty".to_owned()));
-    };
+    if drafts.is_empty() {
+        // An empty batch, or one that cannot be split: it goes on all the same.
+        let nothing = Refused::Malformed("the body holds no record that can be read".to_owned());
+        drafts.push(note(x, &Err(nothing), None));
+    }
+    let first = drafts.remove(0);
     let journal = &x.worker.journal;
     let cleared = journal.clear_all(vec![(permit, first)], drafts).await;
     let cleared = cleared.map_err(|e| Refused::Ledger(e.to_string()))?;

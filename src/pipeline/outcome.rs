@@ -4,8 +4,12 @@ use std::cell::Cell;
 
 use http::StatusCode;
 
-use super::Exchange;
-use crate::{attest::OutcomeDraft, telemetry::clock};
+use super::{Exchange, Flow, person::Person};
+use crate::{
+    attest::{Draft, OutcomeDraft, Pinning},
+    respond::Refused,
+    telemetry::clock,
+};
 
 /// Writes the outcome of the exchange's decision when it is dropped, answered or not: a caller
 /// that hangs up drops the whole way while bytes may have left.
@@ -35,4 +39,34 @@ impl Drop for Outcomes<'_, '_> {
             status: self.status.get(),
         });
     }
+}
+
+/// The two entries of a move that has happened.
+pub fn moved(
+    x: &Exchange<'_>,
+    person: &Person,
+    flow: &Flow,
+    draft: impl Fn() -> Draft,
+) -> [Draft; 2] {
+    let name = |region| x.snapshot.regions.name(region).into();
+    let entry = |pin| Draft {
+        pin: Some(pin),
+        ..draft()
+    };
+    [
+        entry(Pinning::Move {
+            region: name(flow.region),
+        }),
+        entry(Pinning::Copy {
+            region: name(person.home),
+        }),
+    ]
+}
+
+/// Durable when it returns.
+pub async fn write_moves(x: &Exchange<'_>, entries: Vec<Draft>) -> Result<(), Refused> {
+    let written = x.worker.journal.clear_all(Vec::new(), entries).await;
+    written
+        .map(drop)
+        .map_err(|e| Refused::Ledger(e.to_string()))
 }

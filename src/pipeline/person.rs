@@ -3,11 +3,11 @@
 
 use smallvec::SmallVec;
 
-use super::{Exchange, Routed};
+use super::{Exchange, Routed, wishes::Unclear};
 use crate::{
     admit::caller::ClientAddress,
     classify::{
-        ValueSource,
+        Age, ValueSource,
         evidence::{self, Evidence, Reading, Standing, Unsettled, weigh},
         json::Value,
         schema::Classified,
@@ -26,6 +26,8 @@ pub struct Person {
     pub countries: SmallVec<[Place; 4]>,
     pub evidence: EvidenceSet,
     pub categories: CategorySet,
+    /// As the record says it.
+    pub age: Age,
     pub home: RegionId,
     /// Further regions that hold copies.
     pub held_in: SmallVec<[RegionId; 2]>,
@@ -53,6 +55,12 @@ pub fn find(
     let route = &routed.route.settings;
     let key = subject(x, routed, body)?;
     traces.key = Some(key);
+    let age = match body {
+        Some(body) => {
+            Age::read(body.age.as_ref(), body.born.as_ref()).map_err(|_| Refused::UnreadableAge)?
+        }
+        None => Age::default(),
+    };
     let mut found = evidence(x, routed, body)?;
     let pin = match route.pin {
         PinMode::Never => None,
@@ -63,7 +71,8 @@ pub fn find(
         None => routed.route.schema.categories_without_body(),
     };
     let Some(pin) = pin else {
-        return unpinned(x, routed, key, &found, categories, operation, traces);
+        let person = unpinned(x, routed, key, &found, categories, operation, traces)?;
+        return Ok(Person { age, ..person });
     };
     let home = x.snapshot.regions.id(&pin.region).ok_or_else(|| {
         Refused::NoHome(format!(
@@ -74,16 +83,25 @@ pub fn find(
     contradiction(x, &found, home, categories, operation, &pin)?;
     add_pinned(x, route, &mut found, &pin, home);
     let standing = settle(&found, route.conflict, traces)?;
-    let held_in = pin
-        .held_in
-        .iter()
-        .filter_map(|r| x.snapshot.regions.id(r))
-        .collect();
+    let mut held_in = SmallVec::new();
+    for name in &pin.held_in {
+        match x.snapshot.regions.id(name) {
+            Some(region) => held_in.push(region),
+            // An erasure that left a copy behind must not look like a whole one.
+            None if operation == Operation::Erase => {
+                return Err(Refused::NoHome(format!(
+                    "a copy lies in `{name}`, which is no region of the settings any more; bring it back to erase it there"
+                )));
+            }
+            None => {}
+        }
+    }
     Ok(Person {
         key,
         countries: standing.countries,
         evidence: standing.kinds,
         categories,
+        age,
         home,
         held_in,
         pinned: true,
@@ -109,6 +127,7 @@ fn unpinned(
             countries,
             evidence: standing.map_or(EvidenceSet::EMPTY, |s| s.kinds),
             categories,
+            age: Age::default(),
             home,
             held_in: SmallVec::new(),
             pinned: false,
@@ -278,7 +297,7 @@ fn subject(
             .and_then(|t| t.text(claim))
             .map(str::to_owned),
         ValueSource::Header(_) if !x.caller.trusted => None,
-        source => routed.head.text(source),
+        source => routed.head.text(source).map_err(|_| Refused::NoSubject)?,
     };
     let text = text.ok_or(Refused::NoSubject)?;
     non_empty(&text).map(|t| key(t.as_bytes()))
@@ -329,17 +348,20 @@ fn evidence(
                 }
             }
             ValueSource::Jwt(claim) => {
-                if let Some(text) = routed.token.as_ref().and_then(|t| t.text(claim)) {
-                    add(source, evidence::read_text(text))?;
+                if let Some(value) = routed.token.as_ref().and_then(|t| t.value(claim)) {
+                    add(source, evidence::read_claim(value))?;
                 }
             }
             ValueSource::Header(_) if !x.caller.trusted => {}
             // Read already, as the strongest.
             source if *source == route.steering.country => {}
             ValueSource::Header(_) | ValueSource::Path(_) | ValueSource::Query(_) => {
-                if let Some(text) = routed.head.text(source) {
-                    add(source, evidence::read_text(&text))?;
-                }
+                let reading = match routed.head.text(source) {
+                    Ok(None) => continue,
+                    Ok(Some(text)) => evidence::read_text(&text),
+                    Err(Unclear) => Reading::Unreadable,
+                };
+                add(source, reading)?;
             }
         }
     }

@@ -1,7 +1,5 @@
 //! One record, one region at a time: formats `record` and `opaque`.
 
-use std::rc::Rc;
-
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts,
@@ -13,8 +11,8 @@ use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::{
-    Content, Exchange, Flow, Judged, Routed, judge, observe,
-    outcome::Outcomes,
+    Content, Exchange, Flow, Judged, Judgement, Routed, judge, keep, observe,
+    outcome::{self, Outcomes},
     person::{self, Person, Traces},
 };
 use crate::{
@@ -53,13 +51,15 @@ pub async fn way(
     }
     let region = routed.wishes.target.unwrap_or(person.home);
     let flow = Flow::new(routed, &person, region);
-    let judged = judge::judge(x, routed, &flow)?;
+    let judged = judge::judge(x, routed, &person, &flow)?;
     let cleared = attest(x, &person, &flow, &judged).await?;
     let leaves_home = !judged.flow_home;
+    let mut headers = x.outgoing_headers(parts, leaves_home);
+    keep::say_until(x, &flow, &judged, &mut headers);
     let outgoing = Outgoing {
         method: parts.method.clone(),
         path_and_query: path_and_query(parts),
-        headers: x.outgoing_headers(parts, leaves_home),
+        headers,
         body: outgoing_body(x, taken),
     };
     let answer = send(x, region, &cleared, outgoing).await?;
@@ -72,7 +72,7 @@ pub async fn way(
 }
 
 /// Reads what the operation needs of the body, within the limits.
-async fn take(
+pub async fn take(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
     parts: &Parts,
@@ -93,7 +93,7 @@ async fn take(
     if routed.route.settings.format == Format::Opaque {
         return Ok(Taken::Stream(incoming));
     }
-    if is_encoded(parts) {
+    if is_encoded(parts) && x.snapshot.observe_to.is_none() {
         return Err(Refused::ContentEncoding);
     }
     body::read_whole(incoming, limits.record_bytes, limits.body_stall)
@@ -137,18 +137,26 @@ async fn attest(
     x: &Exchange<'_>,
     person: &Person,
     flow: &Flow,
-    judged: &Judged,
+    judged: &Judgement,
 ) -> Result<Cleared, Refused> {
     let permit = judged.permit(x)?;
     let traces = x.story.borrow().traces;
     let mut draft = x.draft(judged, traces);
     draft.reference = flow.reference();
+    draft.holds = judged.take_holds();
     let mut also = Vec::new();
     let abroad = flow.region != person.home;
     if person.claims {
         draft.pin = claim(x, person)?;
     }
-    if abroad && matches!(flow.operation, Operation::Store | Operation::Replicate) {
+    // A move, too, is a copy until it is known to have arrived: were the caller gone by then, or
+    // the region's answer lost, an erasure would not know of it.
+    if abroad
+        && matches!(
+            flow.operation,
+            Operation::Store | Operation::Replicate | Operation::Relocate
+        )
+    {
         let copy = Pinning::Copy {
             region: x.snapshot.regions.name(flow.region).into(),
         };
@@ -202,24 +210,8 @@ async fn move_home(
     judged: &Judged,
 ) -> Result<(), Refused> {
     let traces = x.story.borrow().traces;
-    let entry = |pin| {
-        let mut draft = x.draft(judged, traces);
-        draft.pin = Some(pin);
-        draft
-    };
-    let name = |region| x.snapshot.regions.name(region).into();
-    let entries = vec![
-        entry(Pinning::Move {
-            region: name(flow.region),
-        }),
-        entry(Pinning::Copy {
-            region: name(person.home),
-        }),
-    ];
-    let written = x.worker.journal.clear_all(Vec::new(), entries).await;
-    written
-        .map(drop)
-        .map_err(|e| Refused::Ledger(e.to_string()))
+    let entries = outcome::moved(x, person, flow, || x.draft(judged, traces));
+    outcome::write_moves(x, entries.into()).await
 }
 
 /// Calls the region; what it answered is written down even if the caller goes away meanwhile.
@@ -230,7 +222,7 @@ pub async fn send(
     outgoing: Outgoing,
 ) -> Result<Response<AnswerBody>, Refused> {
     let outcomes = Outcomes::new(x);
-    let upstreams = x.worker.upstreams();
+    let upstreams = &x.upstreams;
     let started = tokio::time::Instant::now();
     let answer = upstreams.send([cleared], outgoing).await;
     match answer {
@@ -254,20 +246,24 @@ async fn erase(
     parts: &Parts,
     person: &Person,
 ) -> Result<Response<Content>, Refused> {
+    keep::not_held(x, routed, person)?;
     let mut holders: SmallVec<[RegionId; 3]> = SmallVec::from_elem(person.home, 1);
     holders.extend(person.held_in.iter().copied().filter(|r| *r != person.home));
-    let judged: Vec<(RegionId, Flow, Rc<Judged>)> = holders
+    let judged: Vec<(RegionId, Flow, Judgement)> = holders
         .into_iter()
         .map(|region| {
             let flow = Flow::new(routed, person, region);
-            let judged = judge::judge(x, routed, &flow)?;
+            let judged = judge::judge(x, routed, person, &flow)?;
             let _permit = judged.permit(x)?;
             Ok((region, flow, judged))
         })
         .collect::<Result<_, Refused>>()?;
     let mut first = None;
     let mut failed = None;
+    let mut unreached: Vec<String> = Vec::new();
+    let several = judged.len() > 1;
     for (region, flow, judged) in judged {
+        let name = || x.snapshot.regions.name(region).to_owned();
         let cleared = attest(x, person, &flow, &judged).await?;
         let outgoing = Outgoing {
             method: parts.method.clone(),
@@ -284,18 +280,24 @@ async fn erase(
             Ok(answer) => {
                 let status = answer.status();
                 if !status.is_success() && status != StatusCode::NOT_FOUND {
+                    unreached.push(name());
                     failed.get_or_insert(Refused::BackendBroken {
-                        region: x.snapshot.regions.name(region).to_owned(),
+                        region: name(),
                         detail: format!("a copy could not be erased, the region answered {status}"),
                     });
                 }
             }
             Err(refused) => {
+                unreached.push(name());
                 failed.get_or_insert(refused);
             }
         }
     }
     match (failed, first) {
+        (Some(refused), _) if several => Err(Refused::ErasureOpen {
+            status: refused.status(),
+            unreached,
+        }),
         (Some(refused), _) => Err(refused),
         (None, Some(answer)) => Ok(answer),
         (None, None) => Err(Refused::Internal("a subject without a home was erased")),
@@ -317,11 +319,10 @@ async fn flow_back(
         .regions
         .get(flow.region)
         .is_some_and(|r| r.place == x.snapshot.location);
-    let mut passes = routed.route.settings.answers == Answers::Full;
-    if passes && !empty && !here && flow.operation != Operation::Read {
-        passes = may_read_back(x, routed, person, flow).await?;
-    }
-    if passes || empty {
+    let free = here || flow.operation == Operation::Read;
+    let passes = routed.route.settings.answers == Answers::Full
+        && (free || (!empty && may_read_back(x, routed, person, flow).await?));
+    if passes {
         let (head, body) = answer.into_parts();
         let body = begin(body).await.map_err(|error| Refused::BackendBroken {
             region: x.snapshot.regions.name(flow.region).to_owned(),
@@ -331,14 +332,19 @@ async fn flow_back(
         crate::admit::headers::drop_own_answers(answer.headers_mut());
         return Ok(answer);
     }
-    let bare = withheld(&answer);
+    // Fields, too, can carry what stands in a record, so those that may stay behind.
+    let mut bare = safe(&answer);
+    if !empty {
+        bare.headers_mut()
+            .insert("domicile-body", HeaderValue::from_static("withheld"));
+    }
     throw_away(answer.into_body()).await;
     Ok(bare)
 }
 
 /// Waits for a short answer's end, so that one which breaks off is a 502 and not half an answer;
 /// a long one is streamed.
-async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
+pub async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
     let length = body.size_hint().exact().filter(|n| *n <= SHORT);
     let Some(length) = length else {
         return Ok(Content::Region(body));
@@ -372,13 +378,14 @@ async fn may_read_back(
         operation: Operation::Read,
         ..flow.clone()
     };
-    let judged = judge::judge(x, routed, &back)?;
+    let judged = judge::judge(x, routed, person, &back)?;
     let Ok(permit) = judged.permit(x) else {
         return Ok(false);
     };
     let mut traces = x.story.borrow().traces;
     traces.evidence = person.evidence;
-    let draft = x.draft(&judged, traces);
+    let mut draft = x.draft(&judged, traces);
+    draft.holds = judged.take_holds();
     judged.count();
     match x.worker.journal.clear(permit, draft).await {
         Ok(_cleared) => Ok(true),
@@ -387,7 +394,7 @@ async fn may_read_back(
 }
 
 /// Status and fields that tell nothing of the record.
-fn withheld(answer: &Response<AnswerBody>) -> Response<Content> {
+pub fn safe(answer: &Response<AnswerBody>) -> Response<Content> {
     const SAFE: [HeaderName; 6] = [
         header::DATE,
         header::ETAG,
@@ -403,8 +410,6 @@ fn withheld(answer: &Response<AnswerBody>) -> Response<Content> {
             bare.headers_mut().insert(name, value.clone());
         }
     }
-    bare.headers_mut()
-        .insert("domicile-body", HeaderValue::from_static("withheld"));
     bare
 }
 

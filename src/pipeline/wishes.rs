@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use crate::{
     admit::path::Captures,
     classify::ValueSource,
-    domain::{Ground, GroundKind, Operation, RegionId, Regions},
+    domain::{Ground, GroundKind, Operation, Order, RegionId, Regions},
     respond::Refused,
     settings::{PathTemplate, Steering},
 };
@@ -23,6 +23,8 @@ pub struct Wishes {
     pub operation: Option<Operation>,
     pub purpose: Option<String>,
     pub grounds: SmallVec<[Ground; 1]>,
+    /// The order that a disclosure obeys.
+    pub order: Option<Order>,
 }
 
 /// Where the values of a request's head stand.
@@ -33,31 +35,46 @@ pub struct Head<'a> {
     pub query: Option<&'a str>,
 }
 
+/// A value that stands there, but that two readers could read differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unclear;
+
 impl Head<'_> {
-    /// The value of a source that stands in the head; `None` for the others, and for a header
-    /// that stands twice with different values, which two readers could read differently.
-    pub fn text(&self, source: &ValueSource) -> Option<String> {
-        match source {
+    /// The value of a source that stands in the head; `None` for the others, and where nothing
+    /// stands.
+    ///
+    /// # Errors
+    /// [`Unclear`] for a header or query name that stands twice with different values, and for
+    /// bytes that are no text. Nobody may go on with weaker evidence instead.
+    pub fn text(&self, source: &ValueSource) -> Result<Option<String>, Unclear> {
+        let text = match source {
             ValueSource::Header(name) => {
                 let mut values = self.headers.get_all(name).iter();
-                let value = values.next()?;
-                values
-                    .all(|v| v == value)
-                    .then(|| value.to_str().ok())?
-                    .map(str::to_owned)
+                let Some(value) = values.next() else {
+                    return Ok(None);
+                };
+                if values.any(|v| v != value) {
+                    return Err(Unclear);
+                }
+                Some(value.to_str().map_err(|_| Unclear)?.to_owned())
             }
-            ValueSource::Path(name) => {
-                let at = self.template.position(name)?;
-                let text = crate::admit::path::decode(self.captures.get(at)?).ok()?;
-                Some(text.into_owned())
-            }
-            ValueSource::Query(name) => query_value(self.query?, name),
+            ValueSource::Path(name) => match self.capture(name) {
+                Some(text) => {
+                    let text = crate::admit::path::decode(text).map_err(|_| Unclear)?;
+                    Some(text.into_owned())
+                }
+                None => None,
+            },
+            ValueSource::Query(name) => match self.query {
+                Some(query) => query_value(query, name)?,
+                None => None,
+            },
             ValueSource::Body(_)
             | ValueSource::Jwt(_)
             | ValueSource::Pinned
             | ValueSource::Network => None,
-        }
-        .filter(|v| !v.is_empty())
+        };
+        Ok(text.filter(|v| !v.is_empty()))
     }
 }
 
@@ -83,7 +100,9 @@ impl<'a> Head<'a> {
                 )));
             }
         }
-        Ok(self.text(source))
+        self.text(source).map_err(|Unclear| {
+            Refused::Steering(format!("`{source}` can be read in more than one way"))
+        })
     }
 
     /// What the route's template captured under a name, as it stands in the path.
@@ -92,14 +111,21 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The value of a name that stands once in a query (`application/x-www-form-urlencoded`).
-fn query_value(query: &str, name: &str) -> Option<String> {
-    let mut found = query.split('&').filter_map(|pair| {
+/// The value of a name in a query (`application/x-www-form-urlencoded`).
+fn query_value(query: &str, name: &str) -> Result<Option<String>, Unclear> {
+    let mut found: Option<String> = None;
+    for pair in query.split('&') {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (form_decode(key)? == name).then(|| form_decode(value))?
-    });
-    let value = found.next()?;
-    found.next().is_none().then_some(value)
+        if form_decode(key).as_deref() != Some(name) {
+            continue;
+        }
+        let value = form_decode(value).ok_or(Unclear)?;
+        if found.as_ref().is_some_and(|before| *before != value) {
+            return Err(Unclear);
+        }
+        found = Some(value);
+    }
+    Ok(found)
 }
 
 fn form_decode(text: &str) -> Option<String> {
@@ -117,7 +143,7 @@ pub fn read(
     head: &Head<'_>,
     steering: &Steering,
     regions: &Regions,
-    method: &Method,
+    plain: Operation,
 ) -> Result<Wishes, Refused> {
     let bad = |text: String| Refused::Steering(text);
     let target = match head.wish(&steering.target)? {
@@ -140,6 +166,13 @@ pub fn read(
         None => SmallVec::new(),
         Some(text) => grounds(&text)?,
     };
+    let order = match head.wish(&steering.order)? {
+        None => None,
+        Some(_) if plain != Operation::Disclose => {
+            return Err(bad("an order is for disclosures to a recipient".to_owned()));
+        }
+        Some(text) => Some(order(&text)?),
+    };
     let wishes = Wishes {
         country: head.wish(&steering.country)?,
         subject: head.wish(&steering.subject)?,
@@ -147,8 +180,9 @@ pub fn read(
         operation,
         purpose: head.wish(&steering.purpose)?,
         grounds,
+        order,
     };
-    combination(&wishes, method)?;
+    combination(&wishes, plain)?;
     Ok(wishes)
 }
 
@@ -164,13 +198,13 @@ pub fn plain_operation(method: &Method) -> Option<Operation> {
 
 /// POLICY §1: replicate and relocate are writes with a target; a target goes with a write or a
 /// read; any other combination is refused.
-fn combination(wishes: &Wishes, method: &Method) -> Result<(), Refused> {
-    let Some(plain) = plain_operation(method) else {
-        return Ok(());
-    };
+fn combination(wishes: &Wishes, plain: Operation) -> Result<(), Refused> {
     let refuse = |text: &str| Err(Refused::Steering(text.to_owned()));
     match (wishes.operation, wishes.target) {
         (None, None) => Ok(()),
+        (_, Some(_)) if plain == Operation::Disclose => {
+            refuse("a disclosure goes to the route's recipient; it takes no target")
+        }
         (None, Some(_)) if plain == Operation::Erase => {
             refuse("an erasure reaches every holder; it takes no target")
         }
@@ -213,11 +247,7 @@ fn grounds(text: &str) -> Result<SmallVec<[Ground; 1]>, Refused> {
             match part.trim().split_once('=') {
                 None if part.trim().eq_ignore_ascii_case("occasional") => ground.occasional = true,
                 Some(("reference", value)) => {
-                    let value = value.trim();
-                    let value = value
-                        .strip_prefix('"')
-                        .and_then(|v| v.strip_suffix('"'))
-                        .unwrap_or(value);
+                    let value = unquoted(value);
                     if value.is_empty() || value.len() > REFERENCE {
                         return Err(bad("a ground's reference has 1 to 96 bytes"));
                     }
@@ -229,6 +259,43 @@ fn grounds(text: &str) -> Result<SmallVec<[Ground; 1]>, Refused> {
         found.push(ground);
     }
     Ok(found)
+}
+
+/// `US; reference="file 12"; approval="letter 3"`: the country of the authority or court, the
+/// order's file number, and the approval by the competent authority at home, if there is one.
+fn order(text: &str) -> Result<Order, Refused> {
+    let bad = |text: &str| Refused::Steering(text.to_owned());
+    let mut parts = split_outside_quotes(text, ';').into_iter();
+    let country = parts.next().unwrap_or("").trim();
+    let mut order = Order {
+        authority_country: country.parse().map_err(|_| {
+            bad("an order begins with the country of its authority: `US; reference=\"…\"`")
+        })?,
+        reference: None,
+        approval: None,
+    };
+    for part in parts {
+        let (name, value) = part.trim().split_once('=').unwrap_or((part.trim(), ""));
+        let place = match name {
+            "reference" => &mut order.reference,
+            "approval" => &mut order.approval,
+            _ => return Err(bad("an order takes `reference=\"…\"` and `approval=\"…\"`")),
+        };
+        let value = unquoted(value);
+        if value.is_empty() || value.len() > REFERENCE || place.is_some() {
+            return Err(bad(
+                "an order's reference and approval stand once, with 1 to 96 bytes",
+            ));
+        }
+        *place = Some(value.to_owned());
+    }
+    Ok(order)
+}
+
+fn unquoted(value: &str) -> &str {
+    let value = value.trim();
+    let inner = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
+    inner.unwrap_or(value)
 }
 
 fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
@@ -244,6 +311,8 @@ fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
     use crate::domain::Region;
 
@@ -268,7 +337,8 @@ mod tests {
             template: &template,
             query: None,
         };
-        read(&head, &Steering::default(), &regions, &method).map_err(|r| r.problem(None).detail)
+        let plain = plain_operation(&method).unwrap();
+        read(&head, &Steering::default(), &regions, plain).map_err(|r| r.problem(None).detail)
     }
 
     #[test]
@@ -296,6 +366,36 @@ mod tests {
     }
 
     type Case<'a> = (Method, &'a [(&'static str, &'a str)], &'a str);
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_no_absence() {
+        let template = PathTemplate {
+            text: String::new(),
+            segments: Vec::new(),
+        };
+        let mut headers = HeaderMap::new();
+        for value in ["RU", "IN"] {
+            headers.append("x-twice", value.parse().unwrap());
+            headers.append("x-same", "RU".parse().unwrap());
+        }
+        headers.append("x-bytes", HeaderValue::from_bytes(b"R\xffU").unwrap());
+        let head = Head {
+            headers: &headers,
+            captures: Captures::new(),
+            template: &template,
+            query: Some("c=RU&c=IN&d=RU&d=%52U&e=%ff&f=&%ff=x"),
+        };
+        let text = |source: &str| head.text(&ValueSource::parse(source).unwrap());
+        for source in ["header:x-twice", "header:x-bytes", "query:c", "query:e"] {
+            assert_eq!(text(source), Err(Unclear), "{source}");
+        }
+        for source in ["header:x-same", "query:d"] {
+            assert_eq!(text(source), Ok(Some("RU".to_owned())), "{source}");
+        }
+        for source in ["header:x-none", "query:f", "query:g", "network"] {
+            assert_eq!(text(source), Ok(None), "{source}");
+        }
+    }
 
     #[test]
     fn what_makes_no_sense_is_refused() {

@@ -12,6 +12,7 @@ use crate::{
 use super::{
     digest::digest,
     instrument::Instrument,
+    keep::{Hold, Retention, retain_until},
     law::{Effect, Law},
     organisation::{Entity, Organisation, Recipient, twice},
     review,
@@ -374,6 +375,25 @@ impl Checked {
 
     pub fn recipient_info(&self, id: RecipientId) -> Option<&Recipient> {
         self.organisation.recipients.get(id.index())
+    }
+
+    /// The organisation's retention rules, for tables and reports.
+    pub fn retention(&self) -> &[Retention] {
+        &self.organisation.retention
+    }
+
+    /// The last day on which a record of `day` is kept; see [`retain_until`].
+    pub fn retain_until(
+        &self,
+        laws: &[Arc<str>],
+        categories: CategorySet,
+        day: Date,
+    ) -> Option<Date> {
+        retain_until(&self.organisation.retention, laws, categories, day)
+    }
+
+    pub fn holds(&self) -> &[Hold] {
+        &self.organisation.holds
     }
 
     pub fn purpose(&self, name: &str) -> PurposeId {

@@ -18,11 +18,11 @@ use crate::domain::{CategorySet, Country, Digest, Operation};
 use super::{
     checked::Checked,
     condition::Need,
+    counter::Counted,
     days::{day_in, filing_edge, filing_holds, next_boundary, start_of},
     instrument::{Assessment, Instrument},
     law::{Effect, Law, Rule},
     sets::{AttributeSet, CounterId, EntityId, InstrumentId, LawId, LawSet, PlaceSet, RuleId},
-    vocabulary::Counted,
 };
 
 /// Rules of one law, by their place in [`LawTable::rules`].
@@ -89,6 +89,7 @@ pub struct ActiveRule {
     pub index: u8,
     pub to: PlaceSet,
     pub origin: PlaceSet,
+    pub of: PlaceSet,
 }
 
 /// An instrument that is valid on the day, for the rules whose fixed demands it meets.
@@ -232,12 +233,24 @@ fn empty() -> Box<[LawSet]> {
 }
 
 fn attributes_on(checked: &Checked, day: Date) -> Arc<[AttributeSet]> {
+    let groups = &checked.vocabulary.groups;
+    let established: Vec<_> = checked
+        .vocabulary
+        .established
+        .iter()
+        .map(|(attribute, places)| (*attribute, places.on(day, groups)))
+        .collect();
     checked
         .entities()
         .map(|(_, entity)| {
             let mut set = AttributeSet::EMPTY;
             for (attribute, interval) in &entity.attributes {
                 if interval.contains(day) {
+                    set.insert(*attribute);
+                }
+            }
+            for (attribute, places) in &established {
+                if places.contains(entity.place) {
                     set.insert(*attribute);
                 }
             }
@@ -289,6 +302,15 @@ impl Compiled {
             self.entity_laws.push(governed);
             self.entity_lifts.push(lifted);
         }
+    }
+
+    /// The age from which no law in force asks any more how old a person is.
+    pub fn grown_up(&self) -> u16 {
+        let ages = self.laws.iter().flat_map(|t| {
+            let children = t.children.iter().map(|(_, below, _)| *below);
+            children.chain([t.sensitive_below])
+        });
+        ages.max().unwrap_or(0)
     }
 
     pub fn checked(&self) -> &Arc<Checked> {
@@ -397,8 +419,9 @@ impl LawTable {
             index,
             to: rule.to.on_except(&rule.to_except, self.day, groups),
             origin: rule.origin.on_except(&rule.origin_except, self.day, groups),
+            of: rule.of.on(self.day, groups),
         };
-        if !active.to.is_by_country() || !active.origin.is_by_country() {
+        if !active.to.is_by_country() || !active.origin.is_by_country() || !active.of.any {
             self.exact |= bit;
         }
         for (set, table, anywhere) in [
@@ -514,6 +537,10 @@ impl LawTable {
 
 /// Whether the instrument meets what of a rule's demands does not hang on the question.
 pub(crate) fn suits(instrument: &Instrument, rule: &Rule, law: &Law, day: Date) -> bool {
+    // Asked for every instrument and every rule: most are told apart here.
+    if rule.instruments_of != Some(instrument.mechanism) {
+        return false;
+    }
     let wanted = rule
         .requires
         .iter()
@@ -528,11 +555,7 @@ pub(crate) fn suits(instrument: &Instrument, rule: &Rule, law: &Law, day: Date) 
         || instrument
             .agreed()
             .is_some_and(|d| rule.concluded.contains(d));
-    rule.instruments_of == Some(instrument.mechanism)
-        && wanted
-        && edition_fits
-        && agreed_in_time
-        && filing_holds(rule.filing, instrument, law, day)
+    wanted && edition_fits && agreed_in_time && filing_holds(rule.filing, instrument, law, day)
 }
 
 /// The counters of a law carry its id in front: `cn.ordinary`.
@@ -543,7 +566,10 @@ fn counters(checked: &Checked, law: &Law) -> SmallVec<[CounterId; 2]> {
         .counters
         .iter()
         .enumerate()
-        .filter(|(_, c)| c.key.starts_with(&prefix) && !matches!(c.counted, Counted::Categories(_)))
+        .filter(|(_, c)| {
+            c.key.starts_with(&prefix)
+                && matches!(c.counted, Counted::Ordinary | Counted::Sensitive)
+        })
         .filter_map(|(i, _)| u8::try_from(i).ok().map(CounterId))
         .collect()
 }

@@ -13,8 +13,8 @@ use crate::{
 use super::{
     instrument::AssessmentKind,
     read,
-    sets::{AttributeId, AttributeSet, CounterId, PurposeId},
-    vocabulary::Words,
+    sets::{AttributeId, AttributeSet, CounterId, MechanismId, PurposeId},
+    vocabulary::{Vocabulary, Words},
 };
 
 /// All that is set must hold.
@@ -53,6 +53,16 @@ pub struct When {
     pub in_place: Option<bool>,
     /// The person hands the data over: there is no exporter.
     pub direct: Option<bool>,
+    /// Known to be younger than this.
+    pub below_age: Option<u16>,
+    /// The importer is the controller that instructs the exporter.
+    pub instructs_exporter: Option<bool>,
+    /// Bits of [`Transaction`]; the flow is none of these.
+    pub transactions_without: u8,
+    /// The record passes this table of thresholds.
+    pub above: Option<u8>,
+    /// The record does not pass this table of thresholds.
+    pub below: Option<u8>,
     /// Each must hold; within one, any.
     pub counts: Vec<SmallVec<[CountTest; 2]>>,
 }
@@ -65,6 +75,10 @@ pub struct Unless {
     pub exporter: AttributeSet,
     /// Bits of [`ConsentKind`].
     pub consents: u8,
+    /// Only a parent's consent counts.
+    pub by_parent: bool,
+    /// An instrument of this mechanism covers the flow.
+    pub instrument: Option<MechanismId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,12 +100,17 @@ pub enum Edge {
 
 impl CountTest {
     pub fn holds(&self, count: u64) -> bool {
+        self.holds_at(self.number, count)
+    }
+
+    /// The same edge at another number.
+    pub fn holds_at(&self, number: u64, count: u64) -> bool {
         match self.edge {
-            Edge::Below => count < self.number,
-            Edge::AtMost => count <= self.number,
-            Edge::Above => count > self.number,
-            Edge::AtLeast => count >= self.number,
-            Edge::Exactly => count == self.number,
+            Edge::Below => count < number,
+            Edge::AtMost => count <= number,
+            Edge::Above => count > number,
+            Edge::AtLeast => count >= number,
+            Edge::Exactly => count == number,
         }
     }
 }
@@ -115,6 +134,7 @@ pub enum Need {
     Exporter(AttributeId),
     Importer(AttributeId),
     Protection(Protection),
+    Transaction(Transaction),
 }
 
 /// What an instrument's filing must have come to.
@@ -170,7 +190,7 @@ const KINDS: [(&str, SubjectKind); 3] = [
     ("employee", SubjectKind::Employee),
     ("other", SubjectKind::Other),
 ];
-const TRANSACTIONS: [(&str, Transaction); 6] = [
+pub const TRANSACTIONS: [(&str, Transaction); 6] = [
     ("brokerage", Transaction::Brokerage),
     ("vendor", Transaction::Vendor),
     ("employment", Transaction::Employment),
@@ -249,6 +269,20 @@ impl When {
             transactions: f
                 .maybe("transactions")
                 .map(|n| byte(bits(n, "transaction", &TRANSACTIONS, |t| t as u32, faults))),
+            below_age: f
+                .maybe("below_age")
+                .and_then(|n| n.integer_in(1..=120, faults))
+                .and_then(|i| u16::try_from(i).ok()),
+            instructs_exporter: flag("instructs_exporter"),
+            transactions_without: f.maybe("transactions_without").map_or(0, |n| {
+                byte(bits(n, "transaction", &TRANSACTIONS, |t| t as u32, faults))
+            }),
+            above: f
+                .maybe("above")
+                .and_then(|n| words.need_thresholds(n, faults)),
+            below: f
+                .maybe("below")
+                .and_then(|n| words.need_thresholds(n, faults)),
             same_entity: flag("same_entity"),
             in_place: flag("in_place"),
             direct: flag("direct"),
@@ -256,6 +290,20 @@ impl When {
         };
         f.finish();
         Some(when)
+    }
+}
+
+impl When {
+    /// Every edge that the condition draws, those of its tables of thresholds included.
+    pub fn count_tests<'a>(
+        &'a self,
+        vocabulary: &'a Vocabulary,
+    ) -> impl Iterator<Item = &'a CountTest> {
+        let tables = [self.above, self.below].into_iter().flatten();
+        let of_table = tables
+            .filter_map(|t| vocabulary.thresholds.get(usize::from(t)))
+            .flat_map(|t| &t.tests);
+        self.counts.iter().flatten().chain(of_table)
     }
 }
 
@@ -268,23 +316,31 @@ fn read_counts(f: &Fields<'_>, words: &Words<'_>) -> Vec<SmallVec<[CountTest; 2]
         .into_iter()
         .map(|(text, item)| {
             text.split(" or ")
-                .filter_map(|one| {
-                    let test = count_test(one, words);
-                    if test.is_none() {
-                        faults.error_hint(
-                            &item.at,
-                            format!("`{one}` is no test of a counter"),
-                            "write a counter of vocabulary.toml, one of < <= > >= ==, and a number: `cn.ordinary < 100000`",
-                        );
-                    }
-                    test
-                })
+                .filter_map(|one| count_test_or_fault(one, item, words, faults))
                 .collect()
         })
         .collect()
 }
 
-fn count_test(text: &str, words: &Words<'_>) -> Option<CountTest> {
+/// Reads `cn.ordinary < 100000`.
+pub fn count_test_or_fault(
+    text: &str,
+    item: &Node,
+    words: &Vocabulary,
+    faults: &Faults,
+) -> Option<CountTest> {
+    let test = count_test(text, words);
+    if test.is_none() {
+        faults.error_hint(
+            &item.at,
+            format!("`{text}` is no test of a counter"),
+            "write a counter of vocabulary.toml, one of < <= > >= ==, and a number: `cn.ordinary < 100000`",
+        );
+    }
+    test
+}
+
+fn count_test(text: &str, words: &Vocabulary) -> Option<CountTest> {
     let mut parts = text.split_whitespace();
     let counter = words.counter(parts.next()?)?;
     let edge = match parts.next()? {
@@ -321,6 +377,13 @@ impl Unless {
                 .map(|n| bits(n, "kind of consent", &CONSENTS, |c| c as u32, faults))
                 .and_then(|b| u8::try_from(b).ok())
                 .unwrap_or(0),
+            by_parent: f
+                .maybe("by_parent")
+                .and_then(|n| n.boolean(faults))
+                .unwrap_or(false),
+            instrument: f
+                .maybe("instrument")
+                .and_then(|n| words.need_mechanism(n, faults)),
         };
         f.finish();
         Some(unless)
@@ -407,6 +470,13 @@ fn need(text: &str, item: &Node, words: &Words<'_>, faults: &Faults) -> Option<N
         },
         "exporter" => Need::Exporter(words.need_attribute(name, item, faults)?),
         "importer" => Need::Importer(words.need_attribute(name, item, faults)?),
+        "transaction" => Need::Transaction(read::pick_text(
+            name,
+            item,
+            "transaction",
+            &TRANSACTIONS,
+            faults,
+        )?),
         "protection" => Need::Protection(read::pick_text(
             name,
             item,
@@ -418,7 +488,7 @@ fn need(text: &str, item: &Node, words: &Words<'_>, faults: &Faults) -> Option<N
             faults.error_hint(
                 &item.at,
                 format!("unknown requirement `{text}`"),
-                "write instrument, assessment:KIND, consent:KIND, ground:KIND, exporter:ATTRIBUTE, importer:ATTRIBUTE, protection:KIND, filed, filed-for:DAYS, filed-within:DAYS or approved",
+                "write instrument, assessment:KIND, consent:KIND, ground:KIND, exporter:ATTRIBUTE, importer:ATTRIBUTE, protection:KIND, transaction:KIND, filed, filed-for:DAYS, filed-within:DAYS or approved",
             );
             return None;
         }

@@ -129,6 +129,8 @@ pub struct Rule {
     pub origin_except: PlaceExpr,
     pub to: PlaceExpr,
     pub to_except: PlaceExpr,
+    /// The person lives here, or was here when the data was collected.
+    pub of: PlaceExpr,
     pub when: When,
     pub unless: Unless,
     pub copies: Copies,
@@ -421,6 +423,7 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
         origin_except: places("origin_except", PlaceExpr::default),
         to: places("to", PlaceExpr::anywhere),
         to_except: places("to_except", PlaceExpr::default),
+        of: places("of", PlaceExpr::anywhere),
         when: f
             .maybe("when")
             .and_then(|n| When::read(n, words, faults))

@@ -7,10 +7,12 @@
 mod checked;
 mod compile;
 mod condition;
+mod counter;
 mod days;
 mod demo;
 mod digest;
 mod instrument;
+mod keep;
 mod law;
 mod organisation;
 mod places;
@@ -22,12 +24,14 @@ mod vocabulary;
 
 pub use checked::{Checked, NO_LAW, NO_LAW_FILE, RuleInfo, check, load};
 pub use compile::Compiled;
-pub(crate) use compile::{LawTable, RuleMask, Usable, look};
-pub(crate) use condition::{FilingNeed, GROUNDS, Need, Unless, When};
+pub(crate) use compile::{ActiveRule, LawTable, RuleMask, Usable, look};
+pub(crate) use condition::{CountTest, FilingNeed, GROUNDS, Need, Unless, When};
+pub use counter::{Counted, Counter, Thresholds, Window};
 pub(crate) use days::filing_edge;
-pub(crate) use days::{day_in, filing_holds};
+pub(crate) use days::{day_in, filing_holds, start_of};
 pub use demo::freshen;
 pub use instrument::{Assessment, AssessmentKind, AssessmentOutcome, Document, Filing, Instrument};
+pub use keep::{Hold, Retention, retain_until};
 pub(crate) use law::Shape;
 pub use law::{Copies, Effect, Law, Rule};
 pub use organisation::{ConsentAsked, Entity, Organisation, Promise, Recipient, Unlisted};
@@ -35,6 +39,6 @@ pub use sets::{
     AttributeId, AttributeSet, CounterId, CountrySet, EntityId, InstrumentId, Interval, LawId,
     LawSet, MechanismId, PlaceSet, PromiseId, PurposeId, RecipientId, RuleId,
 };
-pub use vocabulary::{Counted, Counter, Mechanism};
+pub use vocabulary::Mechanism;
 
 pub use crate::decide::{ExplainError, explain};

@@ -12,6 +12,7 @@ use crate::{
 use super::{
     condition::ROLES,
     instrument::{Assessment, Instrument},
+    keep::{self, Hold, Retention},
     places::PlaceExpr,
     read,
     sets::{AttributeId, EntityId, Interval, PurposeId, RuleId},
@@ -134,6 +135,8 @@ pub struct Organisation {
     pub instruments: Vec<Instrument>,
     pub assessments: Vec<Assessment>,
     pub recipients: Vec<Recipient>,
+    pub retention: Vec<Retention>,
+    pub holds: Vec<Hold>,
     /// Unsure rules that the operator takes as they stand.
     pub accept: Vec<(String, Where)>,
 }
@@ -168,6 +171,13 @@ impl Organisation {
             let read = read_recipient(node, words, &org.entities, faults);
             org.recipients.extend(read);
         }
+        for node in list("retention") {
+            let read = keep::read_retention(node, words, faults);
+            org.retention.extend(read);
+        }
+        for node in list("holds") {
+            org.holds.extend(keep::read_hold(node, words, faults));
+        }
         if let Some(node) = f.maybe("accept") {
             org.accept = node
                 .texts(faults)
@@ -196,6 +206,12 @@ impl Organisation {
             "recipient",
             faults,
         );
+        twice(
+            org.retention.iter().map(|r| (&*r.id, &r.at)),
+            "retention",
+            faults,
+        );
+        twice(org.holds.iter().map(|h| (&*h.id, &h.at)), "hold", faults);
         Some(org)
     }
 }

@@ -12,12 +12,12 @@ use super::{
 };
 
 /// The value that `node`'s text names in `table`; a fault with a suggestion otherwise.
-pub fn pick<T: Copy>(node: &Node, what: &str, table: &[(&str, T)], faults: &Faults) -> Option<T> {
+pub fn pick<T: Clone>(node: &Node, what: &str, table: &[(&str, T)], faults: &Faults) -> Option<T> {
     let text = node.text(faults)?;
     pick_text(text, node, what, table, faults)
 }
 
-pub fn pick_text<T: Copy>(
+pub fn pick_text<T: Clone>(
     text: &str,
     node: &Node,
     what: &str,
@@ -25,7 +25,7 @@ pub fn pick_text<T: Copy>(
     faults: &Faults,
 ) -> Option<T> {
     if let Some((_, value)) = table.iter().find(|(name, _)| *name == text) {
-        return Some(*value);
+        return Some(value.clone());
     }
     let names = || table.iter().map(|(n, _)| *n);
     let hint = suggest(text, names())

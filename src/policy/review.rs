@@ -12,6 +12,7 @@ use super::{
     checked::Checked,
     condition::Need,
     instrument::Instrument,
+    keep,
     law::{Effect, Law, Rule},
     sets::Interval,
 };
@@ -34,6 +35,8 @@ pub fn errors(checked: &Checked, faults: &Faults) {
         overlapping_children(law, checked, faults);
     }
     homes(checked, faults);
+    let laws = checked.laws.iter().map(|l| l.id.as_ref());
+    keep::review(&checked.organisation.retention, laws, faults);
 }
 
 /// A declared module must be the one that the parties' roles give.

@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 use smallvec::SmallVec;
 
+pub use crate::domain::RecipientId;
 use crate::domain::{Country, Place};
 
 /// A set of countries; a plain value of 88 bytes.
@@ -163,8 +164,6 @@ ids! {
     InstrumentId(u16);
     /// Index of a promise of the organisation; in the order of its file.
     PromiseId(u16);
-    /// Index of a recipient of the organisation; in the order of its file.
-    RecipientId(u16);
     /// A purpose that some file names; [`PurposeId::OTHER`] for all that none names.
     PurposeId(u16);
 }

@@ -10,7 +10,8 @@ use crate::{
 };
 
 use super::{
-    places::Group,
+    counter::{Counter, Thresholds},
+    places::{Group, PlaceExpr},
     read,
     sets::{AttributeId, AttributeSet, CounterId, GroupId, Interval, MechanismId, PurposeId},
 };
@@ -73,23 +74,6 @@ pub struct Mechanism {
     pub default_edition: Option<String>,
 }
 
-/// What a counter counts: distinct people of one law, by the class of what is transferred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
-    /// People about whom something goes that the law does not call sensitive.
-    Ordinary,
-    /// People about whom something sensitive goes, children included.
-    Sensitive,
-    /// People about whom one of these categories goes.
-    Categories(CategorySet),
-}
-
-#[derive(Clone, Debug)]
-pub struct Counter {
-    pub key: Arc<str>,
-    pub counted: Counted,
-}
-
 /// The closed lists of one policy.
 #[derive(Debug, Default)]
 pub struct Vocabulary {
@@ -101,7 +85,11 @@ pub struct Vocabulary {
     pub groups: Groups,
     pub mechanisms: Vec<Mechanism>,
     pub attributes: Names,
+    /// Attributes that every entity has that is established in these places.
+    pub established: Vec<(AttributeId, PlaceExpr)>,
     pub counters: Vec<Counter>,
+    pub threshold_names: Names,
+    pub thresholds: Vec<Thresholds>,
 }
 
 /// The vocabulary while files are read: purposes are free words, and get ids as they come.
@@ -165,8 +153,8 @@ impl Vocabulary {
             && let Some(attributes) = node.fields(faults)
         {
             for (name, _, serves) in attributes.named() {
-                serves.text(faults);
-                v.attributes.push(name);
+                let index = v.attributes.push(name);
+                v.read_attribute(index, serves, faults);
             }
             if v.attributes.len() > AttributeSet::CAPACITY {
                 faults.error(&node.at, "more than 128 attributes");
@@ -175,6 +163,14 @@ impl Vocabulary {
         if let Some(counters) = fields.maybe("counters").and_then(|n| n.fields(faults)) {
             for (key, _, node) in counters.named() {
                 v.counters.extend(v.read_counter(key, node, faults));
+            }
+            v.widen_counters();
+        }
+        if let Some(all) = fields.maybe("thresholds").and_then(|n| n.fields(faults)) {
+            for (name, _, node) in all.named() {
+                let tests = v.read_thresholds(node, faults);
+                v.threshold_names.push(name);
+                v.thresholds.push(Thresholds { tests });
             }
         }
         fields.finish();
@@ -228,23 +224,36 @@ impl Vocabulary {
             .collect();
     }
 
-    fn read_counter(&self, key: &str, node: &Node, faults: &Faults) -> Option<Counter> {
-        let counted = match &node.value {
-            Value::List(_) => Counted::Categories(read::categories(node, self, faults)),
-            _ => read::pick(
-                node,
-                "class of people",
-                &[
-                    ("ordinary", Counted::Ordinary),
-                    ("sensitive", Counted::Sensitive),
-                ],
-                faults,
-            )?,
+    /// An attribute is the text of what it serves, or a table that also says who has it anyway.
+    fn read_attribute(&mut self, index: usize, node: &Node, faults: &Faults) {
+        if !matches!(node.value, Value::Table(_)) {
+            node.text(faults);
+            return;
+        }
+        let Some(fields) = node.fields(faults) else {
+            return;
         };
-        Some(Counter {
-            key: key.into(),
-            counted,
-        })
+        fields.need_text("serves");
+        let places = fields
+            .need("established_in")
+            .map(|n| read::places(n, self, faults));
+        fields.finish();
+        if let (Some(places), Ok(id)) = (places, u8::try_from(index)) {
+            self.established.push((AttributeId(id), places));
+        }
+    }
+
+    /// The index of a table of thresholds; a fault with a suggestion otherwise.
+    pub fn need_thresholds(&self, node: &Node, faults: &Faults) -> Option<u8> {
+        let text = node.text(faults)?;
+        let i = read::named(
+            text,
+            node,
+            "table of thresholds",
+            &self.threshold_names,
+            faults,
+        )?;
+        u8::try_from(i).ok()
     }
 
     fn canonical(&self, key: &str) -> String {

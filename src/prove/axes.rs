@@ -1,7 +1,11 @@
 //! The values worth asking about, axis by axis: one for each manner in which a law on a day could
 //! tell values apart, with the number of raw values each stands for.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Range,
+    sync::Arc,
+};
 
 use crate::{
     domain::{
@@ -87,11 +91,20 @@ pub fn axes(policies: &[&Compiled], sides: &[&Ways<'_>], extra: &Extra) -> Vec<A
         Transaction::CorporateGroup,
         Transaction::Other,
     ];
-    let asks = whens().any(|w| w.transactions.is_some());
+    let needed = |n: &Need| matches!(n, Need::Transaction(_));
+    let asks = whens().any(|w| w.transactions.is_some() || w.transactions_without != 0)
+        || sides
+            .iter()
+            .flat_map(|w| rules(w))
+            .any(|r| r.requires.iter().flatten().any(needed));
     let facts = optional(transactions, Fact::Transaction);
     one(AxisKind::Transaction, asks, facts);
     for kind in consents_of(sides) {
-        one(AxisKind::Consent(kind), true, consents(kind));
+        one(
+            AxisKind::Consent(kind),
+            true,
+            consents(kind, by_parent(sides, kind)),
+        );
     }
     let kinds = [
         SubjectKind::Customer,
@@ -133,41 +146,52 @@ fn optional<T>(values: impl IntoIterator<Item = T>, fact: fn(Option<T>) -> Fact)
 }
 
 fn asked(sides: &[&Ways<'_>]) -> AxisFacts {
-    let inside = |c: Country| {
-        let place = Place::of(c);
-        sides.iter().any(|w| w.table.territory.contains(place))
+    let inside = |place: Place| sides.iter().any(|w| w.table.territory.contains(place));
+    // People are told apart by where a law attaches to them, by its rules on children, and by rules
+    // on people of some places alone.
+    let mut places: Vec<Place> = Country::all().map(Place::of).collect();
+    for ways in sides {
+        let of = ways.table.rules.iter().map(|r| &r.of);
+        let of = of.chain(ways.table.children.iter().map(|c| &c.2));
+        places.extend(of.flat_map(|set| set.parts.iter().copied()));
+    }
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    places.retain(|p| seen.insert(p.to_string()));
+    let mut classes: BTreeMap<Vec<bool>, (usize, Place, u64)> = BTreeMap::new();
+    for (n, place) in places.iter().enumerate() {
+        let told = sides.iter().flat_map(|w| {
+            let table = w.table;
+            let children = table.children.iter().map(|c| &c.2);
+            let of = table.rules.iter().map(|r| &r.of).filter(|of| !of.any);
+            let sets = children.chain(of).map(|set| set.contains(*place));
+            std::iter::once(table.territory.contains(*place)).chain(sets)
+        });
+        classes.entry(told.collect()).or_insert((n, *place, 0)).2 += 1;
+    }
+    let mut ordered: Vec<(usize, Place, u64)> = classes.into_values().collect();
+    ordered.sort_unstable_by_key(|(n, place, _)| (!inside(*place), *n));
+    let first = |wanted: bool| {
+        let of = ordered.iter().filter(|(_, p, _)| inside(*p) == wanted);
+        of.map(|(_, p, n)| (*p, *n)).next()
     };
-    // People inside are told apart by the rules on children alone.
-    let mut classes: BTreeMap<Vec<bool>, (Country, u64)> = BTreeMap::new();
-    let mut outside: Option<(Country, u64)> = None;
-    for country in Country::all() {
-        if inside(country) {
-            let place = Place::of(country);
-            let told = sides.iter().flat_map(|w| {
-                let children = w.table.children.iter().map(move |c| c.2.contains(place));
-                std::iter::once(w.table.territory.contains(place)).chain(children)
-            });
-            classes.entry(told.collect()).or_insert((country, 0)).1 += 1;
-        } else {
-            outside.get_or_insert((country, 0)).1 += 1;
-        }
-    }
-    let first_inside = classes.values().next().map(|(c, _)| *c);
-    let mut subjects: Vec<(Country, Option<Country>, u64)> = Vec::new();
-    for (country, weight) in classes.values() {
-        subjects.push((*country, None, *weight));
-        subjects
-            .extend(outside.map(|(abroad, n)| (*country, Some(abroad), weight.saturating_mul(n))));
-    }
-    if let Some((abroad, n)) = outside {
-        subjects.push((abroad, None, n));
-        subjects.extend(first_inside.map(|c| (abroad, Some(c), n)));
+    let outside = first(false);
+    let first_inside = first(true).map(|(p, _)| p);
+    let mut subjects: Vec<(Place, Option<Country>, u64)> = Vec::new();
+    for (_, place, weight) in &ordered {
+        let other = match inside(*place) {
+            true => outside,
+            false => first_inside.map(|p| (p, 1)),
+        };
+        subjects.push((*place, None, *weight));
+        subjects.extend(
+            other.and_then(|(p, n)| Some((*place, Some(p.country()?), weight.saturating_mul(n)))),
+        );
     }
     let mut axis = AxisFacts::plain(AxisKind::Asked, Vec::new());
     for operation in Operation::ALL {
         for (country, citizenship, weight) in &subjects {
             let copies = operation == Operation::Replicate;
-            let held = first_inside.map(Place::of).filter(|_| copies);
+            let held = first_inside.filter(|_| copies);
             for held_in in std::iter::once(None).chain(held.map(Some)) {
                 axis.facts.push(Fact::Asked {
                     operation,
@@ -219,7 +243,13 @@ fn consents_of(sides: &[&Ways<'_>]) -> Vec<ConsentKind> {
     kinds.into_iter().filter(used).collect()
 }
 
-fn consents(kind: ConsentKind) -> Vec<Fact> {
+/// Whether some rule is lifted by this consent only where a parent gives it.
+fn by_parent(sides: &[&Ways<'_>], kind: ConsentKind) -> bool {
+    let mut all = sides.iter().flat_map(|w| rules(w)).map(|r| &r.unless);
+    kind == ConsentKind::Parental || all.any(|u| u.by_parent && u.consents & (1 << kind as u8) != 0)
+}
+
+fn consents(kind: ConsentKind, by_parent: bool) -> Vec<Fact> {
     let by = match kind {
         ConsentKind::Parental => Giver::Parent,
         _ => Giver::Person,
@@ -238,9 +268,13 @@ fn consents(kind: ConsentKind) -> Vec<Fact> {
         given(true, true, false),
         given(true, true, true),
     ];
-    if kind == ConsentKind::Parental {
+    if by_parent {
+        let by = match kind {
+            ConsentKind::Parental => Giver::Person,
+            _ => Giver::Parent,
+        };
         all.push(ConsentFact {
-            by: Giver::Person,
+            by,
             ..given(true, true, false)
         });
     }
@@ -285,10 +319,7 @@ fn purposes(sides: &[&Ways<'_>]) -> Vec<Fact> {
             let wanted = r.when.purposes.iter().flatten();
             wanted.chain(&r.when.purposes_without)
         });
-        let of_instruments = ways
-            .list
-            .iter()
-            .filter_map(|w| checked.instrument(w.instrument?));
+        let of_instruments = ways.instruments();
         let of_instruments = of_instruments.filter_map(|i| i.purposes.as_ref()).flatten();
         let of_assessments = organisation.assessments.iter();
         let of_assessments = of_assessments.filter_map(|a| a.purposes.as_ref()).flatten();
@@ -315,9 +346,9 @@ fn purposes(sides: &[&Ways<'_>]) -> Vec<Fact> {
 /// Sets of categories that the laws could tell apart, with ages and counts around each edge.
 fn records(policies: &[&Compiled], sides: &[&Ways<'_>], extra: &Extra) -> Vec<Fact> {
     let ages = ages(sides, extra);
-    let counts = counts(sides, extra);
     let mut facts = Vec::new();
-    for keys in category_classes(policies, sides, extra) {
+    for keys in category_classes(policies, sides, extra).0 {
+        let counts = counts(sides, extra, &keys);
         for age in &ages {
             for counts in &counts {
                 facts.push(Fact::Record {
@@ -331,20 +362,22 @@ fn records(policies: &[&Compiled], sides: &[&Ways<'_>], extra: &Extra) -> Vec<Fa
     facts
 }
 
-/// More classes of records than this are not told apart; no shipped law comes near.
+/// More classes of records than this are not looked at: those of the fewest categories come first.
 const MOST_CLASSES: usize = 512;
 
+/// Records by what the laws could tell of them, and whether these are all.
 pub fn category_classes(
     policies: &[&Compiled],
     sides: &[&Ways<'_>],
     extra: &Extra,
-) -> Vec<Vec<Arc<str>>> {
+) -> (Vec<Vec<Arc<str>>>, bool) {
     if let Some(keys) = &extra.record {
-        return vec![keys.clone()];
+        return (vec![keys.clone()], true);
     }
     let Some(first) = policies.first() else {
-        return Vec::new();
+        return (Vec::new(), true);
     };
+    let linked = linked(sides);
     let mut known: BTreeMap<Vec<bool>, Vec<Arc<str>>> = BTreeMap::new();
     for (_, key) in first.checked().categories_all() {
         let everywhere = policies.iter().all(|p| {
@@ -360,27 +393,72 @@ pub fn category_classes(
                 let own = CategorySet::from_iter(id);
                 [set.intersects(own), set.intersects(first.possible(own))]
             });
-            let told = sides
+            let mut told: Vec<bool> = sides
                 .iter()
                 .flat_map(|w| told(w, key))
                 .chain(also)
                 .collect();
+            many(&linked, &mut told);
             known.entry(told).or_insert_with(|| vec![key.into()]);
         }
     }
     let singles: Vec<(Vec<bool>, Vec<Arc<str>>)> = known.clone().into_iter().collect();
-    let mut open = singles.clone();
-    while let Some((told, keys)) = open.pop() {
+    let mut open: VecDeque<_> = singles.iter().cloned().collect();
+    let mut all = true;
+    while let Some((told, keys)) = open.pop_front() {
         for (other, more) in &singles {
-            let both: Vec<bool> = told.iter().zip(other).map(|(a, b)| *a || *b).collect();
-            if known.len() < MOST_CLASSES && !known.contains_key(&both) {
-                let keys: Vec<Arc<str>> = keys.iter().chain(more).cloned().collect();
-                known.insert(both.clone(), keys.clone());
-                open.push((both, keys));
+            let mut both: Vec<bool> = told.iter().zip(other).map(|(a, b)| *a || *b).collect();
+            many(&linked, &mut both);
+            if known.contains_key(&both) {
+                continue;
             }
+            if known.len() >= MOST_CLASSES {
+                all = false;
+                break;
+            }
+            let keys: Vec<Arc<str>> = keys.iter().chain(more).cloned().collect();
+            known.insert(both.clone(), keys.clone());
+            open.push_back((both, keys));
         }
     }
-    known.into_values().collect()
+    (known.into_values().collect(), all)
+}
+
+/// Of linked classes it matters which one a record holds, and whether it holds two.
+fn many(linked: &[Range<usize>], told: &mut [bool]) {
+    for range in linked {
+        if let Some(classes) = told.get_mut(range.clone())
+            && classes.iter().filter(|c| **c).count() > 1
+        {
+            classes.fill(true);
+        }
+    }
+}
+
+/// Where in what is told the classes of linked counters stand.
+fn linked(sides: &[&Ways<'_>]) -> Vec<Range<usize>> {
+    let mut all = Vec::new();
+    let mut at = 0;
+    for ways in sides {
+        for counter in counters(ways) {
+            let info = ways
+                .policy
+                .checked()
+                .vocabulary
+                .counters
+                .get(counter.index());
+            match info.map(|c| &c.counted) {
+                Some(Counted::Categories(_)) => at += 1,
+                Some(Counted::Linked(classes)) => {
+                    all.push(at..at + classes.len());
+                    at += classes.len();
+                }
+                _ => {}
+            }
+        }
+        at += rest_told(ways);
+    }
+    all
 }
 
 /// What a law could tell of a category. A record is told by the `or` of its categories.
@@ -393,32 +471,38 @@ fn told(ways: &Ways<'_>, key: &str) -> Vec<bool> {
     let own = CategorySet::from_iter([id]);
     let possible = policy.possible(own);
     let personal = own.intersection(policy.personal);
-    let mut told = vec![
-        possible.intersects(ways.table.sensitive),
-        !personal.is_subset(ways.table.sensitive),
-    ];
-    for rule in rules(ways) {
-        told.extend(rule.when.categories.map(|c| c.intersects(possible)));
-        told.push(rule.when.without.intersects(possible));
-    }
+    let mut told = Vec::new();
     for counter in counters(ways) {
-        let counted = checked
-            .vocabulary
-            .counters
-            .get(counter.index())
-            .map(|c| c.counted);
-        if let Some(Counted::Categories(set)) = counted {
-            told.push(set.intersects(possible));
+        let info = checked.vocabulary.counters.get(counter.index());
+        match info.map(|c| &c.counted) {
+            Some(Counted::Categories(set)) => told.push(set.intersects(own)),
+            Some(Counted::Linked(classes)) => {
+                told.extend(classes.iter().map(|c| c.intersects(possible)));
+            }
+            _ => {}
         }
     }
-    let instruments = ways
-        .list
-        .iter()
-        .filter_map(|w| checked.instrument(w.instrument?));
-    told.extend(instruments.map(|i| !personal.is_subset(i.categories)));
+    told.extend([
+        possible.intersects(ways.table.sensitive),
+        !personal.is_subset(ways.table.sensitive),
+    ]);
+    for rule in rules(ways) {
+        told.push(rule.when.categories.is_some_and(|c| c.intersects(possible)));
+        told.push(rule.when.without.intersects(possible));
+    }
+    told.extend(
+        ways.instruments()
+            .map(|i| !personal.is_subset(i.categories)),
+    );
     let assessments = checked.organisation.assessments.iter();
     told.extend(assessments.map(|a| !personal.is_subset(a.categories)));
     told
+}
+
+/// How much is told of a category beside counters.
+fn rest_told(ways: &Ways<'_>) -> usize {
+    let assessments = ways.policy.checked().organisation.assessments.len();
+    2 + 2 * rules(ways).count() + ways.instruments().count() + assessments
 }
 
 fn ages(sides: &[&Ways<'_>], extra: &Extra) -> Vec<Option<u16>> {
@@ -426,7 +510,8 @@ fn ages(sides: &[&Ways<'_>], extra: &Extra) -> Vec<Option<u16>> {
         .iter()
         .flat_map(|w| {
             let children = w.table.children.iter().map(|c| c.1);
-            children.chain([w.table.sensitive_below])
+            let below = rules(w).filter_map(|r| r.when.below_age);
+            children.chain([w.table.sensitive_below]).chain(below)
         })
         .chain(extra.ages.iter().copied())
         .filter(|a| *a > 0)
@@ -441,16 +526,12 @@ fn ages(sides: &[&Ways<'_>], extra: &Extra) -> Vec<Option<u16>> {
 
 /// The counters that decide something.
 fn counters(ways: &Ways<'_>) -> Vec<CounterId> {
+    let checked = ways.policy.checked();
     let mut all: Vec<CounterId> = rules(ways)
-        .flat_map(|r| r.when.counts.iter().flatten())
+        .flat_map(|r| r.when.count_tests(&checked.vocabulary))
         .map(|t| t.counter)
         .collect();
-    let checked = ways.policy.checked();
-    let limited = ways
-        .list
-        .iter()
-        .filter_map(|w| checked.instrument(w.instrument?));
-    if limited.into_iter().any(|i| i.people.is_some()) {
+    if ways.instruments().any(|i| i.people.is_some()) {
         all.extend(ways.table.counters.iter().copied());
     }
     all.sort_unstable();
@@ -458,10 +539,33 @@ fn counters(ways: &Ways<'_>) -> Vec<CounterId> {
     all
 }
 
+/// Whether a count could matter for a record of these categories.
+fn touches(ways: &Ways<'_>, counter: CounterId, keys: &[Arc<str>]) -> bool {
+    let checked = ways.policy.checked();
+    let stated: CategorySet = keys.iter().filter_map(|k| checked.category(k)).collect();
+    let possible = ways.policy.possible(stated);
+    let info = checked.vocabulary.counters.get(counter.index());
+    // A count that no threshold reads with others is looked at whatever the record holds.
+    let tables = &checked.vocabulary.thresholds;
+    let in_table = tables
+        .iter()
+        .any(|t| t.tests.iter().any(|t| t.counter == counter));
+    let alone = rules(ways)
+        .flat_map(|r| r.when.counts.iter().flatten())
+        .any(|t| t.counter == counter);
+    alone
+        || !in_table
+        || info.is_some_and(|c| {
+            c.counted.holds(stated, possible).unwrap_or(true) || c.counted.classes(possible) > 0
+        })
+}
+
 /// More combinations than this, and the counters are varied one by one, the others low or unknown.
 const MOST_COUNTS: usize = 240;
 
-fn counts(sides: &[&Ways<'_>], extra: &Extra) -> Vec<Vec<(Arc<str>, u64)>> {
+type Counts = Vec<(Arc<str>, u64)>;
+
+fn counts(sides: &[&Ways<'_>], extra: &Extra, keys: &[Arc<str>]) -> Vec<Counts> {
     let mut edges: BTreeMap<Arc<str>, Vec<u64>> = BTreeMap::new();
     for (counter, edge) in &extra.counts {
         let list = edges.entry(Arc::clone(counter)).or_default();
@@ -469,27 +573,34 @@ fn counts(sides: &[&Ways<'_>], extra: &Extra) -> Vec<Vec<(Arc<str>, u64)>> {
         list.extend(around(*edge));
     }
     for ways in sides {
-        let checked = ways.policy.checked();
-        let key = |id: CounterId| {
-            let counter = checked.vocabulary.counters.get(id.index());
-            counter.map(|c| Arc::clone(&c.key))
-        };
-        for counter in counters(ways).into_iter().filter_map(key) {
-            edges.entry(counter).or_default().push(0);
-        }
-        for test in rules(ways).flat_map(|r| r.when.counts.iter().flatten()) {
-            if let Some(list) = key(test.counter).and_then(|k| edges.get_mut(&k)) {
-                list.extend(around(test.number));
+        let vocabulary = &ways.policy.checked().vocabulary;
+        let touched: Vec<CounterId> = counters(ways)
+            .into_iter()
+            .filter(|c| touches(ways, *c, keys))
+            .collect();
+        let limits: Vec<u64> = ways.instruments().filter_map(|i| i.people).collect();
+        for id in &touched {
+            let Some(counter) = vocabulary.counters.get(id.index()) else {
+                continue;
+            };
+            let list = edges.entry(Arc::clone(&counter.key)).or_default();
+            list.push(0);
+            let whens = || rules(ways).map(|r| &r.when);
+            let own = whens().flat_map(|w| w.counts.iter().flatten());
+            let own = own.filter(|t| t.counter == *id).map(|t| t.number);
+            // Of a table the lowest touched number holds for each of its counters.
+            let tables = whens().flat_map(|w| w.above.into_iter().chain(w.below));
+            let tables = tables.filter_map(|t| vocabulary.thresholds.get(usize::from(t)));
+            let tables = tables.filter(|t| t.tests.iter().any(|t| t.counter == *id));
+            let shared = tables.flat_map(|t| t.tests.iter());
+            let shared = shared
+                .filter(|t| touched.contains(&t.counter))
+                .map(|t| t.number);
+            for number in own.chain(shared) {
+                list.extend(around(number));
             }
-        }
-        let limited = ways
-            .list
-            .iter()
-            .filter_map(|w| checked.instrument(w.instrument?));
-        for limit in limited.filter_map(|i| i.people) {
-            let own = ways.table.counters.first().copied().and_then(key);
-            if let Some(list) = own.and_then(|k| edges.get_mut(&k)) {
-                list.extend(around(limit));
+            if ways.table.counters.first() == Some(id) {
+                limits.iter().for_each(|n| list.extend(around(*n)));
             }
         }
     }
@@ -553,5 +664,6 @@ pub fn told_of(ways: &Ways<'_>, keys: &[Arc<str>]) -> Vec<bool> {
             all.iter_mut().zip(one).for_each(|(a, b)| *a |= b);
         }
     }
+    many(&linked(&[ways]), &mut all);
     all
 }

@@ -1,6 +1,9 @@
 //! The properties that one law on one day can keep or break.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use jiff::civil::Date;
 
@@ -239,15 +242,10 @@ fn example(
 /// Pairs of edges of the record's axis: the first stands for some record, the second for one that
 /// holds more, at the same age and counts.
 fn wider(scene: &Scene<'_>, ways: &Ways<'_>, last: usize) -> HashSet<(usize, usize)> {
-    let sets = category_classes(&[ways.policy], &[ways], &Extra::default());
-    let told: Vec<Vec<bool>> = sets
-        .iter()
-        .map(|keys| super::axes::told_of(ways, keys))
-        .collect();
+    let (sets, _) = category_classes(&[ways.policy], &[ways], &Extra::default());
     let Some(axis) = scene.axes.get(last) else {
         return HashSet::new();
     };
-    let each = axis.facts.len() / sets.len().max(1);
     let mut edge_of = vec![0; axis.facts.len()];
     for (e, edge) in scene
         .diagram
@@ -266,13 +264,45 @@ fn wider(scene: &Scene<'_>, ways: &Ways<'_>, last: usize) -> HashSet<(usize, usi
             }
         }
     }
+    // By what is told of the record: its facts, as age, counts and edge.
+    type Leaf<'f> = (Option<u16>, &'f [(Arc<str>, u64)]);
+    let mut records: HashMap<Vec<bool>, HashMap<Leaf<'_>, usize>> = HashMap::new();
+    let mut told: HashMap<&[Arc<str>], Vec<bool>> = HashMap::new();
+    for keys in &sets {
+        told.insert(keys, super::axes::told_of(ways, keys));
+    }
+    for (fact, edge) in axis.facts.iter().zip(&edge_of) {
+        if let Fact::Record { keys, age, counts } = fact
+            && let Some(told) = told.get(keys.as_slice())
+        {
+            let leaves = records.entry(told.clone()).or_default();
+            leaves.insert((*age, counts), *edge);
+        }
+    }
+    let singles: Vec<&Arc<str>> = sets.iter().filter(|k| k.len() == 1).flatten().collect();
     let mut pairs = HashSet::new();
-    for (i, small) in told.iter().enumerate() {
-        for (j, large) in told.iter().enumerate() {
-            let grows = i != j && small.iter().zip(large).all(|(s, l)| !s || *l);
-            for k in (0..each).filter(|_| grows) {
-                let edges = edge_of.get(i * each + k).zip(edge_of.get(j * each + k));
-                pairs.extend(edges.map(|(a, b)| (*a, *b)).filter(|(a, b)| a != b));
+    for keys in &sets {
+        let Some(small) = told.get(keys.as_slice()).and_then(|t| records.get(t)) else {
+            continue;
+        };
+        let of_small: HashSet<&Arc<str>> = small
+            .keys()
+            .flat_map(|(_, counts)| counts.iter().map(|(k, _)| k))
+            .collect();
+        // One category more at a time: larger records follow from these.
+        for more in &singles {
+            let both: Vec<Arc<str>> = keys.iter().chain([*more]).cloned().collect();
+            let Some(large) = records.get(&super::axes::told_of(ways, &both)) else {
+                continue;
+            };
+            for ((age, counts), after) in large {
+                let same: Vec<(Arc<str>, u64)> = counts
+                    .iter()
+                    .filter(|(k, _)| of_small.contains(k))
+                    .cloned()
+                    .collect();
+                let before = small.get(&(*age, same.as_slice()));
+                pairs.extend(before.map(|b| (*b, *after)).filter(|(a, b)| a != b));
             }
         }
     }

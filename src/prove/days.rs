@@ -44,7 +44,7 @@ pub fn fingerprint(policy: &Compiled, ways: &Ways<'_>) -> String {
     let rules: Vec<_> = table
         .rules
         .iter()
-        .map(|r| (r.index, &r.to, &r.origin))
+        .map(|r| (r.index, &r.to, &r.origin, &r.of))
         .collect();
     let usable: Vec<_> = usable
         .iter()

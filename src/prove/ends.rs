@@ -48,20 +48,24 @@ pub fn ends(policies: &[&Compiled], sides: &[&Ways<'_>], extra: &Extra) -> AxisF
             .filter(|p| p.is_subdivision() || p.country().is_none()),
     );
     let from_places = classes(places.iter().map(|p| (from_told(sides, *p), *p)));
-    let to_places = classes(
+    let mut to_places = classes(
         places
             .iter()
             .map(|p| ((to_told(sides, *p), named(extra, *p)), *p)),
     );
-    let mut pairs = place_pairs(sides, &from_places, &to_places);
     if let Some(only) = extra.only_to {
-        pairs.retain(|(_, to, _)| *to == only);
+        to_places = vec![Class {
+            members: vec![only],
+            size: 1,
+        }];
     }
+    let pairs = place_pairs(&from_places, &to_places);
     let entities = entity_classes(policies, sides, extra);
-    let roles_matter = sides
-        .iter()
-        .flat_map(|w| rules(w))
-        .any(|r| r.when.exporter_role.is_some() || r.when.importer_role.is_some());
+    let roles_matter = sides.iter().flat_map(|w| rules(w)).any(|r| {
+        let w = &r.when;
+        let roles = w.exporter_role.is_some() || w.importer_role.is_some();
+        roles || w.instructs_exporter.is_some()
+    });
     let modules = sides.iter().flat_map(|w| rules(w)).any(|r| r.modules != 0);
     let collected = collected(sides);
     let mut axis = AxisFacts {
@@ -205,34 +209,34 @@ pub fn destinations(
     )
 }
 
-/// Every class of origins with every class of destinations; where both are the same place or one
-/// class holds both, both the same place and another.
-fn place_pairs(
-    sides: &[&Ways<'_>],
-    from: &[Class<Place>],
-    to: &[Class<Place>],
-) -> Vec<(Place, Place, u64)> {
+/// Every class of origins with every class of destinations: the same place, two places of one
+/// country, two countries, as far as the classes hold such.
+fn place_pairs(from: &[Class<Place>], to: &[Class<Place>]) -> Vec<(Place, Place, u64)> {
     let mut pairs = Vec::new();
     for origin in from {
-        let Some(start) = origin.members.first() else {
-            continue;
-        };
-        let own = to_told(sides, *start);
         for destination in to {
-            let Some(end) = destination.members.first() else {
-                continue;
-            };
             let weight = origin.size.saturating_mul(destination.size);
-            if to_told(sides, *end) == own {
-                pairs.push((*start, *start, origin.size));
-                let other = destination
-                    .members
-                    .iter()
-                    .find(|p| p.country() != start.country());
-                pairs.extend(other.map(|p| (*start, *p, weight)));
-            } else {
-                pairs.push((*start, *end, weight));
+            let mut found = [None; 3];
+            let all = origin.members.iter().flat_map(|start| {
+                let ends = destination.members.iter();
+                ends.map(move |end| (*start, *end))
+            });
+            for (start, end) in all {
+                let sort = match (start == end, start.country() == end.country()) {
+                    (true, _) => 0,
+                    (_, true) => 1,
+                    _ => 2,
+                };
+                if let Some(slot) = found.get_mut(sort) {
+                    slot.get_or_insert((start, end));
+                }
+                if found.iter().all(Option::is_some) {
+                    break;
+                }
             }
+            let weights = [origin.size.min(destination.size), 1, weight];
+            let found = found.into_iter().zip(weights);
+            pairs.extend(found.filter_map(|(pair, n)| pair.map(|(a, b)| (a, b, n))));
         }
     }
     pairs
@@ -332,7 +336,9 @@ fn entity_told(ways: &Ways<'_>, mask: AttributeSet, name: &str) -> String {
         })
         .collect();
     let role = info.and_then(|e| e.role);
-    format!("{mentioned:?} {role:?} {place:?} {governed} {lifted} {party:?} {assessed:?}")
+    // A flow that starts in its country starts in its part of it.
+    let part = info.map(|e| e.place).filter(Place::is_subdivision);
+    format!("{part:?} {mentioned:?} {role:?} {place:?} {governed} {lifted} {party:?} {assessed:?}")
 }
 
 type EntityPair = (Option<Arc<str>>, Option<Arc<str>>, u64);

@@ -23,7 +23,7 @@ use crate::{
 pub enum Fact {
     Asked {
         operation: Operation,
-        country: Country,
+        country: Place,
         citizenship: Option<Country>,
         held_in: Option<Place>,
     },
@@ -133,7 +133,7 @@ impl Fact {
                 held_in,
             } => {
                 query.operation = *operation;
-                query.subject.countries = SmallVec::from_iter([Place::of(*country)]);
+                query.subject.countries = SmallVec::from_iter([*country]);
                 query.subject.citizenships = citizenship.iter().map(|c| Place::of(*c)).collect();
                 query.held_in = held_in.iter().copied().collect();
             }
@@ -198,7 +198,7 @@ impl Fact {
                     citizenship.map_or(String::new(), |c| format!(" (citizen {})", c.as_str()));
                 vec![
                     ("operation", operation.as_str().to_owned()),
-                    ("person", format!("{}{citizen}", country.as_str())),
+                    ("person", format!("{country}{citizen}")),
                     (
                         "copy at home",
                         if held_in.is_some() { "yes" } else { "no" }.to_owned(),
@@ -297,7 +297,7 @@ pub fn question(at: Timestamp, facts: &[Fact]) -> Value {
                 held_in,
             } => {
                 set("operation", json!(operation));
-                subject.insert("countries".into(), json!([Place::of(*country)]));
+                subject.insert("countries".into(), json!([country]));
                 if let Some(c) = citizenship {
                     subject.insert("citizenships".into(), json!([Place::of(*c)]));
                 }

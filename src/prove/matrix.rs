@@ -130,11 +130,7 @@ fn openings(
                 country,
                 citizenship,
                 ..
-            } => {
-                *asked == operation
-                    && citizenship.is_none()
-                    && territory.contains(Place::of(*country))
-            }
+            } => *asked == operation && citizenship.is_none() && territory.contains(*country),
             Fact::Ends { from, to: end, .. } => {
                 let home = sits(&from.entity, &|p| territory.contains(p));
                 let there = sits(&end.entity, &|p| p == to);

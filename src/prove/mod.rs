@@ -18,7 +18,10 @@ pub mod files;
 pub mod matrix;
 pub mod mutants;
 pub mod property;
-
+#[expect(
+    clippy::module_inception,
+    reason = "the command is called so, and its tools too"
+)]
 pub mod prove;
 mod scene;
 mod ways;

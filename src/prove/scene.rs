@@ -238,11 +238,20 @@ fn keep_of(at: Timestamp, sides: &[Side<'_>], total: usize, axis: AxisKind, fact
                 keep.set(end + mark);
             }
         }
-        let Some(view) = View::new(ways.policy, ways.id, &query, link) else {
+        let joined = Link {
+            person: link.person || axis == AxisKind::Record,
+            ..link
+        };
+        let view = |link| View::new(ways.policy, ways.id, &query, link);
+        let Some((view, counted)) = view(link).zip(view(joined)) else {
             continue;
         };
         for (i, way) in ways.list.iter().enumerate() {
-            if ways.stands(way, axis, &view) {
+            let view = match Ways::person(way) {
+                Some(true) => &counted,
+                _ => &view,
+            };
+            if ways.stands(way, axis, view) {
                 keep.set(side.offset + i);
             }
         }

@@ -15,10 +15,10 @@ use crate::{
             Holds, View, assessment_covers, module, people_covered, purpose_covered, usables,
         },
     },
-    domain::{ConsentKind, GroundKind, Operation},
+    domain::{ConsentKind, Giver, GroundKind, Operation, Place},
     policy::{
-        AssessmentKind, Compiled, Copies, Effect, InstrumentId, Law, LawId, LawTable, Need,
-        PlaceSet, Rule, RuleId, When,
+        AssessmentKind, Compiled, Copies, Counted, CounterId, Effect, Instrument, InstrumentId,
+        Law, LawId, LawTable, Need, PlaceSet, Rule, RuleId, When,
     },
 };
 
@@ -49,6 +49,27 @@ pub struct Way<'a> {
     position: usize,
     wants: SmallVec<[Want; 3]>,
     child: Option<&'a (RuleId, u16, PlaceSet)>,
+    split: Split,
+}
+
+/// Which of the cases that hang on two axes at once this way is for: a rule is cut into one way a
+/// case, each on one axis at a time.
+#[derive(Clone, Debug, Default)]
+struct Split {
+    /// The person of `of`, or of a rule on children, was in its places; else lives there.
+    was_there: bool,
+    /// The law attaches by where the person lives or was: counters by category count no others.
+    person: Option<bool>,
+    /// Instruments that would lift the rule, each with what it fails by.
+    fails: SmallVec<[(InstrumentId, Fails); 2]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fails {
+    /// Not between these two, or not for this country.
+    Ends,
+    Record,
+    Purpose,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +123,7 @@ impl Parts {
                 same_entity: when.same_entity,
                 in_place: when.in_place,
                 direct: when.direct,
+                instructs_exporter: when.instructs_exporter,
                 ..When::default()
             },
             order: When {
@@ -114,6 +136,7 @@ impl Parts {
             },
             transaction: When {
                 transactions: when.transactions,
+                transactions_without: when.transactions_without,
                 ..When::default()
             },
             kind: When {
@@ -129,6 +152,9 @@ impl Parts {
                 categories: when.categories,
                 without: when.without,
                 sensitive: when.sensitive,
+                below_age: when.below_age,
+                above: when.above,
+                below: when.below,
                 counts: when.counts.clone(),
                 ..When::default()
             },
@@ -148,35 +174,42 @@ impl<'a> Ways<'a> {
             list: Vec::new(),
             parts: Vec::new(),
         };
-        for child in &table.children {
-            ways.list.push(Way {
-                number: child.0,
-                effect: Effect::Forbid,
-                rule: None,
-                instrument: None,
-                position: 0,
-                wants: SmallVec::new(),
-                child: Some(child),
-            });
-        }
         let active: Vec<&Rule> = table
             .rules
             .iter()
             .filter_map(|a| law.rules.get(usize::from(a.index)))
             .collect();
+        let collects = active.iter().any(|r| r.when.collected_abroad.is_some());
+        for child in &table.children {
+            for was_there in [false, true].into_iter().take(1 + usize::from(collects)) {
+                ways.list.push(Way {
+                    number: child.0,
+                    effect: Effect::Forbid,
+                    rule: None,
+                    instrument: None,
+                    position: 0,
+                    wants: SmallVec::new(),
+                    child: Some(child),
+                    split: Split {
+                        was_there,
+                        ..Split::default()
+                    },
+                });
+            }
+        }
         ways.parts = active.iter().map(|r| Parts::of(&r.when)).collect();
         for wanted in [Effect::Forbid, Effect::Localise, Effect::Permit] {
             for (position, rule) in active.iter().enumerate() {
                 if rule.effect == wanted {
-                    ways.add(position, rule);
+                    ways.add(position, rule, collects);
                 }
             }
         }
         Some(ways)
     }
 
-    fn add(&mut self, position: usize, rule: &'a Rule) {
-        let way = |instrument, wants| Way {
+    fn add(&mut self, position: usize, rule: &'a Rule, collects: bool) {
+        let way = |instrument, wants, split| Way {
             number: rule.number,
             effect: rule.effect,
             rule: Some(rule),
@@ -184,9 +217,12 @@ impl<'a> Ways<'a> {
             position,
             wants,
             child: None,
+            split,
         };
         if rule.effect != Effect::Permit {
-            self.list.push(way(None, SmallVec::new()));
+            let splits = self.splits(position, rule, None, collects);
+            let ways = splits.into_iter().map(|s| way(None, SmallVec::new(), s));
+            self.list.extend(ways);
             return;
         }
         let needs_instrument = rule
@@ -221,9 +257,101 @@ impl<'a> Ways<'a> {
                     })
                     .collect();
             }
-            self.list
-                .extend(lists.into_iter().map(|wants| way(candidate, wants)));
+            let splits = self.splits(position, rule, candidate, collects);
+            for wants in lists {
+                let ways = splits.iter().cloned();
+                self.list
+                    .extend(ways.map(|s| way(candidate, wants.clone(), s)));
+            }
         }
+    }
+
+    /// The cases of a rule under one instrument. Together they are the whole rule.
+    fn splits(
+        &self,
+        position: usize,
+        rule: &Rule,
+        candidate: Option<InstrumentId>,
+        collects: bool,
+    ) -> Vec<Split> {
+        let checked = self.policy.checked();
+        let mut all = vec![Split::default()];
+        let anybody = self.table.rules.get(position).is_none_or(|r| r.of.any);
+        if collects && !anybody {
+            all.push(Split {
+                was_there: true,
+                ..Split::default()
+            });
+        }
+        let lifting = self.lifting(rule);
+        for id in &lifting {
+            let Some(instrument) = checked.instrument(*id) else {
+                continue;
+            };
+            let purposes = instrument.purposes.is_some();
+            let fails = [Fails::Ends, Fails::Record, Fails::Purpose];
+            let fails = fails.into_iter().take(2 + usize::from(purposes));
+            all = fails
+                .flat_map(|f| {
+                    all.iter().cloned().map(move |mut split| {
+                        split.fails.push((*id, f));
+                        split
+                    })
+                })
+                .collect();
+        }
+        let limited = lifting
+            .iter()
+            .chain(&candidate)
+            .any(|i| checked.instrument(*i).is_some_and(|i| i.people.is_some()));
+        let mut tests = rule.when.count_tests(&checked.vocabulary);
+        let by_person = tests.any(|t| self.by_person(t.counter))
+            || (limited && self.table.counters.iter().any(|c| self.by_person(*c)));
+        if !by_person {
+            return all;
+        }
+        let each = |split: Split| {
+            [true, false].map(|person| Split {
+                person: Some(person),
+                ..split.clone()
+            })
+        };
+        all.into_iter().flat_map(each).collect()
+    }
+
+    /// Whether a counter counts the law's own people alone.
+    fn by_person(&self, counter: CounterId) -> bool {
+        let counters = &self.policy.checked().vocabulary.counters;
+        counters
+            .get(counter.index())
+            .is_some_and(|c| matches!(c.counted, Counted::Categories(_) | Counted::Linked(_)))
+    }
+
+    /// The instruments, usable today between some two, that would lift a rule.
+    fn lifting(&self, rule: &Rule) -> Vec<InstrumentId> {
+        let Some(mechanism) = rule.unless.instrument else {
+            return Vec::new();
+        };
+        let checked = self.policy.checked();
+        let is = |id: &InstrumentId| {
+            let found = checked.instrument(*id);
+            found.is_some_and(|i| i.mechanism == mechanism)
+        };
+        let usable = self.table.usable.values().flatten();
+        let mut all: Vec<InstrumentId> = usable.map(|u| u.instrument).filter(is).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Every instrument on which something hangs.
+    pub fn instruments(&self) -> impl Iterator<Item = &'a Instrument> + '_ {
+        let checked = self.policy.checked();
+        let ids = self.list.iter().flat_map(|w| {
+            let lifting = w.split.fails.iter().map(|(id, _)| *id);
+            w.instrument.into_iter().chain(lifting)
+        });
+        ids.filter_map(|id| checked.instrument(id))
     }
 
     /// In how many manners a need may be met.
@@ -259,7 +387,7 @@ impl<'a> Ways<'a> {
     /// Whether the way stands after the query's facts on one axis. `view` is of that query.
     pub fn stands(&self, way: &Way<'_>, axis: AxisKind, view: &View<'_>) -> bool {
         if let Some(child) = way.child {
-            return child_stands(child, axis, view);
+            return child_stands(child, way.split.was_there, axis, view);
         }
         let (Some(rule), Some(parts)) = (way.rule, self.parts.get(way.position)) else {
             return false;
@@ -287,6 +415,47 @@ impl<'a> Ways<'a> {
                 .iter()
                 .all(|w| self.want_holds(*w, way, axis, view))
             && self.instrument_covers(way, rule, axis, view)
+            && self.split_stands(way, axis, view)
+    }
+
+    /// Whether the person to whom the way's counts belong is this one: the record's axis alone
+    /// does not say whose law it is.
+    pub fn person(way: &Way<'_>) -> Option<bool> {
+        way.split.person
+    }
+
+    fn split_stands(&self, way: &Way<'_>, axis: AxisKind, view: &View<'_>) -> bool {
+        let subject = &view.query.subject;
+        let of = self.table.rules.get(way.position).map(|r| &r.of);
+        let whose = |place: &Place| of.is_none_or(|of| of.any || of.contains(*place));
+        let fits = match axis {
+            AxisKind::Asked => {
+                let lives = way.split.was_there || subject.countries.iter().any(whose);
+                lives && way.split.person.is_none_or(|p| p == view.person)
+            }
+            AxisKind::Ends => {
+                !way.split.was_there || subject.collected_in.as_ref().is_some_and(whose)
+            }
+            _ => true,
+        };
+        fits && way.split.fails.iter().all(|(id, fails)| {
+            let Some(instrument) = self.policy.checked().instrument(*id) else {
+                return false;
+            };
+            match (fails, axis) {
+                (Fails::Ends, AxisKind::Ends) => !usables(view)
+                    .iter()
+                    .any(|u| u.instrument == *id && u.countries.contains(view.query.to.place)),
+                (Fails::Record, AxisKind::Record) => {
+                    !(view.personal().is_subset(instrument.categories)
+                        && people_covered(view, instrument))
+                }
+                (Fails::Purpose, AxisKind::Purpose) => {
+                    !purpose_covered(instrument.purposes.as_deref(), view.query.purpose)
+                }
+                _ => true,
+            }
+        })
     }
 
     fn want_holds(&self, want: Want, way: &Way<'_>, axis: AxisKind, view: &View<'_>) -> bool {
@@ -314,6 +483,7 @@ impl<'a> Ways<'a> {
             }
             (Want::Need(Need::Exporter(a)), AxisKind::Ends) => view.exporter.contains(a),
             (Want::Need(Need::Importer(a)), AxisKind::Ends) => view.importer.contains(a),
+            (Want::Need(Need::Transaction(t)), AxisKind::Transaction) => q.transaction == Some(t),
             (Want::Need(Need::Protection(p)), AxisKind::Protection) => q.protection == p,
             (Want::Inner(_), AxisKind::Ends) => usables(view)
                 .iter()
@@ -419,11 +589,11 @@ fn own_terms(
         }
         AxisKind::Consent(kind) => {
             rule.unless.consents & (1 << kind as u8) == 0
-                || !q
-                    .subject
-                    .consents
-                    .iter()
-                    .any(|c| c.kind == kind && view.stands(c))
+                || !q.subject.consents.iter().any(|c| {
+                    c.kind == kind
+                        && (c.by == Giver::Parent || !rule.unless.by_parent)
+                        && view.stands(c)
+                })
         }
         _ => true,
     }
@@ -441,16 +611,21 @@ fn localises(rule: &Rule, view: &View<'_>) -> bool {
     }
 }
 
-fn child_stands(child: &(RuleId, u16, PlaceSet), axis: AxisKind, view: &View<'_>) -> bool {
+fn child_stands(
+    child: &(RuleId, u16, PlaceSet),
+    was_there: bool,
+    axis: AxisKind,
+    view: &View<'_>,
+) -> bool {
+    let subject = &view.query.subject;
+    let whose = |p: &Place| view.table.territory.contains(*p) && child.2.contains(*p);
     match axis {
         AxisKind::Asked => {
-            let lives = view.query.subject.countries.iter();
             view.person
                 && view.query.operation != Operation::Erase
-                && lives
-                    .into_iter()
-                    .any(|p| view.table.territory.contains(*p) && child.2.contains(*p))
+                && (was_there || subject.countries.iter().any(whose))
         }
+        AxisKind::Ends => !was_there || subject.collected_in.as_ref().is_some_and(whose),
         AxisKind::Record => view.age.is_some_and(|a| a < child.1),
         AxisKind::Consent(ConsentKind::Parental) => !view.parent_consents(),
         _ => true,

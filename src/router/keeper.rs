@@ -1,10 +1,13 @@
-//! What must be looked after beside the requests: dates that come, files that change, gauges.
+//! What must be looked after beside the requests: dates that come, files that change.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Shared, reload};
+use super::{
+    Shared, reload,
+    thresholds::{self, Warned},
+};
 use crate::{classify::network::Reload, telemetry::clock};
 
 /// How often the keeper looks.
@@ -13,19 +16,13 @@ const TICK: Duration = Duration::from_secs(1);
 /// Runs until `stop` turns true.
 pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
     let mut ticks = 0u64;
+    let mut warned = Warned::default();
     while !*stop.borrow() {
-        let snapshot = shared.snapshot.load_full();
-        if snapshot
-            .policy
-            .next_boundary()
-            .is_some_and(|at| at <= clock::now())
-        {
-            reload::recompile(shared);
-        }
+        reload::recompile(shared, clock::now());
         if ticks.is_multiple_of(10) {
             reload_geoip(shared);
         }
-        gauges(shared);
+        warned.look(shared, &shared.snapshot.load(), clock::now());
         ticks += 1;
         pause(stop);
     }
@@ -51,7 +48,8 @@ fn reload_geoip(shared: &Shared) {
     }
 }
 
-/// Copies plain counters into the metrics that show them.
+/// Copies plain counters into the metrics that show them, just before they are read. One caller
+/// at a time (the admin listener's thread): labelled gauges are begun anew.
 pub fn gauges(shared: &Shared) {
     let metrics = &shared.metrics;
     let snapshot = shared.snapshot.load_full();
@@ -73,6 +71,7 @@ pub fn gauges(shared: &Shared) {
         .connections
         .load(std::sync::atomic::Ordering::Relaxed);
     metrics.connections.set(number(open as u64));
+    thresholds::gauges(shared, &snapshot, now);
     metrics.policy_info.reset();
     metrics
         .policy_info

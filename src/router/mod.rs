@@ -6,9 +6,10 @@ pub mod reload;
 pub mod running;
 pub mod shared;
 pub mod snapshot;
+mod thresholds;
 pub mod worker;
 
 pub use running::{Running, StartError};
 pub use shared::Shared;
-pub use snapshot::{ReadyRoute, Snapshot};
+pub use snapshot::{ReadyRecipient, ReadyRoute, Snapshot};
 pub use worker::Worker;

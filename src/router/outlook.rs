@@ -7,123 +7,209 @@ use serde::Serialize;
 use super::Snapshot;
 use crate::{
     decide::{self, Party, Query, Subject},
-    domain::{CategorySet, Country, Operation, Place},
+    domain::{Answer, CategorySet, Country, Missing, Operation, Place, Role},
 };
 
 /// The outlook of one snapshot.
 #[derive(Debug, Serialize)]
 pub struct Outlook {
+    /// The country and entity of this router.
+    pub location: String,
     /// Home stores that would be refused from this location, grouped by home and reason.
     pub refused_home_stores: Vec<RefusedHome>,
+    /// In observe mode: the region where everything goes, whatever would be decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observe_to: Option<String>,
     /// Where the router's own pseudonymous state about people lies.
     pub own_state: String,
 }
 
 #[derive(Debug, Serialize)]
 pub struct RefusedHome {
+    /// The routes whose stores it would be.
+    pub routes: Vec<String>,
     /// Countries of people.
     pub people: Vec<Place>,
     pub home: Option<String>,
-    pub reason: String,
+    #[serde(flatten)]
+    pub why: Why,
 }
 
-/// Asks, for the people of every country, for the store of an ordinary record at home.
+/// Why a store would be refused, and what would have made it lawful.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Why {
+    pub reason: String,
+    pub missing: Vec<Missing>,
+}
+
+/// What tells the stores of two routes apart for the policy.
+struct Kind {
+    routes: Vec<String>,
+    role: Option<Role>,
+    categories: CategorySet,
+}
+
+/// Asks, for the people of every country, for the store of each route's records at home.
 pub fn of(snapshot: &Snapshot, at: Timestamp) -> Outlook {
     let mut refused: Vec<RefusedHome> = Vec::new();
-    let categories: CategorySet = snapshot.checked.category("user").into_iter().collect();
-    for country in Country::all() {
-        let place = Place::of(country);
-        let Some((home, reason)) = refusal(snapshot, at, place, categories) else {
+    for kind in kinds(snapshot) {
+        for country in Country::all() {
+            let place = Place::of(country);
+            let Some((home, why)) = refusal(snapshot, at, place, &kind) else {
+                continue;
+            };
+            match refused
+                .iter_mut()
+                .find(|r| r.home == home && r.why == why && r.routes == kind.routes)
+            {
+                Some(group) => group.people.push(place),
+                None => refused.push(RefusedHome {
+                    routes: kind.routes.clone(),
+                    people: vec![place],
+                    home,
+                    why,
+                }),
+            }
+        }
+    }
+    let location = snapshot.location;
+    Outlook {
+        location: format!(
+            "{location}, {}",
+            snapshot.checked.entity_id(snapshot.location_entity)
+        ),
+        refused_home_stores: refused,
+        observe_to: snapshot
+            .observe_to
+            .and_then(|to| snapshot.regions.get(to))
+            .map(|region| region.name.to_string()),
+        own_state: format!(
+            "ledger and directory keep keyed hashes of people of every region in {location}, \
+             where this router runs; keys are pseudonymous personal data, so this is a flow of \
+             its own"
+        ),
+    }
+}
+
+/// The kinds of stores that the routes make: by the location's role and the categories.
+fn kinds(snapshot: &Snapshot) -> Vec<Kind> {
+    let mut kinds: Vec<Kind> = Vec::new();
+    for route in &snapshot.routes {
+        let methods = &route.settings.methods;
+        let stores = methods.is_empty()
+            || methods
+                .iter()
+                .any(|m| ["PUT", "POST", "PATCH"].contains(&m.as_str()));
+        if !stores {
             continue;
-        };
-        match refused
+        }
+        let (role, categories) = (route.settings.role, route.schema.categories_without_body());
+        let name = route.settings.name.to_string();
+        match kinds
             .iter_mut()
-            .find(|r| r.home == home && r.reason == reason)
+            .find(|k| k.role == role && k.categories == categories)
         {
-            Some(group) => group.people.push(place),
-            None => refused.push(RefusedHome {
-                people: vec![place],
-                home,
-                reason,
+            Some(kind) => kind.routes.push(name),
+            None => kinds.push(Kind {
+                routes: vec![name],
+                role,
+                categories,
             }),
         }
     }
-    Outlook {
-        refused_home_stores: refused,
-        own_state: format!(
-            "ledger and directory keep keyed hashes of people of every region in {}, where this \
-             router runs; keys are pseudonymous personal data, so this is a flow of its own",
-            snapshot.location
-        ),
-    }
+    kinds
 }
 
 fn refusal(
     snapshot: &Snapshot,
     at: Timestamp,
     place: Place,
-    categories: CategorySet,
-) -> Option<(Option<String>, String)> {
+    kind: &Kind,
+) -> Option<(Option<String>, Why)> {
     let location = Party::new(snapshot.location, snapshot.location_entity);
-    let subject = || Subject {
-        countries: std::iter::once(place).collect(),
-        ..Subject::default()
+    let query = |location, to| {
+        let subject = Subject {
+            countries: std::iter::once(place).collect(),
+            ..Subject::default()
+        };
+        let (policy, store) = (&snapshot.policy, Operation::Store);
+        Query::new(policy, at, store, subject, kind.categories, location, to)
     };
-    let query = |to| {
-        Query::new(
-            &snapshot.policy,
-            at,
-            Operation::Store,
-            subject(),
-            categories,
-            location,
-            to,
-        )
-    };
-    let home = match decide::home(&snapshot.policy, &snapshot.regions, &query(location)) {
+    let home = match decide::home(
+        &snapshot.policy,
+        &snapshot.regions,
+        &query(location, location),
+    ) {
         Ok(home) => home,
-        Err(fault) => return Some((None, fault.to_string())),
+        Err(fault) => {
+            let (reason, missing) = (fault.to_string(), Vec::new());
+            return Some((None, Why { reason, missing }));
+        }
     };
     let region = snapshot.regions.get(home)?;
     let to = Party::new(region.place, snapshot.region_entity(home)?);
-    let query = query(to);
+    // As for a request, the role counts where the flow is judged, not where its home is sought.
+    let (mut from, role) = (location, kind.role);
+    from.role = role;
+    let query = query(from, to);
     let verdict = decide::decide(&snapshot.policy, &query);
     if verdict.is_permit() {
         return None;
     }
     let answer = decide::answer(&snapshot.policy, &query, &verdict, Some(&snapshot.regions));
-    let mut reason = match (&answer.rule, &answer.citation) {
+    Some((Some(region.name.to_string()), why(answer)))
+}
+
+fn why(answer: Answer) -> Why {
+    let reason = match (answer.rule, answer.citation) {
         (Some(rule), Some(citation)) => format!("{rule} ({citation})"),
-        (Some(rule), None) => rule.clone(),
+        (Some(rule), None) => rule,
         _ => "no mechanism permits it".to_owned(),
     };
-    let needs: Vec<String> = answer
-        .missing
-        .iter()
-        .map(|m| format!("{} {}: {}", m.law, m.mechanism, m.needs.join(" + ")))
-        .collect();
-    if !needs.is_empty() {
-        reason.push_str("; one of: ");
-        reason.push_str(&needs.join("; "));
+    Why {
+        reason,
+        missing: answer.missing,
     }
-    Some((Some(region.name.to_string()), reason))
 }
 
 impl Outlook {
     /// For people, line by line.
     pub fn lines(&self) -> Vec<String> {
+        let from = format!("home stores from this location ({})", self.location);
         let mut lines = Vec::new();
+        if let Some(region) = &self.observe_to {
+            lines.push(format!(
+                "mode observe: nothing is refused or routed, everything goes to {region}"
+            ));
+        }
         if self.refused_home_stores.is_empty() {
-            lines.push("home stores from this location: none would be refused".to_owned());
+            lines.push(format!("{from}: none would be refused"));
+        } else {
+            lines.push(format!("{from} that would be refused:"));
         }
         for group in &self.refused_home_stores {
             let people: Vec<String> = group.people.iter().map(ToString::to_string).collect();
-            let home = group.home.as_deref().unwrap_or("no region");
+            let home = match &group.home {
+                Some(home) => format!("to {home}"),
+                None => "to no region".to_owned(),
+            };
             lines.push(format!(
-                "home stores from this location: people of {} to {home} would be refused: {}",
+                "  people of {} {home}, route {}: {}",
                 people.join(" "),
-                group.reason
+                group.routes.join(", "),
+                group.why.reason
             ));
+            if !group.why.missing.is_empty() {
+                lines.push("    for each law named, one of these would permit it:".to_owned());
+            }
+            for missing in &group.why.missing {
+                lines.push(format!(
+                    "      {} {}: {}",
+                    missing.law,
+                    missing.mechanism,
+                    missing.needs.join(" + ")
+                ));
+            }
         }
         lines.push(format!("own state: {}", self.own_state));
         lines

@@ -1,7 +1,11 @@
 //! Swapping in new settings and policies while the router runs: whole, or not at all.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError},
+};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Shared, Snapshot, snapshot::Built};
@@ -34,11 +38,12 @@ pub fn reload(shared: &Shared) -> Report {
     let current = shared.snapshot.load_full();
     let built = Snapshot::build(&shared.config, clock::now(), Some(&current))
         .map_err(|broken| broken.0)
-        .and_then(|built| needs_no_restart(&current.settings, built));
+        .and_then(|built| needs_no_restart(&shared.config, &current.settings, built));
     let report = match built {
         Ok(Built { snapshot, warnings }) => {
             last.faults.clear();
-            let changed = snapshot.checked.digest() != current.checked.digest();
+            let changed = snapshot.checked.digest() != current.checked.digest()
+                || *snapshot.settings != *current.settings;
             swap(shared, snapshot);
             tracing::info!(policy = %shared.snapshot.load().checked.digest(), "reloaded");
             Report {
@@ -67,14 +72,22 @@ pub fn reload(shared: &Shared) -> Report {
     report
 }
 
-/// The same files compiled for a later instant.
-pub fn recompile(shared: &Shared) {
+/// The same files compiled for the instant `at`, if a date on which they depend has come. Blocks
+/// for some milliseconds, and while a reload is under way.
+pub fn recompile(shared: &Shared, at: Timestamp) {
     let _one_at_a_time = shared
         .last_reload
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     let current = shared.snapshot.load_full();
-    let policy = current.checked.compile(clock::now());
+    if current
+        .policy
+        .next_boundary()
+        .is_none_or(|boundary| at < boundary)
+    {
+        return;
+    }
+    let policy = current.checked.compile(at);
     let next = Snapshot {
         generation: current.generation + 1,
         settings: Arc::clone(&current.settings),
@@ -84,6 +97,7 @@ pub fn recompile(shared: &Shared) {
         region_entities: current.region_entities.clone(),
         location: current.location,
         location_entity: current.location_entity,
+        recipients: current.recipients.clone(),
         routes: current.routes.clone(),
         steering: current.steering.clone(),
         keys: current.keys.clone(),
@@ -95,13 +109,13 @@ pub fn recompile(shared: &Shared) {
 }
 
 fn swap(shared: &Shared, snapshot: Snapshot) {
-    let health = shared.health.load().renewed(&snapshot.settings.regions);
+    let health = shared.health.load().renewed(&snapshot.links());
     shared.health.store(Arc::new(health));
     shared.snapshot.store(Arc::new(snapshot));
 }
 
 /// Some settings hold open files and sockets, which a running router cannot exchange.
-fn needs_no_restart(current: &Settings, built: Built) -> Result<Built, Vec<Fault>> {
+fn needs_no_restart(config: &Path, current: &Settings, built: Built) -> Result<Built, Vec<Fault>> {
     let next = &built.snapshot.settings;
     let changed = [
         (
@@ -115,7 +129,10 @@ fn needs_no_restart(current: &Settings, built: Built) -> Result<Built, Vec<Fault
         ("admin.listen", current.admin.listen != next.admin.listen),
         ("probes.listen", current.probes != next.probes),
         ("ledger.path", current.ledger != next.ledger),
-        ("directory", current.directory.path != next.directory.path),
+        (
+            "directory.path",
+            current.directory.path != next.directory.path,
+        ),
         (
             "directory.secret_file",
             current.directory.secret != next.directory.secret,
@@ -124,7 +141,7 @@ fn needs_no_restart(current: &Settings, built: Built) -> Result<Built, Vec<Fault
     let faults = crate::document::Faults::new();
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
         faults.error_hint(
-            &crate::document::Where::Path(key.to_string()),
+            &crate::document::Where::Path(config.display().to_string()),
             format!("`{key}` cannot change while the router runs"),
             "restart the router, or undo the change",
         );

@@ -23,11 +23,12 @@ use super::{
 use crate::{
     admin,
     admit::listener::{self, ListenError},
-    attest::{self, Journal, LedgerError, Unwritable},
+    attest::{self, Books, Journal, LedgerError, Unwritable},
     document::Fault,
     forward::SharedHealth,
     locate::{Directory, DirectoryError, SecretError, SubjectHasher, load_or_create_secret},
     settings::Settings,
+    state::{Consents, Counters, StateError},
     telemetry::{Metrics, clock},
 };
 
@@ -44,6 +45,8 @@ pub enum StartError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    #[error("counters or consents in the directory's folder: {0}")]
+    State(#[from] StateError),
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(
@@ -98,6 +101,7 @@ impl Running {
             .iter()
             .for_each(|w| tracing::warn!("{}", w.summary()));
         warn_of_old_geoip(&snapshot);
+        warn_of_observing(&snapshot);
         let settings = Arc::clone(&snapshot.settings);
         let plane = &settings.data_plane;
         let Bound { data, admin } = match bound {
@@ -196,7 +200,13 @@ fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
     let directory = Directory::open(&settings.directory.path)?;
     let hasher = hasher(&settings, &directory)?;
     let options = attest::Options::default();
-    let (journal, opened) = Journal::open(&settings.ledger, options, directory.clone())?;
+    let counters = Counters::open(&settings.directory.path)?;
+    let consents = Consents::open(&settings.directory.path)?;
+    let books = Books {
+        directory: directory.clone(),
+        counters: Some(counters.clone()),
+    };
+    let (journal, opened) = Journal::open(&settings.ledger, options, books)?;
     if opened.lost > 0 {
         tracing::error!(
             entries = opened.lost,
@@ -215,6 +225,8 @@ fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         journal,
         directory,
+        counters,
+        consents,
         hasher,
         metrics: Metrics::new()?,
         connections: AtomicUsize::new(0),
@@ -238,6 +250,17 @@ pub fn hasher(settings: &Settings, directory: &Directory) -> Result<SubjectHashe
         }
     };
     Ok(SubjectHasher::new(&secret)?)
+}
+
+/// Whoever reads the log must not take this router for one that protects anybody.
+fn warn_of_observing(snapshot: &Snapshot) {
+    let Some(region) = snapshot.observe_to.and_then(|to| snapshot.regions.get(to)) else {
+        return;
+    };
+    tracing::warn!(
+        observe_to = %region.name,
+        "mode observe: everything is decided and logged, nothing is refused or routed home"
+    );
 }
 
 fn warn_of_old_geoip(snapshot: &Snapshot) {

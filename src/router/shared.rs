@@ -13,6 +13,7 @@ use crate::{
     attest::Journal,
     forward::{RegionTally, SharedHealth},
     locate::{Directory, SubjectHasher},
+    state::{Consents, Counters},
     telemetry::Metrics,
 };
 
@@ -23,6 +24,8 @@ pub struct Shared {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub journal: Journal,
     pub directory: Directory,
+    pub counters: Counters,
+    pub consents: Consents,
     pub hasher: SubjectHasher,
     pub metrics: Metrics,
     /// Open connections of callers, over all workers.

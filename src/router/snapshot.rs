@@ -13,10 +13,10 @@ use crate::{
         schema::{CompiledSchema, SchemaFault, Slot},
         token::KeySet,
     },
-    document::{Fault, Faults, Where},
-    domain::{Place, Region, RegionId, Regions},
+    document::{Fault, Faults, Where, suggest},
+    domain::{Place, RecipientId, Region, RegionId, Regions},
     policy::{self, Checked, Compiled, EntityId},
-    settings::{self, Format, Mode, Places, Route, Settings, UnknownHome},
+    settings::{self, Format, Mode, Places, RegionSettings, Route, Settings, UnknownHome},
 };
 
 /// Everything that one request is judged by.
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub region_entities: Vec<EntityId>,
     pub location: Place,
     pub location_entity: EntityId,
+    /// Those that the settings say how to reach, in the order of the settings.
+    pub recipients: Vec<Arc<ReadyRecipient>>,
     pub routes: Vec<ReadyRoute>,
     /// Header names by which some route is steered or takes evidence; strangers cannot send them.
     pub steering: Vec<HeaderName>,
@@ -51,6 +53,21 @@ pub struct ReadyRoute {
     pub unknown_home: Option<RegionId>,
     /// Whether any source reads the verified token.
     pub reads_token: bool,
+    /// Whom the route discloses to.
+    pub recipient: Option<Arc<ReadyRecipient>>,
+}
+
+/// A recipient as settings and organisation together describe it.
+#[derive(Debug)]
+pub struct ReadyRecipient {
+    pub id: RecipientId,
+    pub name: Arc<str>,
+    pub entity: EntityId,
+    /// Where its servers stand.
+    pub place: Place,
+    pub headers: Vec<HeaderName>,
+    /// For the pools, called `recipient:NAME` there so that no region can have its name.
+    pub link: RegionSettings,
 }
 
 /// A broken set of files: all mistakes, each with its place.
@@ -89,6 +106,15 @@ impl Snapshot {
         faults: &Faults,
     ) -> Option<Self> {
         let (settings, places) = settings::read_placed(config, settings::environment(), faults)?;
+        if settings.policies.is_dir() && !settings.organisation.exists() {
+            faults.error_hint(
+                &Where::Path(settings.organisation.display().to_string()),
+                "there is no organisation file",
+                "write one (docs/policy-files.md, policies/examples), or name one with \
+                 `organisation` in the settings",
+            );
+            return None;
+        }
         // The policy's faults are told even where the settings have some of their own.
         let checked = policy::load(&settings.policies, &settings.organisation, faults)?;
         let entity = |id: &str, path: &[&str]| {
@@ -120,7 +146,8 @@ impl Snapshot {
             .collect();
         let checked = Arc::new(checked.bind(&regions, faults));
         checked.warnings(at.to_zoned(jiff::tz::TimeZone::UTC).date(), faults);
-        let routes = ready_routes(&settings, &places, &checked, &regions, faults);
+        let recipients = ready_recipients(&settings, &places, &checked, faults);
+        let routes = ready_routes(&settings, &places, &checked, &regions, &recipients, faults);
         let keys = read_keys(&settings, previous, &places, faults);
         let geo = read_geo(&settings, previous, &places, faults)?;
         let observe_to = match &settings.mode {
@@ -138,6 +165,7 @@ impl Snapshot {
             checked,
             policy,
             regions,
+            recipients,
             routes,
             keys,
             geo,
@@ -145,9 +173,57 @@ impl Snapshot {
         })
     }
 
+    /// Everything that is called: the regions, then the recipients.
+    pub fn links(&self) -> Vec<RegionSettings> {
+        let recipients = self.recipients.iter().map(|r| r.link.clone());
+        let regions = self.settings.regions.iter().cloned();
+        regions.chain(recipients).collect()
+    }
+
     pub fn region_entity(&self, region: RegionId) -> Option<EntityId> {
         self.region_entities.get(usize::from(region.0)).copied()
     }
+}
+
+fn ready_recipients(
+    settings: &Settings,
+    places: &Places,
+    checked: &Checked,
+    faults: &Faults,
+) -> Vec<Arc<ReadyRecipient>> {
+    let mut ready = Vec::new();
+    for reached in &settings.recipients {
+        let id = checked.recipient(&reached.id);
+        let Some((id, info)) = id.and_then(|id| Some((id, checked.recipient_info(id)?))) else {
+            faults.error_hint(
+                &places.at(&["recipients", &reached.id]),
+                format!("`{}` is no recipient of the organisation file", reached.id),
+                format!(
+                    "add [[recipients]] with id = \"{}\" to {}",
+                    reached.id,
+                    settings.organisation.display()
+                ),
+            );
+            continue;
+        };
+        let entity = checked.entity_info(info.entity);
+        let Some(entity) = entity else { continue };
+        let place = reached.place.unwrap_or(entity.place);
+        ready.push(Arc::new(ReadyRecipient {
+            id,
+            name: Arc::clone(&reached.id),
+            entity: info.entity,
+            place,
+            headers: reached.headers.clone(),
+            link: RegionSettings {
+                name: format!("recipient:{}", reached.id).into(),
+                place,
+                entity: Arc::clone(&entity.id),
+                endpoints: reached.endpoints.clone(),
+            },
+        }));
+    }
+    ready
 }
 
 fn ready_routes(
@@ -155,6 +231,7 @@ fn ready_routes(
     places: &Places,
     checked: &Checked,
     regions: &Regions,
+    recipients: &[Arc<ReadyRecipient>],
     faults: &Faults,
 ) -> Vec<ReadyRoute> {
     let resolve = |key: &str| checked.category(key);
@@ -190,13 +267,20 @@ fn ready_routes(
                     UnknownHome::Refuse => None,
                     UnknownHome::Region(name) => regions.id(name),
                 },
+                recipient: route.recipient.as_ref().and_then(|name| {
+                    let found = recipients.iter().find(|r| r.name == *name);
+                    found.cloned()
+                }),
                 reads_token: sources(route).any(|s| matches!(s, ValueSource::Jwt(_))),
             }),
             Err(found) => {
                 for fault in found {
                     let at = place_of(&fault, places, route, number).unwrap_or_else(|| at.clone());
                     if told.insert((at.to_string(), fault.to_string())) {
-                        faults.error(&at, fault.to_string());
+                        match category_hint(&fault, checked) {
+                            Some(hint) => faults.error_hint(&at, fault.to_string(), hint),
+                            None => faults.error(&at, fault.to_string()),
+                        }
                     }
                 }
             }
@@ -222,6 +306,17 @@ fn settings_pointer<'s>(settings: &'s Settings, route: usize, wanted: &str) -> O
 
 fn sources(route: &Route) -> impl Iterator<Item = &ValueSource> {
     route.country.iter().chain(&route.subject)
+}
+
+fn category_hint(fault: &SchemaFault, checked: &Checked) -> Option<String> {
+    let SchemaFault::UnknownCategory { category, .. } = fault else {
+        return None;
+    };
+    let known = checked.categories_all().map(|(_, key)| key);
+    Some(suggest(category, known).unwrap_or_else(|| {
+        "the categories stand in vocabulary.toml; `user` covers every kind of personal data"
+            .to_owned()
+    }))
 }
 
 fn place_of(fault: &SchemaFault, places: &Places, route: &Route, number: usize) -> Option<Where> {
@@ -255,6 +350,7 @@ fn steering_names(routes: &[Route]) -> Vec<HeaderName> {
                 &s.operation,
                 &s.purpose,
                 &s.ground,
+                &s.order,
             ])
         })
         .filter_map(|source| match source {

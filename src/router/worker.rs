@@ -1,7 +1,7 @@
 //! One worker: a thread with its own runtime, accept queue, pools and caches.
 
 use std::{
-    cell::RefCell,
+    cell::{RefCell, RefMut},
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -9,16 +9,18 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
+use jiff::Timestamp;
 use tokio::{net::TcpStream, sync::watch, task::LocalSet};
 
-use super::{Shared, Snapshot};
+use super::{Shared, Snapshot, reload};
 use crate::{
     admit::{connection, connection::Counter, listener},
     attest::WorkerJournal,
-    domain::DecisionId,
+    domain::{DecisionId, RecipientId, Regions},
     forward::{Shares, Upstreams},
     locate::PinCache,
     pipeline::{self, Judgements},
+    settings::RegionSettings,
     telemetry::clock,
 };
 
@@ -32,7 +34,7 @@ pub struct Worker {
     pub pins: RefCell<PinCache>,
     upstreams: RefCell<(u64, Rc<Upstreams>)>,
     pub journal: WorkerJournal,
-    pub judgements: RefCell<Judgements>,
+    judgements: RefCell<Judgements>,
     random: RefCell<Random>,
     pub at_work: Counter,
 }
@@ -62,7 +64,8 @@ impl Worker {
             &settings.limits,
             Shares::of(settings.data_plane.concurrent_requests),
             shared.health.load_full(),
-        )?;
+        )?
+        .with_recipients(recipients(&snapshot), &settings.limits, None)?;
         register_tallies(&shared, &upstreams);
         Ok(Self {
             snapshot: RefCell::new(cache),
@@ -77,6 +80,21 @@ impl Worker {
             at_work: Counter::default(),
             shared,
         })
+    }
+
+    /// The snapshot in force at this instant: an instrument that ended a moment ago must not
+    /// permit until the keeper comes round.
+    pub fn snapshot_for(&self, at: Timestamp) -> Arc<Snapshot> {
+        let snapshot = self.snapshot();
+        if snapshot
+            .policy
+            .next_boundary()
+            .is_none_or(|boundary| at < boundary)
+        {
+            return snapshot;
+        }
+        reload::recompile(&self.shared, at);
+        self.snapshot()
     }
 
     /// The snapshot in force; what is remembered for an older one is dropped.
@@ -94,27 +112,52 @@ impl Worker {
         let current = Rc::clone(&self.upstreams.borrow().1);
         let settings = &snapshot.settings;
         let health = self.shared.health.load_full();
-        match current.renewed(
+        let next = current.renewed(
             &snapshot.regions,
             &settings.regions,
             &settings.limits,
             health,
-        ) {
+        );
+        let next = next.and_then(|next| {
+            next.with_recipients(recipients(snapshot), &settings.limits, Some(&current))
+        });
+        match next {
             Ok(next) => {
                 register_tallies(&self.shared, &next);
                 *self.upstreams.borrow_mut() = (snapshot.generation, Rc::new(next));
             }
-            // The settings' reader has checked the endpoints, so this tells of a fault of ours;
-            // the old pools stay, and calls of regions they do not know are refused.
+            // The settings' reader has checked the endpoints, so this tells of a fault of ours.
+            // The old pools cannot stay: a region's number may mean another region now. Ways to
+            // nowhere refuse every call.
             Err(error) => {
                 tracing::error!(%error, "the regions of the new settings cannot be used");
-                self.upstreams.borrow_mut().0 = snapshot.generation;
+                let nowhere = Upstreams::new(
+                    &Regions::new(Vec::new()),
+                    &[],
+                    &settings.limits,
+                    Shares::of(settings.data_plane.concurrent_requests),
+                    self.shared.health.load_full(),
+                );
+                let mut upstreams = self.upstreams.borrow_mut();
+                upstreams.0 = snapshot.generation;
+                if let Ok(nowhere) = nowhere {
+                    upstreams.1 = Rc::new(nowhere);
+                }
             }
         }
     }
 
+    /// The ways to the regions of the snapshot that [`Worker::snapshot`] gave last. To be taken in
+    /// the same moment and kept beside it: the next snapshot may give a region another number.
     pub fn upstreams(&self) -> Rc<Upstreams> {
         Rc::clone(&self.upstreams.borrow().1)
+    }
+
+    /// What is remembered of a snapshot; `None` of one that is no longer in force. A request that
+    /// began before a reload must neither be judged by what later requests found, nor leave its
+    /// own judgements to them.
+    pub fn judgements(&self, of: &Snapshot) -> Option<RefMut<'_, Judgements>> {
+        (self.upstreams.borrow().0 == of.generation).then(|| self.judgements.borrow_mut())
     }
 
     pub fn decision_id(&self) -> DecisionId {
@@ -143,6 +186,10 @@ impl Random {
         self.next += 16;
         bytes.iter().fold(0, |n, b| (n << 8) | u128::from(*b))
     }
+}
+
+fn recipients(snapshot: &Snapshot) -> impl Iterator<Item = (RecipientId, &RegionSettings)> {
+    snapshot.recipients.iter().map(|r| (r.id, &r.link))
 }
 
 fn register_tallies(shared: &Shared, upstreams: &Upstreams) {

@@ -58,9 +58,9 @@ pub(super) fn overlay(
             let name = names.get(&lower).cloned().unwrap_or(lower);
             let mut steps: Vec<String> = path.split('.').map(str::to_owned).collect();
             if let [section, name, ..] = steps.as_mut_slice()
-                && section == "regions"
+                && matches!(section.as_str(), "regions" | "recipients")
             {
-                // Shells allow no `-` in names of variables; names of regions have no `_`.
+                // Shells allow no `-` in names of variables; these names have no `_`.
                 *name = name.replace('_', "-");
             }
             Some((steps, Where::Environment(name), value.into_string().ok()?))

@@ -169,6 +169,13 @@ pub static KEYS: &[Key] = keys! {
     "regions.<name>.tls" Later Absent, "{ certificate = \"client.pem\" }":
         "The client certificate that the region's servers ask for.";
 
+    "recipients.<name>.endpoints" List Required, "[\"http://gateway.internal:8300\"]":
+        "Servers of a recipient of the organisation file, by its id there; written as a region's. Several recipients may share one.";
+    "recipients.<name>.country" Text Computed("the country of its entity"), "\"CN\"":
+        "Where its servers stand.";
+    "recipients.<name>.headers" List Value("[]"), "[\"authorization\"]":
+        "Fields of the caller's request that go on to it beside `content-type` and `accept`. All others stay behind.";
+
     "schemas.<name>.fields" Map Required, "{ \"/email\" = \"user.contact.email\" }":
         "JSON pointers (RFC 6901; `*` is every element of an array) and the category each holds.";
     "schemas.<name>.strict" Boolean Value("false"), "true":
@@ -215,7 +222,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.unknown_home" Text Value("\"refuse\""), "\"sg\"":
         "What happens without evidence: `refuse` (422), or the region that takes such records.";
     "routes.<n>.upstream" Text Value("\"batch\""), "{ each = \"PUT /people/{subject}\" }":
-        "How a batch goes to a region: `batch`, one part of it in the caller's form, or `{ each = \"METHOD /path\" }`, one request a record.";
+        "How a batch goes to a region: `batch`, one part of it in the caller's form, or `{ each = \"METHOD /path\" }`, one request a record. How a disclosure goes to its recipient: `{ each = \"METHOD /path\" }`.";
     "routes.<n>.upstream.each" Text Absent, "\"PUT /people/{subject}\"":
         "Method and path template of one record's request; `{subject}` is the record's.";
     "routes.<n>.atomic" Boolean Value("false"), "true":
@@ -224,8 +231,10 @@ pub static KEYS: &[Key] = keys! {
         "`full`: bodies flow back where that read is permitted; `status-only`: never.";
     "routes.<n>.role" Text Absent, "\"processor\"":
         "The location's role on this route: `controller` or `processor`. Else the instrument's, else the entity's.";
-    "routes.<n>.recipient" Later Absent, "\"map-provider\"":
-        "Makes it a route that discloses to this recipient.";
+    "routes.<n>.order" Text Value("\"header:domicile-order\""), "\"header:x-order\"":
+        "Where a trusted caller names the order of an authority that a disclosure obeys.";
+    "routes.<n>.recipient" Text Absent, "\"map-provider\"":
+        "Makes it a route that discloses to this recipient. For `record` alone; takes `POST`, `PUT`, `PATCH`. The recipient gets the body, at the route's path or at `upstream`'s; `{names}` stay out of it, and a query is refused.";
     "routes.<n>.discover" Later Absent, "true":
         "Look for personal data in all fields.";
 };

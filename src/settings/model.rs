@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Everything one router is told. Relative paths are resolved against the settings file's folder.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub location: Location,
     /// Folder of `law/`, `vocabulary.toml` and, by default, `organisation.toml`.
@@ -27,13 +27,14 @@ pub struct Settings {
     pub directory: Directory,
     pub limits: Limits,
     pub regions: Vec<RegionSettings>,
+    pub recipients: Vec<RecipientSettings>,
     pub schemas: BTreeMap<String, Schema>,
     pub routes: Vec<Route>,
     pub log: Log,
 }
 
 /// Where this router and its callers run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Location {
     pub place: Place,
     pub entity: Arc<str>,
@@ -48,7 +49,7 @@ pub enum Mode {
     },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DataPlane {
     pub listen: SocketAddr,
     /// Callers whose steering headers count.
@@ -65,7 +66,7 @@ pub struct DataPlane {
     pub drain: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
     pub listen: SocketAddr,
     /// Bearer token; must be there when `listen` is not a loopback address.
@@ -86,7 +87,7 @@ pub enum Geoip {
 }
 
 /// How tokens of callers are verified (RFC 7519). At least one algorithm.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Jwt {
     /// JWKS file (RFC 7517).
     pub keys: PathBuf,
@@ -105,7 +106,7 @@ pub enum JwtAlgorithm {
     Hs256,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Directory {
     pub path: PathBuf,
     /// The subject-key secret, if given by file or environment; else it is created in `path`.
@@ -164,7 +165,7 @@ impl Default for Limits {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RegionSettings {
     pub name: Arc<str>,
     pub place: Place,
@@ -173,15 +174,29 @@ pub struct RegionSettings {
     pub endpoints: Vec<Uri>,
 }
 
+/// How a recipient outside the regions is reached. Who it is and what it may be sent stands in
+/// the organisation file under the same id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecipientSettings {
+    pub id: Arc<str>,
+    /// Where its servers stand; `None`: where its entity is established.
+    pub place: Option<Place>,
+    /// As a region's.
+    pub endpoints: Vec<Uri>,
+    /// Fields of the caller's request that go on to it. All others stay behind: a cookie or an
+    /// address is personal data that no list of categories would see.
+    pub headers: Vec<HeaderName>,
+}
+
 /// JSON pointers to category keys; `*` stands for every element of an array.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schema {
     pub fields: BTreeMap<String, String>,
     /// A field that is not listed is refused with 422.
     pub strict: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// How the route is called in logs, metrics and the ledger: its path template, or `name`.
     pub name: Arc<str>,
@@ -208,6 +223,8 @@ pub struct Route {
     pub answers: Answers,
     pub role: Option<Role>,
     pub purpose: Option<String>,
+    /// Makes it a route that discloses to this recipient: an id under [`Settings::recipients`].
+    pub recipient: Option<Arc<str>>,
 }
 
 /// Literal segments and `{names}`; `{name...}` as the last segment takes the rest of the path.
@@ -233,7 +250,7 @@ pub enum Format {
 }
 
 /// Where a trusted caller's wishes are read from; the defaults are the `Domicile-` headers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Steering {
     pub country: ValueSource,
     pub subject: ValueSource,
@@ -241,6 +258,8 @@ pub struct Steering {
     pub operation: ValueSource,
     pub purpose: ValueSource,
     pub ground: ValueSource,
+    /// The order of an authority or a court that a disclosure obeys.
+    pub order: ValueSource,
 }
 
 impl Default for Steering {
@@ -253,6 +272,7 @@ impl Default for Steering {
             operation: header("domicile-operation"),
             purpose: header("domicile-purpose"),
             ground: header("domicile-ground"),
+            order: header("domicile-order"),
         }
     }
 }
@@ -300,7 +320,7 @@ pub enum Answers {
     StatusOnly,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Log {
     pub json: bool,
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter in `tracing` syntax.

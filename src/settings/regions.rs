@@ -38,12 +38,7 @@ pub(super) fn regions(node: &Node, faults: &Faults) -> Named<Vec<RegionSettings>
     let mut taken: HashMap<String, String> = HashMap::new();
     for (name, at, node) in fields.named() {
         regions.names.push(name.to_owned());
-        let sound = !name.is_empty()
-            && name.len() <= 63
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if !sound {
+        if !is_name(name) {
             let hint = "names are up to 63 lower-case letters, digits and `-`, such as `eu-west`";
             faults.error_hint(at, format!("`{name}` is no name for a region"), hint);
         } else if name == "refuse" {
@@ -63,6 +58,15 @@ pub(super) fn regions(node: &Node, faults: &Faults) -> Named<Vec<RegionSettings>
         faults.error(&node.at, "there are more than 255 regions");
     }
     regions
+}
+
+/// What can stand in environment variables, headers and labels alike.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 63
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn region(
@@ -109,7 +113,7 @@ fn region(
 }
 
 /// `http://host:port`, with an optional path prefix and nothing else.
-fn endpoint(text: &str, node: &Node, faults: &Faults) -> Option<Uri> {
+pub(super) fn endpoint(text: &str, node: &Node, faults: &Faults) -> Option<Uri> {
     // What is wrong is told without the text: it may hold a password.
     let refuse = |message: &str| {
         let hint = "write \"http://host:port\", with a path prefix if need be";

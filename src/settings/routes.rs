@@ -6,7 +6,7 @@ use http::{Method, uri::Authority};
 
 use super::{
     Answers, Conflict, Format, PathTemplate, PinMode, Route, Steering, UnknownHome, UpstreamShape,
-    regions,
+    disclose, regions,
     sections::later,
     sources::{Context, Use},
     values,
@@ -21,6 +21,7 @@ use crate::{
 pub(super) struct Surroundings<'a> {
     pub(super) regions: &'a [String],
     pub(super) schemas: &'a [String],
+    pub(super) recipients: &'a [String],
     pub(super) has_jwt: bool,
     /// Whether addresses can be evidence at all.
     pub(super) has_network: bool,
@@ -90,8 +91,11 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
                 UnknownHome::Region(region.to_owned())
             }
         });
+    let recipient = fields
+        .maybe("recipient")
+        .and_then(|node| disclose::recipient(node, &context));
     let upstream = fields.maybe("upstream").map(|node| {
-        if format.is_some() && !is_batch {
+        if format.is_some() && !is_batch && recipient.is_none() {
             let hint = "`upstream` is for the formats `array` and `ndjson`";
             faults.error_hint(&node.at, "the route has no batches", hint);
         }
@@ -128,14 +132,24 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
     let answers = word(&fields, "answers", &answers).unwrap_or_default();
     let role = word(&fields, "role", &role);
     let host = fields.maybe("host").and_then(|node| host(node, faults));
-    let methods = fields
-        .maybe("methods")
+    let methods_at = fields.maybe("methods");
+    let mut methods = methods_at
         .map(|node| methods(node, faults))
         .unwrap_or_default();
     let content_type = fields
         .maybe("content_type")
         .and_then(|node| media_type(node, faults));
     let namespace = read("namespace").unwrap_or("person");
+    if recipient.is_some() {
+        let at = fields.maybe("upstream").or(fields.maybe("path"));
+        let at = at.map_or(fields.at, |node| &node.at);
+        disclose::methods(&mut methods, methods_at, faults);
+        if schema.is_none() && format == Some(Format::Record) {
+            let hint = "name a `schema`: what is in no schema is listed for nobody";
+            faults.error_hint(fields.at, "a disclosure needs a schema", hint);
+        }
+        disclose::target(path.as_ref(), upstream.as_ref(), at, faults);
+    }
     fields.finish();
     let path = path?;
     Some(Route {
@@ -159,6 +173,7 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         answers,
         role,
         purpose,
+        recipient: recipient.map(Arc::from),
     })
 }
 
@@ -257,6 +272,7 @@ fn steering(fields: &Fields<'_>, context: &Context<'_>) -> Steering {
         operation: read("operation", Use::Wish, default.operation),
         purpose: default.purpose,
         ground: read("ground", Use::Assertion, default.ground),
+        order: read("order", Use::Assertion, default.order),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use super::{
-    Geoip, Location, Mode, Settings,
+    Geoip, Location, Mode, Settings, disclose,
     keys::{KEYS, Kind},
     parts, regions,
     routes::{self, Surroundings},
@@ -52,6 +52,10 @@ pub(super) fn settings(
         .map(|n| regions::regions(n, faults))
         .unwrap_or_default();
     let mode = mode(&fields, &regions.names);
+    let recipients = fields
+        .maybe("recipients")
+        .map(|n| disclose::recipients(n, &regions.read, faults))
+        .unwrap_or_default();
     let schemas = fields
         .maybe("schemas")
         .map(|n| regions::schemas(n, faults))
@@ -60,6 +64,7 @@ pub(super) fn settings(
         let surroundings = Surroundings {
             regions: &regions.names,
             schemas: &schemas.names,
+            recipients: &recipients.names,
             has_jwt: fields.maybe("jwt").is_some(),
             has_network: geoip != Some(Geoip::Off),
         };
@@ -101,6 +106,7 @@ pub(super) fn settings(
         directory: directory?,
         limits: limits?,
         regions: regions.read,
+        recipients: recipients.read,
         schemas: schemas.read,
         routes: routes?,
         log: log?,

@@ -93,6 +93,8 @@ pub struct StoreLimits {
     /// An idle connection, and a request's head. Above the 75 s after which a router drops idle
     /// connections, so that the router and not the store ends them.
     pub idle: Duration,
+    /// How long running requests may go on after a shutdown.
+    pub grace: Duration,
 }
 
 impl Default for StoreLimits {
@@ -107,6 +109,7 @@ impl Default for StoreLimits {
             connections: 4096,
             body_stall: Duration::from_secs(30),
             idle: Duration::from_secs(90),
+            grace: Duration::from_millis(1500),
         }
     }
 }
@@ -178,8 +181,8 @@ impl Store {
         self.address
     }
 
-    /// Serves until `shutdown` is ready, then lets running requests end for 1.5 s, and closes the
-    /// database. To be called inside a tokio runtime with I/O and time; a current-thread one is
+    /// Serves until `shutdown` is ready, then lets running requests end for
+    /// [`StoreLimits::grace`], and closes the database. To be called inside a tokio runtime with I/O and time; a current-thread one is
     /// enough.
     ///
     /// Dropping the future ends all connections at once; acknowledged writes are on disk already.
@@ -232,7 +235,16 @@ impl StoreHandle {
         self.address
     }
 
-    /// Blocks until the store has ended and its data folder is free again, at most about 2 s.
+    /// Tells the store to end and does not wait for it: several stores then end side by side.
+    pub fn begin_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // The receiver is gone when the store ended by itself.
+            let _ = stop.send(());
+        }
+    }
+
+    /// Blocks until the store has ended and its data folder is free again: hardly longer than
+    /// [`StoreLimits::grace`].
     ///
     /// # Errors
     /// What `serve` ended with.
@@ -241,10 +253,7 @@ impl StoreHandle {
     }
 
     fn end(&mut self) -> Result<(), StoreError> {
-        if let Some(stop) = self.stop.take() {
-            // The receiver is gone when the store ended by itself.
-            let _ = stop.send(());
-        }
+        self.begin_stop();
         match self.thread.take().map(JoinHandle::join) {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(error))) => Err(error),

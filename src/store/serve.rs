@@ -18,8 +18,6 @@ use tokio::time::timeout;
 use super::sniff::{Protocol, sniff};
 use super::{Shared, StoreError, handle};
 
-/// How long running requests may go on after a shutdown.
-const GRACE: Duration = Duration::from_millis(1500);
 const MAX_HEAD: usize = 64 << 10;
 
 /// Serves until `shutdown`. See [`super::Store::serve`].
@@ -62,7 +60,7 @@ pub(super) async fn serve(
     drop(listener);
     // Nobody may be listening any more.
     let _ = stop.send(true);
-    let ended = timeout(GRACE, async {
+    let ended = timeout(shared.limits.grace, async {
         while connections.join_next().await.is_some() {}
     });
     if ended.await.is_err() {

@@ -1,5 +1,6 @@
 //! The ledger as a whole, over real files.
 
+mod counts;
 mod damage;
 mod failing_disk;
 mod group;
@@ -76,6 +77,7 @@ pub(super) fn profile(route: &str) -> Arc<Profile> {
         problem: None,
         duties: Vec::new(),
         missing: Vec::new(),
+        counted: Vec::new(),
     })
 }
 
@@ -105,6 +107,7 @@ pub(super) fn draft(number: u64, profile: &Arc<Profile>) -> Draft {
         evidence,
         pin: None,
         reference: None,
+        holds: smallvec::SmallVec::new(),
     }
 }
 

@@ -234,7 +234,7 @@ fn parties() -> impl Strategy<Value = Party> {
 prop_compose! {
     fn profiles()(
         policy: [u8; 32],
-        lists in (texts(), texts(), texts(), texts(), texts()),
+        lists in (texts(), texts(), texts(), texts(), texts(), texts()),
         ends in (parties(), parties(), prop::option::of(parties())),
         words in (text(), text(), text(), text(), text(), text()),
         operation in prop::sample::select(Operation::ALL.to_vec()),
@@ -261,6 +261,7 @@ prop_compose! {
             problem: words.5,
             duties: lists.3,
             missing: lists.4,
+            counted: lists.5,
         }
     }
 }

@@ -209,6 +209,16 @@ fn found() -> impl Strategy<Value = Vec<Evidence>> {
     vec(one.prop_map(|(kind, place)| ev(kind, place)), 1..8)
 }
 
+#[test]
+fn a_claim_of_another_shape_is_no_absence() {
+    let read = |claim: serde_json::Value| read_claim(&claim);
+    assert_eq!(read("ru".into()), read_text("RU"));
+    for claim in [serde_json::json!(["RU", "IN"]), serde_json::json!({})] {
+        assert_eq!(read(claim.clone()), Reading::Unreadable, "{claim}");
+    }
+    assert_eq!(read(serde_json::Value::Null), Reading::Nothing);
+}
+
 proptest! {
     #[test]
     fn weighing_keeps_its_promises(found in found()) {

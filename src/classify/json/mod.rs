@@ -11,6 +11,7 @@
 
 mod bytes;
 mod cursor;
+mod edit;
 mod fault;
 mod keys;
 mod scan;
@@ -22,6 +23,7 @@ pub mod harness;
 #[cfg(test)]
 mod tests;
 
+pub use edit::{Edit, Spotted, edit};
 pub use fault::{JsonFault, JsonFaultKind};
 pub use scan::{MAX_DEPTH, Sink, scan, scan_object};
 pub use split::{Item, SplitFault, SplitFaultKind, split_array, split_ndjson};

@@ -116,7 +116,7 @@ fn homes_of_the_others() {
     );
     let a = ask(
         &demo(),
-        flow("store", "BR", ("SG", "acme-sg"), ("SG", "acme-sg")),
+        flow("store", "PE", ("SG", "acme-sg"), ("SG", "acme-sg")),
     );
     assert_eq!(
         (a.outcome, a.mechanism.as_deref()),
@@ -125,7 +125,7 @@ fn homes_of_the_others() {
     assert!(a.duties.contains(&"no-law-file".to_owned()));
     let a = ask(
         &demo(),
-        flow("store", "BR", ("SG", "acme-sg"), ("IN", "acme-in")),
+        flow("store", "PE", ("SG", "acme-sg"), ("IN", "acme-in")),
     );
     assert_eq!(
         (a.outcome, a.rule.as_deref()),

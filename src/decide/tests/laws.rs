@@ -316,7 +316,7 @@ fn permits_come_from_permitting_verdicts_only() {
     assert!(!Permit::observed(region, Operation::Store).is_flow_home());
     let forged = Permit::danger_for_tests(region, Operation::Store, true);
     assert_eq!(
-        (forged.region(), forged.operation()),
+        (forged.region().unwrap(), forged.operation()),
         (region, Operation::Store)
     );
 

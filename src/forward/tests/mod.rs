@@ -16,7 +16,7 @@ use super::*;
 use crate::{
     attest::Cleared,
     decide::Permit,
-    domain::{Operation, Region, RegionId, Regions},
+    domain::{Destination, Operation, Region, RegionId, Regions},
     settings::{Limits, RegionSettings},
 };
 
@@ -138,7 +138,10 @@ fn only_permits_of_one_known_region_open_the_door() {
         for (permits, error) in [
             (none.as_slice(), ForwardError::NotCleared),
             (&[cleared(0), cleared(1)], ForwardError::NotCleared),
-            (&[cleared(2)], ForwardError::UnknownRegion(RegionId(2))),
+            (
+                &[cleared(2)],
+                ForwardError::Unknown(Destination::Region(RegionId(2))),
+            ),
         ] {
             assert_eq!(up.send(permits, get()).await.err(), Some(error));
         }

@@ -391,8 +391,48 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ),
     (
         ROUTE,
-        "recipient = \"map-provider\"\n",
-        "22:13: `recipient` is not supported yet",
+        "recipient = \"map-provider\"\nupstream = { each = \"POST /x\" }\n",
+        "22:13: there is no recipient `map-provider`",
+    ),
+    (
+        ROUTE,
+        "recipient = \"maps\"\n[recipients.maps]\nendpoints = [\"http://127.0.0.1:7205\"]\n",
+        "18:8: {subject} would tell the recipient what no category allows",
+    ),
+    (
+        ROUTE,
+        "recipient = \"maps\"\nupstream = { each = \"POST /x/{subject}\" }\n[recipients.maps]\nendpoints = [\"http://127.0.0.1:7205\"]\n",
+        "23:12: {subject} would tell the recipient what no category allows",
+    ),
+    (
+        ROUTE,
+        "recipient = \"maps\"\nmethods = [\"GET\"]\nupstream = { each = \"POST /x\" }\n[recipients.maps]\nendpoints = [\"http://127.0.0.1:7205\"]\n",
+        "23:11: `GET` discloses nothing",
+    ),
+    (
+        "format = \"record\"\nsubject = \"path:subject\"\nschema = \"person\"\n",
+        "format = \"opaque\"\nsubject = \"path:subject\"\nrecipient = \"maps\"\nupstream = { each = \"POST /x\" }\n[recipients.maps]\nendpoints = [\"http://127.0.0.1:7205\"]\n",
+        "21:13: a disclosure is one record",
+    ),
+    (
+        ROUTE,
+        "[recipients.maps]\nendpoints = [\"http://127.0.0.1:7105/x\"]\n",
+        "23:14: the endpoint is also one of region `sg`",
+    ),
+    (
+        ROUTE,
+        "[recipients.maps]\nendpoints = []\n",
+        "23:13: a recipient needs an endpoint",
+    ),
+    (
+        ROUTE,
+        "[recipients.Maps]\nendpoints = [\"http://127.0.0.1:7205\"]\n",
+        "22:13: `Maps` is no id for a recipient",
+    ),
+    (
+        ROUTE,
+        "[recipients.maps]\nendpoints = [\"http://127.0.0.1:7205\"]\nheaders = [\"domicile-target\"]\n",
+        "24:12: `domicile-target` is written by the router itself",
     ),
     (
         ROUTE,

@@ -44,6 +44,11 @@ fn with(section: &str, line: &str) -> String {
     ];
     put("regions.<name>", "[regions.sg]", &region);
     put(
+        "recipients.<name>",
+        "[recipients.map-provider]",
+        &["endpoints = [\"http://127.0.0.1:7205\"]"],
+    );
+    put(
         "schemas.<name>",
         "[schemas.person]",
         &["fields = { \"/id\" = \"user.unique_id\" }"],
@@ -54,6 +59,11 @@ fn with(section: &str, line: &str) -> String {
         "subject = \"body:/id\"",
     ];
     let route = match section {
+        "routes.<n>" if line.starts_with("recipient") => [
+            "path = \"/people/{subject}\"",
+            "format = \"record\"\nsubject = \"path:subject\"",
+            "schema = \"person\"\nupstream = { each = \"POST /x\" }",
+        ],
         "routes.<n>" if line.starts_with("subject") => {
             ["path = \"/people/{subject}\"", "format = \"record\"", ""]
         }
@@ -141,6 +151,7 @@ fn required_keys_are_missed() {
             "" => String::new(),
             "routes.<n>" => "[[routes]]".to_owned(),
             "regions.<name>" => "[regions.sg]".to_owned(),
+            "recipients.<name>" => "[recipients.map-provider]".to_owned(),
             "schemas.<name>" => "[schemas.person]".to_owned(),
             section => format!("[{section}]"),
         };

@@ -104,6 +104,11 @@ impl Backend {
         }
     }
 
+    /// Every request, in the order in which they were read.
+    pub fn requests(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
     /// Requests about people and files, in the order in which they were read. Health probes, if
     /// any, are none of them.
     pub fn seen(&self) -> Vec<Seen> {

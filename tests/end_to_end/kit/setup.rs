@@ -77,6 +77,52 @@ impl Setup {
         setup
     }
 
+    /// One of `policies/examples`, with all regions and recipients at closed doors.
+    pub fn of_example(name: &str) -> Self {
+        let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+        let example = policies.join("examples").join(name);
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("policies");
+        let mut files = Vec::new();
+        read_tree(&policies, &policies.join("law"), &mut files);
+        files.push(("vocabulary.toml".into(), {
+            fs::read(policies.join("vocabulary.toml")).unwrap()
+        }));
+        files.push(("organisation.toml".into(), {
+            fs::read(example.join("organisation.toml")).unwrap()
+        }));
+        for (name, bytes) in &files {
+            let path = target.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        let mut setup = Self {
+            folder,
+            settings: read_settings(&example.join("domicile.toml")),
+        };
+        setup.set(&["policies"], "policies");
+        setup.settings.remove("organisation");
+        setup.set(&["data_plane", "listen"], free_address().to_string());
+        setup.set(&["admin", "listen"], free_address().to_string());
+        setup.set(&["ledger", "path"], "ledger");
+        setup.set(&["directory", "path"], "directory");
+        for section in ["regions", "recipients"] {
+            let names: Vec<String> = match setup.settings.get(section) {
+                Some(table) => table.as_table().unwrap().keys().cloned().collect(),
+                None => continue,
+            };
+            for name in names {
+                setup.endpoint(section, &name, free_address());
+            }
+        }
+        setup
+    }
+
+    pub fn endpoint(&mut self, section: &str, name: &str, address: SocketAddr) {
+        let endpoint = toml::Value::Array(vec![format!("http://{address}").into()]);
+        self.set(&[section, name, "endpoints"], endpoint);
+    }
+
     /// With a backend that records in each region.
     pub fn recording() -> (Self, Backends) {
         let mut setup = Self::new();
@@ -88,8 +134,7 @@ impl Setup {
     }
 
     pub fn region(&mut self, region: &str, address: SocketAddr) {
-        let endpoint = toml::Value::Array(vec![format!("http://{address}").into()]);
-        self.set(&["regions", region, "endpoints"], endpoint);
+        self.endpoint("regions", region, address);
     }
 
     /// Sets one key; missing tables are made.
@@ -172,6 +217,14 @@ impl Router {
             let data = std::net::TcpStream::connect(self.router);
             (live.is_ok_and(|answer| answer.status == 200) && data.is_ok()).then_some(())
         });
+    }
+
+    /// Killed at once, and started again on the same files.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        let config = self.folder.path().join("domicile.toml");
+        self.process = Process::spawn(domicile().arg("run").arg("--config").arg(config));
+        self.wait_live();
     }
 
     #[track_caller]

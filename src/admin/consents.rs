@@ -1,0 +1,288 @@
+//! The register of consents over HTTP. Ids stand in bodies only and are hashed on arrival; they
+//! are repeated in no answer, log or error.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use jiff::civil::Date;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::json;
+
+use super::{handlers::problem, try_out::unreadable};
+use crate::{
+    document::suggest,
+    domain::{ConsentKind, Giver, Place, SubjectKey},
+    router::{Shared, Snapshot},
+    state::{Filter, NewConsent, StateError, Withdrawal},
+    telemetry::clock,
+};
+
+type Body = Result<Bytes, BytesRejection>;
+
+/// Destinations of one consent.
+const DESTINATIONS: usize = 300;
+/// Bytes of a purpose.
+const PURPOSE: usize = 200;
+
+fn person() -> String {
+    "person".to_owned()
+}
+
+/// Whose consent: the id as it stands in records, with the namespace of their routes; and what.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    subject: String,
+    #[serde(default = "person")]
+    namespace: String,
+    kind: ConsentKind,
+    #[serde(default)]
+    purpose: Option<String>,
+    #[serde(default)]
+    to: Vec<String>,
+    #[serde(default)]
+    by: Giver,
+    #[serde(default)]
+    given: Option<Date>,
+    #[serde(default)]
+    occasional: bool,
+    #[serde(default)]
+    informed: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ask {
+    subject: String,
+    #[serde(default = "person")]
+    namespace: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Withdraw {
+    subject: String,
+    #[serde(default = "person")]
+    namespace: String,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    kind: Option<ConsentKind>,
+    #[serde(default)]
+    purpose: Option<String>,
+    #[serde(default)]
+    to: Option<String>,
+    #[serde(default)]
+    by: Option<Giver>,
+    #[serde(default)]
+    withdrawn: Option<Date>,
+}
+
+/// `POST /v1/consents`: 201 with the consent, which counts from this answer on.
+pub async fn record(State(shared): State<Arc<Shared>>, body: Body) -> Response {
+    let asked: Record = match read(body) {
+        Ok(asked) => asked,
+        Err(refused) => return *refused,
+    };
+    let snapshot = shared.snapshot.load_full();
+    if let Err(detail) = known(&snapshot, &asked) {
+        return bad(&detail);
+    }
+    let key = match key(&shared, &snapshot, &asked.namespace, &asked.subject) {
+        Ok(key) => key,
+        Err(refused) => return *refused,
+    };
+    let consent = NewConsent {
+        kind: asked.kind,
+        purpose: asked.purpose,
+        to: asked.to,
+        by: asked.by,
+        given: asked.given,
+        occasional: asked.occasional,
+        informed: asked.informed,
+    };
+    blocking(move || {
+        let record = shared.consents.record(key, consent, clock::now())?;
+        Ok((StatusCode::CREATED, Json(json!({ "consent": record }))).into_response())
+    })
+    .await
+}
+
+/// `POST /v1/consents:query`: every consent of a person, withdrawn ones included, oldest first.
+pub async fn query(State(shared): State<Arc<Shared>>, body: Body) -> Response {
+    let asked: Ask = match read(body) {
+        Ok(asked) => asked,
+        Err(refused) => return *refused,
+    };
+    let snapshot = shared.snapshot.load_full();
+    let key = match key(&shared, &snapshot, &asked.namespace, &asked.subject) {
+        Ok(key) => key,
+        Err(refused) => return *refused,
+    };
+    blocking(move || {
+        let found = shared.consents.of(&key)?;
+        Ok(Json(json!({ "consents": found })).into_response())
+    })
+    .await
+}
+
+/// `POST /v1/consents:withdraw`: ends the consents that fit, for the next request on.
+pub async fn withdraw(State(shared): State<Arc<Shared>>, body: Body) -> Response {
+    let asked: Withdraw = match read(body) {
+        Ok(asked) => asked,
+        Err(refused) => return *refused,
+    };
+    let snapshot = shared.snapshot.load_full();
+    let key = match key(&shared, &snapshot, &asked.namespace, &asked.subject) {
+        Ok(key) => key,
+        Err(refused) => return *refused,
+    };
+    let which = Filter {
+        id: asked.id,
+        kind: asked.kind,
+        purpose: asked.purpose,
+        to: asked.to,
+        by: asked.by,
+    };
+    let withdrawal = Withdrawal {
+        at: clock::now(),
+        // A day that has come somewhere has come: a withdrawal is never late.
+        from: asked.withdrawn.filter(|day| *day > clock::today()),
+    };
+    blocking(move || {
+        let (withdrawn, any) = shared.consents.withdraw(key, &which, withdrawal)?;
+        if !any {
+            return Ok(problem(
+                StatusCode::NOT_FOUND,
+                "no-such-consent",
+                "no consent on the register fits",
+                "ask /v1/consents:query for what the person has consented to",
+            ));
+        }
+        Ok(Json(json!({ "withdrawn": withdrawn })).into_response())
+    })
+    .await
+}
+
+/// Reads a body. What serde says of one may repeat a value of it, so only the place is told.
+fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
+    let body = body.map_err(|rejected| Box::new(unreadable(&rejected)))?;
+    // serde would take an array for the members in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Box::new(bad("it is not one JSON object")));
+    }
+    serde_json::from_slice(&body).map_err(|error| {
+        let what = match error.classify() {
+            serde_json::error::Category::Data => {
+                "a member is missing, unknown or of the wrong kind; see docs/admin-api.md"
+            }
+            _ => "it is not one JSON object",
+        };
+        let (line, column) = (error.line(), error.column());
+        Box::new(bad(&format!("line {line}, column {column}: {what}")))
+    })
+}
+
+fn key(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    namespace: &str,
+    subject: &str,
+) -> Result<SubjectKey, Box<Response>> {
+    if subject.is_empty() {
+        return Err(Box::new(bad(
+            "`subject` is the person's id in the records, and not empty",
+        )));
+    }
+    let mut namespaces: Vec<&str> = snapshot
+        .routes
+        .iter()
+        .map(|r| r.settings.namespace.as_ref())
+        .collect();
+    namespaces.sort_unstable();
+    namespaces.dedup();
+    if !namespaces.contains(&namespace) {
+        // Consents under a mistyped namespace would never be found by a request.
+        return Err(Box::new(bad(&format!(
+            "no route has this `namespace`; the routes have {}",
+            namespaces.join(", ")
+        ))));
+    }
+    Ok(shared.hasher.key(namespace, subject.as_bytes()))
+}
+
+/// Every destination must be a country or a recipient of the policy: a consent to nowhere known
+/// would never count.
+fn known(snapshot: &Snapshot, asked: &Record) -> Result<(), String> {
+    if asked.to.len() > DESTINATIONS {
+        return Err(format!("`to` names at most {DESTINATIONS} destinations"));
+    }
+    if asked
+        .purpose
+        .as_ref()
+        .is_some_and(|p| p.is_empty() || p.len() > PURPOSE)
+    {
+        return Err(format!(
+            "`purpose` has 1 to {PURPOSE} bytes; leave it out for any purpose"
+        ));
+    }
+    let recipients = &snapshot.checked.organisation.recipients;
+    for to in &asked.to {
+        if to.parse::<Place>().is_ok() || snapshot.checked.recipient(to).is_some() {
+            continue;
+        }
+        let hint = suggest(to, recipients.iter().map(|r| r.id.as_ref()))
+            .map(|h| format!(" ({h})"))
+            .unwrap_or_default();
+        let short: String = to.chars().take(80).collect();
+        return Err(format!(
+            "`{short}` in `to` is neither a country nor a recipient of the organisation{hint}"
+        ));
+    }
+    Ok(())
+}
+
+fn bad(detail: &str) -> Response {
+    problem(
+        StatusCode::BAD_REQUEST,
+        "bad-consent",
+        "the request about consents cannot be read",
+        detail,
+    )
+}
+
+/// The register waits for the disk; other admin requests should not.
+async fn blocking(
+    work: impl FnOnce() -> Result<Response, StateError> + Send + 'static,
+) -> Response {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error @ StateError::TooMany(_))) => problem(
+            StatusCode::CONFLICT,
+            "too-many-consents",
+            "the person's part of the register is full",
+            &error.to_string(),
+        ),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the register of consents cannot be used");
+            problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "register-unavailable",
+                "the register of consents cannot be used",
+                &error.to_string(),
+            )
+        }
+        Err(_) => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "register-unavailable",
+            "the register of consents cannot be used",
+            "see the log",
+        ),
+    }
+}

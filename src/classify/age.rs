@@ -1,0 +1,242 @@
+//! How old the person is, as a record says: for the law's rules on children.
+//!
+//! Where a text leaves a choice, the youngest reading is taken: a range counts from its lower end,
+//! a bare year from its last day, a day and month in unclear order from the later date. What
+//! cannot be read at all is a fault and not an adult.
+
+use jiff::civil::Date;
+
+use super::json::Value;
+
+/// What a record's birth and age fields say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Age {
+    pub years: Option<u16>,
+    pub born: Option<Date>,
+}
+
+/// A field that should tell the age and cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
+
+/// People do not grow older; a number above is a mistake or something else.
+const OLDEST: u16 = 150;
+
+impl Age {
+    /// Reads both fields; an absent, `null` or empty one says nothing.
+    pub fn read(years: Option<&Value<'_>>, born: Option<&Value<'_>>) -> Result<Self, Unreadable> {
+        Ok(Self {
+            years: match years {
+                Some(value) => read(value, years_of)?,
+                None => None,
+            },
+            born: match born {
+                Some(value) => read(value, born_on)?,
+                None => None,
+            },
+        })
+    }
+
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether the person may be below `age` on some law's today; `day` is today in UTC, and days
+    /// elsewhere are at most one off.
+    pub fn may_be_below(&self, age: u16, day: Date) -> bool {
+        let grown = |born: Date| {
+            let since = day
+                .yesterday()
+                .unwrap_or(day)
+                .since((jiff::Unit::Year, born));
+            since.is_ok_and(|span| i32::from(span.get_years()) >= i32::from(age))
+        };
+        self.years.is_some_and(|y| y < age) || self.born.is_some_and(|b| !grown(b))
+    }
+}
+
+fn read<T>(value: &Value<'_>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Unreadable> {
+    let parsed = match value {
+        Value::Null => return Ok(None),
+        Value::String(text) => {
+            let text = text.unescape();
+            let text = text.trim();
+            if text.is_empty() {
+                return Ok(None);
+            }
+            parse(text)
+        }
+        Value::Number(digits) => parse(digits.as_str()),
+        Value::Bool(_) | Value::Object | Value::Array => None,
+    };
+    parsed.map(Some).ok_or(Unreadable)
+}
+
+/// `12`, `12.5`, `13-17`, `13 to 17`, `18+`, `>=18`, `<13`, `under 13`.
+fn years_of(text: &str) -> Option<u16> {
+    let text = text.to_ascii_lowercase();
+    let below = ["under", "below", "up to", "<"]
+        .into_iter()
+        .find_map(|word| text.strip_prefix(word));
+    let text = below.unwrap_or(&text).trim_start_matches(['>', '=']).trim();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, rest) = text.split_at_checked(end)?;
+    let years: u16 = digits.parse().ok().filter(|y| *y <= OLDEST)?;
+    if !follows(rest.trim_start()) {
+        return None;
+    }
+    Some(if below.is_some() { 0 } else { years })
+}
+
+/// What may stand behind the first number of an age.
+fn follows(rest: &str) -> bool {
+    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    let up_to = rest
+        .strip_prefix('-')
+        .or_else(|| rest.strip_prefix('\u{2013}'))
+        .or_else(|| rest.strip_prefix("to "))
+        .or_else(|| rest.strip_prefix('.'));
+    match up_to {
+        Some(end) => digits(end.trim()),
+        None => matches!(
+            rest,
+            "" | "+" | "years" | "years old" | "and over" | "or older"
+        ),
+    }
+}
+
+/// ISO 8601 in its usual forms, `20121121`, and days with points or slashes.
+fn born_on(text: &str) -> Option<Date> {
+    let day = text
+        .split_once(['T', 't', ' '])
+        .map_or(text, |(day, _)| day);
+    let date = |y: &str, m: &str, d: &str| {
+        let plain = |t: &str| (1..=4).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_digit());
+        if y.len() != 4 || ![y, m, d].into_iter().all(plain) {
+            return None;
+        }
+        Date::new(y.parse().ok()?, m.parse().ok()?, d.parse().ok()?).ok()
+    };
+    let parts: smallvec::SmallVec<[&str; 4]> = day.split(['-', '.', '/']).collect();
+    match parts.as_slice() {
+        [whole] if whole.len() == 8 => {
+            let (y, rest) = whole.split_at_checked(4)?;
+            let (m, d) = rest.split_at_checked(2)?;
+            date(y, m, d)
+        }
+        [y] => Some(date(y, "1", "1")?.last_of_year()),
+        [y, m] if y.len() == 4 => Some(date(y, m, "1")?.last_of_month()),
+        [m, y] => Some(date(y, m, "1")?.last_of_month()),
+        [y, m, d] if y.len() == 4 => date(y, m, d),
+        // Points are used with the day first only; slashes are not.
+        [d, m, y] if day.contains('.') => date(y, m, d),
+        [a, b, y] => date(y, b, a).max(date(y, a, b)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn day(text: &str) -> Date {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn ages_are_read_from_their_lower_end() {
+        for (text, years) in [
+            ("12", 12),
+            ("12.9", 12),
+            ("13-17", 13),
+            ("13 \u{2013} 17", 13),
+            ("13 to 17", 13),
+            ("18+", 18),
+            (">=18", 18),
+            ("<13", 0),
+            ("<=13", 0),
+            ("Under 13", 0),
+            ("65 and over", 65),
+            ("0", 0),
+        ] {
+            assert_eq!(years_of(text), Some(years), "{text}");
+        }
+        for text in [
+            "eleven",
+            "-3",
+            "151",
+            "12 monkeys",
+            "1e2",
+            "+",
+            "99999999999",
+        ] {
+            assert_eq!(years_of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn births_are_read_as_late_as_they_may_be() {
+        for (text, born) in [
+            ("2012-11-21", "2012-11-21"),
+            ("2012-11-21T23:59:00Z", "2012-11-21"),
+            ("20121121", "2012-11-21"),
+            ("21.11.2012", "2012-11-21"),
+            ("21/11/2012", "2012-11-21"),
+            ("11/21/2012", "2012-11-21"),
+            ("03/04/2012", "2012-04-03"),
+            ("2012/11/21", "2012-11-21"),
+            ("2012-11", "2012-11-30"),
+            ("2012", "2012-12-31"),
+        ] {
+            assert_eq!(born_on(text), Some(day(born)), "{text}");
+        }
+        for text in [
+            "2012-13-01",
+            "31.02.2012",
+            "12",
+            "yesterday",
+            "1353456000",
+            "2012-1-1-1",
+        ] {
+            assert_eq!(born_on(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn whoever_may_still_be_a_child_somewhere_is_told() {
+        let today = day("2026-11-21");
+        let born = |d: &str| Age {
+            born: Some(day(d)),
+            years: None,
+        };
+        assert!(born("2012-11-22").may_be_below(14, today));
+        // Fourteen today in UTC, and still thirteen further west.
+        assert!(born("2012-11-21").may_be_below(14, today));
+        assert!(!born("2012-11-20").may_be_below(14, today));
+        assert!(born("2030-01-01").may_be_below(14, today));
+        let years = |y| Age {
+            years: Some(y),
+            born: None,
+        };
+        assert!(years(13).may_be_below(14, today));
+        assert!(!years(14).may_be_below(14, today));
+        assert!(!Age::default().may_be_below(18, today));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text: String) {
+            let _ = (years_of(&text), born_on(&text));
+        }
+
+        #[test]
+        fn dates_round_trip(days in 0..60_000i64) {
+            let date = day("1880-01-01").checked_add(jiff::Span::new().days(days)).unwrap();
+            prop_assert_eq!(born_on(&date.to_string()), Some(date));
+        }
+    }
+}

@@ -1,0 +1,567 @@
+//! One record to a recipient outside the regions.
+//!
+//! The recipient gets the body alone: of the request's fields only those that the settings name,
+//! no query, and a path of the settings' own, since whatever else went along would be disclosed
+//! with no category to judge it by. Each field of the body must be listed for the recipient in
+//! the organisation file; one that is not is a refusal or is cut out, as the entry says, and some
+//! are replaced by a pseudonym of the recipient's own. What stays of the body stays byte for byte.
+//!
+//! No judgement is remembered here: what most disclosures hang on, a consent, belongs to the person.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts, uri::PathAndQuery};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::{
+    Content, Exchange, Routed,
+    counted::{Holds, Names, Plan},
+    judge,
+    outcome::Outcomes,
+    person::{self, Person, Traces},
+    personal::Personal,
+    single::{self, Taken},
+};
+use crate::{
+    attest::{Cleared, Profile},
+    classify::{
+        json::Edit,
+        schema::{Classified, Field},
+    },
+    decide::{self, Grounds, Party, Permit, Query, QueryOrder, Subject, Verdict},
+    domain::{CategorySet, Operation, Order},
+    forward::{ForwardError, Outgoing, OutgoingBody},
+    policy::{Recipient, Unlisted},
+    respond::{Forbidden, RecipientFailure, Refused},
+    router::ReadyRecipient,
+    settings::{Answers, UpstreamShape},
+};
+
+/// The purpose of a disclosure that a law or a court orders. It needs the order's reference.
+pub const LEGAL_ORDER: &str = "legal-order";
+
+/// A record as it may leave, and what was done to it.
+struct Cut {
+    body: Bytes,
+    categories: CategorySet,
+    /// Pointers of the fields that may not go; cut out, or the reason of a refusal.
+    unlisted: Vec<String>,
+    stripped: bool,
+    pseudonymised: Vec<String>,
+}
+
+/// What was decided.
+struct Decided {
+    permit: Result<Permit, Refused>,
+    /// The person's places in the counts that the permit feeds, until its entry stands.
+    holds: Holds,
+    profile: Profile,
+    mechanism: Option<HeaderValue>,
+}
+
+pub async fn way(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    incoming: Incoming,
+    to: &ReadyRecipient,
+) -> Result<Response<Content>, Refused> {
+    if parts.uri.query().is_some_and(|q| !q.is_empty()) {
+        return Err(Refused::Malformed(
+            "a disclosure has no query: what a recipient gets stands in the body, where it is judged"
+                .to_owned(),
+        ));
+    }
+    x.story.borrow_mut().reference = reference(routed);
+    let Taken::Whole(body) = single::take(x, routed, parts, incoming).await? else {
+        return Err(Refused::Internal("a disclosure without a body"));
+    };
+    if x.snapshot.observe_to.is_some() {
+        return observe(x, routed, parts, body, to).await;
+    }
+    let classified = judge::classify(routed, &body)?;
+    let cut = cut(x, routed, &body, &classified, to)?;
+    let (decided, evidence) = decide_on(x, routed, &classified, &cut, to)?;
+    let profile = Arc::new(decided.profile);
+    x.story.borrow_mut().profile = Some(Arc::clone(&profile));
+    let permit = decided.permit?;
+    count(x, &profile, to);
+    // An order is logged whatever it asks for.
+    if cut.unlisted.is_empty()
+        && routed.wishes.order.is_none()
+        && let Some(cleared) = x.worker.journal.clear_impersonal(permit.clone())
+    {
+        let mut answer = send(x, routed, parts, cut.body, to, &cleared, None).await?;
+        say(&mut answer, to, &[], None);
+        return Ok(answer);
+    }
+    x.worker.shared.metrics.evidence(evidence);
+    let cleared = clear(x, permit, profile, decided.holds).await?;
+    let outcomes = Outcomes::new(x);
+    let mut answer = send(x, routed, parts, cut.body, to, &cleared, Some(&outcomes)).await?;
+    say(&mut answer, to, &cut.unlisted, decided.mechanism);
+    Ok(answer)
+}
+
+/// What the file number of an order or a ground is.
+fn reference(routed: &Routed<'_>) -> Option<Arc<str>> {
+    let of_order = routed.wishes.order.as_ref().map(|o| o.reference.as_deref());
+    let mut of_grounds = routed.wishes.grounds.iter().map(|g| g.reference.as_deref());
+    let found = of_order.flatten().or_else(|| of_grounds.find_map(|r| r));
+    found.map(Arc::from)
+}
+
+fn info<'x>(x: &'x Exchange<'_>, to: &ReadyRecipient) -> Result<&'x Recipient, Refused> {
+    let info = x.snapshot.checked.recipient_info(to.id);
+    info.ok_or(Refused::Internal(
+        "a route names a recipient that the policy does not have",
+    ))
+}
+
+/// Lays the recipient's list over the body.
+fn cut(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    body: &Bytes,
+    classified: &Classified<'_>,
+    to: &ReadyRecipient,
+) -> Result<Cut, Refused> {
+    let info = info(x, to)?;
+    let personal = x.snapshot.checked.personal();
+    let allowed = info.categories.union(info.pseudonymise);
+    let (mut unlisted, mut pseudonymised) = (Vec::new(), Vec::new());
+    let mut judge = |field: Field<'_>| {
+        let name = || match field.is_known {
+            true => field.pointer.to_owned(),
+            false => format!("{}/…", field.pointer),
+        };
+        let note = |list: &mut Vec<String>| {
+            let name = name();
+            if !list.contains(&name) {
+                list.push(name);
+            }
+        };
+        let concerns = field.categories.intersection(personal);
+        if !concerns.is_subset(allowed) {
+            note(&mut unlisted);
+            return Edit::Cut;
+        }
+        if concerns.intersects(info.pseudonymise) {
+            note(&mut pseudonymised);
+            return Edit::Replace;
+        }
+        Edit::Keep
+    };
+    let mut replace = |value: &[u8]| x.worker.shared.hasher.pseudonym(&to.name, value);
+    let edited = routed
+        .route
+        .schema
+        .edit(body, &mut judge, &mut replace)
+        .map_err(|fault| Refused::Malformed(fault.to_string()))?;
+    let strip = info.unlisted == Unlisted::Strip;
+    let mut cut = Cut {
+        body: body.clone(),
+        categories: classified.categories,
+        stripped: strip && !unlisted.is_empty(),
+        unlisted,
+        pseudonymised,
+    };
+    if let Some(edited) = edited
+        && (strip || cut.unlisted.is_empty())
+    {
+        // Read again as it will leave: what is judged is what goes.
+        cut.categories = judge::classify(routed, &edited)?.categories;
+        cut.body = edited.into();
+    }
+    Ok(cut)
+}
+
+fn decide_on(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    classified: &Classified<'_>,
+    cut: &Cut,
+    to: &ReadyRecipient,
+) -> Result<(Decided, crate::domain::EvidenceSet), Refused> {
+    let policy = &x.snapshot.policy;
+    let concerns_somebody = policy.possible(cut.categories).intersects(policy.personal);
+    // An aggregate is about nobody: whose it is need not be known, nor where that person lives.
+    let anonymous = !concerns_somebody && cut.unlisted.is_empty() && routed.wishes.order.is_none();
+    let mut traces = Traces::default();
+    let person = if anonymous {
+        None
+    } else {
+        let body = Some(classified);
+        let found = person::find(x, routed, body, Operation::Disclose, &mut traces);
+        if let Ok(person) = &found {
+            traces.evidence = person.evidence;
+        }
+        x.story.borrow_mut().traces = traces;
+        Some(found?)
+    };
+    let asked = routed.wishes.purpose.as_deref();
+    let asked = asked.or(routed.route.settings.purpose.as_deref());
+    let purpose = purpose(asked, routed.wishes.order.as_ref())?;
+    let mut query = question(x, routed, cut, person.as_ref(), to, purpose);
+    let (verdict, holds, counted) = match &person {
+        None => (decide::decide(policy, &query), Holds::new(), Names::new()),
+        Some(person) => {
+            Personal::of(x, person)?.tell(x, purpose, &mut query);
+            let plan = Plan::of(x, &query);
+            judge::decide_counted(x, person.key, plan.as_ref(), &mut query)?
+        }
+    };
+    let mut decided = decided(x, routed, cut, to, &query, &verdict)?;
+    decided.holds = holds;
+    decided.profile.counted = counted.to_vec();
+    Ok((decided, traces.evidence))
+}
+
+/// POLICY §1: from the location to the recipient.
+fn question(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    cut: &Cut,
+    person: Option<&Person>,
+    to: &ReadyRecipient,
+    purpose: Option<&str>,
+) -> Query {
+    let snapshot = &x.snapshot;
+    let mut from = Party::new(snapshot.location, snapshot.location_entity);
+    from.role = routed.route.settings.role;
+    let mut subject = Subject::default();
+    if let Some(person) = person {
+        subject.countries = person.countries.iter().copied().collect();
+    }
+    let mut query = Query::new(
+        &snapshot.policy,
+        x.at,
+        Operation::Disclose,
+        subject,
+        cut.categories,
+        from,
+        Party::new(to.place, to.entity),
+    );
+    query.recipient = Some(to.id);
+    query.purpose = purpose.map(|p| snapshot.checked.purpose(p));
+    let mut grounds = Grounds::default();
+    for ground in &routed.wishes.grounds {
+        grounds.insert(ground.kind, ground.occasional);
+    }
+    query.grounds = grounds;
+    query.order = routed.wishes.order.as_ref().map(|order| QueryOrder {
+        authority: order.authority_country,
+        approved: order.approval.is_some(),
+    });
+    if let Some(person) = person.filter(|p| p.pinned) {
+        let holders = std::iter::once(&person.home).chain(&person.held_in);
+        query.held_in = holders
+            .filter_map(|r| snapshot.regions.get(*r).map(|r| r.place))
+            .collect();
+    }
+    query
+}
+
+/// An order has a purpose of its own, and that purpose needs an order with a reference.
+fn purpose<'a>(asked: Option<&'a str>, order: Option<&Order>) -> Result<Option<&'a str>, Refused> {
+    match (asked, order) {
+        (Some(LEGAL_ORDER), None) => Err(refused_order("names no order")),
+        (_, Some(order)) if order.reference.is_none() => {
+            Err(refused_order("names no reference of the order"))
+        }
+        (Some(LEGAL_ORDER) | None, Some(_)) => Ok(Some(LEGAL_ORDER)),
+        (Some(_), Some(_)) => Err(Refused::Steering(format!(
+            "what an order demands is disclosed for the purpose `{LEGAL_ORDER}` and no other"
+        ))),
+        (asked, None) => Ok(asked),
+    }
+}
+
+fn refused_order(what: &str) -> Refused {
+    Refused::Forbidden(Arc::new(Forbidden {
+        rule: Some(LEGAL_ORDER.to_owned()),
+        detail: format!(
+            "the request {what}; a disclosure by law or court is allowed only with one: \
+             Domicile-Order: DE; reference=\"…\""
+        ),
+        ..Forbidden::default()
+    }))
+}
+
+fn decided(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    cut: &Cut,
+    to: &ReadyRecipient,
+    query: &Query,
+    verdict: &Verdict,
+) -> Result<Decided, Refused> {
+    let mut profile = judge::profile(x, &routed.route.settings, None, query, verdict);
+    let rule = x.snapshot.checked.rule(info(x, to)?.rule);
+    let rule: Arc<str> = rule.map_or_else(|| Arc::clone(&to.name), |r| Arc::clone(&r.id));
+    if !profile.rules.contains(&rule) {
+        profile.rules.push(rule);
+    }
+    let refused_fields = !cut.unlisted.is_empty() && !cut.stripped;
+    if refused_fields {
+        profile.problem = Some("unlisted-field".into());
+        let fields = cut.unlisted.iter().map(|p| format!("field {p}").into());
+        profile.missing.extend(fields);
+    } else {
+        let stripped = cut.unlisted.iter().map(|p| format!("stripped {p}").into());
+        profile.duties.extend(stripped);
+    }
+    let replaced = cut.pseudonymised.iter();
+    if verdict.is_permit() {
+        let replaced = replaced.map(|p| format!("pseudonymised {p}").into());
+        profile.duties.extend(replaced);
+    }
+    let mechanism = (query.from.place.country() != query.to.place.country())
+        .then(|| judge::mechanism(&profile))
+        .flatten();
+    let permit = match decide::permit_disclosure(verdict, to.id) {
+        // Should the list and the decision ever disagree, the stricter one counts.
+        Ok(permit) if !refused_fields => Ok(permit),
+        _ => {
+            let fields = match refused_fields {
+                true => cut.unlisted.clone(),
+                false => Vec::new(),
+            };
+            Err(judge::forbidden(x, query, verdict, fields))
+        }
+    };
+    Ok(Decided {
+        permit,
+        holds: Holds::new(),
+        profile,
+        mechanism,
+    })
+}
+
+/// The entry is durable before anything is sent.
+async fn clear(
+    x: &Exchange<'_>,
+    permit: Permit,
+    profile: Arc<Profile>,
+    holds: Holds,
+) -> Result<Cleared, Refused> {
+    let draft = {
+        let story = x.story.borrow();
+        let mut draft = x.plain_draft(profile, story.traces);
+        draft.reference = story.reference.clone();
+        draft.holds = holds;
+        draft
+    };
+    let written = x.worker.journal.clear(permit, draft).await;
+    written.map_err(|e| Refused::Ledger(e.to_string()))
+}
+
+fn count(x: &Exchange<'_>, profile: &Profile, to: &ReadyRecipient) {
+    let labels = [
+        profile.outcome.as_str(),
+        profile.operation.as_str(),
+        profile.laws.first().map_or("none", AsRef::as_ref),
+        to.link.name.as_ref(),
+        profile.mechanism.as_deref().unwrap_or("none"),
+    ];
+    let metrics = &x.worker.shared.metrics;
+    metrics.decisions.with_label_values(&labels).inc();
+}
+
+async fn send(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    body: Bytes,
+    to: &ReadyRecipient,
+    cleared: &Cleared,
+    outcomes: Option<&Outcomes<'_, '_>>,
+) -> Result<Response<Content>, Refused> {
+    let (method, path_and_query) = target(routed, parts);
+    let outgoing = Outgoing {
+        method,
+        path_and_query,
+        headers: fields(x, parts, to),
+        body: OutgoingBody::Whole(body),
+    };
+    let failed = |failure, detail: &str| Refused::Recipient {
+        recipient: to.name.to_string(),
+        failure,
+        detail: detail.to_owned(),
+    };
+    let started = Instant::now();
+    let answer = x
+        .upstreams
+        .send([cleared], outgoing)
+        .await
+        .map_err(|error| {
+            use RecipientFailure as F;
+            match error {
+                ForwardError::NotCleared
+                | ForwardError::Unknown(_)
+                | ForwardError::BadTarget { .. }
+                | ForwardError::CallerBody { .. } => {
+                    Refused::Internal("a recipient was called wrongly")
+                }
+                ForwardError::Busy { .. } => failed(F::Busy, "try again later"),
+                ForwardError::Unreachable { .. } | ForwardError::GivenUp { .. } => {
+                    failed(F::Unreachable, "it took no connection; nothing was sent")
+                }
+                ForwardError::Timeout { .. } => failed(F::Timeout, "it may have got the record"),
+                ForwardError::Reset { .. } | ForwardError::BadAnswer { .. } => {
+                    failed(F::Broken, "it may have got the record")
+                }
+            }
+        });
+    let word = answer.as_ref().map_or_else(Refused::name, |_| "answered");
+    let metrics = &x.worker.shared.metrics;
+    let name = to.link.name.as_ref();
+    let labels = [name, word];
+    metrics.upstream_requests.with_label_values(&labels).inc();
+    let seconds = started.elapsed().as_secs_f64();
+    metrics
+        .upstream_seconds
+        .with_label_values(&[name])
+        .observe(seconds);
+    let answer = answer?;
+    if let Some(outcomes) = outcomes {
+        outcomes.answered(answer.status());
+    }
+    if routed.route.settings.answers == Answers::StatusOnly {
+        let mut bare = single::safe(&answer);
+        let withheld = HeaderValue::from_static("withheld");
+        bare.headers_mut().insert("domicile-body", withheld);
+        crate::forward::throw_away(answer.into_body()).await;
+        return Ok(bare);
+    }
+    let (head, body) = answer.into_parts();
+    let body = single::begin(body)
+        .await
+        .map_err(|_| failed(RecipientFailure::Broken, "its answer broke off"))?;
+    let mut answer = Response::from_parts(head, body);
+    crate::admit::headers::drop_own_answers(answer.headers_mut());
+    Ok(answer)
+}
+
+/// The path at the recipient has no names in it: the settings' reader has seen to that.
+fn target(routed: &Routed<'_>, parts: &Parts) -> (Method, PathAndQuery) {
+    let route = &routed.route.settings;
+    let (method, path) = match &route.upstream {
+        UpstreamShape::Each { method, path } => (method.clone(), path),
+        UpstreamShape::Batch => (parts.method.clone(), &route.path),
+    };
+    let path = PathAndQuery::try_from(path.text.as_str());
+    (
+        method,
+        path.unwrap_or_else(|_| PathAndQuery::from_static("/")),
+    )
+}
+
+/// What goes along: the body's type, what the settings name, and what hops add.
+fn fields(x: &Exchange<'_>, parts: &Parts, to: &ReadyRecipient) -> HeaderMap {
+    let mut all = parts.headers.clone();
+    crate::admit::headers::drop_hop_by_hop(&mut all);
+    crate::admit::headers::drop_steering(&mut all, &x.snapshot.steering, x.caller.trusted);
+    let mut fields = HeaderMap::new();
+    let plain = [header::CONTENT_TYPE, header::ACCEPT];
+    for name in plain.iter().chain(&to.headers) {
+        for value in all.get_all(name) {
+            fields.append(name.clone(), value.clone());
+        }
+    }
+    crate::admit::headers::add_via(&mut fields, x.version);
+    if let Ok(id) = HeaderValue::try_from(x.decision.to_string()) {
+        fields.insert("domicile-decision", id);
+    }
+    fields
+}
+
+fn say(
+    answer: &mut Response<Content>,
+    to: &ReadyRecipient,
+    stripped: &[String],
+    mechanism: Option<HeaderValue>,
+) {
+    let fields = answer.headers_mut();
+    if let Ok(name) = HeaderValue::try_from(to.name.as_ref()) {
+        fields.insert("domicile-recipient", name);
+    }
+    if !stripped.is_empty()
+        && let Ok(list) = HeaderValue::from_bytes(stripped.join(", ").as_bytes())
+    {
+        fields.insert("domicile-stripped", list);
+    }
+    if let Some(mechanism) = mechanism {
+        fields.insert("domicile-mechanism", mechanism);
+    }
+}
+
+/// Observe mode: decided and logged, and the recipient gets what it gets today.
+async fn observe(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    body: Bytes,
+    to: &ReadyRecipient,
+) -> Result<Response<Content>, Refused> {
+    let would = judge::classify(routed, &body).and_then(|classified| {
+        let cut = cut(x, routed, &body, &classified, to)?;
+        let (decided, _) = decide_on(x, routed, &classified, &cut, to)?;
+        // Nobody is counted in a flow that the policy did not let go.
+        let mut profile = decided.profile;
+        profile.counted.clear();
+        x.story.borrow_mut().profile = Some(Arc::new(profile));
+        decided.permit.map(drop)
+    });
+    let profile = {
+        let story = x.story.borrow();
+        match (&story.profile, &would) {
+            (Some(profile), Ok(()) | Err(Refused::Forbidden(_))) => {
+                judge::observed_profile(profile)
+            }
+            (_, Err(refused)) => judge::observed_profile(&judge::plain_refusal(x, &story, refused)),
+            (None, Ok(())) => return Err(Refused::Internal("a decision without a profile")),
+        }
+    };
+    count(x, &profile, to);
+    let cleared = clear(x, Permit::observed_disclosure(to.id), profile, Holds::new()).await?;
+    let outcomes = Outcomes::new(x);
+    let mut answer = send(x, routed, parts, body, to, &cleared, Some(&outcomes)).await?;
+    say(&mut answer, to, &[], None);
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(reference: Option<&str>) -> Order {
+        Order {
+            authority_country: "DE".parse().unwrap(),
+            reference: reference.map(str::to_owned),
+            approval: None,
+        }
+    }
+
+    #[test]
+    fn an_order_and_its_purpose_need_each_other() {
+        let with = order(Some("Az. 1"));
+        let without = order(None);
+        assert_eq!(purpose(None, Some(&with)).unwrap(), Some(LEGAL_ORDER));
+        assert_eq!(
+            purpose(Some(LEGAL_ORDER), Some(&with)).unwrap(),
+            Some(LEGAL_ORDER)
+        );
+        assert_eq!(purpose(Some("maps"), None).unwrap(), Some("maps"));
+        for (asked, order, status) in [
+            (Some(LEGAL_ORDER), None, 451),
+            (None, Some(&without), 451),
+            (Some("maps"), Some(&with), 400),
+        ] {
+            let refused = purpose(asked, order).unwrap_err();
+            assert_eq!(refused.status().as_u16(), status, "{asked:?}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! How long a record is kept, and what must not be erased.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::tz::TimeZone;
+
+use super::{Exchange, Flow, Judged, Routed, judge, person::Person};
+use crate::{
+    attest::{self, Profile},
+    domain::Operation,
+    policy::day_in,
+    respond::{Forbidden, Refused},
+};
+
+/// What the backend is told: the last day on which it keeps the record (RFC 3339 full-date, UTC).
+const RETAIN_UNTIL: HeaderName = HeaderName::from_static("domicile-retain-until");
+
+/// Tells the backend of a write how long the policy keeps it. The backend counts as told only what
+/// stands here: the caller's own field of this name is never passed on.
+pub fn say_until(x: &Exchange<'_>, flow: &Flow, judged: &Judged, headers: &mut HeaderMap) {
+    let writes = matches!(
+        flow.operation,
+        Operation::Store | Operation::Replicate | Operation::Relocate
+    );
+    if !writes || x.snapshot.checked.retention().is_empty() {
+        return;
+    }
+    let day = day_in(x.at, &TimeZone::UTC);
+    let laws = &judged.profile.laws;
+    let until = x
+        .snapshot
+        .checked
+        .retain_until(laws, flow.categories, day)
+        .and_then(|day| HeaderValue::try_from(day.to_string()).ok());
+    if let Some(until) = until {
+        headers.insert(RETAIN_UNTIL, until);
+    }
+}
+
+/// # Errors
+/// A legal hold keeps what would be erased: 451, since law or policy forbids it, with the hold as
+/// the rule. Its entry says so.
+pub fn not_held(x: &Exchange<'_>, routed: &Routed<'_>, person: &Person) -> Result<(), Refused> {
+    let holds = x.snapshot.checked.holds();
+    if holds.is_empty() {
+        return Ok(());
+    }
+    let day = day_in(x.at, &TimeZone::UTC);
+    let binding = holds
+        .iter()
+        .find(|h| h.binds(day, person.key, &person.countries, person.categories));
+    let Some(hold) = binding else {
+        return Ok(());
+    };
+    let judged = judge::judge(x, routed, person, &Flow::new(routed, person, person.home))?;
+    x.story.borrow_mut().profile = Some(Arc::new(Profile {
+        outcome: attest::Verdict::Refuse,
+        problem: Some("legal-hold".into()),
+        mechanism: None,
+        rules: vec![Arc::clone(&hold.id)],
+        duties: Vec::new(),
+        missing: Vec::new(),
+        ..judged.profile.as_ref().clone()
+    }));
+    Err(Refused::Forbidden(Arc::new(Forbidden {
+        rule: Some(hold.id.to_string()),
+        citation: Some(hold.citation.to_string()),
+        detail: format!(
+            "the legal hold `{}` keeps this record; nothing was erased",
+            hold.id
+        ),
+        held: true,
+        ..Forbidden::default()
+    })))
+}

@@ -1,0 +1,116 @@
+//! What one worker remembers of one snapshot: judgements that name no person.
+
+use std::{cell::RefCell, collections::HashMap, ops::Deref, rc::Rc, sync::Arc};
+
+use foldhash::fast::RandomState;
+use smallvec::SmallVec;
+
+use super::{
+    Exchange,
+    counted::{Holds, Names, Plan},
+    judge::{Flow, Judged},
+};
+use crate::{
+    attest::Profile,
+    decide::Verdict,
+    domain::{CategorySet, Operation, Place, RegionId},
+    respond::Refused,
+};
+
+/// Judgements that one worker remembers before it begins anew.
+pub const REMEMBERED: usize = 4096;
+
+/// A decision on one person's flow: [`Judged`], and the person's places in the counts, which the
+/// entry must keep until it stands.
+#[derive(Debug)]
+pub struct Judgement {
+    judged: Rc<Judged>,
+    holds: RefCell<Holds>,
+}
+
+impl Deref for Judgement {
+    type Target = Judged;
+
+    fn deref(&self) -> &Judged {
+        &self.judged
+    }
+}
+
+impl Judgement {
+    pub(super) fn new(judged: Rc<Judged>, holds: Holds) -> Self {
+        Self {
+            judged,
+            holds: RefCell::new(holds),
+        }
+    }
+
+    /// What is told of it, without the person's places.
+    pub fn shared(&self) -> Rc<Judged> {
+        Rc::clone(&self.judged)
+    }
+
+    /// The places in the counts, for the draft that is written; once.
+    pub fn take_holds(&self) -> Holds {
+        std::mem::take(&mut self.holds.borrow_mut())
+    }
+}
+
+/// What one worker remembers of one snapshot.
+#[derive(Default)]
+pub struct Judgements {
+    pub(super) flows: HashMap<Flow, Remembered, RandomState>,
+    pub(super) homes: HashMap<HomeKey, Homes, RandomState>,
+    pub(super) plain: HashMap<PlainKey, Arc<Profile>, RandomState>,
+}
+
+/// What is remembered of one flow.
+#[derive(Default)]
+pub(super) struct Remembered {
+    /// Which counts the flow asks, once that was looked up.
+    pub plan: Option<Option<Rc<Plan>>>,
+    /// The judgement on everybody of whom nothing is known that a law asks; only of flows that
+    /// ask no count.
+    pub plain: Option<Rc<Judged>>,
+    /// Permits that hung on a count, a consent or an age. The decision itself is taken anew each
+    /// time; what is remembered is how such a verdict is told.
+    pub varied: Vec<(Verdict, Names, Rc<Judged>)>,
+}
+
+/// Verdicts of one flow that are remembered; there are rarely more than two.
+pub const VARIED: usize = 16;
+
+pub type HomeKey = (SmallVec<[Place; 4]>, CategorySet);
+pub type Homes = Result<SmallVec<[RegionId; 4]>, Refused>;
+pub type PlainKey = (Option<Arc<str>>, Option<Operation>, &'static str);
+
+/// How a permit like this one was told before.
+pub fn already_told(
+    x: &Exchange<'_>,
+    flow: &Flow,
+    verdict: &Verdict,
+    counted: &Names,
+) -> Option<Rc<Judged>> {
+    // What a refusal lacks hangs on more than the verdict.
+    if !verdict.is_permit() {
+        return None;
+    }
+    let remembered = x.worker.judgements(&x.snapshot)?;
+    let mut varied = remembered.flows.get(flow)?.varied.iter();
+    let same = varied.find(|(v, c, _)| v == verdict && c == counted)?;
+    Some(Rc::clone(&same.2))
+}
+
+/// Changes what is remembered of a flow, if its snapshot is still in force.
+pub(super) fn remember(x: &Exchange<'_>, flow: &Flow, change: impl FnOnce(&mut Remembered)) {
+    let Some(mut judgements) = x.worker.judgements(&x.snapshot) else {
+        return;
+    };
+    if let Some(known) = judgements.flows.get_mut(flow) {
+        change(known);
+        return;
+    }
+    if judgements.flows.len() >= REMEMBERED {
+        judgements.flows.clear();
+    }
+    change(judgements.flows.entry(flow.clone()).or_default());
+}

@@ -1,0 +1,256 @@
+//! How long data is kept, and what must not be erased: the organisation's `[[retention]]` and
+//! `[[holds]]`.
+
+use std::sync::Arc;
+
+use jiff::{Span, civil::Date};
+
+use crate::{
+    document::{Faults, Node, Where, suggest},
+    domain::{CategorySet, Place, SubjectKey},
+};
+
+use super::{read, sets::Interval, vocabulary::Words};
+
+/// How long records with some categories are kept.
+#[derive(Debug)]
+pub struct Retention {
+    pub id: Arc<str>,
+    pub at: Where,
+    /// The laws whose records it is for, by id; empty: all.
+    pub laws: Vec<(Arc<str>, Where)>,
+    pub categories: CategorySet,
+    /// Years, months, weeks and days.
+    pub keep: Span,
+    /// At least so long, where others say at most.
+    pub least: bool,
+    pub source: Option<Arc<str>>,
+}
+
+/// Records that stay although their person asks for erasure.
+#[derive(Debug)]
+pub struct Hold {
+    pub id: Arc<str>,
+    pub at: Where,
+    pub citation: Arc<str>,
+    pub interval: Interval,
+    /// People of these countries; empty: everybody.
+    pub subjects: Vec<Place>,
+    /// Single people, by their keys; empty: everybody.
+    pub keys: Vec<SubjectKey>,
+    pub categories: CategorySet,
+}
+
+impl Hold {
+    /// Whether it keeps a record that may hold `categories` from being erased on `day`.
+    pub fn binds(
+        &self,
+        day: Date,
+        key: SubjectKey,
+        countries: &[Place],
+        categories: CategorySet,
+    ) -> bool {
+        let lives = |p: &Place| self.subjects.iter().any(|of| p.within(of));
+        self.interval.contains(day)
+            && self.categories.intersects(categories)
+            && (self.keys.is_empty() || self.keys.contains(&key))
+            && (self.subjects.is_empty() || countries.iter().any(lives))
+    }
+}
+
+/// The last day on which a record of `day` is kept: the earliest that a limit says, but none
+/// earlier than the latest that a least says. `None`: nothing says anything.
+pub fn retain_until(
+    rules: &[Retention],
+    laws: &[Arc<str>],
+    categories: CategorySet,
+    day: Date,
+) -> Option<Date> {
+    let mut most: Option<Date> = None;
+    let mut least: Option<Date> = None;
+    for rule in rules {
+        let of_law = rule.laws.is_empty() || rule.laws.iter().any(|(l, _)| laws.contains(l));
+        if !of_law || !rule.categories.intersects(categories) {
+            continue;
+        }
+        let Ok(end) = day.checked_add(rule.keep) else {
+            continue;
+        };
+        if rule.least {
+            least = Some(least.map_or(end, |l| l.max(end)));
+        } else {
+            most = Some(most.map_or(end, |m| m.min(end)));
+        }
+    }
+    match (most, least) {
+        (Some(most), Some(least)) => Some(most.max(least)),
+        (most, least) => most.or(least),
+    }
+}
+
+pub(super) fn read_retention(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Retention> {
+    let f = node.fields(faults)?;
+    let keep = f.need("keep").and_then(|n| span(n, faults));
+    let laws = f.maybe("laws").map(|n| n.texts(faults));
+    let laws = laws.unwrap_or_default().into_iter();
+    let retention = Retention {
+        id: f.need_text("id").unwrap_or("?").into(),
+        at: f.at.clone(),
+        laws: laws.map(|(t, n)| (t.into(), n.at.clone())).collect(),
+        categories: f
+            .need("categories")
+            .map(|n| read::categories(n, words, faults))
+            .unwrap_or_default(),
+        keep: keep.unwrap_or_default(),
+        least: f
+            .maybe("least")
+            .and_then(|n| n.boolean(faults))
+            .unwrap_or(false),
+        source: f.maybe_text("source").map(Arc::from),
+    };
+    f.finish();
+    keep.map(|_| retention)
+}
+
+fn span(node: &Node, faults: &Faults) -> Option<Span> {
+    let text = node.text(faults)?;
+    let probe = jiff::civil::date(2001, 1, 1);
+    let read = text.parse::<Span>().ok();
+    let sound = read.filter(|s| probe.checked_add(*s).is_ok_and(|end| end > probe));
+    if sound.is_none() {
+        let hint = "write years, months or days: \"3 years\", \"6 months\", \"180 days\"";
+        faults.error_hint(&node.at, format!("`{text}` is no time to keep data"), hint);
+    }
+    sound
+}
+
+pub(super) fn read_hold(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Hold> {
+    let f = node.fields(faults)?;
+    let mut subjects = Vec::new();
+    for (text, item) in f
+        .maybe("subjects")
+        .map(|n| n.texts(faults))
+        .unwrap_or_default()
+    {
+        match text.parse() {
+            Ok(place) => subjects.push(place),
+            Err(error) => faults.error(&item.at, format!("`{text}`: {error}")),
+        }
+    }
+    let mut keys = Vec::new();
+    for (text, item) in f.maybe("keys").map(|n| n.texts(faults)).unwrap_or_default() {
+        match SubjectKey::parse(text) {
+            Ok(key) => keys.push(key),
+            // A person's id must not be printed; what stands here may be one.
+            Err(_) => faults.error_hint(
+                &item.at,
+                "this is no subject key",
+                "`domicile key` prints the keys of ids",
+            ),
+        }
+    }
+    let hold = Hold {
+        id: f.need_text("id").unwrap_or("?").into(),
+        at: f.at.clone(),
+        citation: f.need_text("citation").unwrap_or("?").into(),
+        interval: read::interval(&f),
+        subjects,
+        keys,
+        categories: f.maybe("categories").map_or_else(
+            || words.ids().collect(),
+            |n| read::categories(n, words, faults),
+        ),
+    };
+    f.finish();
+    Some(hold)
+}
+
+/// The laws that retention rules name must be there.
+pub(super) fn review<'l>(
+    rules: &[Retention],
+    laws: impl Iterator<Item = &'l str> + Clone,
+    faults: &Faults,
+) {
+    for (name, at) in rules.iter().flat_map(|r| &r.laws) {
+        if !laws.clone().any(|law| law == &**name) {
+            let hint = suggest(name, laws.clone());
+            let hint = hint.unwrap_or_else(|| "laws stand in law/*.toml".to_owned());
+            faults.error_hint(at, format!("unknown law `{name}`"), hint);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::CategoryId;
+
+    fn set(ids: &[u8]) -> CategorySet {
+        ids.iter().map(|i| CategoryId(*i)).collect()
+    }
+
+    fn rule(categories: &[u8], laws: &[&str], keep: &str, least: bool) -> Retention {
+        let at = Where::Path("t.toml".to_owned());
+        Retention {
+            id: "r".into(),
+            laws: laws.iter().map(|l| ((*l).into(), at.clone())).collect(),
+            at,
+            categories: set(categories),
+            keep: keep.parse().unwrap(),
+            least,
+            source: None,
+        }
+    }
+
+    #[test]
+    fn the_shortest_limit_holds_but_for_a_laws_least() {
+        let rules = [
+            rule(&[1], &[], "1 year", false),
+            rule(&[2], &[], "30 days", false),
+            rule(&[3], &["CN"], "3 years", true),
+        ];
+        let day: Date = "2024-02-29".parse().unwrap();
+        let until = |laws: &[&str], categories: &[u8]| {
+            let laws: Vec<Arc<str>> = laws.iter().map(|l| (*l).into()).collect();
+            retain_until(&rules, &laws, set(categories), day).map(|d| d.to_string())
+        };
+        assert_eq!(until(&["EU"], &[1]).as_deref(), Some("2025-02-28"));
+        assert_eq!(until(&["EU"], &[1, 2]).as_deref(), Some("2024-03-30"));
+        assert_eq!(until(&["CN"], &[2, 3]).as_deref(), Some("2027-02-28"));
+        assert_eq!(until(&["EU"], &[2, 3]).as_deref(), Some("2024-03-30"));
+        assert_eq!(until(&["CN", "SG"], &[3]).as_deref(), Some("2027-02-28"));
+        assert_eq!(until(&["EU"], &[3]), None);
+    }
+
+    #[test]
+    fn a_hold_is_for_its_people_data_and_days() {
+        let key = SubjectKey::from_bytes([7; SubjectKey::LEN]);
+        let other = SubjectKey::from_bytes([8; SubjectKey::LEN]);
+        let place = |p: &str| -> Place { p.parse().unwrap() };
+        let hold = Hold {
+            id: "h".into(),
+            at: Where::Path("t.toml".to_owned()),
+            citation: "case 1".into(),
+            interval: Interval {
+                from: None,
+                until: Some("2026-12-31".parse().unwrap()),
+            },
+            subjects: vec![place("CN")],
+            keys: vec![key],
+            categories: set(&[3]),
+        };
+        let binds = |day: &str, key, country, categories: &[u8]| {
+            hold.binds(
+                day.parse().unwrap(),
+                key,
+                &[place(country)],
+                set(categories),
+            )
+        };
+        assert!(binds("2026-12-31", key, "CN", &[3, 4]));
+        assert!(!binds("2027-01-01", key, "CN", &[3]));
+        assert!(!binds("2026-12-31", other, "CN", &[3]));
+        assert!(!binds("2026-12-31", key, "SG", &[3]));
+        assert!(!binds("2026-12-31", key, "CN", &[4]));
+    }
+}

@@ -1,0 +1,200 @@
+//! The register of consents: what each person (or a parent) has agreed to, and when that ended.
+//!
+//! A person is known here as a keyed hash only. Nothing is deleted: a withdrawal is noted on the
+//! consent, a consent given again is a new one, so the register is its own history.
+//!
+//! A decision looks into the file itself, so a withdrawal counts from its answer on, on every
+//! worker. Most people have no consent on record: a bit set that is only ever added to tells
+//! that without a lock or a look into the file.
+
+mod record;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use jiff::Timestamp;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+
+use super::{StateError, open_database};
+use crate::{attest::create_private_folder, domain::SubjectKey};
+
+pub use record::{ConsentRecord, Filter, NewConsent, Withdrawal};
+
+/// Person and number → the consent in JSON.
+const CONSENTS: TableDefinition<'_, ([u8; 16], u64), &[u8]> = TableDefinition::new("consents");
+/// `next`: the number of the next consent.
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+const FILE: &str = "consents.redb";
+/// Consents of one person, withdrawn ones included.
+const MOST: usize = 1000;
+/// 64-bit words of the bit set: 1 MiB, of which few bits are set before millions have consented.
+const WORDS: usize = 1 << 17;
+
+/// The register of one router. Cheap to clone.
+#[derive(Clone)]
+pub struct Consents {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    database: Database,
+    /// A bit for everybody who may have a consent.
+    known: Box<[AtomicU64]>,
+    /// One change at a time.
+    writing: Mutex<()>,
+}
+
+impl Consents {
+    /// Opens or creates the register in the folder `path`. Blocks.
+    ///
+    /// # Errors
+    /// [`StateError::InUse`] while another process has it open.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        create_private_folder(path).map_err(StateError::Io)?;
+        let database = open_database(&path.join(FILE), 32 << 20)?;
+        let inner = Inner {
+            database,
+            known: (0..WORDS).map(|_| AtomicU64::new(0)).collect(),
+            writing: Mutex::new(()),
+        };
+        let write = inner.database.begin_write()?;
+        {
+            write.open_table(META)?;
+            for row in write.open_table(CONSENTS)?.iter()? {
+                let (key, _) = row?;
+                inner.note(&SubjectKey::from_bytes(key.value().0));
+            }
+        }
+        write.commit()?;
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Whether the person may have a consent on record; no lock, no file. `false` is certain.
+    pub fn may_have(&self, key: &SubjectKey) -> bool {
+        let (word, bit) = place(key);
+        self.inner
+            .known
+            .get(word)
+            .is_some_and(|w| w.load(Ordering::Acquire) & bit != 0)
+    }
+
+    /// Every consent of the person, withdrawn ones included, oldest first. Reads the file.
+    pub fn of(&self, key: &SubjectKey) -> Result<Vec<ConsentRecord>, StateError> {
+        if !self.may_have(key) {
+            return Ok(Vec::new());
+        }
+        let read = self.inner.database.begin_read()?;
+        let table = read.open_table(CONSENTS)?;
+        let bytes = key.to_bytes();
+        let mut found = Vec::new();
+        for row in table.range((bytes, 0)..=(bytes, u64::MAX))? {
+            let (_, value) = row?;
+            found.push(ConsentRecord::read(value.value()).ok_or(StateError::Damaged)?);
+        }
+        Ok(found)
+    }
+
+    /// Puts a consent on record, durable when it returns. Blocks.
+    ///
+    /// # Errors
+    /// [`StateError::TooMany`] when the person has as many as one can have.
+    pub fn record(
+        &self,
+        key: SubjectKey,
+        consent: NewConsent,
+        at: Timestamp,
+    ) -> Result<ConsentRecord, StateError> {
+        let _one = self.inner.lock();
+        if self.of(&key)?.len() >= MOST {
+            return Err(StateError::TooMany(MOST));
+        }
+        let mut write = self.inner.database.begin_write()?;
+        write.set_quick_repair(true);
+        let record = {
+            let mut meta = write.open_table(META)?;
+            let number = meta.get("next")?.map_or(1, |n| n.value());
+            meta.insert("next", number + 1)?;
+            let record = ConsentRecord::new(number, consent, at);
+            let mut table = write.open_table(CONSENTS)?;
+            table.insert((key.to_bytes(), number), record.bytes().as_slice())?;
+            record
+        };
+        // Before the consent can be seen, so that nobody misses it.
+        self.inner.note(&key);
+        write.commit()?;
+        Ok(record)
+    }
+
+    /// Withdraws every standing consent of the person that `which` fits, durable and in force when
+    /// it returns: those that were withdrawn now, and whether any consent fits at all. Blocks.
+    pub fn withdraw(
+        &self,
+        key: SubjectKey,
+        which: &Filter,
+        withdrawal: Withdrawal,
+    ) -> Result<(Vec<ConsentRecord>, bool), StateError> {
+        let _one = self.inner.lock();
+        let fitting: Vec<ConsentRecord> = self
+            .of(&key)?
+            .into_iter()
+            .filter(|c| which.fits(c))
+            .collect();
+        let any = !fitting.is_empty();
+        let withdrawn: Vec<ConsentRecord> = fitting
+            .into_iter()
+            .filter_map(|c| c.withdrawn_by(withdrawal))
+            .collect();
+        if withdrawn.is_empty() {
+            return Ok((withdrawn, any));
+        }
+        let mut write = self.inner.database.begin_write()?;
+        write.set_quick_repair(true);
+        {
+            let mut table = write.open_table(CONSENTS)?;
+            for consent in &withdrawn {
+                let slot = (key.to_bytes(), consent.number());
+                table.insert(slot, consent.bytes().as_slice())?;
+            }
+        }
+        write.commit()?;
+        Ok((withdrawn, any))
+    }
+}
+
+impl Inner {
+    fn note(&self, key: &SubjectKey) {
+        let (word, bit) = place(key);
+        if let Some(word) = self.known.get(word) {
+            word.fetch_or(bit, Ordering::Release);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keys are hashes already: any of their bits will do.
+fn place(key: &SubjectKey) -> (usize, u64) {
+    let [a, b, c, d, ..] = key.to_bytes();
+    let hash = u32::from_le_bytes([a, b, c, d]);
+    let word = usize::try_from(hash >> 6).unwrap_or(0) % WORDS;
+    (word, 1 << (hash & 63))
+}
+
+impl std::fmt::Debug for Consents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Consents").finish_non_exhaustive()
+    }
+}

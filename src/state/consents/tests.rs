@@ -1,0 +1,117 @@
+use super::*;
+use crate::domain::{ConsentKind, Giver};
+
+fn key(number: u8) -> SubjectKey {
+    SubjectKey::from_bytes([number; 16])
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn consent(kind: ConsentKind, to: &[&str]) -> NewConsent {
+    NewConsent {
+        kind,
+        purpose: Some("service".into()),
+        to: to.iter().map(|t| (*t).into()).collect(),
+        by: Giver::Person,
+        given: None,
+        occasional: false,
+        informed: true,
+    }
+}
+
+const MORNING: &str = "2026-11-21T08:00:00Z";
+
+fn now() -> Withdrawal {
+    Withdrawal {
+        at: at("2026-11-21T09:00:00Z"),
+        from: None,
+    }
+}
+
+#[test]
+fn what_is_recorded_stands_until_it_is_withdrawn_and_stays_on_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let register = Consents::open(folder.path()).unwrap();
+    assert!(!register.may_have(&key(1)));
+    let one = consent(ConsentKind::Transfer, &["SG"]);
+    let two = consent(ConsentKind::Separate, &[]);
+    register.record(key(1), one.clone(), at(MORNING)).unwrap();
+    register.record(key(1), two, at(MORNING)).unwrap();
+    register.record(key(2), one, at(MORNING)).unwrap();
+    assert!(register.may_have(&key(1)));
+    let all = register.of(&key(1)).unwrap();
+    assert!(all.iter().all(|c| c.standing().is_some()));
+    assert_ne!(all[0].id(), all[1].id());
+
+    let transfers = Filter {
+        kind: Some(ConsentKind::Transfer),
+        ..Filter::default()
+    };
+    let (withdrawn, any) = register.withdraw(key(1), &transfers, now()).unwrap();
+    assert!(any);
+    assert_eq!(withdrawn.len(), 1);
+    let again = register.withdraw(key(1), &transfers, now()).unwrap();
+    assert_eq!(again, (Vec::new(), true), "it ends once");
+    let other = Filter {
+        to: Some("US".into()),
+        ..Filter::default()
+    };
+    assert_eq!(
+        register.withdraw(key(1), &other, now()).unwrap(),
+        (Vec::new(), false)
+    );
+
+    drop(register);
+    let register = Consents::open(folder.path()).unwrap();
+    let all = register.of(&key(1)).unwrap();
+    assert_eq!(all.len(), 2, "nothing is deleted");
+    assert_eq!(all[0].withdrawn, Some(now()));
+    assert_eq!(all[0].standing(), None);
+    assert!(all[1].standing().is_some());
+    assert!(
+        register.of(&key(2)).unwrap()[0].standing().is_some(),
+        "of that person alone"
+    );
+    assert!(register.of(&key(3)).unwrap().is_empty());
+}
+
+#[test]
+fn a_day_to_come_is_left_to_the_law_that_asks_and_can_be_brought_forward() {
+    let folder = tempfile::tempdir().unwrap();
+    let register = Consents::open(folder.path()).unwrap();
+    register
+        .record(key(1), consent(ConsentKind::Transfer, &[]), at(MORNING))
+        .unwrap();
+    let later = Withdrawal {
+        at: at(MORNING),
+        from: Some("2026-12-01".parse().unwrap()),
+    };
+    register
+        .withdraw(key(1), &Filter::default(), later)
+        .unwrap();
+    let standing = register.of(&key(1)).unwrap()[0].standing().unwrap();
+    assert_eq!(standing.withdrawn, later.from);
+    let (brought, _) = register
+        .withdraw(key(1), &Filter::default(), now())
+        .unwrap();
+    assert_eq!(brought.len(), 1);
+    assert_eq!(register.of(&key(1)).unwrap()[0].standing(), None);
+    let (none, _) = register
+        .withdraw(key(1), &Filter::default(), later)
+        .unwrap();
+    assert_eq!(none, [], "what has ended does not come back");
+}
+
+#[test]
+fn a_register_has_one_owner_and_a_bit_alone_is_no_consent() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Consents::open(folder.path()).unwrap();
+    assert!(matches!(
+        Consents::open(folder.path()),
+        Err(StateError::InUse(_))
+    ));
+    first.inner.note(&key(9));
+    assert!(first.of(&key(9)).unwrap().is_empty());
+}

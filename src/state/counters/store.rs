@@ -1,0 +1,121 @@
+//! The counters' file.
+
+use std::{collections::BTreeMap, path::Path};
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+
+use super::{StateError, storing::Change, tally::Quarter};
+use crate::{domain::SubjectKey, state::open_database};
+
+/// Tally's name → its id.
+const TALLIES: TableDefinition<'_, &str, u32> = TableDefinition::new("tallies");
+/// Tally and person → the quarter of an hour in which the person was counted last.
+const PEOPLE: TableDefinition<'_, (u32, [u8; 16]), Quarter> = TableDefinition::new("people");
+/// Tally and quarter of an hour → how many people were counted last then.
+const TIMES: TableDefinition<'_, (u32, Quarter), u64> = TableDefinition::new("times");
+/// `ledger`: the id of the ledger that was replayed; `applied`: up to which entry, little-endian.
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+pub(super) struct Store {
+    database: Database,
+}
+
+/// A tally as it stands in the file: name, id, people by last time.
+pub(super) type Stored = (String, u32, Vec<(Quarter, u64)>);
+
+impl Store {
+    pub fn open(file: &Path) -> Result<(Self, Vec<Stored>), StateError> {
+        let database = open_database(file, 32 << 20)?;
+        let write = database.begin_write()?;
+        let mut found = Vec::new();
+        {
+            let tallies = write.open_table(TALLIES)?;
+            let times = write.open_table(TIMES)?;
+            write.open_table(PEOPLE)?;
+            write.open_table(META)?;
+            for row in tallies.iter()? {
+                let (name, id) = row?;
+                let id = id.value();
+                let mut all = Vec::new();
+                for row in times.range((id, 0)..=(id, Quarter::MAX))? {
+                    let (key, people) = row?;
+                    all.push((key.value().1, people.value()));
+                }
+                found.push((name.value().to_owned(), id, all));
+            }
+        }
+        write.commit()?;
+        Ok((Self { database }, found))
+    }
+
+    /// When the person was counted last.
+    pub fn last(&self, tally: u32, key: &SubjectKey) -> Result<Option<Quarter>, StateError> {
+        let read = self.database.begin_read()?;
+        let people = read.open_table(PEOPLE)?;
+        Ok(people.get((tally, key.to_bytes()))?.map(|v| v.value()))
+    }
+
+    /// Writes changes in their order, in one durable transaction.
+    pub fn write(&self, changes: &[Change]) -> Result<(), StateError> {
+        let Some(last) = changes.last() else {
+            return Ok(());
+        };
+        let mut write = self.database.begin_write()?;
+        // Else opening after a crash reads the whole file.
+        write.set_quick_repair(true);
+        {
+            let mut tallies = write.open_table(TALLIES)?;
+            let mut people = write.open_table(PEOPLE)?;
+            let mut moved: BTreeMap<(u32, Quarter), (u64, u64)> = BTreeMap::new();
+            let mut named = None;
+            for (tally, key, time) in changes.iter().filter_map(|c| c.of.as_ref()) {
+                if named != Some(tally.id) {
+                    tallies.insert(&*tally.name, tally.id)?;
+                    named = Some(tally.id);
+                }
+                let slot = (tally.id, key.to_bytes());
+                let before = people.get(slot)?.map(|v| v.value());
+                if before.is_some_and(|b| b >= *time) {
+                    continue;
+                }
+                people.insert(slot, time)?;
+                if let Some(before) = before {
+                    moved.entry((tally.id, before)).or_default().1 += 1;
+                }
+                moved.entry((tally.id, *time)).or_default().0 += 1;
+            }
+            let mut times = write.open_table(TIMES)?;
+            for (at, (came, went)) in moved {
+                let people = times.get(at)?.map_or(0, |v| v.value());
+                match (people + came).saturating_sub(went) {
+                    0 => drop(times.remove(at)?),
+                    people => drop(times.insert(at, people)?),
+                }
+            }
+            write
+                .open_table(META)?
+                .insert("applied", last.seq.to_le_bytes().as_slice())?;
+        }
+        write.commit()?;
+        Ok(())
+    }
+
+    /// See [`super::Counters::attach`].
+    pub fn attach(&self, ledger: [u8; 16], last: u64) -> Result<u64, StateError> {
+        let write = self.database.begin_write()?;
+        let applied = {
+            let mut meta = write.open_table(META)?;
+            let same = meta.get("ledger")?.is_some_and(|id| id.value() == ledger);
+            let stored = meta
+                .get("applied")?
+                .and_then(|n| n.value().try_into().ok())
+                .map_or(0, u64::from_le_bytes);
+            let applied = if same { stored.min(last) } else { 0 };
+            meta.insert("ledger", ledger.as_slice())?;
+            meta.insert("applied", applied.to_le_bytes().as_slice())?;
+            applied
+        };
+        write.commit()?;
+        Ok(applied)
+    }
+}

@@ -1,0 +1,55 @@
+//! State: what decisions need to know beside the record and the policy. How many people a legal
+//! threshold has seen ([`Counters`]), and what each person has consented to ([`Consents`]).
+//!
+//! Goals, in this order:
+//!
+//! 1. *Exact*: a count is the number of distinct people, over restarts and crashes. The ledger is
+//!    the write-ahead log of the counters, as it is of the pins.
+//! 2. *No ids*: people are [`SubjectKey`](crate::domain::SubjectKey)s here too.
+//! 3. *Free for most*: a flow that no counter concerns, of a person without a consent, takes no
+//!    lock and reads no file here.
+
+mod consents;
+mod counters;
+
+pub use consents::{ConsentRecord, Consents, Filter, NewConsent, Withdrawal};
+pub use counters::{Counters, CountersStatus, Hold, Tally, TallyName};
+
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("`{0}` is in use by another process: stop that router or choose another path")]
+    InUse(PathBuf),
+    #[error("the file cannot be used: {0}")]
+    Store(#[source] Box<redb::Error>),
+    #[error("the folder cannot be used: {0}")]
+    Io(#[source] std::io::Error),
+    #[error("a consent in the register cannot be read: restore the file from a backup")]
+    Damaged,
+    #[error(
+        "a person who stands in the ledger could not be counted: restart, so that it is replayed"
+    )]
+    Broken,
+    #[error("the counters cannot keep up: {waiting} changes wait to be stored")]
+    Behind { waiting: usize },
+    #[error("a person can have at most {0} consents on the register")]
+    TooMany(usize),
+}
+
+impl<E: Into<redb::Error>> From<E> for StateError {
+    fn from(error: E) -> Self {
+        Self::Store(Box::new(error.into()))
+    }
+}
+
+/// Opens or creates a database file.
+fn open_database(file: &std::path::Path, cache: usize) -> Result<redb::Database, StateError> {
+    redb::Database::builder()
+        .set_cache_size(cache)
+        .create(file)
+        .map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => StateError::InUse(file.to_owned()),
+            other => other.into(),
+        })
+}

@@ -1,0 +1,83 @@
+//! Callers that hold things up, or say one method and mean another.
+
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
+
+use crate::kit::backend::{Backend, Reply};
+use crate::kit::http::{Request, read_head};
+use crate::kit::setup::{Setup, metrics};
+use crate::kit::{eventually, problem};
+
+#[test]
+fn a_caller_that_does_not_read_its_answer_loses_its_connection() {
+    let (mut setup, _backends) = Setup::recording();
+    let mut large = b"HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n".to_vec();
+    large.resize(large.len() + (64 << 20), b'x');
+    let backend = Backend::scripted(move |_| Reply::Raw(large.clone()));
+    setup.region("sg", backend.address);
+    setup.set(&["limits", "body_stall"], "1s");
+    let router = setup.start();
+    assert!(router.put("p", r#"{"country":"SG"}"#).is_success());
+
+    let mut lazy = TcpStream::connect(router.router).unwrap();
+    lazy.write_all(b"GET /people/p HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut head = [0; 64];
+    lazy.read_exact(&mut head).unwrap();
+    // It reads no further, and the router gives it up by itself.
+    eventually("the connection is ended", || {
+        metrics(router.admin)
+            .contains("\ndomicile_connections 0\n")
+            .then_some(())
+    });
+}
+
+#[test]
+fn another_method_in_a_field_is_refused_and_goes_nowhere() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    for name in [
+        "X-HTTP-Method-Override",
+        "x-http-method",
+        "X-Method-Override",
+    ] {
+        let answer = Request::new("PUT", "/people/p")
+            .header(name, "DELETE")
+            .json(r#"{"country":"SG"}"#)
+            .send(router.router);
+        problem(&answer, 400);
+    }
+    assert!(backends.touched().is_empty());
+}
+
+#[test]
+fn without_a_token_the_admin_listener_answers_to_addresses_only() {
+    let (setup, _backends) = Setup::recording();
+    let router = setup.start();
+    let ask = |host: &str| {
+        let mut stream = TcpStream::connect(router.admin).unwrap();
+        write!(stream, "GET /v1/regions HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+        let (line, _) = read_head(&mut BufReader::new(stream)).unwrap();
+        line.split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!(ask("rebound.example"), "403");
+    assert_eq!(ask("rebound.example:9090"), "403");
+    for host in ["127.0.0.1:9090", "localhost", "[::1]:1"] {
+        assert_eq!(ask(host), "200", "{host}");
+    }
+}
+
+#[test]
+fn a_request_without_a_host_is_refused() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    let mut stream = TcpStream::connect(router.router).unwrap();
+    stream
+        .write_all(b"GET /people/p HTTP/1.1\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("urn:domicile:problem:bad-host"), "{answer}");
+    assert!(backends.touched().is_empty());
+}

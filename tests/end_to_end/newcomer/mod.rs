@@ -1,0 +1,8 @@
+//! What a platform engineer, an SRE and a data protection officer try first: commands, checks,
+//! the admin listener, adopting a store that holds records already.
+
+mod admin;
+mod adopt;
+mod commands;
+mod evidence;
+mod promises;
