@@ -15,7 +15,10 @@ use super::{
 use crate::{
     document::Refused,
     domain::Operation,
-    prove::{cases, diff, files::Files, matrix, mutants, property::Properties, prove as proof},
+    prove::{
+        cases, diff, files::Files, matrix, mutants, property::Properties, prove as proof,
+        prove::Untrue,
+    },
     router::running::render,
     telemetry::clock,
 };
@@ -88,8 +91,16 @@ pub fn prove(args: &Prove) -> Result<Ended, Failure> {
             report.questions,
             report.composed,
         ));
+        if !report.bounded.is_empty() {
+            let laws: Vec<&str> = report.bounded.iter().map(String::as_str).collect();
+            print_line(&format!(
+                "not all combinations of categories were looked at for: {}",
+                laws.join(", ")
+            ));
+        }
         print_line(&format!("{held} hold, {broken} broken"));
     }
+    disagreeing(&report.untrue)?;
     Ok(if report.held() {
         Ended::Good
     } else {
@@ -127,7 +138,8 @@ pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
             "laws": rows,
         });
         print_line(&all.to_string());
-        return Ok(Ended::Good);
+        let faults: Vec<Untrue> = rows.into_iter().filter_map(|r| r.fault).collect();
+        return disagreeing(&faults).map(|()| Ended::Good);
     }
     print_line(&format!(
         "{} of {} at {at}",
@@ -158,7 +170,8 @@ pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
             }
         }
     }
-    Ok(Ended::Good)
+    let faults: Vec<Untrue> = rows.into_iter().filter_map(|r| r.fault).collect();
+    disagreeing(&faults).map(|()| Ended::Good)
 }
 
 pub fn diff(args: &Diff) -> Result<Ended, Failure> {
@@ -190,6 +203,7 @@ pub fn diff(args: &Diff) -> Result<Ended, Failure> {
             }
         }
     }
+    disagreeing(&found.untrue)?;
     Ok(if found.is_empty() {
         Ended::Good
     } else {
@@ -271,6 +285,22 @@ fn properties(dir: &Path, named: Option<&PathBuf>) -> Result<Properties, Failure
         .cloned()
         .unwrap_or_else(|| dir.join("properties.toml"));
     Ok(Properties::load(&path)?)
+}
+
+/// What the classes of a law say counts only where the decision says it too.
+fn disagreeing(faults: &[Untrue]) -> Result<(), Failure> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let each = faults
+        .iter()
+        .map(|u| format!("{}: {}: {}", u.law, u.said, u.question));
+    let each: Vec<String> = each.collect();
+    Err(format!(
+        "nothing is told of these laws, as the classes and the decision disagree on them:\n{}",
+        each.join("\n")
+    )
+    .into())
 }
 
 fn unproven(error: proof::ProveError) -> Failure {

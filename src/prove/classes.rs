@@ -18,7 +18,7 @@ use super::{
     engine::Bits,
     facts::{Fact, question},
     property::{Kind, Properties, Property, PropertyError},
-    prove::{Counterexample, Part, ProveError, of_kind},
+    prove::{Counterexample, Part, ProveError, Untrue, of_kind},
     scene::{Said, Scene},
     ways::Ways,
 };
@@ -79,7 +79,7 @@ fn walk(scene: &Scene<'_>, ways: &Ways<'_>, day: Date, properties: &Properties, 
     let Some(edges) = scene.diagram.edges.get(last) else {
         return;
     };
-    let wider = wider(scene, ways, last);
+    let wider = wider(scene, ways, last, part);
     let monotone: Vec<usize> = of_kind(properties, Kind::CategoriesOnlyRefuse).collect();
     let mut judged: HashSet<usize> = HashSet::new();
     let mut questions = 0;
@@ -104,8 +104,8 @@ fn walk(scene: &Scene<'_>, ways: &Ways<'_>, day: Date, properties: &Properties, 
             questions += 1;
             let mut full = path.to_vec();
             full.push(*value);
-            if let Err(fault) = compare(scene, ways, *said, &full) {
-                part.fault = Some(fault);
+            if let Err(fault) = compare(scene, 0, *said, &full) {
+                part.fault = Some(ProveError::Untrue(fault));
                 return false;
             }
             if *said == Said::Missing {
@@ -148,10 +148,44 @@ fn walk(scene: &Scene<'_>, ways: &Ways<'_>, day: Date, properties: &Properties, 
     part.questions += questions;
 }
 
+/// Puts every class of a scene to the decision itself: what is told of a scene that passes is true
+/// of each of its classes.
+///
+/// # Errors
+/// The first class that the decision answers otherwise.
+pub fn verify(scene: &Scene<'_>) -> Result<(), Untrue> {
+    let Some(last) = scene.axes.len().checked_sub(1) else {
+        return Ok(());
+    };
+    let edges = scene.diagram.edges.get(last);
+    let mut fault = None;
+    scene.diagram.walk(&mut |axis, state, path| {
+        if axis < last || fault.is_some() {
+            return fault.is_none();
+        }
+        for edge in edges.into_iter().flatten() {
+            let leaf = scene.diagram.step(state, last, edge);
+            let mut full = path.to_vec();
+            full.extend(edge.values.first());
+            for side in 0..scene.sides.len() {
+                let said = scene.said(side, &leaf);
+                if !matches!(said, Said::Nothing | Said::Unreal)
+                    && let Err(untrue) = compare(scene, side, said, &full)
+                {
+                    fault = Some(untrue);
+                    return false;
+                }
+            }
+        }
+        false
+    });
+    fault.map_or(Ok(()), Err)
+}
+
 /// The class says what the law says of its flow, or the classes are wrong.
-fn compare(scene: &Scene<'_>, ways: &Ways<'_>, said: Said, path: &[u32]) -> Result<(), ProveError> {
-    let found = scene.replay(0, path);
-    let same = found.as_ref().is_some_and(|f| match scene.way(0, said) {
+fn compare(scene: &Scene<'_>, side: usize, said: Said, path: &[u32]) -> Result<(), Untrue> {
+    let found = scene.replay(side, path);
+    let same = found.as_ref().is_some_and(|f| match scene.way(side, said) {
         None => f.kind == FindingKind::Missing,
         Some(way) => {
             let kind = match way.effect {
@@ -162,17 +196,22 @@ fn compare(scene: &Scene<'_>, ways: &Ways<'_>, said: Said, path: &[u32]) -> Resu
             f.kind == kind && f.rule == way.number && (way.instrument == f.instrument)
         }
     });
-    if same {
+    let ways = scene.sides.get(side).map(|s| s.ways);
+    let Some(ways) = ways.filter(|_| !same) else {
         return Ok(());
-    }
-    Err(ProveError::Untrue {
+    };
+    let said = match scene.way(side, said) {
+        Some(way) => ways.name(way).to_string(),
+        None => "refused".to_owned(),
+    };
+    let found = found.map_or("nothing".to_owned(), |f| {
+        let rule = ways.policy.checked().rule(f.rule);
+        format!("{:?} by {}", f.kind, rule.map_or("?", |r| &r.id))
+    });
+    Err(Untrue {
         law: ways.law.id.to_string(),
-        said: format!(
-            "{:?} {:?} against {found:?}",
-            said,
-            scene.way(0, said).map(|w| ways.name(w))
-        ),
-        question: question(scene.at, &scene.facts(path)).to_string(),
+        said: format!("the class says {said}, the decision {found}"),
+        question: question(scene.at, &scene.facts(path)),
     })
 }
 
@@ -241,8 +280,16 @@ fn example(
 
 /// Pairs of edges of the record's axis: the first stands for some record, the second for one that
 /// holds more, at the same age and counts.
-fn wider(scene: &Scene<'_>, ways: &Ways<'_>, last: usize) -> HashSet<(usize, usize)> {
-    let (sets, _) = category_classes(&[ways.policy], &[ways], &Extra::default());
+fn wider(
+    scene: &Scene<'_>,
+    ways: &Ways<'_>,
+    last: usize,
+    part: &mut Part,
+) -> HashSet<(usize, usize)> {
+    let (sets, all) = category_classes(&[ways.policy], &[ways], &Extra::default());
+    if !all {
+        part.bounded.insert(ways.law.id.to_string());
+    }
     let Some(axis) = scene.axes.get(last) else {
         return HashSet::new();
     };

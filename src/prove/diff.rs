@@ -20,9 +20,10 @@ use crate::{
 
 use super::{
     axes::Extra,
+    classes::verify,
     days::{days, fingerprint, instant},
     facts::blank,
-    prove::in_parallel,
+    prove::{Untrue, in_parallel},
     scene::{Said, Scene},
     ways::Ways,
 };
@@ -32,13 +33,15 @@ pub struct Differences {
     pub old: String,
     pub new: String,
     pub changes: Vec<Change>,
+    /// Laws of which nothing is told: the classes and the decision disagree.
+    pub untrue: Vec<Untrue>,
     /// What differs and cannot be compared flow by flow.
     pub notes: Vec<String>,
 }
 
 impl Differences {
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.notes.is_empty()
+        self.changes.is_empty() && self.notes.is_empty() && self.untrue.is_empty()
     }
 }
 
@@ -101,6 +104,7 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
         let (a, b) = (old.compile(instant(*day)), new.compile(instant(*day)));
         Some(of_law(&a, &b, names.get(*law)?))
     });
+    let mut untrue: Vec<Untrue> = Vec::new();
     let mut grouped: Vec<(Change, Vec<usize>)> = Vec::new();
     let mut add = |change: &Change, day: usize| {
         let same = |c: &Change| {
@@ -113,14 +117,20 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
     };
     for (day, of_day) in told.iter().enumerate() {
         for job in of_day {
-            let changes = results.get(*job).and_then(Option::as_ref);
-            changes.into_iter().flatten().for_each(|c| add(c, day));
+            match results.get(*job).and_then(Option::as_ref) {
+                Some(Ok(changes)) => changes.iter().for_each(|c| add(c, day)),
+                Some(Err(fault)) if !untrue.iter().any(|u| u.law == fault.law) => {
+                    untrue.push(fault.clone());
+                }
+                _ => {}
+            }
         }
     }
     for (i, day) in all.iter().enumerate() {
         let (a, b) = (old.compile(instant(*day)), new.compile(instant(*day)));
         promises(&a, &b).iter().for_each(|c| add(c, i));
     }
+    found.untrue = untrue;
     found.changes = grouped
         .into_iter()
         .map(|(change, on)| Change {
@@ -165,11 +175,12 @@ fn spans(all: &[Date], on: &[usize]) -> Vec<(Option<Date>, Option<Date>)> {
     spans.into_iter().map(|(a, b)| (start(a), end(b))).collect()
 }
 
-fn of_law(old: &Compiled, new: &Compiled, law: &str) -> Vec<Change> {
+fn of_law(old: &Compiled, new: &Compiled, law: &str) -> Result<Vec<Change>, Untrue> {
     let before = law_of(old, law).and_then(|id| Ways::of(old, id));
     let after = law_of(new, law).and_then(|id| Ways::of(new, id));
     let sides: Vec<&Ways<'_>> = before.iter().chain(&after).collect();
     let scene = Scene::new(old.at(), &[old, new], &sides, &Extra::default(), &|_| true);
+    verify(&scene)?;
     let (first, second) = (before.is_some(), after.is_some());
     let mut pairs: Vec<(String, String)> = Vec::new();
     let groups = scene.diagram.groups(&mut |leaf| {
@@ -206,7 +217,7 @@ fn of_law(old: &Compiled, new: &Compiled, law: &str) -> Vec<Change> {
         });
     }
     changes.sort_by(|a, b| (&a.was, &a.is).cmp(&(&b.was, &b.is)));
-    changes
+    Ok(changes)
 }
 
 fn nothing() -> String {

@@ -16,11 +16,12 @@ use crate::{
 
 use super::{
     axes::{AxisFacts, Extra},
+    classes::verify,
     days::law_ids,
     ends::destinations,
     engine::Group,
     facts::{Fact, blank},
-    prove::in_parallel,
+    prove::{Untrue, in_parallel},
     scene::{Said, Scene},
     ways::{AxisKind, Ways},
 };
@@ -30,6 +31,8 @@ pub struct Row {
     pub law: String,
     pub name: String,
     pub cells: Vec<Cell>,
+    /// Why there are no cells: the classes and the decision disagree.
+    pub fault: Option<Untrue>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -70,12 +73,20 @@ fn row(policy: &Compiled, ways: &Ways<'_>, operation: Operation, keys: &[Arc<str
         ..Extra::default()
     };
     let mut cells: Vec<Cell> = Vec::new();
+    let mut fault = None;
     for class in destinations(&[policy], &[ways], &extra) {
         let Some(to) = class.members.first() else {
             continue;
         };
         let promises = promises(policy, ways, operation, *to, keys);
-        let open = openings(policy, ways, operation, *to, &extra);
+        let open = match openings(policy, ways, operation, *to, &extra) {
+            Ok(open) => open,
+            Err(untrue) => {
+                cells.clear();
+                fault = Some(untrue);
+                break;
+            }
+        };
         let names = class.members.iter().map(ToString::to_string);
         let same = cells
             .iter_mut()
@@ -96,6 +107,7 @@ fn row(policy: &Compiled, ways: &Ways<'_>, operation: Operation, keys: &[Arc<str
         law: ways.law.id.to_string(),
         name: ways.law.name.clone(),
         cells,
+        fault,
     }
 }
 
@@ -105,7 +117,7 @@ fn openings(
     operation: Operation,
     to: Place,
     extra: &Extra,
-) -> Vec<Opening> {
+) -> Result<Vec<Opening>, Untrue> {
     let checked = policy.checked();
     let territory = &ways.table.territory;
     let sits = |entity: &Option<Arc<str>>, wanted: &dyn Fn(Place) -> bool| {
@@ -142,6 +154,7 @@ fn openings(
             _ => true,
         },
     );
+    verify(&scene)?;
     let mut found: Vec<Said> = Vec::new();
     let groups = scene.diagram.groups(&mut |leaf| {
         let said = scene.said(0, leaf);
@@ -166,7 +179,7 @@ fn openings(
             openings.push(opening);
         }
     }
-    openings
+    Ok(openings)
 }
 
 fn opening(scene: &Scene<'_>, said: Said, group: &Group) -> Option<Opening> {

@@ -2,7 +2,7 @@
 //! anything differs, and over composed flows for what only several laws together can break.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -44,6 +44,11 @@ pub struct Report {
     pub questions: u64,
     /// Of these, flows under several laws at once.
     pub composed: u64,
+    /// Laws whose records were looked at only up to a number of classes, those of the fewest
+    /// categories first.
+    pub bounded: BTreeSet<String>,
+    /// Laws of which nothing is proven, one each.
+    pub untrue: Vec<Untrue>,
     pub properties: Vec<PropertyResult>,
 }
 
@@ -75,12 +80,17 @@ pub enum ProveError {
     #[error("property `{property}` is about the law `{law}`, which is not among the files")]
     NoLaw { property: String, law: String },
     /// A fault of this program: say it loudly, prove nothing.
-    #[error("the classes do not describe law {law} truly: {said}; {question}")]
-    Untrue {
-        law: String,
-        said: String,
-        question: String,
-    },
+    #[error("the classes do not describe law {} truly: {}; {}", .0.law, .0.said, .0.question)]
+    Untrue(Untrue),
+}
+
+/// Where the cut into classes and the decision disagree: nothing that the classes say of this law
+/// counts.
+#[derive(Clone, Debug, Serialize)]
+pub struct Untrue {
+    pub law: String,
+    pub said: String,
+    pub question: Value,
 }
 
 /// What one scene, or the composed flows of one day, added.
@@ -92,6 +102,7 @@ pub struct Part {
     pub composed: u64,
     /// By property: classes, and the first counterexample.
     pub found: Vec<(u64, Option<Counterexample>)>,
+    pub bounded: BTreeSet<String>,
     pub fault: Option<ProveError>,
 }
 
@@ -171,9 +182,16 @@ pub fn prove(files: &Files, properties: &Properties, only: Only<'_>) -> Result<R
     };
     let mut total = Part::new(properties.list.len());
     for part in parts.into_iter().flatten().flatten() {
-        if let Some(fault) = part.fault {
-            return Err(fault);
+        match part.fault {
+            Some(ProveError::Untrue(untrue)) => {
+                if !report.untrue.iter().any(|u| u.law == untrue.law) {
+                    report.untrue.push(untrue);
+                }
+            }
+            Some(fault) => return Err(fault),
+            None => {}
         }
+        report.bounded.extend(part.bounded);
         total.raw_flows += part.raw_flows;
         total.classes += part.classes;
         total.questions += part.questions;
@@ -210,7 +228,7 @@ pub fn prove(files: &Files, properties: &Properties, only: Only<'_>) -> Result<R
 
 impl Report {
     pub fn held(&self) -> bool {
-        self.properties.iter().all(|p| p.held)
+        self.untrue.is_empty() && self.properties.iter().all(|p| p.held)
     }
 }
 
