@@ -184,9 +184,8 @@ pub fn prove(files: &Files, properties: &Properties, only: Only<'_>) -> Result<R
     for part in parts.into_iter().flatten().flatten() {
         match part.fault {
             Some(ProveError::Untrue(untrue)) => {
-                if !report.untrue.iter().any(|u| u.law == untrue.law) {
-                    report.untrue.push(untrue);
-                }
+                let known = report.untrue.iter().any(|u| u.law == untrue.law);
+                report.untrue.extend((!known).then_some(untrue));
             }
             Some(fault) => return Err(fault),
             None => {}
