@@ -8,7 +8,10 @@ use hyper::{body::Incoming, rt::Executor, server::conn, service::service_fn};
 use hyper_util::rt::TokioTimer;
 use tokio::{net::TcpStream, sync::watch, time::Instant};
 
-use super::pace::{AtWork, Pace, Paced};
+use super::{
+    held::Answers,
+    pace::{AtWork, Pace, Paced},
+};
 use crate::settings::Limits;
 
 /// RFC 9113 §3.4.
@@ -40,14 +43,16 @@ pub async fn serve<F, A, B>(
         _ = stop.wait_for(|s| *s) => return,
     };
     let pace = Pace::new();
-    let service = {
-        let pace = Rc::clone(&pace);
-        service_fn(move |request| {
-            let answer = handle(peer, request, pace.begin());
-            async move { Ok::<_, std::convert::Infallible>(answer.await) }
-        })
-    };
     if http2 {
+        let held = Rc::new(Answers::default());
+        let service = {
+            let (pace, held) = (Rc::clone(&pace), Rc::clone(&held));
+            service_fn(move |request| {
+                let answer = handle(peer, request, pace.begin());
+                let held = Rc::clone(&held);
+                async move { Ok::<_, std::convert::Infallible>(answer.await.map(|b| held.hold(b))) }
+            })
+        };
         // The head limits of HTTP/2 are the protocol's own; only idling is watched from outside.
         let io = Paced::new(stream, Pace::unwatched(), limits);
         let connection = conn::http2::Builder::new(LocalExecutor)
@@ -58,17 +63,30 @@ pub async fn serve<F, A, B>(
             .keep_alive_interval(limits.idle)
             .serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
-        let mut ending = false;
-        loop {
-            tokio::select! {
-                _ = &mut connection => return,
-                _ = stop.wait_for(|s| *s), if !ending => {}
-                () = idled(&pace, limits.idle), if !ending => {}
-            }
-            ending = true;
-            connection.as_mut().graceful_shutdown();
+        let began = Instant::now();
+        tokio::select! {
+            _ = &mut connection => return,
+            _ = stop.wait_for(|s| *s) => {}
+            () = idled(&pace, began, limits.idle) => {}
+            () = held.watch(limits.body_stall) => {}
         }
+        // A caller that never confirms the end, or keeps an answer for ever, is cut off.
+        connection.as_mut().graceful_shutdown();
+        let asked = Instant::now();
+        tokio::select! {
+            _ = &mut connection => {}
+            () = idled(&pace, asked, limits.header_read) => {}
+            () = held.watch(limits.body_stall) => {}
+        }
+        return;
     }
+    let service = {
+        let pace = Rc::clone(&pace);
+        service_fn(move |request| {
+            let answer = handle(peer, request, pace.begin());
+            async move { Ok::<_, std::convert::Infallible>(answer.await) }
+        })
+    };
     let io = Paced::new(stream, pace, limits);
     let connection = conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -87,10 +105,10 @@ pub async fn serve<F, A, B>(
     }
 }
 
-/// Waits until no request has been at work for `limit`.
-async fn idled(pace: &Pace, limit: Duration) {
+/// Waits until no request has been at work for `limit`, counted from `from` on.
+async fn idled(pace: &Pace, from: Instant, limit: Duration) {
     loop {
-        let until = match pace.idle_since() {
+        let until = match pace.idle_since().map(|since| since.max(from)) {
             Some(since) if since.elapsed() >= limit => return,
             Some(since) => since + limit,
             None => Instant::now() + limit,
@@ -104,6 +122,7 @@ async fn is_http2(stream: &TcpStream, limits: &Limits) -> io::Result<bool> {
     let mut seen = [0; PREFACE.len()];
     let mut count = tokio::time::timeout(limits.idle, stream.peek(&mut seen)).await??;
     let deadline = Instant::now() + limits.header_read;
+    let mut pause = Duration::from_millis(5);
     loop {
         let bytes = seen.get(..count).unwrap_or_default();
         if count == 0 {
@@ -118,8 +137,10 @@ async fn is_http2(stream: &TcpStream, limits: &Limits) -> io::Result<bool> {
         if Instant::now() > deadline {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        // A preface in pieces: peeking again would return the same bytes at once.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        // A preface in pieces: peeking again would return the same bytes at once. Ever longer, so
+        // that many who send a piece and wait cost little.
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(160));
         count = stream.peek(&mut seen).await?;
     }
 }

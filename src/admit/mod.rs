@@ -7,6 +7,7 @@ pub mod body;
 pub mod caller;
 pub mod connection;
 pub mod headers;
+mod held;
 pub mod listener;
 pub mod pace;
 pub mod path;

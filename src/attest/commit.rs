@@ -84,6 +84,11 @@ struct Ending<'a>(&'a Shared);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed.store(true, Ordering::Release);
+            let mut status = self.0.status.lock().unwrap_or_else(PoisonError::into_inner);
+            status.error = Some("its thread has ended: restart the router".to_owned());
+        }
         let mut queue = self.0.queue_locked();
         queue.closing = true;
         queue.batches.clear();

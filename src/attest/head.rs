@@ -82,9 +82,11 @@ impl Head {
 pub(super) struct Slots(pub [Read<Head>; 2]);
 
 impl Slots {
-    /// `None` if there is no head file.
+    /// `None` if there is no head file, or one that a first start could not finish: a head is
+    /// whole before the first segment is begun.
     pub fn read(folder: &Path) -> io::Result<Option<Self>> {
         let bytes = match fs::read(folder.join(FILE)) {
+            Ok(bytes) if bytes.len() < 2 * SLOT => return Ok(None),
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),

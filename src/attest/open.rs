@@ -99,6 +99,9 @@ pub(super) fn open(
     if end.next - 1 < acknowledged {
         head.lost += acknowledged - (end.next - 1);
     }
+    // A head that was put back with an older copy of the ledger cannot tell; the directory can.
+    let seen = books.directory.seen(head.ledger)?;
+    head.lost = head.lost.max(seen.saturating_sub(end.next - 1));
     opened.lost = head.lost;
     head.seq = end.next - 1;
     head.segment = end.segment;
@@ -106,10 +109,11 @@ pub(super) fn open(
     head.chain = end.chain;
 
     let io = |error| LedgerError::io(folder)(error);
+    // Before the directory forgets what it saw: the loss must be told even if we end here.
+    let head_file = HeadFile::start(disk.as_mut(), head).map_err(io)?;
     let applied = Applied::attach(books, head.ledger, end.next - 1)?;
     opened.replayed = replay(&segments, &tail, &applied, books)?;
     let bytes = segments.iter().map(|s| s.length).sum::<u64>() - tail.torn;
-    let head_file = HeadFile::start(disk.as_mut(), head).map_err(io)?;
     let mut writer = Writer::new(
         disk,
         head_file,

@@ -12,6 +12,7 @@ use std::{
     },
 };
 
+use jiff::{SignedDuration, Timestamp};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
@@ -24,7 +25,7 @@ use super::{
 pub(super) type Work = SmallVec<[Draft; 1]>;
 
 /// A flow home does not run ahead of a buffer whose first entry is this old: the disk is stuck.
-const LATEST: jiff::SignedDuration = jiff::SignedDuration::from_millis(75);
+const LATEST: SignedDuration = SignedDuration::from_millis(75);
 /// Entries in one worker's buffer.
 const BUFFER: usize = 65_536;
 /// Drafts that may wait for one commit.
@@ -201,11 +202,8 @@ impl Shared {
     }
 
     fn may_follow(&self, buffered: &Buffered, draft: &Draft) -> bool {
-        let fresh = match buffered.items.first() {
-            None => true,
-            // The drafts' own times serve as the clock: reading one costs more than the push.
-            Some(first) => draft.at.duration_since(first.at()) < LATEST,
-        };
+        let first = buffered.items.first();
+        let fresh = first.is_none_or(|first| is_fresh(first.at(), draft.at));
         fresh
             && buffered.items.len() < BUFFER
             && !buffered.sealed
@@ -256,7 +254,7 @@ impl Buffer {
 }
 
 impl Lazy {
-    fn at(&self) -> jiff::Timestamp {
+    fn at(&self) -> Timestamp {
         match self {
             Self::Draft(draft) => draft.at,
             Self::Outcome(outcome) => outcome.at,
@@ -267,6 +265,29 @@ impl Lazy {
         match self {
             Self::Draft(draft) => Item::Draft(draft),
             Self::Outcome(outcome) => Item::Outcome(outcome),
+        }
+    }
+}
+
+/// The drafts' own times serve as the clock: reading one costs more than the push. Either way, so
+/// that a clock set back does not make a stuck disk look fresh.
+fn is_fresh(first: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(first).abs() < LATEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_set_back_lets_no_flow_run_ahead_of_a_stuck_disk() {
+        let first = Timestamp::from_second(1_795_000_000).unwrap();
+        let after = |ms| first + SignedDuration::from_millis(ms);
+        for fresh in [0, 74, -74] {
+            assert!(is_fresh(first, after(fresh)), "{fresh} ms");
+        }
+        for stale in [75, -75, 3_600_000, -3_600_000] {
+            assert!(!is_fresh(first, after(stale)), "{stale} ms");
         }
     }
 }

@@ -148,8 +148,8 @@ pub fn thresholds(policy: &Compiled, at: Timestamp) -> Vec<Threshold> {
 /// Whether anything that could concern the flow tests a count.
 fn asks(view: &View<'_>) -> bool {
     let vocabulary = &view.policy.checked().vocabulary;
-    let mut candidates = rules(view, view.candidates());
-    let counts = candidates.any(|(_, rule)| rule.when.count_tests(vocabulary).next().is_some());
+    let counts = rules(view, view.candidates())
+        .any(|(_, rule)| rule.when.count_tests(vocabulary).next().is_some());
     let volumes = || {
         let mut instruments = view.policy.checked().instruments();
         !view.table.counters.is_empty() && instruments.any(|(_, i)| i.people.is_some())
@@ -248,6 +248,32 @@ mod tests {
         let mut erase = read(&policy, "user.name", ("CN", "acme-cn"), ("SG", "acme-sg"));
         erase.operation = Operation::Erase;
         assert_eq!(countings(&policy, &erase).len(), 0);
+    }
+
+    #[test]
+    fn tables_of_thresholds_ask_too_and_each_recipient_has_its_count() {
+        let checked = demo();
+        let at: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let policy = checked.compile(at);
+        let mut query = read(&policy, "user.health", ("US", "acme-sg"), ("CN", "acme-cn"));
+        query.subject.countries = ["US".parse().unwrap()].into_iter().collect();
+        let found = countings(&policy, &query);
+        let health = found.iter().find(|c| {
+            let counter = &checked.vocabulary.counters[c.counter.index()];
+            *counter.key == *"us.health"
+        });
+        let health = health.expect("a count of health");
+        assert!(health.adds);
+        let importer = checked.entity("acme-cn").map(CountedRecipient::Entity);
+        assert_eq!(health.recipient, importer);
+        let age = at.duration_since(health.since).as_hours() / 24;
+        assert_eq!(age, 365, "since the same day of last year");
+        let edges = thresholds(&policy, at);
+        assert!(
+            edges
+                .iter()
+                .any(|t| t.counter == health.counter && t.number == 10_000)
+        );
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Compiled {
         query.grounds = grounds;
         query.order = q.order.as_ref().map(|o| QueryOrder {
             authority: o.authority_country,
-            approved: o.approval.is_some(),
+            approved: o.approval.as_ref().is_some_and(|a| !a.trim().is_empty()),
         });
         query.transaction = q.transaction;
         query.protection = q.protection.unwrap_or_default();

@@ -112,6 +112,11 @@ impl FromStr for Place {
         for (to, from) in padded.iter_mut().zip(tail.bytes()) {
             *to = from;
         }
+        // Places that have a code of their own lie outside the country whose part they are also
+        // listed as: what is said of the country does not hold for them.
+        if let Some(own) = own_code(head, tail) {
+            return Country::new(own).map(Self::of);
+        }
         let head = if head == "X" {
             *b"X "
         } else {
@@ -177,6 +182,40 @@ impl<'de> Deserialize<'de> for Place {
 }
 
 /// `code` in upper-case letters.
+/// The alpha-2 code of a place that ISO 3166-2 lists under another country as well.
+fn own_code(head: &str, tail: &str) -> Option<&'static str> {
+    Some(match (head, tail) {
+        ("CN", "HK") => "HK",
+        ("CN", "MO") => "MO",
+        ("CN", "TW") => "TW",
+        ("FI", "01") => "AX",
+        ("FR", "BL") => "BL",
+        ("FR", "GF" | "973") => "GF",
+        ("FR", "GP" | "971") => "GP",
+        ("FR", "MF") => "MF",
+        ("FR", "MQ" | "972") => "MQ",
+        ("FR", "NC") => "NC",
+        ("FR", "PF") => "PF",
+        ("FR", "PM") => "PM",
+        ("FR", "RE" | "974") => "RE",
+        ("FR", "TF") => "TF",
+        ("FR", "WF") => "WF",
+        ("FR", "YT" | "976") => "YT",
+        ("NL", "AW") => "AW",
+        ("NL", "CW") => "CW",
+        ("NL", "SX") => "SX",
+        ("NL", "BQ1" | "BQ2" | "BQ3") => "BQ",
+        ("NO", "21" | "22") => "SJ",
+        ("US", "AS") => "AS",
+        ("US", "GU") => "GU",
+        ("US", "MP") => "MP",
+        ("US", "PR") => "PR",
+        ("US", "UM") => "UM",
+        ("US", "VI") => "VI",
+        _ => return None,
+    })
+}
+
 fn assigned(code: [u8; 2]) -> bool {
     let bit = Country(code).index();
     ASSIGNED_BITS
@@ -228,6 +267,22 @@ mod tests {
         for text in ["de", "D", "DEU", "", "D3", "Ü"] {
             assert_eq!(Country::new(text), Err(PlaceError::Malformed), "{text}");
         }
+    }
+
+    #[test]
+    fn places_with_a_code_of_their_own_are_no_part_of_another_country() {
+        let place = |text: &str| text.parse::<Place>().expect(text);
+        for (part, own) in [
+            ("CN-HK", "HK"),
+            ("FR-NC", "NC"),
+            ("NL-BQ2", "BQ"),
+            ("NO-21", "SJ"),
+            ("US-PR", "PR"),
+        ] {
+            assert_eq!(place(part), place(own));
+        }
+        assert!(!place("CN-TW").within(&place("CN")));
+        assert!(place("FR-75").within(&place("FR")));
     }
 
     #[test]

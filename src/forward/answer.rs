@@ -84,8 +84,10 @@ pub(super) struct Unusable;
 /// Cleans the head and wraps the body.
 ///
 /// # Errors
-/// `Unusable` for 101 (nobody asked to switch), and for both `Transfer-Encoding` and
-/// `Content-Length`, which two readers could read differently (RFC 9112 §6.3).
+/// `Unusable` for 101 (nobody asked to switch), for both `Transfer-Encoding` and
+/// `Content-Length`, which two readers could read differently (RFC 9112 §6.3), and for any
+/// transfer coding but `chunked`: hyper leaves others undone, and without the header, which ends
+/// here, their bytes would pass for the content.
 pub(super) fn accept(
     response: Response<Incoming>,
     source: Source,
@@ -94,8 +96,11 @@ pub(super) fn accept(
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Unusable);
     }
-    if head.headers.contains_key(header::TRANSFER_ENCODING)
-        && head.headers.contains_key(header::CONTENT_LENGTH)
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next()
+        && (head.headers.contains_key(header::CONTENT_LENGTH)
+            || !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+            || codings.next().is_some())
     {
         return Err(Unusable);
     }

@@ -14,10 +14,10 @@ use crate::{
 
 /// One worker's way to every region of one snapshot.
 ///
-/// A [`RegionId`] means something only within its snapshot, so an `Upstreams` must be used with
+/// A [`RegionId`](crate::domain::RegionId) means something only within its snapshot, so an `Upstreams` must be used with
 /// permits of the snapshot it was built from; keep the two in one place.
 pub struct Upstreams {
-    /// By [`RegionId`].
+    /// By [`RegionId`](crate::domain::RegionId).
     regions: Vec<Rc<RegionLink>>,
     /// The recipients that have endpoints. One is called like a region, but only with a permit
     /// that names it.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Claim, Claimed, ImportReport, Pin, PinChange,
+    Claim, Claimed, ImportReport, Pin, PinChange, SubjectHasher,
     cache::KeyHasher,
     store::{Backlog, Change, Store},
 };
@@ -144,7 +144,10 @@ impl Directory {
             pins: self.inner.store.count().unwrap_or(0),
             waiting: self.inner.backlog.len(),
             applied: self.inner.applied.load(Ordering::Relaxed),
-            error: self.inner.backlog.error(),
+            error: match self.inner.refuse_if_broken() {
+                Err(broken) => Some(broken.to_string()),
+                Ok(()) => self.inner.backlog.error(),
+            },
         }
     }
 
@@ -159,6 +162,12 @@ impl Directory {
         Ok(())
     }
 
+    /// Binds the directory to the secret under which its keys are made, at the first call; later
+    /// says whether this is the same one. Under another, no subject would find its pin.
+    pub fn binds(&self, hasher: &SubjectHasher) -> Result<bool, DirectoryError> {
+        self.inner.store.binds(hasher.fingerprint())
+    }
+
     /// Binds the directory to a ledger and says up to which entry its changes are stored here.
     ///
     /// With another ledger than last time, or with one that lost entries, counting starts again at
@@ -167,6 +176,11 @@ impl Directory {
         let applied = self.inner.store.attach(ledger, last)?;
         self.inner.applied.store(applied, Ordering::Relaxed);
         Ok(applied)
+    }
+
+    /// Up to which entry of `ledger` this directory knows that entries were durable; 0 of another.
+    pub(crate) fn seen(&self, ledger: [u8; 16]) -> Result<u64, DirectoryError> {
+        self.inner.store.seen(ledger)
     }
 
     /// Lets a durable ledger entry's change stand. Called in the order of the entries.
@@ -188,6 +202,16 @@ impl Directory {
     /// Changes that wait to be stored.
     pub(crate) fn waiting(&self) -> usize {
         self.inner.backlog.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn break_storing_for_tests(&self) {
+        let inner = Arc::clone(&self.inner);
+        let _ = thread::spawn(move || {
+            let _ending = Ending(&inner);
+            panic!("the storing thread dies");
+        })
+        .join();
     }
 
     /// Changes whenever a standing pin among the subjects that share `key`'s slot changed.
@@ -299,7 +323,8 @@ impl Inner {
     }
 
     fn apply(&self, seq: u64, key: SubjectKey, change: &PinChange) -> Result<(), DirectoryError> {
-        self.refuse_if_broken()?;
+        // What workers remember of this subject may be wrong from here on.
+        self.refuse_if_broken().inspect_err(|_| self.forget(&key))?;
         let mut shard = self.shard(&key);
         let slot = shard.get(&key);
         let before = match slot.and_then(|s| s.standing.as_ref()) {
@@ -309,12 +334,13 @@ impl Inner {
             None => self.store.get(&key).inspect_err(|error| {
                 tracing::error!(%error, "a pin that stands in the ledger cannot be applied: no new subject is served before a restart");
                 self.broken.store(true, Ordering::Release);
+                self.forget(&key);
             })?,
         };
         let after = Pin::after(before.clone(), change);
         shard.entry(key).or_default().standing = Some((seq, after.clone()));
         if before.is_some() && before != after {
-            self.epoch(&key).fetch_add(1, Ordering::Release);
+            self.forget(&key);
         }
         // Within the lock, so that changes of one subject queue in their order.
         self.backlog.push(Change {
@@ -325,6 +351,7 @@ impl Inner {
     }
 
     fn store_until_closed(&self) {
+        let _ending = Ending(self);
         while let Some(batch) = self.backlog.take() {
             if let Err(error) = self.store_batch(batch) {
                 tracing::error!(%error, "pins cannot be stored; they stay in memory and in the ledger");
@@ -366,11 +393,29 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes workers ask anew.
+    fn forget(&self, key: &SubjectKey) {
+        self.epoch(key).fetch_add(1, Ordering::Release);
+    }
+
     fn epoch(&self, key: &SubjectKey) -> &AtomicU32 {
         let [a, b, ..] = key.to_bytes();
         let index = usize::from(u16::from_le_bytes([a, b])) % EPOCHS;
         #[expect(clippy::indexing_slicing, reason = "a remainder of EPOCHS is below it")]
         &self.epochs[index]
+    }
+}
+
+/// Tells when the storing thread ends before its time; what stands is safe in the ledger.
+struct Ending<'a>(&'a Inner);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0
+                .backlog
+                .fail("its thread has ended: restart the router");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fs::File,
     path::Path,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -18,7 +19,8 @@ use crate::{attest::create_private_folder, domain::SubjectKey};
 
 /// Subject key → pin.
 const PINS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("pins");
-/// `ledger`: the id of the ledger that was replayed; `applied`: up to which entry, little-endian.
+/// `ledger`: the id of the ledger that was replayed; `applied`: up to which entry, little-endian;
+/// `secret`: the fingerprint of the secret that made the keys.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const FILE: &str = "pins.redb";
 
@@ -44,6 +46,10 @@ impl Store {
                 DatabaseError::DatabaseAlreadyOpen => DirectoryError::InUse(file),
                 other => other.into(),
             })?;
+        // The file's name must outlive a power failure too: imported pins stand nowhere else.
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(DirectoryError::Io)?;
         let store = Self { database };
         let write = store.database.begin_write()?;
         write.open_table(PINS)?;
@@ -115,6 +121,30 @@ impl Store {
         Ok(())
     }
 
+    /// See [`super::Directory::binds`].
+    pub fn binds(&self, fingerprint: [u8; 16]) -> Result<bool, DirectoryError> {
+        let write = self.database.begin_write()?;
+        let same = {
+            let mut meta = write.open_table(META)?;
+            let held = meta.get("secret")?.map(|f| f.value() == fingerprint);
+            if held.is_none() {
+                meta.insert("secret", fingerprint.as_slice())?;
+            }
+            held.unwrap_or(true)
+        };
+        write.commit()?;
+        Ok(same)
+    }
+
+    /// See [`super::Directory::seen`].
+    pub fn seen(&self, ledger: [u8; 16]) -> Result<u64, DirectoryError> {
+        let read = self.database.begin_read()?;
+        let meta = read.open_table(META)?;
+        let same = meta.get("ledger")?.is_some_and(|id| id.value() == ledger);
+        let applied = meta.get("applied")?.and_then(|n| n.value().try_into().ok());
+        Ok(applied.filter(|_| same).map_or(0, u64::from_le_bytes))
+    }
+
     /// See [`super::Directory::attach`].
     pub fn attach(&self, ledger: [u8; 16], last: u64) -> Result<u64, DirectoryError> {
         let write = self.database.begin_write()?;
@@ -126,6 +156,12 @@ impl Store {
                 .and_then(|n| n.value().try_into().ok())
                 .map_or(0, u64::from_le_bytes);
             let applied = if same { stored.min(last) } else { 0 };
+            if !same && stored > 0 {
+                tracing::warn!(
+                    entries = stored,
+                    "the directory was used with another ledger until now; if that was not put aside on purpose, stop and restore it"
+                );
+            }
             meta.insert("ledger", ledger.as_slice())?;
             meta.insert("applied", applied.to_le_bytes().as_slice())?;
             applied
@@ -274,6 +310,14 @@ impl Backlog {
         let mut state = self.lock();
         state.in_hand = 0;
         state.error = None;
+        self.wake.notify_all();
+    }
+
+    /// The storing thread is gone: what waits stays, and nobody waits for what it had in hand.
+    pub fn fail(&self, error: &str) {
+        let mut state = self.lock();
+        state.in_hand = 0;
+        state.error = Some(error.to_owned());
         self.wake.notify_all();
     }
 

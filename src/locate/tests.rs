@@ -329,3 +329,24 @@ proptest! {
         prop_assert_eq!(twice.map(|p| p.region), once.map(|p| p.region));
     }
 }
+
+#[test]
+fn a_directory_stays_with_the_secret_that_filled_it() {
+    let (folder, directory) = opened();
+    assert!(directory.binds(&hasher()).unwrap());
+    assert!(directory.binds(&hasher()).unwrap());
+    drop(directory);
+    let directory = Directory::open(folder.path()).unwrap();
+    let other = SubjectHasher::new(&Secret::new([4; 32])).unwrap();
+    assert!(!directory.binds(&other).unwrap());
+    assert!(directory.binds(&hasher()).unwrap());
+}
+
+#[test]
+fn a_storing_thread_that_dies_is_told() {
+    let (_folder, directory) = opened();
+    assert_eq!(directory.status().error, None);
+    directory.break_storing_for_tests();
+    let error = directory.status().error.unwrap();
+    assert!(error.contains("restart"), "{error}");
+}

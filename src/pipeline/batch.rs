@@ -1,33 +1,31 @@
 //! Many records at once: formats `array` and `ndjson`. Decided as a whole, split by region, sent
 //! concurrently, answered in the caller's order.
 
+mod merge;
+mod send;
+
 use std::{cell::Cell, rc::Rc};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header, request::Parts, uri::PathAndQuery};
+use http::{Response, StatusCode, header, request::Parts, uri::PathAndQuery};
 use hyper::body::Incoming;
-use tokio::time::Instant;
 
 use super::{
     Content, Exchange, Flow, Judged, Routed, judge, observe, outcome,
     person::{self, Traces},
-    reply::{BatchContent, WriteItem},
-    single::{claim, is_encoded, path_and_query},
+    single::{claim, is_encoded},
 };
 use crate::{
     admit::body,
-    attest::{Cleared, Draft, OutcomeDraft, Pinning},
+    attest::{Draft, Pinning},
     classify::json::{Item, SplitFaultKind, split_array, split_ndjson},
     domain::{DecisionId, Operation, RegionId},
-    forward::{
-        EachItem, Framing, ItemAnswer, ItemProblem, Outgoing, OutgoingBody, Part, Split, Verdicts,
-        batch_status, fill, join_all,
-    },
+    forward::{Framing, fill},
     respond::Refused,
-    router::Snapshot,
     settings::{Format, PathTemplate, UpstreamShape},
-    telemetry::clock,
 };
+use merge::answer;
+use send::send;
 
 /// Items that are decided before other requests of the worker have their turn.
 const TURN: usize = 512;
@@ -313,282 +311,4 @@ async fn atomic_refusal(
     let mut answer = answer(x, framing, items.into(), Some(whole.status()));
     answer.headers_mut().extend(fields);
     Ok(answer)
-}
-
-/// All regions at once; what each answered lands in the items' states.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of one batch, used together once"
-)]
-async fn send(
-    x: &Exchange<'_>,
-    routed: &Routed<'_>,
-    parts: &Parts,
-    body: &Bytes,
-    framing: Framing,
-    items: &[Item],
-    states: &Rc<[ItemState]>,
-    cleared: Vec<Cleared>,
-    leaves_home: &[RegionId],
-) -> Result<(), Refused> {
-    let regions = states.iter().map(|s| match &s.state {
-        State::Sent { region, .. } => Some(*region),
-        State::Refused(_) => None,
-    });
-    let ranges = items.iter().map(Item::range);
-    let split = Split::new(body, framing, ranges.zip(regions))
-        .map_err(|e| Refused::Malformed(e.to_string()))?;
-    // `cleared` stands in the order of the permitted items.
-    let mut proofs: Vec<Option<Cleared>> = Vec::with_capacity(states.len());
-    let mut cleared = cleared.into_iter();
-    for state in states.iter() {
-        proofs.push(match state.state {
-            State::Sent { .. } => cleared.next(),
-            State::Refused(_) => None,
-        });
-    }
-    let guard = Unanswered {
-        x,
-        states: Rc::clone(states),
-        told: Cell::new(false),
-    };
-    let lanes = split.into_parts().into_iter().map(|part| {
-        let leaves = leaves_home.contains(&part.region);
-        send_part(x, routed, parts, part, &proofs, states, leaves)
-    });
-    join_all(lanes).await;
-    guard.tell();
-    Ok(())
-}
-
-async fn send_part(
-    x: &Exchange<'_>,
-    routed: &Routed<'_>,
-    parts: &Parts,
-    part: Part,
-    proofs: &[Option<Cleared>],
-    states: &[ItemState],
-    leaves_home: bool,
-) {
-    let upstreams = &x.upstreams;
-    let region = part.region;
-    let indices = part.indices.iter().filter_map(|i| usize::try_from(*i).ok());
-    let proof = |i: usize| proofs.get(i).and_then(Option::as_ref);
-    let settle = |i: usize, status: StatusCode| {
-        if let Some(State::Sent { status: cell, .. }) = states.get(i).map(|s| &s.state) {
-            cell.set(status);
-        }
-    };
-    let headers = x.outgoing_headers(parts, leaves_home);
-    if let UpstreamShape::Each { method, path } = &routed.route.settings.upstream {
-        let each = indices.clone().zip(0..).filter_map(|(i, position)| {
-            let body = part.body.item(position)?;
-            let path = each_path(routed, path, &body).ok()?;
-            Some((
-                i,
-                EachItem {
-                    cleared: proof(i)?,
-                    path,
-                    body,
-                },
-            ))
-        });
-        let sent: std::cell::RefCell<Vec<usize>> = std::cell::RefCell::default();
-        let each = each.map(|(i, item)| {
-            sent.borrow_mut().push(i);
-            item
-        });
-        let mut headers = headers;
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        let started = Instant::now();
-        upstreams
-            .send_each(method, &headers, each, |position, outcome| {
-                let Some(i) = sent.borrow().get(position).copied() else {
-                    return;
-                };
-                settle(i, status_of(x, region, started, outcome));
-            })
-            .await;
-        return;
-    }
-    let cleared: Vec<&Cleared> = indices.clone().filter_map(proof).collect();
-    let outgoing = Outgoing {
-        method: parts.method.clone(),
-        path_and_query: path_and_query(parts),
-        headers,
-        body: OutgoingBody::Slices(part.body.clone()),
-    };
-    let started = Instant::now();
-    let answer = upstreams.send(cleared, outgoing).await;
-    match answer {
-        Ok(answer) => {
-            x.count_call(region, started, "answered");
-            let verdicts = Verdicts::read(answer, part.body.items()).await;
-            for (position, i) in indices.enumerate() {
-                let status = verdicts.as_ref().ok().and_then(|v| v.status(position));
-                settle(i, status.unwrap_or(StatusCode::BAD_GATEWAY));
-            }
-        }
-        Err(error) => {
-            let status = status_of(x, region, started, Err(error));
-            indices.for_each(|i| settle(i, status));
-        }
-    }
-}
-
-fn status_of(
-    x: &Exchange<'_>,
-    region: RegionId,
-    started: Instant,
-    outcome: Result<StatusCode, crate::forward::ForwardError>,
-) -> StatusCode {
-    match outcome {
-        Ok(status) => {
-            x.count_call(region, started, "answered");
-            status
-        }
-        Err(error) => {
-            let refused = Exchange::forward_refused(&error);
-            x.count_call(region, started, refused.name());
-            refused.status()
-        }
-    }
-}
-
-/// Writes the outcome of every permitted item, also when the caller goes away before the end.
-struct Unanswered<'x, 'w> {
-    x: &'x Exchange<'w>,
-    states: Rc<[ItemState]>,
-    told: Cell<bool>,
-}
-
-impl Unanswered<'_, '_> {
-    fn tell(&self) {
-        self.told.set(true);
-    }
-}
-
-impl Drop for Unanswered<'_, '_> {
-    fn drop(&mut self) {
-        let at = clock::now();
-        for item in self.states.iter() {
-            if let State::Sent { status, .. } = &item.state {
-                let status = if self.told.get() {
-                    status.get().as_u16()
-                } else {
-                    0
-                };
-                let outcome = OutcomeDraft {
-                    at,
-                    decision: item.decision,
-                    status,
-                };
-                self.x.worker.journal.outcome(outcome);
-            }
-        }
-    }
-}
-
-/// The merged answer: one line or element per item, in order.
-fn answer(
-    x: &Exchange<'_>,
-    framing: Framing,
-    states: Rc<[ItemState]>,
-    status: Option<StatusCode>,
-) -> Response<Content> {
-    let statuses = states.iter().map(|s| match &s.state {
-        State::Refused(refused) => refused.status(),
-        State::Sent { status, .. } => status.get(),
-    });
-    let status = status.unwrap_or_else(|| batch_status(statuses));
-    let count = u32::try_from(states.len()).unwrap_or(u32::MAX);
-    let snapshot = std::sync::Arc::clone(&x.snapshot);
-    let write: WriteItem = Box::new(move |index, writer| {
-        let item = usize::try_from(index).ok().and_then(|i| states.get(i));
-        write_item(&snapshot, item, writer)
-    });
-    let mut answer = Response::new(Content::Batch(BatchContent::new(framing, count, write)));
-    *answer.status_mut() = status;
-    let media = match framing {
-        Framing::Array => "application/json",
-        Framing::Ndjson => "application/x-ndjson",
-    };
-    answer
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    answer
-}
-
-fn write_item(
-    snapshot: &Snapshot,
-    item: Option<&ItemState>,
-    writer: crate::forward::ItemWriter<'_>,
-) -> crate::forward::Written {
-    let Some(item) = item else {
-        return writer.answer(&ItemAnswer {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            region: None,
-            decision: None,
-            problem: None,
-        });
-    };
-    match &item.state {
-        State::Sent { region, status } => {
-            let region = snapshot.regions.name(*region);
-            let status = status.get();
-            let failed = failure(status, region).map(|r| r.problem(None));
-            writer.answer(&ItemAnswer {
-                status,
-                region: Some(region),
-                decision: Some(item.decision),
-                problem: failed.as_ref().map(item_problem),
-            })
-        }
-        State::Refused(refused) => {
-            let problem = refused.problem(None);
-            writer.answer(&ItemAnswer {
-                status: refused.status(),
-                region: problem.region.as_deref(),
-                decision: Some(item.decision),
-                problem: Some(item_problem(&problem)),
-            })
-        }
-    }
-}
-
-/// What a permitted item's failing status means, where it is the router that set it.
-fn failure(status: StatusCode, region: &str) -> Option<Refused> {
-    let region = region.to_owned();
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => {
-            let detail = format!("region `{region}` cannot be reached or is busy");
-            Some(Refused::BackendUnreachable { region, detail })
-        }
-        StatusCode::GATEWAY_TIMEOUT => {
-            let detail = format!("region `{region}` did not answer in time");
-            Some(Refused::BackendTimeout { region, detail })
-        }
-        StatusCode::BAD_GATEWAY => {
-            let detail = format!("region `{region}` did not say what became of the item");
-            Some(Refused::BackendBroken { region, detail })
-        }
-        StatusCode::FAILED_DEPENDENCY => Some(Refused::AtomicBatch { status }),
-        _ => None,
-    }
-}
-
-fn item_problem(problem: &crate::respond::Problem) -> ItemProblem<'_> {
-    ItemProblem {
-        kind: &problem.kind,
-        title: problem.title,
-        detail: Some(&problem.detail),
-        rule: problem.rule.as_deref(),
-        citation: problem.citation.as_deref(),
-        from: problem.from.as_ref(),
-        to: problem.to.as_ref(),
-        missing: problem.missing.as_deref(),
-    }
 }

@@ -24,16 +24,33 @@ pub fn start_of(day: Date, zone: &TimeZone) -> Option<Timestamp> {
     day.to_zoned(zone.clone()).ok().map(|z| z.timestamp())
 }
 
-/// The `days`-th working day after `day`: neither a weekend nor a holiday of the law.
-pub fn working_day_after(day: Date, days: u8, law: &Law) -> Option<Date> {
+/// The `days`-th working day after `day`: neither a weekend nor one of the law's `holidays`.
+///
+/// Each of `moved` that falls on a weekend makes the next working day free, as the Russian Labour
+/// Code (Art. 112(2)) has it. It makes terms longer, so it is asked for where a long term is the
+/// cautious one.
+fn working_day_after(
+    day: Date,
+    days: u8,
+    holidays: &[(i8, i8)],
+    moved: &[(i8, i8)],
+) -> Option<Date> {
+    let weekend = |at: Date| matches!(at.weekday(), Weekday::Saturday | Weekday::Sunday);
+    let among = |days: &[(i8, i8)], at: Date| days.contains(&(at.month(), at.day()));
     let mut left = days;
     let mut at = day;
+    // A term may begin on a weekend that has swallowed a holiday.
+    let mut owed = usize::from(weekend(day) && among(moved, day));
     while left > 0 {
         at = at.tomorrow().ok()?;
-        let weekend = matches!(at.weekday(), Weekday::Saturday | Weekday::Sunday);
-        let holiday = law.holidays.contains(&(at.month(), at.day()));
-        if !weekend && !holiday {
-            left -= 1;
+        if weekend(at) {
+            owed += usize::from(among(moved, at));
+        } else if !among(holidays, at) {
+            if owed > 0 {
+                owed -= 1;
+            } else {
+                left -= 1;
+            }
         }
     }
     Some(at)
@@ -54,29 +71,31 @@ pub fn filing_holds(need: FilingNeed, instrument: &Instrument, law: &Law, day: D
         (FilingNeed::Approved, state) => state == Some(Filing::Approved),
         (FilingNeed::FiledFor(_), Some(Filing::TermRun | Filing::Approved)) => true,
         (FilingNeed::FiledFor(days), Some(Filing::Filed)) => first
-            .and_then(|d| working_day_after(d, days, law))
+            .and_then(|d| working_day_after(d, days, &law.holidays, &law.moved_holidays))
             .is_some_and(|last| last < day),
         (FilingNeed::FiledFor(_), None) => false,
         (FilingNeed::FiledWithin(_), Some(_)) => true,
         (FilingNeed::FiledWithin(days), None) => instrument
             .valid
             .from
-            .and_then(|d| working_day_after(d, days, law))
+            .and_then(|d| working_day_after(d, days, &law.holidays, &[]))
             .is_some_and(|last| day <= last),
     }
 }
 
 /// The day on which the answer of [`filing_holds`] changes by the mere passing of time.
 pub fn filing_edge(need: FilingNeed, instrument: &Instrument, law: &Law) -> Option<Date> {
-    let (start, days) = match need {
+    let (start, days, moved) = match need {
         FilingNeed::FiledFor(days) => {
             let filed = instrument.filed.iter().find(|(_, s)| *s == Filing::Filed)?;
-            (filed.0, days)
+            (filed.0, days, law.moved_holidays.as_slice())
         }
-        FilingNeed::FiledWithin(days) => (instrument.valid.from?, days),
+        FilingNeed::FiledWithin(days) => (instrument.valid.from?, days, [].as_slice()),
         FilingNeed::None | FilingNeed::Filed | FilingNeed::Approved => return None,
     };
-    working_day_after(start, days, law)?.tomorrow().ok()
+    working_day_after(start, days, &law.holidays, moved)?
+        .tomorrow()
+        .ok()
 }
 
 /// The first instant after `at` at which one of `days` begins in one of `zones`.
@@ -93,4 +112,29 @@ pub fn next_boundary<'a>(
             later.filter_map(|d| start_of(*d, zone)).find(|t| *t > at)
         })
         .min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 152-FZ Art. 12 counts working days; Labour Code Art. 112(2) moves what a weekend swallows.
+    #[test]
+    fn a_holiday_on_a_weekend_makes_a_later_day_free() {
+        let holidays = [(5, 1), (5, 9)];
+        let day = |text: &str| text.parse::<Date>().unwrap();
+        let tenth = |from: &str, moved| working_day_after(day(from), 10, &holidays, moved);
+        let (all, none): (&[(i8, i8)], &[(i8, i8)]) = (&holidays, &[]);
+        // 2026-05-01 is a Friday, 2026-05-09 a Saturday: Monday the 11th is free.
+        assert_eq!(tenth("2026-04-27", all), Some(day("2026-05-13")));
+        assert_eq!(tenth("2026-04-27", none), Some(day("2026-05-12")));
+        assert_eq!(
+            working_day_after(day("2026-05-09"), 1, &holidays, all),
+            Some(day("2026-05-12"))
+        );
+        assert_eq!(
+            working_day_after(day("2026-05-12"), 1, &holidays, all),
+            Some(day("2026-05-13"))
+        );
+    }
 }

@@ -32,6 +32,8 @@ pub struct Law {
     pub outside: AttributeSet,
     /// Public holidays as (month, day); working days are neither these nor weekends.
     pub holidays: Vec<(i8, i8)>,
+    /// Those of them that make the next working day free when they fall on a weekend.
+    pub moved_holidays: Vec<(i8, i8)>,
     /// The rule that stands when no mechanism holds: what cannot be shown is refused.
     pub transfer: TransferRule,
     /// Duties of every permit under this law's own mechanisms.
@@ -223,7 +225,8 @@ impl Law {
             timezone: timezone.unwrap_or(TimeZone::UTC),
             attaches: read_attaches(&f, words),
             outside: attributes("outside_with"),
-            holidays: read_holidays(&f),
+            holidays: read_holidays(&f, "holidays"),
+            moved_holidays: read_holidays(&f, "moved_holidays"),
             transfer: read_transfer(&f),
             transfer_duties: texts(&f, "transfer_duties"),
             sensitive: Vec::new(),
@@ -318,9 +321,9 @@ fn read_transfer(f: &Fields<'_>) -> TransferRule {
     transfer
 }
 
-fn read_holidays(f: &Fields<'_>) -> Vec<(i8, i8)> {
+fn read_holidays(f: &Fields<'_>, key: &'static str) -> Vec<(i8, i8)> {
     let faults = f.faults();
-    let Some(node) = f.maybe("holidays") else {
+    let Some(node) = f.maybe(key) else {
         return Vec::new();
     };
     let mut days = Vec::new();

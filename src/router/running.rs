@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -50,9 +51,13 @@ pub enum StartError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(
-        "the directory `{0}` holds pins, but its secret `subject-key.secret` is gone: restore it, a new one would orphan every pin"
+        "there are pins or ledger entries, but the secret `subject-key.secret` in `{0}` is gone: restore it, a new one would orphan every pin"
     )]
     SecretGone(String),
+    #[error(
+        "the directory `{0}` was filled under another subject-key secret: restore that one, under this one every pin is orphaned"
+    )]
+    OtherSecret(String),
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("cannot start: {0}")]
@@ -168,6 +173,10 @@ impl Running {
     }
 
     /// Blocks until SIGINT or SIGTERM, reloading on SIGHUP.
+    ///
+    /// # Errors
+    /// A thread of the router has ended, for which nobody else would take over: it has stopped
+    /// then, and whoever supervises the process should start it anew.
     pub fn wait_for_signal(&self) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -177,6 +186,7 @@ impl Running {
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut terminate = signal(SignalKind::terminate())?;
             let mut hangup = signal(SignalKind::hangup())?;
+            let mut look = tokio::time::interval(LOOK);
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => return Ok(()),
@@ -184,10 +194,27 @@ impl Running {
                     _ = hangup.recv() => {
                         reload::reload(&self.shared);
                     }
+                    _ = look.tick() => if let Some(name) = first_ended(&self.threads) {
+                        tracing::error!(thread = name, "a thread has ended: the router stops");
+                        self.shared.draining.store(true, Ordering::Relaxed);
+                        let _ = self.stop.send(true);
+                        // What was let go is still written; nothing new is let go.
+                        self.shared.journal.close().map_err(std::io::Error::other)?;
+                        return Err(std::io::Error::other(format!("the thread `{name}` has ended")));
+                    },
                 }
             }
         })
     }
+}
+
+/// How often the threads are looked after.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The name of a thread that is no more.
+fn first_ended(threads: &[JoinHandle<()>]) -> Option<&str> {
+    let ended = threads.iter().find(|thread| thread.is_finished())?;
+    Some(ended.thread().name().unwrap_or("?"))
 }
 
 fn thread(name: String, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -198,6 +225,10 @@ fn thread(name: String, run: impl FnOnce() + Send + 'static) -> std::io::Result<
 fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
     let settings = Arc::clone(&snapshot.settings);
     let directory = Directory::open(&settings.directory.path)?;
+    if settings.directory.secret.is_none() && is_secret_missed(&settings)? {
+        let folder = settings.directory.path.display().to_string();
+        return Err(StartError::SecretGone(folder));
+    }
     let hasher = hasher(&settings, &directory)?;
     let options = attest::Options::default();
     let counters = Counters::open(&settings.directory.path)?;
@@ -236,6 +267,20 @@ fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
     })
 }
 
+/// Whether the secret is gone under which the ledger's entries were written: with it went the
+/// directory, and what the ledger replays would pin keys that nobody makes any more. Not asked by
+/// `directory import`, which begins a new secret on purpose (`docs/keys.md`).
+fn is_secret_missed(settings: &Settings) -> Result<bool, LedgerError> {
+    if settings.directory.path.join(SECRET_FILE).exists() {
+        return Ok(false);
+    }
+    match attest::acknowledged(&settings.ledger) {
+        Ok(0) | Err(LedgerError::NoLedger { .. }) => Ok(false),
+        Ok(_) | Err(LedgerError::Damaged(_)) => Ok(true),
+        Err(other) => Err(other),
+    }
+}
+
 /// The hasher of subject ids, with the secret given or the one that lies in the directory.
 pub fn hasher(settings: &Settings, directory: &Directory) -> Result<SubjectHasher, StartError> {
     let secret = match &settings.directory.secret {
@@ -249,7 +294,12 @@ pub fn hasher(settings: &Settings, directory: &Directory) -> Result<SubjectHashe
             load_or_create_secret(&path)?
         }
     };
-    Ok(SubjectHasher::new(&secret)?)
+    let hasher = SubjectHasher::new(&secret)?;
+    if !directory.binds(&hasher)? {
+        let folder = settings.directory.path.display().to_string();
+        return Err(StartError::OtherSecret(folder));
+    }
+    Ok(hasher)
 }
 
 /// Whoever reads the log must not take this router for one that protects anybody.
@@ -284,4 +334,28 @@ pub fn render(faults: &[Fault], coloured: bool) -> String {
         .map(|f| f.render(coloured))
         .collect::<Vec<_>>()
         .join("\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_dies_is_missed() {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let mut threads = vec![
+            thread("lives".to_owned(), move || {
+                let _ = wait.recv();
+            })
+            .unwrap(),
+        ];
+        assert_eq!(first_ended(&threads), None);
+        threads.push(thread("dies".to_owned(), || panic!("a bug")).unwrap());
+        while !threads[1].is_finished() {
+            std::thread::yield_now();
+        }
+        assert_eq!(first_ended(&threads), Some("dies"));
+        drop(go);
+        threads.into_iter().for_each(|t| drop(t.join()));
+    }
 }

@@ -214,7 +214,7 @@ pub fn run(
         .enable_all()
         .build()?;
     let local = LocalSet::new();
-    local.block_on(&runtime, async move {
+    let ended = local.block_on(&runtime, async move {
         let worker = Rc::new(Worker::new(Arc::clone(&shared))?);
         let listener = listener::adopt(listener)?;
         let drain = worker.snapshot().settings.data_plane.drain;
@@ -226,7 +226,11 @@ pub fn run(
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(())
-    })
+    });
+    drop(local);
+    // A name that is being looked up would hold the end for as long as its resolver takes.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn accept(

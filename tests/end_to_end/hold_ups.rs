@@ -3,6 +3,10 @@
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
 
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::http::{Request, read_head};
 use crate::kit::setup::{Setup, metrics};
@@ -25,6 +29,50 @@ fn a_caller_that_does_not_read_its_answer_loses_its_connection() {
     let mut head = [0; 64];
     lazy.read_exact(&mut head).unwrap();
     // It reads no further, and the router gives it up by itself.
+    eventually("the connection is ended", || {
+        metrics(router.admin)
+            .contains("\ndomicile_connections 0\n")
+            .then_some(())
+    });
+}
+
+#[test]
+fn a_caller_of_http2_that_does_not_read_its_answer_holds_nothing_for_ever() {
+    let (mut setup, _backends) = Setup::recording();
+    let mut large = b"HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n".to_vec();
+    large.resize(large.len() + (64 << 20), b'x');
+    let backend = Backend::scripted(move |_| Reply::Raw(large.clone()));
+    setup.region("sg", backend.address);
+    setup.set(&["limits", "body_stall"], "1s");
+    setup.set(&["limits", "header_read"], "1s");
+    let router = setup.start();
+    assert!(router.put("p", r#"{"country":"SG"}"#).is_success());
+
+    let to = router.router;
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let stream = tokio::net::TcpStream::connect(to).await.unwrap();
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                    .await
+                    .unwrap();
+            let connection = tokio::spawn(connection);
+            let request = http::Request::get(format!("http://{to}/people/p"));
+            let request = request.body(Empty::<Bytes>::new()).unwrap();
+            let lazy = sender.send_request(request).await.unwrap();
+            tell.send(lazy.status()).unwrap();
+            // Neither read nor dropped for as long as the connection lives.
+            let _ = connection.await;
+            drop((lazy, sender));
+        });
+    });
+    assert_eq!(told.recv().unwrap(), 200);
+    // Its stream's window is closed, its socket is not: the router lets go of the answer.
     eventually("the connection is ended", || {
         metrics(router.admin)
             .contains("\ndomicile_connections 0\n")

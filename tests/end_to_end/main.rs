@@ -19,6 +19,7 @@ mod demo;
 mod failure;
 mod hold_ups;
 mod kit;
+mod lost_state;
 mod memory;
 mod mixed;
 mod newcomer;

@@ -212,3 +212,29 @@ fn a_segment_that_was_only_begun_is_begun_again() {
     assert!(!begun.exists());
     drop(journal);
 }
+
+#[test]
+fn an_older_copy_of_the_whole_ledger_is_missed_by_the_directory() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let older = rig.ledger().with_file_name("older");
+    copy(&rig.ledger(), &older);
+    let (journal, _) = rig.open();
+    let shared = profile("/p");
+    for n in 30..35 {
+        let _ = block_on(journal.clear(abroad(), draft(n, &shared))).unwrap();
+    }
+    journal.close().unwrap();
+    drop(journal);
+    fs::remove_dir_all(rig.ledger()).unwrap();
+    fs::rename(&older, rig.ledger()).unwrap();
+    // Alone it looks as it did.
+    assert_eq!(verify(&rig.ledger()).unwrap().recoveries, []);
+    let (journal, opened) = rig.open();
+    assert_eq!(opened.lost, 5);
+    journal.close().unwrap();
+    drop(journal);
+    let recoveries = verify(&rig.ledger()).unwrap().recoveries;
+    assert_eq!(recoveries.iter().map(|r| r.lost).collect::<Vec<_>>(), [5]);
+    assert_eq!(rig.open().1.lost, 0, "told once");
+}

@@ -179,3 +179,73 @@ fn flows_home_that_were_under_way_are_written_when_the_disk_is_back() {
     assert_eq!(kinds, ["decision", "resumed", "decision"]);
     assert_eq!(entries[2].decision(), Some(decision(1)));
 }
+
+/// A disk whose files panic when they are written, once told to.
+struct Broken(Folder, Arc<AtomicBool>);
+struct BrokenFile(Box<dyn DiskFile>, Arc<AtomicBool>);
+
+impl Disk for Broken {
+    fn open(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(BrokenFile(
+            self.0.open(name)?,
+            Arc::clone(&self.1),
+        )))
+    }
+}
+
+impl DiskFile for BrokenFile {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        assert!(!self.1.load(Ordering::SeqCst), "the writing thread dies");
+        self.0.write_at(bytes, offset)
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.0.truncate(length)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+#[test]
+fn a_writing_thread_that_dies_permits_nothing_and_is_told() {
+    let rig = Rig::new();
+    let broken = Arc::new(AtomicBool::new(false));
+    let disk = Broken(Folder::new(&rig.ledger()), Arc::clone(&broken));
+    let (journal, _) = Journal::open_on(
+        &rig.ledger(),
+        Options::default(),
+        rig.directory(),
+        Box::new(disk),
+    )
+    .unwrap();
+    let shared = profile("/p");
+    assert!(block_on(journal.clear(abroad(), draft(1, &shared))).is_ok());
+    assert_eq!(journal.status().error, None);
+    broken.store(true, Ordering::SeqCst);
+    for n in 2..4 {
+        let refused = block_on(journal.clear(abroad(), draft(n, &shared)));
+        assert_eq!(refused.unwrap_err(), Unwritable::Closed);
+        while journal.status().error.is_none() {
+            std::thread::yield_now();
+        }
+        let refused = block_on(journal.clear(homeward(), draft(n, &shared)));
+        assert_eq!(refused.unwrap_err(), Unwritable::Closed);
+    }
+    let _ = journal.close();
+    assert_eq!(verify(&rig.ledger()).unwrap().entries, 1);
+}
+
+#[test]
+fn a_first_start_that_a_full_disk_ended_can_be_repeated() {
+    let rig = Rig::new();
+    std::fs::create_dir_all(rig.ledger()).unwrap();
+    for length in [0, 512, 700, 1023] {
+        std::fs::write(rig.ledger().join("head"), vec![0; length]).unwrap();
+        let (journal, opened) = rig.open();
+        assert_eq!(opened, Opened::default());
+        journal.close().unwrap();
+        assert_eq!(verify(&rig.ledger()).unwrap().entries, 0);
+    }
+}

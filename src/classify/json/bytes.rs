@@ -50,6 +50,12 @@ pub(super) fn line_feeds(word: u64) -> u64 {
     equal(word, b'\n') & TOPS
 }
 
+/// Marks carriage returns.
+#[inline]
+pub(super) fn carriage_returns(word: u64) -> u64 {
+    equal(word, b'\r') & TOPS
+}
+
 /// Bytes below `limit`, at most 0x80. A mark above a true one may be false.
 #[inline]
 fn below(word: u64, limit: u64) -> u64 {

@@ -51,6 +51,16 @@ impl Item {
         body.get(self.range()).unwrap_or_default()
     }
 
+    /// Itself, or the CR that stands in it.
+    fn one_line(self, body: &[u8]) -> Self {
+        let found = bytes::find(self.of(body), bytes::carriage_returns, |b| b == b'\r');
+        let at = found.and_then(|at| u32::try_from(at).ok());
+        at.map_or(self, |at| Self {
+            start: self.start + at,
+            end: self.start + at + 1,
+        })
+    }
+
     fn trimmed(body: &[u8], start: usize, end: usize) -> Option<Self> {
         let text = body.get(start..end)?;
         let first = text.iter().position(|b| !is_space(*b))?;
@@ -65,6 +75,10 @@ impl Item {
 /// Splits newline-delimited JSON. Lines end with LF; a CR before it is white space. Blank lines
 /// are skipped and have no number; the last line may lack its LF.
 ///
+/// A CR within a line is white space to JSON and the end of a line to many readers (Python's
+/// `splitlines`, Java's `readLine`), which would find other records in it than we do. Such a line
+/// is given as that CR alone, which is no record.
+///
 /// A body without items is an empty list.
 pub fn split_ndjson(body: &[u8], max_items: usize) -> Result<Vec<Item>, SplitFault> {
     short_enough(body)?;
@@ -74,6 +88,7 @@ pub fn split_ndjson(body: &[u8], max_items: usize) -> Result<Vec<Item>, SplitFau
         let feed = bytes::find(rest, bytes::line_feeds, |b| b == b'\n');
         let end = feed.map_or(body.len(), |at| start + at + 1);
         if let Some(item) = Item::trimmed(body, start, end) {
+            let item = item.one_line(body);
             push(&mut items, item, max_items, start)?;
         }
         start = end;

@@ -475,3 +475,17 @@ fn broken_batches_are_one_fault_and_broken_items_their_own() {
         ]
     );
 }
+
+#[test]
+fn a_line_that_other_readers_would_end_earlier_is_no_record() {
+    let body = b"{\"id\":1}\r\n{\"id\":2,\"x\":[\r{\"id\":\"hidden\"}\r]}\r\n{\"id\":3}\r{\"id\":4}\n{\"id\":5}\r";
+    let items = split_ndjson(body, 10).unwrap();
+    let sound: Vec<bool> = items
+        .iter()
+        .map(|item| {
+            let mut sink = Findings::default();
+            scan_object(item.of(body), &Watch::nothing(), &mut sink).is_ok()
+        })
+        .collect();
+    assert_eq!(sound, [true, false, false, true]);
+}

@@ -1,0 +1,196 @@
+//! The parts of a decided batch on their way to their regions, all at once.
+
+use std::{cell::Cell, rc::Rc};
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header, request::Parts};
+use tokio::time::Instant;
+
+use super::{ItemState, State, each_path};
+use crate::{
+    attest::{Cleared, OutcomeDraft},
+    classify::json::Item,
+    domain::RegionId,
+    forward::{EachItem, Framing, Outgoing, OutgoingBody, Part, Split, Verdicts, join_all},
+    pipeline::{Exchange, Routed, single::path_and_query},
+    respond::Refused,
+    settings::UpstreamShape,
+    telemetry::clock,
+};
+
+/// All regions at once; what each answered lands in the items' states.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one batch, used together once"
+)]
+pub(super) async fn send(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    body: &Bytes,
+    framing: Framing,
+    items: &[Item],
+    states: &Rc<[ItemState]>,
+    cleared: Vec<Cleared>,
+    leaves_home: &[RegionId],
+) -> Result<(), Refused> {
+    let regions = states.iter().map(|s| match &s.state {
+        State::Sent { region, .. } => Some(*region),
+        State::Refused(_) => None,
+    });
+    let ranges = items.iter().map(Item::range);
+    let split = Split::new(body, framing, ranges.zip(regions))
+        .map_err(|e| Refused::Malformed(e.to_string()))?;
+    // `cleared` stands in the order of the permitted items.
+    let mut proofs: Vec<Option<Cleared>> = Vec::with_capacity(states.len());
+    let mut cleared = cleared.into_iter();
+    for state in states.iter() {
+        proofs.push(match state.state {
+            State::Sent { .. } => cleared.next(),
+            State::Refused(_) => None,
+        });
+    }
+    let guard = Unanswered {
+        x,
+        states: Rc::clone(states),
+        told: Cell::new(false),
+    };
+    let lanes = split.into_parts().into_iter().map(|part| {
+        let leaves = leaves_home.contains(&part.region);
+        send_part(x, routed, parts, part, &proofs, states, leaves)
+    });
+    join_all(lanes).await;
+    guard.tell();
+    Ok(())
+}
+
+async fn send_part(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    part: Part,
+    proofs: &[Option<Cleared>],
+    states: &[ItemState],
+    leaves_home: bool,
+) {
+    let upstreams = &x.upstreams;
+    let region = part.region;
+    let indices = part.indices.iter().filter_map(|i| usize::try_from(*i).ok());
+    let proof = |i: usize| proofs.get(i).and_then(Option::as_ref);
+    let settle = |i: usize, status: StatusCode| {
+        if let Some(State::Sent { status: cell, .. }) = states.get(i).map(|s| &s.state) {
+            cell.set(status);
+        }
+    };
+    let headers = x.outgoing_headers(parts, leaves_home);
+    if let UpstreamShape::Each { method, path } = &routed.route.settings.upstream {
+        let each = indices.clone().zip(0..).filter_map(|(i, position)| {
+            let body = part.body.item(position)?;
+            let path = each_path(routed, path, &body).ok()?;
+            Some((
+                i,
+                EachItem {
+                    cleared: proof(i)?,
+                    path,
+                    body,
+                },
+            ))
+        });
+        let sent: std::cell::RefCell<Vec<usize>> = std::cell::RefCell::default();
+        let each = each.map(|(i, item)| {
+            sent.borrow_mut().push(i);
+            item
+        });
+        let mut headers = headers;
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        let started = Instant::now();
+        upstreams
+            .send_each(method, &headers, each, |position, outcome| {
+                let Some(i) = sent.borrow().get(position).copied() else {
+                    return;
+                };
+                settle(i, status_of(x, region, started, outcome));
+            })
+            .await;
+        return;
+    }
+    let cleared: Vec<&Cleared> = indices.clone().filter_map(proof).collect();
+    let outgoing = Outgoing {
+        method: parts.method.clone(),
+        path_and_query: path_and_query(parts),
+        headers,
+        body: OutgoingBody::Slices(part.body.clone()),
+    };
+    let started = Instant::now();
+    let answer = upstreams.send(cleared, outgoing).await;
+    match answer {
+        Ok(answer) => {
+            x.count_call(region, started, "answered");
+            let verdicts = Verdicts::read(answer, part.body.items()).await;
+            for (position, i) in indices.enumerate() {
+                let status = verdicts.as_ref().ok().and_then(|v| v.status(position));
+                settle(i, status.unwrap_or(StatusCode::BAD_GATEWAY));
+            }
+        }
+        Err(error) => {
+            let status = status_of(x, region, started, Err(error));
+            indices.for_each(|i| settle(i, status));
+        }
+    }
+}
+
+fn status_of(
+    x: &Exchange<'_>,
+    region: RegionId,
+    started: Instant,
+    outcome: Result<StatusCode, crate::forward::ForwardError>,
+) -> StatusCode {
+    match outcome {
+        Ok(status) => {
+            x.count_call(region, started, "answered");
+            status
+        }
+        Err(error) => {
+            let refused = Exchange::forward_refused(&error);
+            x.count_call(region, started, refused.name());
+            refused.status()
+        }
+    }
+}
+
+/// Writes the outcome of every permitted item, also when the caller goes away before the end.
+struct Unanswered<'x, 'w> {
+    x: &'x Exchange<'w>,
+    states: Rc<[ItemState]>,
+    told: Cell<bool>,
+}
+
+impl Unanswered<'_, '_> {
+    fn tell(&self) {
+        self.told.set(true);
+    }
+}
+
+impl Drop for Unanswered<'_, '_> {
+    fn drop(&mut self) {
+        let at = clock::now();
+        for item in self.states.iter() {
+            if let State::Sent { status, .. } = &item.state {
+                let status = if self.told.get() {
+                    status.get().as_u16()
+                } else {
+                    0
+                };
+                let outcome = OutcomeDraft {
+                    at,
+                    decision: item.decision,
+                    status,
+                };
+                self.x.worker.journal.outcome(outcome);
+            }
+        }
+    }
+}
