@@ -5,7 +5,8 @@ use std::{fs, path::Path};
 use tempfile::TempDir;
 
 use super::{
-    diff::diff, files::Files, matrix::matrix, mutants, property::Properties, prove::prove,
+    axes::Extra, classes::verify, diff::diff, files::Files, matrix::matrix, mutants,
+    property::Properties, prove::prove, scene::Scene, ways::Ways,
 };
 use crate::domain::Operation;
 
@@ -219,4 +220,22 @@ fn mutants_are_noticed_by_properties() {
         ]
     );
     assert!(tally.by_prove >= 2, "{tally:?}");
+}
+
+#[test]
+fn the_classes_of_every_shipped_law_are_what_the_decision_says() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let files = Files::load(&dir, &dir.join("examples/demo/organisation.toml")).unwrap();
+    let checked = files.check().unwrap();
+    let policy = checked.compile("2026-11-21T12:00:00Z".parse().unwrap());
+    let laws = super::days::law_ids(&policy);
+    let faults = super::prove::in_parallel(laws.len(), |i| {
+        let ways = Ways::of(&policy, laws[i]).unwrap();
+        let extra = Extra::default();
+        let scene = Scene::new(policy.at(), &[&policy], &[&ways], &extra, &|_| true);
+        verify(&scene).err()
+    });
+    assert!(faults.len() >= 30);
+    let faults: Vec<_> = faults.into_iter().flatten().collect();
+    assert!(faults.is_empty(), "{faults:#?}");
 }
