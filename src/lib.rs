@@ -14,6 +14,7 @@ pub mod forward;
 pub mod locate;
 pub mod pipeline;
 pub mod policy;
+pub mod prove;
 pub mod respond;
 pub mod router;
 pub mod settings;

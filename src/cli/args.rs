@@ -88,14 +88,17 @@ pub enum PolicyCommand {
     Check(PolicyFiles),
     /// Answer a question; exits 0 on a refusal too.
     Explain(Explain),
-    /// Subject law by destination: what is open, on what ground (not yet).
-    Matrix(Rest),
-    /// Run the cases under `tests/` (not yet).
-    Test(Rest),
-    /// Prove the properties over the whole finite space (not yet).
-    Prove(Rest),
-    /// Every flow whose outcome or ground changes between two folders (not yet).
-    Diff(Rest),
+    /// Subject law by destination: what is open, on what ground.
+    Matrix(Matrix),
+    /// Run the cases under `tests/`; exits 1 when one fails.
+    Test(PolicyTest),
+    /// Prove the properties over the whole finite space; exits 1 when one does not hold.
+    Prove(Prove),
+    /// Every flow whose outcome or ground changes between two folders; exits 1 when one does.
+    Diff(Diff),
+    /// Change one rule at a time and see whether cases and properties notice.
+    #[command(hide = true)]
+    Mutants(Mutants),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -109,6 +112,72 @@ pub struct PolicyFiles {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Matrix {
+    #[command(flatten)]
+    pub files: PolicyFiles,
+    /// store, replicate, read, disclose, relocate or erase.
+    #[arg(long, default_value = "read", value_name = "OPERATION")]
+    pub operation: String,
+    /// What the record holds, with commas between.
+    #[arg(
+        long,
+        default_value = "user",
+        value_name = "KEYS",
+        value_delimiter = ','
+    )]
+    pub categories: Vec<String>,
+    /// The instant; default: now.
+    #[arg(long, value_name = "INSTANT")]
+    pub at: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct PolicyTest {
+    #[command(flatten)]
+    pub files: PolicyFiles,
+    /// Folder of the cases; default: `tests` in the folder of policies.
+    #[arg(long, value_name = "DIR")]
+    pub cases: Option<PathBuf>,
+    /// Settings whose regions the cases may expect.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Prove {
+    #[command(flatten)]
+    pub files: PolicyFiles,
+    /// Default: `properties.toml` in the folder of policies.
+    #[arg(long, value_name = "FILE")]
+    pub properties: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Diff {
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+    /// For both; default: `organisation.toml` in each folder.
+    #[arg(long, value_name = "FILE")]
+    pub organisation: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Mutants {
+    #[command(flatten)]
+    pub files: PolicyFiles,
+    /// Default: `properties.toml` in the folder of policies.
+    #[arg(long, value_name = "FILE")]
+    pub properties: Option<PathBuf>,
+    /// How many, chosen by a fixed seed; default: all.
+    #[arg(long, value_name = "NUMBER")]
+    pub sample: Option<usize>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -7,6 +7,7 @@ mod directory;
 mod key;
 mod ledger;
 mod policy;
+mod policy_tools;
 mod run;
 mod store;
 

@@ -10,7 +10,7 @@ use super::{
     Ended, Failure,
     args::{self, Explain, PolicyCommand, PolicyFiles},
     check::show,
-    not_yet, print_line,
+    policy_tools, print_line,
 };
 use crate::{
     decide::{ExplainError, explain_with},
@@ -25,14 +25,15 @@ pub fn policy(args: &args::Policy) -> Result<Ended, Failure> {
     match &args.command {
         PolicyCommand::Check(files) => check(files),
         PolicyCommand::Explain(args) => explain(args),
-        PolicyCommand::Matrix(_) => not_yet("policy matrix"),
-        PolicyCommand::Test(_) => not_yet("policy test"),
-        PolicyCommand::Prove(_) => not_yet("policy prove"),
-        PolicyCommand::Diff(_) => not_yet("policy diff"),
+        PolicyCommand::Matrix(args) => policy_tools::matrix(args),
+        PolicyCommand::Test(args) => policy_tools::test(args),
+        PolicyCommand::Prove(args) => policy_tools::prove(args),
+        PolicyCommand::Diff(args) => policy_tools::diff(args),
+        PolicyCommand::Mutants(args) => policy_tools::mutants(args),
     }
 }
 
-fn load(files: &PolicyFiles, faults: &Faults) -> Option<Checked> {
+pub(super) fn load(files: &PolicyFiles, faults: &Faults) -> Option<Checked> {
     let organisation: PathBuf = match &files.organisation {
         Some(path) => path.clone(),
         None => files.policies.join("organisation.toml"),
@@ -70,7 +71,7 @@ fn check(files: &PolicyFiles) -> Result<Ended, Failure> {
     }
 }
 
-fn mistakes(faults: &[Fault]) -> Failure {
+pub(super) fn mistakes(faults: &[Fault]) -> Failure {
     let count = faults.iter().filter(|f| f.is_error()).count();
     format!("{count} mistake(s) in the policy").into()
 }
@@ -128,7 +129,7 @@ fn read_input(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()).into())
 }
 
-fn regions(config: &Path) -> Result<Regions, Failure> {
+pub(super) fn regions(config: &Path) -> Result<Regions, Failure> {
     let settings = super::key::settings(config)?;
     let regions = settings.regions.iter().map(|r| Region {
         name: Arc::clone(&r.name),

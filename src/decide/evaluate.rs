@@ -60,11 +60,11 @@ pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
 }
 
 /// The laws that govern a flow, and by what.
-pub(super) struct Attached {
+pub(crate) struct Attached {
     pub laws: LawSet,
     pub person: LawSet,
     pub citizen: LawSet,
-    exporter: LawSet,
+    pub exporter: LawSet,
     via: LawSet,
     pub without_law: SmallVec<[Country; 1]>,
 }
@@ -136,7 +136,7 @@ pub(super) fn people(query: &Query) -> impl Iterator<Item = Country> + '_ {
 }
 
 /// What one law says of the flow.
-fn judge(view: &View<'_>, id: LawId) -> LawFinding {
+pub(crate) fn judge(view: &View<'_>, id: LawId) -> LawFinding {
     let finding = |kind, rule: RuleId| LawFinding {
         law: FindingLaw::Law(id),
         kind,

@@ -12,14 +12,14 @@ use super::view::View;
 
 /// What a mechanism rests on, when it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rests {
+pub(crate) struct Rests {
     pub instrument: Option<InstrumentId>,
     pub module: Option<u8>,
 }
 
 /// The first instrument under which everything that `rule` requires holds, or none where none is
 /// needed; `None`: something is missing.
-pub(super) fn rests(view: &View<'_>, rule: &Rule, bit: RuleMask) -> Option<Rests> {
+pub(crate) fn rests(view: &View<'_>, rule: &Rule, bit: RuleMask) -> Option<Rests> {
     let needs_instrument = rule
         .requires
         .iter()
@@ -53,7 +53,7 @@ pub(super) fn rests(view: &View<'_>, rule: &Rule, bit: RuleMask) -> Option<Rests
 
 /// An instrument that covers the flow.
 #[derive(Clone, Copy)]
-pub(super) struct Candidate<'a> {
+pub(crate) struct Candidate<'a> {
     pub instrument: &'a Instrument,
     pub assessed: bool,
 }
@@ -64,7 +64,7 @@ fn all_hold(view: &View<'_>, rule: &Rule, candidate: Option<Candidate<'_>>) -> b
         .all(|any| any.iter().any(|need| need_holds(view, *need, candidate)))
 }
 
-pub(super) fn usables<'a>(view: &View<'a>) -> &'a [Usable] {
+pub(crate) fn usables<'a>(view: &View<'a>) -> &'a [Usable] {
     let pair = view.origin.entity.zip(view.query.to.entity);
     pair.and_then(|p| view.table.usable.get(&p))
         .map_or(&[], |list| list.as_slice())
@@ -72,7 +72,7 @@ pub(super) fn usables<'a>(view: &View<'a>) -> &'a [Usable] {
 
 /// The module under which the instrument covers the flow (`Some(None)`: it has none); `None`: it
 /// does not cover it.
-pub(super) fn covers(
+pub(crate) fn covers(
     view: &View<'_>,
     rule: &Rule,
     usable: &Usable,
@@ -99,19 +99,19 @@ fn in_scope(view: &View<'_>, usable: &Usable, instrument: &Instrument) -> bool {
 }
 
 /// Whether an instrument of `mechanism`, usable today, covers the flow.
-pub(super) fn is_covered_by(view: &View<'_>, mechanism: MechanismId) -> bool {
+pub(crate) fn is_covered_by(view: &View<'_>, mechanism: MechanismId) -> bool {
     usables(view).iter().any(|usable| {
         let found = view.policy.checked().instrument(usable.instrument);
         found.is_some_and(|i| i.mechanism == mechanism && in_scope(view, usable, i))
     })
 }
 
-pub(super) fn purpose_covered(purposes: Option<&[PurposeId]>, own: Option<PurposeId>) -> bool {
+pub(crate) fn purpose_covered(purposes: Option<&[PurposeId]>, own: Option<PurposeId>) -> bool {
     purposes.is_none_or(|p| own.is_some_and(|own| p.contains(&own)))
 }
 
 /// An approval that names a volume covers the person who comes next only below it.
-pub(super) fn people_covered(view: &View<'_>, instrument: &Instrument) -> bool {
+pub(crate) fn people_covered(view: &View<'_>, instrument: &Instrument) -> bool {
     let Some(limit) = instrument.people else {
         return true;
     };
@@ -130,7 +130,7 @@ pub(super) fn people_covered(view: &View<'_>, instrument: &Instrument) -> bool {
 ///
 /// Decision (EU) 2021/914, Art. 1. Module 4 is for the controller that instructs this exporter,
 /// and for no other.
-pub(super) fn module(view: &View<'_>, instrument: &Instrument) -> Option<u8> {
+pub(crate) fn module(view: &View<'_>, instrument: &Instrument) -> Option<u8> {
     let exporter = (view.origin.role)
         .or(instrument.exporter_role)
         .or_else(|| view.role(view.origin))
@@ -157,7 +157,7 @@ fn roles_of(module: u8) -> (Role, Role) {
     }
 }
 
-pub(super) fn need_holds(view: &View<'_>, need: Need, candidate: Option<Candidate<'_>>) -> bool {
+pub(crate) fn need_holds(view: &View<'_>, need: Need, candidate: Option<Candidate<'_>>) -> bool {
     let q = view.query;
     match need {
         Need::Instrument => candidate.is_some(),
@@ -210,7 +210,11 @@ fn standing_assessment(view: &View<'_>, kind: AssessmentKind) -> bool {
     })
 }
 
-fn assessment_covers(a: &Assessment, personal: CategorySet, to: Option<EntityId>) -> bool {
+pub(crate) fn assessment_covers(
+    a: &Assessment,
+    personal: CategorySet,
+    to: Option<EntityId>,
+) -> bool {
     let importer = a
         .importers
         .as_ref()

@@ -8,7 +8,7 @@ mod home;
 mod mechanism;
 mod missing;
 mod permit;
-mod promise;
+pub(crate) mod promise;
 mod query;
 mod resolve;
 mod verdict;
@@ -24,6 +24,15 @@ pub use permit::{NotPermitted, Permit, permit, permit_disclosure};
 pub use query::{ConsentTo, Grounds, Party, Query, QueryConsent, QueryOrder, Subject};
 pub use resolve::QuestionFault;
 pub use verdict::{FindingKind, FindingLaw, LawFinding, Verdict};
+
+/// What `prove` looks at to cut the space of flows into classes.
+pub(crate) mod inside {
+    pub(crate) use super::{
+        evaluate::{Attached, judge},
+        mechanism::{assessment_covers, module, people_covered, purpose_covered, usables},
+        view::{Holds, Link, View},
+    };
+}
 
 #[cfg(test)]
 mod tests;

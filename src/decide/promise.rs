@@ -23,7 +23,7 @@ pub(super) fn broken(policy: &Compiled, query: &Query, laws: LawSet) -> SmallVec
     broken
 }
 
-pub(super) fn judged(policy: &Compiled, query: &Query) -> Vec<(PromiseId, PromiseOutcome)> {
+pub(crate) fn judged(policy: &Compiled, query: &Query) -> Vec<(PromiseId, PromiseOutcome)> {
     let all = &policy.checked().organisation.promises;
     all.iter()
         .enumerate()

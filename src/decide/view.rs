@@ -15,7 +15,7 @@ use super::{
     query::{Party, Query, QueryConsent},
 };
 
-pub(super) struct View<'a> {
+pub(crate) struct View<'a> {
     pub policy: &'a Compiled,
     pub law: &'a Law,
     pub table: &'a LawTable,
@@ -33,13 +33,13 @@ pub(super) struct View<'a> {
     /// Age, where it is known, on the law's day.
     pub age: Option<u16>,
     pub sensitive: bool,
-    origin_place: Place,
-    to_place: Place,
+    pub origin_place: Place,
+    pub to_place: Place,
 }
 
 /// How a condition on a flow came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holds {
+pub(crate) enum Holds {
     Yes,
     No,
     /// It hangs on a counter that is not known.
@@ -48,7 +48,7 @@ pub(super) enum Holds {
 
 /// What attached the law.
 #[derive(Clone, Copy)]
-pub(super) struct Link {
+pub(crate) struct Link {
     pub person: bool,
     pub citizen: bool,
     /// Only the router's location attaches it as an exporter's law.
@@ -430,7 +430,7 @@ fn age_on(born: Date, day: Date) -> u16 {
 }
 
 /// The indexes of the bits that are set, ascending.
-pub(super) fn bits(mask: RuleMask) -> impl Iterator<Item = usize> {
+pub(crate) fn bits(mask: RuleMask) -> impl Iterator<Item = usize> {
     let mut rest = mask;
     std::iter::from_fn(move || {
         let next = usize::try_from(rest.trailing_zeros())

@@ -30,6 +30,9 @@ pub enum PlaceError {
 }
 
 impl Country {
+    /// For a question in which the country does not matter.
+    pub(crate) const SOMEWHERE: Self = Self(*b"AQ");
+
     /// `text` must be two upper-case letters.
     pub fn new(text: &str) -> Result<Self, PlaceError> {
         let &[a, b] = text.as_bytes() else {

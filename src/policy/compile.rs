@@ -173,7 +173,7 @@ impl Checked {
     }
 
     /// Every day on which some file says that something begins or has ended.
-    fn days(&self) -> BTreeSet<Date> {
+    pub(crate) fn days(&self) -> BTreeSet<Date> {
         let mut days = BTreeSet::new();
         for group in &self.vocabulary.groups.groups {
             days.extend(group.members.iter().flat_map(|(_, i)| i.edges()));
@@ -508,6 +508,22 @@ impl LawTable {
                 countries: assessment.countries.on(self.day, groups),
             });
         }
+    }
+
+    /// The usable instruments, each once, in their order.
+    pub fn usable_sorted(&self) -> Vec<&Usable> {
+        let mut all: Vec<&Usable> = self.usable.values().flatten().collect();
+        all.sort_by_key(|u| u.instrument);
+        all.dedup_by_key(|u| u.instrument);
+        all
+    }
+
+    /// The assessments in date, each once, in their order.
+    pub fn assessed_sorted(&self) -> Vec<&ActiveAssessment> {
+        let mut all: Vec<&ActiveAssessment> = self.assessments.values().flatten().collect();
+        all.sort_by_key(|a| a.index);
+        all.dedup_by_key(|a| a.index);
+        all
     }
 
     /// The attributes of an entity on the law's day.

@@ -1,0 +1,321 @@
+//! `domicile policy test|matrix|diff|prove`: what the library found, for people or as JSON.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::{Timestamp, civil::Date};
+
+use super::{
+    Ended, Failure,
+    args::{Diff, Matrix, Mutants, PolicyFiles, PolicyTest, Prove},
+    policy, print_line,
+};
+use crate::{
+    document::Refused,
+    domain::Operation,
+    prove::{
+        cases, diff, files::Files, matrix, mutants, property::Properties, prove as proof,
+        prove::Untrue,
+    },
+    router::running::render,
+    telemetry::clock,
+};
+
+pub fn test(args: &PolicyTest) -> Result<Ended, Failure> {
+    let dir = &args.files.policies;
+    let folder = args.cases.clone().unwrap_or_else(|| dir.join("tests"));
+    let regions = args.config.as_deref().map(policy::regions).transpose()?;
+    let own = dir.join("organisation.toml");
+    let organisation = args
+        .files
+        .organisation
+        .as_deref()
+        .or(own.exists().then_some(own.as_path()));
+    let files = cases::read_folder(&folder)?;
+    let results = match cases::run(dir, organisation, &files, regions.as_ref()) {
+        Err(cases::CaseError::Policy(refused)) => return Err(told(refused)),
+        other => other?,
+    };
+    let failed = results.iter().filter(|r| !r.passed).count();
+    let passed = results.len() - failed;
+    if args.files.json {
+        let all = serde_json::json!({ "passed": passed, "failed": failed, "cases": results });
+        print_line(&all.to_string());
+    } else {
+        for result in results.iter().filter(|r| !r.passed) {
+            print_line(&format!("{}: {}", result.file, result.name));
+            print_line(&format!("  source: {}", result.source));
+            for d in &result.differences {
+                print_line(&format!("  - {}: {}", d.field, d.expected));
+                print_line(&format!("  + {}: {}", d.field, d.found));
+            }
+        }
+        print_line(&format!("{passed} passed, {failed} failed"));
+    }
+    Ok(if failed == 0 { Ended::Good } else { Ended::No })
+}
+
+pub fn prove(args: &Prove) -> Result<Ended, Failure> {
+    let files = files(&args.files)?;
+    let properties = properties(&args.files.policies, args.properties.as_ref())?;
+    let report = proof::prove(&files, &properties, None).map_err(unproven)?;
+    if args.files.json {
+        print_line(&serde_json::to_string(&report)?);
+    } else {
+        for property in &report.properties {
+            let held = if property.held { "holds" } else { "BROKEN" };
+            print_line(&format!("{held:<6} {}: {}", property.name, property.text));
+            if let Some(example) = &property.counterexample {
+                let law = example.law.as_deref().map(|l| format!("{l}: "));
+                print_line(&format!(
+                    "       {}{}",
+                    law.unwrap_or_default(),
+                    example.said
+                ));
+                if !example.question.is_null() {
+                    print_line(&format!("       {}", example.question));
+                }
+            }
+        }
+        let held = report.properties.iter().filter(|p| p.held).count();
+        let broken = report.properties.len() - held;
+        print_line(&format!(
+            "{:.1e} single flows in {} classes, of {} laws on {} days ({} differ); {} questions asked, {} of them under several laws",
+            report.raw_flows,
+            report.classes,
+            report.laws,
+            report.days,
+            report.scenes,
+            report.questions,
+            report.composed,
+        ));
+        if !report.bounded.is_empty() {
+            let laws: Vec<&str> = report.bounded.iter().map(String::as_str).collect();
+            print_line(&format!(
+                "not all combinations of categories were looked at for: {}",
+                laws.join(", ")
+            ));
+        }
+        print_line(&format!("{held} hold, {broken} broken"));
+    }
+    disagreeing(&report.untrue)?;
+    Ok(if report.held() {
+        Ended::Good
+    } else {
+        Ended::No
+    })
+}
+
+pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
+    let checked = files(&args.files)?.check().map_err(told)?;
+    let operation = Operation::ALL
+        .into_iter()
+        .find(|o| o.as_str() == args.operation)
+        .ok_or_else(|| format!("unknown operation `{}`", args.operation))?;
+    let mut keys: Vec<Arc<str>> = Vec::new();
+    for name in &args.categories {
+        let id = checked.category(name);
+        let key = id.and_then(|id| checked.category_key(id));
+        keys.push(Arc::clone(
+            key.ok_or_else(|| format!("unknown category `{name}`"))?,
+        ));
+    }
+    let at: Timestamp = match &args.at {
+        Some(text) => text
+            .parse()
+            .map_err(|_| format!("`{text}` is no instant such as 2026-11-21T12:00:00Z"))?,
+        None => clock::now(),
+    };
+    let rows = matrix::matrix(&checked.compile(at), operation, &keys);
+    if args.files.json {
+        let all = serde_json::json!({
+            "at": at.to_string(),
+            "operation": operation,
+            "categories": args.categories,
+            "policy": checked.digest().to_string(),
+            "laws": rows,
+        });
+        print_line(&all.to_string());
+        let faults: Vec<Untrue> = rows.into_iter().filter_map(|r| r.fault).collect();
+        return disagreeing(&faults).map(|()| Ended::Good);
+    }
+    print_line(&format!(
+        "{} of {} at {at}",
+        args.operation,
+        args.categories.join(", ")
+    ));
+    for row in &rows {
+        print_line(&format!("{} ({})", row.law, row.name));
+        for cell in &row.cells {
+            let mut to = shortened(&cell.destinations).replace(", ", " ");
+            for promise in &cell.promises {
+                to.push_str(&format!(" (against promise {promise})"));
+            }
+            if cell.open.is_empty() {
+                print_line(&format!("  closed  {to}"));
+                continue;
+            }
+            print_line(&format!("  to      {to}"));
+            for open in &cell.open {
+                let mut text = format!("          {} ({})", open.mechanism, open.rule);
+                if let Some(instrument) = &open.instrument {
+                    text.push_str(&format!(" under {instrument}"));
+                }
+                if !open.needs.is_empty() {
+                    text.push_str(&format!("; needs {}", open.needs.join("; ")));
+                }
+                print_line(&text);
+            }
+        }
+    }
+    let faults: Vec<Untrue> = rows.into_iter().filter_map(|r| r.fault).collect();
+    disagreeing(&faults).map(|()| Ended::Good)
+}
+
+pub fn diff(args: &Diff) -> Result<Ended, Failure> {
+    let load = |dir: &PathBuf| {
+        let files = PolicyFiles {
+            policies: dir.clone(),
+            organisation: args.organisation.clone(),
+            json: args.json,
+        };
+        self::files(&files)?.check().map_err(told)
+    };
+    let (old, new) = (load(&args.old)?, load(&args.new)?);
+    let found = diff::diff(&old, &new);
+    if args.json {
+        print_line(&serde_json::to_string(&found)?);
+    } else {
+        found.notes.iter().for_each(|n| print_line(n));
+        for change in &found.changes {
+            print_line(&format!("{}: {}", change.by, change.was));
+            print_line(&format!("  -> {}", change.is));
+            let spans: Vec<String> = change.days.iter().map(span).collect();
+            print_line(&format!(
+                "  {}; {:.3e} flows a day",
+                spans.join(", "),
+                change.flows
+            ));
+            for (axis, values) in &change.on {
+                print_line(&format!("  {axis}: {}", shortened(values)));
+            }
+        }
+    }
+    disagreeing(&found.untrue)?;
+    Ok(if found.is_empty() {
+        Ended::Good
+    } else {
+        Ended::No
+    })
+}
+
+fn span((from, until): &(Option<Date>, Option<Date>)) -> String {
+    match (from, until) {
+        (None, None) => "on all days".to_owned(),
+        (Some(from), None) => format!("from {from}"),
+        (None, Some(until)) => format!("until {until}"),
+        (Some(from), Some(until)) => format!("{from} to {until}"),
+    }
+}
+
+fn shortened(values: &[String]) -> String {
+    const SHOWN: usize = 16;
+    let shown: Vec<&str> = values.iter().take(SHOWN).map(String::as_str).collect();
+    match values.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+pub fn mutants(args: &Mutants) -> Result<Ended, Failure> {
+    let dir = &args.files.policies;
+    let own = args.files.organisation.clone();
+    let organisation = own.unwrap_or_else(|| dir.join("organisation.toml"));
+    let cases = cases::read_folder(&dir.join("tests"))?;
+    let properties = properties(dir, args.properties.as_ref())?;
+    let first = cases.iter().find_map(|c| c.organisation.clone());
+    let files = Files::load(dir, &first.unwrap_or_else(|| organisation.clone())).map_err(told)?;
+    let all = mutants::mutants(&files, args.sample);
+    let tally = match mutants::judge(dir, &cases, &properties, &organisation, &all) {
+        Err(cases::CaseError::Policy(refused)) => return Err(told(refused)),
+        other => other?,
+    };
+    if args.files.json {
+        print_line(&serde_json::to_string(&tally)?);
+    } else {
+        for survivor in &tally.survivors {
+            print_line(&format!("not noticed: {survivor}"));
+        }
+        for idle in &tally.idle_mutants {
+            print_line(&format!("changes no flow: {idle}"));
+        }
+        print_line(&format!(
+            "{} mutants: {} noticed by the reader, {} by cases, {} by properties; {} change no flow; {} not noticed",
+            tally.mutants,
+            tally.by_check,
+            tally.by_test,
+            tally.by_prove,
+            tally.idle,
+            tally.survivors.len(),
+        ));
+        print_line(&format!(
+            "{:.1} % of those that change a flow were noticed",
+            tally.caught()
+        ));
+    }
+    Ok(if tally.caught() >= 95.0 {
+        Ended::Good
+    } else {
+        Ended::No
+    })
+}
+
+fn files(files: &PolicyFiles) -> Result<Files, Failure> {
+    let own: PathBuf = match &files.organisation {
+        Some(path) => path.clone(),
+        None => files.policies.join("organisation.toml"),
+    };
+    Files::load(&files.policies, &own).map_err(told)
+}
+
+fn properties(dir: &Path, named: Option<&PathBuf>) -> Result<Properties, Failure> {
+    let path = named
+        .cloned()
+        .unwrap_or_else(|| dir.join("properties.toml"));
+    Ok(Properties::load(&path)?)
+}
+
+/// What the classes of a law say counts only where the decision says it too.
+fn disagreeing(faults: &[Untrue]) -> Result<(), Failure> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let each = faults
+        .iter()
+        .map(|u| format!("{}: {}: {}", u.law, u.said, u.question));
+    let each: Vec<String> = each.collect();
+    Err(format!(
+        "nothing is told of these laws, as the classes and the decision disagree on them:\n{}",
+        each.join("\n")
+    )
+    .into())
+}
+
+fn unproven(error: proof::ProveError) -> Failure {
+    match error {
+        proof::ProveError::Policy(refused) => told(refused),
+        other => other.into(),
+    }
+}
+
+/// The mistakes of a policy with their places.
+fn told(Refused(faults): Refused) -> Failure {
+    format!(
+        "{}\n\n{}",
+        render(&faults, false),
+        policy::mistakes(&faults)
+    )
+    .into()
+}

@@ -1,0 +1,480 @@
+//! `policy diff`: every flow whose outcome or ground differs between two policies, in groups.
+//!
+//! Both policies are walked at once, law by law and day by day: a node of the diagram is what still
+//! stands of either. A group is a change of one law (or promise) from one thing said to another,
+//! with the values by which flows get there; an axis that does not matter is left out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use jiff::civil::Date;
+use serde::Serialize;
+
+use crate::{
+    decide::{Query, promise::judged},
+    domain::{CategorySet, Country, Operation, Place, PromiseOutcome},
+    policy::{Checked, Compiled, Effect, LawId, PromiseId},
+};
+
+use super::{
+    axes::Extra,
+    classes::verify,
+    days::{days, fingerprint, instant},
+    facts::blank,
+    prove::{Untrue, in_parallel},
+    scene::{Said, Scene},
+    ways::Ways,
+};
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Differences {
+    pub old: String,
+    pub new: String,
+    pub changes: Vec<Change>,
+    /// Laws of which nothing is told: the classes and the decision disagree.
+    pub untrue: Vec<Untrue>,
+    /// What differs and cannot be compared flow by flow.
+    pub notes: Vec<String>,
+}
+
+impl Differences {
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.notes.is_empty() && self.untrue.is_empty()
+    }
+}
+
+/// Flows of which one law, or one promise, says another thing than before.
+#[derive(Clone, Debug, Serialize)]
+pub struct Change {
+    /// The law's id; `promise` for promises.
+    pub by: String,
+    pub was: String,
+    pub is: String,
+    /// How many single flows, on one day.
+    pub flows: f64,
+    /// From and until which day; both inclusive, `null` is open.
+    pub days: Vec<(Option<Date>, Option<Date>)>,
+    /// What the flows have in common: by axis, the values on which it happens. Axes on which it
+    /// happens for every value are left out.
+    pub on: BTreeMap<String, Vec<String>>,
+}
+
+/// Compares two policies.
+pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
+    let mut found = Differences {
+        old: old.digest().to_string(),
+        new: new.digest().to_string(),
+        ..Differences::default()
+    };
+    if old.digest() == new.digest() {
+        return found;
+    }
+    found.notes = notes(old, new);
+    let all: Vec<Date> = days(old).union(&days(new)).copied().collect();
+    let laws: BTreeSet<String> = [old, new]
+        .into_iter()
+        .flat_map(|p| p.laws().map(|(_, l)| l.id.to_string()))
+        .collect();
+    let prints = in_parallel(all.len(), |i| {
+        let day = all.get(i).copied()?;
+        let (a, b) = (old.compile(instant(day)), new.compile(instant(day)));
+        let each = laws.iter().map(|law| [&a, &b].map(|p| print(p, law)));
+        Some(each.collect::<Vec<_>>())
+    });
+    let mut seen: HashMap<(usize, [Option<String>; 2]), usize> = HashMap::new();
+    let mut jobs: Vec<(Date, usize)> = Vec::new();
+    // By day and law: which job says what changes.
+    let mut told: Vec<Vec<usize>> = Vec::new();
+    for (day, prints) in all.iter().zip(prints) {
+        let mut of_day = Vec::new();
+        for (law, print) in prints.into_iter().flatten().enumerate() {
+            let job = *seen.entry((law, print)).or_insert_with(|| {
+                jobs.push((*day, law));
+                jobs.len() - 1
+            });
+            of_day.push(job);
+        }
+        told.push(of_day);
+    }
+    let names: Vec<&String> = laws.iter().collect();
+    let results = in_parallel(jobs.len(), |i| {
+        let (day, law) = jobs.get(i)?;
+        let (a, b) = (old.compile(instant(*day)), new.compile(instant(*day)));
+        Some(of_law(&a, &b, names.get(*law)?))
+    });
+    let mut untrue: Vec<Untrue> = Vec::new();
+    let mut grouped: Vec<(Change, Vec<usize>)> = Vec::new();
+    let mut add = |change: &Change, day: usize| {
+        let same = |c: &Change| {
+            (&c.by, &c.was, &c.is, &c.on) == (&change.by, &change.was, &change.is, &change.on)
+        };
+        match grouped.iter_mut().find(|(c, _)| same(c)) {
+            Some((_, days)) => days.push(day),
+            None => grouped.push((change.clone(), vec![day])),
+        }
+    };
+    for (day, of_day) in told.iter().enumerate() {
+        for job in of_day {
+            match results.get(*job).and_then(Option::as_ref) {
+                Some(Ok(changes)) => changes.iter().for_each(|c| add(c, day)),
+                Some(Err(fault)) if !untrue.iter().any(|u| u.law == fault.law) => {
+                    untrue.push(fault.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+    for (i, day) in all.iter().enumerate() {
+        let (a, b) = (old.compile(instant(*day)), new.compile(instant(*day)));
+        promises(&a, &b).iter().for_each(|c| add(c, i));
+    }
+    found.untrue = untrue;
+    found.changes = grouped
+        .into_iter()
+        .map(|(change, on)| Change {
+            days: spans(&all, &on),
+            ..change
+        })
+        .collect();
+    found
+}
+
+fn print(policy: &Compiled, law: &str) -> Option<String> {
+    let ways = Ways::of(policy, law_of(policy, law)?)?;
+    let names = ways
+        .law
+        .rules
+        .iter()
+        .map(|r| format!("{}{}{:?}", r.id, r.citation, r.when));
+    Some(format!(
+        "{}{}",
+        fingerprint(policy, &ways),
+        names.collect::<String>()
+    ))
+}
+
+fn law_of(policy: &Compiled, name: &str) -> Option<LawId> {
+    let mut laws = policy.checked().laws();
+    laws.find(|(_, l)| *l.id == *name).map(|(id, _)| id)
+}
+
+/// Days of the list, by index, as spans: the policies differ nowhere between two of them.
+fn spans(all: &[Date], on: &[usize]) -> Vec<(Option<Date>, Option<Date>)> {
+    let mut spans: Vec<(usize, usize)> = Vec::new();
+    for day in on {
+        match spans.last_mut() {
+            Some((_, last)) if *last + 1 == *day => *last = *day,
+            Some((_, last)) if *last == *day => {}
+            _ => spans.push((*day, *day)),
+        }
+    }
+    let start = |i: usize| all.get(i).copied().filter(|_| i > 0);
+    let end = |i: usize| all.get(i + 1).and_then(|d| d.yesterday().ok());
+    spans.into_iter().map(|(a, b)| (start(a), end(b))).collect()
+}
+
+fn of_law(old: &Compiled, new: &Compiled, law: &str) -> Result<Vec<Change>, Untrue> {
+    let before = law_of(old, law).and_then(|id| Ways::of(old, id));
+    let after = law_of(new, law).and_then(|id| Ways::of(new, id));
+    let sides: Vec<&Ways<'_>> = before.iter().chain(&after).collect();
+    let scene = Scene::new(old.at(), &[old, new], &sides, &Extra::default(), &|_| true);
+    verify(&scene)?;
+    let (first, second) = (before.is_some(), after.is_some());
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let groups = scene.diagram.groups(&mut |leaf| {
+        let was = if first {
+            said(&scene, 0, leaf)
+        } else {
+            nothing()
+        };
+        let second_side = usize::from(first);
+        let is = if second {
+            said(&scene, second_side, leaf)
+        } else {
+            nothing()
+        };
+        if was == is {
+            return None;
+        }
+        let pair = (was, is);
+        let known = pairs.iter().position(|p| *p == pair);
+        Some(known.unwrap_or_else(|| {
+            pairs.push(pair);
+            pairs.len() - 1
+        }))
+    });
+    let mut changes: Vec<Change> = Vec::new();
+    for ((was, is), group) in pairs.into_iter().zip(groups) {
+        changes.push(Change {
+            by: law.to_owned(),
+            was,
+            is,
+            flows: group.flows,
+            days: Vec::new(),
+            on: common(&scene, &group.values),
+        });
+    }
+    changes.sort_by(|a, b| (&a.was, &a.is).cmp(&(&b.was, &b.is)));
+    Ok(changes)
+}
+
+fn nothing() -> String {
+    "not governed".to_owned()
+}
+
+/// One side's finding in words; equal words are the same outcome on the same ground.
+fn said(scene: &Scene<'_>, side: usize, leaf: &super::engine::Bits) -> String {
+    let said = scene.said(side, leaf);
+    let Some(ways) = scene.sides.get(side).map(|s| s.ways) else {
+        return nothing();
+    };
+    let checked = ways.policy.checked();
+    match (said, scene.way(side, said)) {
+        (Said::Missing, _) => {
+            let transfer = &ways.law.transfer;
+            format!("refused by {} ({})", transfer.id, transfer.citation)
+        }
+        (Said::Unreal, _) => "as for people under other laws".to_owned(),
+        (_, Some(way)) => {
+            let info = checked.rule(way.number);
+            let citation = info.map_or("", |i| &i.citation);
+            let name = ways.name(way);
+            if way.effect != Effect::Permit {
+                return format!("refused by {name} ({citation})");
+            }
+            let mechanism = info
+                .and_then(|i| i.mechanism)
+                .map(|m| checked.mechanism_key(m));
+            let mut text = format!(
+                "permitted by {} ({name}: {citation})",
+                mechanism.unwrap_or("")
+            );
+            if let Some(instrument) = way.instrument.and_then(|i| checked.instrument(i)) {
+                text.push_str(&format!(" under {}", instrument.id));
+            }
+            text
+        }
+        (_, None) => nothing(),
+    }
+}
+
+/// By axis the values that matter, in words.
+fn common(scene: &Scene<'_>, values: &[BTreeSet<u32>]) -> BTreeMap<String, Vec<String>> {
+    let mut on: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (axis, reached) in scene.axes.iter().zip(values) {
+        let mut every: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
+        let mut some: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
+        for (i, fact) in axis.facts.iter().enumerate() {
+            let here = u32::try_from(i).is_ok_and(|i| reached.contains(&i));
+            for (name, word) in fact.words() {
+                every.entry(name).or_default().insert(word.clone());
+                if here {
+                    some.entry(name).or_default().insert(word);
+                }
+            }
+        }
+        for (name, words) in some {
+            if every.get(name) == Some(&words) {
+                continue;
+            }
+            let words: Vec<String> = words
+                .iter()
+                .map(|w| alike(axis.alike.as_slice(), name, w))
+                .collect();
+            on.entry(name.to_owned()).or_default().extend(words);
+        }
+    }
+    on
+}
+
+/// A destination with those that the law cannot tell from it.
+fn alike(classes: &[Vec<Place>], axis: &str, word: &str) -> String {
+    const SHOWN: usize = 6;
+    if axis != "destination" {
+        return word.to_owned();
+    }
+    let class = classes
+        .iter()
+        .find(|c| c.iter().any(|p| p.to_string() == word));
+    let others: Vec<String> = class
+        .into_iter()
+        .flatten()
+        .map(ToString::to_string)
+        .filter(|p| p != word)
+        .collect();
+    let shown: Vec<&str> = others.iter().take(SHOWN).map(String::as_str).collect();
+    let more = others.len() - shown.len();
+    match (shown.is_empty(), more) {
+        (true, _) => word.to_owned(),
+        (false, 0) => format!("{word}={}", shown.join("=")),
+        (false, more) => format!("{word}={}={more} more", shown.join("=")),
+    }
+}
+
+/// Changes of what promises say, over the classes of places and categories that they tell apart.
+fn promises(old: &Compiled, new: &Compiled) -> Vec<Change> {
+    if old.promises.is_empty() && new.promises.is_empty() {
+        return Vec::new();
+    }
+    let told = |place: Place| -> Vec<bool> {
+        let of = |p: &Compiled| -> Vec<bool> {
+            let tables = p.promises.iter().flat_map(|t| {
+                let sets = [
+                    &t.store_only_in,
+                    &t.read_only_from,
+                    &t.disclose_only_to,
+                    &t.never_to,
+                ];
+                let inside = sets.map(|s| s.as_ref().is_some_and(|s| s.contains(place)));
+                inside.into_iter().chain([t.subjects.contains(place)])
+            });
+            tables.collect()
+        };
+        [old, new].into_iter().flat_map(of).collect()
+    };
+    let mut places: BTreeMap<Vec<bool>, Vec<Country>> = BTreeMap::new();
+    for country in Country::all() {
+        places
+            .entry(told(Place::of(country)))
+            .or_default()
+            .push(country);
+    }
+    let mut changes: Vec<Change> = Vec::new();
+    let keys: Vec<&str> = old.checked().categories_all().map(|(_, k)| k).collect();
+    for operation in Operation::ALL {
+        for people in places.values() {
+            for destinations in places.values() {
+                let ends = people.first().zip(destinations.first());
+                let Some((person, to)) = ends else { continue };
+                for key in &keys {
+                    let before = broken(old, operation, *person, *to, key);
+                    let after = broken(new, operation, *person, *to, key);
+                    for id in before.symmetric_difference(&after) {
+                        let (was, is) = match before.contains(id) {
+                            true => ("broken", "not broken"),
+                            false => ("not broken", "broken"),
+                        };
+                        let found = changes.iter_mut().find(|c| c.was == format!("{id}: {was}"));
+                        let change = match found {
+                            Some(change) => change,
+                            None => {
+                                changes.push(Change {
+                                    by: "promise".to_owned(),
+                                    was: format!("{id}: {was}"),
+                                    is: format!("{id}: {is}"),
+                                    flows: 0.0,
+                                    days: Vec::new(),
+                                    on: BTreeMap::new(),
+                                });
+                                let last = changes.len() - 1;
+                                let Some(change) = changes.get_mut(last) else {
+                                    continue;
+                                };
+                                change
+                            }
+                        };
+                        #[expect(
+                            clippy::cast_precision_loss,
+                            reason = "a count for people to read"
+                        )]
+                        let flows = (people.len() * destinations.len()) as f64;
+                        change.flows += flows;
+                        for (axis, word) in [
+                            ("operation", operation.as_str().to_owned()),
+                            ("person", some_of(people)),
+                            ("destination", some_of(destinations)),
+                        ] {
+                            let list = change.on.entry(axis.to_owned()).or_default();
+                            if !list.contains(&word) {
+                                list.push(word);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    changes
+}
+
+fn some_of(countries: &[Country]) -> String {
+    let shown: Vec<&str> = countries.iter().take(6).map(Country::as_str).collect();
+    match countries.len() - shown.len() {
+        0 => shown.join("="),
+        more => format!("{}={more} more", shown.join("=")),
+    }
+}
+
+fn broken(
+    policy: &Compiled,
+    operation: Operation,
+    person: Country,
+    to: Country,
+    key: &str,
+) -> BTreeSet<String> {
+    let mut query: Query = blank(policy, policy.at(), Place::of(to));
+    query.operation = operation;
+    query.subject.countries.push(Place::of(person));
+    let id = policy.checked().category(key);
+    query.set_categories(policy, CategorySet::from_iter(id));
+    let name = |id: PromiseId| {
+        let all = &policy.checked().organisation.promises;
+        all.get(id.index()).map(|p| p.id.to_string())
+    };
+    judged(policy, &query)
+        .into_iter()
+        .filter(|(_, outcome)| *outcome == PromiseOutcome::Broken)
+        .filter_map(|(id, _)| name(id))
+        .collect()
+}
+
+/// Names that only one of the policies knows, and lists that are not flows.
+fn notes(old: &Checked, new: &Checked) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut only = |what: &str, a: BTreeSet<String>, b: BTreeSet<String>| {
+        for (list, other, word) in [(&a, &b, "gone"), (&b, &a, "new")] {
+            let names: Vec<&str> = list.difference(other).map(String::as_str).collect();
+            if !names.is_empty() {
+                notes.push(format!(
+                    "{what} {word}, with all their flows: {}",
+                    names.join(", ")
+                ));
+            }
+        }
+    };
+    let entities = |p: &Checked| p.entities().map(|(_, e)| e.id.to_string()).collect();
+    only("entities", entities(old), entities(new));
+    let categories = |p: &Checked| p.categories_all().map(|(_, k)| k.to_owned()).collect();
+    only("categories", categories(old), categories(new));
+    let recipients = |p: &Checked| -> BTreeSet<String> {
+        let all = p.organisation.recipients.iter();
+        all.map(|r| {
+            format!(
+                "{} ({} for {:?}: {:?}, {:?}, {:?}, {:?})",
+                r.id,
+                p.entity_id(r.entity),
+                r.purposes,
+                r.categories
+                    .iter()
+                    .filter_map(|c| p.category_key(c))
+                    .collect::<Vec<_>>(),
+                r.unlisted,
+                r.consent,
+                r.pseudonymise,
+            )
+        })
+        .collect()
+    };
+    only("recipients", recipients(old), recipients(new));
+    let homes = |p: &Checked| -> BTreeSet<String> {
+        let homes = &p.organisation.homes;
+        let keyed = homes.by_key.iter().map(|(k, l)| format!("{k} = {l:?}"));
+        keyed
+            .chain([format!("default = {:?}", homes.default)])
+            .collect()
+    };
+    only("homes", homes(old), homes(new));
+    notes
+}

@@ -1,0 +1,112 @@
+//! A policy as parsed files, before anything is checked: what mutants and hypotheses change.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    document::{Faults, Node, Refused, Value, Where},
+    policy::{Checked, check},
+};
+
+#[derive(Clone, Debug)]
+pub struct Files {
+    pub vocabulary: Node,
+    pub laws: Vec<Node>,
+    pub organisation: Node,
+}
+
+impl Files {
+    /// # Errors
+    /// Files that cannot be read or parsed, all of them at once.
+    pub fn load(dir: &Path, organisation: &Path) -> Result<Self, Refused> {
+        let faults = Faults::new();
+        let vocabulary = Node::load(&dir.join("vocabulary.toml"), &faults);
+        let mut paths: Vec<PathBuf> = Vec::new();
+        match std::fs::read_dir(dir.join("law")) {
+            Ok(entries) => paths.extend(entries.filter_map(|e| Some(e.ok()?.path()))),
+            Err(error) => faults.error(
+                &Where::Path(dir.join("law").display().to_string()),
+                format!("cannot read the folder of laws: {error}"),
+            ),
+        }
+        paths.retain(|p| p.extension().is_some_and(|e| e == "toml"));
+        paths.sort();
+        let laws = paths
+            .iter()
+            .filter_map(|p| Node::load(p, &faults))
+            .collect();
+        let organisation = Node::load(organisation, &faults);
+        match (vocabulary, organisation) {
+            (Some(vocabulary), Some(organisation)) if !faults.has_errors() => Ok(Self {
+                vocabulary,
+                laws,
+                organisation,
+            }),
+            _ => Err(Refused(faults.into_sorted())),
+        }
+    }
+
+    /// # Errors
+    /// Every mistake in what the files say.
+    pub fn check(&self) -> Result<Arc<Checked>, Refused> {
+        let faults = Faults::new();
+        let checked = check(&self.vocabulary, &self.laws, &self.organisation, &faults);
+        let checked = checked.filter(|_| !faults.has_errors());
+        checked
+            .map(Arc::new)
+            .ok_or_else(|| Refused(faults.into_sorted()))
+    }
+
+    /// The same without the organisation's promises.
+    pub fn without_promises(&self) -> Self {
+        let mut files = self.clone();
+        if let Value::Table(entries) = &mut files.organisation.value {
+            entries.retain(|(key, _, _)| key != "promises");
+        }
+        files
+    }
+
+    /// The same with a prohibition of everything in the law at `index`, on reads.
+    pub fn with_prohibition(&self, index: usize) -> Self {
+        let mut files = self.clone();
+        let Some(law) = files.laws.get_mut(index) else {
+            return files;
+        };
+        let at = law.at.clone();
+        let text = |t: &str| Node {
+            at: at.clone(),
+            value: Value::Text(t.to_owned()),
+        };
+        let rule = Node {
+            at: at.clone(),
+            value: Value::Table(
+                [
+                    ("id", "hypothetical-prohibition"),
+                    ("citation", "none: a hypothesis of `policy prove`"),
+                ]
+                .map(|(key, value)| (key.to_owned(), at.clone(), text(value)))
+                .to_vec(),
+            ),
+        };
+        let Value::Table(entries) = &mut law.value else {
+            return files;
+        };
+        match entries.iter_mut().find(|(key, _, _)| key == "forbid") {
+            Some((_, _, node)) => {
+                if let Value::List(rules) = &mut node.value {
+                    rules.push(rule);
+                }
+            }
+            None => {
+                let list = Node {
+                    at: at.clone(),
+                    value: Value::List(vec![rule]),
+                };
+                entries.push(("forbid".to_owned(), at, list));
+            }
+        }
+        files
+    }
+}

@@ -1,0 +1,250 @@
+//! `policy matrix`: whose data may go where, and on what ground.
+//!
+//! A cell is a law and a class of destinations that it cannot tell apart: every ground on which a
+//! record of one of its people may go there from the parties at home to the parties there, with
+//! what must be shown for it. Promises that stand against it are named beside.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::{
+    decide::promise::judged,
+    domain::{CategorySet, Operation, Place, PromiseOutcome},
+    policy::{Compiled, Effect},
+};
+
+use super::{
+    axes::{AxisFacts, Extra},
+    classes::verify,
+    days::law_ids,
+    ends::destinations,
+    engine::Group,
+    facts::{Fact, blank},
+    prove::{Untrue, in_parallel},
+    scene::{Said, Scene},
+    ways::{AxisKind, Ways},
+};
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    pub law: String,
+    pub name: String,
+    pub cells: Vec<Cell>,
+    /// Why there are no cells: the classes and the decision disagree.
+    pub fault: Option<Untrue>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Cell {
+    pub destinations: Vec<String>,
+    /// What is open, in the order in which the law asks; empty: closed.
+    pub open: Vec<Opening>,
+    /// Promises that this would break.
+    pub promises: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Opening {
+    pub mechanism: String,
+    pub rule: String,
+    pub citation: String,
+    pub instrument: Option<String>,
+    /// What must be shown or said, each with the values that do; empty: nothing.
+    pub needs: Vec<String>,
+}
+
+/// One row a law, for records that hold `categories` (keys of the vocabulary).
+pub fn matrix(policy: &Compiled, operation: Operation, categories: &[Arc<str>]) -> Vec<Row> {
+    let laws = law_ids(policy);
+    let rows = in_parallel(laws.len(), |i| {
+        let ways = Ways::of(policy, *laws.get(i)?)?;
+        Some(row(policy, &ways, operation, categories))
+    });
+    rows.into_iter().flatten().collect()
+}
+
+fn row(policy: &Compiled, ways: &Ways<'_>, operation: Operation, keys: &[Arc<str>]) -> Row {
+    let seats: Vec<Place> = policy.checked().entities().map(|(_, e)| e.place).collect();
+    let extra = Extra {
+        places: seats,
+        entity_places: true,
+        record: Some(keys.to_vec()),
+        ..Extra::default()
+    };
+    let mut cells: Vec<Cell> = Vec::new();
+    let mut fault = None;
+    for class in destinations(&[policy], &[ways], &extra) {
+        let Some(to) = class.members.first() else {
+            continue;
+        };
+        let promises = promises(policy, ways, operation, *to, keys);
+        let open = match openings(policy, ways, operation, *to, &extra) {
+            Ok(open) => open,
+            Err(untrue) => {
+                cells.clear();
+                fault = Some(untrue);
+                break;
+            }
+        };
+        let names = class.members.iter().map(ToString::to_string);
+        let same = cells
+            .iter_mut()
+            .find(|c| c.open == open && c.promises == promises);
+        match same {
+            Some(cell) => cell.destinations.extend(names),
+            None => cells.push(Cell {
+                destinations: names.collect(),
+                open,
+                promises,
+            }),
+        }
+    }
+    for cell in &mut cells {
+        cell.destinations.sort();
+    }
+    Row {
+        law: ways.law.id.to_string(),
+        name: ways.law.name.clone(),
+        cells,
+        fault,
+    }
+}
+
+fn openings(
+    policy: &Compiled,
+    ways: &Ways<'_>,
+    operation: Operation,
+    to: Place,
+    extra: &Extra,
+) -> Result<Vec<Opening>, Untrue> {
+    let checked = policy.checked();
+    let territory = &ways.table.territory;
+    let sits = |entity: &Option<Arc<str>>, wanted: &dyn Fn(Place) -> bool| {
+        let id = entity.as_deref().and_then(|e| checked.entity(e));
+        id.and_then(|e| checked.entity_info(e))
+            .map(|e| wanted(e.place))
+    };
+    let somebody_there = checked.entities().any(|(_, e)| e.place == to);
+    let somebody_here = checked.entities().any(|(_, e)| territory.contains(e.place));
+    let extra = Extra {
+        only_to: Some(to),
+        ..extra.clone()
+    };
+    let scene = Scene::new(
+        policy.at(),
+        &[policy],
+        &[ways],
+        &extra,
+        &|fact| match fact {
+            Fact::Asked {
+                operation: asked,
+                country,
+                citizenship,
+                ..
+            } => *asked == operation && citizenship.is_none() && territory.contains(*country),
+            Fact::Ends { from, to: end, .. } => {
+                let home = sits(&from.entity, &|p| territory.contains(p));
+                let there = sits(&end.entity, &|p| p == to);
+                territory.contains(from.place)
+                    && (home == Some(true) || (!somebody_here && home.is_some()))
+                    && (there == Some(true) || (!somebody_there && there.is_none()))
+            }
+            Fact::Record { age, .. } => age.is_none(),
+            _ => true,
+        },
+    );
+    verify(&scene)?;
+    let mut found: Vec<Said> = Vec::new();
+    let groups = scene.diagram.groups(&mut |leaf| {
+        let said = scene.said(0, leaf);
+        if !scene.permits(0, said) {
+            return None;
+        }
+        let known = found.iter().position(|s| *s == said);
+        Some(known.unwrap_or_else(|| {
+            found.push(said);
+            found.len() - 1
+        }))
+    });
+    let mut all: Vec<(Said, Opening)> = found
+        .iter()
+        .zip(&groups)
+        .filter_map(|(said, group)| Some((*said, opening(&scene, *said, group)?)))
+        .collect();
+    all.sort_by_key(|(said, _)| *said);
+    let mut openings: Vec<Opening> = Vec::new();
+    for (_, opening) in all {
+        if !openings.contains(&opening) {
+            openings.push(opening);
+        }
+    }
+    Ok(openings)
+}
+
+fn opening(scene: &Scene<'_>, said: Said, group: &Group) -> Option<Opening> {
+    let way = scene.way(0, said).filter(|w| w.effect == Effect::Permit)?;
+    let checked = scene.sides.first()?.ways.policy.checked();
+    let info = checked.rule(way.number)?;
+    let mechanism = info.mechanism.map(|m| checked.mechanism_key(m).to_owned());
+    let instrument = way.instrument.and_then(|i| checked.instrument(i));
+    let needs = scene
+        .axes
+        .iter()
+        .zip(&group.values)
+        .filter_map(|(axis, values)| needed(axis, values))
+        .collect();
+    Some(Opening {
+        mechanism: mechanism.unwrap_or_default(),
+        rule: info.id.to_string(),
+        citation: info.citation.to_string(),
+        instrument: instrument.map(|i| i.id.to_string()),
+        needs,
+    })
+}
+
+/// What must be said on an axis, where saying nothing will not do.
+fn needed(axis: &AxisFacts, values: &std::collections::BTreeSet<u32>) -> Option<String> {
+    const SHOWN: usize = 3;
+    if matches!(axis.kind, AxisKind::Asked | AxisKind::Ends) || values.contains(&0) {
+        return None;
+    }
+    let mut words: Vec<String> = Vec::new();
+    for value in values {
+        let fact = usize::try_from(*value).ok().and_then(|v| axis.facts.get(v));
+        for (name, word) in fact.into_iter().flat_map(Fact::words) {
+            let text = format!("{name} {word}");
+            if name != "categories" && !words.contains(&text) {
+                words.push(text);
+            }
+        }
+    }
+    if matches!(axis.kind, AxisKind::Record) {
+        let last = words.last().cloned();
+        return last.map(|l| format!("known counts, such as {}", l.trim_start_matches("counts ")));
+    }
+    words.truncate(SHOWN);
+    Some(words.join(" or "))
+}
+
+fn promises(
+    policy: &Compiled,
+    ways: &Ways<'_>,
+    operation: Operation,
+    to: Place,
+    keys: &[Arc<str>],
+) -> Vec<String> {
+    let mut query = blank(policy, policy.at(), to);
+    query.operation = operation;
+    let people = ways.table.territory.countries.iter().next();
+    query.subject.countries.extend(people.map(Place::of));
+    let checked = policy.checked();
+    let set: CategorySet = keys.iter().filter_map(|k| checked.category(k)).collect();
+    query.set_categories(policy, set);
+    judged(policy, &query)
+        .into_iter()
+        .filter(|(_, outcome)| *outcome == PromiseOutcome::Broken)
+        .filter_map(|(id, _)| checked.organisation.promises.get(id.index()))
+        .map(|p| p.id.to_string())
+        .collect()
+}

@@ -1,0 +1,30 @@
+//! The tools that make a policy worth trusting: cases, the matrix, differences, proofs, mutants.
+//!
+//! All of them ask the same [`crate::decide`] that the router asks; none decides anything itself.
+//! They run on a desk or in a pipeline, never in the router, so they may allocate and take their
+//! time; what they promise is completeness over a stated space, and output a person can read.
+
+mod about;
+mod axes;
+pub mod cases;
+mod classes;
+mod composed;
+mod days;
+pub mod diff;
+mod ends;
+mod engine;
+mod facts;
+pub mod files;
+pub mod matrix;
+pub mod mutants;
+pub mod property;
+#[expect(
+    clippy::module_inception,
+    reason = "the command is called so, and its tools too"
+)]
+pub mod prove;
+mod scene;
+mod ways;
+
+#[cfg(test)]
+mod tests;

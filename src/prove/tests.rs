@@ -1,0 +1,241 @@
+//! The tools on a small policy of their own.
+
+use std::{fs, path::Path};
+
+use tempfile::TempDir;
+
+use super::{
+    axes::Extra, classes::verify, diff::diff, files::Files, matrix::matrix, mutants,
+    property::Properties, prove::prove, scene::Scene, ways::Ways,
+};
+use crate::domain::Operation;
+
+const VOCABULARY: &str = include_str!("../../policies/vocabulary.toml");
+
+const LAW: &str = r#"
+id = "SG"
+name = "a small law"
+territory = ["SG"]
+timezone = "Asia/Singapore"
+attaches = ["person", "exporter"]
+transfer = { id = "t", citation = "s. 1" }
+
+[[localise]]
+id = "stay"
+citation = "s. 2"
+when = { categories = ["payment.system"] }
+unless = { grounds = ["treaty"] }
+from = 2020-01-01
+
+[[permit]]
+id = "home"
+flow = ["domestic", "inbound"]
+mechanism = "domestic"
+citation = "s. 3"
+
+[[permit]]
+id = "asked"
+to = ["US", "IN"]
+mechanism = "consent"
+requires = ["consent:transfer:informed"]
+citation = "s. 4"
+
+[[permit]]
+id = "signed"
+mechanism = "sg-contract"
+requires = ["instrument"]
+citation = "s. 5"
+"#;
+
+const ORGANISATION: &str = r#"
+[entities]
+here = { country = "SG", role = "controller" }
+there = { country = "US", role = "controller" }
+[homes]
+default = ["sg"]
+[[instruments]]
+id = "paper"
+mechanism = "sg-contract"
+exporter = ["here"]
+importer = ["there"]
+valid = { from = 2021-01-01, until = 2022-12-31 }
+"#;
+
+fn policy(law: &str, organisation: &str) -> (TempDir, Files) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("law")).unwrap();
+    fs::write(dir.path().join("vocabulary.toml"), VOCABULARY).unwrap();
+    fs::write(dir.path().join("law/sg.toml"), law).unwrap();
+    fs::write(dir.path().join("organisation.toml"), organisation).unwrap();
+    let files = Files::load(dir.path(), &dir.path().join("organisation.toml")).unwrap();
+    (dir, files)
+}
+
+fn properties(text: &str) -> Properties {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p.toml");
+    fs::write(&path, text).unwrap();
+    Properties::load(&path).unwrap()
+}
+
+const STAYS: &str = r#"
+[[property]]
+name = "payments-stay"
+text = "payments stay"
+kind = "refused"
+law = "SG"
+since = "2020-01-01"
+person = true
+operations = ["store", "relocate"]
+outside = true
+categories = ["payment.system"]
+except_grounds = ["treaty"]
+"#;
+
+#[test]
+fn the_shipped_properties_hold_where_a_small_law_keeps_them() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let mut all = Properties::load(&dir.join("properties.toml")).unwrap();
+    all.list.retain(|p| p.law.is_none());
+    assert!(all.list.len() >= 8);
+    let (_dir, files) = policy(LAW, ORGANISATION);
+    let report = prove(&files, &all, None).unwrap();
+    assert!(report.held(), "{:?}", report.properties);
+    assert!(report.classes > 20 && report.raw_flows > 1e6, "{report:?}");
+}
+
+#[test]
+fn a_broken_property_has_a_small_counterexample() {
+    let (_dir, files) = policy(LAW, ORGANISATION);
+    assert!(prove(&files, &properties(STAYS), None).unwrap().held());
+    let (_dir, files) = policy(
+        &LAW.replace("from = 2020-01-01", "from = 2020-01-02"),
+        ORGANISATION,
+    );
+    let report = prove(&files, &properties(STAYS), None).unwrap();
+    let example = report.properties[0].counterexample.as_ref().unwrap();
+    assert_eq!(example.question["at"], "2020-01-01T10:30:00Z");
+    assert_eq!(example.question["operation"], "store");
+    assert!(example.question.get("grounds").is_none(), "{example:?}");
+}
+
+#[test]
+fn one_changed_line_shows_its_flows_and_a_reformat_none() {
+    let (_a, old) = policy(LAW, ORGANISATION);
+    let old = old.check().unwrap();
+    let (_b, same) = policy(
+        &LAW.replace("id = \"home\"", "id   = 'home' # here"),
+        ORGANISATION,
+    );
+    assert!(diff(&old, &same.check().unwrap()).is_empty());
+    let (_c, new) = policy(
+        &LAW.replace("[\"US\", \"IN\"]", "[\"US\", \"IN\", \"BR\"]"),
+        ORGANISATION,
+    );
+    let found = diff(&old, &new.check().unwrap());
+    assert_eq!(found.changes.len(), 1, "{found:?}");
+    let change = &found.changes[0];
+    assert!(
+        change.was.starts_with("refused by t") && change.is.contains("asked"),
+        "{change:?}"
+    );
+    assert_eq!(change.on["destination"], ["BR"]);
+    assert_eq!(change.days, [(None, None)]);
+    let later = ORGANISATION.replace("2022-12-31", "2023-01-31");
+    let (_d, new) = policy(LAW, &later);
+    let found = diff(&old, &new.check().unwrap());
+    let day = |d: &str| Some(d.parse().unwrap());
+    assert!(
+        found
+            .changes
+            .iter()
+            .all(|c| c.days == [(day("2023-01-01"), day("2023-01-31"))]),
+        "{found:?}"
+    );
+    assert!(!found.changes.is_empty());
+}
+
+#[test]
+fn the_matrix_says_what_is_open_and_what_it_needs() {
+    let (_dir, files) = policy(LAW, ORGANISATION);
+    let checked = files.check().unwrap();
+    let policy = checked.compile("2021-06-01T00:00:00Z".parse().unwrap());
+    let rows = matrix(&policy, Operation::Read, &["user".into()]);
+    let cell = |place: &str| {
+        let cells = &rows[0].cells;
+        cells
+            .iter()
+            .find(|c| c.destinations.iter().any(|d| d == place))
+            .unwrap()
+    };
+    assert!(cell("BR").open.is_empty());
+    let names = |place| {
+        cell(place)
+            .open
+            .iter()
+            .map(|o| o.mechanism.as_str())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names("SG"), ["domestic"]);
+    assert_eq!(names("IN"), ["consent"]);
+    assert_eq!(names("US"), ["consent", "sg-contract"]);
+    assert_eq!(cell("US").open[1].instrument.as_deref(), Some("paper"));
+    assert!(
+        cell("US").open[0].needs[0].contains("informed"),
+        "{:?}",
+        cell("US")
+    );
+}
+
+#[test]
+fn mutants_are_noticed_by_properties() {
+    let (dir, files) = policy(LAW, ORGANISATION);
+    let all = mutants::mutants(&files, None);
+    assert!(all.len() > 12, "{}", all.len());
+    assert_eq!(mutants::mutants(&files, Some(5)).len(), 5);
+    let mine: Vec<_> = all
+        .into_iter()
+        .filter(|m| m.said.contains("stay"))
+        .collect();
+    let organisation = dir.path().join("organisation.toml");
+    let none = super::cases::NamedFile {
+        shown: String::new(),
+        organisation: Some(organisation.clone()),
+        cases: Vec::new(),
+    };
+    let tally = mutants::judge(
+        dir.path(),
+        &[none],
+        &properties(STAYS),
+        &organisation,
+        &mine,
+    )
+    .unwrap();
+    // A day earlier is stricter than the property asks.
+    assert_eq!(
+        tally.survivors,
+        [
+            "SG: stay: `from` a day earlier",
+            "SG: stay: `when.categories` dropped"
+        ]
+    );
+    assert!(tally.by_prove >= 2, "{tally:?}");
+}
+
+#[test]
+fn the_classes_of_every_shipped_law_are_what_the_decision_says() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let files = Files::load(&dir, &dir.join("examples/demo/organisation.toml")).unwrap();
+    let checked = files.check().unwrap();
+    let policy = checked.compile("2026-11-21T12:00:00Z".parse().unwrap());
+    let laws = super::days::law_ids(&policy);
+    let faults = super::prove::in_parallel(laws.len(), |i| {
+        let ways = Ways::of(&policy, laws[i]).unwrap();
+        let extra = Extra::default();
+        let scene = Scene::new(policy.at(), &[&policy], &[&ways], &extra, &|_| true);
+        verify(&scene).err()
+    });
+    assert!(faults.len() >= 30);
+    let faults: Vec<_> = faults.into_iter().flatten().collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+}
