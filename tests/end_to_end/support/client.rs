@@ -75,11 +75,14 @@ impl RawClient {
         self.stream.write_all(bytes.as_ref())
     }
 
-    /// Ends the sending half.
+    /// Ends the sending half. A peer that has hung up by then has ended it already.
     pub fn finish(&mut self) {
-        self.stream
-            .shutdown(Shutdown::Write)
-            .expect("a connected socket");
+        match self.stream.shutdown(Shutdown::Write) {
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => {
+                panic!("cannot end the sending half: {error}")
+            }
+            _ => {}
+        }
     }
 
     /// Hangs up with a reset: what was not delivered is lost.
