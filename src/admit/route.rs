@@ -141,6 +141,7 @@ mod tests {
             role: None,
             purpose: None,
             recipient: None,
+            bulk: None,
         }
     }
 

@@ -116,6 +116,17 @@ impl<'a> Classified<'a> {
     pub fn first(&self, slot: Slot) -> Option<Value<'a>> {
         self.all(slot).next()
     }
+
+    /// Takes what another document says of the same person, as if both were one record.
+    pub fn join(&mut self, other: Self) {
+        self.categories = self.categories.union(other.categories);
+        self.unknown_fields = self.unknown_fields.saturating_add(other.unknown_fields);
+        self.refused = self.refused.or(other.refused);
+        self.overfull |= other.overfull;
+        self.age = self.age.or(other.age);
+        self.born = self.born.or(other.born);
+        self.values.extend(other.values);
+    }
 }
 
 impl CompiledSchema {

@@ -52,8 +52,22 @@ pub fn find(
     operation: Operation,
     traces: &mut Traces,
 ) -> Result<Person, Refused> {
-    let route = &routed.route.settings;
     let key = subject(x, routed, body)?;
+    find_of(x, routed, key, body, operation, None, traces)
+}
+
+/// [`find`] for a subject that is known by its key. `meanwhile` is the home that an earlier item
+/// of the same batch is about to get: it stands before anything of the batch is sent.
+pub fn find_of(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    key: SubjectKey,
+    body: Option<&Classified<'_>>,
+    operation: Operation,
+    meanwhile: Option<&Pin>,
+    traces: &mut Traces,
+) -> Result<Person, Refused> {
+    let route = &routed.route.settings;
     traces.key = Some(key);
     let age = match body {
         Some(body) => {
@@ -64,7 +78,7 @@ pub fn find(
     let mut found = evidence(x, routed, body)?;
     let pin = match route.pin {
         PinMode::Never => None,
-        PinMode::Always | PinMode::Weak => lookup(x, &key)?,
+        PinMode::Always | PinMode::Weak => lookup(x, &key)?.or_else(|| meanwhile.cloned()),
     };
     let categories = match body {
         Some(classified) => classified.categories,
@@ -262,7 +276,7 @@ fn lookup(x: &Exchange<'_>, key: &SubjectKey) -> Result<Option<Pin>, Refused> {
 }
 
 /// Whose record it is, by steering or the route's source.
-fn subject(
+pub fn subject(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
     body: Option<&Classified<'_>>,
@@ -331,7 +345,7 @@ fn evidence(
     }
     for (source, slot) in route.country.iter().zip(&routed.route.evidence_slots) {
         match source {
-            ValueSource::Pinned => {}
+            ValueSource::Pinned | ValueSource::BulkId => {}
             ValueSource::Network => {
                 if let ClientAddress::Known(address) = routed.client
                     && let Some(country) = x.snapshot.geo.country(address)

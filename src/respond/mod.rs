@@ -14,6 +14,7 @@ pub use problem::Problem;
 
 use crate::{
     admit::{body::BodyFault, path::PathFault},
+    classify::bulk::BulkFault,
     domain::{FlowEnd, Missing},
 };
 
@@ -89,6 +90,8 @@ pub enum Refused {
     Directory(String),
     Overloaded,
     Internal(&'static str),
+    /// What is wrong with a bulk request, or with one item of it.
+    Bulk(BulkFault),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -397,6 +400,12 @@ impl Refused {
                 "internal",
                 "a fault of the router",
                 t(detail),
+            ),
+            Self::Bulk(fault) => (
+                fault.status(),
+                fault.name(),
+                "the bulk request, or an item of it, cannot be carried out",
+                fault.to_string(),
             ),
         }
     }

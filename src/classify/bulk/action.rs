@@ -1,7 +1,7 @@
 //! One action line: `{"index":{"_index":"people","_id":"7"}}`.
 
 use super::{
-    super::json::{JsonFault, JsonFaultKind, KnownPart, Pull, Sink, Value, Watch, scan},
+    super::json::{JsonFault, JsonFaultKind, Pull, Value, check},
     Action,
 };
 
@@ -83,8 +83,7 @@ pub(super) fn read(line: &[u8]) -> Result<ActionLine, ActionFault> {
     if line.contains(&b'\r') {
         return Err(ActionFault::CarriageReturn);
     }
-    let line =
-        std::str::from_utf8(line).map_err(|_| ActionFault::Json(JsonFaultKind::Utf8))?;
+    let line = std::str::from_utf8(line).map_err(|_| ActionFault::Json(JsonFaultKind::Utf8))?;
     let mut pull = Pull::new(line);
     let mut outer = pull.object()?;
     let name = pull.key(&mut outer)?.ok_or(ActionFault::NoAction)?;
@@ -120,13 +119,13 @@ pub(super) fn read(line: &[u8]) -> Result<ActionLine, ActionFault> {
             (SOURCE, _) => {
                 read.wants_source = true;
                 if value.is_none() {
-                    checked(pull.skip()?)?;
+                    check(pull.skip()?.as_bytes())?;
                 }
             }
             (INDEX | ID | PIPELINE, _) => return Err(ActionFault::Shape),
             (_, Some(_)) => {}
             (other, None) if OTHERS.get(other) == Some(&"dynamic_templates") => {
-                checked(pull.skip()?)?;
+                check(pull.skip()?.as_bytes())?;
             }
             (_, None) => return Err(ActionFault::Shape),
         }
@@ -145,17 +144,4 @@ fn length(value: Value<'_>) -> usize {
         Value::Number(number) => number.as_str().len(),
         Value::Bool(_) | Value::Null | Value::Object | Value::Array => 0,
     }
-}
-
-/// A container that was stepped over is strict JSON, too.
-fn checked(text: &str) -> Result<(), JsonFault> {
-    scan(text.as_bytes(), &Watch::nothing(), &mut Nothing)
-}
-
-/// Wants to know nothing.
-pub(super) struct Nothing;
-
-impl<'a> Sink<'a> for Nothing {
-    fn value(&mut self, _: u16, _: Value<'a>) {}
-    fn unknown(&mut self, _: KnownPart) {}
 }

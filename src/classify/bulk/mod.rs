@@ -10,6 +10,7 @@
 //! action is expected, CR before LF is not part of a line, the last line ends with LF too.
 
 mod action;
+mod fault;
 mod split;
 mod update;
 
@@ -18,6 +19,7 @@ pub mod harness;
 mod tests;
 
 pub use action::ActionFault;
+pub use fault::BulkFault;
 pub use split::{BulkItem, BulkSplitFault, BulkSplitFaultKind, split_bulk};
 pub use update::{Update, UpdateFault, update};
 

@@ -48,22 +48,49 @@ fn what_cannot_be_split_is_one_fault_for_all() {
     use BulkSplitFaultKind as Kind;
     let good = "{\"delete\":{\"_index\":\"a\",\"_id\":\"1\"}}\n";
     for (line, fault) in [
-        ("{\"delete\":{\"_id\":\"1\"},\"index\":{}}", ActionFault::SecondAction),
-        ("{\"delete\":{\"_id\":\"1\"},\"delete\":{}}", ActionFault::SecondAction),
+        (
+            "{\"delete\":{\"_id\":\"1\"},\"index\":{}}",
+            ActionFault::SecondAction,
+        ),
+        (
+            "{\"delete\":{\"_id\":\"1\"},\"delete\":{}}",
+            ActionFault::SecondAction,
+        ),
         ("{\"remove\":{\"_id\":\"1\"}}", ActionFault::NoAction),
         ("{}", ActionFault::NoAction),
-        ("{\"delete\":{\"_id\":\"1\",\"_id\":\"2\"}}", ActionFault::ParameterTwice),
-        ("{\"delete\":{\"_id\":\"1\",\"_\\u0069d\":\"2\"}}", ActionFault::ParameterTwice),
-        ("{\"delete\":{\"op_type\":\"index\"}}", ActionFault::UnknownParameter),
+        (
+            "{\"delete\":{\"_id\":\"1\",\"_id\":\"2\"}}",
+            ActionFault::ParameterTwice,
+        ),
+        (
+            "{\"delete\":{\"_id\":\"1\",\"_\\u0069d\":\"2\"}}",
+            ActionFault::ParameterTwice,
+        ),
+        (
+            "{\"delete\":{\"op_type\":\"index\"}}",
+            ActionFault::UnknownParameter,
+        ),
         ("{\"delete\":{\"_id\":[\"1\"]}}", ActionFault::Shape),
         ("{\"delete\":{\"_id\":true}}", ActionFault::Shape),
         ("{\"delete\":{\"_index\":7}}", ActionFault::Shape),
         ("{\"delete\":{\"routing\":{}}}", ActionFault::Shape),
-        ("{\"delete\":{}} x", ActionFault::Json(JsonFaultKind::SecondValue)),
-        ("{\"delete\":{\"version\":01}}", ActionFault::Json(JsonFaultKind::Number)),
-        ("\u{feff}{\"delete\":{}}", ActionFault::Json(JsonFaultKind::Unexpected)),
+        (
+            "{\"delete\":{}} x",
+            ActionFault::Json(JsonFaultKind::SecondValue),
+        ),
+        (
+            "{\"delete\":{\"version\":01}}",
+            ActionFault::Json(JsonFaultKind::Number),
+        ),
+        (
+            "\u{feff}{\"delete\":{}}",
+            ActionFault::Json(JsonFaultKind::Unexpected),
+        ),
         ("{\"delete\":\r{}}", ActionFault::CarriageReturn),
-        ("{\"index\":{\"dynamic_templates\":{\"a\":1,\"a\":2}}}", ActionFault::Json(JsonFaultKind::DuplicateKey)),
+        (
+            "{\"index\":{\"dynamic_templates\":{\"a\":1,\"a\":2}}}",
+            ActionFault::Json(JsonFaultKind::DuplicateKey),
+        ),
         ("[]", ActionFault::Json(JsonFaultKind::Unexpected)),
     ] {
         let body = format!("{good}{line}\n{{}}\n");
@@ -72,8 +99,14 @@ fn what_cannot_be_split_is_one_fault_for_all() {
     }
     assert_eq!(fault(good.trim_end()).kind, Kind::NoFinalNewline);
     let cut = format!("{good}{{\"index\":{{}}}}\n{{\"a\":1}}");
-    assert_eq!((fault(&cut).line, fault(&cut).kind), (3, Kind::NoFinalNewline));
-    assert_eq!(fault(&format!("{good}{{\"index\":{{}}}}\n")).kind, Kind::NoSource);
+    assert_eq!(
+        (fault(&cut).line, fault(&cut).kind),
+        (3, Kind::NoFinalNewline)
+    );
+    assert_eq!(
+        fault(&format!("{good}{{\"index\":{{}}}}\n")).kind,
+        Kind::NoSource
+    );
     assert_eq!(fault("").kind, Kind::Empty);
     assert_eq!(fault("\n \r\n").kind, Kind::Empty);
     assert_eq!(
@@ -117,7 +150,13 @@ fn updates_are_read_as_the_documents_in_them() {
     ] {
         assert_eq!(update(source.as_bytes()).err(), Some(wanted), "{source}");
     }
-    for broken in [r#"{"doc":{},"doc":{}}"#, r#"{"doc":{"a":1,"a":2}}"#, "[]", "", "{\"doc\":{]}}"] {
+    for broken in [
+        r#"{"doc":{},"doc":{}}"#,
+        r#"{"doc":{"a":1,"a":2}}"#,
+        "[]",
+        "",
+        "{\"doc\":{]}}",
+    ] {
         assert!(
             matches!(update(broken.as_bytes()), Err(UpdateFault::Json(_))),
             "{broken}"

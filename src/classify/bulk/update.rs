@@ -1,9 +1,6 @@
 //! The source line of an `update`: a partial document, and perhaps a whole one beside it.
 
-use super::{
-    super::json::{JsonFault, Pull, Value, Watch, scan_object},
-    action::Nothing,
-};
+use super::super::json::{JsonFault, Pull, Value, check};
 
 /// The documents in the source line of an update.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,8 +33,8 @@ pub enum UpdateFault {
 
 /// Checks the whole line and finds the documents in it.
 pub fn update(source: &[u8]) -> Result<Update<'_>, UpdateFault> {
-    scan_object(source, &Watch::nothing(), &mut Nothing)?;
-    // The scan has checked it.
+    check(source)?;
+    // Checked, and so text.
     let text = std::str::from_utf8(source).map_err(|_| UpdateFault::UnknownMember)?;
     let mut pull = Pull::new(text);
     let mut open = pull.object()?;

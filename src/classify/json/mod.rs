@@ -26,7 +26,7 @@ mod tests;
 
 pub use edit::{Edit, Spotted, edit};
 pub use fault::{JsonFault, JsonFaultKind};
-pub use pull::{Open, Pull};
+pub use pull::{Open, Pull, check};
 pub use scan::{MAX_DEPTH, Sink, scan, scan_object};
 pub use split::{Item, SplitFault, SplitFaultKind, line_feed, split_array, split_ndjson};
 pub use value::{RawNumber, RawString, Value};

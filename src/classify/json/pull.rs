@@ -1,12 +1,27 @@
 //! Reading JSON of a known shape value by value, as places in the text.
 //!
-//! [`scan`](super::scan) follows pointers through a record of any shape; this is for the few
+//! [`scan`] follows pointers through a record of any shape; this is for the few
 //! texts whose shape is fixed, such as the action lines of a bulk request and the answers to one.
 //! Every token on the way is checked as strictly as there. What is stepped over by
-//! [`Pull::skip`] is only balanced: give it to `scan` if it must hold. Keys that stand twice are
+//! [`Pull::skip`] is only balanced: give it to [`check`] if it must hold. Keys that stand twice are
 //! the caller's to find.
 
-use super::{JsonFault, JsonFaultKind as Kind, RawNumber, RawString, Value, cursor::Cursor};
+use super::{
+    JsonFault, JsonFaultKind as Kind, KnownPart, RawNumber, RawString, Sink, Value, Watch,
+    cursor::Cursor, scan,
+};
+
+/// Checks that `text` is exactly one JSON value, and looks for nothing in it. See [`scan`].
+pub fn check(text: &[u8]) -> Result<(), JsonFault> {
+    scan(text, &Watch::nothing(), &mut Nothing)
+}
+
+struct Nothing;
+
+impl<'a> Sink<'a> for Nothing {
+    fn value(&mut self, _: u16, _: Value<'a>) {}
+    fn unknown(&mut self, _: KnownPart) {}
+}
 
 /// Stands before or after a value, never in one.
 pub struct Pull<'a> {
@@ -244,7 +259,14 @@ mod tests {
 
     #[test]
     fn commas_and_ends_are_where_they_belong() {
-        for bad in ["{,}", "{\"a\":1,}", "{\"a\":1 \"b\":2}", "{\"a\" 1}", "{\"a\":1", "{1:2}"] {
+        for bad in [
+            "{,}",
+            "{\"a\":1,}",
+            "{\"a\":1 \"b\":2}",
+            "{\"a\" 1}",
+            "{\"a\":1",
+            "{1:2}",
+        ] {
             let mut pull = Pull::new(bad);
             let read = (|| {
                 let mut open = pull.object()?;
