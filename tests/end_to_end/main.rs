@@ -14,6 +14,7 @@
 )]
 
 mod batch;
+mod bulk;
 mod crash;
 mod demo;
 mod failure;

@@ -1,0 +1,66 @@
+//! As much of Elasticsearch's `_bulk` as a test of routing needs.
+
+use serde_json::{Value, json};
+
+use super::backend::{Backend, Reply, Seen};
+
+/// Stores nothing and says that it did. A document with a member `fail` is refused with an error
+/// that quotes it; the id `missing` is not found.
+pub fn elastic() -> Backend {
+    Backend::scripted(|seen| Reply::Answer {
+        status: 200,
+        media: "application/json",
+        body: answer(seen).to_string().into_bytes(),
+    })
+}
+
+/// The answer to one request.
+pub fn answer(seen: &Seen) -> Value {
+    assert!(seen.body.ends_with(b"\n"), "the last line ends, too");
+    let text = String::from_utf8(seen.body.clone()).unwrap();
+    let mut lines = text.lines();
+    let mut items = Vec::new();
+    while let Some(line) = lines.next() {
+        let action: Value = serde_json::from_str(line).unwrap();
+        let (name, meta) = action.as_object().unwrap().iter().next().unwrap();
+        let source: Option<Value> = match name.as_str() {
+            "delete" => None,
+            _ => Some(serde_json::from_str(lines.next().unwrap()).unwrap()),
+        };
+        items.push(json!({ name: item(name, meta, source.as_ref(), &seen.path) }));
+    }
+    let failed = |i: &Value| i.to_string().contains("\"error\"");
+    json!({ "took": 7, "errors": items.iter().any(failed), "items": items })
+}
+
+fn item(name: &str, meta: &Value, source: Option<&Value>, path: &str) -> Value {
+    let default = path.split('/').nth(1).unwrap();
+    let id = match &meta["_id"] {
+        Value::Null => json!("W0tpsmIBdwcYyG50zbta"),
+        Value::String(id) => json!(id),
+        other => json!(other.to_string()),
+    };
+    let mut item = json!({ "_index": meta["_index"].as_str().unwrap_or(default), "_id": id });
+    let doc = source.map(|s| if name == "update" { &s["doc"] } else { s });
+    if let Some(bad) = doc.and_then(|d| d.get("fail")) {
+        item["status"] = json!(400);
+        item["error"] = json!({
+            "type": "document_parsing_exception",
+            "reason": format!("[1:9] failed to parse field [fail]: {bad}"),
+        });
+        return item;
+    }
+    let (result, status) = match name {
+        "delete" if item["_id"] == "missing" => ("not_found", 404),
+        "delete" => ("deleted", 200),
+        "update" => ("updated", 200),
+        _ => ("created", 201),
+    };
+    item["_version"] = json!(1);
+    item["result"] = json!(result);
+    item["_shards"] = json!({ "total": 2, "successful": 1, "failed": 0 });
+    item["_seq_no"] = json!(0);
+    item["_primary_term"] = json!(1);
+    item["status"] = json!(status);
+    item
+}
