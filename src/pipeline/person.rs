@@ -15,7 +15,7 @@ use crate::{
     domain::{CategorySet, EvidenceKind, EvidenceSet, Operation, Place, RegionId, SubjectKey},
     locate::Pin,
     respond::Refused,
-    settings::PinMode,
+    settings::{Format, PinMode},
 };
 
 /// The outcome of classify and locate for one record.
@@ -52,6 +52,9 @@ pub fn find(
     operation: Operation,
     traces: &mut Traces,
 ) -> Result<Person, Refused> {
+    if let Some(nobody) = nobody(x, routed, operation) {
+        return Ok(nobody);
+    }
     let key = subject(x, routed, body)?;
     find_of(x, routed, key, body, operation, None, traces)
 }
@@ -119,6 +122,31 @@ pub fn find_of(
         home,
         held_in,
         pinned: true,
+        claims: false,
+    })
+}
+
+/// What is read on a route that names no subject and a home for unknowns concerns no person that
+/// anybody could tell, such as a server's word on itself: it is asked of that region, under the
+/// law of its place. What is written needs a subject, or nobody could ever find it again.
+fn nobody(x: &Exchange<'_>, routed: &Routed<'_>, operation: Operation) -> Option<Person> {
+    let route = &routed.route.settings;
+    let is_named = route.subject.is_some() || routed.wishes.subject.is_some();
+    if route.format != Format::Opaque || operation != Operation::Read || is_named {
+        return None;
+    }
+    let home = routed.route.unknown_home?;
+    let place = x.snapshot.regions.get(home)?.place;
+    Some(Person {
+        // The route's own: counts and consents of nobody.
+        key: x.worker.shared.hasher.key(&route.name, b""),
+        countries: SmallVec::from_elem(place, 1),
+        evidence: EvidenceSet::EMPTY,
+        categories: routed.route.schema.categories_without_body(),
+        age: Age::default(),
+        home,
+        held_in: SmallVec::new(),
+        pinned: false,
         claims: false,
     })
 }

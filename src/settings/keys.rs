@@ -220,7 +220,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.pin" Text Value("\"always\""), "\"weak\"":
         "When a subject's home is remembered: `always`, `weak` (only when the evidence is weaker than declared), `never`.";
     "routes.<n>.unknown_home" Text Value("\"refuse\""), "\"sg\"":
-        "What happens without evidence: `refuse` (422), or the region that takes such records.";
+        "What happens without evidence: `refuse` (422), or the region that takes such records. On an `opaque` route without `subject`, what is read is read there.";
     "routes.<n>.upstream" Text Value("\"batch\""), "{ each = \"PUT /people/{subject}\" }":
         "How a batch goes to a region: `batch`, one part of it in the caller's form, or `{ each = \"METHOD /path\" }`, one request a record. How a disclosure goes to its recipient: `{ each = \"METHOD /path\" }`.";
     "routes.<n>.upstream.each" Text Absent, "\"PUT /people/{subject}\"":
@@ -237,7 +237,7 @@ pub static KEYS: &[Key] = keys! {
         "Makes it a route that discloses to this recipient. For `record` alone; takes `POST`, `PUT`, `PATCH`. The recipient gets the body, at the route's path or at `upstream`'s; `{names}` stay out of it, and a query is refused.";
     "routes.<n>.indices" List Absent, "[\"people\", \"people-*\"]":
         "Required for `bulk`: the indices whose items are this route's, by name or by the start of names and a `*`. Several routes may share a path and differ in this alone; an item that none takes is refused.";
-    "routes.<n>.pipelines" List Value("[]"), "[\"add-timestamp\"]":
+    "routes.<n>.pipelines" List Absent, "[\"add-timestamp\"]":
         "Ingest pipelines that items of a `bulk` may name. List only those that leave alone whose record it is and what it holds.";
     "routes.<n>.discover" Later Absent, "true":
         "Look for personal data in all fields.";

@@ -41,6 +41,13 @@ indices = ["people"]
 subject = "bulk:id"
 country = ["body:/country", "pinned"]
 schema = "person"
+
+[[routes]]
+name = "server"
+path = "/"
+format = "opaque"
+unknown_home = "sg"
+categories = ["user"]
 "#;
 
 /// One scripted server a region.

@@ -175,3 +175,21 @@ fn observe_mode_passes_everything_on_and_tells_what_would_have_been() {
     let problems = observed.iter().filter(|e| e["problem"] == "no-evidence");
     assert_eq!(problems.count(), 1, "{observed:?}");
 }
+
+#[test]
+fn a_server_is_asked_for_its_word_on_itself_but_takes_nothing_from_nobody() {
+    let (setup, regions) = setup();
+    let router = setup.start();
+    let answer = Request::new("GET", "/").send(router.router);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.json()["tagline"], "You Know, for Search");
+    assert_eq!(answer.header("domicile-region"), Some("sg"));
+    let entries = entries_of(router.admin, crate::kit::decision(&answer));
+    assert_eq!(entries[0]["operation"], "read");
+    assert!(entries[0]["subject"].is_null(), "{entries:?}");
+    let asked = regions.seen("sg").len();
+    assert_eq!(Request::new("DELETE", "/").send(router.router).status, 422);
+    let put = Request::new("PUT", "/").json("{}").send(router.router);
+    assert_eq!(put.status, 422, "{put:?}");
+    assert_eq!(regions.seen("sg").len(), asked);
+}

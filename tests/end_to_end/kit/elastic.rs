@@ -1,5 +1,7 @@
 //! As much of Elasticsearch's `_bulk` as a test of routing needs.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::backend::{Backend, Reply, Seen};
@@ -10,7 +12,33 @@ pub fn elastic() -> Backend {
     Backend::scripted(|seen| Reply::Answer {
         status: 200,
         media: "application/json",
-        body: answer(seen).to_string().into_bytes(),
+        body: match seen.method.as_str() {
+            "GET" => b"{\"tagline\":\"You Know, for Search\"}".to_vec(),
+            _ => answer(seen).to_string().into_bytes(),
+        },
+    })
+}
+
+/// Says that each item was created, and keeps nothing: for requests of many items.
+pub fn lavish() -> Backend {
+    Backend::scripted(|seen| {
+        let text = std::str::from_utf8(&seen.body).unwrap();
+        let mut items = String::from("{\"took\":7,\"errors\":false,\"items\":[");
+        for (number, line) in text.lines().step_by(2).enumerate() {
+            let action: Value = serde_json::from_str(line).unwrap();
+            let id = &action["index"]["_id"];
+            let comma = if number == 0 { "" } else { "," };
+            let _ = write!(
+                items,
+                r#"{comma}{{"index":{{"_index":"p","_id":{id},"_version":1,"result":"created","_shards":{{"total":2,"successful":1,"failed":0}},"_seq_no":{number},"_primary_term":1,"status":201}}}}"#
+            );
+        }
+        items.push_str("]}");
+        Reply::Answer {
+            status: 200,
+            media: "application/json",
+            body: items.into_bytes(),
+        }
     })
 }
 
