@@ -181,7 +181,7 @@ impl Answer {
             }
             let error = Error {
                 r#type: error.unwrap_or("domicile_withheld"),
-                reason: "withheld: the reason may quote the document, and no law permits that it is read from there",
+                reason: "withheld: the reason may quote the document, and reading it from there is not permitted here",
             };
             member(out, "error", &error);
         }

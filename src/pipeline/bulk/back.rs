@@ -5,9 +5,12 @@
 //! those from abroad pass with an entry of their own where that read is permitted, and are
 //! withheld else: the caller then gets status, what was done, and the class of the error.
 
-use std::collections::HashMap;
-
-use super::{Fate, Heard, ItemState, Load, Verdict, decide::TURN, lanes::Lanes, look::look};
+use super::{
+    Fate, Heard, ItemState, Load, Verdict,
+    decide::{Homes, TURN},
+    lanes::Lanes,
+    look::look,
+};
 use crate::{
     attest::Draft,
     classify::bulk::{Action, BulkItem},
@@ -89,7 +92,7 @@ fn may_pass(
     }
     let mut traces = Traces::default();
     let read =
-        look(x, lane, item, body, &HashMap::new(), &mut traces).and_then(|(routed, person)| {
+        look(x, lane, item, body, &Homes::default(), &mut traces).and_then(|(routed, person)| {
             traces.evidence = person.evidence;
             let flow = Flow {
                 operation: Operation::Read,

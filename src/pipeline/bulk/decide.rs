@@ -14,7 +14,7 @@ use crate::{
     attest::{Draft, Pinning},
     classify::bulk::{Action, BulkItem},
     decide::Permit,
-    domain::{DecisionId, Operation, RegionId, SubjectKey},
+    domain::{DecisionId, Operation, Place, RegionId, SubjectKey},
     locate::Pin,
     pipeline::{
         Exchange, Flow, Judgement, Routed, judge, keep, outcome,
@@ -41,7 +41,20 @@ pub struct Decided {
     /// By item: the entries of its move, if the region takes it.
     pub moves: Vec<(usize, [Draft; 2])>,
     /// Homes that items of this request claim, for the items after them.
-    homes: HashMap<SubjectKey, Pin>,
+    homes: Homes,
+}
+
+/// What becomes of persons that earlier items of a request brought. Small, since every item of a
+/// request may bring one.
+#[derive(Default)]
+pub struct Homes(HashMap<SubjectKey, (RegionId, SmallVec<[Place; 2]>)>);
+
+impl Homes {
+    pub fn of(&self, x: &Exchange<'_>, key: &SubjectKey) -> Option<Pin> {
+        let (home, countries) = self.0.get(key)?;
+        let name = x.snapshot.regions.name(*home);
+        Some(Pin::new(name.into(), countries.clone()))
+    }
 }
 
 pub async fn decide(
@@ -57,7 +70,7 @@ pub async fn decide(
         entries: Vec::new(),
         leaves_home: Vec::new(),
         moves: Vec::new(),
-        homes: HashMap::new(),
+        homes: Homes::default(),
     };
     for (index, item) in items.iter().enumerate() {
         if index % TURN == TURN - 1 {
@@ -142,10 +155,9 @@ impl One<'_, '_, '_> {
         let mut draft = self.draft(&granted, *traces);
         if person.claims {
             draft.pin = claim(x, &person)?;
-            let name = x.snapshot.regions.name(person.home);
             let countries = person.countries.iter().copied().collect();
-            let pin = Pin::new(name.into(), countries);
-            self.decided.homes.insert(person.key, pin);
+            let homes = &mut self.decided.homes.0;
+            homes.insert(person.key, (person.home, countries));
         }
         if region != person.home {
             let copy = Pinning::Copy {

@@ -57,12 +57,19 @@ impl<'a> Lanes<'a> {
                 lanes.extend(lane(x.admit(&x.snapshot, index, captures, parts)?));
             }
         }
-        x.story.borrow_mut().route = Some(std::sync::Arc::clone(&taken.settings.name));
-        Ok(Self {
+        let lanes = Self {
             lanes,
             index: index_of(path),
             pipeline: None,
-        })
+        };
+        lanes.call_by_first(x);
+        Ok(lanes)
+    }
+
+    /// In metrics and logs the request as a whole goes by the route that took it.
+    pub fn call_by_first(&self, x: &Exchange<'_>) {
+        let first = self.lanes.first().map(|l| &l.store.route.settings.name);
+        x.story.borrow_mut().route = first.cloned();
     }
 
     /// The index of items that name none.

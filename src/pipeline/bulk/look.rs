@@ -1,8 +1,6 @@
 //! Whose document an item of a bulk request is: classify and locate.
 
-use std::collections::HashMap;
-
-use super::lanes::Lane;
+use super::{decide::Homes, lanes::Lane};
 use crate::{
     classify::{
         ValueSource,
@@ -10,7 +8,6 @@ use crate::{
         schema::Classified,
     },
     domain::SubjectKey,
-    locate::Pin,
     pipeline::{
         Exchange, Routed, judge,
         person::{self, Person, Traces},
@@ -24,7 +21,7 @@ pub fn look<'l, 'a>(
     lane: &'l Lane<'a>,
     item: &BulkItem,
     body: &[u8],
-    homes: &HashMap<SubjectKey, Pin>,
+    homes: &Homes,
     traces: &mut Traces,
 ) -> Result<(&'l Routed<'a>, Person), Refused> {
     let routed = match item.action {
@@ -55,7 +52,8 @@ pub fn look<'l, 'a>(
         }
     };
     let operation = routed.operation;
-    let meanwhile = homes.get(&key);
+    let meanwhile = homes.of(x, &key);
+    let meanwhile = meanwhile.as_ref();
     let body = classified.as_ref();
     let person = person::find_of(x, routed, key, body, operation, meanwhile, traces)?;
     Ok((routed, person))

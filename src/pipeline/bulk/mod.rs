@@ -117,11 +117,11 @@ pub async fn way<'a>(
 ) -> Result<Response<Content>, Refused> {
     let started = Instant::now();
     let limits = &x.snapshot.settings.limits;
-    if !is_bulk(&parts.headers) {
+    let observed = x.snapshot.observe_to;
+    if observed.is_none() && !is_bulk(&parts.headers) {
         return Err(Refused::MediaType(MEDIA.map(str::to_owned).to_vec()));
     }
     let mut lanes = Lanes::new(x, routed, parts)?;
-    let observed = x.snapshot.observe_to;
     let query = query::read(parts.uri.query(), |name| lanes.reads(name));
     let coding = coding(&parts.headers);
     if observed.is_none() {
@@ -162,6 +162,7 @@ pub async fn way<'a>(
         };
         (states, heard) = carry_out(x, &lanes, load, decided).await?;
     }
+    lanes.call_by_first(x);
     let took = started.elapsed().as_millis();
     let snapshot = Arc::clone(&x.snapshot);
     let read = (&body[..], &items[..]);

@@ -1,12 +1,10 @@
 //! Observe mode: every item is decided and logged, and the request goes where it goes today, just
 //! as it came.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use http::{Response, request::Parts};
 
-use super::{lanes::Lanes, look::look};
+use super::{decide::Homes, lanes::Lanes, look::look};
 use crate::{
     classify::bulk::{Action, BulkItem},
     domain::RegionId,
@@ -24,7 +22,7 @@ pub async fn way(
     sent: Bytes,
     to: RegionId,
 ) -> Result<Response<Content>, Refused> {
-    let homes = HashMap::new();
+    let homes = Homes::default();
     let drafts = items
         .iter()
         .map(|item| {
@@ -47,5 +45,6 @@ pub async fn way(
             observe::note(x, &would, Some(x.worker.decision_id()))
         })
         .collect();
+    lanes.call_by_first(x);
     observe::pass(x, parts, OutgoingBody::Whole(sent), drafts, to).await
 }
