@@ -106,6 +106,7 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     match routed.route.settings.format {
         Format::Record | Format::Opaque => single::way(x, &routed, &parts, body).await,
         Format::Array | Format::Ndjson => batch::way(x, &routed, &parts, body).await,
-        Format::Bulk => bulk::way(x, routed, &parts, body).await,
+        // Boxed: every connection has room for the future of its request, and few are bulk.
+        Format::Bulk => Box::pin(bulk::way(x, routed, &parts, body)).await,
     }
 }
