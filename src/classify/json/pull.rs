@@ -1,6 +1,6 @@
 //! Reading JSON of a known shape value by value, as places in the text.
 //!
-//! [`scan`] follows pointers through a record of any shape; this is for the few
+//! [`scan()`] follows pointers through a record of any shape; this is for the few
 //! texts whose shape is fixed, such as the action lines of a bulk request and the answers to one.
 //! Every token on the way is checked as strictly as there. What is stepped over by
 //! [`Pull::skip`] is only balanced: give it to [`check`] if it must hold. Keys that stand twice are
@@ -11,7 +11,7 @@ use super::{
     cursor::Cursor, scan,
 };
 
-/// Checks that `text` is exactly one JSON value, and looks for nothing in it. See [`scan`].
+/// Checks that `text` is exactly one JSON value, and looks for nothing in it. See [`scan()`].
 pub fn check(text: &[u8]) -> Result<(), JsonFault> {
     scan(text, &Watch::nothing(), &mut Nothing)
 }
