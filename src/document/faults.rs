@@ -39,6 +39,9 @@ pub struct Fault {
     /// Lower case, no full stop, user input in backticks.
     pub message: String,
     pub hint: Option<String>,
+    /// Other places that belong to it, such as the first of two contradicting rules, each with
+    /// what stands there.
+    pub also: Vec<(Where, String)>,
 }
 
 /// Collects faults while files are read; shared by reference among readers.
@@ -62,13 +65,59 @@ impl Faults {
         self.push(Severity::Warning, at, message.into(), hint);
     }
 
+    /// A contradiction between two places.
+    pub fn error_between(
+        &self,
+        at: &Where,
+        message: impl Into<String>,
+        (other, note): (&Where, &str),
+        hint: impl Into<String>,
+    ) {
+        self.add(Severity::Error, at, message.into(), other, note, hint.into());
+    }
+
+    /// A warning that two places make together.
+    pub fn warning_between(
+        &self,
+        at: &Where,
+        message: impl Into<String>,
+        (other, note): (&Where, &str),
+        hint: impl Into<String>,
+    ) {
+        self.add(Severity::Warning, at, message.into(), other, note, hint.into());
+    }
+
+    fn add(
+        &self,
+        severity: Severity,
+        at: &Where,
+        message: String,
+        other: &Where,
+        note: &str,
+        hint: String,
+    ) {
+        self.0.borrow_mut().push(Fault {
+            severity,
+            at: at.clone(),
+            message,
+            hint: Some(hint).filter(|h| !h.is_empty()),
+            also: vec![(other.clone(), note.to_owned())],
+        });
+    }
+
     fn push(&self, severity: Severity, at: &Where, message: String, hint: Option<String>) {
         self.0.borrow_mut().push(Fault {
             severity,
             at: at.clone(),
             message,
             hint,
+            also: Vec::new(),
         });
+    }
+
+    /// Adds one that was found elsewhere.
+    pub fn adopt(&self, fault: Fault) {
+        self.0.borrow_mut().push(fault);
     }
 
     /// Adds faults that were collected apart.
@@ -107,6 +156,14 @@ impl Where {
         Some((line, column))
     }
 
+    /// The file, without the place in it.
+    fn file(&self) -> String {
+        match self {
+            Self::File { source, .. } => source.path.clone(),
+            other => other.to_string(),
+        }
+    }
+
     fn sort_key(&self) -> (String, usize) {
         match self {
             Self::File { source, span } => (source.path.clone(), span.start),
@@ -141,7 +198,11 @@ impl Fault {
             .as_ref()
             .map(|h| format!(" ({h})"))
             .unwrap_or_default();
-        format!("{}: {}{hint}", self.at, self.message)
+        let mut text = format!("{}: {}{hint}", self.at, self.message);
+        for (at, note) in &self.also {
+            text.push_str(&format!("; {at}: {note}"));
+        }
+        text
     }
 
     /// Several lines, the offending text underlined.
@@ -159,7 +220,28 @@ impl Fault {
                 let snippet = Snippet::source(&source.text)
                     .path(&source.path)
                     .annotation(AnnotationKind::Primary.span(start..end));
-                let mut group = group.element(snippet);
+                let mut snippet = snippet;
+                let mut others = Vec::new();
+                for (other, note) in &self.also {
+                    match other {
+                        Where::File { source: s, span } if Arc::ptr_eq(s, source) => {
+                            let end = span.end.min(s.text.len());
+                            let mark = AnnotationKind::Context.span(span.start.min(end)..end);
+                            snippet = snippet.annotation(mark.label(note));
+                        }
+                        Where::File { source: s, span } => {
+                            let end = span.end.min(s.text.len());
+                            let mark = AnnotationKind::Context.span(span.start.min(end)..end);
+                            others.push(
+                                Snippet::source(&s.text)
+                                    .path(&s.path)
+                                    .annotation(mark.label(note)),
+                            );
+                        }
+                        Where::Environment(_) | Where::Path(_) => {}
+                    }
+                }
+                let mut group = group.element(snippet).elements(others);
                 if let Some(hint) = &self.hint {
                     group = group.element(Level::HELP.message(hint));
                 }
@@ -185,26 +267,39 @@ impl Fault {
 impl Serialize for Fault {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
-        let mut out = s.serialize_struct("Fault", 6)?;
+        let mut out = s.serialize_struct("Fault", 7)?;
         let (line, column) = self.at.line_column().unzip();
-        let file = match &self.at {
-            Where::File { source, .. } => source.path.clone(),
-            other => other.to_string(),
-        };
         out.serialize_field("severity", &self.severity)?;
-        out.serialize_field("file", &file)?;
+        out.serialize_field("file", &self.at.file())?;
         out.serialize_field("line", &line)?;
         out.serialize_field("column", &column)?;
         out.serialize_field("message", &self.message)?;
         out.serialize_field("hint", &self.hint)?;
+        let also: Vec<serde_json::Value> = self
+            .also
+            .iter()
+            .map(|(at, note)| {
+                let (line, column) = at.line_column().unzip();
+                serde_json::json!({
+                    "file": at.file(), "line": line, "column": column, "message": note,
+                })
+            })
+            .collect();
+        out.serialize_field("also", &also)?;
         out.end()
     }
 }
+
+/// Of hostile words that are longer nobody looks for the like: the work grows with the square.
+const LONGEST_WORD: usize = 100;
 
 /// The candidate nearest to `word`, if it is near enough to be a slip: 'did you mean …?'.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     // Of a word of two letters both may not be wrong: `us` is no slip of `cn`.
     let letters = word.chars().count();
+    if letters > LONGEST_WORD {
+        return None;
+    }
     let limit = ((letters / 3).max(1) + 1).min(letters.saturating_sub(1));
     candidates
         .into_iter()

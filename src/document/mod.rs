@@ -7,8 +7,10 @@
 
 mod faults;
 mod fields;
+mod file;
 mod node;
 
 pub use faults::{Fault, Faults, Severity, Source, Where, suggest};
 pub use fields::Fields;
+pub use file::read_text;
 pub use node::{Node, Refused, Value};
