@@ -73,7 +73,14 @@ impl Faults {
         (other, note): (&Where, &str),
         hint: impl Into<String>,
     ) {
-        self.add(Severity::Error, at, message.into(), other, note, hint.into());
+        self.add(
+            Severity::Error,
+            at,
+            message.into(),
+            other,
+            note,
+            hint.into(),
+        );
     }
 
     /// A warning that two places make together.
@@ -84,7 +91,14 @@ impl Faults {
         (other, note): (&Where, &str),
         hint: impl Into<String>,
     ) {
-        self.add(Severity::Warning, at, message.into(), other, note, hint.into());
+        self.add(
+            Severity::Warning,
+            at,
+            message.into(),
+            other,
+            note,
+            hint.into(),
+        );
     }
 
     fn add(

@@ -27,7 +27,9 @@ pub fn read_text(path: &Path) -> Result<String, Fault> {
     };
     let unreadable = |error: &io::Error| {
         let hint = match error.kind() {
-            io::ErrorKind::NotFound => Some("no such file: look at the name, and from where it is read"),
+            io::ErrorKind::NotFound => {
+                Some("no such file: look at the name, and from where it is read")
+            }
             io::ErrorKind::PermissionDenied => Some("let the user that runs domicile read it"),
             _ => None,
         };
@@ -47,7 +49,10 @@ pub fn read_text(path: &Path) -> Result<String, Fault> {
     read.map_err(|e| unreadable(&e))?;
     if bytes.len() as u64 > MOST_BYTES {
         let message = format!("the file is larger than {} MiB", MOST_BYTES >> 20);
-        return Err(whole(message, Some("split it, or remove what does not belong here")));
+        return Err(whole(
+            message,
+            Some("split it, or remove what does not belong here"),
+        ));
     }
     String::from_utf8(bytes).map_err(|error| {
         let start = error.utf8_error().valid_up_to();
