@@ -133,7 +133,7 @@ pub fn places(node: &Node, vocabulary: &Vocabulary, faults: &Faults) -> PlaceExp
                         .unwrap_or_else(|| "countries are two upper-case letters of ISO 3166-1; groups stand in vocabulary.toml".to_owned());
                     faults.error_hint(
                         &item.at,
-                        format!("`{text}` is neither a country nor a group"),
+                        format!("`{text}` is neither a place nor a group"),
                         hint,
                     );
                 }

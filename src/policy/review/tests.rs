@@ -403,7 +403,7 @@ fn rules_that_can_never_apply_are_warned_about_with_the_reason() {
             "localisation stops `store`",
         ),
         (
-            rule("forbid", "y", "") + &permit("to = [\"SG\"]"),
+            rule("forbid", "y", "to = [\"SG\", \"JP\"]") + &permit("to = [\"SG\"]"),
             "`y` forbids all it permits",
         ),
         (
@@ -412,7 +412,7 @@ fn rules_that_can_never_apply_are_warned_about_with_the_reason() {
             "`y` permits all it permits",
         ),
         (
-            rule("forbid", "y", "") + &rule("forbid", "x", "to = [\"SG\"]"),
+            rule("forbid", "y", "to = [\"SG\", \"JP\"]") + &rule("forbid", "x", "to = [\"SG\"]"),
             "`y` refuses all it refuses",
         ),
     ] {
