@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     decide::{QuestionFault, explain_with},
-    document::{Fault, Faults, Source, Where, place_of_word, read_json, read_text},
+    document::{Fault, Faults, Source, Where, is_missing, place_of_word, read_json, read_text},
     domain::{Answer, Outcome, Question, Region, Regions},
     policy::{self, Checked},
     router::running::render,
@@ -41,7 +41,7 @@ pub(super) fn load(files: &PolicyFiles, faults: &Faults) -> Option<Checked> {
         Some(path) => path.clone(),
         None => files.policies.join("organisation.toml"),
     };
-    if files.organisation.is_none() && files.policies.is_dir() && !organisation.exists() {
+    if files.organisation.is_none() && files.policies.is_dir() && is_missing(&organisation) {
         faults.error_hint(
             &Where::Path(organisation.display().to_string()),
             "there is no organisation file",

@@ -164,7 +164,7 @@ impl Where {
         let Self::File { source, span } = self else {
             return None;
         };
-        let before = source.text.get(..span.start.min(source.text.len()))?;
+        let before = source.text.get(..sound(span, &source.text).start)?;
         let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
         Some((line, column))
@@ -229,23 +229,19 @@ impl Fault {
         let place = self.at.to_string();
         let report = match &self.at {
             Where::File { source, span } => {
-                let end = span.end.clamp(span.start, source.text.len());
-                let start = span.start.min(end);
                 let snippet = Snippet::source(&source.text)
                     .path(&source.path)
-                    .annotation(AnnotationKind::Primary.span(start..end));
+                    .annotation(AnnotationKind::Primary.span(sound(span, &source.text)));
                 let mut snippet = snippet;
                 let mut others = Vec::new();
                 for (other, note) in &self.also {
                     match other {
                         Where::File { source: s, span } if Arc::ptr_eq(s, source) => {
-                            let end = span.end.min(s.text.len());
-                            let mark = AnnotationKind::Context.span(span.start.min(end)..end);
+                            let mark = AnnotationKind::Context.span(sound(span, &s.text));
                             snippet = snippet.annotation(mark.label(note));
                         }
                         Where::File { source: s, span } => {
-                            let end = span.end.min(s.text.len());
-                            let mark = AnnotationKind::Context.span(span.start.min(end)..end);
+                            let mark = AnnotationKind::Context.span(sound(span, &s.text));
                             others.push(
                                 Snippet::source(&s.text)
                                     .path(&s.path)
@@ -304,6 +300,13 @@ impl Serialize for Fault {
     }
 }
 
+/// The span within the text and between its characters: parsers that count bytes may end in the
+/// middle of one, and a broken file must not break its own message.
+fn sound(span: &Range<usize>, text: &str) -> Range<usize> {
+    let start = text.floor_char_boundary(span.start);
+    start..text.ceil_char_boundary(span.end).max(start)
+}
+
 /// Of hostile words that are longer nobody looks for the like: the work grows with the square.
 const LONGEST_WORD: usize = 100;
 
@@ -359,6 +362,23 @@ mod tests {
         assert_eq!(suggest("banana", known), None);
         assert_eq!(suggest("us", ["cn", "in", "eu"]), None);
         assert!(suggest("ue", ["cn", "ee"]).is_some());
+    }
+
+    #[test]
+    fn a_span_in_the_middle_of_a_character_is_told_all_the_same() {
+        let source = Arc::new(Source {
+            path: "a.json".into(),
+            text: "\u{feff}{}".into(),
+        });
+        for span in [0..1, 1..2, 1..1, 2..900, 900..901] {
+            let faults = Faults::new();
+            let source = Arc::clone(&source);
+            faults.error(&Where::File { source, span }, "expected value");
+            let told = faults.into_sorted();
+            let fault = told.first().expect("one");
+            assert!(fault.render(false).contains("a.json:1:"));
+            assert!(fault.at.line_column().is_some());
+        }
     }
 
     #[test]

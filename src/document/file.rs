@@ -72,6 +72,11 @@ pub fn read_text(path: &Path) -> Result<String, Fault> {
     })
 }
 
+/// Whether nothing at all has this name; a link that leads nowhere is there, and broken.
+pub fn is_missing(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+}
+
 #[cfg(unix)]
 fn is_readable(about: &Metadata) -> bool {
     use std::os::unix::fs::FileTypeExt;

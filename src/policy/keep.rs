@@ -109,7 +109,7 @@ pub(super) fn read_retention(node: &Node, words: &Words<'_>, faults: &Faults) ->
         source: f.maybe_text("source").map(Arc::from),
     };
     f.finish();
-    keep.map(|_| retention)
+    Some(retention)
 }
 
 fn span(node: &Node, faults: &Faults) -> Option<Span> {

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::{
     document::{Faults, Fields, Node, Value, Where, suggest},
-    domain::{CategorySet, Place, Role},
+    domain::{CategorySet, Country, Place, Role},
 };
 
 use super::{
@@ -293,11 +293,12 @@ fn read_entities(f: Fields<'_>, words: &Words<'_>, faults: &Faults) -> Entities 
         let role = e.maybe("role");
         let role = role.and_then(|n| read::pick(n, "role", &ROLES, faults));
         e.finish();
-        let Some(place) = place else { continue };
         all.push(Entity {
             id: id.into(),
             at: at.clone(),
-            place,
+            // Where the country is a mistake, the load stops; the entity stays known, so that
+            // its papers are not told to name a stranger.
+            place: place.unwrap_or(Place::of(Country::SOMEWHERE)),
             role,
             attributes,
             attributes_at,

@@ -147,6 +147,10 @@ pub fn retention(rules: &[Retention], faults: &Faults) {
     let end = |r: &Retention| jiff::civil::date(2001, 1, 1).checked_add(r.keep).ok();
     for (i, a) in rules.iter().enumerate() {
         for b in rules.iter().skip(i + 1) {
+            // A term that could not be read is a mistake of its own.
+            if a.keep.is_zero() || b.keep.is_zero() {
+                continue;
+            }
             if a.categories != b.categories || laws(a) != laws(b) || end(a) == end(b) {
                 continue;
             }
