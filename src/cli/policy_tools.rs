@@ -13,7 +13,7 @@ use super::{
     policy, print_line,
 };
 use crate::{
-    document::Refused,
+    document::{Faults, Refused, Source, place_of_word, read_text},
     domain::Operation,
     prove::{
         cases, diff,
@@ -63,7 +63,8 @@ pub fn prove(args: &Prove) -> Result<Ended, Failure> {
     let files = files(&args.files)?;
     let json = args.files.json;
     let properties = properties(&args.files.policies, args.properties.as_ref(), json)?;
-    let report = proof::prove(&files, &properties, None).map_err(unproven(json))?;
+    let path = properties_path(&args.files.policies, args.properties.as_ref());
+    let report = proof::prove(&files, &properties, None).map_err(|e| unproven(e, &path, json))?;
     if args.files.json {
         print_line(&serde_json::to_string(&report)?);
     } else {
@@ -284,13 +285,17 @@ fn files(files: &PolicyFiles) -> Result<Files, Failure> {
 }
 
 fn properties(dir: &Path, named: Option<&PathBuf>, json: bool) -> Result<Properties, Failure> {
-    let path = named
-        .cloned()
-        .unwrap_or_else(|| dir.join("properties.toml"));
+    let path = properties_path(dir, named);
     Properties::load(&path).map_err(|error| match error {
         PropertyError::File(refused) => told(json)(refused),
         other => other.into(),
     })
+}
+
+fn properties_path(dir: &Path, named: Option<&PathBuf>) -> PathBuf {
+    named
+        .cloned()
+        .unwrap_or_else(|| dir.join("properties.toml"))
 }
 
 /// What the classes of a law say counts only where the decision says it too.
@@ -309,11 +314,33 @@ fn disagreeing(faults: &[Untrue]) -> Result<(), Failure> {
     .into())
 }
 
-fn unproven(json: bool) -> impl Fn(proof::ProveError) -> Failure {
-    move |error| match error {
-        proof::ProveError::Policy(refused) => told(json)(refused),
-        other => other.into(),
-    }
+fn unproven(error: proof::ProveError, path: &Path, json: bool) -> Failure {
+    let said = error.to_string();
+    let (property, name) = match &error {
+        proof::ProveError::Property(PropertyError::Unknown { property, name, .. }) => {
+            (property, name)
+        }
+        proof::ProveError::NoLaw { property, law } => (property, law),
+        _ => {
+            return match error {
+                proof::ProveError::Policy(refused) => told(json)(refused),
+                other => other.into(),
+            };
+        }
+    };
+    // The name stands somewhere after the property's own.
+    let Ok(text) = read_text(path) else {
+        return error.into();
+    };
+    let start = text.find(&format!("\"{property}\"")).unwrap_or(0);
+    let source = Arc::new(Source {
+        path: path.display().to_string(),
+        text,
+    });
+    let faults = Faults::new();
+    let rest = start..source.text.len();
+    faults.error(&place_of_word(&source, rest, name), said);
+    policy::refused(&faults.into_sorted(), json)
 }
 
 fn broken_cases(json: bool) -> impl Fn(cases::CaseError) -> Failure {

@@ -324,6 +324,32 @@ fn a_question_that_cannot_be_put_is_told_at_its_place() {
 }
 
 #[test]
+fn a_property_about_what_is_not_there_is_told_at_its_place() {
+    let folder = copy(&["eu"]);
+    let properties = folder.path().join("p.toml");
+    let property = |law: &str| {
+        format!("[[property]]\nname = \"a\"\ntext = \"b\"\nkind = \"refused\"\nlaw = \"{law}\"\n")
+    };
+    let prove = |text: String| {
+        fs::write(&properties, text).unwrap();
+        let dir = folder.path().to_str().unwrap();
+        let file = properties.to_str().unwrap();
+        refused(&run_to_end(
+            &["policy", "prove", "--policies", dir, "--properties", file],
+            "",
+        ))
+    };
+    assert!(prove(property("EUX")).contains("p.toml:5:7"));
+    let said = prove(format!(
+        "{}{}kindd = 1\n",
+        property("EU"),
+        property("EU").replace("refused", "refusd")
+    ));
+    assert!(said.contains("did you mean `refused`?"), "{said}");
+    assert!(prove(String::new()).contains("there is no `[[property]]` in this file"));
+}
+
+#[test]
 fn the_day_of_a_check_can_be_said() {
     let folder = copy(&["eu"]);
     let dir = folder.path().to_str().unwrap();
