@@ -224,7 +224,7 @@ mod tests {
         });
         let len = source.text.len();
         let fault = read_json::<Item>(&source, 3..len).expect_err("broken");
-        assert_eq!(fault.at.line_column(), Some((3, 2)), "{fault:?}");
+        assert_eq!(fault.at.line_column(), Some((3, 3)), "{fault:?}");
         assert_eq!(fault.hint.as_deref(), Some("did you mean `number`?"));
         assert_eq!(
             place_of_word(&source, 3..len, "x").line_column(),
