@@ -18,7 +18,7 @@ pub use answer::answer;
 pub use counting::{CountedRecipient, Counting, Threshold, countings, counts, thresholds};
 pub use evaluate::decide;
 pub use explain::{ExplainError, explain, explain_with};
-pub use home::{HomeFault, Homes, home, home_candidates, refused_home_stores};
+pub use home::{HomeFault, Homes, home, home_candidates};
 pub use missing::missing;
 pub use permit::{NotPermitted, Permit, permit, permit_disclosure};
 pub use query::{ConsentTo, Grounds, Party, Query, QueryConsent, QueryOrder, Subject};
