@@ -18,8 +18,8 @@ pub use operation::Operation;
 pub use place::{Country, Place, PlaceError};
 pub use question::{
     Answer, Basis, Consent, ConsentKind, Finding, FlowEnd, Giver, Ground, GroundKind, Missing,
-    Order, Origin, Outcome, PartyEnd, PromiseFinding, PromiseOutcome, Protection, Question, Role,
-    RuleFinding, SubjectFacts, SubjectKind, ToEnd, Transaction,
+    ObservedRule, Order, Origin, Outcome, PartyEnd, PromiseFinding, PromiseOutcome, Protection,
+    Question, Role, RuleFinding, SubjectFacts, SubjectKind, ToEnd, Transaction,
 };
 pub use region::{Destination, RecipientId, Region, RegionId, Regions};
 pub use subject::{SubjectKey, SubjectKeyError};

@@ -14,6 +14,7 @@ use super::{
     instrument::Instrument,
     keep::{Hold, Retention, retain_until},
     law::{Effect, Law},
+    observation,
     organisation::{Entity, Organisation, Recipient, twice},
     review,
     sets::{
@@ -34,6 +35,8 @@ pub struct RuleInfo {
     pub effect: &'static str,
     pub mechanism: Option<MechanismId>,
     pub review: bool,
+    /// Blocks nothing and permits nothing yet; see [`Compiled::shadow`](super::Compiled::shadow).
+    pub observed: bool,
 }
 
 /// A person of a country without a law file goes to a default home, and nowhere else.
@@ -50,7 +53,7 @@ pub struct Checked {
     pub(crate) purposes: Names,
     pub(crate) laws: Vec<Law>,
     pub(crate) organisation: Organisation,
-    rules: Vec<RuleInfo>,
+    pub(super) rules: Vec<RuleInfo>,
     pub(crate) no_law_file: MechanismId,
     /// Where the settings' regions lie; empty until [`Checked::bind`].
     regions: BTreeMap<Arc<str>, Place>,
@@ -124,6 +127,7 @@ pub fn check(
     };
     checked.number_rules(faults);
     checked.accept(faults);
+    observation::settle(&mut checked, faults);
     review::errors(&checked, faults);
     (!faults.has_errors()).then_some(checked)
 }
@@ -137,6 +141,7 @@ impl Checked {
             effect,
             mechanism,
             review: false,
+            observed: false,
         };
         let mut rules = vec![
             program(
@@ -164,6 +169,7 @@ impl Checked {
                     effect: rule.effect.as_str(),
                     mechanism: rule.mechanism,
                     review: rule.review,
+                    observed: rule.observe,
                 });
             }
             law.transfer.rule = next(RuleInfo {
@@ -173,6 +179,7 @@ impl Checked {
                 effect: "missing",
                 mechanism: None,
                 review: false,
+                observed: false,
             });
             for child in &mut law.children {
                 child.rule = next(RuleInfo {
@@ -182,6 +189,7 @@ impl Checked {
                     effect: Effect::Forbid.as_str(),
                     mechanism: None,
                     review: false,
+                    observed: false,
                 });
             }
         }
@@ -193,6 +201,7 @@ impl Checked {
                 effect: "promise",
                 mechanism: None,
                 review: false,
+                observed: promise.observe,
             });
         }
         for recipient in &mut self.organisation.recipients {
@@ -203,6 +212,7 @@ impl Checked {
                 effect: "promise",
                 mechanism: None,
                 review: false,
+                observed: false,
             });
         }
         if rules.len() > usize::from(u16::MAX) {

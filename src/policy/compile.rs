@@ -50,6 +50,15 @@ pub struct Compiled {
     /// Where the default homes lie.
     pub(crate) default_places: PlaceSet,
     pub(crate) personal: CategorySet,
+    /// The same policy with the rules under observation in force.
+    shadow: Option<Box<Compiled>>,
+}
+
+/// Whether rules under observation are in force.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Observed {
+    Idle,
+    InForce,
 }
 
 #[derive(Debug)]
@@ -111,6 +120,8 @@ pub struct ActiveAssessment {
 
 #[derive(Debug)]
 pub struct PromiseTable {
+    /// It binds; a promise under observation does so in the shadow alone.
+    pub stands: bool,
     pub subjects: PlaceSet,
     pub store_only_in: Option<PlaceSet>,
     pub read_only_from: Option<PlaceSet>,
@@ -124,8 +135,16 @@ const COUNTRIES: usize = 676;
 static ASSIGNED: LazyLock<Vec<Country>> = LazyLock::new(|| Country::all().collect());
 
 impl Checked {
-    /// The tables for one instant.
+    /// The tables for one instant, and a second set where rules are under observation.
     pub fn compile(self: &Arc<Self>, at: Timestamp) -> Compiled {
+        let mut compiled = self.compile_with(at, Observed::Idle);
+        if self.rules().any(|(_, r)| r.observed) {
+            compiled.shadow = Some(Box::new(self.compile_with(at, Observed::InForce)));
+        }
+        compiled
+    }
+
+    fn compile_with(self: &Arc<Self>, at: Timestamp, observed: Observed) -> Compiled {
         let mut days = self.days();
         let mut attributes: Vec<(Date, Arc<[AttributeSet]>)> = Vec::new();
         let mut tables = Vec::with_capacity(self.laws.len());
@@ -140,7 +159,7 @@ impl Checked {
                     set
                 }
             };
-            tables.push(LawTable::new(self, law, day, at, of_day));
+            tables.push(LawTable::new(self, law, day, at, of_day, observed));
             for rule in &law.rules {
                 for instrument in &self.organisation.instruments {
                     if rule.instruments_of == Some(instrument.mechanism) {
@@ -163,10 +182,11 @@ impl Checked {
             territory: empty(),
             entity_laws: Vec::new(),
             entity_lifts: Vec::new(),
-            promises: self.promises_on(utc_day),
+            promises: self.promises_on(utc_day, observed),
             default_places: self.default_places_on(utc_day),
             personal: self.personal(),
             laws: tables,
+            shadow: None,
         };
         compiled.attach();
         compiled
@@ -196,7 +216,7 @@ impl Checked {
         days
     }
 
-    fn promises_on(&self, day: Date) -> Vec<PromiseTable> {
+    fn promises_on(&self, day: Date, observed: Observed) -> Vec<PromiseTable> {
         let groups = &self.vocabulary.groups;
         self.organisation
             .promises
@@ -205,6 +225,7 @@ impl Checked {
                 let set =
                     |e: &Option<super::places::PlaceExpr>| e.as_ref().map(|e| e.on(day, groups));
                 PromiseTable {
+                    stands: !p.observe || observed == Observed::InForce,
                     subjects: p.subjects.on(day, groups),
                     store_only_in: set(&p.store_only_in),
                     read_only_from: set(&p.read_only_from),
@@ -327,6 +348,12 @@ impl Compiled {
         self.next_boundary
     }
 
+    /// The policy as it would be with every rule under observation in force: what it says is told
+    /// and binds nobody. `None`: nothing is under observation.
+    pub fn shadow(&self) -> Option<&Self> {
+        self.shadow.as_deref()
+    }
+
     pub fn digest(&self) -> Digest {
         self.checked.digest()
     }
@@ -351,6 +378,7 @@ impl LawTable {
         day: Date,
         at: Timestamp,
         attributes: Arc<[AttributeSet]>,
+        observed: Observed,
     ) -> Self {
         let groups = &checked.vocabulary.groups;
         let zone = &law.timezone;
@@ -389,8 +417,16 @@ impl LawTable {
                 .children
                 .push((child.rule, child.age, child.of.on(day, groups)));
         }
+        let stands = |r: &Rule| r.is_active(day) && (!r.observe || observed == Observed::InForce);
+        let replaced: SmallVec<[RuleId; 2]> = law
+            .rules
+            .iter()
+            .filter(|r| stands(r))
+            .filter_map(|r| r.replaces.as_ref().map(|of| of.rule))
+            .collect();
         for (index, rule) in law.rules.iter().enumerate() {
-            if rule.is_active(day) && table.rules.len() < 128 {
+            let counts = stands(rule) && !replaced.contains(&rule.number);
+            if counts && table.rules.len() < 128 {
                 table.add_rule(u8::try_from(index).unwrap_or(u8::MAX), rule, checked);
             }
         }

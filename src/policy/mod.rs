@@ -14,6 +14,7 @@ mod digest;
 mod instrument;
 mod keep;
 mod law;
+mod observation;
 mod organisation;
 mod places;
 mod read;

@@ -14,6 +14,7 @@ use super::{
     instrument::Instrument,
     keep,
     law::{Effect, Law, Rule},
+    observation,
     sets::Interval,
 };
 
@@ -175,6 +176,7 @@ pub fn warnings(checked: &Checked, day: Date, faults: &Faults) {
             faults.warning(at, message, Some("compare it, and set `as_of`".to_owned()));
         }
     }
+    observation::warnings(checked, faults);
     for law in &checked.laws {
         shadowed(law, faults);
     }
@@ -209,7 +211,7 @@ fn shadowed(law: &Law, faults: &Faults) {
     let permits = || law.rules.iter().filter(|r| r.effect == Effect::Permit);
     for (i, rule) in permits().enumerate() {
         let earlier = permits().take(i).find(|e| {
-            let always = !e.review && e.requires.is_empty();
+            let always = !e.review && !e.observe && e.requires.is_empty();
             let wide = e.operations & rule.operations == rule.operations
                 && e.flows & rule.flows == rule.flows
                 && covers(&e.interval, &rule.interval);
