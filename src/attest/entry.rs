@@ -126,6 +126,7 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
         duties,
         missing,
         counted,
+        observed,
     } = profile;
     map.serialize_entry("outcome", outcome)?;
     map.serialize_entry("policy", policy)?;
@@ -153,6 +154,9 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
     }
     if !counted.is_empty() {
         map.serialize_entry("counted", counted)?;
+    }
+    if !observed.is_empty() {
+        map.serialize_entry("observed", observed)?;
     }
     if let Some(via) = via {
         map.serialize_entry("via", via)?;
@@ -242,6 +246,10 @@ impl fmt::Display for Entry {
                     if !list.is_empty() {
                         write!(f, "  {name}={}", list.join(","))?;
                     }
+                }
+                for observed in &profile.observed {
+                    let (rule, would) = (&observed.rule, observed.outcome.as_str());
+                    write!(f, "  observed={rule}:{would}")?;
                 }
                 if !evidence.is_empty() {
                     let kinds: Vec<_> = evidence.iter().map(|k| k.as_str()).collect();

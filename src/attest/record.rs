@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use smallvec::SmallVec;
 
 use super::{
-    Draft, Entry, Kind, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict,
+    Draft, Entry, Kind, Observed, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict,
     codec::{Malformed, Put, Read, Take},
     format::{Hash, sha256},
 };
@@ -22,6 +22,8 @@ const RESUMED: u8 = 0x13;
 
 /// In a profile's outcome: the tallies that it counts in follow at its end.
 const COUNTS: u8 = 0x80;
+/// Likewise, and after them: the rules under observation that would have turned the outcome.
+const OBSERVED: u8 = 0x40;
 
 const HAS_SUBJECT: u8 = 1;
 const HAS_PIN: u8 = 2;
@@ -50,6 +52,7 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
         duties,
         missing,
         counted,
+        observed,
     } = profile;
     let party = |out: &mut Vec<u8>, party: &Party| {
         out.text(&party.place.to_string());
@@ -58,7 +61,8 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     out.extend_from_slice(&policy.0);
     out.push(*operation as u8);
     let counts = if counted.is_empty() { 0 } else { COUNTS };
-    out.push(*outcome as u8 | counts);
+    let observes = if observed.is_empty() { 0 } else { OBSERVED };
+    out.push(*outcome as u8 | counts | observes);
     out.text(route);
     out.texts(laws);
     out.texts(categories);
@@ -87,6 +91,13 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     if !counted.is_empty() {
         out.texts(counted);
     }
+    if !observed.is_empty() {
+        out.varint(observed.len() as u64);
+        for Observed { rule, outcome } in observed {
+            out.push(*outcome as u8);
+            out.text(rule);
+        }
+    }
 }
 
 pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
@@ -103,10 +114,10 @@ pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
         .find(|o| *o as u8 == operation)
         .ok_or(Malformed("no such operation"))?;
     let byte = take.byte()?;
-    let counts = byte & COUNTS != 0;
+    let (counts, observes) = (byte & COUNTS != 0, byte & OBSERVED != 0);
     let outcome = Verdict::ALL
         .into_iter()
-        .find(|v| *v as u8 == byte & !COUNTS)
+        .find(|v| *v as u8 == byte & !(COUNTS | OBSERVED))
         .ok_or(Malformed("no such outcome"))?;
     Ok(Profile {
         policy,
@@ -143,7 +154,29 @@ pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
         } else {
             Vec::new()
         },
+        observed: if observes {
+            take_observed(take)?
+        } else {
+            Vec::new()
+        },
     })
+}
+
+fn take_observed(take: &mut Take<'_>) -> Read<Vec<Observed>> {
+    let count = take.count()?;
+    if count == 0 {
+        return Err(Malformed("a profile observes no rule"));
+    }
+    let one = |take: &mut Take<'_>| {
+        let outcome = match take.byte()? {
+            0 => Verdict::Permit,
+            1 => Verdict::Refuse,
+            _ => return Err(Malformed("no such outcome of a rule under observation")),
+        };
+        let rule = take.shared()?;
+        Ok(Observed { rule, outcome })
+    };
+    (0..count).map(|_| one(take)).collect()
 }
 
 fn place(take: &mut Take<'_>) -> Read<Place> {

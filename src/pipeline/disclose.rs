@@ -368,6 +368,7 @@ fn count(x: &Exchange<'_>, profile: &Profile, to: &ReadyRecipient) {
     ];
     let metrics = &x.worker.shared.metrics;
     metrics.decisions.with_label_values(&labels).inc();
+    judge::disagreements(metrics, profile).for_each(|counter| counter.inc());
 }
 
 async fn send(

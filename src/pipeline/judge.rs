@@ -10,12 +10,14 @@ use std::{rc::Rc, sync::Arc};
 
 use http::HeaderValue;
 use prometheus::IntCounter;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 pub use flow::Flow;
 pub use homes::homes;
 pub use told::{
-    count_decision, forbidden, mechanism, observed, observed_profile, plain_refusal, profile,
+    count_decision, disagreements, forbidden, mechanism, observed, observed_profile, plain_refusal,
+    profile,
 };
 
 use super::{
@@ -44,6 +46,7 @@ pub struct Judged {
     pub mechanism: Option<HeaderValue>,
     pub flow_home: bool,
     counter: IntCounter,
+    disagreements: SmallVec<[IntCounter; 1]>,
 }
 
 impl Judged {
@@ -64,6 +67,7 @@ impl Judged {
 
     pub fn count(&self) {
         self.counter.inc();
+        self.disagreements.iter().for_each(IntCounter::inc);
     }
 }
 
@@ -194,12 +198,9 @@ fn tell(
     let permit = decide::permit(verdict, flow.region, flow.operation).ok();
     let refused = (!verdict.is_permit()).then(|| forbidden(x, query, verdict, Vec::new()));
     let crosses = query.from.place.country() != query.to.place.country();
-    let counter = x
-        .worker
-        .shared
-        .metrics
-        .decisions
-        .with_label_values(&told::labels(&profile));
+    let metrics = &x.worker.shared.metrics;
+    let counter = metrics.decisions.with_label_values(&told::labels(&profile));
+    let disagreements = disagreements(metrics, &profile).collect();
     Judged {
         flow_home: permit.as_ref().is_some_and(Permit::is_flow_home),
         mechanism: crosses.then(|| mechanism(&profile)).flatten(),
@@ -207,6 +208,7 @@ fn tell(
         refused,
         profile,
         counter,
+        disagreements,
     }
 }
 

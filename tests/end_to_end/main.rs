@@ -23,6 +23,7 @@ mod lost_state;
 mod memory;
 mod mixed;
 mod newcomer;
+mod observe_rule;
 mod pins;
 mod privacy;
 mod review;

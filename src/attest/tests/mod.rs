@@ -78,6 +78,7 @@ pub(super) fn profile(route: &str) -> Arc<Profile> {
         duties: Vec::new(),
         missing: Vec::new(),
         counted: Vec::new(),
+        observed: Vec::new(),
     })
 }
 
