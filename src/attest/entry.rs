@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::Profile;
 use crate::{
-    domain::{DecisionId, EvidenceSet, SubjectKey},
+    domain::{Circumstances, DecisionId, EvidenceSet, SubjectKey},
     locate::PinChange,
 };
 
@@ -127,6 +127,7 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
         missing,
         counted,
         observed,
+        circumstances,
     } = profile;
     map.serialize_entry("outcome", outcome)?;
     map.serialize_entry("policy", policy)?;
@@ -157,6 +158,24 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
     }
     if !observed.is_empty() {
         map.serialize_entry("observed", observed)?;
+    }
+    let Circumstances {
+        subject_kind,
+        basis,
+        transaction,
+        special_ground,
+    } = circumstances;
+    if let Some(kind) = subject_kind {
+        map.serialize_entry("subject_kind", kind)?;
+    }
+    if let Some(basis) = basis {
+        map.serialize_entry("basis", basis)?;
+    }
+    if let Some(transaction) = transaction {
+        map.serialize_entry("transaction", transaction)?;
+    }
+    if let Some(ground) = special_ground {
+        map.serialize_entry("special_ground", ground)?;
     }
     if let Some(via) = via {
         map.serialize_entry("via", via)?;

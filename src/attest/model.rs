@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 use smallvec::SmallVec;
 
 use crate::{
-    domain::{DecisionId, Digest, EvidenceSet, Operation, Place, SubjectKey},
+    domain::{Circumstances, DecisionId, Digest, EvidenceSet, Operation, Place, SubjectKey},
     locate::{Claimed, Directory, PinChange},
     state::{Counters, Hold},
 };
@@ -39,6 +39,8 @@ pub struct Profile {
     pub counted: Vec<Arc<str>>,
     /// Rules under observation that would have turned the outcome.
     pub observed: Vec<Observed>,
+    /// What route or caller said of the flow.
+    pub circumstances: Circumstances,
 }
 
 /// A rule under observation, and the outcome with the rules under observation in force: `Permit`

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, knows of HTTP, or reads a clock.
 
 mod category;
+mod circumstances;
 mod decision;
 mod evidence;
 mod operation;
@@ -12,6 +13,7 @@ mod region;
 mod subject;
 
 pub use category::{CategoryId, CategorySet};
+pub use circumstances::{Circumstances, SpecialGround};
 pub use decision::{DecisionId, Digest};
 pub use evidence::{EvidenceKind, EvidenceSet, Strength};
 pub use operation::Operation;

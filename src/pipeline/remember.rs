@@ -13,7 +13,7 @@ use super::{
 use crate::{
     attest::Profile,
     decide::Verdict,
-    domain::{CategorySet, Operation, Place, RegionId},
+    domain::{CategorySet, Circumstances, Operation, Place, RegionId},
     respond::Refused,
 };
 
@@ -79,7 +79,7 @@ pub(super) struct Remembered {
 /// Verdicts of one flow that are remembered; there are rarely more than two.
 pub const VARIED: usize = 16;
 
-pub type HomeKey = (SmallVec<[Place; 4]>, CategorySet);
+pub type HomeKey = (SmallVec<[Place; 4]>, CategorySet, Circumstances);
 pub type Homes = Result<SmallVec<[RegionId; 4]>, Refused>;
 pub type PlainKey = (Option<Arc<str>>, Option<Operation>, &'static str);
 

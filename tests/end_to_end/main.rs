@@ -14,6 +14,7 @@
 )]
 
 mod batch;
+mod circumstances;
 mod crash;
 mod demo;
 mod failure;

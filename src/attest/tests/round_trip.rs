@@ -7,7 +7,7 @@ use crate::{
         codec::Take,
         record::{put_draft, put_profile, take_entry, take_profile},
     },
-    domain::Place,
+    domain::{Basis, Place, SpecialGround, SubjectKind, Transaction},
     locate::{Claim, Pin},
 };
 
@@ -231,6 +231,25 @@ fn parties() -> impl Strategy<Value = Party> {
     (places(), text()).prop_map(|(place, entity)| Party { place, entity })
 }
 
+fn circumstances() -> impl Strategy<Value = Circumstances> {
+    fn word<T: Copy + std::fmt::Debug + 'static>(
+        words: &'static [(&'static str, T)],
+    ) -> impl Strategy<Value = Option<T>> {
+        prop::option::of(prop::sample::select(words).prop_map(|(_, value)| value))
+    }
+    let kind = word(&SubjectKind::WORDS);
+    let (basis, transaction) = (word(&Basis::WORDS), word(&Transaction::WORDS));
+    let all = (kind, basis, transaction, word(&SpecialGround::WORDS));
+    all.prop_map(
+        |(subject_kind, basis, transaction, special_ground)| Circumstances {
+            subject_kind,
+            basis,
+            transaction,
+            special_ground,
+        },
+    )
+}
+
 fn observed() -> impl Strategy<Value = Vec<Observed>> {
     let outcome = prop::sample::select(vec![Verdict::Permit, Verdict::Refuse]);
     let one = ("[a-z-]{0,12}", outcome).prop_map(|(rule, outcome)| Observed {
@@ -250,6 +269,7 @@ prop_compose! {
         outcome in prop::sample::select(Verdict::ALL.to_vec()),
         module: Option<u8>,
         observed in observed(),
+        circumstances in circumstances(),
     ) -> Profile {
         Profile {
             policy: Digest(policy),
@@ -273,6 +293,7 @@ prop_compose! {
             missing: lists.4,
             counted: lists.5,
             observed,
+            circumstances,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::super::{Exchange, exchange::Story, remember::PlainKey};
 use crate::{
     attest::{self, Profile},
     decide::{self, Party, Permit, Query, Verdict},
-    domain::{FlowEnd, Operation, Outcome, RegionId},
+    domain::{Circumstances, FlowEnd, Operation, Outcome, RegionId},
     respond::{Forbidden, Refused},
     settings::Route,
     telemetry::Metrics,
@@ -118,6 +118,7 @@ pub fn profile(
         missing,
         counted: Vec::new(),
         observed: observed_rules(x, query, verdict),
+        circumstances: query.circumstances(),
     }
 }
 
@@ -185,6 +186,7 @@ pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<
         missing: Vec::new(),
         counted: Vec::new(),
         observed: Vec::new(),
+        circumstances: Circumstances::default(),
     });
     if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
         remembered.plain.insert(key, Arc::clone(&profile));
