@@ -21,6 +21,7 @@ mod read;
 mod review;
 mod sets;
 pub mod shipped;
+mod signed;
 mod vocabulary;
 
 pub use checked::{Checked, NO_LAW, NO_LAW_FILE, RuleInfo, check, load};
