@@ -14,7 +14,7 @@ mod subject;
 
 pub use category::{CategoryId, CategorySet};
 pub use circumstances::{Circumstances, SpecialGround};
-pub use decision::{DecisionId, Digest};
+pub use decision::{DecisionId, Digest, hexadecimal};
 pub use evidence::{EvidenceKind, EvidenceSet, Strength};
 pub use operation::Operation;
 pub use place::{Country, Place, PlaceError};

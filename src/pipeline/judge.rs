@@ -25,7 +25,7 @@ use super::{
     counted::{Holds, Names, Plan},
     person::Person,
     personal::Personal,
-    remember::{Judgement, VARIED, already_told, remember},
+    remember::{Judgement, VARIED, Varied, already_told, remember},
 };
 use crate::{
     attest::Profile,
@@ -105,13 +105,34 @@ pub fn judge(
     person: &Person,
     flow: &Flow,
 ) -> Result<Judgement, Refused> {
+    judged(x, routed, person, flow, true)?.ok_or(Refused::Internal("a judgement without a verdict"))
+}
+
+/// As [`judge`], for a flow that is left undone without a word when it is refused: to tell why costs
+/// more than to decide.
+pub fn judge_if_permitted(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    person: &Person,
+    flow: &Flow,
+) -> Result<Option<Judgement>, Refused> {
+    judged(x, routed, person, flow, false)
+}
+
+fn judged(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    person: &Person,
+    flow: &Flow,
+    tells_refusals: bool,
+) -> Result<Option<Judgement>, Refused> {
     let personal = Personal::of(x, person)?;
     let mut plan = None;
     if let Some(remembered) = x.worker.judgements(&x.snapshot)
         && let Some(known) = remembered.flows.get(flow)
     {
         if let Some(plain) = known.plain.as_ref().filter(|_| personal.is_empty()) {
-            return Ok(Judgement::new(Rc::clone(plain), Holds::new()));
+            return Ok(Some(Judgement::new(Rc::clone(plain), Holds::new())));
         }
         plan.clone_from(&known.plan);
     }
@@ -134,11 +155,15 @@ pub fn judge(
     };
     let (verdict, holds, counted) = decide_counted(x, person.key, plan.as_deref(), &mut query)?;
     let plain = plan.is_none() && personal.is_empty();
-    let told = if plain {
-        None
-    } else {
-        already_told(x, flow, &verdict, &counted)
-    };
+    if !plain && !tells_refusals && !verdict.is_permit() {
+        return Ok(None);
+    }
+    let varied = (!plain).then(|| Varied {
+        observed: decide::observed(&x.snapshot.policy, &query, &verdict),
+        verdict: verdict.clone(),
+        counted: counted.clone(),
+    });
+    let told = varied.as_ref().and_then(|v| already_told(x, flow, v));
     let judged = match told {
         Some(judged) => judged,
         None => {
@@ -146,13 +171,15 @@ pub fn judge(
             let permit = verdict.is_permit();
             let new = Rc::clone(&judged);
             remember(x, flow, |known| {
-                if plain {
+                let Some(varied) = varied else {
                     known.plain = Some(new);
-                } else if permit {
+                    return;
+                };
+                if permit {
                     if known.varied.len() >= VARIED {
                         known.varied.clear();
                     }
-                    known.varied.push((verdict, counted, new));
+                    known.varied.push((varied, new));
                 }
             });
             judged
@@ -162,7 +189,7 @@ pub fn judge(
     metrics
         .decision_seconds
         .observe(started.elapsed().as_secs_f64());
-    Ok(Judgement::new(judged, holds))
+    Ok(Some(Judgement::new(judged, holds)))
 }
 
 /// The verdict on a question about the person of `key`, with the counts that `plan` asks; and where

@@ -125,6 +125,47 @@ fn a_prohibition_under_observation_lets_pass_and_tells_until_it_is_lifted() {
     assert_eq!(backends.of("eu").seen().len(), 3, "nothing was read");
 }
 
+/// What is remembered of one person's flow says nothing of another's where only the observed rule
+/// can tell them apart.
+#[test]
+fn an_observed_rule_that_asks_for_consent_tells_people_apart() {
+    let (setup, _backends) = Setup::recording();
+    let rule = r#"
+[[forbid]]
+id = "eu-reads-by-consent"
+citation = "a rule that is tried out"
+operations = ["read"]
+unless = { consents = ["transfer"] }
+observe = true
+"#;
+    edit(&policy_file(&setup, "law/eu.toml"), |text| text + rule);
+    let router = setup.start();
+    for (id, kind) in [("anna", "transfer"), ("bert", "special-category")] {
+        let body = format!(r#"{{"id":"{id}","country":"DE","name":"x"}}"#);
+        assert!(router.put(id, &body).is_success());
+        let consent = json!({ "subject": id, "kind": kind, "given": "2026-01-02" });
+        let recorded = Request::new("POST", "/v1/consents")
+            .json(consent.to_string())
+            .send(router.admin);
+        assert_eq!(recorded.status, 201, "{recorded:?}");
+    }
+    let observed = json!([{ "rule": "eu-reads-by-consent", "outcome": "refuse" }]);
+    for _ in 0..2 {
+        let anna = entry(&router, &get(router.router, "/people/anna"));
+        assert_eq!(
+            (&anna["outcome"], anna.get("observed")),
+            (&json!("permit"), None)
+        );
+        let bert = entry(&router, &get(router.router, "/people/bert"));
+        assert_eq!(
+            (&bert["outcome"], &bert["observed"]),
+            (&json!("permit"), &observed)
+        );
+    }
+    let counted = disagreements(&router, "eu-reads-by-consent");
+    assert_eq!(counted.as_deref(), Some("2"));
+}
+
 /// A shipped rule and a promise, by the organisation's own file; for single records and batches.
 #[test]
 fn the_organisation_tries_out_what_it_did_not_write() {
