@@ -129,6 +129,7 @@ mod tests {
             namespace: "person".into(),
             subject: None,
             country: Vec::new(),
+            born: None,
             steering: Steering::default(),
             schema: None,
             categories: Vec::new(),
@@ -140,6 +141,7 @@ mod tests {
             answers: Answers::default(),
             role: None,
             purpose: None,
+            circumstances: crate::domain::Circumstances::default(),
             recipient: None,
         }
     }

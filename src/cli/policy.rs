@@ -244,6 +244,14 @@ fn tell(answer: &Answer) {
             missing.law, missing.mechanism
         ));
     }
+    for observed in &answer.observed {
+        let would = match observed.outcome {
+            Outcome::Permit => "permit",
+            Outcome::Refuse => "refuse",
+        };
+        let (rule, citation) = (&observed.rule, &observed.citation);
+        print_line(&format!("  observed: {rule} would {would} ({citation})"));
+    }
     for duty in &answer.duties {
         print_line(&format!("  duty {duty}"));
     }

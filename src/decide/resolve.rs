@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::{
     document::suggest,
-    domain::{CategorySet, Consent, PartyEnd, Place, Question},
+    domain::{CategorySet, Consent, PartyEnd, Place, Question, SpecialGround},
     policy::{Checked, Compiled, EntityId, PurposeId},
 };
 
@@ -95,10 +95,9 @@ impl Compiled {
             })?;
             query.counts.push((counter, *count));
         }
-        if let Some(letter) = &q.special_ground
-            && !matches!(letter.as_bytes(), [b'a'..=b'j'])
-        {
-            return Err(QuestionFault::SpecialGround);
+        if let Some(letter) = &q.special_ground {
+            let ground = SpecialGround::parse(letter).ok_or(QuestionFault::SpecialGround)?;
+            query.special_ground = Some(ground);
         }
         if let Some(origin) = &q.origin {
             entity(policy, origin.entity.as_deref())?;

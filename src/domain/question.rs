@@ -67,7 +67,7 @@ pub struct SubjectFacts {
     pub consents: Vec<Consent>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SubjectKind {
     Customer,
@@ -253,6 +253,9 @@ pub struct Answer {
     pub promises: Vec<PromiseFinding>,
     pub duties: Vec<String>,
     pub missing: Vec<Missing>,
+    /// Rules under observation, where the policy with them in force would answer otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<ObservedRule>,
     /// `sha256:…` of the policy that answered.
     pub policy: String,
 }
@@ -274,6 +277,15 @@ pub struct RuleFinding {
     pub citation: String,
     /// `permit`, `forbid`, `localise`, or `missing` for a mechanism that lacks something.
     pub effect: String,
+}
+
+/// A rule under observation that would have turned the outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ObservedRule {
+    pub rule: String,
+    pub citation: String,
+    /// What the outcome would be with the rules under observation in force.
+    pub outcome: Outcome,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -23,7 +23,7 @@ use crate::{
     },
     attest::{Draft, Profile},
     classify::token::Claims,
-    domain::{CategorySet, DecisionId, Operation, Place, RegionId},
+    domain::{CategorySet, Circumstances, DecisionId, Operation, Place, RegionId},
     forward::{ForwardError, Upstreams},
     respond::Refused,
     router::{ReadyRoute, Snapshot, Worker},
@@ -197,8 +197,9 @@ impl<'w> Exchange<'w> {
         place: Place,
         categories: CategorySet,
         countries: &[Place],
+        circumstances: Circumstances,
     ) -> Result<SmallVec<[RegionId; 4]>, Refused> {
-        judge::homes(self, place, categories, countries)
+        judge::homes(self, place, categories, countries, circumstances)
     }
 
     /// The fields that go to a region.

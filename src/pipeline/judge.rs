@@ -10,12 +10,14 @@ use std::{rc::Rc, sync::Arc};
 
 use http::HeaderValue;
 use prometheus::IntCounter;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 pub use flow::Flow;
 pub use homes::homes;
 pub use told::{
-    count_decision, forbidden, mechanism, observed, observed_profile, plain_refusal, profile,
+    count_decision, disagreements, forbidden, mechanism, observed, observed_profile, plain_refusal,
+    profile,
 };
 
 use super::{
@@ -23,7 +25,7 @@ use super::{
     counted::{Holds, Names, Plan},
     person::Person,
     personal::Personal,
-    remember::{Judgement, VARIED, already_told, remember},
+    remember::{Judgement, VARIED, Varied, already_told, remember},
 };
 use crate::{
     attest::Profile,
@@ -44,6 +46,7 @@ pub struct Judged {
     pub mechanism: Option<HeaderValue>,
     pub flow_home: bool,
     counter: IntCounter,
+    disagreements: SmallVec<[IntCounter; 1]>,
 }
 
 impl Judged {
@@ -64,6 +67,7 @@ impl Judged {
 
     pub fn count(&self) {
         self.counter.inc();
+        self.disagreements.iter().for_each(IntCounter::inc);
     }
 }
 
@@ -154,11 +158,12 @@ fn judged(
     if !plain && !tells_refusals && !verdict.is_permit() {
         return Ok(None);
     }
-    let told = if plain {
-        None
-    } else {
-        already_told(x, flow, &verdict, &counted)
-    };
+    let varied = (!plain).then(|| Varied {
+        observed: decide::observed(&x.snapshot.policy, &query, &verdict),
+        verdict: verdict.clone(),
+        counted: counted.clone(),
+    });
+    let told = varied.as_ref().and_then(|v| already_told(x, flow, v));
     let judged = match told {
         Some(judged) => judged,
         None => {
@@ -166,13 +171,15 @@ fn judged(
             let permit = verdict.is_permit();
             let new = Rc::clone(&judged);
             remember(x, flow, |known| {
-                if plain {
+                let Some(varied) = varied else {
                     known.plain = Some(new);
-                } else if permit {
+                    return;
+                };
+                if permit {
                     if known.varied.len() >= VARIED {
                         known.varied.clear();
                     }
-                    known.varied.push((verdict, counted, new));
+                    known.varied.push((varied, new));
                 }
             });
             judged
@@ -218,12 +225,9 @@ fn tell(
     let permit = decide::permit(verdict, flow.region, flow.operation).ok();
     let refused = (!verdict.is_permit()).then(|| forbidden(x, query, verdict, Vec::new()));
     let crosses = query.from.place.country() != query.to.place.country();
-    let counter = x
-        .worker
-        .shared
-        .metrics
-        .decisions
-        .with_label_values(&told::labels(&profile));
+    let metrics = &x.worker.shared.metrics;
+    let counter = metrics.decisions.with_label_values(&told::labels(&profile));
+    let disagreements = disagreements(metrics, &profile).collect();
     Judged {
         flow_home: permit.as_ref().is_some_and(Permit::is_flow_home),
         mechanism: crosses.then(|| mechanism(&profile)).flatten(),
@@ -231,6 +235,7 @@ fn tell(
         refused,
         profile,
         counter,
+        disagreements,
     }
 }
 

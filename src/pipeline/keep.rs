@@ -61,6 +61,7 @@ pub fn not_held(x: &Exchange<'_>, routed: &Routed<'_>, person: &Person) -> Resul
         rules: vec![Arc::clone(&hold.id)],
         duties: Vec::new(),
         missing: Vec::new(),
+        observed: Vec::new(),
         ..judged.profile.as_ref().clone()
     }));
     Err(Refused::Forbidden(Arc::new(Forbidden {

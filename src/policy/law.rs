@@ -129,6 +129,10 @@ pub struct Rule {
     /// The fact behind it is not sure: it leans towards refusing until accepted by name.
     pub review: bool,
     pub accepted: bool,
+    /// Under observation: told of, and without effect.
+    pub observe: bool,
+    /// The permit in whose place this one stands, while both are in force.
+    pub replaces: Option<Replaces>,
     pub operations: u8,
     pub flows: u8,
     pub origin: PlaceExpr,
@@ -152,6 +156,14 @@ pub struct Rule {
     /// The instrument's module, by the roles of the flow, is one of these (bits); 0: none.
     pub modules: u8,
     pub duties: Vec<Arc<str>>,
+}
+
+/// The permit that another one replaces: its number is known once all rules are numbered.
+#[derive(Clone, Debug)]
+pub struct Replaces {
+    pub id: Arc<str>,
+    pub at: Where,
+    pub rule: RuleId,
 }
 
 /// Where the ends of a flow lie, seen from one law.
@@ -422,6 +434,20 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
         interval: read::interval(&f),
         review: review.unwrap_or(false),
         accepted: false,
+        observe: f
+            .maybe("observe")
+            .and_then(|n| n.boolean(faults))
+            .unwrap_or(false),
+        replaces: permits
+            .then(|| f.maybe("replaces"))
+            .flatten()
+            .and_then(|n| {
+                Some(Replaces {
+                    id: n.text(faults)?.into(),
+                    at: n.at.clone(),
+                    rule: RuleId(u16::MAX),
+                })
+            }),
         operations: f
             .maybe("operations")
             .map_or(0x3f, |n| read::operations(n, faults)),

@@ -14,12 +14,14 @@ mod digest;
 mod instrument;
 mod keep;
 mod law;
+mod observation;
 mod organisation;
 mod places;
 mod read;
 mod review;
 mod sets;
 pub mod shipped;
+mod signed;
 mod vocabulary;
 
 pub(crate) use checked::law_files;

@@ -322,6 +322,7 @@ mod tests {
             promises: Vec::new(),
             duties: vec!["log-transfer".into()],
             missing: Vec::new(),
+            observed: Vec::new(),
             policy: String::new(),
         }
     }

@@ -6,7 +6,7 @@ use http::{Method, uri::Authority};
 
 use super::{
     Answers, Conflict, Format, PathTemplate, PinMode, Route, Steering, UnknownHome, UpstreamShape,
-    disclose, regions,
+    circumstances, disclose, regions,
     sections::later,
     sources::{Context, Use},
     values,
@@ -75,9 +75,13 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
     if let Some(source) = purpose_source {
         steering.purpose = source;
     }
+    let circumstances = circumstances::read(&fields, &context, &mut steering);
     let read = |key| fields.maybe(key).and_then(|n| values::name(n, faults));
     let subject = subject(&fields, &context, is_batch);
     let country = country(&fields, &context);
+    let born = fields
+        .maybe("born")
+        .and_then(|node| context.source(node, Use::Birth));
     let schema = fields
         .maybe("schema")
         .and_then(|node| schema(node, &context));
@@ -162,6 +166,7 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         namespace: Arc::from(namespace),
         subject,
         country,
+        born,
         steering,
         schema,
         categories,
@@ -173,6 +178,7 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         answers,
         role,
         purpose,
+        circumstances,
         recipient: recipient.map(Arc::from),
     })
 }
@@ -273,6 +279,10 @@ fn steering(fields: &Fields<'_>, context: &Context<'_>) -> Steering {
         purpose: default.purpose,
         ground: read("ground", Use::Assertion, default.ground),
         order: read("order", Use::Assertion, default.order),
+        subject_kind: default.subject_kind,
+        basis: default.basis,
+        transaction: default.transaction,
+        special_ground: default.special_ground,
     }
 }
 

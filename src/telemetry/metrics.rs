@@ -26,6 +26,8 @@ pub struct Metrics {
     /// `outcome`, `operation`, `law` (the most demanding), `to` (region), `mechanism`.
     pub decisions: IntCounterVec,
     pub decision_seconds: Histogram,
+    /// `rule` (under observation).
+    pub observed_disagreements: IntCounterVec,
     evidence: [IntCounter; 7],
     pub ledger_entries: IntGauge,
     pub ledger_bytes: IntGauge,
@@ -75,6 +77,12 @@ impl Metrics {
                 &["outcome", "operation", "law", "to", "mechanism"],
             )?,
             decision_seconds: histogram(r, "domicile_decision_seconds", "time to decide")?,
+            observed_disagreements: counters(
+                r,
+                "domicile_observed_disagreements_total",
+                "decisions that a rule under observation would have turned",
+                &["rule"],
+            )?,
             evidence,
             ledger_entries: gauge(r, "domicile_ledger_entries", "entries in the ledger")?,
             ledger_bytes: gauge(r, "domicile_ledger_bytes", "size of the ledger on disk")?,

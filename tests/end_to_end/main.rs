@@ -15,6 +15,7 @@
 
 mod batch;
 mod broken_files;
+mod circumstances;
 mod crash;
 mod demo;
 mod failure;
@@ -24,6 +25,7 @@ mod lost_state;
 mod memory;
 mod mixed;
 mod newcomer;
+mod observe_rule;
 mod pins;
 mod policy_tools;
 mod privacy;
