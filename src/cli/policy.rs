@@ -114,8 +114,8 @@ fn answer(
     text: &str,
     regions: Option<&Regions>,
 ) -> Result<Answer, Failure> {
-    let question: Question =
-        serde_json::from_str(text).map_err(|e| format!("the question cannot be read: {e}"))?;
+    let question = Question::from_json(text.as_bytes())
+        .map_err(|e| format!("the question cannot be read: {e}"))?;
     explain_with(checked, &question, regions)
         .map_err(|e| Failure::from(ExplainError::Question(e).to_string()))
 }

@@ -5,6 +5,7 @@
 mod category;
 mod decision;
 mod evidence;
+mod object;
 mod operation;
 mod place;
 mod question;

@@ -187,6 +187,11 @@ impl Organisation {
         }
         f.finish();
         twice(
+            org.entities.iter().map(|(_, e)| (&*e.id, &e.at)),
+            "entity",
+            faults,
+        );
+        twice(
             org.promises.iter().map(|p| (&*p.id, &p.at)),
             "promise",
             faults,
@@ -222,6 +227,13 @@ pub fn twice<'a>(ids: impl Iterator<Item = (&'a str, &'a Where)>, what: &str, fa
     for (id, at) in ids {
         if !seen.insert(id) {
             faults.error(at, format!("{what} `{id}` stands twice"));
+        }
+        if id.is_empty() || id.chars().any(char::is_control) {
+            faults.error_hint(
+                at,
+                format!("{what} `{}` is no name", id.escape_debug()),
+                "ids are not empty and hold no control characters: they stand in ledgers and reports",
+            );
         }
     }
 }
