@@ -4,6 +4,7 @@ mod cases;
 mod demo;
 mod faults;
 mod laws;
+mod second;
 mod west;
 
 use std::{
