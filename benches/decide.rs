@@ -1,7 +1,7 @@
 //! What a decision and a compilation cost, over all shipped laws.
 //!
 //! The questions are those of the shipped cases: every pack, every kind of refusal and permit,
-//! under the five organisations they were written for. Two bars are printed in plain words before
+//! under the organisations they were written for. Two bars are printed in plain words before
 //! criterion's own figures, since neither is one of criterion's means:
 //!
 //! - compile all packs with 1,000 entities and 1,000 instruments: below 200 ms;
