@@ -157,7 +157,9 @@ fn answer(
     range: Range<usize>,
     regions: Option<&Regions>,
 ) -> Result<Answer, Fault> {
-    let question: Question = read_json(source, range.clone())?;
+    let question = read_json_with(source, range.clone(), |text| {
+        Question::from_json(text.as_bytes())
+    })?;
     explain_with(checked, &question, regions).map_err(|fault| {
         let word = match &fault {
             QuestionFault::Unknown { name, .. } => name.clone(),

@@ -6,6 +6,7 @@ mod category;
 mod circumstances;
 mod decision;
 mod evidence;
+mod object;
 mod operation;
 mod place;
 mod question;

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::{
     document::{Faults, Fields, Node, Where},
-    domain::CategorySet,
+    domain::{CategorySet, Operation},
 };
 
 use super::{
@@ -128,6 +128,8 @@ pub struct Rule {
     pub interval: Interval,
     /// The fact behind it is not sure: it leans towards refusing until accepted by name.
     pub review: bool,
+    /// How sure the fact is: `high`, `medium` or `low`.
+    pub confidence: &'static str,
     pub accepted: bool,
     /// Under observation: told of, and without effect.
     pub observe: bool,
@@ -199,6 +201,11 @@ impl Rule {
         self.flows & CROSSING != 0
     }
 
+    /// Whether the rule is about erasures alone, which move no record.
+    pub fn only_erases(&self) -> bool {
+        self.operations == 1 << Operation::Erase as u8
+    }
+
     /// Whether the rule is in force on `day`. An unsure permit counts only when accepted; an
     /// unsure prohibition until it is.
     pub fn is_active(&self, day: Date) -> bool {
@@ -207,6 +214,12 @@ impl Rule {
             Effect::Forbid | Effect::Localise => !(self.review && self.accepted),
         };
         counts && self.interval.contains(day)
+    }
+
+    /// Whether the rule would permit on `day`, had the organisation accepted it.
+    pub fn waits(&self, day: Date) -> bool {
+        let unsure = self.effect == Effect::Permit && self.review && !self.accepted;
+        unsure && self.interval.contains(day)
     }
 }
 
@@ -406,7 +419,7 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
             .map_or_else(absent, |n| read::places(n, words, faults))
     };
     let confidence = f.maybe("confidence").and_then(|n| {
-        let table = [("high", 'H'), ("medium", 'M'), ("low", 'L')];
+        let table = ["high", "medium", "low"].map(|c| (c, c));
         read::pick(n, "confidence", &table, faults)
     });
     let review = f.maybe("review").and_then(|n| n.boolean(faults));
@@ -433,6 +446,7 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
         source: node.clone(),
         interval: read::interval(&f),
         review: review.unwrap_or(false),
+        confidence: confidence.unwrap_or("high"),
         accepted: false,
         observe: f
             .maybe("observe")
@@ -514,7 +528,7 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
             .fold(0, |bits, m| bits | 1 << m),
         duties: texts(&f, "duties"),
     };
-    if confidence.is_some_and(|c| c != 'H') && review.is_none() {
+    if confidence.is_some_and(|c| c != "high") && review.is_none() {
         faults.error_hint(
             f.at,
             format!(

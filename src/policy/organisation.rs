@@ -195,6 +195,11 @@ impl Organisation {
         org.observe = named("observe");
         f.finish();
         twice(
+            org.entities.iter().map(|(_, e)| (&*e.id, &e.at)),
+            "entity",
+            faults,
+        );
+        twice(
             org.promises
                 .iter()
                 .map(|p| (&*p.id, p.source_node.place("id"))),
@@ -246,6 +251,13 @@ pub fn twice<'a>(ids: impl Iterator<Item = (&'a str, &'a Where)>, what: &str, fa
                 (first, "here first"),
                 "answers and the ledger name it by its id: give each its own",
             ),
+        }
+        if id.is_empty() || id.chars().any(char::is_control) {
+            faults.error_hint(
+                at,
+                format!("{what} `{}` is no name", id.escape_debug()),
+                "ids are not empty and hold no control characters: they stand in ledgers and reports",
+            );
         }
     }
 }

@@ -5,6 +5,7 @@ mod demo;
 mod faults;
 mod laws;
 mod observation;
+mod second;
 mod west;
 
 use std::{
