@@ -87,6 +87,24 @@ impl<'w> Exchange<'w> {
         }
     }
 
+    /// A request of the router's own: the caller that asked for it has had its answer.
+    pub fn again(worker: &'w Worker, caller: Caller, method: Method, version: Version) -> Self {
+        let at = clock::now();
+        Self {
+            worker,
+            at,
+            decision: worker.decision_id(),
+            caller,
+            // Before the ways to the regions, which are of the snapshot that was asked for last.
+            snapshot: worker.snapshot_for(at),
+            upstreams: worker.upstreams(),
+            method,
+            version,
+            started: Instant::now(),
+            story: RefCell::default(),
+        }
+    }
+
     pub fn route<'p>(
         &self,
         snapshot: &Snapshot,

@@ -59,7 +59,8 @@ impl Flow {
     pub fn new(routed: &Routed<'_>, person: &Person, region: RegionId) -> Self {
         let mut held_in: SmallVec<[RegionId; 2]> = SmallVec::new();
         if person.pinned {
-            held_in.push(person.home);
+            // A home that was only claimed holds nothing yet.
+            held_in.extend(person.stored.then_some(person.home));
             held_in.extend(person.held_in.iter().copied());
         }
         let route = &routed.route.settings;
@@ -212,6 +213,16 @@ pub fn judge(
     person: &Person,
     flow: &Flow,
 ) -> Result<Judgement, Refused> {
+    judge_on(x, &routed.route.settings, person, flow)
+}
+
+/// As [`judge`], where there is no request of a caller.
+pub fn judge_on(
+    x: &Exchange<'_>,
+    route: &Route,
+    person: &Person,
+    flow: &Flow,
+) -> Result<Judgement, Refused> {
     let personal = Personal::of(x, person)?;
     let mut plan = None;
     if let Some(remembered) = x.worker.judgements(&x.snapshot)
@@ -223,7 +234,6 @@ pub fn judge(
         plan.clone_from(&known.plan);
     }
     let started = Instant::now();
-    let route = &routed.route.settings;
     let mut query = question(x, route, flow)?;
     personal.tell(x, flow.purpose.as_deref(), &mut query);
     let plan = if personal.may_be_child() {

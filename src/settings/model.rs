@@ -221,6 +221,7 @@ pub struct Route {
     pub upstream: UpstreamShape,
     pub atomic: bool,
     pub answers: Answers,
+    pub erase: Erase,
     pub role: Option<Role>,
     pub purpose: Option<String>,
     /// Makes it a route that discloses to this recipient: an id under [`Settings::recipients`].
@@ -318,6 +319,16 @@ pub enum Answers {
     #[default]
     Full,
     StatusOnly,
+}
+
+/// What a DELETE asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Erase {
+    /// That the record goes; its subject stays known.
+    #[default]
+    Record,
+    /// That the account ends: with the last copy, its subject's pin goes too.
+    Subject,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Method, uri::Authority};
 
 use super::{
-    Answers, Conflict, Format, PathTemplate, PinMode, Route, Steering, UnknownHome, UpstreamShape,
+    Answers, Conflict, Erase, Format, PathTemplate, PinMode, Route, Steering, UnknownHome, UpstreamShape,
     disclose, regions,
     sections::later,
     sources::{Context, Use},
@@ -123,6 +123,7 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         ("full", Answers::Full),
         ("status-only", Answers::StatusOnly),
     ];
+    let erase = [("record", Erase::Record), ("subject", Erase::Subject)];
     let role = [
         ("controller", Role::Controller),
         ("processor", Role::Processor),
@@ -130,6 +131,7 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
     let conflict = word(&fields, "conflict", &conflict).unwrap_or_default();
     let pin = word(&fields, "pin", &pin).unwrap_or_default();
     let answers = word(&fields, "answers", &answers).unwrap_or_default();
+    let erase = word(&fields, "erase", &erase).unwrap_or_default();
     let role = word(&fields, "role", &role);
     let host = fields.maybe("host").and_then(|node| host(node, faults));
     let methods_at = fields.maybe("methods");
@@ -171,6 +173,7 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         upstream: upstream.unwrap_or_default(),
         atomic,
         answers,
+        erase,
         role,
         purpose,
         recipient: recipient.map(Arc::from),
