@@ -121,6 +121,9 @@ impl Kept {
     }
 }
 
+/// A region, and what is due there.
+type Turn = (Arc<str>, Vec<Kept>);
+
 /// What one worker is to try again, by region.
 #[derive(Default)]
 pub struct Lanes(BTreeMap<Arc<str>, Lane>);
@@ -152,7 +155,7 @@ impl Lanes {
     }
 
     /// Takes what is due of each region that is not at work, and says when the next will be.
-    fn take_due(&mut self, now: Instant) -> (Vec<(Arc<str>, Vec<Kept>)>, Option<Instant>) {
+    fn take_due(&mut self, now: Instant) -> (Vec<Turn>, Option<Instant>) {
         self.0.retain(|_, lane| lane.busy || !lane.waiting.is_empty());
         let mut ready = Vec::new();
         let mut next: Option<Instant> = None;
