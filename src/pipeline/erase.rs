@@ -40,9 +40,9 @@ impl Said {
         match status {
             s if s.is_success() => Self::Gone,
             StatusCode::NOT_FOUND | StatusCode::GONE => Self::Gone,
-            StatusCode::REQUEST_TIMEOUT
-            | StatusCode::TOO_EARLY
-            | StatusCode::TOO_MANY_REQUESTS => Self::NotNow,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+                Self::NotNow
+            }
             s if s.is_server_error() => Self::NotNow,
             _ => Self::Never,
         }

@@ -156,7 +156,8 @@ impl Lanes {
 
     /// Takes what is due of each region that is not at work, and says when the next will be.
     fn take_due(&mut self, now: Instant) -> (Vec<Turn>, Option<Instant>) {
-        self.0.retain(|_, lane| lane.busy || !lane.waiting.is_empty());
+        self.0
+            .retain(|_, lane| lane.busy || !lane.waiting.is_empty());
         let mut ready = Vec::new();
         let mut next: Option<Instant> = None;
         for (region, lane) in self.0.iter_mut().filter(|(_, lane)| !lane.busy) {

@@ -1,9 +1,7 @@
 //! One record, one region at a time: formats `record` and `opaque`.
 
 use bytes::{Bytes, BytesMut};
-use http::{
-    HeaderName, HeaderValue, Method, Response, header, request::Parts, uri::PathAndQuery,
-};
+use http::{HeaderName, HeaderValue, Method, Response, header, request::Parts, uri::PathAndQuery};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::{Method, uri::Authority};
 
 use super::{
-    Answers, Conflict, Erase, Format, PathTemplate, PinMode, Route, Steering, UnknownHome, UpstreamShape,
-    disclose, regions,
+    Answers, Conflict, Erase, Format, PathTemplate, PinMode, Route, Steering, UnknownHome,
+    UpstreamShape, disclose, regions,
     sections::later,
     sources::{Context, Use},
     values,

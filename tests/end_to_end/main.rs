@@ -16,6 +16,7 @@
 mod batch;
 mod crash;
 mod demo;
+mod erase;
 mod failure;
 mod hold_ups;
 mod kit;

@@ -124,7 +124,10 @@ impl Log {
     /// Cuts the log back to what is open, when it has grown enough or nothing is.
     pub fn shrink(&mut self, open: usize, rows: &HashMap<SubjectKey, Vec<Row>>) {
         let done = match open {
-            0 => self.file.set_len(0).map(|()| (self.length, self.least) = (0, 0)),
+            0 => self
+                .file
+                .set_len(0)
+                .map(|()| (self.length, self.least) = (0, 0)),
             _ if self.length - self.least.min(self.length) > GROWN => self.rewrite(rows),
             _ => return,
         };

@@ -396,7 +396,9 @@ impl Erasures {
             .flat_map(|(subject, rows)| rows.iter().map(|row| (*subject, row)))
             .filter_map(|(subject, row)| row.listed(subject))
             .collect();
-        open.sort_by(|a, b| (a.since, a.decision, &a.region).cmp(&(b.since, b.decision, &b.region)));
+        open.sort_by(|a, b| {
+            (a.since, a.decision, &a.region).cmp(&(b.since, b.decision, &b.region))
+        });
         open
     }
 
