@@ -138,6 +138,7 @@ mod tests {
             upstream: UpstreamShape::default(),
             atomic: false,
             answers: Answers::default(),
+            erase: crate::settings::Erase::default(),
             role: None,
             purpose: None,
             recipient: None,
