@@ -6,7 +6,7 @@
 //!
 //! A region that cannot be reached is asked for one record at a time with growing pauses, however
 //! many wait for it: each try costs the ledger two entries. A record that its holder refuses for
-//! now waits for itself alone.
+//! now waits for itself; after three in a row the region does.
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
@@ -35,6 +35,8 @@ use crate::{
 /// Before the first further try, and the longest between two.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
+/// A region that says `not now` so often in a row is left alone for a while, too.
+const IN_A_ROW: u32 = 3;
 /// How soon to look again at what a write or a reload keeps from being tried.
 const SOON: Duration = Duration::from_millis(200);
 
@@ -207,18 +209,26 @@ enum Next {
 async fn lane(worker: Rc<Worker>, region: Arc<str>, due: Vec<Kept>) {
     let mut waiting = Vec::new();
     let mut reached = None;
+    let mut not_now = 0;
     let mut due = due.into_iter();
     for mut kept in due.by_ref() {
         match attempt(&worker, &kept).await {
-            Next::Done => reached = Some(true),
+            Next::Done => {
+                reached = Some(true);
+                not_now = 0;
+            }
             Next::Soon => {
                 kept.due = Instant::now() + SOON;
                 waiting.push(kept);
             }
             Next::Later => {
-                reached = Some(true);
+                not_now += 1;
+                reached = Some(not_now < IN_A_ROW);
                 kept.put_off();
                 waiting.push(kept);
+                if not_now == IN_A_ROW {
+                    break;
+                }
             }
             Next::Unreachable => {
                 reached = Some(false);

@@ -132,6 +132,15 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
     let pin = word(&fields, "pin", &pin).unwrap_or_default();
     let answers = word(&fields, "answers", &answers).unwrap_or_default();
     let erase = word(&fields, "erase", &erase).unwrap_or_default();
+    if let Some(node) = fields.maybe("erase").filter(|_| erase == Erase::Subject) {
+        if is_batch || recipient.is_some() {
+            let hint = "`erase` is for the formats `record` and `opaque`, where DELETE is";
+            faults.error_hint(&node.at, "nothing is erased on this route", hint);
+        } else if pin == PinMode::Never {
+            let hint = "leave `erase` out, or let the route pin";
+            faults.error_hint(&node.at, "the route knows no pins to remove", hint);
+        }
+    }
     let role = word(&fields, "role", &role);
     let host = fields.maybe("host").and_then(|node| host(node, faults));
     let methods_at = fields.maybe("methods");

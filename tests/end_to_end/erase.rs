@@ -485,3 +485,67 @@ fn each_part_of_a_batch_is_told_its_own_last_day() {
         assert_eq!((told, lines), (has_mail, if has_mail { 1 } else { 2 }));
     }
 }
+
+/// Whatever is killed when: a holder that was asked is listed, unless the pin went with the last
+/// of them, and then its entry stands.
+#[test]
+fn a_router_killed_during_a_cancellation_leaves_pin_or_proof() {
+    let (mut setup, backends, sg) = world(204);
+    accounts(&mut setup);
+    let mut router = setup.start();
+    for (number, milliseconds) in [0, 1, 2, 3, 5, 8, 13].into_iter().enumerate() {
+        let id = format!("killed-{number}");
+        let path = format!("/people/{id}");
+        with_copy(&router, &id);
+        let address = router.router;
+        let request = Request::new("DELETE", path.clone());
+        let caller = thread::spawn(move || {
+            let mut client = crate::kit::http::Client::new(address);
+            let _ = client.send(&request);
+        });
+        // Not to wait for anything: to be killed at different moments.
+        thread::sleep(Duration::from_millis(milliseconds));
+        router.restart();
+        caller.join().unwrap();
+        let home = backends.of("eu").requests();
+        let at_home = home.iter().any(|s| s.method == "DELETE" && s.path == path);
+        let asked = at_home || sg.deletes(&path) > 0;
+        let ends = all_entries(router.admin);
+        let subject = ends.iter().rev().find(|e| e["pin"] == "claim").unwrap()["subject"].clone();
+        let dropped = ends
+            .iter()
+            .any(|e| e["pin"] == "drop" && e["subject"] == subject);
+        let listed = open(&router);
+        let listed = listed
+            .iter()
+            .filter(|row| row["subject"] == subject)
+            .count();
+        let answer = get(router.router, &path);
+        if dropped {
+            problem(&answer, 404);
+            assert_eq!(listed, 0, "{id}");
+        } else {
+            assert_eq!(answer.header("domicile-region"), Some("eu"), "{id}");
+            assert!(listed > 0 || !asked, "{id}");
+        }
+        // Either way the caller can bring it to its end.
+        let answer = delete(&router, &id);
+        assert!(answer.is_success() || answer.status == 404, "{answer:?}");
+        problem(&get(router.router, &path), 404);
+        assert!(open(&router).is_empty());
+    }
+}
+
+/// Where only weak evidence pins, a copy abroad pins too: else nobody would find it again.
+#[test]
+fn a_copy_of_somebody_who_is_not_pinned_is_found_again() {
+    let (mut setup, _backends, sg) = world(204);
+    setup.set_route("record", "pin", "weak");
+    let router = setup.start();
+    let abroad = german("traveller").header("domicile-target", "sg");
+    assert!(abroad.send(router.router).is_success());
+    assert!(delete(&router, "traveller").is_success());
+    assert_eq!(sg.deletes("/people/traveller"), 1);
+    assert!(german("settled").send(router.router).is_success());
+    problem(&get(router.router, "/people/settled"), 404);
+}

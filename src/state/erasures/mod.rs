@@ -13,6 +13,7 @@
 //! A write overtakes the erasures of its region whose path is its own, lies under it or above it:
 //! `POST /people` may bring back what `DELETE /people/7` was to erase, `PUT /orders/8` cannot.
 
+mod guards;
 mod log;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use crate::{
     attest::create_private_folder,
     domain::{DecisionId, SubjectKey},
 };
+pub use guards::{Ending, Held, Room, Trying};
 use log::Log;
 
 /// Rows at most, tries under way included; about 30 MB.
@@ -300,10 +302,7 @@ impl Erasures {
         }
         let at = (id.subject, Arc::clone(&id.region));
         *state.trying.entry(at.clone()).or_default() += 1;
-        Begun::Go(Trying {
-            inner: Arc::clone(&self.inner),
-            at,
-        })
+        Begun::Go(Trying::new(&self.inner, at))
     }
 
     /// Begins to remove a subject's pin: when all its rows are confirmed, and all were to end it.
@@ -317,11 +316,7 @@ impl Erasures {
         if !ready || state.held.contains_key(&subject) || !state.ending.insert(subject) {
             return None;
         }
-        Some(Ending {
-            inner: Arc::clone(&self.inner),
-            subject,
-            done: false,
-        })
+        Some(Ending::new(&self.inner, subject))
     }
 
     /// Holds the erasures of subjects that are about to be written, each in its region: when this
@@ -517,120 +512,5 @@ impl Inner {
             rows.iter_mut().for_each(|row| row.ends_pin = false);
         }
         self.close(state, subject, |row| row.stage == Stage::Confirmed);
-    }
-}
-
-/// A try in the background is under way.
-#[derive(Debug)]
-pub struct Trying {
-    inner: Arc<Inner>,
-    at: (SubjectKey, Arc<str>),
-}
-
-impl Drop for Trying {
-    fn drop(&mut self) {
-        let mut state = self.inner.lock();
-        if let Some(count) = state.trying.get_mut(&self.at) {
-            *count -= 1;
-            if *count == 0 {
-                state.trying.remove(&self.at);
-            }
-        }
-        drop(state);
-        self.inner.ended.notify_waiters();
-    }
-}
-
-/// A pin is being removed. Dropped without [`Ending::done`]: it stays, and the rows are to be
-/// repeated.
-#[derive(Debug)]
-pub struct Ending {
-    inner: Arc<Inner>,
-    subject: SubjectKey,
-    done: bool,
-}
-
-impl Ending {
-    /// The entry that removes the pin stands.
-    pub fn done(mut self) {
-        self.done = true;
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let mut state = self.inner.lock();
-        state.ending.remove(&self.subject);
-        if self.done {
-            self.inner.close(&mut state, self.subject, |_| true);
-        } else if let Some(rows) = state.rows.get_mut(&self.subject) {
-            rows.iter_mut().for_each(|row| row.stage = Stage::Repeat);
-        }
-        drop(state);
-        self.inner.ended.notify_waiters();
-    }
-}
-
-/// Writes that are about to stand.
-#[must_use]
-#[derive(Debug)]
-pub struct Held {
-    inner: Arc<Inner>,
-    writes: Vec<(SubjectKey, Arc<str>)>,
-    pin_ended: bool,
-}
-
-impl Held {
-    /// A pin was removed while this waited: what was found of its subject does not hold.
-    pub fn pin_ended(&self) -> bool {
-        self.pin_ended
-    }
-
-    /// The entries of the writes stand, and nothing was sent yet: the erasures that they overtake
-    /// are closed. `path` is the writes' own, percent-decoded, `record` its keyed hash.
-    pub fn overtake(self, path: &str, record: SubjectKey) {
-        let mut state = self.inner.lock();
-        for (subject, region) in &self.writes {
-            self.inner.spare_pin(&mut state, *subject);
-            self.inner.close(&mut state, *subject, |row| {
-                row.region == *region && row.is_overtaken(path, record)
-            });
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let mut state = self.inner.lock();
-        for (subject, _) in &self.writes {
-            let Some(count) = state.held.get_mut(subject) else {
-                continue;
-            };
-            *count -= 1;
-            if *count > 0 {
-                continue;
-            }
-            state.held.remove(subject);
-            // The write did not stand after all, and kept a pin from being removed meanwhile:
-            // nobody is left to do it but the caller.
-            if let Some(rows) = state.rows.get_mut(subject)
-                && rows.iter().all(|r| r.stage == Stage::Confirmed)
-            {
-                rows.iter_mut().for_each(|r| r.stage = Stage::Repeat);
-            }
-        }
-    }
-}
-
-/// Room in memory for a request; given back when it is dropped.
-#[derive(Debug)]
-pub struct Room {
-    inner: Arc<Inner>,
-    bytes: usize,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.inner.kept.fetch_sub(self.bytes, Ordering::SeqCst);
     }
 }
