@@ -10,7 +10,7 @@
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, Version, header, uri::PathAndQuery};
+use http::{HeaderMap, Method, Version, uri::PathAndQuery};
 use smallvec::SmallVec;
 use tokio::time::{Instant, sleep_until};
 
@@ -336,9 +336,7 @@ async fn ask(x: &Exchange<'_>, kept: &Kept) -> Result<(Said, Arc<Profile>), Refu
     let judged = judge::judge_on(x, &route.settings, &person, &flow)?;
     let cleared = attest(x, &person, &flow, &judged).await?;
     let mut headers = kept.headers.clone();
-    if let Ok(id) = header::HeaderValue::try_from(x.decision.to_string()) {
-        headers.insert("domicile-decision", id);
-    }
+    headers.insert("domicile-decision", x.decision_value.clone());
     let outgoing = Outgoing {
         method: kept.method.clone(),
         path_and_query: kept.path_and_query.clone(),

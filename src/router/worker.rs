@@ -25,7 +25,7 @@ use crate::{
     locate::PinCache,
     pipeline::{self, Judgements, Lanes},
     settings::RegionSettings,
-    telemetry::clock,
+    telemetry::{Handles, clock},
 };
 
 /// Pins that one worker remembers.
@@ -40,6 +40,7 @@ pub struct Worker {
     pub journal: WorkerJournal,
     judgements: RefCell<Judgements>,
     random: RefCell<Random>,
+    pub handles: Handles,
     pub at_work: Counter,
     /// Erasures that this worker tries again.
     pub lanes: RefCell<Lanes>,
@@ -85,6 +86,7 @@ impl Worker {
                 bytes: [0; 4096],
                 next: 4096,
             }),
+            handles: Handles::new(shared.metrics.clone()),
             at_work: Counter::default(),
             lanes: RefCell::default(),
             open_again: Notify::new(),
