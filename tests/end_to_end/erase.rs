@@ -147,7 +147,7 @@ fn a_holder_that_comes_back_erases_without_the_caller() {
         .into_iter()
         .filter(|e| e["operation"] == "erase" && e["region"] == "sg")
         .collect();
-    assert!(tries.len() >= 3, "{tries:?}");
+    assert!(tries.len() >= 2, "{tries:?}");
     let last = tries.last().unwrap();
     assert_eq!(last["outcome"], "permit");
     assert_ne!(last["decision"], json!(first));
