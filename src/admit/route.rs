@@ -139,6 +139,7 @@ mod tests {
             upstream: UpstreamShape::default(),
             atomic: false,
             answers: Answers::default(),
+            erase: crate::settings::Erase::default(),
             role: None,
             purpose: None,
             circumstances: crate::domain::Circumstances::default(),

@@ -173,6 +173,15 @@ pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
                 print_line(&text);
             }
         }
+        for kept in &row.retention {
+            let edge = if kept.least { "at least" } else { "at most" };
+            let (keep, what) = (&kept.keep, kept.categories.join(" "));
+            let mut text = format!("  kept    {edge} {keep} ({}): {what}", kept.id);
+            if let Some(source) = &kept.source {
+                text.push_str(&format!("; {source}"));
+            }
+            print_line(&text);
+        }
     }
     let faults: Vec<Untrue> = rows.into_iter().filter_map(|r| r.fault).collect();
     disagreeing(&faults).map(|()| Ended::Good)

@@ -105,7 +105,17 @@ pub fn judge(
     person: &Person,
     flow: &Flow,
 ) -> Result<Judgement, Refused> {
-    judged(x, routed, person, flow, true)?.ok_or(Refused::Internal("a judgement without a verdict"))
+    judge_on(x, &routed.route.settings, person, flow)
+}
+
+/// As [`judge`], where there is no request of a caller.
+pub fn judge_on(
+    x: &Exchange<'_>,
+    route: &Route,
+    person: &Person,
+    flow: &Flow,
+) -> Result<Judgement, Refused> {
+    judged(x, route, person, flow, true)?.ok_or(Refused::Internal("a judgement without a verdict"))
 }
 
 /// As [`judge`], for a flow that is left undone without a word when it is refused: to tell why costs
@@ -116,12 +126,12 @@ pub fn judge_if_permitted(
     person: &Person,
     flow: &Flow,
 ) -> Result<Option<Judgement>, Refused> {
-    judged(x, routed, person, flow, false)
+    judged(x, &routed.route.settings, person, flow, false)
 }
 
 fn judged(
     x: &Exchange<'_>,
-    routed: &Routed<'_>,
+    route: &Route,
     person: &Person,
     flow: &Flow,
     tells_refusals: bool,
@@ -137,7 +147,6 @@ fn judged(
         plan.clone_from(&known.plan);
     }
     let started = Instant::now();
-    let route = &routed.route.settings;
     let mut query = flow::question(x, route, flow)?;
     personal.tell(x, flow.purpose.as_deref(), &mut query);
     let plan = if personal.may_be_child() {

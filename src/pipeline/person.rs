@@ -38,6 +38,8 @@ pub struct Person {
     pub pinned: bool,
     /// A first write of this subject claims its home.
     pub claims: bool,
+    /// The home is known to have taken a record.
+    pub stored: bool,
 }
 
 /// What was known of a record when its way ended; goes into the ledger with a refusal.
@@ -110,6 +112,7 @@ pub fn find(
         held_in,
         pinned: true,
         claims: false,
+        stored: pin.stored,
     })
 }
 
@@ -161,10 +164,14 @@ fn unpinned(
                 && match route.pin {
                     PinMode::Always => true,
                     PinMode::Never => false,
+                    // What goes abroad leaves a copy, which an erasure must find again.
                     PinMode::Weak => {
-                        strongest.is_none_or(|k| k.strength() < crate::domain::Strength::Declared)
+                        routed.wishes.target.is_some_and(|target| target != home)
+                            || strongest
+                                .is_none_or(|k| k.strength() < crate::domain::Strength::Declared)
                     }
                 },
+            stored: false,
         }
     };
     match operation {

@@ -156,6 +156,26 @@ fn one_changed_line_shows_its_flows_and_a_reformat_none() {
 }
 
 #[test]
+fn the_matrix_says_how_long_records_are_kept() {
+    let organisation = format!(
+        "{ORGANISATION}\n\
+         [[retention]]\nid = \"all\"\ncategories = [\"user.contact\", \"user.name\"]\nkeep = \"3 years\"\n\n\
+         [[retention]]\nid = \"law\"\nlaws = [\"SG\"]\ncategories = [\"user.contact.email\"]\nkeep = \"180 days\"\nleast = true\nsource = \"an act\"\n"
+    );
+    let (_dir, files) = policy(LAW, &organisation);
+    let checked = files.check().unwrap();
+    let policy = checked.compile("2021-06-01T00:00:00Z".parse().unwrap());
+    let rows = matrix(&policy, Operation::Read, &["user".into()]);
+    let kept = &rows[0].retention;
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert_eq!(kept[0].keep, "3 years");
+    assert_eq!(kept[0].categories, ["user.contact", "user.name"]);
+    assert!(!kept[0].least && kept[1].least);
+    assert_eq!(kept[1].keep, "180 days");
+    assert_eq!(kept[1].source.as_deref(), Some("an act"));
+}
+
+#[test]
 fn the_matrix_says_what_is_open_and_what_it_needs() {
     let (_dir, files) = policy(LAW, ORGANISATION);
     let checked = files.check().unwrap();

@@ -67,6 +67,9 @@ pub fn gauges(shared: &Shared) {
     metrics
         .directory_pins
         .set(number(shared.directory.status().pins));
+    metrics
+        .erasures_open
+        .set(number(shared.erasures.count() as u64));
     let open = shared
         .connections
         .load(std::sync::atomic::Ordering::Relaxed);

@@ -230,7 +230,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.conflict" Text Value("\"all\""), "\"refuse\"":
         "What disagreeing evidence does. `all`: the strongest gives the home and every law evidenced by declared strength or better must permit; `first`; `refuse`.";
     "routes.<n>.pin" Text Value("\"always\""), "\"weak\"":
-        "When a subject's home is remembered: `always`, `weak` (only when the evidence is weaker than declared), `never`.";
+        "When a subject's home is remembered: `always`, `weak` (only when the evidence is weaker than declared, or a copy goes abroad), `never`: nothing is known of where copies lie, so an erasure reaches the home alone.";
     "routes.<n>.unknown_home" Text Value("\"refuse\""), "\"sg\"":
         "What happens without evidence: `refuse` (422), or the region that takes such records.";
     "routes.<n>.upstream" Text Value("\"batch\""), "{ each = \"PUT /people/{subject}\" }":
@@ -241,6 +241,8 @@ pub static KEYS: &[Key] = keys! {
         "Send nothing of a batch when any item is refused.";
     "routes.<n>.answers" Text Value("\"full\""), "\"status-only\"":
         "`full`: bodies flow back where that read is permitted; `status-only`: never.";
+    "routes.<n>.erase" Text Value("\"record\""), "\"subject\"":
+        "What a `DELETE` asks for. `record`: the record goes, its subject stays known; `subject`: the account ends, and once home and all copies have confirmed, the subject's pin goes too.";
     "routes.<n>.role" Text Absent, "\"processor\"":
         "The location's role on this route: `controller` or `processor`. Else the instrument's, else the entity's.";
     "routes.<n>.order" Text Value("\"header:domicile-order\""), "\"header:x-order\"":

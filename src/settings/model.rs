@@ -225,6 +225,7 @@ pub struct Route {
     pub upstream: UpstreamShape,
     pub atomic: bool,
     pub answers: Answers,
+    pub erase: Erase,
     pub role: Option<Role>,
     pub purpose: Option<String>,
     /// What the route says of all its flows; a trusted caller's word goes before.
@@ -364,6 +365,16 @@ pub enum Answers {
     #[default]
     Full,
     StatusOnly,
+}
+
+/// What a DELETE asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Erase {
+    /// That the record goes; its subject stays known.
+    #[default]
+    Record,
+    /// That the account ends: with the last copy, its subject's pin goes too.
+    Subject,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

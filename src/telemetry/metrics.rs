@@ -36,6 +36,7 @@ pub struct Metrics {
     pub ledger_failing: IntGauge,
     pub ledger_commits: IntGauge,
     pub directory_pins: IntGauge,
+    pub erasures_open: IntGauge,
     pub instrument_expiry: GaugeVec,
     pub threshold_subjects: IntGaugeVec,
     /// `region`, `outcome` (`answered`, `bad-answer`, `unavailable`, `timeout`).
@@ -103,6 +104,11 @@ impl Metrics {
                 "group commits since the start",
             )?,
             directory_pins: gauge(r, "domicile_directory_pins", "subjects with a pinned home")?,
+            erasures_open: gauge(
+                r,
+                "domicile_erasures_open",
+                "records at one holder that are still to be erased",
+            )?,
             instrument_expiry: gauges(
                 r,
                 "domicile_instrument_expiry_seconds",

@@ -18,6 +18,7 @@ mod broken_files;
 mod circumstances;
 mod crash;
 mod demo;
+mod erase;
 mod failure;
 mod hold_ups;
 mod kit;

@@ -214,6 +214,51 @@ fn the_directory_is_rebuilt_from_the_ledger() {
     assert_eq!(rig.open().1.replayed, 0);
 }
 
+/// The mark has no entry of its own: claim and outcome say it.
+#[test]
+fn what_a_home_has_taken_is_replayed_from_outcomes() {
+    let rig = Rig::new();
+    let mut at_home = profile("/people/{subject}").as_ref().clone();
+    let elsewhere = Arc::new(Profile {
+        region: Some("sg".into()),
+        ..at_home.clone()
+    });
+    at_home.operation = Operation::Store;
+    let at_home = Arc::new(at_home);
+    {
+        let directory = rig.directory();
+        let (journal, _) =
+            Journal::open(&rig.ledger(), Options::default(), directory.clone()).unwrap();
+        block_on(async {
+            for (n, profile, status) in [
+                (1, &at_home, 201),
+                (2, &at_home, 503),
+                (3, &elsewhere, 201),
+                (4, &at_home, 0),
+            ] {
+                let pin = Pin::new("eu".into(), smallvec![]);
+                let Claim::Won(claimed) = directory.claim(key(n), pin).unwrap() else {
+                    panic!("nobody else claims");
+                };
+                let mut draft = draft(n, profile);
+                draft.pin = Some(Pinning::Claim(claimed));
+                let _ = journal.clear(homeward(), draft).await.unwrap();
+                journal.outcome(OutcomeDraft {
+                    at: at(n),
+                    decision: decision(n),
+                    status,
+                });
+            }
+        });
+        journal.close().unwrap();
+    }
+    std::fs::remove_dir_all(rig.folder.path().join("directory")).unwrap();
+    let directory = rig.directory();
+    let _open = Journal::open(&rig.ledger(), Options::default(), directory.clone()).unwrap();
+    let stored = [1, 2, 3, 4].map(|n| directory.lookup(&key(n)).unwrap().unwrap().stored);
+    assert_eq!(stored, [true, false, false, false]);
+}
+
 fn texts() -> impl Strategy<Value = Vec<Arc<str>>> {
     prop::collection::vec("[a-zа-я/{}]{0,20}".prop_map(Arc::from), 0..4)
 }

@@ -32,7 +32,8 @@ impl Flow {
     pub fn new(routed: &Routed<'_>, person: &Person, region: RegionId) -> Self {
         let mut held_in: SmallVec<[RegionId; 2]> = SmallVec::new();
         if person.pinned {
-            held_in.push(person.home);
+            // A home that was only claimed holds nothing yet.
+            held_in.extend(person.stored.then_some(person.home));
             held_in.extend(person.held_in.iter().copied());
         }
         let route = &routed.route.settings;

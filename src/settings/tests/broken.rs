@@ -405,6 +405,16 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ),
     (
         ROUTE,
+        "erase = \"subject\"\npin = \"never\"\n",
+        "22:9: the route knows no pins to remove",
+    ),
+    (
+        ROUTE,
+        "erase = \"all\"\n",
+        "22:9: `all` is not known here (one of `record`, `subject`)",
+    ),
+    (
+        ROUTE,
         "methods = [\"get\"]\n",
         "22:12: `get` is no method here (did you mean `GET`?)",
     ),

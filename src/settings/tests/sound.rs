@@ -90,6 +90,7 @@ pin = "weak"
 unknown_home = "sg"
 conflict = "refuse"
 answers = "status-only"
+erase = "subject"
 
 [[routes]]
 path = "/people"
@@ -189,6 +190,8 @@ fn the_whole_example_is_understood() {
     assert_eq!(record.unknown_home, UnknownHome::Region("sg".into()));
     assert_eq!(record.conflict, Conflict::Refuse);
     assert_eq!(record.answers, Answers::StatusOnly);
+    assert_eq!(record.erase, Erase::Subject);
+    assert_eq!(lines.erase, Erase::Record);
     assert_eq!(lines.name.as_ref(), "people-lines");
     assert_eq!(lines.content_type.as_deref(), Some("application/x-ndjson"));
     assert_eq!(lines.purpose, None);
