@@ -21,7 +21,7 @@ use crate::{
 use super::{
     axes::Extra,
     classes::verify,
-    days::{days, fingerprint, instant},
+    days::{Mark, days, fingerprint, instant},
     facts::blank,
     prove::{Untrue, in_parallel},
     scene::{Said, Scene},
@@ -83,7 +83,7 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
         let each = laws.iter().map(|law| [&a, &b].map(|p| print(p, law)));
         Some(each.collect::<Vec<_>>())
     });
-    let mut seen: HashMap<(usize, [Option<String>; 2]), usize> = HashMap::new();
+    let mut seen: HashMap<(usize, [Option<Mark>; 2]), usize> = HashMap::new();
     let mut jobs: Vec<(Date, usize)> = Vec::new();
     // By day and law: which job says what changes.
     let mut told: Vec<Vec<usize>> = Vec::new();
@@ -141,18 +141,9 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
     found
 }
 
-fn print(policy: &Compiled, law: &str) -> Option<String> {
+fn print(policy: &Compiled, law: &str) -> Option<Mark> {
     let ways = Ways::of(policy, law_of(policy, law)?)?;
-    let names = ways
-        .law
-        .rules
-        .iter()
-        .map(|r| format!("{}{}{:?}", r.id, r.citation, r.when));
-    Some(format!(
-        "{}{}",
-        fingerprint(policy, &ways),
-        names.collect::<String>()
-    ))
+    Some(fingerprint(policy, &ways))
 }
 
 fn law_of(policy: &Compiled, name: &str) -> Option<LawId> {

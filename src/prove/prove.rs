@@ -21,7 +21,7 @@ use crate::{
 use super::{
     classes::of_law,
     composed,
-    days::{days, fingerprint, instant, law_ids},
+    days::{Mark, days, fingerprint, instant, law_ids},
     files::Files,
     property::{Kind, Properties, PropertyError},
     ways::Ways,
@@ -241,18 +241,23 @@ fn jobs(
     let prints = in_parallel(days.len(), |i| {
         let day = *days.get(i)?;
         let policy = checked.compile(instant(day));
-        let dated: Vec<bool> = properties.list.iter().map(|p| p.covers_day(day)).collect();
+        // Which of the law's own properties ask of this day.
+        let dated = |law: &str| -> Vec<bool> {
+            let list = properties.list.iter();
+            let own = list.filter(|p| p.law.as_deref().is_none_or(|l| l == law));
+            own.map(|p| p.covers_day(day)).collect()
+        };
         let wanted = law_ids(&policy)
             .into_iter()
             .filter(|id| only.is_none_or(|name| policy.checked().law_id(*id) == name));
         Some(
             wanted
                 .filter_map(|id| Some((id, fingerprint(&policy, &Ways::of(&policy, id)?))))
-                .map(|(id, print)| (id, format!("{print}{dated:?}")))
+                .map(|(id, mark)| (id, (mark, dated(policy.checked().law_id(id)))))
                 .collect::<Vec<_>>(),
         )
     });
-    let mut seen: HashSet<(LawId, String)> = HashSet::new();
+    let mut seen: HashSet<(LawId, (Mark, Vec<bool>))> = HashSet::new();
     let mut jobs = Vec::new();
     for (day, prints) in days.iter().zip(prints) {
         let new = prints
