@@ -40,6 +40,25 @@ pub fn instant(day: Date) -> Timestamp {
 /// A law on a day, by all that its ways hang on: two days with the same mark need not both be
 /// looked at.
 pub fn fingerprint(policy: &Compiled, ways: &Ways<'_>) -> Mark {
+    Mark(*marker(policy, ways).0.finalize().as_bytes())
+}
+
+/// The same with what the papers say, to compare organisations.
+pub fn with_papers(policy: &Compiled, ways: &Ways<'_>) -> Mark {
+    let mut mark = marker(policy, ways);
+    let checked = policy.checked();
+    mark.add(&policy.personal.words());
+    for usable in ways.table.usable_sorted() {
+        mark.add(&checked.instrument(usable.instrument));
+    }
+    for active in ways.table.assessed_sorted() {
+        let all = &checked.organisation.assessments;
+        mark.add(&all.get(usize::from(active.index)));
+    }
+    Mark(*mark.0.finalize().as_bytes())
+}
+
+fn marker(policy: &Compiled, ways: &Ways<'_>) -> Marker {
     let table = ways.table;
     let mut mark = Marker(blake3::Hasher::new());
     for rule in &table.rules {
@@ -69,10 +88,11 @@ pub fn fingerprint(policy: &Compiled, ways: &Ways<'_>) -> Mark {
             .iter()
             .map(|c| (c.1, &c.2))
             .collect::<Vec<_>>(),
+        &ways.law.attaches,
         (&ways.law.transfer.id, &ways.law.transfer.citation),
         told_all(policy, ways),
     ));
-    Mark(*mark.0.finalize().as_bytes())
+    mark
 }
 
 /// What a rule says, without where and until when it says it.

@@ -21,7 +21,7 @@ use crate::{
 use super::{
     axes::Extra,
     classes::verify,
-    days::{Mark, days, fingerprint, instant},
+    days::{Mark, days, instant, with_papers},
     facts::blank,
     prove::{Untrue, in_parallel},
     scene::{Said, Scene},
@@ -83,6 +83,7 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
         let each = laws.iter().map(|law| [&a, &b].map(|p| print(p, law)));
         Some(each.collect::<Vec<_>>())
     });
+    let same = context(old) == context(new);
     let mut seen: HashMap<(usize, [Option<Mark>; 2]), usize> = HashMap::new();
     let mut jobs: Vec<(Date, usize)> = Vec::new();
     // By day and law: which job says what changes.
@@ -90,6 +91,12 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
     for (day, prints) in all.iter().zip(prints) {
         let mut of_day = Vec::new();
         for (law, print) in prints.into_iter().flatten().enumerate() {
+            if let [Some(was), Some(is)] = &print
+                && same
+                && was == is
+            {
+                continue;
+            }
             let job = *seen.entry((law, print)).or_insert_with(|| {
                 jobs.push((*day, law));
                 jobs.len() - 1
@@ -126,9 +133,15 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
             }
         }
     }
-    for (i, day) in all.iter().enumerate() {
-        let (a, b) = (old.compile(instant(*day)), new.compile(instant(*day)));
-        promises(&a, &b).iter().for_each(|c| add(c, i));
+    let promised = in_parallel(all.len(), |i| {
+        let day = all.get(i).copied()?;
+        let (a, b) = (old.compile(instant(day)), new.compile(instant(day)));
+        let told =
+            |p: &Compiled| format!("{:?}{:?}", p.promises, p.checked().organisation.promises);
+        (!same || told(&a) != told(&b)).then(|| promises(&a, &b))
+    });
+    for (day, changes) in promised.iter().enumerate() {
+        changes.iter().flatten().for_each(|c| add(c, day));
     }
     found.untrue = untrue;
     found.changes = grouped
@@ -143,7 +156,22 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
 
 fn print(policy: &Compiled, law: &str) -> Option<Mark> {
     let ways = Ways::of(policy, law_of(policy, law)?)?;
-    Some(fingerprint(policy, &ways))
+    Some(with_papers(policy, &ways))
+}
+
+/// What ids mean: where it is the same for both, equal marks are equal laws.
+fn context(policy: &Checked) -> String {
+    let v = &policy.vocabulary;
+    let categories: Vec<_> = policy
+        .categories_all()
+        .map(|(id, key)| (key, policy.below(id).words()))
+        .collect();
+    let entities: Vec<_> = policy.entities().map(|(_, e)| &e.id).collect();
+    let mechanisms: Vec<_> = v.mechanisms.iter().map(|m| &m.key).collect();
+    format!(
+        "{categories:?}{entities:?}{mechanisms:?}{:?}{:?}{:?}{:?}",
+        v.counters, v.thresholds, v.attributes, policy.purposes,
+    )
 }
 
 fn law_of(policy: &Compiled, name: &str) -> Option<LawId> {
