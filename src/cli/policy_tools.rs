@@ -94,7 +94,7 @@ pub fn prove(args: &Prove) -> Result<Ended, Failure> {
         if !report.bounded.is_empty() {
             let laws: Vec<&str> = report.bounded.iter().map(String::as_str).collect();
             print_line(&format!(
-                "not all combinations of categories were looked at for: {}",
+                "not all sets of categories, or sums of counts, were looked at for: {}",
                 laws.join(", ")
             ));
         }
@@ -238,7 +238,7 @@ pub fn mutants(args: &Mutants) -> Result<Ended, Failure> {
     let first = cases.iter().find_map(|c| c.organisation.clone());
     let files = Files::load(dir, &first.unwrap_or_else(|| organisation.clone())).map_err(told)?;
     let all = mutants::mutants(&files, args.sample);
-    let tally = match mutants::judge(dir, &cases, &properties, &organisation, &all) {
+    let tally = match mutants::judge(dir, &cases, Some(&properties), &organisation, &all) {
         Err(cases::CaseError::Policy(refused)) => return Err(told(refused)),
         other => other?,
     };

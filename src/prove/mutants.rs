@@ -70,6 +70,9 @@ impl Tally {
     }
 }
 
+/// Of samples of mutants.
+pub const SEED: u64 = 20_261_121;
+
 /// All mutants of the laws and the groups, in a fixed order; or `sample` of them by a fixed seed.
 pub fn mutants(files: &Files, sample: Option<usize>) -> Vec<Mutant> {
     let mut all = Vec::new();
@@ -93,7 +96,7 @@ pub fn mutants(files: &Files, sample: Option<usize>) -> Vec<Mutant> {
         });
     }
     if let Some(wanted) = sample {
-        let mut dice = Dice(20_261_121);
+        let mut dice = Dice(SEED);
         while all.len() > wanted {
             let gone = dice.below(all.len());
             all.swap_remove(gone);
@@ -102,14 +105,15 @@ pub fn mutants(files: &Files, sample: Option<usize>) -> Vec<Mutant> {
     all
 }
 
-/// Tries mutants against the cases of each organisation and against the properties.
+/// Tries mutants against the cases of each organisation and against the properties; without
+/// properties against the cases alone, which is quicker, and then no survivor is called idle.
 ///
 /// # Errors
 /// The policy as it stands has mistakes.
 pub fn judge(
     dir: &Path,
     cases: &[NamedFile],
-    properties: &Properties,
+    properties: Option<&Properties>,
     organisation: &Path,
     mutants: &[Mutant],
 ) -> Result<Tally, CaseError> {
@@ -156,40 +160,48 @@ struct Suite<'a> {
 }
 
 impl<'a> Suite<'a> {
-    fn new(files: Files, cases: &[&'a Case], properties: &Properties) -> Result<Self, CaseError> {
+    fn new(
+        files: Files,
+        cases: &[&'a Case],
+        properties: Option<&Properties>,
+    ) -> Result<Self, CaseError> {
         let checked = files.check()?;
         let mut asked = Asked::new(&checked);
         let cases = cases.iter().map(|c| (*c, asked.laws(c))).collect();
-        let mut proven = Proven::default();
-        let report = prove_beyond(&files, properties, None, &mut proven);
+        let mut suite = Self {
+            files,
+            checked,
+            cases,
+            proven: Proven::default(),
+        };
+        let Some(properties) = properties else {
+            return Ok(suite);
+        };
+        let report = prove_beyond(&suite.files, properties, None, &mut suite.proven);
+        let organisation = suite.files.organisation.at.to_string();
         // What is broken already would catch every mutant.
         match report {
             Ok(report) if report.held() => {}
             Ok(report) => {
                 let broken = report.properties.into_iter().find(|p| !p.held);
                 return Err(CaseError::Unproven {
-                    organisation: files.organisation.at.to_string(),
+                    organisation,
                     property: broken.map(|p| p.name).unwrap_or_default(),
                 });
             }
             Err(ProveError::Policy(refused)) => return Err(refused.into()),
             Err(other) => {
                 return Err(CaseError::Unproven {
-                    organisation: files.organisation.at.to_string(),
+                    organisation,
                     property: other.to_string(),
                 });
             }
         }
-        Ok(Self {
-            files,
-            checked,
-            cases,
-            proven,
-        })
+        Ok(suite)
     }
 }
 
-fn judge_one(suites: &[Suite<'_>], properties: &Properties, mutant: &Mutant) -> Judged {
+fn judge_one(suites: &[Suite<'_>], properties: Option<&Properties>, mutant: &Mutant) -> Judged {
     let judged = |by: Option<&str>, idle: bool| Judged {
         mutant: mutant.said.clone(),
         caught_by: by.map(str::to_owned),
@@ -213,6 +225,9 @@ fn judge_one(suites: &[Suite<'_>], properties: &Properties, mutant: &Mutant) -> 
         }
         changed.push((files, checked));
     }
+    let Some(properties) = properties else {
+        return judged(None, false);
+    };
     for (suite, (files, _)) in suites.iter().zip(&changed) {
         let law = mutant.law.as_deref();
         match prove_beyond(files, properties, law, &mut suite.proven.clone()) {

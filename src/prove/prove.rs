@@ -44,8 +44,8 @@ pub struct Report {
     pub questions: u64,
     /// Of these, flows under several laws at once.
     pub composed: u64,
-    /// Laws whose records were looked at only up to a number of classes, those of the fewest
-    /// categories first.
+    /// Laws whose records were looked at only up to a number of sets of categories, those of the
+    /// fewest first, or whose volumes add up more than two counters.
     pub bounded: BTreeSet<String>,
     /// Laws of which nothing is proven, one each.
     pub untrue: Vec<Untrue>,
