@@ -9,6 +9,7 @@ pub mod connection;
 pub mod headers;
 mod held;
 pub mod listener;
+pub mod outgoing;
 pub mod pace;
 pub mod path;
 pub mod route;
