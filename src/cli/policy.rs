@@ -17,7 +17,9 @@ use super::{
 };
 use crate::{
     decide::{QuestionFault, explain_with},
-    document::{Fault, Faults, Source, Where, is_missing, place_of_word, read_json_with, read_text},
+    document::{
+        Fault, Faults, Source, Where, is_missing, place_of_word, read_json_with, read_text,
+    },
     domain::{Answer, Outcome, Question, Region, Regions},
     policy::{self, Checked},
     router::running::render,
