@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::{
     document::{Faults, Fields, Node, Where},
-    domain::CategorySet,
+    domain::{CategorySet, Operation},
 };
 
 use super::{
@@ -69,6 +69,7 @@ pub struct TransferRule {
 
 #[derive(Clone, Debug)]
 pub struct Sensitive {
+    pub at: Where,
     pub categories: CategorySet,
     /// Everything about people below this age.
     pub below_age: Option<u16>,
@@ -78,6 +79,7 @@ pub struct Sensitive {
 /// Below `age` a parent must consent.
 #[derive(Debug)]
 pub struct ChildAge {
+    pub at: Where,
     pub rule: RuleId,
     pub id: Arc<str>,
     pub citation: Arc<str>,
@@ -121,10 +123,18 @@ pub struct Rule {
     pub effect: Effect,
     pub citation: Arc<str>,
     pub at: Where,
+    /// As it stands in its file, for the places of its keys.
+    pub source: Node,
     pub interval: Interval,
     /// The fact behind it is not sure: it leans towards refusing until accepted by name.
     pub review: bool,
+    /// How sure the fact is: `high`, `medium` or `low`.
+    pub confidence: &'static str,
     pub accepted: bool,
+    /// Under observation: told of, and without effect.
+    pub observe: bool,
+    /// The permit in whose place this one stands, while both are in force.
+    pub replaces: Option<Replaces>,
     pub operations: u8,
     pub flows: u8,
     pub origin: PlaceExpr,
@@ -148,6 +158,14 @@ pub struct Rule {
     /// The instrument's module, by the roles of the flow, is one of these (bits); 0: none.
     pub modules: u8,
     pub duties: Vec<Arc<str>>,
+}
+
+/// The permit that another one replaces: its number is known once all rules are numbered.
+#[derive(Clone, Debug)]
+pub struct Replaces {
+    pub id: Arc<str>,
+    pub at: Where,
+    pub rule: RuleId,
 }
 
 /// Where the ends of a flow lie, seen from one law.
@@ -183,6 +201,11 @@ impl Rule {
         self.flows & CROSSING != 0
     }
 
+    /// Whether the rule is about erasures alone, which move no record.
+    pub fn only_erases(&self) -> bool {
+        self.operations == 1 << Operation::Erase as u8
+    }
+
     /// Whether the rule is in force on `day`. An unsure permit counts only when accepted; an
     /// unsure prohibition until it is.
     pub fn is_active(&self, day: Date) -> bool {
@@ -191,6 +214,12 @@ impl Rule {
             Effect::Forbid | Effect::Localise => !(self.review && self.accepted),
         };
         counts && self.interval.contains(day)
+    }
+
+    /// Whether the rule would permit on `day`, had the organisation accepted it.
+    pub fn waits(&self, day: Date) -> bool {
+        let unsure = self.effect == Effect::Permit && self.review && !self.accepted;
+        unsure && self.interval.contains(day)
     }
 }
 
@@ -327,6 +356,10 @@ fn read_holidays(f: &Fields<'_>, key: &'static str) -> Vec<(i8, i8)> {
         return Vec::new();
     };
     let mut days = Vec::new();
+    if node.list(faults).is_some_and(|l| l.len() > 100) {
+        faults.error(&node.at, "more than 100 holidays a year");
+        return days;
+    }
     for (text, item) in node.texts(faults) {
         match format!("2024-{text}").parse::<Date>() {
             Ok(day) => days.push((day.month(), day.day())),
@@ -343,6 +376,7 @@ fn read_holidays(f: &Fields<'_>, key: &'static str) -> Vec<(i8, i8)> {
 fn read_sensitive(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Sensitive> {
     let f = node.fields(faults)?;
     let sensitive = Sensitive {
+        at: f.at.clone(),
         categories: f
             .maybe("categories")
             .map(|n| read::categories(n, words, faults))
@@ -361,6 +395,7 @@ fn read_sensitive(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Sen
 fn read_child(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<ChildAge> {
     let f = node.fields(faults)?;
     let child = ChildAge {
+        at: f.at.clone(),
         rule: RuleId(0),
         id: f.need_text("id").unwrap_or_default().into(),
         citation: f.need_text("citation").unwrap_or_default().into(),
@@ -384,7 +419,7 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
             .map_or_else(absent, |n| read::places(n, words, faults))
     };
     let confidence = f.maybe("confidence").and_then(|n| {
-        let table = [("high", 'H'), ("medium", 'M'), ("low", 'L')];
+        let table = ["high", "medium", "low"].map(|c| (c, c));
         read::pick(n, "confidence", &table, faults)
     });
     let review = f.maybe("review").and_then(|n| n.boolean(faults));
@@ -408,9 +443,25 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
         effect,
         citation: f.need_text("citation").unwrap_or_default().into(),
         at: f.at.clone(),
+        source: node.clone(),
         interval: read::interval(&f),
         review: review.unwrap_or(false),
+        confidence: confidence.unwrap_or("high"),
         accepted: false,
+        observe: f
+            .maybe("observe")
+            .and_then(|n| n.boolean(faults))
+            .unwrap_or(false),
+        replaces: permits
+            .then(|| f.maybe("replaces"))
+            .flatten()
+            .and_then(|n| {
+                Some(Replaces {
+                    id: n.text(faults)?.into(),
+                    at: n.at.clone(),
+                    rule: RuleId(u16::MAX),
+                })
+            }),
         operations: f
             .maybe("operations")
             .map_or(0x3f, |n| read::operations(n, faults)),
@@ -477,7 +528,7 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
             .fold(0, |bits, m| bits | 1 << m),
         duties: texts(&f, "duties"),
     };
-    if confidence.is_some_and(|c| c != 'H') && review.is_none() {
+    if confidence.is_some_and(|c| c != "high") && review.is_none() {
         faults.error_hint(
             f.at,
             format!(
@@ -494,10 +545,17 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
 fn concluded(f: &Fields<'_>) -> Interval {
     let faults = f.faults();
     let day = |key| f.maybe(key).and_then(|n: &Node| n.date(faults));
-    Interval {
-        from: day("concluded_from"),
-        until: day("concluded_until"),
+    let (from, until) = (day("concluded_from"), day("concluded_until"));
+    if let (Some(first), Some(last)) = (from, until)
+        && last < first
+    {
+        faults.error_hint(
+            f.maybe("concluded_until").map_or(f.at, |n| &n.at),
+            format!("no text is concluded until {last} and from {first} on"),
+            "`concluded_from` and `concluded_until` are both inclusive",
+        );
     }
+    Interval { from, until }
 }
 
 fn read_flows(node: &Node, faults: &Faults) -> u8 {

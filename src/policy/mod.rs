@@ -14,14 +14,17 @@ mod digest;
 mod instrument;
 mod keep;
 mod law;
+mod observation;
 mod organisation;
 mod places;
 mod read;
 mod review;
 mod sets;
 pub mod shipped;
+mod signed;
 mod vocabulary;
 
+pub(crate) use checked::law_files;
 pub use checked::{Checked, NO_LAW, NO_LAW_FILE, RuleInfo, check, load};
 pub use compile::Compiled;
 pub(crate) use compile::{ActiveRule, LawTable, RuleMask, Usable, look};
@@ -39,6 +42,7 @@ pub use sets::{
     AttributeId, AttributeSet, CounterId, CountrySet, EntityId, InstrumentId, Interval, LawId,
     LawSet, MechanismId, PlaceSet, PromiseId, PurposeId, RecipientId, RuleId,
 };
+pub(crate) use signed::suits;
 pub use vocabulary::Mechanism;
 
 pub use crate::decide::{ExplainError, explain};

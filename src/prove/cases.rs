@@ -14,20 +14,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     decide::{answer, decide},
-    document::{Faults, Refused},
+    document::{Faults, Refused, read_items},
     domain::{Answer, Outcome, Question, Regions},
     policy::{Checked, Compiled, load},
 };
 
-/// One file of cases.
+/// What a file of cases says beside its cases.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CaseFile {
+struct CaseHead {
     /// Relative to the file itself; without it the caller's organisation is asked.
     #[serde(default)]
-    pub organisation: Option<PathBuf>,
-    #[serde(rename = "case")]
-    pub cases: Vec<Case>,
+    organisation: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -87,14 +85,22 @@ pub struct Difference {
 pub enum CaseError {
     #[error("cannot read {path}: {error}")]
     Read { path: String, error: std::io::Error },
-    #[error("{path}: {error}")]
-    Shape { path: String, error: String },
+    #[error("there is no case in {path}")]
+    None { path: String },
     #[error(
         "{path} names no organisation: say `organisation = \"…\"` in it, or give --organisation"
     )]
     NoOrganisation { path: String },
     #[error(transparent)]
     Policy(#[from] Refused),
+    /// What is broken before anything is changed would catch every change.
+    #[error(
+        "under {organisation} the policy as it stands is not proven ({property}): see `policy prove`"
+    )]
+    Unproven {
+        organisation: String,
+        property: String,
+    },
 }
 
 /// A file of cases with the path by which people know it.
@@ -109,7 +115,8 @@ pub struct NamedFile {
 /// Every `*.toml` in `folder`, in the order of their names.
 ///
 /// # Errors
-/// A file or the folder that cannot be read, or a file of another shape (with line and column).
+/// The folder cannot be read, or holds no file of cases; every file that cannot be read or has
+/// another shape, with line and column of each mistake.
 pub fn read_folder(folder: &Path) -> Result<Vec<NamedFile>, CaseError> {
     let unreadable = |path: &Path, error| CaseError::Read {
         path: path.display().to_string(),
@@ -121,22 +128,27 @@ pub fn read_folder(folder: &Path) -> Result<Vec<NamedFile>, CaseError> {
         .filter(|p| p.extension().is_some_and(|e| e == "toml"))
         .collect();
     paths.sort();
-    paths
-        .iter()
-        .map(|path| {
-            let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, e))?;
-            let shown = path.display().to_string();
-            let file: CaseFile = toml::from_str(&text).map_err(|e| CaseError::Shape {
-                path: shown.clone(),
-                error: e.to_string(),
-            })?;
-            Ok(NamedFile {
-                shown,
-                organisation: file.organisation.map(|o| folder.join(o)),
-                cases: file.cases,
-            })
-        })
-        .collect()
+    if paths.is_empty() {
+        return Err(CaseError::None {
+            path: folder.display().to_string(),
+        });
+    }
+    let mut files = Vec::new();
+    let mut faults = Vec::new();
+    for path in &paths {
+        match read_items::<CaseHead, Case>(path, "case") {
+            Ok((head, cases)) => files.push(NamedFile {
+                shown: path.display().to_string(),
+                organisation: head.organisation.map(|o| folder.join(o)),
+                cases,
+            }),
+            Err(told) => faults.extend(told),
+        }
+    }
+    if faults.is_empty() {
+        return Ok(files);
+    }
+    Err(Refused(faults).into())
 }
 
 /// Runs every case of `files` against the laws in `dir`; each organisation is loaded once.
@@ -199,6 +211,22 @@ impl Asked {
             policy: Arc::clone(policy),
             compiled: BTreeMap::new(),
         }
+    }
+
+    /// The laws that govern what a case asks.
+    pub fn laws(&mut self, case: &Case) -> Vec<String> {
+        let at = case.question.at;
+        let policy = &self.policy;
+        let compiled = self
+            .compiled
+            .entry(at)
+            .or_insert_with(|| policy.compile(at));
+        let Ok(query) = compiled.resolve(&case.question) else {
+            return Vec::new();
+        };
+        let verdict = decide(compiled, &query);
+        let found = answer(compiled, &query, &verdict, None).laws;
+        found.into_iter().map(|l| l.law.to_string()).collect()
     }
 
     /// One case against the policy.
@@ -318,6 +346,7 @@ mod tests {
             promises: Vec::new(),
             duties: vec!["log-transfer".into()],
             missing: Vec::new(),
+            observed: Vec::new(),
             policy: String::new(),
         }
     }

@@ -1,13 +1,10 @@
 //! A policy as parsed files, before anything is checked: what mutants and hypotheses change.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use crate::{
     document::{Faults, Node, Refused, Value, Where},
-    policy::{Checked, check},
+    policy::{Checked, check, law_files},
 };
 
 #[derive(Clone, Debug)]
@@ -23,16 +20,7 @@ impl Files {
     pub fn load(dir: &Path, organisation: &Path) -> Result<Self, Refused> {
         let faults = Faults::new();
         let vocabulary = Node::load(&dir.join("vocabulary.toml"), &faults);
-        let mut paths: Vec<PathBuf> = Vec::new();
-        match std::fs::read_dir(dir.join("law")) {
-            Ok(entries) => paths.extend(entries.filter_map(|e| Some(e.ok()?.path()))),
-            Err(error) => faults.error(
-                &Where::Path(dir.join("law").display().to_string()),
-                format!("cannot read the folder of laws: {error}"),
-            ),
-        }
-        paths.retain(|p| p.extension().is_some_and(|e| e == "toml"));
-        paths.sort();
+        let paths = law_files(dir, &faults);
         let laws = paths
             .iter()
             .filter_map(|p| Node::load(p, &faults))
@@ -63,7 +51,15 @@ impl Files {
     pub fn without_promises(&self) -> Self {
         let mut files = self.clone();
         if let Value::Table(entries) = &mut files.organisation.value {
+            let promised: Vec<String> = ids(entries, "promises");
             entries.retain(|(key, _, _)| key != "promises");
+            let observed = entries.iter_mut().filter(|(key, _, _)| key == "observe");
+            for (_, _, node) in observed {
+                if let Value::List(names) = &mut node.value {
+                    let is_promise = |t: &String| promised.contains(t);
+                    names.retain(|n| !matches!(&n.value, Value::Text(t) if is_promise(t)));
+                }
+            }
         }
         files
     }
@@ -109,4 +105,25 @@ impl Files {
         }
         files
     }
+}
+
+/// The ids of the tables in a list.
+fn ids(entries: &[(String, Where, Node)], list: &str) -> Vec<String> {
+    let tables = entries.iter().filter(|(key, _, _)| key == list);
+    let items = tables.filter_map(|(_, _, node)| match &node.value {
+        Value::List(items) => Some(items),
+        _ => None,
+    });
+    let fields = items.flatten().filter_map(|item| match &item.value {
+        Value::Table(fields) => Some(fields),
+        _ => None,
+    });
+    fields
+        .flatten()
+        .filter(|(key, _, _)| key == "id")
+        .filter_map(|(_, _, id)| match &id.value {
+            Value::Text(id) => Some(id.clone()),
+            _ => None,
+        })
+        .collect()
 }

@@ -14,9 +14,12 @@
 )]
 
 mod batch;
+mod broken_files;
 mod bulk;
+mod circumstances;
 mod crash;
 mod demo;
+mod erase;
 mod failure;
 mod hold_ups;
 mod kit;
@@ -24,7 +27,9 @@ mod lost_state;
 mod memory;
 mod mixed;
 mod newcomer;
+mod observe_rule;
 mod pins;
+mod policy_tools;
 mod privacy;
 mod review;
 mod scenarios;

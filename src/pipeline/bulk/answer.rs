@@ -146,6 +146,7 @@ impl Answer {
             Verdict::CopyLeft(status, region) => Refused::ErasureOpen {
                 status,
                 unreached: vec![self.snapshot.regions.name(region).to_owned()],
+                retried: false,
             },
         };
         self.write_refused(state, label, &refused, out);

@@ -40,6 +40,8 @@ pub struct Decided {
     pub leaves_home: Vec<RegionId>,
     /// By item: the entries of its move, if the region takes it.
     pub moves: Vec<(usize, [Draft; 2])>,
+    /// By item: the subjects whose homes are not known to hold a record yet.
+    pub first: Vec<(usize, SubjectKey)>,
     /// Homes that items of this request claim, for the items after them.
     homes: Homes,
 }
@@ -70,6 +72,7 @@ pub async fn decide(
         entries: Vec::new(),
         leaves_home: Vec::new(),
         moves: Vec::new(),
+        first: Vec::new(),
         homes: Homes::default(),
     };
     for (index, item) in items.iter().enumerate() {
@@ -172,6 +175,9 @@ impl One<'_, '_, '_> {
                 self.decided.entries.push(second);
             }
         }
+        if operation == Operation::Store && region == person.home && !person.stored {
+            self.decided.first.push((self.index, person.key));
+        }
         if operation == Operation::Relocate {
             let entries = outcome::moved(x, &person, &granted.flow, || {
                 self.plain(&granted.judged, *traces)
@@ -197,7 +203,8 @@ impl One<'_, '_, '_> {
                 "a `delete` reaches every holder; it takes neither target nor operation".to_owned(),
             ));
         }
-        keep::not_held(x, routed, person)?;
+        let at_home = Flow::new(routed, person, person.home);
+        keep::not_held(x, &routed.route.settings, person, &at_home)?;
         let mut holders: SmallVec<[RegionId; 3]> = SmallVec::from_elem(person.home, 1);
         holders.extend(person.held_in.iter().copied().filter(|r| *r != person.home));
         let granted: SmallVec<[(RegionId, Granted); 3]> = holders

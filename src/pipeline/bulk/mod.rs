@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 pub use shape::{shape, takes};
 
-use super::{Content, Exchange, Routed, outcome, person::Traces};
+use super::{Content, Exchange, Routed, outcome, overtake, person::Traces};
 use crate::{
     admit::{
         body,
@@ -33,7 +33,7 @@ use crate::{
     },
     attest::Draft,
     classify::bulk::{BulkFault, BulkSplitFaultKind, split_bulk},
-    domain::{DecisionId, RegionId},
+    domain::{DecisionId, Operation, RegionId},
     forward::{BulkAnswer, Told},
     respond::Refused,
 };
@@ -179,8 +179,12 @@ async fn carry_out(
 ) -> Result<(Rc<[ItemState]>, Heard), Refused> {
     let unwritable = |e: crate::attest::Unwritable| Refused::Ledger(e.to_string());
     let journal = &x.worker.journal;
+    let written = written(x, load.parts, &decided);
+    let operation = lanes.operation();
+    let held = overtake::hold(x, operation, &written).await?;
     let cleared = journal.clear_all(decided.permits, decided.entries).await;
     let cleared = cleared.map_err(unwritable)?;
+    overtake::stand(x, held, &written);
     let states: Rc<[ItemState]> = decided.items.into();
     let heard = send(
         x,
@@ -191,14 +195,34 @@ async fn carry_out(
         &decided.leaves_home,
     )
     .await?;
-    let taken = decided.moves.into_iter().filter(|(item, _)| {
-        let mut sends = decided.sends.iter();
-        sends.any(|s| s.item == *item && (200..300).contains(&s.status.get()))
-    });
+    // In the order of the items, as what asks for them.
+    let is_taken = |item: usize| {
+        let at = decided.sends.partition_point(|s| s.item < item);
+        let send = decided.sends.get(at).filter(|s| s.item == item);
+        send.is_some_and(|s| (200..300).contains(&s.status.get()))
+    };
+    for (_, key) in decided.first.iter().filter(|(item, _)| is_taken(*item)) {
+        overtake::mark(x, *key);
+    }
+    let taken = decided
+        .moves
+        .into_iter()
+        .filter(|(item, _)| is_taken(*item));
     let entries = taken.flat_map(|(_, entries)| entries).collect();
     outcome::write_moves(x, entries).await?;
     back::back(x, lanes, &load, &states, &heard).await?;
     Ok((states, heard))
+}
+
+/// Whose records go where; empty while no erasure is open that they could overtake.
+fn written<'p>(x: &Exchange<'_>, parts: &'p Parts, decided: &Decided) -> overtake::Write<'p> {
+    if x.worker.shared.erasures.is_empty() {
+        return overtake::Write::of(parts.uri.path(), []);
+    }
+    let sends = decided.permits.iter().zip(&decided.sends);
+    let stores = sends.filter(|((_, draft), _)| draft.profile.operation != Operation::Erase);
+    let subjects = stores.filter_map(|((_, draft), send)| Some((draft.subject?, send.region)));
+    overtake::Write::of(parts.uri.path(), subjects)
 }
 
 impl ItemState {

@@ -74,7 +74,12 @@ fn with(section: &str, line: &str) -> String {
             "format = \"bulk\"\nindices = [\"*\"]",
             "subject = \"bulk:id\"",
         ],
-        "routes.<n>" if line.starts_with("subject") => {
+        "routes.<n>" if line.starts_with("erase") => [
+            "path = \"/people/{subject}\"",
+            "format = \"record\"",
+            "subject = \"path:subject\"",
+        ],
+        "routes.<n>" if line.starts_with("subject = ") => {
             ["path = \"/people/{subject}\"", "format = \"record\"", ""]
         }
         _ => route,
