@@ -74,7 +74,7 @@ fn with(section: &str, line: &str) -> String {
             "format = \"bulk\"\nindices = [\"*\"]",
             "subject = \"bulk:id\"",
         ],
-        "routes.<n>" if line.starts_with("erase") => [
+        "routes.<n>" if line.starts_with("erase = \"subject\"") => [
             "path = \"/people/{subject}\"",
             "format = \"record\"",
             "subject = \"path:subject\"",
