@@ -18,8 +18,6 @@ mod reply;
 mod single;
 mod wishes;
 
-use std::net::SocketAddr;
-
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
@@ -29,7 +27,7 @@ pub use remember::{Judgement, Judgements};
 pub use reply::{Content, Reply};
 
 use crate::{
-    admit::{pace::AtWork, path, route::NoRoute},
+    admit::{handshake::Peer, pace::AtWork, path, route::NoRoute},
     respond::Refused,
     router::Worker,
     settings::Format,
@@ -49,7 +47,7 @@ const METHOD_OVERRIDES: [&str; 3] = [
 /// broken off, and the outcome entry of a permit whose bytes may have left is still written.
 pub async fn handle(
     worker: &Worker,
-    peer: SocketAddr,
+    peer: &Peer,
     request: Request<Incoming>,
     at_work: AtWork,
 ) -> Response<Reply> {

@@ -10,12 +10,15 @@ use axum::{
 };
 
 use super::handlers::problem;
-use crate::router::Shared;
+use crate::{router::Shared, settings::ListenerTls};
 
 pub async fn token(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let settings = Arc::clone(&shared.snapshot.load().settings);
-    let Some(token) = &settings.admin.token else {
-        if names_this_machine(&request) {
+    let snapshot = shared.snapshot.load_full();
+    let Some(token) = snapshot.watched.token(&snapshot.settings) else {
+        // A web page has no client certificate to show, whatever host it names.
+        let tls = snapshot.settings.admin.tls.as_ref();
+        let certified = tls.is_some_and(ListenerTls::requires_certificates);
+        if certified || names_this_machine(&request) {
             return next.run(request).await;
         }
         return problem(

@@ -97,7 +97,14 @@ pub fn drop_own_answers(headers: &mut HeaderMap) {
 /// A chain that a configured proxy wrote is continued; anyone else's is dropped. When the data
 /// leaves home (`hide_client`), the address, itself personal data, stays behind: `for=_hidden`
 /// (RFC 7239 §6.3) and no `X-Forwarded-For`.
-pub fn add_forwarded(headers: &mut HeaderMap, peer: IpAddr, proxied: bool, hide_client: bool) {
+///
+/// `secure`: the caller came by TLS.
+pub fn add_forwarded(
+    headers: &mut HeaderMap,
+    peer: IpAddr,
+    (proxied, secure): (bool, bool),
+    hide_client: bool,
+) {
     if !proxied || hide_client {
         for name in [
             FORWARDED,
@@ -119,7 +126,8 @@ pub fn add_forwarded(headers: &mut HeaderMap, peer: IpAddr, proxied: bool, hide_
         IpAddr::V6(ip) => format!("\"[{ip}]\""),
     };
     let host = headers.get(header::HOST).cloned();
-    let mut element = format!("for={node};proto=http");
+    let scheme = if secure { "https" } else { "http" };
+    let mut element = format!("for={node};proto={scheme}");
     if let Some(host) = host.as_ref().and_then(|h| h.to_str().ok())
         && !host.contains(['"', '\\'])
     {
@@ -130,7 +138,7 @@ pub fn add_forwarded(headers: &mut HeaderMap, peer: IpAddr, proxied: bool, hide_
         append_list(headers, X_FORWARDED_FOR, &peer.to_string());
     }
     if !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     }
     if let Some(host) = host
         && !headers.contains_key(X_FORWARDED_HOST)
@@ -250,14 +258,14 @@ mod tests {
         let peer: IpAddr = "192.0.2.7".parse().unwrap();
         let fields = [("host", "api.example"), ("x-forwarded-for", "203.0.113.9")];
         let mut stranger = map(&fields);
-        add_forwarded(&mut stranger, peer, false, false);
+        add_forwarded(&mut stranger, peer, (false, true), false);
         assert_eq!(stranger.get("x-forwarded-for").unwrap(), "192.0.2.7");
         assert_eq!(
             stranger.get("forwarded").unwrap(),
-            "for=192.0.2.7;proto=http;host=\"api.example\""
+            "for=192.0.2.7;proto=https;host=\"api.example\""
         );
         let mut proxied = map(&fields);
-        add_forwarded(&mut proxied, peer, true, false);
+        add_forwarded(&mut proxied, peer, (true, false), false);
         assert_eq!(
             proxied.get("x-forwarded-for").unwrap(),
             "203.0.113.9, 192.0.2.7"
@@ -266,7 +274,7 @@ mod tests {
         for name in CLIENT_ADDRESS {
             abroad.insert(name, "203.0.113.9".parse().unwrap());
         }
-        add_forwarded(&mut abroad, peer, true, true);
+        add_forwarded(&mut abroad, peer, (true, false), true);
         assert!(abroad.values().all(|v| v != "203.0.113.9"), "{abroad:?}");
         assert!(!abroad.contains_key("x-forwarded-for"));
         assert!(

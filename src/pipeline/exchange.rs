@@ -1,6 +1,6 @@
 //! What one request carries along its way, and how it ends.
 
-use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     admit::{
         caller::{Caller, ClientAddress},
+        handshake::Peer,
         headers,
         path::Captures,
         route::{self, NoRoute},
@@ -38,6 +39,8 @@ pub struct Exchange<'w> {
     pub at: Timestamp,
     pub decision: DecisionId,
     pub caller: Caller,
+    /// Callers must have a certificate, and this one has none, or none any more.
+    pub uncertified: bool,
     pub method: Method,
     pub version: Version,
     started: Instant,
@@ -68,16 +71,24 @@ pub struct Routed<'a> {
 }
 
 impl<'w> Exchange<'w> {
-    pub fn new<B>(worker: &'w Worker, peer: SocketAddr, request: &Request<B>) -> Self {
+    pub fn new<B>(worker: &'w Worker, peer: &Peer, request: &Request<B>) -> Self {
         let at = clock::now();
         let snapshot = worker.snapshot_for(at);
         let plane = &snapshot.settings.data_plane;
-        let caller = Caller::new(peer, &plane.trusted, &plane.proxies);
+        let mut caller = Caller::new(peer.address, &plane.trusted, &plane.proxies);
+        let mut certified = false;
+        if let (Some(tls), Some(live)) = (&peer.tls, &snapshot.watched.data_plane) {
+            let side = live.load();
+            let names = tls.names(&side, at);
+            certified = names.is_some();
+            caller = caller.secured(names, &plane.trusted_names);
+        }
         Self {
             worker,
             at,
             decision: worker.decision_id(),
             caller,
+            uncertified: !certified && snapshot.requires_certificates(),
             upstreams: worker.upstreams(),
             method: request.method().clone(),
             version: request.version(),
@@ -212,7 +223,7 @@ impl<'w> Exchange<'w> {
         headers::add_forwarded(
             &mut fields,
             self.caller.peer,
-            self.caller.proxied,
+            (self.caller.proxied, self.caller.secure),
             leaves_home,
         );
         headers::add_via(&mut fields, self.version);

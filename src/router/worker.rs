@@ -14,7 +14,12 @@ use tokio::{net::TcpStream, sync::watch, task::LocalSet};
 
 use super::{Shared, Snapshot, reload};
 use crate::{
-    admit::{connection, connection::Counter, listener},
+    admit::{
+        connection,
+        connection::Counter,
+        handshake::{Handshakes, Peer},
+        listener,
+    },
     attest::WorkerJournal,
     domain::{DecisionId, RecipientId, Regions},
     forward::{Shares, Upstreams},
@@ -37,6 +42,7 @@ pub struct Worker {
     judgements: RefCell<Judgements>,
     random: RefCell<Random>,
     pub at_work: Counter,
+    handshakes: Handshakes,
 }
 
 /// Random bytes, fetched from the system 4 KiB at a time.
@@ -64,8 +70,14 @@ impl Worker {
             &settings.limits,
             Shares::of(settings.data_plane.concurrent_requests),
             shared.health.load_full(),
+            &snapshot.watched.backends,
         )?
-        .with_recipients(recipients(&snapshot), &settings.limits, None)?;
+        .with_recipients(
+            recipients(&snapshot),
+            &settings.limits,
+            &snapshot.watched.backends,
+            None,
+        )?;
         register_tallies(&shared, &upstreams);
         Ok(Self {
             snapshot: RefCell::new(cache),
@@ -78,6 +90,7 @@ impl Worker {
                 next: 4096,
             }),
             at_work: Counter::default(),
+            handshakes: Handshakes::default(),
             shared,
         })
     }
@@ -112,14 +125,21 @@ impl Worker {
         let current = Rc::clone(&self.upstreams.borrow().1);
         let settings = &snapshot.settings;
         let health = self.shared.health.load_full();
+        let secured = &snapshot.watched.backends;
         let next = current.renewed(
             &snapshot.regions,
             &settings.regions,
             &settings.limits,
             health,
+            secured,
         );
         let next = next.and_then(|next| {
-            next.with_recipients(recipients(snapshot), &settings.limits, Some(&current))
+            next.with_recipients(
+                recipients(snapshot),
+                &settings.limits,
+                secured,
+                Some(&current),
+            )
         });
         match next {
             Ok(next) => {
@@ -137,6 +157,7 @@ impl Worker {
                     &settings.limits,
                     Shares::of(settings.data_plane.concurrent_requests),
                     self.shared.health.load_full(),
+                    &[],
                 );
                 let mut upstreams = self.upstreams.borrow_mut();
                 upstreams.0 = snapshot.generation;
@@ -258,7 +279,7 @@ async fn accept(
         let before = worker.shared.connections.fetch_add(1, Ordering::Relaxed);
         if before >= limit {
             worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
-            refuse_connection(stream);
+            refuse_connection(stream, worker.snapshot().watched.data_plane.is_some());
             continue;
         }
         let _ = stream.set_nodelay(true);
@@ -282,19 +303,47 @@ async fn serve(
     peer: SocketAddr,
     stop: watch::Receiver<bool>,
 ) {
-    let limits = worker.snapshot().settings.limits.clone();
-    let handle = move |peer, request, at_work| {
+    let snapshot = worker.snapshot();
+    let limits = snapshot.settings.limits.clone();
+    let secured = snapshot.watched.data_plane.as_ref().map(|l| l.load());
+    drop(snapshot);
+    let handle = |tls| {
+        let from = Rc::new(Peer { address: peer, tls });
         let worker = Rc::clone(&worker);
-        async move { pipeline::handle(&worker, peer, request, at_work).await }
+        move |_, request, at_work| {
+            let (worker, from) = (Rc::clone(&worker), Rc::clone(&from));
+            async move { pipeline::handle(&worker, &from, request, at_work).await }
+        }
     };
-    connection::serve(stream, peer, &limits, stop, handle).await;
+    let Some(side) = secured else {
+        connection::serve(stream, peer, &limits, stop, handle(None)).await;
+        return;
+    };
+    let mut stopped = stop.clone();
+    let shaken = tokio::select! {
+        shaken = worker.handshakes.accept(stream, &side, limits.header_read) => shaken,
+        _ = stopped.wait_for(|s| *s) => return,
+    };
+    let result = match &shaken {
+        Ok(_) => "done",
+        Err(why) => why.as_str(),
+    };
+    let metrics = &worker.shared.metrics;
+    metrics.tls_handshakes.with_label_values(&[result]).inc();
+    let Ok(stream) = shaken else { return };
+    let (_, session) = stream.get_ref();
+    let is_http2 = session.alpn_protocol() == Some(b"h2");
+    let handle = handle(Some(Rc::new(side.peer(session))));
+    connection::serve_as(stream, is_http2, peer, &limits, stop, handle).await;
 }
 
-/// Over the limit: said in one write, if the socket takes it at once, then closed.
-fn refuse_connection(stream: TcpStream) {
+/// Over the limit: said in one write, if the socket takes it at once and reads it, then closed.
+fn refuse_connection(stream: TcpStream, secure: bool) {
     const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
 Connection: close\r\nContent-Length: 0\r\n\r\n";
-    let _ = stream.try_write(FULL);
+    if !secure {
+        let _ = stream.try_write(FULL);
+    }
 }
 
 struct OpenConnection {

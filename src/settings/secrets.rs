@@ -18,6 +18,11 @@ impl Secrets {
         self.0.insert(path, (at, Secret::new(text.into_bytes())));
     }
 
+    /// Whether the environment gives the secret.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
     /// The text of the secret `section.name`, with its place: from the environment, else from
     /// the file that `section.name_file` names. A literal in the settings file is a fault.
     pub(super) fn read(
