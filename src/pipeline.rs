@@ -68,6 +68,9 @@ pub async fn handle(
 
 /// One request, station by station.
 async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Content>, Refused> {
+    if x.uncertified {
+        return Err(Refused::CallerCertificate);
+    }
     let (parts, body) = request.into_parts();
     // An `Upgrade` is not followed (RFC 9110 §7.8 allows that, and some clients offer h2c with
     // every first request); the field is dropped with the other hop-by-hop ones.

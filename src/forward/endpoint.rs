@@ -57,7 +57,9 @@ impl Endpoint {
         if uri.query().is_some() {
             return Err(EndpointError::Query(uri.to_string()));
         }
-        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let port = authority
+            .port_u16()
+            .unwrap_or(if secure { 443 } else { 80 });
         let host = authority
             .host()
             .trim_start_matches('[')
@@ -157,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_is_no_plain_endpoint_is_refused() {
-        for bad in ["ftp://a:1", "/path", "a:1", "https://a%20b:1"] {
+        for bad in ["ftp://a:1", "/path", "a:1", "https://a..b:1"] {
             assert!(
                 matches!(parse(bad), Err(EndpointError::NotHttp(_))),
                 "{bad}"

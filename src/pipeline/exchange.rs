@@ -289,8 +289,8 @@ impl<'w> Exchange<'w> {
             self.snapshot.settings.operator_uri.as_deref(),
             answer.headers_mut(),
         );
-        if matches!(refused, Refused::Body(_)) {
-            // The rest of the body is not read, so the connection cannot serve another request.
+        if matches!(refused, Refused::Body(_) | Refused::CallerCertificate) {
+            // The rest of the body is not read, or nothing better will come of it, so the connection cannot serve another request.
             answer
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -115,7 +115,11 @@ impl Watched {
         let listeners = self.data_plane.iter().chain(&self.admin);
         let mut all: Vec<(String, Timestamp)> = listeners
             .flat_map(|live| live.load().expiries.clone())
-            .chain(self.backends.iter().filter_map(|(_, b)| b.load().expiry.clone()))
+            .chain(
+                self.backends
+                    .iter()
+                    .filter_map(|(_, b)| b.load().expiry.clone()),
+            )
             .map(|(file, until)| (file.display().to_string(), until))
             .collect();
         all.sort();

@@ -30,7 +30,11 @@ pub fn reference() -> String {
             .find_map(|small| {
                 let own = key.section().strip_suffix(small)?;
                 let named = small.starts_with('<');
-                Some(key.section().get(..own.len() + if named { 6 } else { 0 }).unwrap_or(own))
+                Some(
+                    key.section()
+                        .get(..own.len() + if named { 6 } else { 0 })
+                        .unwrap_or(own),
+                )
             })
             .unwrap_or(key.section());
         if section != Some(own) {

@@ -180,10 +180,11 @@ fn conceal(node: &mut Node, path: &str, text: &mut String) {
 /// Whether `path` in `section` may hold a secret: it is one, or nobody knows what it is.
 fn is_risky(section: &str, path: &str) -> bool {
     let has_secrets = |key: &Key| key.kind == Kind::Secret && key.section() == section;
-    KEYS.iter().any(has_secrets)
-        && !KEYS
-            .iter()
-            .any(|key| key.kind != Kind::Secret && key.path == path)
+    let is_known = |key: &Key| {
+        let rest = key.path.strip_prefix(path);
+        key.kind != Kind::Secret && rest.is_some_and(|r| r.is_empty() || r.starts_with('.'))
+    };
+    KEYS.iter().any(has_secrets) && !KEYS.iter().any(is_known)
 }
 
 fn blot_all(node: &mut Node, text: &mut String) {

@@ -85,7 +85,9 @@ pub(super) fn backend(fields: &Fields<'_>, folder: &Path, endpoints: &[Uri]) -> 
     let asked = [("identity", names), ("ca_file", ca_file), ("tls", own)];
     let asked = asked.iter().find_map(|(key, n)| n.map(|n| (key, n)));
     if let Some((key, node)) = asked {
-        let plain = endpoints.iter().find(|uri| !is_https(uri) && !is_local(uri));
+        let plain = endpoints
+            .iter()
+            .find(|uri| !is_https(uri) && !is_local(uri));
         if let Some(plain) = plain {
             let message = format!(
                 "`{key}` counts for nothing at http://{}, which proves no identity",

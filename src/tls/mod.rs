@@ -24,9 +24,9 @@ mod identity;
 mod live;
 mod names;
 mod server;
-mod token;
 #[cfg(test)]
 pub(crate) mod tests;
+mod token;
 
 use rustls::crypto::aws_lc_rs;
 

@@ -123,8 +123,7 @@ impl Material for ServerSide {
         }
         let callers = settings.client_ca.as_ref().map(|path| {
             let roots = files.authorities(path, at)?;
-            let builder =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+            let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
             let builder = match settings.client_certificates {
                 ClientCertificates::Required => builder,
                 ClientCertificates::Optional => builder.allow_unauthenticated(),
