@@ -31,3 +31,4 @@ mod state;
 mod store;
 mod support;
 mod support_tests;
+mod tls;
