@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
-use crate::tls::ServerSide;
+use crate::tls::{ServerSide, TlsPeer};
 
 /// Unfinished handshakes in one worker.
 const MOST: usize = 1024;
@@ -93,22 +93,14 @@ impl Handshakes {
         stream: TcpStream,
         side: &Arc<ServerSide>,
     ) -> Result<TlsStream<TcpStream>, NoHandshake> {
-        let mut first = [0];
-        match stream.peek(&mut first).await {
-            Ok(1) if first == [HANDSHAKE] => {}
-            Ok(1) => {
-                turn_away(stream, first).await;
-                return Err(NoHandshake::Plain);
-            }
-            _ => return Err(NoHandshake::Failed),
-        }
+        let stream = expect_tls(stream).await?;
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
         let hello = hello.map_err(|_| NoHandshake::Failed)?;
         let mut accept = Box::pin(hello.into_stream(side.config()));
         let begun = {
             let _turn = self.turn.lock().await;
             // The costly part runs at once; what is left waits for the caller.
-            let begun = futures_poll_once(accept.as_mut()).await;
+            let begun = poll_once(accept.as_mut()).await;
             tokio::task::yield_now().await;
             begun
         };
@@ -147,7 +139,7 @@ impl Drop for Entry<'_> {
 }
 
 /// One poll, and what came of it.
-async fn futures_poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+async fn poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
     std::future::poll_fn(|cx| {
         std::task::Poll::Ready(match std::pin::Pin::new(&mut future).poll(cx) {
             std::task::Poll::Ready(done) => Some(done),
@@ -155,6 +147,23 @@ async fn futures_poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output
         })
     })
     .await
+}
+
+/// The connection as it came, if it begins with a handshake. One that does not is told so and
+/// closed.
+///
+/// # Errors
+/// `Plain`, or `Failed` for one that ends before it begins.
+pub async fn expect_tls(stream: TcpStream) -> Result<TcpStream, NoHandshake> {
+    let mut first = [0];
+    match stream.peek(&mut first).await {
+        Ok(1) if first == [HANDSHAKE] => Ok(stream),
+        Ok(1) => {
+            turn_away(stream, first).await;
+            Err(NoHandshake::Plain)
+        }
+        _ => Err(NoHandshake::Failed),
+    }
 }
 
 /// Tells a caller that looks like HTTP what it did; then closes so that it can read that.
@@ -177,7 +186,7 @@ async fn turn_away(mut stream: TcpStream, first: [u8; 1]) {
 #[derive(Clone)]
 pub struct Peer {
     pub address: SocketAddr,
-    pub tls: Option<Rc<crate::tls::TlsPeer>>,
+    pub tls: Option<Rc<TlsPeer>>,
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What a listener needs, and who is at the other end.
 
 use std::{
-    cell::Cell,
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{
@@ -45,8 +44,8 @@ pub struct TlsPeer {
 struct Certificate {
     chain: Vec<CertificateDer<'static>>,
     names: Names,
-    /// By which [`ServerSide`] it was judged last, and how.
-    judged: Cell<(u64, bool)>,
+    /// By which [`ServerSide`] it was judged last, doubled, and 1 more if it held.
+    judged: AtomicU64,
 }
 
 impl ServerSide {
@@ -64,7 +63,7 @@ impl ServerSide {
                 names,
                 // A resumed session carries what an earlier handshake verified, so nothing is
                 // taken for granted.
-                judged: Cell::new((0, false)),
+                judged: AtomicU64::new(0),
             }),
         }
     }
@@ -89,10 +88,12 @@ impl TlsPeer {
         if !certificate.names.is_valid_at(at) {
             return None;
         }
-        let (number, mut holds) = certificate.judged.get();
-        if number != side.number {
+        let judged = certificate.judged.load(Ordering::Relaxed);
+        let mut holds = judged & 1 == 1;
+        if judged >> 1 != side.number {
             holds = side.verifies(&certificate.chain, at);
-            certificate.judged.set((side.number, holds));
+            let judged = side.number << 1 | u64::from(holds);
+            certificate.judged.store(judged, Ordering::Relaxed);
         }
         holds.then_some(&certificate.names)
     }

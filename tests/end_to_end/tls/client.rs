@@ -1,6 +1,6 @@
 //! A caller that speaks TLS and HTTP/1.1, and shows what was agreed.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
@@ -74,14 +74,5 @@ impl Caller {
             body,
             complete,
         })
-    }
-
-    /// Reads until tickets for later sessions have surely come: they precede the first answer.
-    pub fn is_open(&mut self) -> bool {
-        let stream = self.stream.get_mut();
-        stream.sock.set_nonblocking(true).unwrap();
-        let read = stream.read(&mut [0; 1]);
-        stream.sock.set_nonblocking(false).unwrap();
-        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
