@@ -1,7 +1,7 @@
 //! The TLS handshakes of callers: in time, in turn, and without starving whoever is inside.
 //!
 //! A handshake costs a worker some hundred microseconds of key exchange and signing. They take
-//! turns: after each one everything else that is ready in the worker runs first, so a flood of them
+//! turns: before each step of one everything else that is ready in the worker runs first, so a flood of them
 //! slows handshakes, not requests. Those that are not over are bounded in time and number; one too
 //! many pushes out the oldest, which an honest caller has long finished.
 
@@ -97,18 +97,18 @@ impl Handshakes {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
         let hello = hello.map_err(|_| NoHandshake::Failed)?;
         let mut accept = Box::pin(hello.into_stream(side.config()));
-        let begun = {
-            let _turn = self.turn.lock().await;
-            // The costly part runs at once; what is left waits for the caller.
-            let begun = poll_once(accept.as_mut()).await;
-            tokio::task::yield_now().await;
-            begun
-        };
-        let done = match begun {
-            Some(done) => done,
-            None => accept.await,
-        };
-        done.map_err(|_| NoHandshake::Failed)
+        loop {
+            let polled = {
+                let _turn = self.turn.lock().await;
+                // Before, not after: a wake that came in between would be lost.
+                tokio::task::yield_now().await;
+                poll_once(accept.as_mut()).await
+            };
+            match polled {
+                Some(done) => return done.map_err(|_| NoHandshake::Failed),
+                None => woken().await,
+            }
+        }
     }
 
     fn enter(&self) -> (Entry<'_>, oneshot::Receiver<()>) {
@@ -147,6 +147,16 @@ async fn poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
         })
     })
     .await
+}
+
+/// Until the task is woken again, by whatever it waits for.
+async fn woken() {
+    let mut waits = true;
+    std::future::poll_fn(|_| match std::mem::take(&mut waits) {
+        true => std::task::Poll::Pending,
+        false => std::task::Poll::Ready(()),
+    })
+    .await;
 }
 
 /// The connection as it came, if it begins with a handshake. One that does not is told so and

@@ -255,3 +255,38 @@ fn a_handshake_that_is_not_finished_is_ended_and_others_go_on() {
     });
     drop(held);
 }
+
+#[test]
+fn check_reads_the_files_and_warns_of_an_open_key() {
+    use std::os::unix::fs::PermissionsExt;
+    let ca = Authority::new("servers");
+    let (setup, _backends) = secured(&ca);
+    let config = setup.write();
+    let check = || {
+        let config = config.to_str().unwrap();
+        let checked = crate::kit::process::run_to_end(&["check", "--config", config], "");
+        let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+        (checked.status.code(), text)
+    };
+    let key = setup.folder.path().join("api.key");
+    let mode = |mode| std::fs::set_permissions(&key, PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o644);
+    let (code, text) = check();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("every user can read the private key"),
+        "{text}"
+    );
+    mode(0o600);
+    let (code, text) = check();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(!text.contains("every user"), "{text}");
+    // The key of another certificate, told where the settings name it.
+    ca.sign(&["dns:api.test"])
+        .write(setup.folder.path(), "other");
+    std::fs::rename(setup.folder.path().join("other.key"), &key).unwrap();
+    let (code, text) = check();
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("is not the key of the certificate"), "{text}");
+    assert!(text.contains("domicile.toml:"), "{text}");
+}
