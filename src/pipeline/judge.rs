@@ -101,13 +101,34 @@ pub fn judge(
     person: &Person,
     flow: &Flow,
 ) -> Result<Judgement, Refused> {
+    judged(x, routed, person, flow, true)?.ok_or(Refused::Internal("a judgement without a verdict"))
+}
+
+/// As [`judge`], for a flow that is left undone without a word when it is refused: to tell why costs
+/// more than to decide.
+pub fn judge_if_permitted(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    person: &Person,
+    flow: &Flow,
+) -> Result<Option<Judgement>, Refused> {
+    judged(x, routed, person, flow, false)
+}
+
+fn judged(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    person: &Person,
+    flow: &Flow,
+    tells_refusals: bool,
+) -> Result<Option<Judgement>, Refused> {
     let personal = Personal::of(x, person)?;
     let mut plan = None;
     if let Some(remembered) = x.worker.judgements(&x.snapshot)
         && let Some(known) = remembered.flows.get(flow)
     {
         if let Some(plain) = known.plain.as_ref().filter(|_| personal.is_empty()) {
-            return Ok(Judgement::new(Rc::clone(plain), Holds::new()));
+            return Ok(Some(Judgement::new(Rc::clone(plain), Holds::new())));
         }
         plan.clone_from(&known.plan);
     }
@@ -130,6 +151,9 @@ pub fn judge(
     };
     let (verdict, holds, counted) = decide_counted(x, person.key, plan.as_deref(), &mut query)?;
     let plain = plan.is_none() && personal.is_empty();
+    if !plain && !tells_refusals && !verdict.is_permit() {
+        return Ok(None);
+    }
     let told = if plain {
         None
     } else {
@@ -158,7 +182,7 @@ pub fn judge(
     metrics
         .decision_seconds
         .observe(started.elapsed().as_secs_f64());
-    Ok(Judgement::new(judged, holds))
+    Ok(Some(Judgement::new(judged, holds)))
 }
 
 /// The verdict on a question about the person of `key`, with the counts that `plan` asks; and where

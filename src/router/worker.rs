@@ -26,7 +26,7 @@ use crate::{
     locate::PinCache,
     pipeline::{self, Judgements},
     settings::RegionSettings,
-    telemetry::clock,
+    telemetry::{Handles, clock},
 };
 
 /// Pins that one worker remembers.
@@ -41,6 +41,7 @@ pub struct Worker {
     pub journal: WorkerJournal,
     judgements: RefCell<Judgements>,
     random: RefCell<Random>,
+    pub handles: Handles,
     pub at_work: Counter,
     handshakes: Handshakes,
 }
@@ -89,6 +90,7 @@ impl Worker {
                 bytes: [0; 4096],
                 next: 4096,
             }),
+            handles: Handles::new(shared.metrics.clone()),
             at_work: Counter::default(),
             handshakes: Handshakes::default(),
             shared,
