@@ -377,6 +377,13 @@ impl<'w> Exchange<'w> {
         let fields = answer.headers_mut();
         fields.insert("domicile-decision", self.decision_value.clone());
         headers::add_via(fields, self.version);
+        // RFC 6797: who has come by TLS should not be led back to plain HTTP. A backend may know
+        // better.
+        if self.caller.secure {
+            fields
+                .entry(header::STRICT_TRANSPORT_SECURITY)
+                .or_insert(HeaderValue::from_static("max-age=31536000"));
+        }
         let route = self.story.borrow().route.clone();
         self.worker.handles.answered(
             known_method(&self.method),

@@ -27,6 +27,8 @@ fn both_versions_are_spoken_and_the_strongest_key_exchange_is_preferred() {
         let mut caller = Caller::connect(router.router, &config, "api.test").unwrap();
         let answer = caller.put("p", "", r#"{"country":"SG"}"#).unwrap();
         assert_eq!(answer.status, 201, "{answer:?}");
+        let sticks = answer.header("strict-transport-security");
+        assert_eq!(sticks, Some("max-age=31536000"));
         assert_eq!(caller.session().protocol_version(), Some(spoken));
     }
     let config = shared(ca.client(None, &[]));
