@@ -276,9 +276,9 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "12:14: the endpoint is also one of region `eu`",
     ),
     (
-        "\"http://127.0.0.1:7104\"",
-        "\"https://127.0.0.1:7105/\"",
-        "12:14: the endpoint is also one of region `eu`",
+        "\"http://127.0.0.1:7104\"]",
+        "\"https://127.0.0.1:7105/\"]\nca_file = \"a.pem\"",
+        "13:14: the endpoint is also one of region `eu`",
     ),
     (
         "entity = \"acme-eu\"\n",
