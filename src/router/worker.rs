@@ -9,6 +9,8 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
+use http::{Request, Response};
+use hyper::body::Incoming;
 use jiff::Timestamp;
 use tokio::{net::TcpStream, sync::watch, task::LocalSet};
 
@@ -19,14 +21,16 @@ use crate::{
         connection::Counter,
         handshake::{Handshakes, Peer},
         listener,
+        pace::AtWork,
     },
     attest::WorkerJournal,
     domain::{DecisionId, RecipientId, Regions},
     forward::{Shares, Upstreams},
     locate::PinCache,
-    pipeline::{self, Judgements},
-    settings::RegionSettings,
+    pipeline::{self, Judgements, Reply},
+    settings::{Limits, RegionSettings},
     telemetry::{Handles, clock},
+    tls::{ServerSide, TlsPeer},
 };
 
 /// Pins that one worker remembers.
@@ -309,18 +313,25 @@ async fn serve(
     let limits = snapshot.settings.limits.clone();
     let secured = snapshot.watched.data_plane.as_ref().map(|l| l.load());
     drop(snapshot);
-    let handle = |tls| {
-        let from = Rc::new(Peer { address: peer, tls });
-        let worker = Rc::clone(&worker);
-        move |_, request, at_work| {
-            let (worker, from) = (Rc::clone(&worker), Rc::clone(&from));
-            async move { pipeline::handle(&worker, &from, request, at_work).await }
+    match secured {
+        None => {
+            let this = Connection::new(worker, peer, None);
+            let handle = move |_, request, at_work| Rc::clone(&this).answer(request, at_work);
+            connection::serve(stream, peer, &limits, stop, handle).await;
         }
-    };
-    let Some(side) = secured else {
-        connection::serve(stream, peer, &limits, stop, handle(None)).await;
-        return;
-    };
+        // Apart on the heap: else every plain connection would hold room for a session, too.
+        Some(side) => Box::pin(serve_secured(worker, side, stream, peer, limits, stop)).await,
+    }
+}
+
+async fn serve_secured(
+    worker: Rc<Worker>,
+    side: Arc<ServerSide>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+) {
     let mut stopped = stop.clone();
     let shaken = tokio::select! {
         shaken = worker.handshakes.accept(stream, &side, limits.header_read) => shaken,
@@ -335,8 +346,30 @@ async fn serve(
     let Ok(stream) = shaken else { return };
     let (_, session) = stream.get_ref();
     let is_http2 = session.alpn_protocol() == Some(b"h2");
-    let handle = handle(Some(Rc::new(side.peer(session))));
+    let this = Connection::new(worker, peer, Some(Rc::new(side.peer(session))));
+    let handle = move |_, request, at_work| Rc::clone(&this).answer(request, at_work);
     connection::serve_as(stream, is_http2, peer, &limits, stop, handle).await;
+}
+
+/// One connection and its worker.
+struct Connection {
+    worker: Rc<Worker>,
+    from: Peer,
+}
+
+impl Connection {
+    fn new(worker: Rc<Worker>, address: SocketAddr, tls: Option<Rc<TlsPeer>>) -> Rc<Self> {
+        let from = Peer { address, tls };
+        Rc::new(Self { worker, from })
+    }
+
+    async fn answer(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        at_work: AtWork,
+    ) -> Response<Reply> {
+        pipeline::handle(&self.worker, &self.from, request, at_work).await
+    }
 }
 
 /// Over the limit: said in one write, if the socket takes it at once and reads it, then closed.

@@ -137,8 +137,10 @@ fn requests_share_connections_until_their_streams_run_out() {
     assert_eq!(server.connections(), connections, "they are kept");
 }
 
+type Misdeed = fn(&mut h2::server::SendResponse<Bytes>);
+
 /// A server that does to the first stream what `first` says, and answers 200 to all later ones.
-fn refusing(first: fn(&mut h2::server::SendResponse<Bytes>)) -> (SocketAddr, Arc<AtomicUsize>) {
+fn refusing(first: Misdeed) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -174,7 +176,7 @@ fn refusing(first: fn(&mut h2::server::SendResponse<Bytes>)) -> (SocketAddr, Arc
 #[test]
 fn a_stream_that_was_refused_unprocessed_is_sent_again_and_no_other() {
     use crate::kit::http::Request;
-    let cases: [(fn(&mut h2::server::SendResponse<Bytes>), u16, usize); 2] = [
+    let cases: [(Misdeed, u16, usize); 2] = [
         (|r| r.send_reset(h2::Reason::REFUSED_STREAM), 200, 2),
         (|r| r.send_reset(h2::Reason::INTERNAL_ERROR), 502, 1),
     ];
