@@ -94,7 +94,7 @@ pub(super) fn backend(fields: &Fields<'_>, folder: &Path, endpoints: &[Uri]) -> 
                 plain.authority().map_or("", |a| a.as_str())
             );
             faults.error_hint(&node.at, message, "write https:// there");
-        } else if !secured && !endpoints.is_empty() {
+        } else if !secured && !endpoints.is_empty() && (names.is_none() || !identity.is_empty()) {
             let hint = "it counts for https:// endpoints".to_owned();
             faults.warning(&node.at, format!("`{key}` has no effect"), Some(hint));
         }
