@@ -22,8 +22,6 @@ mod retry;
 mod single;
 mod wishes;
 
-use std::net::SocketAddr;
-
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
@@ -34,7 +32,7 @@ pub use reply::{Content, Reply};
 pub use retry::{Kept, Lanes, keep_trying};
 
 use crate::{
-    admit::{pace::AtWork, path, route::NoRoute},
+    admit::{handshake::Peer, pace::AtWork, path, route::NoRoute},
     respond::Refused,
     router::Worker,
     settings::Format,
@@ -54,7 +52,7 @@ const METHOD_OVERRIDES: [&str; 3] = [
 /// broken off, and the outcome entry of a permit whose bytes may have left is still written.
 pub async fn handle(
     worker: &Worker,
-    peer: SocketAddr,
+    peer: &Peer,
     request: Request<Incoming>,
     at_work: AtWork,
 ) -> Response<Reply> {
@@ -79,6 +77,9 @@ pub async fn handle(
 
 /// One request, station by station.
 async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Content>, Refused> {
+    if x.uncertified {
+        return Err(Refused::CallerCertificate);
+    }
     let (parts, body) = request.into_parts();
     // An `Upgrade` is not followed (RFC 9110 §7.8 allows that, and some clients offer h2c with
     // every first request); the field is dropped with the other hop-by-hop ones.

@@ -6,7 +6,12 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, rt::Executor, server::conn, service::service_fn};
 use hyper_util::rt::TokioTimer;
-use tokio::{net::TcpStream, sync::watch, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::watch,
+    time::Instant,
+};
 
 use super::{
     held::Answers,
@@ -42,6 +47,25 @@ pub async fn serve<F, A, B>(
         },
         _ = stop.wait_for(|s| *s) => return,
     };
+    serve_as(stream, http2, peer, limits, stop, handle).await;
+}
+
+/// The same for a stream of which it is known whether it speaks HTTP/2: by ALPN.
+pub async fn serve_as<S, F, A, B>(
+    stream: S,
+    http2: bool,
+    peer: SocketAddr,
+    limits: &Limits,
+    mut stop: watch::Receiver<bool>,
+    handle: F,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A + Clone + 'static,
+    A: Future<Output = Response<B>> + 'static,
+    B: Body + 'static,
+    B::Data: 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let pace = Pace::new();
     if http2 {
         let held = Rc::new(Answers::default());

@@ -7,6 +7,7 @@ pub mod body;
 pub mod caller;
 pub mod connection;
 pub mod gunzip;
+pub mod handshake;
 pub mod headers;
 mod held;
 pub mod listener;

@@ -16,7 +16,7 @@ use std::{
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    net::TcpStream,
+    io::{AsyncRead, AsyncWrite},
     time::{Instant, Sleep},
 };
 
@@ -88,8 +88,8 @@ impl Drop for AtWork {
 }
 
 /// A socket that ends a connection whose head takes too long or that idles too long.
-pub struct Paced {
-    io: TokioIo<TcpStream>,
+pub struct Paced<S> {
+    io: TokioIo<S>,
     pace: Rc<Pace>,
     head: Duration,
     idle: Duration,
@@ -103,8 +103,8 @@ const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/
 Connection: close\r\nContent-Length: 118\r\n\r\n\
 {\"type\":\"urn:domicile:problem:head-too-slow\",\"title\":\"the head of the request took longer than allowed\",\"status\":408}\n";
 
-impl Paced {
-    pub fn new(stream: TcpStream, pace: Rc<Pace>, limits: &Limits) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Paced<S> {
+    pub fn new(stream: S, pace: Rc<Pace>, limits: &Limits) -> Self {
         Self {
             io: TokioIo::new(stream),
             pace,
@@ -158,7 +158,7 @@ impl Paced {
     }
 }
 
-impl Read for Paced {
+impl<S: AsyncRead + AsyncWrite + Unpin> Read for Paced<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -185,7 +185,7 @@ impl Read for Paced {
     }
 }
 
-impl Write for Paced {
+impl<S: AsyncRead + AsyncWrite + Unpin> Write for Paced<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
@@ -22,6 +23,8 @@ pub type BatchContent = BatchBody<WriteItem>;
 /// What an answer's body is made of.
 pub enum Content {
     Whole(Bytes),
+    /// The same, and what HTTP/2 says after it (gRPC's status).
+    Trailed(Bytes, Option<HeaderMap>),
     /// A region's answer, streamed as it comes; a broken one breaks the caller's connection.
     Region(AnswerBody),
     /// The merged answer to a batch.
@@ -66,6 +69,10 @@ impl Body for Reply {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
+            Content::Trailed(bytes, trailers) => Poll::Ready(match bytes.is_empty() {
+                true => trailers.take().map(|t| Ok(Frame::trailers(t))),
+                false => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            }),
             Content::Region(body) => {
                 if let Some(error) = this.broken.take() {
                     return Poll::Ready(Some(Err(error)));
@@ -96,6 +103,7 @@ impl Body for Reply {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => self.taken || bytes.is_empty(),
+            Content::Trailed(bytes, trailers) => bytes.is_empty() && trailers.is_none(),
             Content::Region(body) => body.is_end_stream(),
             Content::Batch(body) => body.is_end_stream(),
             Content::Chunks(_) => self.taken,
@@ -104,7 +112,9 @@ impl Body for Reply {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Whole(bytes) | Content::Trailed(bytes, _) => {
+                SizeHint::with_exact(bytes.len() as u64)
+            }
             Content::Region(body) => body.size_hint(),
             Content::Batch(body) => body.size_hint(),
             Content::Chunks(_) => SizeHint::default(),

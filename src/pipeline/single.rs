@@ -292,9 +292,14 @@ pub async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
         return Ok(Content::Region(body));
     };
     let mut whole: Option<Bytes> = None;
+    let mut trailers = None;
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else {
-            continue;
+        let data = match frame?.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                trailers = frame.into_trailers().ok();
+                continue;
+            }
         };
         whole = Some(match whole {
             None => data,
@@ -307,7 +312,11 @@ pub async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
             }
         });
     }
-    Ok(Content::Whole(whole.unwrap_or_default()))
+    let whole = whole.unwrap_or_default();
+    Ok(match trailers {
+        None => Content::Whole(whole),
+        trailers => Content::Trailed(whole, trailers),
+    })
 }
 
 async fn may_read_back(

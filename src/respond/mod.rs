@@ -31,6 +31,8 @@ pub enum Refused {
     /// A compressed body cannot be classified.
     ContentEncoding,
     Tunnel,
+    /// Callers must have a certificate, and this one has none that holds.
+    CallerCertificate,
     MethodOverride,
     Body(BodyFault),
     TooManyItems(usize),
@@ -173,6 +175,14 @@ impl Refused {
                 "no-tunnels",
                 "CONNECT is not passed on",
                 t("what goes through a tunnel could not be classified"),
+            ),
+            Self::CallerCertificate => (
+                S::FORBIDDEN,
+                "caller-certificate",
+                "callers must have a certificate, and this connection has none that holds",
+                t(
+                    "it has ended, or its authority is believed no more; connect again with a new one",
+                ),
             ),
             Self::Body(fault) => match fault {
                 BodyFault::TooLong { .. } => (

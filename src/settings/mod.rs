@@ -24,6 +24,7 @@ mod sources;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 
 use std::path::Path;

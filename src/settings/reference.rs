@@ -25,9 +25,17 @@ pub fn reference() -> String {
     let mut section = None;
     for key in KEYS {
         // A key of a key's own small table stands with its parent.
-        let own = key
-            .section()
-            .strip_suffix(".upstream")
+        let own = [".upstream", ".certificates.<n>", "<name>.tls"]
+            .iter()
+            .find_map(|small| {
+                let own = key.section().strip_suffix(small)?;
+                let named = small.starts_with('<');
+                Some(
+                    key.section()
+                        .get(..own.len() + if named { 6 } else { 0 })
+                        .unwrap_or(own),
+                )
+            })
             .unwrap_or(key.section());
         if section != Some(own) {
             section = Some(own);

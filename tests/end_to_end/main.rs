@@ -37,3 +37,4 @@ mod state;
 mod store;
 mod support;
 mod support_tests;
+mod tls;
