@@ -21,7 +21,6 @@ mod wishes;
 use std::net::SocketAddr;
 
 use http::{Method, Request, Response, Version};
-use hyper::body::Incoming;
 
 pub use exchange::{Exchange, Routed};
 pub use judge::{Flow, Judged};
@@ -29,7 +28,7 @@ pub use remember::{Judgement, Judgements};
 pub use reply::{Content, Reply};
 
 use crate::{
-    admit::{pace::AtWork, path, route::NoRoute},
+    admit::{body::Incoming, pace::AtWork, path, route::NoRoute},
     respond::Refused,
     router::Worker,
     settings::Format,

@@ -9,13 +9,19 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 
 use crate::{
-    admit::{body::BodyFault, path::PathFault},
+    admit::{
+        body::BodyFault,
+        http1::{FramingFault, HeadFault},
+        path::PathFault,
+    },
     domain::{DecisionId, FlowEnd, Missing},
 };
 
 /// Why a request, or one item of a batch, is not carried out.
 #[derive(Clone, Debug)]
 pub enum Refused {
+    /// The head of an HTTP/1 request.
+    Head(HeadFault),
     Path(PathFault),
     /// More than one `Host` (RFC 9112 §3.2).
     Host,
@@ -151,6 +157,10 @@ impl Refused {
         use StatusCode as S;
         let t = str::to_owned;
         match self {
+            Self::Head(fault) => {
+                let (status, name, title) = fault.facts();
+                (status, name, title, fault.to_string())
+            }
             Self::Path(fault) => (
                 S::BAD_REQUEST,
                 "bad-path",
@@ -212,7 +222,13 @@ impl Refused {
                     "the body made no progress",
                     fault.to_string(),
                 ),
-                BodyFault::Broken => (
+                BodyFault::Framing(FramingFault::LongTrailer) => (
+                    S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    "trailers-too-large",
+                    "the trailer fields are longer than the limit",
+                    fault.to_string(),
+                ),
+                BodyFault::Broken | BodyFault::Framing(_) => (
                     S::BAD_REQUEST,
                     "broken-body",
                     "the body is not whole",
@@ -468,7 +484,7 @@ impl Refused {
                 Some("proxy_internal_error")
             }
             Self::Forbidden(_) => Some("http_request_denied"),
-            Self::Malformed(_) | Self::Path(_) => Some("http_request_error"),
+            Self::Malformed(_) | Self::Path(_) | Self::Head(_) => Some("http_request_error"),
             _ => None,
         }
     }

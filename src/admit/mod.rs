@@ -8,6 +8,7 @@ pub mod caller;
 pub mod connection;
 pub mod headers;
 mod held;
+pub mod http1;
 pub mod listener;
 pub mod pace;
 pub mod path;

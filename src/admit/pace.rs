@@ -41,7 +41,14 @@ pub struct Pace {
 }
 
 /// Held while a request is at work, until the last byte of its answer is handed over.
-pub struct AtWork(Rc<Pace>);
+pub struct AtWork(Option<Rc<Pace>>);
+
+impl AtWork {
+    /// Of a connection that needs nobody to tell it (HTTP/1).
+    pub fn unwatched() -> Self {
+        Self(None)
+    }
+}
 
 impl Pace {
     pub fn new() -> Rc<Self> {
@@ -63,7 +70,7 @@ impl Pace {
     pub fn begin(self: &Rc<Self>) -> AtWork {
         self.phase.set(Phase::Busy);
         self.at_work.set(self.at_work.get() + 1);
-        AtWork(Rc::clone(self))
+        AtWork(Some(Rc::clone(self)))
     }
 
     fn enter(&self, phase: Phase) {
@@ -79,10 +86,11 @@ impl Pace {
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        let left = self.0.at_work.get().saturating_sub(1);
-        self.0.at_work.set(left);
+        let Some(pace) = &self.0 else { return };
+        let left = pace.at_work.get().saturating_sub(1);
+        pace.at_work.set(left);
         if left == 0 {
-            self.0.enter(Phase::Idle);
+            pace.enter(Phase::Idle);
         }
     }
 }

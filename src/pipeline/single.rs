@@ -7,7 +7,6 @@ use http::{
 };
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::{
@@ -16,7 +15,7 @@ use super::{
     person::{self, Person, Traces},
 };
 use crate::{
-    admit::body::{self, Watched},
+    admit::body::{self, Incoming, Watched},
     attest::{Cleared, Pinning},
     domain::{Operation, RegionId},
     forward::{AnswerBody, AnswerError, Outgoing, OutgoingBody, throw_away},
