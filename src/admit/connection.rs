@@ -44,6 +44,24 @@ pub async fn serve<F, A, B>(
         },
         _ = stop.wait_for(|s| *s) => return,
     };
+    serve_as(stream, http2, peer, limits, stop, handle).await;
+}
+
+/// The same for a stream of which it is known whether it speaks HTTP/2: by ALPN.
+pub async fn serve_as<S, F, A, B>(
+    stream: S,
+    http2: bool,
+    peer: SocketAddr,
+    limits: &Limits,
+    mut stop: watch::Receiver<bool>,
+    handle: F,
+) where
+    S: http1::Transport,
+    F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A + Clone + 'static,
+    A: Future<Output = Response<B>> + 'static,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let pace = Pace::new();
     if http2 {
         let held = Rc::new(Answers::default());
@@ -55,8 +73,7 @@ pub async fn serve<F, A, B>(
                 async move { Ok::<_, std::convert::Infallible>(answer.await.map(|b| held.hold(b))) }
             })
         };
-        // The head limits of HTTP/2 are the protocol's own; only idling is watched from outside.
-        let io = Paced::new(stream, Pace::unwatched(), limits);
+        let io = Paced::new(stream, limits);
         let connection = conn::http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)

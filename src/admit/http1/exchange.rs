@@ -68,26 +68,24 @@ where
             && (wire.is_whole() || spares(&mut wire));
         (keeps, wire.settle_continue())
     };
-    let mut body = pin!(body);
-    let (mut sender, keeps) = Sender::new(&parts, body.as_mut(), asked, keeps, before);
-    drop(parts);
-    let sent = poll_fn(|cx| sender.poll(cx, link, pulse, stall)).await;
-    let ends_with_connection = sender.ends_with_connection();
-    drop(sender);
+    // What the answer holds is let go when it is out, whatever the connection waits for then.
+    let (sent, keeps, ends_with_connection) = {
+        let mut body = pin!(body);
+        let (mut sender, keeps) = Sender::new(&parts, body.as_mut(), asked, keeps, before);
+        drop(parts);
+        let sent = poll_fn(|cx| sender.poll(cx, link, pulse, stall)).await;
+        (sent, keeps, sender.ends_with_connection())
+    };
     match sent {
         Sent::Whole => {}
-        Sent::Broken if ends_with_connection => {
-            link.wire().io.tear();
-            link.wire().end();
-            return false;
-        }
-        Sent::Broken => {
+        Sent::Broken if !ends_with_connection => {
             end(link, pulse, stall, false).await;
             return false;
         }
-        Sent::Gone => {
-            link.wire().io.tear();
-            link.wire().end();
+        Sent::Broken | Sent::Gone => {
+            let mut wire = link.wire();
+            wire.io.tear();
+            wire.end();
             return false;
         }
     }
@@ -147,10 +145,11 @@ where
 fn spares<S: Transport>(wire: &mut super::link::Wire<S>) -> bool {
     // A reader that is still at it reads in its own time; a caller that waits for a 100 sends
     // nothing, or everything.
-    if wire.has_reader() || wire.awaits_continue() || !wire.discard() {
+    if wire.has_reader() || !wire.discard() {
         return false;
     }
-    wire.is_whole() || wire.left().is_some_and(|left| left <= SPARED)
+    let is_short = wire.left().is_some_and(|left| left <= SPARED);
+    wire.is_whole() || (is_short && !wire.awaits_continue())
 }
 
 /// Reads the rest of a body that nobody wants.

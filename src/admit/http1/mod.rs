@@ -22,6 +22,8 @@ mod pool;
 mod pulse;
 mod scan;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::{
     future::{Future, poll_fn},
@@ -63,6 +65,9 @@ impl Transport for TcpStream {
         let _ = self.set_zero_linger();
     }
 }
+
+/// What comes without an orderly end of TLS is cut, as every reader of TLS knows.
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Transport for tokio_rustls::server::TlsStream<S> {}
 
 /// What a caller may take of the router's time and memory.
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +154,7 @@ async fn next_head<S: Transport>(
             return Poll::Ready(next);
         }
         if scan.is_blank(&wire.bytes) {
+            scan.take_blank(&mut wire.bytes);
             wire.rest();
             let since = *idle.get_or_insert_with(Instant::now);
             if stop.poll(cx).is_ready() || pulse.poll(cx, since + limits.idle).is_ready() {

@@ -3,6 +3,7 @@
 //! What is found depends on the bytes alone, never on how they were cut into reads: faults are
 //! looked for line by line, and those of the request line as soon as it can have them.
 
+use bytes::BytesMut;
 use memchr::memchr;
 
 use super::{fault::HeadFault, line};
@@ -85,5 +86,12 @@ impl Scan {
     /// Whether nothing of a request has come yet but an empty line before it.
     pub fn is_blank(&self, bytes: &[u8]) -> bool {
         self.lines == 0 && bytes.len() <= self.line
+    }
+
+    /// Takes the empty line away, so that a connection which waits holds no bytes.
+    pub fn take_blank(&mut self, bytes: &mut BytesMut) {
+        bytes.clear();
+        self.line = 0;
+        self.seen = 0;
     }
 }
