@@ -133,7 +133,8 @@ async fn is_http2(stream: &TcpStream, limits: &Limits) -> io::Result<bool> {
             return Ok(true);
         }
         if Instant::now() > deadline {
-            return Err(io::ErrorKind::TimedOut.into());
+            // HTTP/1 has an answer for those who are too slow.
+            return Ok(false);
         }
         // A preface in pieces: peeking again would return the same bytes at once. Ever longer, so
         // that many who send a piece and wait cost little.

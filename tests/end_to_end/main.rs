@@ -25,6 +25,7 @@ mod mixed;
 mod newcomer;
 mod pins;
 mod privacy;
+mod raw_http1;
 mod review;
 mod scenarios;
 mod state;

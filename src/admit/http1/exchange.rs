@@ -194,13 +194,12 @@ async fn end<S: Transport>(link: &Link<S>, pulse: &mut Pulse, stall: Duration, s
     }
     // A region that answered early may still take the body.
     poll_fn(|cx| {
+        watch_upload(cx, link, pulse, stall);
         let mut wire = link.wire();
         if wire.is_whole() || !wire.has_reader() {
             return Poll::Ready(());
         }
         let _ = wire.watch(cx);
-        drop(wire);
-        watch_upload(cx, link, pulse, stall);
         Poll::Pending
     })
     .await;

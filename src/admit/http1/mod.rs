@@ -24,6 +24,7 @@ mod scan;
 mod target;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 use std::{
     future::{Future, poll_fn},
