@@ -1,8 +1,6 @@
 //! What of a message's head passes on, and what the router adds (RFC 9110 §7.6).
 
-use std::{fmt::Write as _, net::IpAddr};
-
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header, header::Entry};
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1), `Connection`'s own list aside.
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -19,17 +17,35 @@ pub const FORWARDED: HeaderName = header::FORWARDED;
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// Where proxies of several makes leave the caller's address.
-const CLIENT_ADDRESS: [HeaderName; 6] = [
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-client-ip"),
-    HeaderName::from_static("x-cluster-client-ip"),
-    HeaderName::from_static("true-client-ip"),
-    HeaderName::from_static("cf-connecting-ip"),
-    HeaderName::from_static("fastly-client-ip"),
-];
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Whether a field concerns one connection only, `Connection`'s nominees aside; `TE` is another
+/// matter. The name is in lower case.
+pub(super) fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Whether proxies of some make leave the caller's address there.
+pub(super) fn is_client_address(name: &str) -> bool {
+    matches!(
+        name,
+        "x-real-ip"
+            | "x-client-ip"
+            | "x-cluster-client-ip"
+            | "true-client-ip"
+            | "cf-connecting-ip"
+            | "fastly-client-ip"
+    )
+}
 
 /// The fields of one's own: no caller's and no backend's word for them passes.
 const OWN_PREFIX: &str = "domicile-";
@@ -92,82 +108,28 @@ pub fn drop_own_answers(headers: &mut HeaderMap) {
     }
 }
 
-/// Tells the backend whom the request comes from.
-///
-/// A chain that a configured proxy wrote is continued; anyone else's is dropped. When the data
-/// leaves home (`hide_client`), the address, itself personal data, stays behind: `for=_hidden`
-/// (RFC 7239 §6.3) and no `X-Forwarded-For`.
-pub fn add_forwarded(headers: &mut HeaderMap, peer: IpAddr, proxied: bool, hide_client: bool) {
-    if !proxied || hide_client {
-        for name in [
-            FORWARDED,
-            X_FORWARDED_FOR,
-            X_FORWARDED_HOST,
-            X_FORWARDED_PROTO,
-        ] {
-            headers.remove(name);
+/// RFC 9110 §7.6.3.
+pub fn add_via(headers: &mut HeaderMap, version: Version) {
+    let element = via(version);
+    match headers.entry(header::VIA) {
+        Entry::Vacant(place) => {
+            place.insert(HeaderValue::from_static(element));
         }
-    }
-    if hide_client {
-        for name in &CLIENT_ADDRESS {
-            headers.remove(name);
-        }
-    }
-    let node = match peer {
-        _ if hide_client => "_hidden".to_owned(),
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("\"[{ip}]\""),
-    };
-    let host = headers.get(header::HOST).cloned();
-    let mut element = format!("for={node};proto=http");
-    if let Some(host) = host.as_ref().and_then(|h| h.to_str().ok())
-        && !host.contains(['"', '\\'])
-    {
-        let _ = write!(element, ";host=\"{host}\"");
-    }
-    append_list(headers, FORWARDED, &element);
-    if !hide_client {
-        append_list(headers, X_FORWARDED_FOR, &peer.to_string());
-    }
-    if !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    }
-    if let Some(host) = host
-        && !headers.contains_key(X_FORWARDED_HOST)
-    {
-        headers.insert(X_FORWARDED_HOST, host);
+        Entry::Occupied(_) => append_list(headers, header::VIA, element),
     }
 }
 
-/// RFC 9110 §7.6.3.
-pub fn add_via(headers: &mut HeaderMap, version: Version) {
-    let element = match version {
+/// The router's own element of `Via`.
+pub(super) fn via(version: Version) -> &'static str {
+    match version {
         Version::HTTP_2 => "2.0 domicile",
         Version::HTTP_10 => "1.0 domicile",
         _ => "1.1 domicile",
-    };
-    append_list(headers, header::VIA, element);
-}
-
-/// W3C Trace Context: a sound `traceparent` passes, a broken one goes with its state, a missing
-/// one is begun from `random`.
-pub fn settle_traceparent(headers: &mut HeaderMap, random: impl FnOnce() -> (u128, u64)) {
-    match headers.get(TRACEPARENT) {
-        Some(value) if is_traceparent(value.as_bytes()) => return,
-        Some(_) => {
-            headers.remove(TRACESTATE);
-        }
-        None => {}
-    }
-    let (trace, span) = random();
-    let text = format!("00-{:032x}-{:016x}-00", trace | 1, span | 1);
-    if let Ok(value) = HeaderValue::try_from(text) {
-        headers.insert(TRACEPARENT, value);
     }
 }
 
 /// `00-` trace id `-` parent id `-` flags, lower-case hexadecimal, ids not all zero.
-fn is_traceparent(value: &[u8]) -> bool {
+pub(super) fn is_traceparent(value: &[u8]) -> bool {
     let hyphens = value.len() == 55
         && value.iter().enumerate().all(|(i, b)| match i {
             2 | 35 | 52 => *b == b'-',
@@ -243,53 +205,5 @@ mod tests {
         assert!(
             trusted.contains_key("x-target-region") && !trusted.contains_key("domicile-target")
         );
-    }
-
-    #[test]
-    fn a_strangers_chain_is_replaced_and_a_proxys_is_continued() {
-        let peer: IpAddr = "192.0.2.7".parse().unwrap();
-        let fields = [("host", "api.example"), ("x-forwarded-for", "203.0.113.9")];
-        let mut stranger = map(&fields);
-        add_forwarded(&mut stranger, peer, false, false);
-        assert_eq!(stranger.get("x-forwarded-for").unwrap(), "192.0.2.7");
-        assert_eq!(
-            stranger.get("forwarded").unwrap(),
-            "for=192.0.2.7;proto=http;host=\"api.example\""
-        );
-        let mut proxied = map(&fields);
-        add_forwarded(&mut proxied, peer, true, false);
-        assert_eq!(
-            proxied.get("x-forwarded-for").unwrap(),
-            "203.0.113.9, 192.0.2.7"
-        );
-        let mut abroad = map(&fields);
-        for name in CLIENT_ADDRESS {
-            abroad.insert(name, "203.0.113.9".parse().unwrap());
-        }
-        add_forwarded(&mut abroad, peer, true, true);
-        assert!(abroad.values().all(|v| v != "203.0.113.9"), "{abroad:?}");
-        assert!(!abroad.contains_key("x-forwarded-for"));
-        assert!(
-            !abroad
-                .get("forwarded")
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .contains("192.0.2")
-        );
-    }
-
-    #[test]
-    fn trace_context_passes_only_when_sound() {
-        let sound = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let mut headers = map(&[("traceparent", sound)]);
-        settle_traceparent(&mut headers, || (5, 6));
-        assert_eq!(headers.get("traceparent").unwrap(), sound);
-        for broken in ["00-0-0-0", &sound.to_uppercase(), &sound.replace('b', "g")] {
-            let mut headers = map(&[("traceparent", broken), ("tracestate", "a=b")]);
-            settle_traceparent(&mut headers, || (4, 6));
-            assert_ne!(headers.get("traceparent").unwrap(), broken);
-            assert!(!headers.contains_key("tracestate"));
-        }
     }
 }

@@ -10,6 +10,7 @@ pub mod headers;
 mod held;
 pub mod http1;
 pub mod listener;
+pub mod outgoing;
 pub mod pace;
 pub mod path;
 pub mod route;

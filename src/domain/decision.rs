@@ -17,6 +17,20 @@ impl DecisionId {
         Self(time | (0x7 << 76) | a | (0x2 << 62) | b)
     }
 
+    /// The hyphenated form, as [`fmt::Display`] writes it, without its machinery: it stands in
+    /// every answer.
+    pub fn text(self) -> [u8; 36] {
+        let mut text = [b'-'; 36];
+        let mut digits = self.0;
+        for (at, place) in text.iter_mut().enumerate().rev() {
+            if !matches!(at, 8 | 13 | 18 | 23) {
+                *place = hexadecimal(digits);
+                digits >>= 4;
+            }
+        }
+        text
+    }
+
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
@@ -46,16 +60,15 @@ impl DecisionId {
 
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let v = self.0;
-        write!(
-            f,
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            v >> 96,
-            (v >> 80) & 0xffff,
-            (v >> 64) & 0xffff,
-            (v >> 48) & 0xffff,
-            v & 0xffff_ffff_ffff
-        )
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+    }
+}
+
+/// The lowest four bits as a lower-case digit.
+pub fn hexadecimal(value: u128) -> u8 {
+    match (value & 0xf) as u8 {
+        low @ 0..=9 => b'0' + low,
+        high => b'a' + high - 10,
     }
 }
 
@@ -106,6 +119,7 @@ mod tests {
         assert_eq!(text.as_bytes().get(14), Some(&b'7'));
         assert_eq!(text.as_bytes().get(19), Some(&b'b'));
         assert_eq!(DecisionId::parse(&text), Some(id));
+        assert_eq!(text, "01901234-5678-7fff-bfff-ffffffffffff");
         assert_eq!(DecisionId::from_bytes(id.to_bytes()), id);
         assert_eq!(DecisionId::parse("0190-nonsense"), None);
     }

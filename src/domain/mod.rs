@@ -12,7 +12,7 @@ mod region;
 mod subject;
 
 pub use category::{CategoryId, CategorySet};
-pub use decision::{DecisionId, Digest};
+pub use decision::{DecisionId, Digest, hexadecimal};
 pub use evidence::{EvidenceKind, EvidenceSet, Strength};
 pub use operation::Operation;
 pub use place::{Country, Place, PlaceError};

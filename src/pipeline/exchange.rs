@@ -17,6 +17,7 @@ use crate::{
     admit::{
         caller::{Caller, ClientAddress},
         headers,
+        outgoing::{self, Passing},
         path::Captures,
         route::{self, NoRoute},
     },
@@ -37,6 +38,8 @@ pub struct Exchange<'w> {
     pub upstreams: Rc<Upstreams>,
     pub at: Timestamp,
     pub decision: DecisionId,
+    /// As it stands in answers and in requests to regions.
+    decision_value: HeaderValue,
     pub caller: Caller,
     pub method: Method,
     pub version: Version,
@@ -72,11 +75,14 @@ impl<'w> Exchange<'w> {
         let at = clock::now();
         let snapshot = worker.snapshot_for(at);
         let plane = &snapshot.settings.data_plane;
+        let decision = worker.decision_id();
         let caller = Caller::new(peer, &plane.trusted, &plane.proxies);
         Self {
             worker,
             at,
-            decision: worker.decision_id(),
+            decision,
+            decision_value: HeaderValue::from_bytes(&decision.text())
+                .unwrap_or(HeaderValue::from_static("-")),
             caller,
             upstreams: worker.upstreams(),
             method: request.method().clone(),
@@ -199,24 +205,19 @@ impl<'w> Exchange<'w> {
     ///
     /// `leaves_home`: the caller's address stays behind, it is nobody's purpose abroad.
     pub fn outgoing_headers(&self, parts: &Parts, leaves_home: bool) -> HeaderMap {
-        let mut fields = parts.headers.clone();
-        headers::drop_hop_by_hop(&mut fields);
-        headers::drop_steering(&mut fields, &self.snapshot.steering, self.caller.trusted);
-        // RFC 9112 §3.2.2: where the target names an authority, by which the route was found, a
-        // `Host` that says something else is not passed on.
-        if let Some(authority) = parts.uri.authority()
-            && let Ok(host) = HeaderValue::try_from(authority.as_str())
-        {
-            fields.insert(header::HOST, host);
-        }
-        headers::add_forwarded(
-            &mut fields,
-            self.caller.peer,
-            self.caller.proxied,
-            leaves_home,
-        );
-        headers::add_via(&mut fields, self.version);
-        headers::settle_traceparent(&mut fields, || {
+        let passing = Passing {
+            steering: &self.snapshot.steering,
+            trusted: self.caller.trusted,
+            peer: self.caller.peer,
+            proxied: self.caller.proxied,
+            hide_client: leaves_home,
+            // RFC 9112 §3.2.2: where the target names an authority, by which the route was found,
+            // a `Host` that says something else is not passed on.
+            authority: parts.uri.authority().map(http::uri::Authority::as_str),
+            version: self.version,
+            decision: self.decision_value.clone(),
+        };
+        outgoing::outgoing(&parts.headers, passing, || {
             let random = self.worker.random();
             #[expect(
                 clippy::cast_possible_truncation,
@@ -224,11 +225,7 @@ impl<'w> Exchange<'w> {
             )]
             let span = (self.worker.random() & u128::from(u64::MAX)) as u64;
             (random, span)
-        });
-        if let Ok(id) = HeaderValue::try_from(self.decision.to_string()) {
-            fields.insert("domicile-decision", id);
-        }
-        fields
+        })
     }
 
     /// What a failed call of a region means to the caller.
@@ -355,39 +352,26 @@ impl<'w> Exchange<'w> {
     }
 
     /// Counts one call of a region, by its outcome.
-    pub fn count_call(&self, region: RegionId, started: Instant, outcome: &str) {
-        let metrics = &self.worker.shared.metrics;
-        let name = self.snapshot.regions.name(region);
-        metrics
-            .upstream_requests
-            .with_label_values(&[name, outcome])
-            .inc();
-        let seconds = started.elapsed().as_secs_f64();
-        metrics
-            .upstream_seconds
-            .with_label_values(&[name])
-            .observe(seconds);
+    pub fn count_call(&self, region: RegionId, started: Instant, outcome: &'static str) {
+        if let Some(region) = self.snapshot.regions.get(region) {
+            let seconds = started.elapsed().as_secs_f64();
+            self.worker.handles.called(&region.name, outcome, seconds);
+        }
     }
 
     /// The last word on every answer: decision id, `Via`, measurement.
     pub fn finish(&self, mut answer: Response<Content>) -> Response<Content> {
         let status = answer.status();
         let fields = answer.headers_mut();
-        if let Ok(id) = HeaderValue::try_from(self.decision.to_string()) {
-            fields.insert("domicile-decision", id);
-        }
+        fields.insert("domicile-decision", self.decision_value.clone());
         headers::add_via(fields, self.version);
         let route = self.story.borrow().route.clone();
-        self.worker
-            .shared
-            .metrics
-            .http_duration
-            .with_label_values(&[
-                known_method(&self.method),
-                status.as_str(),
-                route.as_deref().unwrap_or("none"),
-            ])
-            .observe(self.started.elapsed().as_secs_f64());
+        self.worker.handles.answered(
+            known_method(&self.method),
+            status,
+            route.as_ref(),
+            self.started.elapsed().as_secs_f64(),
+        );
         tracing::debug!(
             decision = %self.decision,
             method = known_method(&self.method),
@@ -400,17 +384,17 @@ impl<'w> Exchange<'w> {
 }
 
 /// OpenTelemetry's `http.request.method`: a caller's own invention does not become a label.
-fn known_method(method: &Method) -> &str {
+fn known_method(method: &Method) -> &'static str {
     match *method {
-        Method::GET
-        | Method::HEAD
-        | Method::PUT
-        | Method::POST
-        | Method::PATCH
-        | Method::DELETE
-        | Method::OPTIONS
-        | Method::TRACE
-        | Method::CONNECT => method.as_str(),
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::TRACE => "TRACE",
+        Method::CONNECT => "CONNECT",
         _ => "_OTHER",
     }
 }

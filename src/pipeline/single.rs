@@ -383,7 +383,9 @@ async fn may_read_back(
         operation: Operation::Read,
         ..flow.clone()
     };
-    let judged = judge::judge(x, routed, person, &back)?;
+    let Some(judged) = judge::judge_if_permitted(x, routed, person, &back)? else {
+        return Ok(false);
+    };
     let Ok(permit) = judged.permit(x) else {
         return Ok(false);
     };

@@ -21,7 +21,7 @@ use crate::{
     locate::PinCache,
     pipeline::{self, Judgements},
     settings::RegionSettings,
-    telemetry::clock,
+    telemetry::{Handles, clock},
 };
 
 /// Pins that one worker remembers.
@@ -36,6 +36,7 @@ pub struct Worker {
     pub journal: WorkerJournal,
     judgements: RefCell<Judgements>,
     random: RefCell<Random>,
+    pub handles: Handles,
     pub at_work: Counter,
 }
 
@@ -77,6 +78,7 @@ impl Worker {
                 bytes: [0; 4096],
                 next: 4096,
             }),
+            handles: Handles::new(shared.metrics.clone()),
             at_work: Counter::default(),
             shared,
         })

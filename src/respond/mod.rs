@@ -3,10 +3,14 @@
 //! Problem documents follow RFC 9457, `Proxy-Status` RFC 9209, the 451 RFC 7725. No personal data
 //! stands in any of them: details speak of places, rules and limits, never of values.
 
-use std::{sync::Arc, time::Duration};
+mod headers;
+mod problem;
 
-use http::{HeaderValue, Method, StatusCode, header};
-use serde::Serialize;
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+
+pub use problem::Problem;
 
 use crate::{
     admit::{
@@ -14,7 +18,7 @@ use crate::{
         http1::{FramingFault, HeadFault},
         path::PathFault,
     },
-    domain::{DecisionId, FlowEnd, Missing},
+    domain::{FlowEnd, Missing},
 };
 
 /// Why a request, or one item of a batch, is not carried out.
@@ -116,40 +120,6 @@ pub struct Forbidden {
     /// A legal hold forbids the erasure.
     pub held: bool,
 }
-
-/// A problem document's members (RFC 9457 §3), ours included.
-#[derive(Debug, Serialize)]
-pub struct Problem {
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub title: &'static str,
-    pub status: u16,
-    pub detail: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decision: Option<DecisionId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub citation: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<FlowEnd>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<FlowEnd>,
-    /// In a 451 always there: empty where nothing could have permitted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub missing: Option<Vec<Missing>>,
-    /// Pointers of the fields that a recipient may not get; never a value.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub fields: Vec<String>,
-    /// Regions that still hold what should be erased.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unreached: Vec<String>,
-}
-
-/// How long a caller should wait before it tries a 503 again.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl Refused {
     /// Status, problem name, title, and detail.
@@ -465,151 +435,5 @@ impl Refused {
             | Self::PinContradicted { region } => Some(region),
             _ => None,
         }
-    }
-
-    /// RFC 9209 §2.3: the error type of refusals that a backend or the router's own state causes.
-    fn proxy_error(&self) -> Option<&'static str> {
-        match self {
-            Self::BackendUnreachable { .. } => Some("connection_refused"),
-            Self::BackendTimeout { .. } => Some("connection_timeout"),
-            Self::BackendBroken { .. } => Some("http_protocol_error"),
-            Self::RegionBusy { .. } => Some("connection_limit_reached"),
-            Self::Recipient { failure, .. } => Some(match failure {
-                RecipientFailure::Unreachable => "connection_refused",
-                RecipientFailure::Timeout => "connection_timeout",
-                RecipientFailure::Broken => "http_protocol_error",
-                RecipientFailure::Busy => "connection_limit_reached",
-            }),
-            Self::Ledger(_) | Self::Directory(_) | Self::Internal(_) => {
-                Some("proxy_internal_error")
-            }
-            Self::Forbidden(_) => Some("http_request_denied"),
-            Self::Malformed(_) | Self::Path(_) | Self::Head(_) => Some("http_request_error"),
-            _ => None,
-        }
-    }
-
-    /// The document, without touching the connection.
-    pub fn problem(&self, decision: Option<DecisionId>) -> Problem {
-        let (status, name, title, detail) = self.facts();
-        let forbidden = match self {
-            Self::Forbidden(forbidden) => Some(forbidden),
-            _ => None,
-        };
-        Problem {
-            kind: format!("urn:domicile:problem:{name}"),
-            title,
-            status: status.as_u16(),
-            detail,
-            decision,
-            region: self.region().map(str::to_owned),
-            rule: forbidden.and_then(|f| f.rule.clone()),
-            citation: forbidden.and_then(|f| f.citation.clone()),
-            from: forbidden.and_then(|f| f.from.clone()),
-            to: forbidden.and_then(|f| f.to.clone()),
-            missing: forbidden.map(|f| f.missing.clone()),
-            fields: forbidden.map(|f| f.unlisted.clone()).unwrap_or_default(),
-            unreached: match self {
-                Self::ErasureOpen { unreached, .. } => unreached.clone(),
-                _ => Vec::new(),
-            },
-        }
-    }
-
-    /// The answer's head fields; the caller adds the body that [`Refused::problem`] gives.
-    pub fn headers(&self, operator_uri: Option<&str>, headers: &mut http::HeaderMap) {
-        let status = self.status();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
-            && let Some(uri) = operator_uri
-            && let Ok(link) = HeaderValue::try_from(format!("<{uri}>; rel=\"blocked-by\""))
-        {
-            headers.insert(header::LINK, link);
-        }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(
-                header::RETRY_AFTER,
-                HeaderValue::from(RETRY_AFTER.as_secs()),
-            );
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer error=\"invalid_token\""),
-            );
-        }
-        if let Self::MethodNotAllowed(methods) = self {
-            let allow: Vec<&str> = methods.iter().map(Method::as_str).collect();
-            if let Ok(allow) = HeaderValue::try_from(allow.join(", ")) {
-                headers.insert(header::ALLOW, allow);
-            }
-        }
-        if let Self::MediaType(wanted) = self
-            && let Ok(accept) = HeaderValue::try_from(wanted.join(", "))
-        {
-            headers.insert(header::ACCEPT, accept);
-        }
-        if let Some(region) = self.region()
-            && let Ok(region) = HeaderValue::try_from(region)
-        {
-            headers.insert(header::HeaderName::from_static("domicile-region"), region);
-        }
-        if let Some(error) = self.proxy_error() {
-            let next = self
-                .region()
-                .map(|r| format!("; next-hop=\"{r}\""))
-                .unwrap_or_default();
-            if let Ok(value) = HeaderValue::try_from(format!("domicile; error={error}{next}")) {
-                headers.insert(header::HeaderName::from_static("proxy-status"), value);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_transfer_names_rule_and_blocker() {
-        let refused = Refused::Forbidden(Arc::new(Forbidden {
-            rule: Some("ru-localise".into()),
-            citation: Some("152-FZ Art. 18(5)".into()),
-            detail: "the primary copy must lie in RU".into(),
-            ..Forbidden::default()
-        }));
-        let mut headers = http::HeaderMap::new();
-        refused.headers(Some("https://example.com/privacy"), &mut headers);
-        assert_eq!(
-            headers["link"],
-            "<https://example.com/privacy>; rel=\"blocked-by\""
-        );
-        assert_eq!(headers["cache-control"], "no-store");
-        let text = serde_json::to_value(refused.problem(None)).unwrap();
-        assert_eq!(text["type"], "urn:domicile:problem:transfer-forbidden");
-        assert_eq!(text["status"], 451);
-        assert_eq!(text["citation"], "152-FZ Art. 18(5)");
-        assert_eq!(text["missing"], serde_json::json!([]));
-    }
-
-    #[test]
-    fn an_unavailable_region_is_named_and_may_be_tried_again() {
-        let refused = Refused::BackendUnreachable {
-            region: "eu".into(),
-            detail: "refused".into(),
-        };
-        let mut headers = http::HeaderMap::new();
-        refused.headers(None, &mut headers);
-        assert_eq!(headers["retry-after"], "5");
-        assert_eq!(
-            headers["proxy-status"],
-            "domicile; error=connection_refused; next-hop=\"eu\""
-        );
-        assert_eq!(refused.problem(None).region.as_deref(), Some("eu"));
-        assert!(!headers.contains_key("link"));
     }
 }

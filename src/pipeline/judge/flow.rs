@@ -1,0 +1,111 @@
+//! What is asked: the flow of a request without its person, and POLICY's question about it.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::super::{Exchange, Routed, person::Person};
+use crate::{
+    decide::{Grounds, Party, Query, Subject},
+    domain::{CategorySet, Ground, Operation, Place, RegionId},
+    respond::Refused,
+    settings::Route,
+};
+
+/// What is asked, without the person: two requests with equal flows get one judgement.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Flow {
+    pub route: usize,
+    pub operation: Operation,
+    pub countries: SmallVec<[Place; 4]>,
+    pub categories: CategorySet,
+    pub home: RegionId,
+    /// The region that is written to, read from or erased at.
+    pub region: RegionId,
+    pub held_in: SmallVec<[RegionId; 2]>,
+    pub purpose: Option<String>,
+    pub grounds: SmallVec<[Ground; 1]>,
+}
+
+impl Flow {
+    pub fn new(routed: &Routed<'_>, person: &Person, region: RegionId) -> Self {
+        let mut held_in: SmallVec<[RegionId; 2]> = SmallVec::new();
+        if person.pinned {
+            held_in.push(person.home);
+            held_in.extend(person.held_in.iter().copied());
+        }
+        let route = &routed.route.settings;
+        Self {
+            route: routed.index,
+            operation: routed.operation,
+            countries: person.countries.clone(),
+            categories: person.categories,
+            home: person.home,
+            region,
+            held_in,
+            purpose: routed
+                .wishes
+                .purpose
+                .clone()
+                .or_else(|| route.purpose.clone()),
+            grounds: routed.wishes.grounds.clone(),
+        }
+    }
+
+    /// What the ledger keeps of the grounds that the caller asserted.
+    pub fn reference(&self) -> Option<Arc<str>> {
+        let ground = self.grounds.iter().find(|g| g.reference.is_some())?;
+        ground.reference.as_deref().map(Arc::from)
+    }
+}
+
+/// POLICY §1, 'From a request to a question'.
+pub(super) fn question(x: &Exchange<'_>, route: &Route, flow: &Flow) -> Result<Query, Refused> {
+    let snapshot = &x.snapshot;
+    let mut location = Party::new(snapshot.location, snapshot.location_entity);
+    location.role = route.role;
+    let at = |region: RegionId| {
+        let place = snapshot.regions.get(region).map(|r| r.place);
+        place
+            .zip(snapshot.region_entity(region))
+            .map(|(place, entity)| Party::new(place, entity))
+            .ok_or(Refused::Internal(
+                "a flow names a region that the snapshot does not have",
+            ))
+    };
+    let (from, to, via) = match flow.operation {
+        Operation::Store if flow.region == flow.home => (location, at(flow.region)?, None),
+        // A new collection that leaves home, by way of the location.
+        Operation::Store | Operation::Replicate | Operation::Relocate => {
+            (at(flow.home)?, at(flow.region)?, Some(location))
+        }
+        Operation::Read => (at(flow.region)?, location, None),
+        Operation::Erase | Operation::Disclose => (location, at(flow.region)?, None),
+    };
+    let subject = Subject {
+        countries: flow.countries.iter().copied().collect(),
+        ..Subject::default()
+    };
+    let mut query = Query::new(
+        &snapshot.policy,
+        x.at,
+        flow.operation,
+        subject,
+        flow.categories,
+        from,
+        to,
+    );
+    query.via = via;
+    query.purpose = flow.purpose.as_deref().map(|p| snapshot.checked.purpose(p));
+    let mut grounds = Grounds::default();
+    for ground in &flow.grounds {
+        grounds.insert(ground.kind, ground.occasional);
+    }
+    query.grounds = grounds;
+    query.held_in = flow
+        .held_in
+        .iter()
+        .filter_map(|r| snapshot.regions.get(*r).map(|r| r.place))
+        .collect();
+    Ok(query)
+}

@@ -1,0 +1,86 @@
+//! Where a person's records may live, remembered by country and categories.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::super::{
+    Exchange,
+    remember::{HomeKey, Homes, REMEMBERED},
+};
+use crate::{
+    decide::{self, HomeFault, Party, Query, Subject},
+    domain::{CategorySet, Operation, Place},
+    policy::RuleId,
+    respond::{Forbidden, Refused},
+};
+
+/// The regions that can be the home of a person of `countries`, best first; never empty.
+pub fn homes(
+    x: &Exchange<'_>,
+    place: Place,
+    categories: CategorySet,
+    countries: &[Place],
+) -> Homes {
+    let mut who: SmallVec<[Place; 4]> = SmallVec::from_elem(place, 1);
+    who.extend(countries.iter().copied().filter(|c| *c != place));
+    let key = (who, categories);
+    if let Some(remembered) = x.worker.judgements(&x.snapshot)
+        && let Some(known) = remembered.homes.get(&key)
+    {
+        return known.clone();
+    }
+    let found = find_homes(x, &key);
+    if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
+        if remembered.homes.len() >= REMEMBERED {
+            remembered.homes.clear();
+        }
+        remembered.homes.insert(key, found.clone());
+    }
+    found
+}
+
+fn find_homes(x: &Exchange<'_>, (countries, categories): &HomeKey) -> Homes {
+    let snapshot = &x.snapshot;
+    let location = Party::new(snapshot.location, snapshot.location_entity);
+    // Only the strongest evidence gives the home; the other laws are asked when it is judged.
+    let strongest = countries.first().copied();
+    let subject = Subject {
+        countries: strongest.into_iter().collect(),
+        ..Subject::default()
+    };
+    let query = Query::new(
+        &snapshot.policy,
+        x.at,
+        Operation::Store,
+        subject,
+        *categories,
+        location,
+        location,
+    );
+    match decide::home_candidates(&snapshot.policy, &snapshot.regions, &query) {
+        Ok(found) if found.is_empty() => Err(Refused::NoHome(
+            "no region of the settings can be the home of a person of this country; name one under [homes]"
+                .to_owned(),
+        )),
+        Ok(found) => Ok(found.into_iter().collect()),
+        Err(fault) => Err(home_refused(x, fault)),
+    }
+}
+
+fn home_refused(x: &Exchange<'_>, fault: HomeFault) -> Refused {
+    let rules: &[RuleId] = match &fault {
+        HomeFault::Unknown => return Refused::NoEvidence,
+        HomeFault::Conflict { rules } => rules,
+        HomeFault::NoRegionOfLaw { rule } => std::slice::from_ref(rule),
+        HomeFault::NoneAllowed => &[],
+    };
+    let rule = rules.first().and_then(|r| x.snapshot.checked.rule(*r));
+    Refused::Forbidden(Arc::new(Forbidden {
+        rule: rule.map(|r| r.id.to_string()),
+        citation: rule.map(|r| r.citation.to_string()),
+        detail: fault.to_string(),
+        conflict: rules.len() > 1,
+        ..Forbidden::default()
+    }))
+}

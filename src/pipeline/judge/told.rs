@@ -1,0 +1,203 @@
+//! How a decision is told: to the ledger, to the caller, to the metrics.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::super::{Exchange, exchange::Story, remember::PlainKey};
+use crate::{
+    attest::{self, Profile},
+    decide::{self, Party, Permit, Query, Verdict},
+    domain::{FlowEnd, Operation, RegionId},
+    respond::{Forbidden, Refused},
+    settings::Route,
+    telemetry::Metrics,
+};
+
+/// The refusal of a flow as it is answered; for a disclosure with the fields that may not go.
+pub fn forbidden(
+    x: &Exchange<'_>,
+    query: &Query,
+    verdict: &Verdict,
+    unlisted: Vec<String>,
+) -> Refused {
+    let snapshot = &x.snapshot;
+    let answer = decide::answer(&snapshot.policy, query, verdict, Some(&snapshot.regions));
+    let named = |rule: &Option<String>, citation: &Option<String>| match (rule, citation) {
+        (Some(rule), Some(citation)) => format!("rule `{rule}` ({citation}) refuses it"),
+        (Some(rule), None) => format!("`{rule}` refuses it"),
+        _ => "no law's mechanism permits it".to_owned(),
+    };
+    let detail = if !unlisted.is_empty() {
+        format!(
+            "{}: it does not list what stands at {}",
+            named(&answer.rule, &None),
+            unlisted.join(", ")
+        )
+    } else if answer.missing.is_empty() {
+        named(&answer.rule, &answer.citation)
+    } else {
+        format!(
+            "{}; `missing` lists what would permit it",
+            named(&answer.rule, &answer.citation)
+        )
+    };
+    let end = |party: &Party| FlowEnd {
+        country: party.place,
+        entity: party
+            .entity
+            .map(|e| snapshot.checked.entity_id(e).to_owned()),
+    };
+    Refused::Forbidden(Arc::new(Forbidden {
+        rule: answer.rule,
+        citation: answer.citation,
+        detail,
+        from: Some(end(&query.from)),
+        to: Some(end(&query.to)),
+        missing: answer.missing,
+        conflict: false,
+        unlisted,
+        held: false,
+    }))
+}
+
+/// What the ledger says of a decision; `region` is the one that is called.
+pub fn profile(
+    x: &Exchange<'_>,
+    route: &Route,
+    region: Option<Arc<str>>,
+    query: &Query,
+    verdict: &Verdict,
+) -> Profile {
+    let snapshot = &x.snapshot;
+    let checked = &snapshot.checked;
+    let end = |party: &Party| attest::Party {
+        place: party.place,
+        entity: party.entity.map(|e| checked.entity_id(e).into()),
+    };
+    let instrument = verdict.instrument(checked);
+    let permit = verdict.is_permit();
+    let missing = if permit {
+        Vec::new()
+    } else {
+        let found = decide::missing(&snapshot.policy, query, verdict);
+        found
+            .iter()
+            .map(|m| format!("{}: {}", m.law, m.mechanism).into())
+            .collect()
+    };
+    let rules = verdict.rules().filter_map(|r| checked.rule(r));
+    Profile {
+        policy: checked.digest(),
+        route: Arc::clone(&route.name),
+        operation: query.operation,
+        laws: verdict.laws(checked).map(Arc::from).collect(),
+        categories: query
+            .categories()
+            .iter()
+            .filter_map(|c| checked.category_key(c).cloned())
+            .collect(),
+        from: end(&query.from),
+        to: end(&query.to),
+        via: query.via.as_ref().map(end),
+        region,
+        mechanism: verdict.mechanism(checked).map(Arc::from),
+        module: verdict.module(),
+        instrument: instrument.map(|i| Arc::clone(&i.id)),
+        exporter: instrument.and(end(&query.from).entity),
+        importer: instrument.and(end(&query.to).entity),
+        rules: rules.map(|r| Arc::clone(&r.id)).collect(),
+        outcome: if permit {
+            attest::Verdict::Permit
+        } else {
+            attest::Verdict::Refuse
+        },
+        problem: (!permit).then(|| "transfer-forbidden".into()),
+        duties: verdict.duties(checked).into_iter().map(Arc::from).collect(),
+        missing,
+        counted: Vec::new(),
+    }
+}
+
+/// `scc; module=2; instrument="eu-sg-2024"`.
+pub fn mechanism(profile: &Profile) -> Option<HeaderValue> {
+    let mut text = profile.mechanism.as_deref()?.to_owned();
+    if let Some(module) = profile.module {
+        text.push_str(&format!("; module={module}"));
+    }
+    if let Some(instrument) = &profile.instrument {
+        text.push_str(&format!("; instrument=\"{instrument}\""));
+    }
+    HeaderValue::try_from(text).ok()
+}
+
+/// The profile of a refusal that no judgement stands behind; remembered, since it names nobody.
+pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<Profile> {
+    let key: PlainKey = (story.route.clone(), story.operation, refused.name());
+    if let Some(remembered) = x.worker.judgements(&x.snapshot)
+        && let Some(known) = remembered.plain.get(&key)
+    {
+        return Arc::clone(known);
+    }
+    let snapshot = &x.snapshot;
+    let here = attest::Party {
+        place: snapshot.location,
+        entity: Some(snapshot.checked.entity_id(snapshot.location_entity).into()),
+    };
+    let profile = Arc::new(Profile {
+        policy: snapshot.checked.digest(),
+        route: story.route.clone().unwrap_or_else(|| "-".into()),
+        operation: story.operation.unwrap_or(Operation::Read),
+        laws: Vec::new(),
+        categories: Vec::new(),
+        from: here.clone(),
+        to: here,
+        via: None,
+        region: None,
+        mechanism: None,
+        instrument: None,
+        module: None,
+        exporter: None,
+        importer: None,
+        rules: Vec::new(),
+        outcome: attest::Verdict::Refuse,
+        problem: Some(refused.name().into()),
+        duties: Vec::new(),
+        missing: Vec::new(),
+        counted: Vec::new(),
+    });
+    if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
+        remembered.plain.insert(key, Arc::clone(&profile));
+    }
+    profile
+}
+
+/// The same decision, where observe mode lets the flow go all the same. Nobody is counted: the
+/// flow that was decided on did not take place.
+pub fn observed_profile(profile: &Profile) -> Arc<Profile> {
+    Arc::new(Profile {
+        outcome: attest::Verdict::Observe,
+        counted: Vec::new(),
+        ..profile.clone()
+    })
+}
+
+/// The permit of observe mode: to the one region where everything goes today.
+pub fn observed(x: &Exchange<'_>, region: RegionId) -> Permit {
+    let operation = x.story.borrow().operation.unwrap_or(Operation::Read);
+    Permit::observed(region, operation)
+}
+
+pub fn count_decision(metrics: &Metrics, profile: &Profile) {
+    metrics.decisions.with_label_values(&labels(profile)).inc();
+}
+
+pub(super) fn labels(profile: &Profile) -> [&str; 5] {
+    [
+        profile.outcome.as_str(),
+        profile.operation.as_str(),
+        profile.laws.first().map_or("none", AsRef::as_ref),
+        profile.region.as_deref().unwrap_or("none"),
+        profile.mechanism.as_deref().unwrap_or("none"),
+    ]
+}

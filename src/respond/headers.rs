@@ -1,0 +1,134 @@
+//! The head of an answer that refuses.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method, StatusCode, header};
+
+use super::{RecipientFailure, Refused};
+
+/// How long a caller should wait before it tries a 503 again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+impl Refused {
+    /// The answer's head fields; the caller adds the body that [`Refused::problem`] gives.
+    pub fn headers(&self, operator_uri: Option<&str>, headers: &mut http::HeaderMap) {
+        let status = self.status();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
+            && let Some(uri) = operator_uri
+            && let Ok(link) = HeaderValue::try_from(format!("<{uri}>; rel=\"blocked-by\""))
+        {
+            headers.insert(header::LINK, link);
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(RETRY_AFTER.as_secs()),
+            );
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer error=\"invalid_token\""),
+            );
+        }
+        if let Self::MethodNotAllowed(methods) = self {
+            let allow: Vec<&str> = methods.iter().map(Method::as_str).collect();
+            if let Ok(allow) = HeaderValue::try_from(allow.join(", ")) {
+                headers.insert(header::ALLOW, allow);
+            }
+        }
+        if let Self::MediaType(wanted) = self
+            && let Ok(accept) = HeaderValue::try_from(wanted.join(", "))
+        {
+            headers.insert(header::ACCEPT, accept);
+        }
+        if let Some(region) = self.region()
+            && let Ok(region) = HeaderValue::try_from(region)
+        {
+            headers.insert(header::HeaderName::from_static("domicile-region"), region);
+        }
+        if let Some(error) = self.proxy_error() {
+            let next = self
+                .region()
+                .map(|r| format!("; next-hop=\"{r}\""))
+                .unwrap_or_default();
+            if let Ok(value) = HeaderValue::try_from(format!("domicile; error={error}{next}")) {
+                headers.insert(header::HeaderName::from_static("proxy-status"), value);
+            }
+        }
+    }
+
+    /// RFC 9209 §2.3: the error type of refusals that a backend or the router's own state causes.
+    fn proxy_error(&self) -> Option<&'static str> {
+        match self {
+            Self::BackendUnreachable { .. } => Some("connection_refused"),
+            Self::BackendTimeout { .. } => Some("connection_timeout"),
+            Self::BackendBroken { .. } => Some("http_protocol_error"),
+            Self::RegionBusy { .. } => Some("connection_limit_reached"),
+            Self::Recipient { failure, .. } => Some(match failure {
+                RecipientFailure::Unreachable => "connection_refused",
+                RecipientFailure::Timeout => "connection_timeout",
+                RecipientFailure::Broken => "http_protocol_error",
+                RecipientFailure::Busy => "connection_limit_reached",
+            }),
+            Self::Ledger(_) | Self::Directory(_) | Self::Internal(_) => {
+                Some("proxy_internal_error")
+            }
+            Self::Forbidden(_) => Some("http_request_denied"),
+            Self::Malformed(_) | Self::Path(_) | Self::Head(_) => Some("http_request_error"),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::respond::Forbidden;
+
+    #[test]
+    fn a_refused_transfer_names_rule_and_blocker() {
+        let refused = Refused::Forbidden(Arc::new(Forbidden {
+            rule: Some("ru-localise".into()),
+            citation: Some("152-FZ Art. 18(5)".into()),
+            detail: "the primary copy must lie in RU".into(),
+            ..Forbidden::default()
+        }));
+        let mut headers = http::HeaderMap::new();
+        refused.headers(Some("https://example.com/privacy"), &mut headers);
+        assert_eq!(
+            headers["link"],
+            "<https://example.com/privacy>; rel=\"blocked-by\""
+        );
+        assert_eq!(headers["cache-control"], "no-store");
+        let text = serde_json::to_value(refused.problem(None)).unwrap();
+        assert_eq!(text["type"], "urn:domicile:problem:transfer-forbidden");
+        assert_eq!(text["status"], 451);
+        assert_eq!(text["citation"], "152-FZ Art. 18(5)");
+        assert_eq!(text["missing"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn an_unavailable_region_is_named_and_may_be_tried_again() {
+        let refused = Refused::BackendUnreachable {
+            region: "eu".into(),
+            detail: "refused".into(),
+        };
+        let mut headers = http::HeaderMap::new();
+        refused.headers(None, &mut headers);
+        assert_eq!(headers["retry-after"], "5");
+        assert_eq!(
+            headers["proxy-status"],
+            "domicile; error=connection_refused; next-hop=\"eu\""
+        );
+        assert_eq!(refused.problem(None).region.as_deref(), Some("eu"));
+        assert!(!headers.contains_key("link"));
+    }
+}
