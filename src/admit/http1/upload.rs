@@ -34,7 +34,7 @@ impl<S: Transport> Source for Link<S> {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let mut wire = self.wire();
         if wire.turn != turn {
-            return Poll::Ready(Some(Err(BodyFault::Broken)));
+            return Poll::Ready(Some(Err(wire.lost())));
         }
         wire.poll_piece(cx)
     }
@@ -47,7 +47,7 @@ impl<S: Transport> Source for Link<S> {
     ) -> Poll<Result<usize, BodyFault>> {
         let mut wire = self.wire();
         if wire.turn != turn {
-            return Poll::Ready(Err(BodyFault::Broken));
+            return Poll::Ready(Err(wire.lost()));
         }
         wire.poll_into(cx, into)
     }
@@ -116,6 +116,12 @@ impl<S: Transport> Wire<S> {
             Some(reader) => reader.clone_from(cx.waker()),
             None => self.reader = Some(cx.waker().clone()),
         }
+    }
+
+    /// Why a body of an earlier turn cannot be read: a fault ends the connection, so it was that
+    /// turn's.
+    fn lost(&self) -> BodyFault {
+        self.fault.unwrap_or(BodyFault::Broken)
     }
 
     /// The body is not read on; the connection's task may wait for its reader.
