@@ -85,7 +85,7 @@ pub struct Policy {
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
     /// Check law, vocabulary and organisation files.
-    Check(PolicyFiles),
+    Check(PolicyCheck),
     /// Answer a question; exits 0 on a refusal too.
     Explain(Explain),
     /// Subject law by destination: what is open, on what ground.
@@ -112,6 +112,15 @@ pub struct PolicyFiles {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct PolicyCheck {
+    #[command(flatten)]
+    pub files: PolicyFiles,
+    /// The day or instant by which things end soon or are old; default: now.
+    #[arg(long, value_name = "INSTANT")]
+    pub at: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

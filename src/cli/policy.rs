@@ -2,19 +2,22 @@
 
 use std::{
     io::{Read, stdin},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
 use super::{
     Ended, Failure,
-    args::{self, Explain, PolicyCommand, PolicyFiles},
+    args::{self, Explain, PolicyCheck, PolicyCommand, PolicyFiles},
     check::show,
     policy_tools, print_line,
 };
 use crate::{
-    decide::{ExplainError, explain_with},
-    document::{Fault, Faults, Where},
+    decide::{QuestionFault, explain_with},
+    document::{Fault, Faults, Source, Where, is_missing, place_of_word, read_json, read_text},
     domain::{Answer, Outcome, Question, Region, Regions},
     policy::{self, Checked},
     router::running::render,
@@ -23,7 +26,7 @@ use crate::{
 
 pub fn policy(args: &args::Policy) -> Result<Ended, Failure> {
     match &args.command {
-        PolicyCommand::Check(files) => check(files),
+        PolicyCommand::Check(args) => check(args),
         PolicyCommand::Explain(args) => explain(args),
         PolicyCommand::Matrix(args) => policy_tools::matrix(args),
         PolicyCommand::Test(args) => policy_tools::test(args),
@@ -38,7 +41,7 @@ pub(super) fn load(files: &PolicyFiles, faults: &Faults) -> Option<Checked> {
         Some(path) => path.clone(),
         None => files.policies.join("organisation.toml"),
     };
-    if files.organisation.is_none() && files.policies.is_dir() && !organisation.exists() {
+    if files.organisation.is_none() && files.policies.is_dir() && is_missing(&organisation) {
         faults.error_hint(
             &Where::Path(organisation.display().to_string()),
             "there is no organisation file",
@@ -49,19 +52,24 @@ pub(super) fn load(files: &PolicyFiles, faults: &Faults) -> Option<Checked> {
     policy::load(&files.policies, &organisation, faults).filter(|_| !faults.has_errors())
 }
 
-fn check(files: &PolicyFiles) -> Result<Ended, Failure> {
+fn check(args: &PolicyCheck) -> Result<Ended, Failure> {
+    let day = args.at.as_deref().map(day).transpose()?;
     let faults = Faults::new();
-    let checked = load(files, &faults);
+    let checked = load(&args.files, &faults);
     if let Some(checked) = &checked {
-        checked.warnings(clock::today(), &faults);
+        checked.warnings(day.unwrap_or_else(clock::today), &faults);
     }
     let faults = faults.into_sorted();
     let digest = checked.as_ref().map(|c| c.digest().to_string());
-    if files.json {
+    if args.files.json {
         print_line(&serde_json::json!({ "faults": faults, "policy": digest }).to_string());
     } else {
         show(&faults);
+        let warnings = faults.iter().filter(|f| !f.is_error()).count();
         if let Some(digest) = &digest {
+            if warnings > 0 {
+                print_line(&format!("{warnings} warning(s); the policy can be used"));
+            }
             print_line(&format!("policy {digest}"));
         }
     }
@@ -71,36 +79,70 @@ fn check(files: &PolicyFiles) -> Result<Ended, Failure> {
     }
 }
 
+/// A day, or the day in UTC of an instant.
+fn day(text: &str) -> Result<Date, Failure> {
+    let of_instant = |t: Timestamp| t.to_zoned(TimeZone::UTC).date();
+    let instant = || text.parse::<Timestamp>().map(of_instant);
+    // `2026-11-21T12:00:00` without a zone is neither: a date parser would take its day.
+    let plain = text.len() == "2026-11-21".len();
+    let read = if plain {
+        text.parse::<Date>()
+    } else {
+        instant()
+    };
+    read.map_err(|_| {
+        format!("`{text}` is neither a day such as 2026-11-21 nor an instant such as 2026-11-21T12:00:00Z").into()
+    })
+}
+
+/// The mistakes of files, for people on standard error or as JSON on standard output; exit 2.
+pub(super) fn refused(faults: &[Fault], json: bool) -> Failure {
+    if json {
+        print_line(&serde_json::json!({ "faults": faults, "policy": null }).to_string());
+        return mistakes(faults);
+    }
+    format!("{}\n\n{}", mistakes(faults), render(faults, false)).into()
+}
+
 pub(super) fn mistakes(faults: &[Fault]) -> Failure {
     let count = faults.iter().filter(|f| f.is_error()).count();
-    format!("{count} mistake(s) in the policy").into()
+    format!("{count} mistake(s); nothing was asked of the policy").into()
 }
 
 fn explain(args: &Explain) -> Result<Ended, Failure> {
     let faults = Faults::new();
     let checked = load(&args.files, &faults);
     let Some(checked) = checked else {
-        let faults = faults.into_sorted();
-        return Err(format!("{}\n\n{}", mistakes(&faults), render(&faults, false)).into());
+        return Err(refused(&faults.into_sorted(), args.files.json));
     };
     let regions = args.config.as_deref().map(regions).transpose()?;
     let checked = Arc::new(match &regions {
         Some(regions) => checked.bind(regions, &Faults::new()),
         None => checked,
     });
-    let input = read_input(&args.input)?;
+    let source = Arc::new(read_input(&args.input)?);
     if args.batch {
-        for (number, line) in (1..)
-            .zip(input.lines())
-            .filter(|(_, l)| !l.trim().is_empty())
-        {
-            let answer = answer(&checked, line, regions.as_ref())
-                .map_err(|e| format!("line {number}: {e}"))?;
+        let mut start = 0;
+        for (number, line) in (1..).zip(source.text.split_inclusive('\n')) {
+            let range = start..start + line.trim_end().len();
+            start += line.len();
+            if range.is_empty() {
+                continue;
+            }
+            let answer = answer(&checked, &source, range, regions.as_ref())
+                .map_err(|fault| format!("line {number}: {}", fault.summary()))?;
             print_line(&serde_json::to_string(&answer)?);
         }
         return Ok(Ended::Good);
     }
-    let answer = answer(&checked, &input, regions.as_ref())?;
+    let whole = 0..source.text.len();
+    let answer = match answer(&checked, &source, whole, regions.as_ref()) {
+        Ok(answer) => answer,
+        Err(fault) if args.files.json => return Err(refused(&[fault], true)),
+        Err(fault) => {
+            return Err(format!("the question cannot be put\n\n{}", fault.render(false)).into());
+        }
+    };
     if args.files.json {
         print_line(&serde_json::to_string(&answer)?);
     } else {
@@ -111,22 +153,46 @@ fn explain(args: &Explain) -> Result<Ended, Failure> {
 
 fn answer(
     checked: &Arc<Checked>,
-    text: &str,
+    source: &Arc<Source>,
+    range: Range<usize>,
     regions: Option<&Regions>,
-) -> Result<Answer, Failure> {
-    let question: Question =
-        serde_json::from_str(text).map_err(|e| format!("the question cannot be read: {e}"))?;
-    explain_with(checked, &question, regions)
-        .map_err(|e| Failure::from(ExplainError::Question(e).to_string()))
+) -> Result<Answer, Fault> {
+    let question: Question = read_json(source, range.clone())?;
+    explain_with(checked, &question, regions).map_err(|fault| {
+        let word = match &fault {
+            QuestionFault::Unknown { name, .. } => name.clone(),
+            QuestionFault::NotACountry(place) => place.to_string(),
+            _ => String::new(),
+        };
+        let at = place_of_word(source, range, &word);
+        let faults = Faults::new();
+        faults.error(&at, fault.to_string());
+        let mut told = faults.into_sorted();
+        told.remove(0)
+    })
 }
 
-fn read_input(path: &Path) -> Result<String, Failure> {
+/// The questions with the name by which people know where they stand.
+fn read_input(path: &Path) -> Result<Source, Failure> {
     if path == Path::new("-") {
-        let mut text = String::new();
-        stdin().lock().read_to_string(&mut text)?;
-        return Ok(text);
+        let mut bytes = Vec::new();
+        stdin().lock().read_to_end(&mut bytes)?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            format!(
+                "standard input is not UTF-8 from byte {} on",
+                e.utf8_error().valid_up_to() + 1
+            )
+        })?;
+        return Ok(Source {
+            path: "<stdin>".to_owned(),
+            text,
+        });
     }
-    std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()).into())
+    let text = read_text(path).map_err(|fault| fault.render(false))?;
+    Ok(Source {
+        path: path.display().to_string(),
+        text,
+    })
 }
 
 pub(super) fn regions(config: &Path) -> Result<Regions, Failure> {

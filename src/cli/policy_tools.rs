@@ -13,13 +13,16 @@ use super::{
     policy, print_line,
 };
 use crate::{
-    document::Refused,
+    document::{Faults, Refused, Source, place_of_word, read_text},
     domain::Operation,
     prove::{
-        cases, diff, files::Files, matrix, mutants, property::Properties, prove as proof,
+        cases, diff,
+        files::Files,
+        matrix, mutants,
+        property::{Properties, PropertyError},
+        prove as proof,
         prove::Untrue,
     },
-    router::running::render,
     telemetry::clock,
 };
 
@@ -33,11 +36,10 @@ pub fn test(args: &PolicyTest) -> Result<Ended, Failure> {
         .organisation
         .as_deref()
         .or(own.exists().then_some(own.as_path()));
-    let files = cases::read_folder(&folder)?;
-    let results = match cases::run(dir, organisation, &files, regions.as_ref()) {
-        Err(cases::CaseError::Policy(refused)) => return Err(told(refused)),
-        other => other?,
-    };
+    let json = args.files.json;
+    let files = cases::read_folder(&folder).map_err(broken_cases(json))?;
+    let results = cases::run(dir, organisation, &files, regions.as_ref());
+    let results = results.map_err(broken_cases(json))?;
     let failed = results.iter().filter(|r| !r.passed).count();
     let passed = results.len() - failed;
     if args.files.json {
@@ -59,8 +61,10 @@ pub fn test(args: &PolicyTest) -> Result<Ended, Failure> {
 
 pub fn prove(args: &Prove) -> Result<Ended, Failure> {
     let files = files(&args.files)?;
-    let properties = properties(&args.files.policies, args.properties.as_ref())?;
-    let report = proof::prove(&files, &properties, None).map_err(unproven)?;
+    let json = args.files.json;
+    let properties = properties(&args.files.policies, args.properties.as_ref(), json)?;
+    let path = properties_path(&args.files.policies, args.properties.as_ref());
+    let report = proof::prove(&files, &properties, None).map_err(|e| unproven(e, &path, json))?;
     if args.files.json {
         print_line(&serde_json::to_string(&report)?);
     } else {
@@ -109,7 +113,7 @@ pub fn prove(args: &Prove) -> Result<Ended, Failure> {
 }
 
 pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
-    let checked = files(&args.files)?.check().map_err(told)?;
+    let checked = files(&args.files)?.check().map_err(told(args.files.json))?;
     let operation = Operation::ALL
         .into_iter()
         .find(|o| o.as_str() == args.operation)
@@ -181,7 +185,7 @@ pub fn diff(args: &Diff) -> Result<Ended, Failure> {
             organisation: args.organisation.clone(),
             json: args.json,
         };
-        self::files(&files)?.check().map_err(told)
+        self::files(&files)?.check().map_err(told(args.json))
     };
     let (old, new) = (load(&args.old)?, load(&args.new)?);
     let found = diff::diff(&old, &new);
@@ -233,15 +237,15 @@ pub fn mutants(args: &Mutants) -> Result<Ended, Failure> {
     let dir = &args.files.policies;
     let own = args.files.organisation.clone();
     let organisation = own.unwrap_or_else(|| dir.join("organisation.toml"));
-    let cases = cases::read_folder(&dir.join("tests"))?;
-    let properties = properties(dir, args.properties.as_ref())?;
+    let json = args.files.json;
+    let cases = cases::read_folder(&dir.join("tests")).map_err(broken_cases(json))?;
+    let properties = properties(dir, args.properties.as_ref(), json)?;
     let first = cases.iter().find_map(|c| c.organisation.clone());
-    let files = Files::load(dir, &first.unwrap_or_else(|| organisation.clone())).map_err(told)?;
+    let files =
+        Files::load(dir, &first.unwrap_or_else(|| organisation.clone())).map_err(told(json))?;
     let all = mutants::mutants(&files, args.sample);
-    let tally = match mutants::judge(dir, &cases, &properties, &organisation, &all) {
-        Err(cases::CaseError::Policy(refused)) => return Err(told(refused)),
-        other => other?,
-    };
+    let tally = mutants::judge(dir, &cases, &properties, &organisation, &all)
+        .map_err(broken_cases(json))?;
     if args.files.json {
         print_line(&serde_json::to_string(&tally)?);
     } else {
@@ -277,14 +281,21 @@ fn files(files: &PolicyFiles) -> Result<Files, Failure> {
         Some(path) => path.clone(),
         None => files.policies.join("organisation.toml"),
     };
-    Files::load(&files.policies, &own).map_err(told)
+    Files::load(&files.policies, &own).map_err(told(files.json))
 }
 
-fn properties(dir: &Path, named: Option<&PathBuf>) -> Result<Properties, Failure> {
-    let path = named
+fn properties(dir: &Path, named: Option<&PathBuf>, json: bool) -> Result<Properties, Failure> {
+    let path = properties_path(dir, named);
+    Properties::load(&path).map_err(|error| match error {
+        PropertyError::File(refused) => told(json)(refused),
+        other => other.into(),
+    })
+}
+
+fn properties_path(dir: &Path, named: Option<&PathBuf>) -> PathBuf {
+    named
         .cloned()
-        .unwrap_or_else(|| dir.join("properties.toml"));
-    Ok(Properties::load(&path)?)
+        .unwrap_or_else(|| dir.join("properties.toml"))
 }
 
 /// What the classes of a law say counts only where the decision says it too.
@@ -303,19 +314,43 @@ fn disagreeing(faults: &[Untrue]) -> Result<(), Failure> {
     .into())
 }
 
-fn unproven(error: proof::ProveError) -> Failure {
-    match error {
-        proof::ProveError::Policy(refused) => told(refused),
+fn unproven(error: proof::ProveError, path: &Path, json: bool) -> Failure {
+    let said = error.to_string();
+    let (property, name) = match &error {
+        proof::ProveError::Property(PropertyError::Unknown { property, name, .. }) => {
+            (property, name)
+        }
+        proof::ProveError::NoLaw { property, law } => (property, law),
+        _ => {
+            return match error {
+                proof::ProveError::Policy(refused) => told(json)(refused),
+                other => other.into(),
+            };
+        }
+    };
+    // The name stands somewhere after the property's own.
+    let Ok(text) = read_text(path) else {
+        return error.into();
+    };
+    let start = text.find(&format!("\"{property}\"")).unwrap_or(0);
+    let source = Arc::new(Source {
+        path: path.display().to_string(),
+        text,
+    });
+    let faults = Faults::new();
+    let rest = start..source.text.len();
+    faults.error(&place_of_word(&source, rest, name), said);
+    policy::refused(&faults.into_sorted(), json)
+}
+
+fn broken_cases(json: bool) -> impl Fn(cases::CaseError) -> Failure {
+    move |error| match error {
+        cases::CaseError::Policy(refused) => told(json)(refused),
         other => other.into(),
     }
 }
 
-/// The mistakes of a policy with their places.
-fn told(Refused(faults): Refused) -> Failure {
-    format!(
-        "{}\n\n{}",
-        render(&faults, false),
-        policy::mistakes(&faults)
-    )
-    .into()
+/// The mistakes of files with their places.
+fn told(json: bool) -> impl Fn(Refused) -> Failure {
+    move |Refused(faults)| policy::refused(&faults, json)
 }

@@ -39,6 +39,9 @@ pub struct Fault {
     /// Lower case, no full stop, user input in backticks.
     pub message: String,
     pub hint: Option<String>,
+    /// Other places that belong to it, such as the first of two contradicting rules, each with
+    /// what stands there.
+    pub also: Vec<(Where, String)>,
 }
 
 /// Collects faults while files are read; shared by reference among readers.
@@ -62,13 +65,73 @@ impl Faults {
         self.push(Severity::Warning, at, message.into(), hint);
     }
 
+    /// A contradiction between two places.
+    pub fn error_between(
+        &self,
+        at: &Where,
+        message: impl Into<String>,
+        (other, note): (&Where, &str),
+        hint: impl Into<String>,
+    ) {
+        self.add(
+            Severity::Error,
+            at,
+            message.into(),
+            other,
+            note,
+            hint.into(),
+        );
+    }
+
+    /// A warning that two places make together.
+    pub fn warning_between(
+        &self,
+        at: &Where,
+        message: impl Into<String>,
+        (other, note): (&Where, &str),
+        hint: impl Into<String>,
+    ) {
+        self.add(
+            Severity::Warning,
+            at,
+            message.into(),
+            other,
+            note,
+            hint.into(),
+        );
+    }
+
+    fn add(
+        &self,
+        severity: Severity,
+        at: &Where,
+        message: String,
+        other: &Where,
+        note: &str,
+        hint: String,
+    ) {
+        self.0.borrow_mut().push(Fault {
+            severity,
+            at: at.clone(),
+            message,
+            hint: Some(hint).filter(|h| !h.is_empty()),
+            also: vec![(other.clone(), note.to_owned())],
+        });
+    }
+
     fn push(&self, severity: Severity, at: &Where, message: String, hint: Option<String>) {
         self.0.borrow_mut().push(Fault {
             severity,
             at: at.clone(),
             message,
             hint,
+            also: Vec::new(),
         });
+    }
+
+    /// Adds one that was found elsewhere.
+    pub fn adopt(&self, fault: Fault) {
+        self.0.borrow_mut().push(fault);
     }
 
     /// Adds faults that were collected apart.
@@ -101,10 +164,18 @@ impl Where {
         let Self::File { source, span } = self else {
             return None;
         };
-        let before = source.text.get(..span.start.min(source.text.len()))?;
+        let before = source.text.get(..sound(span, &source.text).start)?;
         let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
         Some((line, column))
+    }
+
+    /// The file, without the place in it.
+    fn file(&self) -> String {
+        match self {
+            Self::File { source, .. } => source.path.clone(),
+            other => other.to_string(),
+        }
     }
 
     fn sort_key(&self) -> (String, usize) {
@@ -141,7 +212,11 @@ impl Fault {
             .as_ref()
             .map(|h| format!(" ({h})"))
             .unwrap_or_default();
-        format!("{}: {}{hint}", self.at, self.message)
+        let mut text = format!("{}: {}{hint}", self.at, self.message);
+        for (at, note) in &self.also {
+            text.push_str(&format!("; {at}: {note}"));
+        }
+        text
     }
 
     /// Several lines, the offending text underlined.
@@ -154,12 +229,29 @@ impl Fault {
         let place = self.at.to_string();
         let report = match &self.at {
             Where::File { source, span } => {
-                let end = span.end.clamp(span.start, source.text.len());
-                let start = span.start.min(end);
                 let snippet = Snippet::source(&source.text)
                     .path(&source.path)
-                    .annotation(AnnotationKind::Primary.span(start..end));
-                let mut group = group.element(snippet);
+                    .annotation(AnnotationKind::Primary.span(sound(span, &source.text)));
+                let mut snippet = snippet;
+                let mut others = Vec::new();
+                for (other, note) in &self.also {
+                    match other {
+                        Where::File { source: s, span } if Arc::ptr_eq(s, source) => {
+                            let mark = AnnotationKind::Context.span(sound(span, &s.text));
+                            snippet = snippet.annotation(mark.label(note));
+                        }
+                        Where::File { source: s, span } => {
+                            let mark = AnnotationKind::Context.span(sound(span, &s.text));
+                            others.push(
+                                Snippet::source(&s.text)
+                                    .path(&s.path)
+                                    .annotation(mark.label(note)),
+                            );
+                        }
+                        Where::Environment(_) | Where::Path(_) => {}
+                    }
+                }
+                let mut group = group.element(snippet).elements(others);
                 if let Some(hint) = &self.hint {
                     group = group.element(Level::HELP.message(hint));
                 }
@@ -185,26 +277,46 @@ impl Fault {
 impl Serialize for Fault {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
-        let mut out = s.serialize_struct("Fault", 6)?;
+        let mut out = s.serialize_struct("Fault", 7)?;
         let (line, column) = self.at.line_column().unzip();
-        let file = match &self.at {
-            Where::File { source, .. } => source.path.clone(),
-            other => other.to_string(),
-        };
         out.serialize_field("severity", &self.severity)?;
-        out.serialize_field("file", &file)?;
+        out.serialize_field("file", &self.at.file())?;
         out.serialize_field("line", &line)?;
         out.serialize_field("column", &column)?;
         out.serialize_field("message", &self.message)?;
         out.serialize_field("hint", &self.hint)?;
+        let also: Vec<serde_json::Value> = self
+            .also
+            .iter()
+            .map(|(at, note)| {
+                let (line, column) = at.line_column().unzip();
+                serde_json::json!({
+                    "file": at.file(), "line": line, "column": column, "message": note,
+                })
+            })
+            .collect();
+        out.serialize_field("also", &also)?;
         out.end()
     }
 }
+
+/// The span within the text and between its characters: parsers that count bytes may end in the
+/// middle of one, and a broken file must not break its own message.
+fn sound(span: &Range<usize>, text: &str) -> Range<usize> {
+    let start = text.floor_char_boundary(span.start);
+    start..text.ceil_char_boundary(span.end).max(start)
+}
+
+/// Of hostile words that are longer nobody looks for the like: the work grows with the square.
+const LONGEST_WORD: usize = 100;
 
 /// The candidate nearest to `word`, if it is near enough to be a slip: 'did you mean …?'.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     // Of a word of two letters both may not be wrong: `us` is no slip of `cn`.
     let letters = word.chars().count();
+    if letters > LONGEST_WORD {
+        return None;
+    }
     let limit = ((letters / 3).max(1) + 1).min(letters.saturating_sub(1));
     candidates
         .into_iter()
@@ -250,6 +362,23 @@ mod tests {
         assert_eq!(suggest("banana", known), None);
         assert_eq!(suggest("us", ["cn", "in", "eu"]), None);
         assert!(suggest("ue", ["cn", "ee"]).is_some());
+    }
+
+    #[test]
+    fn a_span_in_the_middle_of_a_character_is_told_all_the_same() {
+        let source = Arc::new(Source {
+            path: "a.json".into(),
+            text: "\u{feff}{}".into(),
+        });
+        for span in [0..1, 1..2, 1..1, 2..900, 900..901] {
+            let faults = Faults::new();
+            let source = Arc::clone(&source);
+            faults.error(&Where::File { source, span }, "expected value");
+            let told = faults.into_sorted();
+            let fault = told.first().expect("one");
+            assert!(fault.render(false).contains("a.json:1:"));
+            assert!(fault.at.line_column().is_some());
+        }
     }
 
     #[test]

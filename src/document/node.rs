@@ -6,7 +6,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Fault, Faults, Fields, Source, Where};
+use super::{Fault, Faults, Fields, Source, Where, read_text};
 
 /// One value of a file with its place.
 #[derive(Clone, Debug)]
@@ -31,17 +31,10 @@ impl Node {
     /// Reads and parses a file; faults say why it cannot be.
     pub fn load(path: &Path, faults: &Faults) -> Option<Self> {
         let shown = path.display().to_string();
-        match std::fs::read(path).map(String::from_utf8) {
-            Ok(Ok(text)) => Self::parse(&shown, text, faults),
-            Ok(Err(_)) => {
-                faults.error(&Where::Path(shown), "the file is not UTF-8");
-                None
-            }
-            Err(error) => {
-                faults.error(
-                    &Where::Path(shown),
-                    format!("cannot read the file: {error}"),
-                );
+        match read_text(path) {
+            Ok(text) => Self::parse(&shown, text, faults),
+            Err(fault) => {
+                faults.adopt(fault);
                 None
             }
         }
@@ -67,6 +60,21 @@ impl Node {
             at: at(&source, span),
             value: from_table(&source, table.get_ref(), faults),
         })
+    }
+
+    /// The place of the value under `path` (`valid.until`), or of the nearest that stands above it.
+    pub fn place(&self, path: &str) -> &Where {
+        let mut node = self;
+        for key in path.split('.') {
+            let Value::Table(entries) = &node.value else {
+                break;
+            };
+            match entries.iter().find(|(k, _, _)| k == key) {
+                Some((_, _, inner)) => node = inner,
+                None => break,
+            }
+        }
+        &node.at
     }
 
     pub fn fields<'a>(&'a self, faults: &'a Faults) -> Option<Fields<'a>> {

@@ -86,6 +86,17 @@ impl Place {
         self.country().is_some() && self.tail != [0; 4]
     }
 
+    /// The code that somebody who wrote `text` had in mind, where that is plain: `GB` for `UK`,
+    /// `GR` for `EL`, `DE` for `de` or `DEU`.
+    pub fn meant(text: &str) -> Option<String> {
+        let upper = text.trim().to_uppercase();
+        let known = SLIPS.iter().find(|(wrong, _)| *wrong == upper);
+        if let Some((_, code)) = known {
+            return Some((*code).to_owned());
+        }
+        (upper != text && upper.parse::<Self>().is_ok()).then_some(upper)
+    }
+
     /// Whether `self` is `other` or lies in it: `CN-GD` is within `CN`.
     pub fn within(&self, other: &Self) -> bool {
         self == other || (other.tail == [0; 4] && self.head == other.head)
@@ -176,10 +187,48 @@ impl Serialize for Place {
 impl<'de> Deserialize<'de> for Place {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
-        text.parse()
-            .map_err(|e| serde::de::Error::custom(format!("`{text}`: {e}")))
+        text.parse().map_err(|e| {
+            let meant = Self::meant(&text);
+            let hint = meant.map_or_else(String::new, |m| format!(" (did you mean `{m}`?)"));
+            serde::de::Error::custom(format!("`{text}`: {e}{hint}"))
+        })
     }
 }
+
+/// What is written for a country and is not its code: the European Union's own abbreviations,
+/// codes that were withdrawn, three letters, and names of the countries that come up most.
+const SLIPS: &[(&str, &str)] = &[
+    ("UK", "GB"),
+    ("EL", "GR"),
+    ("EN", "GB"),
+    ("SU", "RU"),
+    ("TP", "TL"),
+    ("USA", "US"),
+    ("GBR", "GB"),
+    ("DEU", "DE"),
+    ("FRA", "FR"),
+    ("CHN", "CN"),
+    ("PRC", "CN"),
+    ("IND", "IN"),
+    ("RUS", "RU"),
+    ("SGP", "SG"),
+    ("CHE", "CH"),
+    ("JPN", "JP"),
+    ("KOR", "KR"),
+    ("BRA", "BR"),
+    ("UAE", "AE"),
+    ("CHINA", "CN"),
+    ("INDIA", "IN"),
+    ("RUSSIA", "RU"),
+    ("SINGAPORE", "SG"),
+    ("GERMANY", "DE"),
+    ("FRANCE", "FR"),
+    ("SWITZERLAND", "CH"),
+    ("JAPAN", "JP"),
+    ("HONG KONG", "HK"),
+    ("UNITED KINGDOM", "GB"),
+    ("UNITED STATES", "US"),
+];
 
 /// `code` in upper-case letters.
 /// The alpha-2 code of a place that ISO 3166-2 lists under another country as well.
@@ -266,6 +315,20 @@ mod tests {
         }
         for text in ["de", "D", "DEU", "", "D3", "Ü"] {
             assert_eq!(Country::new(text), Err(PlaceError::Malformed), "{text}");
+        }
+    }
+
+    #[test]
+    fn common_slips_have_a_code() {
+        let meant = |text| Place::meant(text);
+        assert_eq!(meant("UK").as_deref(), Some("GB"));
+        assert_eq!(meant("el").as_deref(), Some("GR"));
+        assert_eq!(meant("cn-gd").as_deref(), Some("CN-GD"));
+        assert_eq!(meant("Germany").as_deref(), Some("DE"));
+        assert_eq!(meant("EU"), None);
+        assert_eq!(meant("DE"), None);
+        for (_, code) in SLIPS {
+            assert!(Country::new(code).is_ok(), "{code}");
         }
     }
 

@@ -1,11 +1,15 @@
 //! The checked policy: all files read, all names resolved, all times kept.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::civil::Date;
 
 use crate::{
-    document::{Faults, Node, suggest},
+    document::{Faults, Node, Value, Where, suggest},
     domain::{CategoryId, CategorySet, Country, Digest, Place, Regions},
 };
 
@@ -62,24 +66,58 @@ pub struct Checked {
 /// [`Checked::warnings`].
 pub fn load(dir: &Path, organisation: &Path, faults: &Faults) -> Option<Checked> {
     let vocabulary = Node::load(&dir.join("vocabulary.toml"), faults);
-    let mut laws: Vec<Node> = Vec::new();
-    let folder = dir.join("law");
-    match std::fs::read_dir(&folder) {
-        Ok(entries) => {
-            let mut paths: Vec<_> = entries
-                .filter_map(|e| e.ok().map(|e| e.path()))
-                .filter(|p| p.extension().is_some_and(|e| e == "toml"))
-                .collect();
-            paths.sort();
-            laws.extend(paths.iter().filter_map(|p| Node::load(p, faults)));
-        }
-        Err(error) => faults.error(
-            &crate::document::Where::Path(folder.display().to_string()),
-            format!("cannot read the folder of laws: {error}"),
-        ),
-    }
+    let paths = law_files(dir, faults);
+    let laws: Vec<Node> = paths.iter().filter_map(|p| Node::load(p, faults)).collect();
     let organisation = Node::load(organisation, faults);
-    check(&vocabulary?, &laws, &organisation?, faults)
+    let vocabulary = vocabulary?;
+    let complete = laws.len() == paths.len() && !paths.is_empty();
+    match organisation {
+        Some(organisation) => check_parts(&vocabulary, &laws, &organisation, complete, faults),
+        None => {
+            // What the other files say is told all the same, with nobody to apply it to.
+            let at = vocabulary.at.clone();
+            let nobody = Node {
+                at: at.clone(),
+                value: Value::Table(Vec::new()),
+            };
+            let entries = vec![("entities".to_owned(), at.clone(), nobody)];
+            let empty = Node {
+                at,
+                value: Value::Table(entries),
+            };
+            check_parts(&vocabulary, &laws, &empty, complete, faults).filter(|_| false)
+        }
+    }
+}
+
+/// The `*.toml` under `dir/law` in the order of their names; a folder that cannot be read or
+/// holds none is a fault, since no law would refuse anything for the right reason.
+pub(crate) fn law_files(dir: &Path, faults: &Faults) -> Vec<PathBuf> {
+    let folder = dir.join("law");
+    let at = Where::Path(folder.display().to_string());
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            let hint = "a folder of policies holds `vocabulary.toml` and `law/*.toml`";
+            let message = format!("cannot read the folder of laws: {error}");
+            faults.error_hint(&at, message, hint);
+            return Vec::new();
+        }
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => paths.push(entry.path()),
+            Err(error) => faults.error(&at, format!("cannot read the folder of laws: {error}")),
+        }
+    }
+    paths.retain(|p| p.extension().is_some_and(|e| e == "toml"));
+    paths.sort();
+    if paths.is_empty() {
+        let hint = "copy `policies/law` of this program, or the laws of it that concern you";
+        faults.error_hint(&at, "no law stands in this folder", hint);
+    }
+    paths
 }
 
 /// Checks parsed files: what [`load`] does after reading them.
@@ -87,6 +125,18 @@ pub fn check(
     vocabulary: &Node,
     laws: &[Node],
     organisation: &Node,
+    faults: &Faults,
+) -> Option<Checked> {
+    check_parts(vocabulary, laws, organisation, true, faults)
+}
+
+/// `complete`: no law file was left out because it cannot be parsed. Names of laws and rules that
+/// are then not found are no faults of their own.
+fn check_parts(
+    vocabulary: &Node,
+    laws: &[Node],
+    organisation: &Node,
+    complete: bool,
     faults: &Faults,
 ) -> Option<Checked> {
     let words = Vocabulary::read(vocabulary, faults)?;
@@ -123,8 +173,8 @@ pub fn check(
         regions: BTreeMap::new(),
     };
     checked.number_rules(faults);
-    checked.accept(faults);
-    review::errors(&checked, faults);
+    checked.accept(complete, faults);
+    review::errors(&checked, complete, faults);
     (!faults.has_errors()).then_some(checked)
 }
 
@@ -211,30 +261,29 @@ impl Checked {
         self.rules = rules;
         twice(self.laws.iter().map(|l| (&*l.id, &l.at)), "law", faults);
         twice(
-            self.laws
-                .iter()
-                .flat_map(|l| l.rules.iter().map(|r| (&*r.id, &r.at))),
+            self.laws.iter().flat_map(|l| {
+                let rules = l.rules.iter().map(|r| (&*r.id, r.source.place("id")));
+                rules.chain(l.children.iter().map(|c| (&*c.id, &c.at)))
+            }),
             "rule",
             faults,
         );
     }
 
-    fn laws_place(&self) -> crate::document::Where {
+    fn laws_place(&self) -> Where {
         let first = self.laws.first().map(|l| l.at.clone());
-        first.unwrap_or(crate::document::Where::Path("law".to_owned()))
+        first.unwrap_or(Where::Path("law".to_owned()))
     }
 
     /// Marks the unsure rules that the organisation takes as they stand.
-    fn accept(&mut self, faults: &Faults) {
+    fn accept(&mut self, complete: bool, faults: &Faults) {
         for (name, at) in &self.organisation.accept {
             let mut rules = self.laws.iter_mut().flat_map(|l| l.rules.iter_mut());
             match rules.find(|r| *r.id == **name) {
-                Some(rule) if rule.review => rule.accepted = true,
-                Some(_) => faults.error_hint(
-                    at,
-                    format!("rule `{name}` needs no acceptance"),
-                    "only rules with `review = true` do",
-                ),
+                // That one needs none is told as a warning: a law pack in which a doubtful rule
+                // has become sure must not stop a router.
+                Some(rule) => rule.accepted = rule.review,
+                None if !complete => {}
                 None => {
                     let unsure = self
                         .laws
@@ -276,12 +325,11 @@ impl Checked {
         self
     }
 
-    fn organisation_place(&self) -> crate::document::Where {
+    fn organisation_place(&self) -> Where {
         let first = self.organisation.entities.iter().next();
-        first.map_or(
-            crate::document::Where::Path("organisation.toml".to_owned()),
-            |(_, e)| e.at.clone(),
-        )
+        first.map_or(Where::Path("organisation.toml".to_owned()), |(_, e)| {
+            e.at.clone()
+        })
     }
 
     /// What an operator should look at on `day`: nothing that stops a load.

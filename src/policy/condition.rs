@@ -403,6 +403,13 @@ pub fn requirements(
     let mut all = Vec::new();
     for (text, item) in node.texts(faults) {
         if let Some(need) = filing_need(text) {
+            if filing != FilingNeed::None {
+                faults.error_hint(
+                    &item.at,
+                    format!("`{text}`: a rule asks for one state of filing"),
+                    "`approved` and `filed-for:DAYS` say `filed` too: keep the strictest",
+                );
+            }
             filing = need;
             continue;
         }

@@ -25,6 +25,8 @@ use super::{
 pub struct Instrument {
     pub id: Arc<str>,
     pub at: Where,
+    /// As it stands in its file, for the places of its keys.
+    pub source: Node,
     pub mechanism: MechanismId,
     pub edition: Option<String>,
     pub exporters: SmallVec<[EntityId; 2]>,
@@ -66,6 +68,8 @@ pub struct Document {
 pub struct Assessment {
     pub id: Arc<str>,
     pub at: Where,
+    /// As it stands in its file, for the places of its keys.
+    pub source: Node,
     pub kind: AssessmentKind,
     /// From its day to the last day before it must be looked at again.
     pub valid: Interval,
@@ -178,6 +182,7 @@ impl Instrument {
         let (filed_with, filed) = read_filed(&f);
         let instrument = Self {
             at: f.at.clone(),
+            source: node.clone(),
             edition: f.maybe_text("edition").map(str::to_owned).or_else(|| {
                 let m = words.mechanisms.get(mechanism?.index())?;
                 m.default_edition.clone()
@@ -256,7 +261,8 @@ fn read_filed(f: &Fields<'_>) -> (Option<String>, Vec<(Date, Filing)>) {
         _ => one,
     };
     let mut with = None;
-    let mut changes = Vec::new();
+    let mut changes: Vec<(Date, Filing)> = Vec::new();
+    let mut places: Vec<Where> = Vec::new();
     for item in items {
         let Some(g) = item.fields(faults) else {
             continue;
@@ -273,7 +279,21 @@ fn read_filed(f: &Fields<'_>) -> (Option<String>, Vec<(Date, Filing)>) {
         let state = g
             .need("state")
             .and_then(|n| read::pick(n, "state of filing", &table, faults));
-        changes.extend(date.zip(state));
+        if let Some((day, state)) = date.zip(state) {
+            let same = changes.iter().zip(&places).find(|((d, _), _)| *d == day);
+            if let Some(((_, other), first)) = same
+                && *other != state
+            {
+                faults.error_between(
+                    &item.at,
+                    format!("the filing has two states on {day}"),
+                    (first, "the other state"),
+                    "give each change the day on which it came",
+                );
+            }
+            changes.push((day, state));
+            places.push(item.at.clone());
+        }
         g.finish();
     }
     changes.sort_by_key(|(date, _)| *date);
@@ -299,7 +319,7 @@ impl Assessment {
         faults: &Faults,
     ) -> Option<Self> {
         let f = node.fields(faults)?;
-        let mut assessment = Self::read_common(&f, words)?;
+        let mut assessment = Self::read_common(node, &f, words)?;
         assessment.exporters = need_entities(&f, "exporter", entities);
         assessment.importers = f
             .maybe("importer")
@@ -316,12 +336,12 @@ impl Assessment {
     /// One inside an instrument, which says the rest.
     fn read_inner(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Self> {
         let f = node.fields(faults)?;
-        let assessment = Self::read_common(&f, words);
+        let assessment = Self::read_common(node, &f, words);
         f.finish();
         assessment
     }
 
-    fn read_common(f: &Fields<'_>, words: &Words<'_>) -> Option<Self> {
+    fn read_common(node: &Node, f: &Fields<'_>, words: &Words<'_>) -> Option<Self> {
         let faults = f.faults();
         let id = f.need_text("id").unwrap_or("?").into();
         let kind = f
@@ -372,6 +392,7 @@ impl Assessment {
         Some(Self {
             id,
             at: f.at.clone(),
+            source: node.clone(),
             kind: kind?,
             valid: Interval {
                 from: Some(from?),

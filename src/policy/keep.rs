@@ -109,7 +109,7 @@ pub(super) fn read_retention(node: &Node, words: &Words<'_>, faults: &Faults) ->
         source: f.maybe_text("source").map(Arc::from),
     };
     f.finish();
-    keep.map(|_| retention)
+    Some(retention)
 }
 
 fn span(node: &Node, faults: &Faults) -> Option<Span> {
@@ -127,15 +127,9 @@ fn span(node: &Node, faults: &Faults) -> Option<Span> {
 pub(super) fn read_hold(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Hold> {
     let f = node.fields(faults)?;
     let mut subjects = Vec::new();
-    for (text, item) in f
-        .maybe("subjects")
-        .map(|n| n.texts(faults))
-        .unwrap_or_default()
-    {
-        match text.parse() {
-            Ok(place) => subjects.push(place),
-            Err(error) => faults.error(&item.at, format!("`{text}`: {error}")),
-        }
+    let listed = f.maybe("subjects").and_then(|n| n.list(faults));
+    for item in listed.unwrap_or(&[]) {
+        subjects.extend(read::place(item, faults));
     }
     let mut keys = Vec::new();
     for (text, item) in f.maybe("keys").map(|n| n.texts(faults)).unwrap_or_default() {

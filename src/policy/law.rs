@@ -69,6 +69,7 @@ pub struct TransferRule {
 
 #[derive(Clone, Debug)]
 pub struct Sensitive {
+    pub at: Where,
     pub categories: CategorySet,
     /// Everything about people below this age.
     pub below_age: Option<u16>,
@@ -78,6 +79,7 @@ pub struct Sensitive {
 /// Below `age` a parent must consent.
 #[derive(Debug)]
 pub struct ChildAge {
+    pub at: Where,
     pub rule: RuleId,
     pub id: Arc<str>,
     pub citation: Arc<str>,
@@ -121,6 +123,8 @@ pub struct Rule {
     pub effect: Effect,
     pub citation: Arc<str>,
     pub at: Where,
+    /// As it stands in its file, for the places of its keys.
+    pub source: Node,
     pub interval: Interval,
     /// The fact behind it is not sure: it leans towards refusing until accepted by name.
     pub review: bool,
@@ -327,6 +331,10 @@ fn read_holidays(f: &Fields<'_>, key: &'static str) -> Vec<(i8, i8)> {
         return Vec::new();
     };
     let mut days = Vec::new();
+    if node.list(faults).is_some_and(|l| l.len() > 100) {
+        faults.error(&node.at, "more than 100 holidays a year");
+        return days;
+    }
     for (text, item) in node.texts(faults) {
         match format!("2024-{text}").parse::<Date>() {
             Ok(day) => days.push((day.month(), day.day())),
@@ -343,6 +351,7 @@ fn read_holidays(f: &Fields<'_>, key: &'static str) -> Vec<(i8, i8)> {
 fn read_sensitive(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Sensitive> {
     let f = node.fields(faults)?;
     let sensitive = Sensitive {
+        at: f.at.clone(),
         categories: f
             .maybe("categories")
             .map(|n| read::categories(n, words, faults))
@@ -361,6 +370,7 @@ fn read_sensitive(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Sen
 fn read_child(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<ChildAge> {
     let f = node.fields(faults)?;
     let child = ChildAge {
+        at: f.at.clone(),
         rule: RuleId(0),
         id: f.need_text("id").unwrap_or_default().into(),
         citation: f.need_text("citation").unwrap_or_default().into(),
@@ -408,6 +418,7 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
         effect,
         citation: f.need_text("citation").unwrap_or_default().into(),
         at: f.at.clone(),
+        source: node.clone(),
         interval: read::interval(&f),
         review: review.unwrap_or(false),
         accepted: false,
@@ -494,10 +505,17 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
 fn concluded(f: &Fields<'_>) -> Interval {
     let faults = f.faults();
     let day = |key| f.maybe(key).and_then(|n: &Node| n.date(faults));
-    Interval {
-        from: day("concluded_from"),
-        until: day("concluded_until"),
+    let (from, until) = (day("concluded_from"), day("concluded_until"));
+    if let (Some(first), Some(last)) = (from, until)
+        && last < first
+    {
+        faults.error_hint(
+            f.maybe("concluded_until").map_or(f.at, |n| &n.at),
+            format!("no text is concluded until {last} and from {first} on"),
+            "`concluded_from` and `concluded_until` are both inclusive",
+        );
     }
+    Interval { from, until }
 }
 
 fn read_flows(node: &Node, faults: &Faults) -> u8 {

@@ -22,6 +22,7 @@ mod sets;
 pub mod shipped;
 mod vocabulary;
 
+pub(crate) use checked::law_files;
 pub use checked::{Checked, NO_LAW, NO_LAW_FILE, RuleInfo, check, load};
 pub use compile::Compiled;
 pub(crate) use compile::{ActiveRule, LawTable, RuleMask, Usable, look};

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::{
     document::{Faults, Fields, Node, Value, Where, suggest},
-    domain::{CategorySet, Place, Role},
+    domain::{CategorySet, Country, Place, Role},
 };
 
 use super::{
@@ -29,6 +29,8 @@ pub struct Entity {
     /// Its role where nothing nearer to the flow says otherwise.
     pub role: Option<Role>,
     pub attributes: Vec<(AttributeId, Interval)>,
+    /// Where each of them stands.
+    pub attributes_at: Vec<Where>,
 }
 
 /// All entities in the order of their ids.
@@ -67,6 +69,8 @@ pub struct Promise {
     pub rule: RuleId,
     pub id: Arc<str>,
     pub at: Where,
+    /// As it stands in its file, for the places of its keys.
+    pub source_node: Node,
     pub source: Arc<str>,
     /// People of these places; anywhere: everyone.
     pub subjects: PlaceExpr,
@@ -187,17 +191,23 @@ impl Organisation {
         }
         f.finish();
         twice(
-            org.promises.iter().map(|p| (&*p.id, &p.at)),
+            org.promises
+                .iter()
+                .map(|p| (&*p.id, p.source_node.place("id"))),
             "promise",
             faults,
         );
         twice(
-            org.instruments.iter().map(|i| (&*i.id, &i.at)),
+            org.instruments
+                .iter()
+                .map(|i| (&*i.id, i.source.place("id"))),
             "instrument",
             faults,
         );
         twice(
-            org.assessments.iter().map(|a| (&*a.id, &a.at)),
+            org.assessments
+                .iter()
+                .map(|a| (&*a.id, a.source.place("id"))),
             "assessment",
             faults,
         );
@@ -218,10 +228,20 @@ impl Organisation {
 
 /// Ids must name one thing each.
 pub fn twice<'a>(ids: impl Iterator<Item = (&'a str, &'a Where)>, what: &str, faults: &Faults) {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen: BTreeMap<&str, &Where> = BTreeMap::new();
     for (id, at) in ids {
-        if !seen.insert(id) {
-            faults.error(at, format!("{what} `{id}` stands twice"));
+        match seen.get(id) {
+            // One without an id is told as such.
+            _ if id.is_empty() || id == "?" => {}
+            None => {
+                seen.insert(id, at);
+            }
+            Some(first) => faults.error_between(
+                at,
+                format!("{what} `{id}` stands twice"),
+                (first, "here first"),
+                "answers and the ledger name it by its id: give each its own",
+            ),
         }
     }
 }
@@ -268,21 +288,21 @@ fn read_entities(f: Fields<'_>, words: &Words<'_>, faults: &Faults) -> Entities 
         let Some(e) = node.fields(faults) else {
             continue;
         };
-        let place = e.need("country").and_then(|n| read_place(n, faults));
-        let entity = Entity {
+        let (attributes, attributes_at) = read_attributes(&e, words).into_iter().unzip();
+        let place = e.need("country").and_then(|n| read::place(n, faults));
+        let role = e.maybe("role");
+        let role = role.and_then(|n| read::pick(n, "role", &ROLES, faults));
+        e.finish();
+        all.push(Entity {
             id: id.into(),
             at: at.clone(),
-            place: match place {
-                Some(place) => place,
-                None => continue,
-            },
-            role: e
-                .maybe("role")
-                .and_then(|n| read::pick(n, "role", &ROLES, faults)),
-            attributes: read_attributes(&e, words),
-        };
-        e.finish();
-        all.push(entity);
+            // Where the country is a mistake, the load stops; the entity stays known, so that
+            // its papers are not told to name a stranger.
+            place: place.unwrap_or(Place::of(Country::SOMEWHERE)),
+            role,
+            attributes,
+            attributes_at,
+        });
     }
     if all.len() > usize::from(u16::MAX) {
         faults.error(&at, "more than 65,535 entities");
@@ -291,18 +311,7 @@ fn read_entities(f: Fields<'_>, words: &Words<'_>, faults: &Faults) -> Entities 
     Entities(all)
 }
 
-fn read_place(node: &Node, faults: &Faults) -> Option<Place> {
-    let text = node.text(faults)?;
-    match text.parse() {
-        Ok(place) => Some(place),
-        Err(error) => {
-            faults.error(&node.at, format!("`{text}`: {error}"));
-            None
-        }
-    }
-}
-
-fn read_attributes(e: &Fields<'_>, words: &Words<'_>) -> Vec<(AttributeId, Interval)> {
+fn read_attributes(e: &Fields<'_>, words: &Words<'_>) -> Vec<((AttributeId, Interval), Where)> {
     let faults = e.faults();
     let list = e.maybe("attributes").and_then(|n| n.list(faults));
     let mut all = Vec::new();
@@ -312,7 +321,7 @@ fn read_attributes(e: &Fields<'_>, words: &Words<'_>) -> Vec<(AttributeId, Inter
                 continue;
             };
             let id = words.need_attribute(text, item, faults);
-            all.extend(id.map(|id| (id, Interval::ALWAYS)));
+            all.extend(id.map(|id| ((id, Interval::ALWAYS), item.at.clone())));
             continue;
         }
         let Some(a) = item.fields(faults) else {
@@ -324,7 +333,7 @@ fn read_attributes(e: &Fields<'_>, words: &Words<'_>) -> Vec<(AttributeId, Inter
         let interval = read::interval(&a);
         a.maybe_text("evidence");
         a.finish();
-        all.extend(id.map(|id| (id, interval)));
+        all.extend(id.map(|id| ((id, interval), item.at.clone())));
     }
     all
 }
@@ -364,6 +373,7 @@ fn read_promise(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Promi
     let promise = Promise {
         rule: RuleId(0),
         at: f.at.clone(),
+        source_node: node.clone(),
         source: f
             .maybe_text("source")
             .unwrap_or("the organisation's own promise")

@@ -128,12 +128,12 @@ pub fn places(node: &Node, vocabulary: &Vocabulary, faults: &Faults) -> PlaceExp
         } else {
             match text.parse::<Place>() {
                 Ok(place) => expr.places.push(place),
-                Err(error) => {
-                    let hint = suggest(text, vocabulary.groups.names.iter())
-                        .unwrap_or_else(|| "groups stand in vocabulary.toml".to_owned());
+                Err(_) => {
+                    let hint = place_hint(text, vocabulary.groups.names.iter())
+                        .unwrap_or_else(|| "countries are two upper-case letters of ISO 3166-1; groups stand in vocabulary.toml".to_owned());
                     faults.error_hint(
                         &item.at,
-                        format!("`{text}` is neither a place nor a group: {error}"),
+                        format!("`{text}` is neither a place nor a group"),
                         hint,
                     );
                 }
@@ -141,4 +141,28 @@ pub fn places(node: &Node, vocabulary: &Vocabulary, faults: &Faults) -> PlaceExp
         }
     }
     expr
+}
+
+/// A place where no group may stand.
+pub fn place(node: &Node, faults: &Faults) -> Option<Place> {
+    let text = node.text(faults)?;
+    match text.parse() {
+        Ok(place) => Some(place),
+        Err(error) => {
+            let hint = place_hint(text, []).unwrap_or_else(|| {
+                if text == "EU" || text == "EEA" {
+                    "name the member state, such as `DE`".to_owned()
+                } else {
+                    "countries are two upper-case letters of ISO 3166-1".to_owned()
+                }
+            });
+            faults.error_hint(&node.at, format!("`{text}`: {error}"), hint);
+            None
+        }
+    }
+}
+
+fn place_hint<'a>(text: &str, groups: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let meant = Place::meant(text).map(|code| format!("did you mean `{code}`?"));
+    meant.or_else(|| suggest(text, groups))
 }

@@ -1,24 +1,34 @@
 //! What only shows when all files are seen together: contradictions (errors) and things to look
 //! at (warnings).
+//!
+//! An error is told only of what cannot have been meant, and a warning only of what is certainly
+//! idle: a check that cries wolf is not read. So whatever hangs on facts of a question counts as
+//! possible here.
+
+mod contradictions;
+mod idle;
+mod promises;
+mod scope;
+#[cfg(test)]
+mod tests;
+mod unused;
 
 use jiff::{ToSpan, civil::Date};
 
 use crate::{
     document::{Faults, Where, suggest},
-    domain::{Country, Role},
+    domain::{Country, Place, Role},
 };
 
+use self::scope::Days;
 use super::{
-    checked::Checked,
-    condition::Need,
-    instrument::Instrument,
-    keep,
-    law::{Effect, Law, Rule},
-    sets::Interval,
+    checked::Checked, condition::Need, instrument::Instrument, keep, law::Rule, sets::Interval,
 };
 
-/// Contradictions that stop a load.
-pub fn errors(checked: &Checked, faults: &Faults) {
+/// Contradictions that stop a load. `complete`: all law files are there, so that names of laws
+/// that are not found are faults.
+pub fn errors(checked: &Checked, complete: bool, faults: &Faults) {
+    let days = Days::of(&checked.vocabulary.groups);
     for instrument in &checked.organisation.instruments {
         module_and_roles(checked, instrument, faults);
     }
@@ -32,11 +42,18 @@ pub fn errors(checked: &Checked, faults: &Faults) {
         if law.territory.is_empty() {
             faults.error(&law.at, format!("law `{}` has no territory", law.id));
         }
-        overlapping_children(law, checked, faults);
+        contradictions::rules(law, checked, &days, faults);
     }
-    homes(checked, faults);
-    let laws = checked.laws.iter().map(|l| l.id.as_ref());
-    keep::review(&checked.organisation.retention, laws, faults);
+    contradictions::attributes(checked, faults);
+    contradictions::assessments(checked, faults);
+    contradictions::retention(&checked.organisation.retention, faults);
+    promises::recipients(checked, faults);
+    promises::contradictions(checked, &days, faults);
+    if complete {
+        homes(checked, faults);
+        let laws = checked.laws.iter().map(|l| l.id.as_ref());
+        keep::review(&checked.organisation.retention, laws, faults);
+    }
 }
 
 /// A declared module must be the one that the parties' roles give.
@@ -61,7 +78,7 @@ fn module_and_roles(checked: &Checked, instrument: &Instrument, faults: &Faults)
             if derived != module {
                 let (from, to) = (checked.entity_id(*exporter), checked.entity_id(*importer));
                 faults.error_hint(
-                    &instrument.at,
+                    instrument.source.place("module"),
                     format!(
                         "instrument `{}` declares module {module}, but the roles of `{from}` and `{to}` give module {derived}",
                         instrument.id
@@ -86,7 +103,7 @@ fn unreachable_requirements(rule: &Rule, faults: &Faults) {
         || rule.concluded != Interval::ALWAYS;
     if asks && !wants {
         faults.error_hint(
-            &rule.at,
+            rule.source.place("requires"),
             format!(
                 "rule `{}` asks for facts of an instrument, and requires none",
                 rule.id
@@ -105,37 +122,15 @@ fn unreachable_requirements(rule: &Rule, faults: &Faults) {
     }
 }
 
-/// Two ages for one country on one day contradict each other.
-fn overlapping_children(law: &Law, checked: &Checked, faults: &Faults) {
-    let groups = &checked.vocabulary.groups;
-    for (i, a) in law.children.iter().enumerate() {
-        for b in law.children.iter().skip(i + 1) {
-            if a.age == b.age || !a.interval.overlaps(&b.interval) {
-                continue;
-            }
-            let day = a.interval.from.max(b.interval.from).unwrap_or(Date::MIN);
-            let (of_a, of_b) = (a.of.on(day, groups), b.of.on(day, groups));
-            let both = Country::all().find(|c| of_a.touches(*c) && of_b.touches(*c));
-            if let Some(country) = both {
-                faults.error(
-                    &law.at,
-                    format!(
-                        "`{}` and `{}` both hold for {country} on {day}, with different ages",
-                        a.id, b.id
-                    ),
-                );
-            }
-        }
-    }
-}
-
 fn homes(checked: &Checked, faults: &Faults) {
     let homes = &checked.organisation.homes;
     for key in homes.by_key.keys() {
         let is_law = checked.laws.iter().any(|l| l.id == *key);
         if !is_law && Country::new(key).is_err() {
             let laws = checked.laws.iter().map(|l| l.id.as_ref());
-            let hint = suggest(key, laws).unwrap_or_else(|| {
+            let meant = Place::meant(key).map(|code| format!("did you mean `{code}`?"));
+            let near = || suggest(key, laws.chain(["default"]));
+            let hint = meant.or_else(near).unwrap_or_else(|| {
                 "homes stand by law id, by country code, or as `default`".to_owned()
             });
             let at = checked.organisation.homes.key_place(key);
@@ -146,103 +141,86 @@ fn homes(checked: &Checked, faults: &Faults) {
 
 /// Things an operator should look at on `day`.
 pub fn warnings(checked: &Checked, day: Date, faults: &Faults) {
-    let soon = day.checked_add(90.days()).unwrap_or(day);
-    for instrument in &checked.organisation.instruments {
-        let what = format!("instrument `{}`", instrument.id);
-        ending(&what, &instrument.at, instrument.valid, day, soon, faults);
-        if let Some(a) = &instrument.assessment {
-            let what = format!("assessment `{}`", a.id);
-            ending(&what, &a.at, a.valid, day, soon, faults);
-        }
-        if !checked.laws.iter().any(|l| usable_ever(instrument, l)) {
-            let hint = format!(
-                "no rule of any law asks for `{}` with these facts",
-                checked.mechanism_key(instrument.mechanism)
-            );
-            let message = format!("instrument `{}` can be used by no rule", instrument.id);
-            faults.warning(&instrument.at, message, Some(hint));
-        }
+    let days = Days::of(&checked.vocabulary.groups);
+    for law in &checked.laws {
+        idle::rules(law, checked, &days, faults);
     }
-    for a in &checked.organisation.assessments {
-        let what = format!("assessment `{}`", a.id);
-        ending(&what, &a.at, a.valid, day, soon, faults);
-    }
+    unused::instruments(checked, &days, faults);
+    unused::assessments(checked, faults);
+    unused::attributes(checked, faults);
+    unused::acceptances(checked, faults);
+    promises::idle(checked, day, faults);
+    dates(checked, day, faults);
     let year_ago = day.checked_sub(1.year()).unwrap_or(day);
     let groups = &checked.vocabulary.groups;
     for ((name, group), at) in groups.names.iter().zip(&groups.groups).zip(&groups.places) {
-        if let Some(as_of) = group.as_of.filter(|d| *d < year_ago) {
-            let message = format!("group `{name}` was last compared with its source on {as_of}");
-            faults.warning(at, message, Some("compare it, and set `as_of`".to_owned()));
+        match group.as_of {
+            Some(as_of) if as_of < year_ago => {
+                let message = format!(
+                    "group `{name}` was last compared with its source on {as_of}, more than a year ago"
+                );
+                faults.warning(at, message, Some("compare it, and set `as_of`".to_owned()));
+            }
+            Some(as_of) if as_of > day => {
+                let message = format!(
+                    "group `{name}` says that it was compared with its source on {as_of}, a day to come"
+                );
+                faults.warning(
+                    at,
+                    message,
+                    Some("set `as_of` to the day on which it was".to_owned()),
+                );
+            }
+            _ => {}
         }
-    }
-    for law in &checked.laws {
-        shadowed(law, faults);
     }
 }
 
-fn ending(what: &str, at: &Where, valid: Interval, day: Date, soon: Date, faults: &Faults) {
-    match valid.until {
-        Some(until) if until < day => {
-            faults.warning(at, format!("{what} ended on {until}"), None);
-        }
-        Some(until) if until <= soon => {
-            faults.warning(at, format!("{what} ends on {until}"), None);
-        }
-        _ => {}
+/// What ends within 90 days, or has ended.
+fn dates(checked: &Checked, day: Date, faults: &Faults) {
+    let soon = day.checked_add(90.days()).unwrap_or(day);
+    let org = &checked.organisation;
+    let ending = |what: &str, at: &Where, valid: &Interval, hint: &str| {
+        let Some(until) = valid.until.filter(|u| *u <= soon) else {
+            return;
+        };
+        let when = if until < day { "ended" } else { "ends" };
+        faults.warning(
+            at,
+            format!("{what} {when} on {until}"),
+            Some(hint.to_owned()),
+        );
+    };
+    for i in &org.instruments {
+        let hint = "flows that rest on it are refused from the next day on: renew it, or remove it";
+        let what = format!("instrument `{}`", i.id);
+        ending(&what, i.source.place("valid.until"), &i.valid, hint);
     }
-}
-
-fn usable_ever(instrument: &Instrument, law: &Law) -> bool {
-    law.rules.iter().any(|r| {
-        r.instruments_of == Some(instrument.mechanism)
-            && r.interval.overlaps(&instrument.valid)
-            && (r.editions.is_empty()
-                || instrument
-                    .edition
-                    .as_ref()
-                    .is_some_and(|e| r.editions.contains(e)))
-    })
-}
-
-/// A permit behind one that asks for nothing, at the same places and times, is never reached.
-fn shadowed(law: &Law, faults: &Faults) {
-    let permits = || law.rules.iter().filter(|r| r.effect == Effect::Permit);
-    for (i, rule) in permits().enumerate() {
-        let earlier = permits().take(i).find(|e| {
-            let always = !e.review && e.requires.is_empty();
-            let wide = e.operations & rule.operations == rule.operations
-                && e.flows & rule.flows == rule.flows
-                && covers(&e.interval, &rule.interval);
-            let places =
-                e.to.any && e.to_except.is_empty() && e.origin.any && e.origin_except.is_empty();
-            always
-                && wide
-                && places
-                && (e.when == super::condition::When::default() || e.when == rule.when)
-        });
-        if let Some(earlier) = earlier {
-            faults.warning(
-                &rule.at,
-                format!(
-                    "rule `{}` can never apply: `{}` permits all it permits",
-                    rule.id, earlier.id
-                ),
-                None,
+    let inner = org.instruments.iter().filter_map(|i| i.assessment.as_ref());
+    for a in org.assessments.iter().chain(inner) {
+        let hint = "flows that rest on it are refused from the next day on: look at it again";
+        let what = format!("assessment `{}`", a.id);
+        ending(&what, a.source.place("review_by"), &a.valid, hint);
+    }
+    for (_, entity) in org.entities.iter() {
+        for ((id, interval), at) in entity.attributes.iter().zip(&entity.attributes_at) {
+            let name = checked.vocabulary.attribute_name(*id);
+            let what = format!("attribute `{name}` of `{}`", entity.id);
+            ending(
+                &what,
+                at,
+                interval,
+                "look at its evidence again, and set `until`",
             );
         }
     }
-}
-
-fn covers(wide: &Interval, narrow: &Interval) -> bool {
-    let starts = match (wide.from, narrow.from) {
-        (None, _) => true,
-        (Some(w), Some(n)) => w <= n,
-        (Some(_), None) => false,
-    };
-    let ends = match (wide.until, narrow.until) {
-        (None, _) => true,
-        (Some(w), Some(n)) => n <= w,
-        (Some(_), None) => false,
-    };
-    starts && ends
+    for hold in &org.holds {
+        let what = format!("hold `{}`", hold.id);
+        ending(
+            &what,
+            &hold.at,
+            &hold.interval,
+            "from the next day on the records may be erased",
+        );
+    }
 }

@@ -85,6 +85,8 @@ pub struct Vocabulary {
     pub groups: Groups,
     pub mechanisms: Vec<Mechanism>,
     pub attributes: Names,
+    /// Attributes that serve to know, and no rule.
+    pub informative: AttributeSet,
     /// Attributes that every entity has that is established in these places.
     pub established: Vec<(AttributeId, PlaceExpr)>,
     pub counters: Vec<Counter>,
@@ -227,7 +229,10 @@ impl Vocabulary {
     /// An attribute is the text of what it serves, or a table that also says who has it anyway.
     fn read_attribute(&mut self, index: usize, node: &Node, faults: &Faults) {
         if !matches!(node.value, Value::Table(_)) {
-            node.text(faults);
+            let serves = node.text(faults).unwrap_or_default();
+            if let (true, Ok(id)) = (serves.starts_with("informative"), u8::try_from(index)) {
+                self.informative.insert(AttributeId(id));
+            }
             return;
         }
         let Some(fields) = node.fields(faults) else {
@@ -353,7 +358,7 @@ fn read_group(node: &Node, faults: &Faults) -> Group {
     };
     let as_of: Option<Date> = fields.need("as_of").and_then(|n| n.date(faults));
     let source = fields.maybe_text("source").map(str::to_owned);
-    let mut members = Vec::new();
+    let (mut members, mut at) = (Vec::new(), Vec::new());
     let list = fields.need("members").and_then(|n| n.list(faults));
     for item in list.unwrap_or(&[]) {
         let (place, interval) = match &item.value {
@@ -368,13 +373,24 @@ fn read_group(node: &Node, faults: &Faults) -> Group {
             }
             _ => (Some(item), Interval::ALWAYS),
         };
-        let Some((text, node)) = place.and_then(|n| Some((n.text(faults)?, n))) else {
+        let Some(node) = place else { continue };
+        let Some(place) = read::place(node, faults) else {
             continue;
         };
-        match text.parse::<Place>() {
-            Ok(place) => members.push((place, interval)),
-            Err(error) => faults.error(&node.at, format!("`{text}`: {error}")),
+        let same = members
+            .iter()
+            .zip(&at)
+            .find(|((p, i), _): &(&(Place, Interval), _)| *p == place && i.overlaps(&interval));
+        if let Some((_, first)) = same {
+            faults.error_between(
+                &node.at,
+                format!("`{place}` stands twice in this group for the same days"),
+                (first, "here first"),
+                "remove one of them, or give them days that do not overlap",
+            );
         }
+        members.push((place, interval));
+        at.push(node.at.clone());
     }
     fields.finish();
     Group {

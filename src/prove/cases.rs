@@ -14,20 +14,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     decide::{answer, decide},
-    document::{Faults, Refused},
+    document::{Faults, Refused, read_items},
     domain::{Answer, Outcome, Question, Regions},
     policy::{Checked, Compiled, load},
 };
 
-/// One file of cases.
+/// What a file of cases says beside its cases.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CaseFile {
+struct CaseHead {
     /// Relative to the file itself; without it the caller's organisation is asked.
     #[serde(default)]
-    pub organisation: Option<PathBuf>,
-    #[serde(rename = "case")]
-    pub cases: Vec<Case>,
+    organisation: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -87,8 +85,8 @@ pub struct Difference {
 pub enum CaseError {
     #[error("cannot read {path}: {error}")]
     Read { path: String, error: std::io::Error },
-    #[error("{path}: {error}")]
-    Shape { path: String, error: String },
+    #[error("there is no case in {path}")]
+    None { path: String },
     #[error(
         "{path} names no organisation: say `organisation = \"…\"` in it, or give --organisation"
     )]
@@ -109,7 +107,8 @@ pub struct NamedFile {
 /// Every `*.toml` in `folder`, in the order of their names.
 ///
 /// # Errors
-/// A file or the folder that cannot be read, or a file of another shape (with line and column).
+/// The folder cannot be read, or holds no file of cases; every file that cannot be read or has
+/// another shape, with line and column of each mistake.
 pub fn read_folder(folder: &Path) -> Result<Vec<NamedFile>, CaseError> {
     let unreadable = |path: &Path, error| CaseError::Read {
         path: path.display().to_string(),
@@ -121,22 +120,27 @@ pub fn read_folder(folder: &Path) -> Result<Vec<NamedFile>, CaseError> {
         .filter(|p| p.extension().is_some_and(|e| e == "toml"))
         .collect();
     paths.sort();
-    paths
-        .iter()
-        .map(|path| {
-            let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, e))?;
-            let shown = path.display().to_string();
-            let file: CaseFile = toml::from_str(&text).map_err(|e| CaseError::Shape {
-                path: shown.clone(),
-                error: e.to_string(),
-            })?;
-            Ok(NamedFile {
-                shown,
-                organisation: file.organisation.map(|o| folder.join(o)),
-                cases: file.cases,
-            })
-        })
-        .collect()
+    if paths.is_empty() {
+        return Err(CaseError::None {
+            path: folder.display().to_string(),
+        });
+    }
+    let mut files = Vec::new();
+    let mut faults = Vec::new();
+    for path in &paths {
+        match read_items::<CaseHead, Case>(path, "case") {
+            Ok((head, cases)) => files.push(NamedFile {
+                shown: path.display().to_string(),
+                organisation: head.organisation.map(|o| folder.join(o)),
+                cases,
+            }),
+            Err(told) => faults.extend(told),
+        }
+    }
+    if faults.is_empty() {
+        return Ok(files);
+    }
+    Err(Refused(faults).into())
 }
 
 /// Runs every case of `files` against the laws in `dir`; each organisation is loaded once.

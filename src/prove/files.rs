@@ -1,13 +1,10 @@
 //! A policy as parsed files, before anything is checked: what mutants and hypotheses change.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use crate::{
-    document::{Faults, Node, Refused, Value, Where},
-    policy::{Checked, check},
+    document::{Faults, Node, Refused, Value},
+    policy::{Checked, check, law_files},
 };
 
 #[derive(Clone, Debug)]
@@ -23,16 +20,7 @@ impl Files {
     pub fn load(dir: &Path, organisation: &Path) -> Result<Self, Refused> {
         let faults = Faults::new();
         let vocabulary = Node::load(&dir.join("vocabulary.toml"), &faults);
-        let mut paths: Vec<PathBuf> = Vec::new();
-        match std::fs::read_dir(dir.join("law")) {
-            Ok(entries) => paths.extend(entries.filter_map(|e| Some(e.ok()?.path()))),
-            Err(error) => faults.error(
-                &Where::Path(dir.join("law").display().to_string()),
-                format!("cannot read the folder of laws: {error}"),
-            ),
-        }
-        paths.retain(|p| p.extension().is_some_and(|e| e == "toml"));
-        paths.sort();
+        let paths = law_files(dir, &faults);
         let laws = paths
             .iter()
             .filter_map(|p| Node::load(p, &faults))

@@ -7,16 +7,20 @@ use jiff::civil::Date;
 use serde::Deserialize;
 
 use crate::{
+    document::{Refused, read_items},
     domain::{GroundKind, Operation, Place},
     policy::AssessmentKind,
 };
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Properties {
-    #[serde(rename = "property")]
     pub list: Vec<Property>,
 }
+
+/// Beside its properties the file says nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NothingElse {}
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,10 +124,8 @@ pub enum Kind {
 
 #[derive(Debug, thiserror::Error)]
 pub enum PropertyError {
-    #[error("cannot read {path}: {error}")]
-    Read { path: String, error: std::io::Error },
-    #[error("{path}: {error}")]
-    Shape { path: String, error: String },
+    #[error(transparent)]
+    File(#[from] Refused),
     #[error("property `{property}`: unknown {what} `{name}`")]
     Unknown {
         property: String,
@@ -136,15 +138,9 @@ impl Properties {
     /// # Errors
     /// A file that cannot be read or has another shape, with line and column.
     pub fn load(path: &Path) -> Result<Self, PropertyError> {
-        let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| PropertyError::Read {
-            path: shown.clone(),
-            error,
-        })?;
-        toml::from_str(&text).map_err(|e| PropertyError::Shape {
-            path: shown,
-            error: e.to_string(),
-        })
+        let read = read_items::<NothingElse, Property>(path, "property");
+        let (NothingElse {}, list) = read.map_err(Refused)?;
+        Ok(Self { list })
     }
 }
 

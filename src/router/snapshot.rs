@@ -13,7 +13,7 @@ use crate::{
         schema::{CompiledSchema, SchemaFault, Slot},
         token::KeySet,
     },
-    document::{Fault, Faults, Where, suggest},
+    document::{Fault, Faults, Where, is_missing, suggest},
     domain::{Place, RecipientId, Region, RegionId, Regions},
     policy::{self, Checked, Compiled, EntityId},
     settings::{self, Format, Mode, Places, RegionSettings, Route, Settings, UnknownHome},
@@ -106,7 +106,7 @@ impl Snapshot {
         faults: &Faults,
     ) -> Option<Self> {
         let (settings, places) = settings::read_placed(config, settings::environment(), faults)?;
-        if settings.policies.is_dir() && !settings.organisation.exists() {
+        if settings.policies.is_dir() && is_missing(&settings.organisation) {
             faults.error_hint(
                 &Where::Path(settings.organisation.display().to_string()),
                 "there is no organisation file",

@@ -32,7 +32,7 @@ pub use places::Places;
 pub use reference::reference;
 pub use template::TemplateError;
 
-use crate::document::{Faults, Where};
+use crate::document::{Faults, read_text as read_text_of};
 
 /// Reads and checks everything one router is told: the TOML file, then what the environment
 /// overrides (`DOMICILE__SECTION__KEY`).
@@ -55,15 +55,10 @@ pub fn read_placed(
     faults: &Faults,
 ) -> Option<(Settings, Places)> {
     let shown = path.display().to_string();
-    let text = match std::fs::read(path).map(String::from_utf8) {
-        Ok(Ok(text)) => text,
-        Ok(Err(_)) => {
-            faults.error(&Where::Path(shown), "the file is not UTF-8");
-            return None;
-        }
-        Err(error) => {
-            let message = format!("cannot read the file: {error}");
-            faults.error(&Where::Path(shown), message);
+    let text = match read_text_of(path) {
+        Ok(text) => text,
+        Err(fault) => {
+            faults.adopt(secrets::without_secrets(fault));
             return None;
         }
     };

@@ -227,7 +227,7 @@ fn relocate(node: &mut Node, to: &Arc<Source>) {
 
 /// The same for a file that cannot be parsed: from each line that a secret's name or an address
 /// with `@` stands in, only the part before the first `=` is quoted.
-fn without_secrets(broken: Fault) -> Fault {
+pub(super) fn without_secrets(broken: Fault) -> Fault {
     let Where::File { source, span } = &broken.at else {
         return broken;
     };

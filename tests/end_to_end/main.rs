@@ -14,6 +14,7 @@
 )]
 
 mod batch;
+mod broken_files;
 mod crash;
 mod demo;
 mod failure;
@@ -24,6 +25,7 @@ mod memory;
 mod mixed;
 mod newcomer;
 mod pins;
+mod policy_tools;
 mod privacy;
 mod raw_http1;
 mod review;

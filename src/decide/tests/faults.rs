@@ -121,17 +121,10 @@ fn a_module_must_be_the_one_of_the_roles() {
 #[test]
 fn rules_are_accepted_by_name_and_only_unsure_ones() {
     assert!(summaries(&format!("accept = [\"ru-same-entity\"]\n{ORGANISATION}")).is_empty());
-    let told = summaries(&format!(
-        "accept = [\"ru-same-entty\", \"eu-scc\"]\n{ORGANISATION}"
-    ));
+    let told = summaries(&format!("accept = [\"ru-same-entty\"]\n{ORGANISATION}"));
     assert!(
         told.iter()
             .any(|t| t.contains("did you mean `ru-same-entity`")),
-        "{told:?}"
-    );
-    assert!(
-        told.iter()
-            .any(|t| t.contains("`eu-scc` needs no acceptance")),
         "{told:?}"
     );
 }

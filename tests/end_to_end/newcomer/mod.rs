@@ -3,6 +3,6 @@
 
 mod admin;
 mod adopt;
-mod commands;
+pub mod commands;
 mod evidence;
 mod promises;

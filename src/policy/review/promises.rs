@@ -1,0 +1,180 @@
+//! Promises that together, or with themselves, leave nothing that could be done; promises that
+//! bind nobody.
+
+use jiff::civil::Date;
+
+use super::scope::{Days, first_common, samples};
+use crate::{
+    document::{Faults, suggest},
+    domain::CategorySet,
+    policy::{Checked, Interval, PlaceSet, Promise, places::PlaceExpr, vocabulary::Groups},
+};
+
+/// Recipients that a promise names must be there.
+pub fn recipients(checked: &Checked, faults: &Faults) {
+    let org = &checked.organisation;
+    for promise in &org.promises {
+        for name in promise.recipients_only.iter().flatten() {
+            if org.recipients.iter().any(|r| r.id == *name) {
+                continue;
+            }
+            let hint = suggest(name, org.recipients.iter().map(|r| r.id.as_ref()))
+                .unwrap_or_else(|| "recipients stand under [[recipients]]".to_owned());
+            let at = promise.source_node.place("recipients_only");
+            faults.error_hint(at, format!("unknown recipient `{name}`"), hint);
+        }
+    }
+}
+
+/// Pairs of promises (and single ones) that no place can keep.
+pub fn contradictions(checked: &Checked, days: &Days, faults: &Faults) {
+    let promises = &checked.organisation.promises;
+    let Some(today) = days.during(&Interval::ALWAYS).pop() else {
+        return;
+    };
+    let groups = &checked.vocabulary.groups;
+    for (i, a) in promises.iter().enumerate() {
+        for b in promises.iter().skip(i) {
+            if !meet(a, b, checked.personal(), today, groups) {
+                continue;
+            }
+            if let Some((what, key, other)) = nowhere(a, b, today, groups) {
+                tell(a, b, what, (key, other), faults);
+            }
+        }
+    }
+}
+
+fn tell(a: &Promise, b: &Promise, what: &str, (key, other): (&str, &str), faults: &Faults) {
+    let hint = "no flow could keep both: widen one, or say by `subjects` or `categories` what tells them apart";
+    if std::ptr::eq(a, b) {
+        let message = format!("promise `{}` leaves no place {what}", a.id);
+        faults.error_between(
+            b.source_node.place(other),
+            message,
+            (a.source_node.place(key), "with this"),
+            hint,
+        );
+        return;
+    }
+    let message = format!(
+        "promises `{}` and `{}` together leave no place {what}",
+        a.id, b.id
+    );
+    faults.error_between(
+        b.source_node.place(other),
+        message,
+        (a.source_node.place(key), "with this"),
+        hint,
+    );
+}
+
+/// Whether some record of some person is under both.
+fn meet(a: &Promise, b: &Promise, personal: CategorySet, day: Date, groups: &Groups) -> bool {
+    let both = a.categories.intersection(b.categories);
+    let people = first_common(&a.subjects.on(day, groups), &b.subjects.on(day, groups));
+    both.intersects(personal) && people.is_some()
+}
+
+/// What two promises leave no place for, and the keys that do so.
+fn nowhere(
+    a: &Promise,
+    b: &Promise,
+    day: Date,
+    groups: &Groups,
+) -> Option<(&'static str, &'static str, &'static str)> {
+    let set = |e: &Option<PlaceExpr>| e.as_ref().map(|e| e.on(day, groups));
+    let kinds = [
+        ("to store in", "store_only_in"),
+        ("to read from", "read_only_from"),
+        ("to disclose to", "disclose_only_to"),
+    ];
+    let same = std::ptr::eq(a, b);
+    for (what, key) in kinds {
+        let (only_a, only_b) = (set(only(a, key)), set(only(b, key)));
+        if let (Some(x), Some(y)) = (&only_a, &only_b)
+            && !same
+            && !x.is_empty()
+            && !y.is_empty()
+            && first_common(x, y).is_none()
+        {
+            return Some((what, key, key));
+        }
+        for (places, never, keys) in [
+            (&only_a, set(&b.never_to), (key, "never_to")),
+            (&only_b, set(&a.never_to), ("never_to", key)),
+        ] {
+            if let (Some(places), Some(never)) = (places, never)
+                && !places.is_empty()
+                && barred(places, &never)
+            {
+                return Some((what, keys.0, keys.1));
+            }
+        }
+    }
+    None
+}
+
+/// The places to which a promise keeps something, by the key that says so.
+fn only<'p>(promise: &'p Promise, key: &str) -> &'p Option<PlaceExpr> {
+    match key {
+        "store_only_in" => &promise.store_only_in,
+        "read_only_from" => &promise.read_only_from,
+        _ => &promise.disclose_only_to,
+    }
+}
+
+fn barred(only: &PlaceSet, never: &PlaceSet) -> bool {
+    let mut places = samples(&[only, never]).into_iter();
+    !places.any(|p| only.contains(p) && !never.contains(p))
+}
+
+/// Promises that bind nobody or nothing, or that only forbid everything.
+pub fn idle(checked: &Checked, day: Date, faults: &Faults) {
+    let groups = &checked.vocabulary.groups;
+    for p in &checked.organisation.promises {
+        let tell = |key: &str, text: String, hint: &str| {
+            let message = format!("promise `{}` {text}", p.id);
+            faults.warning(p.source_node.place(key), message, Some(hint.to_owned()));
+        };
+        if p.subjects.on(day, groups).is_empty() {
+            tell(
+                "subjects",
+                "concerns nobody".to_owned(),
+                "name the countries whose people it was given to, or leave `subjects` out for everybody",
+            );
+        } else if !p.categories.intersects(checked.personal()) {
+            tell(
+                "categories",
+                "concerns no personal data".to_owned(),
+                "name the categories that it is about, or leave `categories` out for all",
+            );
+        }
+        for (key, places) in [
+            ("store_only_in", &p.store_only_in),
+            ("read_only_from", &p.read_only_from),
+            ("disclose_only_to", &p.disclose_only_to),
+        ] {
+            if places
+                .as_ref()
+                .is_some_and(|e| e.on(day, groups).is_empty())
+            {
+                tell(
+                    key,
+                    format!("names no place in `{key}`: all of it is refused"),
+                    "name the places where it may be",
+                );
+            }
+        }
+        if p.never_to
+            .as_ref()
+            .is_some_and(|e| e.on(day, groups).is_empty())
+        {
+            tell(
+                "never_to",
+                "names no place in `never_to`: it refuses nothing".to_owned(),
+                "name the places where it must not go",
+            );
+        }
+    }
+}
