@@ -173,9 +173,14 @@ fn poll_rest<S: Transport>(
     pulse.poll(cx, until)
 }
 
-/// Ends a connection whose answer is out, so that the caller gets to read it. `sends`: the caller
-/// may be sending in any case.
-async fn end<S: Transport>(link: &Link<S>, pulse: &mut Pulse, stall: Duration, sends: bool) {
+/// Ends a connection in order, so that the caller gets to read its answer. `sends`: the caller may
+/// be sending in any case.
+pub(super) async fn end<S: Transport>(
+    link: &Link<S>,
+    pulse: &mut Pulse,
+    stall: Duration,
+    sends: bool,
+) {
     let until = Instant::now() + stall;
     let shut = poll_fn(|cx| {
         let polled = Pin::new(&mut link.wire().io).poll_shutdown(cx);

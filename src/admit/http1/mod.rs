@@ -122,7 +122,10 @@ pub async fn serve<S, F, A, B>(
                 Box::pin(exchange::refuse(&link, fault, is_head, &limits, &mut pulse)).await;
                 false
             }
-            Next::Ended => false,
+            Next::Ended => {
+                Box::pin(exchange::end(&link, &mut pulse, limits.body_stall, false)).await;
+                false
+            }
         };
         if !keeps {
             return;
