@@ -478,3 +478,24 @@ fn answers_of_a_region_cannot_add_to_the_head() {
     );
     assert_eq!(answer.matches("\r\ndate: ").count(), 1, "{answer}");
 }
+
+#[test]
+fn a_trailer_that_steers_by_a_name_of_the_settings_breaks_the_request() {
+    let (mut setup, backends) = Setup::recording();
+    setup.set_route("opaque", "target", "header:x-target-region");
+    let router = setup.start();
+    let put = |trailer: &str| {
+        let answers = say(
+            &router,
+            format!(
+                "PUT /files/p/letter HTTP/1.1\r\nHost: a\r\nDomicile-Country: DE\r\nConnection: close\r\n\
+                 Trailer: {trailer}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n{trailer}: cn\r\n\r\n"
+            ),
+        );
+        statuses(&answers).join(" ")
+    };
+    assert_eq!(put("X-Target-Region"), "400");
+    assert!(backends.touched().is_empty());
+    assert_eq!(put("X-Checksum"), "201");
+    assert_eq!(backends.touched(), ["eu"]);
+}

@@ -2,7 +2,7 @@
 
 use crate::admit::http1::{
     HeadFault as F,
-    harness::{HEADER_BYTES, Read, read},
+    harness::{Read, read},
 };
 
 /// The only reading of the bytes.
