@@ -10,7 +10,7 @@ use std::{hint::black_box, sync::Arc};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use domicile::{
     attest::{Draft, Journal, Options, Party, Profile, Verdict, verify},
-    domain::{DecisionId, Digest, EvidenceKind, EvidenceSet, Operation, SubjectKey},
+    domain::{Circumstances, DecisionId, Digest, EvidenceKind, EvidenceSet, Operation, SubjectKey},
     locate::{Directory, Pin, PinCache, SubjectHasher},
     settings::Secret,
 };
@@ -42,6 +42,8 @@ fn profile() -> Arc<Profile> {
         duties: Vec::new(),
         missing: Vec::new(),
         counted: Vec::new(),
+        observed: Vec::new(),
+        circumstances: Circumstances::default(),
     })
 }
 

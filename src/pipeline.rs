@@ -6,15 +6,18 @@
 mod batch;
 mod counted;
 mod disclose;
+mod erase;
 mod exchange;
 mod judge;
 mod keep;
 mod observe;
 mod outcome;
+mod overtake;
 mod person;
 mod personal;
 mod remember;
 mod reply;
+mod retry;
 mod single;
 mod wishes;
 
@@ -26,6 +29,7 @@ pub use exchange::{Exchange, Routed};
 pub use judge::{Flow, Judged};
 pub use remember::{Judgement, Judgements};
 pub use reply::{Content, Reply};
+pub use retry::{Kept, Lanes, keep_trying};
 
 use crate::{
     admit::{body::Incoming, pace::AtWork, path, route::NoRoute},

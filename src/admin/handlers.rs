@@ -155,9 +155,14 @@ pub async fn instruments(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!({ "instruments": all }))
 }
 
+/// What is still to be erased, by the keys of its subjects.
+pub async fn erasures(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(json!({ "erasures": shared.erasures.list() }))
+}
+
 /// What there is, told to whoever asks for something else.
 const PAGES: &str = "the pages are /livez, /readyz and, on the admin listener alone, /metrics, \
-     /version, /v1/ledger, /v1/regions, /v1/instruments, and by POST /v1/decisions:explain, \
+     /version, /v1/ledger, /v1/regions, /v1/instruments, /v1/erasures, and by POST /v1/decisions:explain, \
      /v1/records:classify and /-/reload";
 
 pub async fn nothing_here() -> Response {

@@ -65,6 +65,7 @@ fn whole_router(shared: Arc<Shared>) -> Router {
         .route("/-/reload", post(handlers::reload))
         .route("/v1/regions", get(handlers::regions))
         .route("/v1/instruments", get(handlers::instruments))
+        .route("/v1/erasures", get(handlers::erasures))
         .route("/v1/ledger", get(ledger::page))
         .route("/v1/consents", post(consents::record))
         .route("/v1/consents:query", post(consents::query))

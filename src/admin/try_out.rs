@@ -35,7 +35,7 @@ pub async fn explain(
         Ok(body) => body,
         Err(rejected) => return unreadable(&rejected),
     };
-    let question: Question = match serde_json::from_slice(&body) {
+    let question = match Question::from_json(&body) {
         Ok(question) => question,
         Err(error) => {
             return problem(

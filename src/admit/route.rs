@@ -129,6 +129,7 @@ mod tests {
             namespace: "person".into(),
             subject: None,
             country: Vec::new(),
+            born: None,
             steering: Steering::default(),
             schema: None,
             categories: Vec::new(),
@@ -138,8 +139,10 @@ mod tests {
             upstream: UpstreamShape::default(),
             atomic: false,
             answers: Answers::default(),
+            erase: crate::settings::Erase::default(),
             role: None,
             purpose: None,
+            circumstances: crate::domain::Circumstances::default(),
             recipient: None,
         }
     }

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::Profile;
 use crate::{
-    domain::{DecisionId, EvidenceSet, SubjectKey},
+    domain::{Circumstances, DecisionId, EvidenceSet, SubjectKey},
     locate::PinChange,
 };
 
@@ -126,6 +126,8 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
         duties,
         missing,
         counted,
+        observed,
+        circumstances,
     } = profile;
     map.serialize_entry("outcome", outcome)?;
     map.serialize_entry("policy", policy)?;
@@ -153,6 +155,27 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
     }
     if !counted.is_empty() {
         map.serialize_entry("counted", counted)?;
+    }
+    if !observed.is_empty() {
+        map.serialize_entry("observed", observed)?;
+    }
+    let Circumstances {
+        subject_kind,
+        basis,
+        transaction,
+        special_ground,
+    } = circumstances;
+    if let Some(kind) = subject_kind {
+        map.serialize_entry("subject_kind", kind)?;
+    }
+    if let Some(basis) = basis {
+        map.serialize_entry("basis", basis)?;
+    }
+    if let Some(transaction) = transaction {
+        map.serialize_entry("transaction", transaction)?;
+    }
+    if let Some(ground) = special_ground {
+        map.serialize_entry("special_ground", ground)?;
     }
     if let Some(via) = via {
         map.serialize_entry("via", via)?;
@@ -242,6 +265,10 @@ impl fmt::Display for Entry {
                     if !list.is_empty() {
                         write!(f, "  {name}={}", list.join(","))?;
                     }
+                }
+                for observed in &profile.observed {
+                    let (rule, would) = (&observed.rule, observed.outcome.as_str());
+                    write!(f, "  observed={rule}:{would}")?;
                 }
                 if !evidence.is_empty() {
                     let kinds: Vec<_> = evidence.iter().map(|k| k.as_str()).collect();

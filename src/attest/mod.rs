@@ -36,7 +36,9 @@ pub use entry::{Entry, Kind};
 pub use error::{Damage, LedgerError, Unwritable};
 pub use follow::Follow;
 pub use journal::{Cleared, Journal, JournalStatus, Opened, Options, WorkerJournal};
-pub use model::{Books, Draft, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict};
+pub use model::{
+    Books, Draft, Observed, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict,
+};
 pub use read::{acknowledged, read, tail};
 pub use verify::{Recovery, VerifyReport, verify};
 

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 use smallvec::SmallVec;
 
 use crate::{
-    domain::{DecisionId, Digest, EvidenceSet, Operation, Place, SubjectKey},
+    domain::{Circumstances, DecisionId, Digest, EvidenceSet, Operation, Place, SubjectKey},
     locate::{Claimed, Directory, PinChange},
     state::{Counters, Hold},
 };
@@ -37,6 +37,18 @@ pub struct Profile {
     pub missing: Vec<Arc<str>>,
     /// Names of the tallies in which this permit counts its person (see [`crate::state`]).
     pub counted: Vec<Arc<str>>,
+    /// Rules under observation that would have turned the outcome.
+    pub observed: Vec<Observed>,
+    /// What route or caller said of the flow.
+    pub circumstances: Circumstances,
+}
+
+/// A rule under observation, and the outcome with the rules under observation in force: `Permit`
+/// or `Refuse`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Observed {
+    pub rule: Arc<str>,
+    pub outcome: Verdict,
 }
 
 /// One end of a flow.
@@ -163,6 +175,15 @@ impl Verdict {
 impl Serialize for Verdict {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(self.as_str())
+    }
+}
+
+impl Serialize for Observed {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut fields = s.serialize_struct("Observed", 2)?;
+        fields.serialize_field("rule", &self.rule)?;
+        fields.serialize_field("outcome", &self.outcome)?;
+        fields.end()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Starting: what stands on disk is checked, a torn tail is cut off, and loss is attested.
 
 use std::{
+    collections::HashMap,
     fs::{self, File, TryLockError},
     io::{Read as _, Seek as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -16,7 +17,11 @@ use super::{
     segment::{self, Segment, Stop, Walk},
     writer::{End, Item, WriteError, Writer},
 };
-use crate::telemetry::clock;
+use crate::{
+    domain::{DecisionId, SubjectKey},
+    locate::PinChange,
+    telemetry::clock,
+};
 
 const LOCK: &str = "lock";
 /// Replayed changes that may wait in memory.
@@ -358,6 +363,7 @@ fn replay(
     books: &Books,
 ) -> Result<u64, LedgerError> {
     let mut replayed = 0;
+    let mut claims = HashMap::new();
     let last = tail.next - 1;
     let after = applied.all();
     if after >= last {
@@ -388,6 +394,9 @@ fn replay(
             let entries = walk.entries(&frame).map_err(|m| walk.damage(m.into()))?;
             for entry in entries {
                 replayed += u64::from(replay_entry(&entry, applied, books)?);
+                if entry.seq > applied.pins {
+                    replay_mark(&entry, &mut claims, books)?;
+                }
             }
         }
     }
@@ -396,6 +405,35 @@ fn replay(
         counters.mark(last);
     }
     Ok(replayed)
+}
+
+/// The home that a first record claimed has taken it, if its outcome says so. `claims` are those
+/// whose outcome has not come yet.
+fn replay_mark(
+    entry: &Entry,
+    claims: &mut HashMap<DecisionId, SubjectKey>,
+    books: &Books,
+) -> Result<(), LedgerError> {
+    match &entry.kind {
+        Kind::Decision {
+            decision,
+            profile,
+            subject: Some(key),
+            pin: Some(PinChange::Claim { region, .. }),
+            ..
+        } if profile.region.as_ref() == Some(region) => {
+            claims.insert(*decision, *key);
+        }
+        Kind::Outcome { decision, status } => {
+            if let Some(key) = claims.remove(decision)
+                && (200..300).contains(status)
+            {
+                books.directory.mark_stored(key)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Whether a pin was changed.

@@ -6,12 +6,15 @@ use jiff::Timestamp;
 use smallvec::SmallVec;
 
 use super::{
-    Draft, Entry, Kind, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict,
+    Draft, Entry, Kind, Observed, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict,
     codec::{Malformed, Put, Read, Take},
     format::{Hash, sha256},
 };
 use crate::{
-    domain::{DecisionId, Digest, EvidenceSet, Operation, Place, SubjectKey},
+    domain::{
+        Basis, Circumstances, DecisionId, Digest, EvidenceSet, Operation, Place, SpecialGround,
+        SubjectKey, SubjectKind, Transaction,
+    },
     locate::PinChange,
 };
 
@@ -22,6 +25,10 @@ const RESUMED: u8 = 0x13;
 
 /// In a profile's outcome: the tallies that it counts in follow at its end.
 const COUNTS: u8 = 0x80;
+/// Likewise, and after them: the rules under observation that would have turned the outcome.
+const OBSERVED: u8 = 0x40;
+/// Likewise, and last: what was said of the flow.
+const CIRCUMSTANCES: u8 = 0x20;
 
 const HAS_SUBJECT: u8 = 1;
 const HAS_PIN: u8 = 2;
@@ -50,6 +57,8 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
         duties,
         missing,
         counted,
+        observed,
+        circumstances,
     } = profile;
     let party = |out: &mut Vec<u8>, party: &Party| {
         out.text(&party.place.to_string());
@@ -58,7 +67,13 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     out.extend_from_slice(&policy.0);
     out.push(*operation as u8);
     let counts = if counted.is_empty() { 0 } else { COUNTS };
-    out.push(*outcome as u8 | counts);
+    let observes = if observed.is_empty() { 0 } else { OBSERVED };
+    let said = if circumstances.is_empty() {
+        0
+    } else {
+        CIRCUMSTANCES
+    };
+    out.push(*outcome as u8 | counts | observes | said);
     out.text(route);
     out.texts(laws);
     out.texts(categories);
@@ -87,6 +102,16 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     if !counted.is_empty() {
         out.texts(counted);
     }
+    if !observed.is_empty() {
+        out.varint(observed.len() as u64);
+        for Observed { rule, outcome } in observed {
+            out.push(*outcome as u8);
+            out.text(rule);
+        }
+    }
+    if !circumstances.is_empty() {
+        put_circumstances(out, circumstances);
+    }
 }
 
 pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
@@ -103,10 +128,11 @@ pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
         .find(|o| *o as u8 == operation)
         .ok_or(Malformed("no such operation"))?;
     let byte = take.byte()?;
-    let counts = byte & COUNTS != 0;
+    let (counts, observes) = (byte & COUNTS != 0, byte & OBSERVED != 0);
+    let said = byte & CIRCUMSTANCES != 0;
     let outcome = Verdict::ALL
         .into_iter()
-        .find(|v| *v as u8 == byte & !COUNTS)
+        .find(|v| *v as u8 == byte & !(COUNTS | OBSERVED | CIRCUMSTANCES))
         .ok_or(Malformed("no such outcome"))?;
     Ok(Profile {
         policy,
@@ -143,7 +169,67 @@ pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
         } else {
             Vec::new()
         },
+        observed: if observes {
+            take_observed(take)?
+        } else {
+            Vec::new()
+        },
+        circumstances: if said {
+            take_circumstances(take)?
+        } else {
+            Circumstances::default()
+        },
     })
+}
+
+/// A byte each: 0 for what nobody said, else the word's place among the words, from 1.
+fn put_circumstances(out: &mut Vec<u8>, said: &Circumstances) {
+    fn put<T: PartialEq>(out: &mut Vec<u8>, said: Option<T>, words: &[(&str, T)]) {
+        let place = said.and_then(|v| (1..).zip(words).find(|(_, (_, word))| *word == v));
+        out.push(place.map_or(0, |(number, _)| number));
+    }
+    put(out, said.subject_kind, &SubjectKind::WORDS);
+    put(out, said.basis, &Basis::WORDS);
+    put(out, said.transaction, &Transaction::WORDS);
+    put(out, said.special_ground, &SpecialGround::WORDS);
+}
+
+fn take_circumstances(take: &mut Take<'_>) -> Read<Circumstances> {
+    fn one<T: Copy>(take: &mut Take<'_>, words: &[(&str, T)]) -> Read<Option<T>> {
+        let Some(index) = usize::from(take.byte()?).checked_sub(1) else {
+            return Ok(None);
+        };
+        let word = words.get(index);
+        word.map(|(_, v)| Some(*v))
+            .ok_or(Malformed("no such word about a flow"))
+    }
+    let said = Circumstances {
+        subject_kind: one(take, &SubjectKind::WORDS)?,
+        basis: one(take, &Basis::WORDS)?,
+        transaction: one(take, &Transaction::WORDS)?,
+        special_ground: one(take, &SpecialGround::WORDS)?,
+    };
+    if said.is_empty() {
+        return Err(Malformed("a profile says nothing of its flow"));
+    }
+    Ok(said)
+}
+
+fn take_observed(take: &mut Take<'_>) -> Read<Vec<Observed>> {
+    let count = take.count()?;
+    if count == 0 {
+        return Err(Malformed("a profile observes no rule"));
+    }
+    let one = |take: &mut Take<'_>| {
+        let outcome = match take.byte()? {
+            0 => Verdict::Permit,
+            1 => Verdict::Refuse,
+            _ => return Err(Malformed("no such outcome of a rule under observation")),
+        };
+        let rule = take.shared()?;
+        Ok(Observed { rule, outcome })
+    };
+    (0..count).map(|_| one(take)).collect()
 }
 
 fn place(take: &mut Take<'_>) -> Read<Place> {

@@ -21,6 +21,8 @@ pub struct Unreadable;
 
 /// People do not grow older; a number above is a mistake or something else.
 const OLDEST: u16 = 150;
+/// Nobody alive was born in a year before.
+const EARLIEST: i16 = 1850;
 
 impl Age {
     /// Reads both fields; an absent, `null` or empty one says nothing.
@@ -34,6 +36,20 @@ impl Age {
                 Some(value) => read(value, born_on)?,
                 None => None,
             },
+        })
+    }
+
+    /// With a day of birth that is told beside the record; of two the later one counts, so that no
+    /// child passes for an adult. A blank text says nothing.
+    pub fn born_too(self, text: &str) -> Result<Self, Unreadable> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(self);
+        }
+        let told = born_on(text).ok_or(Unreadable)?;
+        Ok(Self {
+            born: Some(self.born.map_or(told, |b| b.max(told))),
+            ..self
         })
     }
 
@@ -117,7 +133,9 @@ fn born_on(text: &str) -> Option<Date> {
         if y.len() != 4 || ![y, m, d].into_iter().all(plain) {
             return None;
         }
-        Date::new(y.parse().ok()?, m.parse().ok()?, d.parse().ok()?).ok()
+        // OpenID Connect's `0000` stands for a year that is kept back (Core 1.0 §5.1).
+        let year: i16 = y.parse().ok().filter(|y| *y >= EARLIEST)?;
+        Date::new(year, m.parse().ok()?, d.parse().ok()?).ok()
     };
     let parts: smallvec::SmallVec<[&str; 4]> = day.split(['-', '.', '/']).collect();
     match parts.as_slice() {
@@ -199,6 +217,7 @@ mod tests {
             "31.02.2012",
             "12",
             "yesterday",
+            "0000-11-21",
             "1353456000",
             "2012-1-1-1",
         ] {
@@ -225,6 +244,17 @@ mod tests {
         assert!(years(13).may_be_below(14, today));
         assert!(!years(14).may_be_below(14, today));
         assert!(!Age::default().may_be_below(18, today));
+    }
+
+    #[test]
+    fn of_two_days_of_birth_the_later_counts() {
+        let early = Age::default().born_too("1990-01-01").unwrap();
+        let late = Some(day("2015-01-01"));
+        assert_eq!(early.born_too("2015-01-01").unwrap().born, late);
+        let child = Age::default().born_too(" 2015-01-01 ").unwrap();
+        assert_eq!(child.born_too("1990-01-01").unwrap().born, late);
+        assert_eq!(child.born_too(" ").unwrap(), child);
+        assert_eq!(child.born_too("soon"), Err(Unreadable));
     }
 
     proptest! {

@@ -17,7 +17,9 @@ use super::{
 };
 use crate::{
     decide::{QuestionFault, explain_with},
-    document::{Fault, Faults, Source, Where, is_missing, place_of_word, read_json, read_text},
+    document::{
+        Fault, Faults, Source, Where, is_missing, place_of_word, read_json_with, read_text,
+    },
     domain::{Answer, Outcome, Question, Region, Regions},
     policy::{self, Checked},
     router::running::render,
@@ -157,7 +159,9 @@ fn answer(
     range: Range<usize>,
     regions: Option<&Regions>,
 ) -> Result<Answer, Fault> {
-    let question: Question = read_json(source, range.clone())?;
+    let question = read_json_with(source, range.clone(), |text| {
+        Question::from_json(text.as_bytes())
+    })?;
     explain_with(checked, &question, regions).map_err(|fault| {
         let word = match &fault {
             QuestionFault::Unknown { name, .. } => name.clone(),
@@ -243,6 +247,14 @@ fn tell(answer: &Answer) {
             "  {} {} lacks {needs}",
             missing.law, missing.mechanism
         ));
+    }
+    for observed in &answer.observed {
+        let would = match observed.outcome {
+            Outcome::Permit => "permit",
+            Outcome::Refuse => "refuse",
+        };
+        let (rule, citation) = (&observed.rule, &observed.citation);
+        print_line(&format!("  observed: {rule} would {would} ({citation})"));
     }
     for duty in &answer.duties {
         print_line(&format!("  duty {duty}"));

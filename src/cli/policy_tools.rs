@@ -98,7 +98,7 @@ pub fn prove(args: &Prove) -> Result<Ended, Failure> {
         if !report.bounded.is_empty() {
             let laws: Vec<&str> = report.bounded.iter().map(String::as_str).collect();
             print_line(&format!(
-                "not all combinations of categories were looked at for: {}",
+                "not all sets of categories, or sums of counts, were looked at for: {}",
                 laws.join(", ")
             ));
         }
@@ -173,6 +173,15 @@ pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
                 print_line(&text);
             }
         }
+        for kept in &row.retention {
+            let edge = if kept.least { "at least" } else { "at most" };
+            let (keep, what) = (&kept.keep, kept.categories.join(" "));
+            let mut text = format!("  kept    {edge} {keep} ({}): {what}", kept.id);
+            if let Some(source) = &kept.source {
+                text.push_str(&format!("; {source}"));
+            }
+            print_line(&text);
+        }
     }
     let faults: Vec<Untrue> = rows.into_iter().filter_map(|r| r.fault).collect();
     disagreeing(&faults).map(|()| Ended::Good)
@@ -244,7 +253,7 @@ pub fn mutants(args: &Mutants) -> Result<Ended, Failure> {
     let files =
         Files::load(dir, &first.unwrap_or_else(|| organisation.clone())).map_err(told(json))?;
     let all = mutants::mutants(&files, args.sample);
-    let tally = mutants::judge(dir, &cases, &properties, &organisation, &all)
+    let tally = mutants::judge(dir, &cases, Some(&properties), &organisation, &all)
         .map_err(broken_cases(json))?;
     if args.files.json {
         print_line(&serde_json::to_string(&tally)?);

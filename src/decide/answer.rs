@@ -1,7 +1,9 @@
 //! The verdict in words: the JSON answer of `explain`, the admin API and `policy test`.
 
 use crate::{
-    domain::{Answer, Finding, Missing, Outcome, PromiseFinding, Regions, RuleFinding},
+    domain::{
+        Answer, Finding, Missing, ObservedRule, Outcome, PromiseFinding, Regions, RuleFinding,
+    },
     policy::{Compiled, RuleId},
 };
 
@@ -9,6 +11,7 @@ use super::{
     evaluate::{Attached, promises},
     missing::of_finding,
     query::Query,
+    shadow::observed,
     verdict::{FindingKind, FindingLaw, LawFinding, Verdict},
 };
 
@@ -60,6 +63,17 @@ pub fn answer(
             .map(str::to_owned)
             .collect(),
         missing,
+        observed: observed(policy, query, verdict)
+            .into_iter()
+            .filter_map(|o| {
+                let rule = checked.rule(o.rule)?;
+                Some(ObservedRule {
+                    rule: rule.id.to_string(),
+                    citation: rule.citation.to_string(),
+                    outcome: o.outcome,
+                })
+            })
+            .collect(),
         policy: checked.digest().to_string(),
     }
 }

@@ -55,8 +55,19 @@ pub struct Threshold {
     pub since: Timestamp,
 }
 
-/// The counts that the decision on this flow may hang on; most flows have none.
+/// The counts that the decision on this flow may hang on; most flows have none. What only a rule
+/// under observation asks is counted too: on the day it binds, its count must not begin at zero.
 pub fn countings(policy: &Compiled, query: &Query) -> SmallVec<[Counting; 2]> {
+    let mut found = asked(policy, query);
+    for counting in policy.shadow().map(|s| asked(s, query)).unwrap_or_default() {
+        if !found.contains(&counting) {
+            found.push(counting);
+        }
+    }
+    found
+}
+
+fn asked(policy: &Compiled, query: &Query) -> SmallVec<[Counting; 2]> {
     let mut found = SmallVec::new();
     if query.operation == Operation::Erase || !query.possible().intersects(policy.personal) {
         return found;

@@ -150,7 +150,7 @@ pub(crate) fn judge(view: &View<'_>, id: LawId) -> LawFinding {
     }
     let candidates = view.candidates();
     for (_, rule) in rules(view, candidates & view.table.forbids) {
-        if view.holds(&rule.when) != Holds::No && !view.lifted(&rule.unless) {
+        if forbids(view, rule) {
             return finding(FindingKind::Forbidden, rule.number);
         }
     }
@@ -205,6 +205,11 @@ fn child(view: &View<'_>) -> Option<RuleId> {
         .find(|(_, below, of)| age < *below && lives_under(of))
         .filter(|_| !view.parent_consents())
         .map(|(rule, _, _)| *rule)
+}
+
+/// Whether a prohibition, one of the candidates, forbids the flow.
+pub(super) fn forbids(view: &View<'_>, rule: &Rule) -> bool {
+    view.holds(&rule.when) != Holds::No && !view.lifted(&rule.unless)
 }
 
 /// Whether a localisation rule keeps the flow from its destination.

@@ -10,8 +10,7 @@ use crate::{
 
 use super::{
     evaluate::{Attached, decide, people, rules},
-    query::{Party, Query, Subject},
-    verdict::Verdict,
+    query::{Party, Query},
     view::{Holds, View},
 };
 
@@ -202,38 +201,4 @@ fn default_homes(
         }
     }
     homes
-}
-
-/// The home stores that would be refused from `location`: for each region, a record of any
-/// content about a person of the region's country. A controller's location, or one whose law
-/// restricts exports, needs real instruments; better to know before a request finds out.
-pub fn refused_home_stores(
-    policy: &Compiled,
-    regions: &Regions,
-    location: Party,
-) -> Vec<(RegionId, Query, Verdict)> {
-    let checked = policy.checked();
-    regions
-        .iter()
-        .filter_map(|(id, region)| {
-            let to = Party::new(region.place, checked.entity(&region.entity)?);
-            let subject = Subject {
-                countries: SmallVec::from_iter([region.place]),
-                ..Subject::default()
-            };
-            let anything = checked.personal();
-            let at = policy.at();
-            let query = Query::new(
-                policy,
-                at,
-                Operation::Store,
-                subject,
-                anything,
-                location,
-                to,
-            );
-            let verdict = decide(policy, &query);
-            (!verdict.is_permit()).then_some((id, query, verdict))
-        })
-        .collect()
 }

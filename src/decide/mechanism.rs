@@ -4,7 +4,7 @@ use crate::{
     domain::{CategorySet, Role},
     policy::{
         Assessment, AssessmentKind, EntityId, Instrument, InstrumentId, MechanismId, Need,
-        PurposeId, Rule, RuleMask, Usable,
+        PurposeId, Rule, RuleMask, Usable, suits,
     },
 };
 
@@ -68,6 +68,25 @@ pub(crate) fn usables<'a>(view: &View<'a>) -> &'a [Usable] {
     let pair = view.origin.entity.zip(view.query.to.entity);
     pair.and_then(|p| view.table.usable.get(&p))
         .map_or(&[], |list| list.as_slice())
+}
+
+/// The instruments between the two parties that would serve an unsure rule, were it accepted.
+pub(crate) fn usables_if_accepted(view: &View<'_>, rule: &Rule) -> Vec<Usable> {
+    let (day, checked) = (view.table.day, view.policy.checked());
+    let Some((from, to)) = view.origin.entity.zip(view.query.to.entity) else {
+        return Vec::new();
+    };
+    checked
+        .instruments()
+        .filter(|(_, i)| i.exporters.contains(&from) && i.importers.contains(&to))
+        .filter(|(_, i)| i.valid.contains(day) && suits(i, rule, view.law, day))
+        .map(|(instrument, i)| Usable {
+            instrument,
+            rules: 0,
+            countries: i.countries.on(day, &checked.vocabulary.groups),
+            assessed: i.assessment.as_ref().is_some_and(|a| a.valid.contains(day)),
+        })
+        .collect()
 }
 
 /// The module under which the instrument covers the flow (`Some(None)`: it has none); `None`: it

@@ -6,12 +6,18 @@ use std::fmt::Write;
 
 use crate::{
     domain::Missing,
-    policy::{Checked, Compiled, FilingNeed, Instrument, Need, Rule, RuleMask, filing_holds},
+    policy::{
+        Checked, Compiled, CounterId, FilingNeed, Instrument, Need, Rule, RuleMask, Usable,
+        filing_holds,
+    },
 };
 
 use super::{
     evaluate::{Attached, rules},
-    mechanism::{Candidate, covers, module, need_holds, people_covered, purpose_covered, usables},
+    mechanism::{
+        Candidate, covers, module, need_holds, people_covered, purpose_covered, usables,
+        usables_if_accepted,
+    },
     query::{Party, Query},
     verdict::{FindingKind, FindingLaw, LawFinding, Verdict},
     view::{Holds, View},
@@ -43,17 +49,24 @@ pub(super) fn of_finding<'a>(
         return (all, tried);
     };
     let permits = view.candidates() & view.table.permits;
-    for (bit, rule) in rules(&view, permits) {
+    let counting = rules(&view, permits).map(|(bit, rule)| (Some(bit), rule));
+    let waiting = view.law.rules.iter().filter(|r| view.waits_for(r));
+    for (bit, rule) in counting.chain(waiting.map(|rule| (None, rule))) {
         let mut needs = match view.holds(&rule.when) {
             Holds::No => continue,
             Holds::Yes => Vec::new(),
-            Holds::Unknown(counter) => {
-                let counters = &policy.checked().vocabulary.counters;
-                let key = counters.get(counter.index()).map_or("", |c| &c.key);
-                vec![format!("counter {key}")]
-            }
+            Holds::Unknown(counter) => vec![counter_words(&view, counter)],
         };
-        needs.extend(lacks(&view, rule, bit));
+        if denies_a_fact(&view, rule) {
+            continue;
+        }
+        needs.extend(lacks(&view, rule, nearest(&view, rule, bit).as_ref()));
+        if bit.is_none() {
+            needs.push(format!(
+                "accept = [\"{}\"] in the organisation's file (confidence {})",
+                rule.id, rule.confidence
+            ));
+        }
         let mechanism = rule.mechanism.map(|m| policy.checked().mechanism_key(m));
         let mechanism = mechanism.unwrap_or_default();
         tried.push(rule);
@@ -81,24 +94,51 @@ fn alternative(known: &mut Vec<String>, other: Vec<String>) {
     }
 }
 
-/// The requirements of a rule that do not hold, under the instrument that comes nearest.
-fn lacks(view: &View<'_>, rule: &Rule, bit: RuleMask) -> Vec<String> {
-    let nearest = usables(view).iter().find_map(|u| {
+/// Whether the rule could only hold if the flow were something else than the caller says: another
+/// kind of transaction is another flow, and nothing to act on.
+fn denies_a_fact(view: &View<'_>, rule: &Rule) -> bool {
+    let stated = view.query.transaction.is_some();
+    let other = |n: &Need| matches!(n, Need::Transaction(_)) && !need_holds(view, *n, None);
+    stated && rule.requires.iter().any(|any| any.iter().all(other))
+}
+
+/// The first instrument that covers the flow under a rule, with whether its assessment is in date.
+/// `bit`: the rule's own; `None` for one that waits to be accepted, which no table knows.
+fn nearest<'a>(view: &View<'a>, rule: &Rule, bit: Option<RuleMask>) -> Option<Candidate<'a>> {
+    let fit = |u: &Usable| {
         let instrument = view.policy.checked().instrument(u.instrument)?;
-        let fits = u.rules & bit != 0 && covers(view, rule, u, instrument).is_some();
-        fits.then_some(Candidate {
+        covers(view, rule, u, instrument)?;
+        let assessed = u.assessed;
+        Some(Candidate {
             instrument,
-            assessed: u.assessed,
+            assessed,
         })
-    });
+    };
+    match bit {
+        Some(bit) => {
+            let mut of_rule = usables(view).iter().filter(|u| u.rules & bit != 0);
+            of_rule.find_map(fit)
+        }
+        None => usables_if_accepted(view, rule).iter().find_map(fit),
+    }
+}
+
+/// The requirements of a rule that do not hold, under the instrument that comes nearest.
+fn lacks(view: &View<'_>, rule: &Rule, nearest: Option<&Candidate<'_>>) -> Vec<String> {
     rule.requires
         .iter()
-        .filter(|any| !any.iter().any(|n| need_holds(view, *n, nearest)))
+        .filter(|any| !any.iter().any(|n| need_holds(view, *n, nearest.copied())))
         .map(|any| {
             let words: Vec<String> = any.iter().map(|n| words(view, rule, *n)).collect();
             words.join(" or ")
         })
         .collect()
+}
+
+fn counter_words(view: &View<'_>, counter: CounterId) -> String {
+    let counters = &view.policy.checked().vocabulary.counters;
+    let key = counters.get(counter.index()).map_or("", |c| &c.key);
+    format!("counter {key}")
 }
 
 fn words(view: &View<'_>, rule: &Rule, need: Need) -> String {
@@ -166,15 +206,28 @@ fn instrument_words(view: &View<'_>, rule: &Rule) -> String {
             && from.entity.is_some_and(|e| i.exporters.contains(&e))
             && to.entity.is_some_and(|e| i.importers.contains(&e))
     });
-    if let Some((_, instrument)) = between {
-        let _ = write!(
-            text,
-            " (`{}` {})",
-            instrument.id,
-            why_not(view, rule, instrument)
-        );
+    match between {
+        Some((_, instrument)) => {
+            let why = why_not(view, rule, instrument);
+            let _ = write!(text, " (`{}` {why})", instrument.id);
+        }
+        None => {
+            // An edition's name is that of a text, except where the vocabulary has words for it.
+            let named = rule
+                .editions
+                .iter()
+                .filter(|e| edition_words(view, e) != **e);
+            let named: Vec<&str> = named.map(|e| edition_words(view, e)).collect();
+            if !named.is_empty() {
+                let _ = write!(text, " ({})", named.join(", or "));
+            }
+        }
     }
     text
+}
+
+fn edition_words<'a>(view: &View<'a>, edition: &'a str) -> &'a str {
+    view.policy.checked().vocabulary.edition_words(edition)
 }
 
 /// Why an instrument between the right parties does not do.
@@ -190,10 +243,12 @@ fn why_not(view: &View<'_>, rule: &Rule, instrument: &Instrument) -> String {
     }
     let edition = instrument.edition.as_deref().unwrap_or("unknown");
     if !rule.editions.is_empty() && !rule.editions.iter().any(|e| e == edition) {
-        return format!(
-            "is of edition {edition}; this asks {}",
-            rule.editions.join(", ")
-        );
+        let asked: Vec<&str> = rule
+            .editions
+            .iter()
+            .map(|e| edition_words(view, e))
+            .collect();
+        return format!("is of edition {edition}; this asks {}", asked.join(", or "));
     }
     if !filing_holds(rule.filing, instrument, view.law, day) {
         return match rule.filing {
@@ -217,8 +272,19 @@ fn why_not(view: &View<'_>, rule: &Rule, instrument: &Instrument) -> String {
     if !purpose_covered(instrument.purposes.as_deref(), q.purpose) {
         return "does not cover the purpose".to_owned();
     }
-    if !people_covered(view, instrument) {
-        return "has reached its limit of people, or the counter is not known".to_owned();
+    if let Some(limit) = instrument
+        .people
+        .filter(|_| !people_covered(view, instrument))
+    {
+        let counters = view.table.counters.iter();
+        let unknown = counters.filter(|c| view.count(**c).is_none());
+        let unknown: Vec<String> = unknown.map(|c| counter_words(view, *c)).collect();
+        return if unknown.is_empty() {
+            format!("has reached its limit of {limit} people")
+        } else {
+            let unknown = unknown.join(", ");
+            format!("is limited to {limit} people, and this is not known: {unknown}")
+        };
     }
     match module(view, instrument) {
         None => "has no module for these roles".to_owned(),

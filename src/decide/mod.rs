@@ -11,6 +11,7 @@ mod permit;
 pub(crate) mod promise;
 mod query;
 mod resolve;
+mod shadow;
 mod verdict;
 mod view;
 
@@ -18,11 +19,12 @@ pub use answer::answer;
 pub use counting::{CountedRecipient, Counting, Threshold, countings, counts, thresholds};
 pub use evaluate::decide;
 pub use explain::{ExplainError, explain, explain_with};
-pub use home::{HomeFault, Homes, home, home_candidates, refused_home_stores};
+pub use home::{HomeFault, Homes, home, home_candidates};
 pub use missing::missing;
 pub use permit::{NotPermitted, Permit, permit, permit_disclosure};
 pub use query::{ConsentTo, Grounds, Party, Query, QueryConsent, QueryOrder, Subject};
 pub use resolve::QuestionFault;
+pub use shadow::{Disagreement, Observed, observed};
 pub use verdict::{FindingKind, FindingLaw, LawFinding, Verdict};
 
 /// What `prove` looks at to cut the space of flows into classes.

@@ -35,7 +35,7 @@ pub(crate) fn judged(policy: &Compiled, query: &Query) -> Vec<(PromiseId, Promis
 }
 
 fn judge(policy: &Compiled, query: &Query, index: usize, promise: &Promise) -> PromiseOutcome {
-    let Some(table) = policy.promises.get(index) else {
+    let Some(table) = policy.promises.get(index).filter(|t| t.stands) else {
         return PromiseOutcome::NotConcerned;
     };
     let s = &query.subject;

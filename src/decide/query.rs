@@ -5,8 +5,8 @@ use smallvec::SmallVec;
 
 use crate::{
     domain::{
-        Basis, CategorySet, ConsentKind, Giver, GroundKind, Operation, Place, Protection, Role,
-        SubjectKind, Transaction,
+        Basis, CategorySet, Circumstances, ConsentKind, Giver, GroundKind, Operation, Place,
+        Protection, Role, SpecialGround, SubjectKind, Transaction,
     },
     policy::{Compiled, CounterId, EntityId, PurposeId, RecipientId},
 };
@@ -32,6 +32,8 @@ pub struct Query {
     pub transaction: Option<Transaction>,
     pub protection: Protection,
     pub basis: Option<Basis>,
+    /// Recorded; no law asks it yet.
+    pub special_ground: Option<SpecialGround>,
     /// Where copies lie already.
     pub held_in: SmallVec<[Place; 2]>,
     /// Distinct people so far, this one excluded; an absent counter is unknown.
@@ -162,11 +164,28 @@ impl Query {
             transaction: None,
             protection: Protection::Clear,
             basis: None,
+            special_ground: None,
             held_in: SmallVec::new(),
             counts: SmallVec::new(),
             categories,
             possible: policy.possible(categories),
         }
+    }
+
+    pub fn circumstances(&self) -> Circumstances {
+        Circumstances {
+            subject_kind: self.subject.kind,
+            basis: self.basis,
+            transaction: self.transaction,
+            special_ground: self.special_ground,
+        }
+    }
+
+    pub fn set_circumstances(&mut self, said: Circumstances) {
+        self.subject.kind = said.subject_kind;
+        self.basis = said.basis;
+        self.transaction = said.transaction;
+        self.special_ground = said.special_ground;
     }
 
     /// What the record holds; empty when nothing in it is personal.

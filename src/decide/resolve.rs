@@ -1,10 +1,15 @@
 //! From the question in JSON to ids: every name must be known, every required fact there.
 
+use jiff::{
+    Timestamp,
+    civil::Date,
+    tz::{self, TimeZone},
+};
 use smallvec::SmallVec;
 
 use crate::{
     document::suggest,
-    domain::{CategorySet, Consent, PartyEnd, Place, Question},
+    domain::{CategorySet, Consent, PartyEnd, Place, Question, SpecialGround},
     policy::{Checked, Compiled, EntityId, PurposeId},
 };
 
@@ -27,6 +32,16 @@ pub enum QuestionFault {
     NotACountry(Place),
     #[error("`subject.age` and `subject.born` say the same thing: give one of them")]
     AgeTwice,
+    #[error(
+        "`categories` is empty: name what the record holds, `user` when unknown, `system.operations` when nothing in it is personal"
+    )]
+    NoCategories,
+    #[error("`subject.age` is above {OLDEST}: give full years, or leave it out when unknown")]
+    TooOld,
+    #[error("`subject.born` lies after `at`, or more than {OLDEST} years before it")]
+    BornOutOfTime,
+    #[error("`{0}` holds a control character: write plain text")]
+    ControlCharacter(&'static str),
     #[error("`special_ground` is a letter of GDPR Art. 9(2), a to j")]
     SpecialGround,
     #[error("`{what}` has {found} entries; {most} are allowed")]
@@ -40,6 +55,9 @@ pub enum QuestionFault {
 /// More of anything in one question is an attack, not a flow.
 const MOST: usize = 1000;
 
+/// Nobody has lived as long: a larger age is a mistake.
+const OLDEST: u16 = 150;
+
 impl Compiled {
     /// Resolves the names of a question.
     pub fn resolve(&self, q: &Question) -> Result<Query, QuestionFault> {
@@ -50,6 +68,10 @@ impl Compiled {
         bounded("subject.consents", q.subject.consents.len())?;
         bounded("grounds", q.grounds.len())?;
         bounded("held_in", q.held_in.len())?;
+        if q.categories.is_empty() {
+            return Err(QuestionFault::NoCategories);
+        }
+        texts_are_plain(q)?;
         let mut categories = CategorySet::EMPTY;
         for key in &q.categories {
             categories.insert(policy.category(key).ok_or_else(|| {
@@ -95,10 +117,9 @@ impl Compiled {
             })?;
             query.counts.push((counter, *count));
         }
-        if let Some(letter) = &q.special_ground
-            && !matches!(letter.as_bytes(), [b'a'..=b'j'])
-        {
-            return Err(QuestionFault::SpecialGround);
+        if let Some(letter) = &q.special_ground {
+            let ground = SpecialGround::parse(letter).ok_or(QuestionFault::SpecialGround)?;
+            query.special_ground = Some(ground);
         }
         if let Some(origin) = &q.origin {
             entity(policy, origin.entity.as_deref())?;
@@ -131,6 +152,12 @@ impl Compiled {
         if facts.age.is_some() && facts.born.is_some() {
             return Err(QuestionFault::AgeTwice);
         }
+        if facts.age.is_some_and(|age| age > OLDEST) {
+            return Err(QuestionFault::TooOld);
+        }
+        if facts.born.is_some_and(|born| !possible_birth(born, q.at)) {
+            return Err(QuestionFault::BornOutOfTime);
+        }
         let consents: Result<SmallVec<[QueryConsent; 1]>, _> = facts
             .consents
             .iter()
@@ -145,6 +172,36 @@ impl Compiled {
             kind: facts.kind,
             consents: consents?,
         })
+    }
+}
+
+/// Whether somebody born on this day can live at `at`: by the calendar of the place where the day
+/// begins first.
+fn possible_birth(born: Date, at: Timestamp) -> bool {
+    let day = at.to_zoned(TimeZone::fixed(tz::offset(14))).date();
+    let years = i32::from(day.year()) - i32::from(born.year());
+    born <= day && years <= i32::from(OLDEST)
+}
+
+/// Free words and references: what goes into ledgers, logs and reports. Ids need no look here,
+/// since they must be known.
+fn texts_are_plain(q: &Question) -> Result<(), QuestionFault> {
+    let consents = q.subject.consents.iter();
+    let purposes = consents.map(|c| ("subject.consents.purpose", c.purpose.as_deref()));
+    let grounds = q.grounds.iter();
+    let references = grounds.map(|g| ("grounds.reference", g.reference.as_deref()));
+    let order = q.order.iter().flat_map(|o| {
+        let reference = ("order.reference", o.reference.as_deref());
+        [reference, ("order.approval", o.approval.as_deref())]
+    });
+    let own = ("purpose", q.purpose.as_deref());
+    let mut all = purposes.chain(references).chain(order).chain([own]);
+    match all.find(|(_, text)| {
+        let control = |t: &str| t.chars().any(char::is_control);
+        text.is_some_and(control)
+    }) {
+        Some((what, _)) => Err(QuestionFault::ControlCharacter(what)),
+        None => Ok(()),
     }
 }
 
@@ -224,7 +281,12 @@ fn unknown<'a>(
         .unwrap_or_default();
     QuestionFault::Unknown {
         what,
-        name: name.chars().take(80).collect(),
+        // A control character could rewrite the terminal that shows the message.
+        name: name
+            .chars()
+            .take(80)
+            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+            .collect(),
         hint,
     }
 }

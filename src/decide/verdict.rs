@@ -178,7 +178,7 @@ impl Verdict {
                 .mechanism
                 .and_then(|m| policy.mechanism(m))
                 .is_some_and(|m| m.home);
-            if rule.is_crossing() && !home {
+            if rule.is_crossing() && !home && !rule.only_erases() {
                 law.transfer_duties.iter().for_each(|d| add(d));
             }
             rule.duties.iter().for_each(|d| add(d));

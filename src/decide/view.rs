@@ -6,7 +6,7 @@ use crate::{
     domain::{CategorySet, ConsentKind, Giver, Place, Role},
     policy::{
         ActiveRule, AttributeSet, Compiled, CountTest, Counted, CounterId, Law, LawId, LawTable,
-        RuleMask, Shape, Unless, When, day_in,
+        Rule, RuleMask, Shape, Unless, When, day_in,
     },
 };
 
@@ -370,9 +370,31 @@ impl<'a> View<'a> {
         matches!(self.shape, Shape::Domestic | Shape::Within | Shape::Inbound)
     }
 
-    /// Whether a consent counts today, for this purpose and this destination.
+    /// Whether a consent counts today, for this purpose and this destination. A parent speaks for
+    /// a child, not for somebody known to be of an age of which no law asks any more.
     pub fn stands(&self, consent: &QueryConsent) -> bool {
-        consent.stands(self.query, self.day())
+        let own =
+            consent.by == Giver::Person || self.age.is_none_or(|a| a < self.policy.grown_up());
+        own && consent.stands(self.query, self.day())
+    }
+
+    /// Whether an unsure rule that nobody has accepted would concern the flow. Only refusals ask,
+    /// so nothing is compiled for it.
+    pub fn waits_for(&self, rule: &Rule) -> bool {
+        let (day, groups) = (self.table.day, &self.policy.checked().vocabulary.groups);
+        let of = rule.of.on(day, groups);
+        rule.waits(day)
+            && rule.operations & (1 << self.query.operation as u8) != 0
+            && rule.flows & (1 << self.shape as u8) != 0
+            && rule
+                .to
+                .on_except(&rule.to_except, day, groups)
+                .contains(self.to_place)
+            && rule
+                .origin
+                .on_except(&rule.origin_except, day, groups)
+                .contains(self.origin_place)
+            && (of.any || people(self.query).any(|p| of.contains(*p)))
     }
 
     pub fn parent_consents(&self) -> bool {

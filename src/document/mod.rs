@@ -15,4 +15,4 @@ pub use faults::{Fault, Faults, Severity, Source, Where, suggest};
 pub use fields::Fields;
 pub use file::{is_missing, read_text};
 pub use node::{Node, Refused, Value};
-pub use shape::{place_of_word, read_items, read_json};
+pub use shape::{place_of_word, read_items, read_json, read_json_with};

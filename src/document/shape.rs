@@ -75,8 +75,20 @@ pub fn read_json<T: DeserializeOwned>(
     source: &Arc<Source>,
     range: Range<usize>,
 ) -> Result<T, Fault> {
+    read_json_with(source, range, |text| serde_json::from_str(text))
+}
+
+/// As [`read_json`], with a reader of the value's own.
+///
+/// # Errors
+/// The first mistake, at its place in the whole source.
+pub fn read_json_with<T>(
+    source: &Arc<Source>,
+    range: Range<usize>,
+    read: impl FnOnce(&str) -> Result<T, serde_json::Error>,
+) -> Result<T, Fault> {
     let text = source.text.get(range.clone()).unwrap_or_default();
-    serde_json::from_str(text).map_err(|error| {
+    read(text).map_err(|error| {
         let message = error.to_string();
         // serde_json ends its messages with a place of its own.
         let end = message.rfind(" at line ").unwrap_or(message.len());

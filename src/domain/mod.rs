@@ -3,8 +3,10 @@
 //! Nothing here does I/O, knows of HTTP, or reads a clock.
 
 mod category;
+mod circumstances;
 mod decision;
 mod evidence;
+mod object;
 mod operation;
 mod place;
 mod question;
@@ -12,14 +14,15 @@ mod region;
 mod subject;
 
 pub use category::{CategoryId, CategorySet};
+pub use circumstances::{Circumstances, SpecialGround};
 pub use decision::{DecisionId, Digest, hexadecimal};
 pub use evidence::{EvidenceKind, EvidenceSet, Strength};
 pub use operation::Operation;
 pub use place::{Country, Place, PlaceError};
 pub use question::{
     Answer, Basis, Consent, ConsentKind, Finding, FlowEnd, Giver, Ground, GroundKind, Missing,
-    Order, Origin, Outcome, PartyEnd, PromiseFinding, PromiseOutcome, Protection, Question, Role,
-    RuleFinding, SubjectFacts, SubjectKind, ToEnd, Transaction,
+    ObservedRule, Order, Origin, Outcome, PartyEnd, PromiseFinding, PromiseOutcome, Protection,
+    Question, Role, RuleFinding, SubjectFacts, SubjectKind, ToEnd, Transaction,
 };
 pub use region::{Destination, RecipientId, Region, RegionId, Regions};
 pub use subject::{SubjectKey, SubjectKeyError};

@@ -8,27 +8,34 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
-use super::{Operation, Place};
+use super::{
+    Operation, Place,
+    object::{maybe_object, object, objects},
+};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     pub at: Timestamp,
     pub operation: Operation,
+    #[serde(deserialize_with = "object")]
     pub subject: SubjectFacts,
-    /// fideslang keys or ours; empty means that nothing in the record is personal.
+    /// fideslang keys or ours, never none: `user` when unknown, `system.operations` when nothing
+    /// in the record is personal.
     pub categories: Vec<String>,
+    #[serde(deserialize_with = "object")]
     pub from: PartyEnd,
+    #[serde(deserialize_with = "object")]
     pub to: ToEnd,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "maybe_object")]
     pub via: Option<PartyEnd>,
     #[serde(default)]
     pub recipient: Option<String>,
     #[serde(default)]
     pub purpose: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     pub grounds: Vec<Ground>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "maybe_object")]
     pub order: Option<Order>,
     #[serde(default)]
     pub transaction: Option<Transaction>,
@@ -44,8 +51,21 @@ pub struct Question {
     /// Letter of GDPR Art. 9(2).
     #[serde(default)]
     pub special_ground: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "maybe_object")]
     pub origin: Option<Origin>,
+}
+
+impl Question {
+    /// Reads a question from JSON: one object, each member by its name and once.
+    ///
+    /// # Errors
+    /// Text that is no JSON or no question, with line and column.
+    pub fn from_json(text: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        let question = object(&mut reader)?;
+        reader.end()?;
+        Ok(question)
+    }
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -63,11 +83,11 @@ pub struct SubjectFacts {
     pub born: Option<Date>,
     #[serde(default)]
     pub kind: Option<SubjectKind>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     pub consents: Vec<Consent>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SubjectKind {
     Customer,
@@ -253,6 +273,9 @@ pub struct Answer {
     pub promises: Vec<PromiseFinding>,
     pub duties: Vec<String>,
     pub missing: Vec<Missing>,
+    /// Rules under observation, where the policy with them in force would answer otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<ObservedRule>,
     /// `sha256:…` of the policy that answered.
     pub policy: String,
 }
@@ -274,6 +297,15 @@ pub struct RuleFinding {
     pub citation: String,
     /// `permit`, `forbid`, `localise`, or `missing` for a mechanism that lacks something.
     pub effect: String,
+}
+
+/// A rule under observation that would have turned the outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ObservedRule {
+    pub rule: String,
+    pub citation: String,
+    /// What the outcome would be with the rules under observation in force.
+    pub outcome: Outcome,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -304,4 +336,43 @@ pub struct FlowEnd {
     pub country: Place,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entity: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = r#"{ "at": "2026-11-21T12:00:00Z", "operation": "store",
+        "subject": { "countries": ["DE"] }, "categories": ["user.name"],
+        "from": { "country": "DE" }, "to": { "country": "DE" } }"#;
+
+    #[test]
+    fn a_question_is_one_object_with_named_members() {
+        assert!(Question::from_json(PLAIN.as_bytes()).is_ok());
+        for (whole, part) in [
+            (r#"{ "countries": ["DE"] }"#, r#"[["DE"]]"#),
+            (r#""from": { "country": "DE" }"#, r#""from": ["DE"]"#),
+            (r#""to": { "country": "DE" }"#, r#""to": ["DE"]"#),
+            (r#""to":"#, r#""grounds": [["legal-claims"]], "to":"#),
+            (r#""to":"#, r#""order": ["US"], "to":"#),
+            (r#"["DE"] }"#, r#"["DE"], "consents": [["transfer"]] }"#),
+        ] {
+            let text = PLAIN.replacen(whole, part, 1);
+            assert_ne!(text, PLAIN);
+            let error = Question::from_json(text.as_bytes()).unwrap_err();
+            let told = error.to_string();
+            assert!(told.contains("an object with named members"), "{told}");
+        }
+        let values = r#"["2026-11-21T12:00:00Z", "store", { "countries": ["DE"] }, ["user.name"],
+            { "country": "DE" }, { "country": "DE" }]"#;
+        assert!(Question::from_json(values.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn members_stand_once_and_nothing_follows() {
+        let twice = PLAIN.replacen(r#""from":"#, r#""from": { "country": "FR" }, "from":"#, 1);
+        let error = Question::from_json(twice.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("duplicate field"), "{error}");
+        assert!(Question::from_json(format!("{PLAIN} {{}}").as_bytes()).is_err());
+    }
 }

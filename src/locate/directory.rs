@@ -193,10 +193,19 @@ impl Directory {
         self.inner.apply(seq, key, change)
     }
 
+    /// Notes that the subject's home has taken a record: in memory at once, in the file with the
+    /// next batch. It has no ledger entry of its own, since the outcome of the record's says it: a
+    /// start replays that with the claim. What is lost all the same is noted again at the next
+    /// record; until then the home does not count as holding one.
+    pub fn mark_stored(&self, key: SubjectKey) -> Result<(), DirectoryError> {
+        self.inner.mark_stored(key)
+    }
+
     /// Notes that the ledger has no change of a pin up to `seq` that was not applied, so that the
     /// next start need not look for one.
     pub(crate) fn mark(&self, seq: u64) {
-        self.inner.backlog.push(Change { seq, of: None });
+        let at = (seq, false);
+        self.inner.backlog.push(Change { at, of: None });
     }
 
     /// Changes that wait to be stored.
@@ -215,7 +224,7 @@ impl Directory {
     }
 
     /// Changes whenever a standing pin among the subjects that share `key`'s slot changed.
-    pub(super) fn epoch(&self, key: &SubjectKey) -> u32 {
+    pub fn epoch(&self, key: &SubjectKey) -> u32 {
         self.inner.epoch(key).load(Ordering::Acquire)
     }
 }
@@ -244,8 +253,9 @@ pub(super) struct Inner {
 /// What memory knows about a subject that the file does not yet.
 #[derive(Default)]
 struct Slot {
-    /// After the entry of this number the pin stands so; `None`: it ended.
-    standing: Option<(u64, Option<Pin>)>,
+    /// After the entry of this number (and the mark that followed it) the pin stands so; `None`:
+    /// it ended.
+    standing: Option<((u64, bool), Option<Pin>)>,
     /// The pin that is being claimed, and by how many.
     claimed: Option<(Pin, u32)>,
 }
@@ -338,15 +348,36 @@ impl Inner {
             })?,
         };
         let after = Pin::after(before.clone(), change);
-        shard.entry(key).or_default().standing = Some((seq, after.clone()));
+        let at = (seq, false);
+        shard.entry(key).or_default().standing = Some((at, after.clone()));
         if before.is_some() && before != after {
             self.forget(&key);
         }
         // Within the lock, so that changes of one subject queue in their order.
         self.backlog.push(Change {
-            seq,
+            at,
             of: Some((key, after)),
         });
+        Ok(())
+    }
+
+    fn mark_stored(&self, key: SubjectKey) -> Result<(), DirectoryError> {
+        self.refuse_if_broken()?;
+        let mut shard = self.shard(&key);
+        let slot = shard.get(&key);
+        let (seq, pin) = match slot.and_then(|s| s.standing.as_ref()) {
+            Some(((seq, _), pin)) => (*seq, pin.clone()),
+            None => (0, self.store.get(&key)?),
+        };
+        let Some(pin) = pin.filter(|p| !p.stored) else {
+            return Ok(());
+        };
+        let at = (seq, true);
+        let marked = Some(pin.stored());
+        shard.entry(key).or_default().standing = Some((at, marked.clone()));
+        self.forget(&key);
+        let of = Some((key, marked));
+        self.backlog.push(Change { at, of });
         Ok(())
     }
 
@@ -361,25 +392,26 @@ impl Inner {
     }
 
     fn store_batch(&self, batch: Vec<Change>) -> Result<(), DirectoryError> {
+        // A mark alone has the number of an entry that may be stored already.
+        let newest = batch.iter().map(|c| c.at.0).max().unwrap_or(0);
+        let applied = newest.max(self.applied.load(Ordering::Relaxed));
         if let Err(error) = self
             .refuse_if_broken()
-            .and_then(|()| self.store.write(&batch))
+            .and_then(|()| self.store.write(&batch, applied))
         {
             self.backlog.give_back(batch, error.to_string());
             return Err(error);
         }
-        for (seq, key) in batch.iter().filter_map(|c| Some((c.seq, c.of.as_ref()?.0))) {
+        for (stored, key) in batch.iter().filter_map(|c| Some((c.at, c.of.as_ref()?.0))) {
             let mut shard = self.shard(&key);
             if let Some(slot) = shard.get_mut(&key) {
-                slot.standing.take_if(|(at, _)| *at <= seq);
+                slot.standing.take_if(|(at, _)| *at <= stored);
                 if slot.claimed.is_none() && slot.standing.is_none() {
                     shard.remove(&key);
                 }
             }
         }
-        if let Some(last) = batch.last() {
-            self.applied.fetch_max(last.seq, Ordering::Relaxed);
-        }
+        self.applied.fetch_max(applied, Ordering::Relaxed);
         self.backlog.stored();
         Ok(())
     }

@@ -61,7 +61,8 @@ pub fn import_ids(
         .map_while(|key: Result<_, ImportError>| key.map_err(|error| failed = Some(error)).ok())
         // Else the rest of a line that is too long would be read as the next id.
         .fuse()
-        .map(|key| (key, Pin::new(region.clone(), SmallVec::new())));
+        // Imported are the subjects of records that lie there.
+        .map(|key| (key, Pin::new(region.clone(), SmallVec::new()).stored()));
     let report = directory.import(pins)?;
     failed.map_or(Ok(report), Err)
 }

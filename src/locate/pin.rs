@@ -13,6 +13,9 @@ pub struct Pin {
     pub countries: SmallVec<[Place; 2]>,
     /// Further regions that hold copies, the home excluded.
     pub held_in: SmallVec<[Arc<str>; 2]>,
+    /// Whether the home is known to have taken a record. A home that was only claimed holds
+    /// nothing that a law could call the primary copy.
+    pub stored: bool,
 }
 
 /// What a ledger entry does to its subject's pin.
@@ -38,6 +41,15 @@ impl Pin {
             region,
             countries,
             held_in: SmallVec::new(),
+            stored: false,
+        }
+    }
+
+    /// The same, with a record at home.
+    pub fn stored(self) -> Self {
+        Self {
+            stored: true,
+            ..self
         }
     }
 
@@ -48,8 +60,12 @@ impl Pin {
             (PinChange::Claim { region, countries }, None) => {
                 Some(Self::new(region.clone(), countries.clone()))
             }
-            (PinChange::Move { region }, None) => Some(Self::new(region.clone(), SmallVec::new())),
+            // A move is written once the new home has taken the record.
+            (PinChange::Move { region }, None) => {
+                Some(Self::new(region.clone(), SmallVec::new()).stored())
+            }
             (PinChange::Move { region }, Some(mut pin)) => {
+                pin.stored = true;
                 pin.held_in.retain(|held| held != region);
                 pin.region = region.clone();
                 Some(pin)

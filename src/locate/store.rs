@@ -28,9 +28,10 @@ pub(super) struct Store {
     database: Database,
 }
 
-/// What stands after one ledger entry.
+/// What stands after one ledger entry, or after the mark that followed it.
 pub(super) struct Change {
-    pub seq: u64,
+    /// The entry's number, and whether it is a mark.
+    pub at: (u64, bool),
     /// The subject and its pin, if any is left; `None`: only the number is to be remembered.
     pub of: Option<(SubjectKey, Option<Pin>)>,
 }
@@ -73,11 +74,12 @@ impl Store {
         Ok(self.database.begin_read()?.open_table(PINS)?.len()?)
     }
 
-    /// Writes changes in their order, in one durable transaction.
-    pub fn write(&self, changes: &[Change]) -> Result<(), DirectoryError> {
-        let Some(last) = changes.last() else {
+    /// Writes changes in their order, in one durable transaction; with it, everything up to entry
+    /// `applied` is stored.
+    pub fn write(&self, changes: &[Change], applied: u64) -> Result<(), DirectoryError> {
+        if changes.is_empty() {
             return Ok(());
-        };
+        }
         let mut write = self.database.begin_write()?;
         // Else opening after a crash reads the whole file.
         write.set_quick_repair(true);
@@ -97,7 +99,7 @@ impl Store {
             }
             write
                 .open_table(META)?
-                .insert("applied", last.seq.to_le_bytes().as_slice())?;
+                .insert("applied", applied.to_le_bytes().as_slice())?;
         }
         write.commit()?;
         Ok(())
@@ -171,7 +173,12 @@ impl Store {
     }
 }
 
-/// Version 1, then home, countries, copies: counts and lengths in one byte each.
+/// A pin whose home has taken a record; before there was a mark, every pin counted as one.
+const STORED: u8 = 1;
+/// A pin whose home was only claimed.
+const CLAIMED: u8 = 2;
+
+/// [`STORED`] or [`CLAIMED`], then home, countries, copies: counts and lengths in one byte each.
 fn encode(pin: &Pin, out: &mut Vec<u8>) {
     let text = |out: &mut Vec<u8>, text: &str| {
         // Region names are bounded by the settings far below 255 bytes.
@@ -180,7 +187,7 @@ fn encode(pin: &Pin, out: &mut Vec<u8>) {
         out.extend(text.bytes().take(usize::from(length)));
     };
     out.clear();
-    out.push(1);
+    out.push(if pin.stored { STORED } else { CLAIMED });
     text(out, &pin.region);
     out.push(u8::try_from(pin.countries.len()).unwrap_or(u8::MAX));
     for country in pin.countries.iter().take(usize::from(u8::MAX)) {
@@ -199,11 +206,11 @@ fn decode(bytes: &[u8]) -> Option<Pin> {
         *rest = after;
         std::str::from_utf8(text).ok()
     }
-    let (1, mut rest) = bytes
-        .split_first()
-        .map(|(version, rest)| (*version, rest))?
-    else {
-        return None;
+    let (kind, mut rest) = bytes.split_first().map(|(kind, rest)| (*kind, rest))?;
+    let stored = match kind {
+        STORED => true,
+        CLAIMED => false,
+        _ => return None,
     };
     let region = text(&mut rest)?.into();
     let (count, after) = rest.split_first()?;
@@ -220,6 +227,7 @@ fn decode(bytes: &[u8]) -> Option<Pin> {
         region,
         countries,
         held_in,
+        stored,
     })
 }
 

@@ -350,3 +350,52 @@ fn a_storing_thread_that_dies_is_told() {
     let error = directory.status().error.unwrap();
     assert!(error.contains("restart"), "{error}");
 }
+
+#[test]
+fn a_home_is_marked_at_once_and_for_good() {
+    let (folder, directory) = opened();
+    let stored = |directory: &Directory, n| directory.lookup(&key(n)).unwrap().unwrap().stored;
+    // Nothing to mark.
+    directory.mark_stored(key(9)).unwrap();
+    assert_eq!(directory.lookup(&key(9)).unwrap(), None);
+    for n in 1..4 {
+        directory.apply(n, key(n), &claim_change("eu")).unwrap();
+        assert!(!stored(&directory, n));
+    }
+    let mut cache = PinCache::new(directory.clone(), 8);
+    assert!(!cache.lookup(&key(1)).unwrap().unwrap().stored);
+    // One whose claim waits to be stored, one that is stored.
+    directory.mark_stored(key(1)).unwrap();
+    assert!(stored(&directory, 1) && cache.lookup(&key(1)).unwrap().unwrap().stored);
+    directory.flush().unwrap();
+    assert!(stored(&directory, 1) && !stored(&directory, 2));
+    directory.mark_stored(key(2)).unwrap();
+    assert!(stored(&directory, 2));
+    directory.flush().unwrap();
+    assert_eq!(directory.status().applied, 3, "a mark is no entry");
+    drop((cache, directory));
+    let directory = Directory::open(folder.path()).unwrap();
+    let marks = [1, 2, 3].map(|n| stored(&directory, n));
+    assert_eq!(marks, [true, true, false]);
+    // Who moves has arrived.
+    let moved = PinChange::Move {
+        region: "sg".into(),
+    };
+    directory.apply(4, key(3), &moved).unwrap();
+    assert!(stored(&directory, 3));
+}
+
+/// A batch that stores the claim must not take the newer mark from memory.
+#[test]
+fn a_mark_is_never_unseen() {
+    let (_folder, directory) = opened();
+    for n in 1..200 {
+        directory.apply(n, key(n), &claim_change("eu")).unwrap();
+        directory.mark_stored(key(n)).unwrap();
+        if n % 7 == 0 {
+            directory.flush().unwrap();
+        }
+        let pin = directory.lookup(&key(n)).unwrap().unwrap();
+        assert!(pin.stored, "{n}");
+    }
+}

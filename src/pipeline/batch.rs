@@ -8,9 +8,10 @@ use std::{cell::Cell, rc::Rc};
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header, request::Parts, uri::PathAndQuery};
+use jiff::civil::Date;
 
 use super::{
-    Content, Exchange, Flow, Judged, Routed, judge, observe, outcome,
+    Content, Exchange, Flow, Judged, Routed, judge, keep, observe, outcome, overtake,
     person::{self, Traces},
     single::{claim, is_encoded},
 };
@@ -18,7 +19,7 @@ use crate::{
     admit::body::{self, Incoming},
     attest::{Draft, Pinning},
     classify::json::{Item, SplitFaultKind, split_array, split_ndjson},
-    domain::{DecisionId, Operation, RegionId},
+    domain::{DecisionId, Operation, RegionId, SubjectKey},
     forward::{Framing, fill},
     respond::Refused,
     settings::{Format, PathTemplate, UpstreamShape},
@@ -54,6 +55,10 @@ struct Decided {
     leaves_home: Vec<RegionId>,
     /// By item: the entries of its move, if the region takes it.
     moves: Vec<(usize, [Draft; 2])>,
+    /// By item: the subjects whose homes are not known to hold a record yet.
+    first: Vec<(usize, SubjectKey)>,
+    /// By item: the last day on which it is kept, where the policy says one.
+    until: Vec<(usize, Date)>,
 }
 
 pub async fn way(
@@ -105,9 +110,14 @@ pub async fn way(
         entries,
         leaves_home,
         moves,
+        first,
+        until,
     } = decided;
+    let write = written_by(x, parts, &states, &permits);
+    let held = overtake::hold(x, routed.operation, &write).await?;
     let cleared = x.worker.journal.clear_all(permits, entries).await;
     let cleared = cleared.map_err(|e| Refused::Ledger(e.to_string()))?;
+    overtake::stand(x, held, &write);
     let states: Rc<[ItemState]> = states.into();
     send(
         x,
@@ -119,15 +129,40 @@ pub async fn way(
         &states,
         cleared,
         &leaves_home,
+        &until,
     )
     .await?;
-    let taken = moves.into_iter().filter(|(index, _)| {
-        let state = states.get(*index).map(|s| &s.state);
+    let is_taken = |index: usize| {
+        let state = states.get(index).map(|s| &s.state);
         matches!(state, Some(State::Sent { status, .. }) if status.get().is_success())
-    });
+    };
+    for (_, key) in first.into_iter().filter(|(index, _)| is_taken(*index)) {
+        overtake::mark(x, key);
+    }
+    let taken = moves.into_iter().filter(|(index, _)| is_taken(*index));
     let entries = taken.flat_map(|(_, entries)| entries).collect();
     outcome::write_moves(x, entries).await?;
     Ok(answer(x, framing, states, None))
+}
+
+/// Whose records go where; empty while no erasure is open that they could overtake.
+fn written_by<'p>(
+    x: &Exchange<'_>,
+    parts: &'p Parts,
+    states: &[ItemState],
+    permits: &[(crate::decide::Permit, Draft)],
+) -> overtake::Write<'p> {
+    if x.worker.shared.erasures.is_empty() {
+        return overtake::Write::of(parts.uri.path(), []);
+    }
+    let regions = states.iter().filter_map(|s| match &s.state {
+        State::Sent { region, .. } => Some(*region),
+        State::Refused(_) => None,
+    });
+    // Permits stand in the order of the permitted items.
+    let written = permits.iter().zip(regions);
+    let subjects = written.filter_map(|((_, draft), region)| Some((draft.subject?, region)));
+    overtake::Write::of(parts.uri.path(), subjects)
 }
 
 /// Classify, locate and decide every item; nothing is sent or written yet.
@@ -138,6 +173,8 @@ async fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[It
         entries: Vec::new(),
         leaves_home: Vec::new(),
         moves: Vec::new(),
+        first: Vec::new(),
+        until: Vec::new(),
     };
     for (index, item) in items.iter().enumerate() {
         if index % TURN == TURN - 1 {
@@ -226,6 +263,13 @@ fn decide_item(
             ..x.draft(&judged, *traces)
         });
         decided.moves.push((decided.items.len(), entries));
+    }
+    let index = decided.items.len();
+    if flow.operation == Operation::Store && !abroad && !person.stored {
+        decided.first.push((index, person.key));
+    }
+    if let Some(day) = keep::until(x, &flow, &judged) {
+        decided.until.push((index, day));
     }
     if !judged.flow_home && !decided.leaves_home.contains(&region) {
         decided.leaves_home.push(region);

@@ -31,7 +31,7 @@ use crate::{
         schema::{Classified, Field},
     },
     decide::{self, Grounds, Party, Permit, Query, QueryOrder, Subject, Verdict},
-    domain::{CategorySet, Operation, Order},
+    domain::{CategorySet, Circumstances, Operation, Order},
     forward::{ForwardError, Outgoing, OutgoingBody},
     policy::{Recipient, Unlisted},
     respond::{Forbidden, RecipientFailure, Refused},
@@ -251,6 +251,13 @@ fn question(
         grounds.insert(ground.kind, ground.occasional);
     }
     query.grounds = grounds;
+    let of_recipient = Circumstances {
+        transaction: to.transaction,
+        ..Circumstances::default()
+    };
+    let said = routed.wishes.circumstances;
+    let of_route = routed.route.settings.circumstances;
+    query.set_circumstances(said.or(of_route).or(of_recipient));
     query.order = routed.wishes.order.as_ref().map(|order| QueryOrder {
         authority: order.authority_country,
         approved: order.approval.is_some(),
@@ -368,6 +375,7 @@ fn count(x: &Exchange<'_>, profile: &Profile, to: &ReadyRecipient) {
     ];
     let metrics = &x.worker.shared.metrics;
     metrics.decisions.with_label_values(&labels).inc();
+    judge::disagreements(metrics, profile).for_each(|counter| counter.inc());
 }
 
 async fn send(

@@ -23,7 +23,7 @@ use crate::{
     },
     attest::{Draft, Profile},
     classify::token::Claims,
-    domain::{CategorySet, DecisionId, Operation, Place, RegionId},
+    domain::{CategorySet, Circumstances, DecisionId, Operation, Place, RegionId},
     forward::{ForwardError, Upstreams},
     respond::Refused,
     router::{ReadyRoute, Snapshot, Worker},
@@ -39,7 +39,7 @@ pub struct Exchange<'w> {
     pub at: Timestamp,
     pub decision: DecisionId,
     /// As it stands in answers and in requests to regions.
-    decision_value: HeaderValue,
+    pub decision_value: HeaderValue,
     pub caller: Caller,
     pub method: Method,
     pub version: Version,
@@ -81,8 +81,7 @@ impl<'w> Exchange<'w> {
             worker,
             at,
             decision,
-            decision_value: HeaderValue::from_bytes(&decision.text())
-                .unwrap_or(HeaderValue::from_static("-")),
+            decision_value: value(decision),
             caller,
             upstreams: worker.upstreams(),
             method: request.method().clone(),
@@ -90,6 +89,26 @@ impl<'w> Exchange<'w> {
             started: Instant::now(),
             story: RefCell::default(),
             snapshot,
+        }
+    }
+
+    /// A request of the router's own: the caller that asked for it has had its answer.
+    pub fn again(worker: &'w Worker, caller: Caller, method: Method, version: Version) -> Self {
+        let at = clock::now();
+        let decision = worker.decision_id();
+        Self {
+            worker,
+            at,
+            decision,
+            decision_value: value(decision),
+            caller,
+            // Before the ways to the regions, which are of the snapshot that was asked for last.
+            snapshot: worker.snapshot_for(at),
+            upstreams: worker.upstreams(),
+            method,
+            version,
+            started: Instant::now(),
+            story: RefCell::default(),
         }
     }
 
@@ -197,8 +216,9 @@ impl<'w> Exchange<'w> {
         place: Place,
         categories: CategorySet,
         countries: &[Place],
+        circumstances: Circumstances,
     ) -> Result<SmallVec<[RegionId; 4]>, Refused> {
-        judge::homes(self, place, categories, countries)
+        judge::homes(self, place, categories, countries, circumstances)
     }
 
     /// The fields that go to a region.
@@ -381,6 +401,10 @@ impl<'w> Exchange<'w> {
         );
         answer
     }
+}
+
+fn value(decision: DecisionId) -> HeaderValue {
+    HeaderValue::from_bytes(&decision.text()).unwrap_or(HeaderValue::from_static("-"))
 }
 
 /// OpenTelemetry's `http.request.method`: a caller's own invention does not become a label.

@@ -10,12 +10,14 @@ use std::{rc::Rc, sync::Arc};
 
 use http::HeaderValue;
 use prometheus::IntCounter;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 pub use flow::Flow;
 pub use homes::homes;
 pub use told::{
-    count_decision, forbidden, mechanism, observed, observed_profile, plain_refusal, profile,
+    count_decision, disagreements, forbidden, mechanism, observed, observed_profile, plain_refusal,
+    profile,
 };
 
 use super::{
@@ -23,7 +25,7 @@ use super::{
     counted::{Holds, Names, Plan},
     person::Person,
     personal::Personal,
-    remember::{Judgement, VARIED, already_told, remember},
+    remember::{Judgement, VARIED, Varied, already_told, remember},
 };
 use crate::{
     attest::Profile,
@@ -44,6 +46,7 @@ pub struct Judged {
     pub mechanism: Option<HeaderValue>,
     pub flow_home: bool,
     counter: IntCounter,
+    disagreements: SmallVec<[IntCounter; 1]>,
 }
 
 impl Judged {
@@ -64,6 +67,7 @@ impl Judged {
 
     pub fn count(&self) {
         self.counter.inc();
+        self.disagreements.iter().for_each(IntCounter::inc);
     }
 }
 
@@ -101,7 +105,17 @@ pub fn judge(
     person: &Person,
     flow: &Flow,
 ) -> Result<Judgement, Refused> {
-    judged(x, routed, person, flow, true)?.ok_or(Refused::Internal("a judgement without a verdict"))
+    judge_on(x, &routed.route.settings, person, flow)
+}
+
+/// As [`judge`], where there is no request of a caller.
+pub fn judge_on(
+    x: &Exchange<'_>,
+    route: &Route,
+    person: &Person,
+    flow: &Flow,
+) -> Result<Judgement, Refused> {
+    judged(x, route, person, flow, true)?.ok_or(Refused::Internal("a judgement without a verdict"))
 }
 
 /// As [`judge`], for a flow that is left undone without a word when it is refused: to tell why costs
@@ -112,12 +126,12 @@ pub fn judge_if_permitted(
     person: &Person,
     flow: &Flow,
 ) -> Result<Option<Judgement>, Refused> {
-    judged(x, routed, person, flow, false)
+    judged(x, &routed.route.settings, person, flow, false)
 }
 
 fn judged(
     x: &Exchange<'_>,
-    routed: &Routed<'_>,
+    route: &Route,
     person: &Person,
     flow: &Flow,
     tells_refusals: bool,
@@ -133,7 +147,6 @@ fn judged(
         plan.clone_from(&known.plan);
     }
     let started = Instant::now();
-    let route = &routed.route.settings;
     let mut query = flow::question(x, route, flow)?;
     personal.tell(x, flow.purpose.as_deref(), &mut query);
     let plan = if personal.may_be_child() {
@@ -154,11 +167,12 @@ fn judged(
     if !plain && !tells_refusals && !verdict.is_permit() {
         return Ok(None);
     }
-    let told = if plain {
-        None
-    } else {
-        already_told(x, flow, &verdict, &counted)
-    };
+    let varied = (!plain).then(|| Varied {
+        observed: decide::observed(&x.snapshot.policy, &query, &verdict),
+        verdict: verdict.clone(),
+        counted: counted.clone(),
+    });
+    let told = varied.as_ref().and_then(|v| already_told(x, flow, v));
     let judged = match told {
         Some(judged) => judged,
         None => {
@@ -166,13 +180,15 @@ fn judged(
             let permit = verdict.is_permit();
             let new = Rc::clone(&judged);
             remember(x, flow, |known| {
-                if plain {
+                let Some(varied) = varied else {
                     known.plain = Some(new);
-                } else if permit {
+                    return;
+                };
+                if permit {
                     if known.varied.len() >= VARIED {
                         known.varied.clear();
                     }
-                    known.varied.push((verdict, counted, new));
+                    known.varied.push((varied, new));
                 }
             });
             judged
@@ -218,12 +234,9 @@ fn tell(
     let permit = decide::permit(verdict, flow.region, flow.operation).ok();
     let refused = (!verdict.is_permit()).then(|| forbidden(x, query, verdict, Vec::new()));
     let crosses = query.from.place.country() != query.to.place.country();
-    let counter = x
-        .worker
-        .shared
-        .metrics
-        .decisions
-        .with_label_values(&told::labels(&profile));
+    let metrics = &x.worker.shared.metrics;
+    let counter = metrics.decisions.with_label_values(&told::labels(&profile));
+    let disagreements = disagreements(metrics, &profile).collect();
     Judged {
         flow_home: permit.as_ref().is_some_and(Permit::is_flow_home),
         mechanism: crosses.then(|| mechanism(&profile)).flatten(),
@@ -231,6 +244,7 @@ fn tell(
         refused,
         profile,
         counter,
+        disagreements,
     }
 }
 

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use jiff::tz::TimeZone;
+use jiff::{civil::Date, tz::TimeZone};
 
-use super::{Exchange, Flow, Judged, Routed, judge, person::Person};
+use super::{Exchange, Flow, Judged, judge, person::Person};
 use crate::{
     attest::{self, Profile},
     domain::Operation,
     policy::day_in,
     respond::{Forbidden, Refused},
+    settings::Route,
 };
 
 /// What the backend is told: the last day on which it keeps the record (RFC 3339 full-date, UTC).
@@ -19,29 +20,41 @@ const RETAIN_UNTIL: HeaderName = HeaderName::from_static("domicile-retain-until"
 /// Tells the backend of a write how long the policy keeps it. The backend counts as told only what
 /// stands here: the caller's own field of this name is never passed on.
 pub fn say_until(x: &Exchange<'_>, flow: &Flow, judged: &Judged, headers: &mut HeaderMap) {
+    if let Some(day) = until(x, flow, judged) {
+        say(day, headers);
+    }
+}
+
+/// The last day on which the policy keeps what a flow writes.
+pub fn until(x: &Exchange<'_>, flow: &Flow, judged: &Judged) -> Option<Date> {
     let writes = matches!(
         flow.operation,
         Operation::Store | Operation::Replicate | Operation::Relocate
     );
     if !writes || x.snapshot.checked.retention().is_empty() {
-        return;
+        return None;
     }
     let day = day_in(x.at, &TimeZone::UTC);
     let laws = &judged.profile.laws;
-    let until = x
-        .snapshot
-        .checked
-        .retain_until(laws, flow.categories, day)
-        .and_then(|day| HeaderValue::try_from(day.to_string()).ok());
-    if let Some(until) = until {
-        headers.insert(RETAIN_UNTIL, until);
+    x.snapshot.checked.retain_until(laws, flow.categories, day)
+}
+
+/// Tells it.
+pub fn say(until: Date, headers: &mut HeaderMap) {
+    if let Ok(day) = HeaderValue::try_from(until.to_string()) {
+        headers.insert(RETAIN_UNTIL, day);
     }
 }
 
 /// # Errors
 /// A legal hold keeps what would be erased: 451, since law or policy forbids it, with the hold as
 /// the rule. Its entry says so.
-pub fn not_held(x: &Exchange<'_>, routed: &Routed<'_>, person: &Person) -> Result<(), Refused> {
+pub fn not_held(
+    x: &Exchange<'_>,
+    route: &Route,
+    person: &Person,
+    flow: &Flow,
+) -> Result<(), Refused> {
     let holds = x.snapshot.checked.holds();
     if holds.is_empty() {
         return Ok(());
@@ -53,7 +66,7 @@ pub fn not_held(x: &Exchange<'_>, routed: &Routed<'_>, person: &Person) -> Resul
     let Some(hold) = binding else {
         return Ok(());
     };
-    let judged = judge::judge(x, routed, person, &Flow::new(routed, person, person.home))?;
+    let judged = judge::judge_on(x, route, person, flow)?;
     x.story.borrow_mut().profile = Some(Arc::new(Profile {
         outcome: attest::Verdict::Refuse,
         problem: Some("legal-hold".into()),
@@ -61,6 +74,7 @@ pub fn not_held(x: &Exchange<'_>, routed: &Routed<'_>, person: &Person) -> Resul
         rules: vec![Arc::clone(&hold.id)],
         duties: Vec::new(),
         missing: Vec::new(),
+        observed: Vec::new(),
         ..judged.profile.as_ref().clone()
     }));
     Err(Refused::Forbidden(Arc::new(Forbidden {

@@ -12,7 +12,10 @@ use crate::{
         json::Value,
         schema::Classified,
     },
-    domain::{CategorySet, EvidenceKind, EvidenceSet, Operation, Place, RegionId, SubjectKey},
+    domain::{
+        CategorySet, Circumstances, EvidenceKind, EvidenceSet, Operation, Place, RegionId,
+        SubjectKey,
+    },
     locate::Pin,
     respond::Refused,
     settings::PinMode,
@@ -35,6 +38,8 @@ pub struct Person {
     pub pinned: bool,
     /// A first write of this subject claims its home.
     pub claims: bool,
+    /// The home is known to have taken a record.
+    pub stored: bool,
 }
 
 /// What was known of a record when its way ended; goes into the ledger with a refusal.
@@ -61,6 +66,7 @@ pub fn find(
         }
         None => Age::default(),
     };
+    let age = born(x, routed, age)?;
     let mut found = evidence(x, routed, body)?;
     let pin = match route.pin {
         PinMode::Never => None,
@@ -80,7 +86,7 @@ pub fn find(
             pin.region
         ))
     })?;
-    contradiction(x, &found, home, categories, operation, &pin)?;
+    contradiction(x, &found, home, categories, route.circumstances, &pin)?;
     add_pinned(x, route, &mut found, &pin, home);
     let standing = settle(&found, route.conflict, traces)?;
     let mut held_in = SmallVec::new();
@@ -106,7 +112,30 @@ pub fn find(
         held_in,
         pinned: true,
         claims: false,
+        stored: pin.stored,
     })
+}
+
+/// What a token or a trusted caller says of the day of birth, beside what the record says.
+fn born(x: &Exchange<'_>, routed: &Routed<'_>, age: Age) -> Result<Age, Refused> {
+    let told = match &routed.route.settings.born {
+        None => return Ok(age),
+        Some(ValueSource::Jwt(claim)) => {
+            let value = routed.token.as_ref().and_then(|t| t.value(claim));
+            match value {
+                None | Some(serde_json::Value::Null) => return Ok(age),
+                Some(value) => value.as_str().map(str::to_owned),
+            }
+        }
+        Some(_) if !x.caller.trusted => return Ok(age),
+        Some(source) => match routed.head.text(source) {
+            Ok(None) => return Ok(age),
+            Ok(told) => told,
+            Err(Unclear) => None,
+        },
+    };
+    let told = told.and_then(|text| age.born_too(&text).ok());
+    told.ok_or(Refused::UnreadableAge)
 }
 
 /// A subject that the directory does not know.
@@ -135,10 +164,14 @@ fn unpinned(
                 && match route.pin {
                     PinMode::Always => true,
                     PinMode::Never => false,
+                    // What goes abroad leaves a copy, which an erasure must find again.
                     PinMode::Weak => {
-                        strongest.is_none_or(|k| k.strength() < crate::domain::Strength::Declared)
+                        routed.wishes.target.is_some_and(|target| target != home)
+                            || strongest
+                                .is_none_or(|k| k.strength() < crate::domain::Strength::Declared)
                     }
                 },
+            stored: false,
         }
     };
     match operation {
@@ -160,7 +193,12 @@ fn unpinned(
         return Ok(person(None, home, place.into_iter().collect()));
     }
     let standing = settle(found, route.conflict, traces)?;
-    let homes = x.homes(standing.home_by, categories, &standing.countries)?;
+    let homes = x.homes(
+        standing.home_by,
+        categories,
+        &standing.countries,
+        route.circumstances,
+    )?;
     let home = *homes.first().ok_or(Refused::NoEvidence)?;
     let countries = standing.countries.clone();
     Ok(person(Some(standing), home, countries))
@@ -184,7 +222,7 @@ fn contradiction(
     found: &[Evidence],
     home: RegionId,
     categories: CategorySet,
-    _operation: Operation,
+    circumstances: Circumstances,
     pin: &Pin,
 ) -> Result<(), Refused> {
     let Some(strongest) = found.iter().find(|e| e.kind != EvidenceKind::Network) else {
@@ -198,7 +236,7 @@ fn contradiction(
         return Ok(());
     }
     let countries: SmallVec<[Place; 4]> = SmallVec::from_elem(strongest.place, 1);
-    let homes = x.homes(strongest.place, categories, &countries)?;
+    let homes = x.homes(strongest.place, categories, &countries, circumstances)?;
     // Of an imported pin nothing is known but the region, which may be any that is acceptable; of
     // any other the country was evidenced, and this evidence says another one.
     let agrees = match pin.countries.is_empty() {

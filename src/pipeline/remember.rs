@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     attest::Profile,
-    decide::Verdict,
-    domain::{CategorySet, Operation, Place, RegionId},
+    decide::{Disagreement, Verdict},
+    domain::{CategorySet, Circumstances, Operation, Place, RegionId},
     respond::Refused,
 };
 
@@ -73,31 +73,35 @@ pub(super) struct Remembered {
     pub plain: Option<Rc<Judged>>,
     /// Permits that hung on a count, a consent or an age. The decision itself is taken anew each
     /// time; what is remembered is how such a verdict is told.
-    pub varied: Vec<(Verdict, Names, Rc<Judged>)>,
+    pub varied: Vec<(Varied, Rc<Judged>)>,
+}
+
+/// What two people's verdicts on one flow may differ in, and are told by.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Varied {
+    pub verdict: Verdict,
+    pub counted: Names,
+    /// Rules under observation may hang on the person where the verdict does not.
+    pub observed: Disagreement,
 }
 
 /// Verdicts of one flow that are remembered; there are rarely more than two.
 pub const VARIED: usize = 16;
 
-pub type HomeKey = (SmallVec<[Place; 4]>, CategorySet);
+pub type HomeKey = (SmallVec<[Place; 4]>, CategorySet, Circumstances);
 pub type Homes = Result<SmallVec<[RegionId; 4]>, Refused>;
 pub type PlainKey = (Option<Arc<str>>, Option<Operation>, &'static str);
 
 /// How a permit like this one was told before.
-pub fn already_told(
-    x: &Exchange<'_>,
-    flow: &Flow,
-    verdict: &Verdict,
-    counted: &Names,
-) -> Option<Rc<Judged>> {
+pub(super) fn already_told(x: &Exchange<'_>, flow: &Flow, like: &Varied) -> Option<Rc<Judged>> {
     // What a refusal lacks hangs on more than the verdict.
-    if !verdict.is_permit() {
+    if !like.verdict.is_permit() {
         return None;
     }
     let remembered = x.worker.judgements(&x.snapshot)?;
     let mut varied = remembered.flows.get(flow)?.varied.iter();
-    let same = varied.find(|(v, c, _)| v == verdict && c == counted)?;
-    Some(Rc::clone(&same.2))
+    let same = varied.find(|(told, _)| told == like)?;
+    Some(Rc::clone(&same.1))
 }
 
 /// Changes what is remembered of a flow, if its snapshot is still in force.

@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{
-    HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts,
-    uri::PathAndQuery,
-};
+use http::{HeaderName, HeaderValue, Method, Response, header, request::Parts, uri::PathAndQuery};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use smallvec::SmallVec;
 
 use super::{
-    Content, Exchange, Flow, Judged, Judgement, Routed, judge, keep, observe,
+    Content, Exchange, Flow, Judged, Judgement, Routed, erase, judge, keep, observe,
     outcome::{self, Outcomes},
+    overtake,
     person::{self, Person, Traces},
 };
 use crate::{
@@ -52,12 +50,15 @@ pub async fn way(
     }
     let person = find(x, routed, &taken)?;
     if routed.operation == Operation::Erase {
-        return erase(x, routed, parts, &person).await;
+        return erase::erase(x, routed, parts, &person).await;
     }
     let region = routed.wishes.target.unwrap_or(person.home);
     let flow = Flow::new(routed, &person, region);
     let judged = judge::judge(x, routed, &person, &flow)?;
+    let write = overtake::Write::of(parts.uri.path(), [(person.key, region)]);
+    let held = overtake::hold(x, flow.operation, &write).await?;
     let cleared = attest(x, &person, &flow, &judged).await?;
+    overtake::stand(x, held, &write);
     let leaves_home = !judged.flow_home;
     let mut headers = x.outgoing_headers(parts, leaves_home);
     keep::say_until(x, &flow, &judged, &mut headers);
@@ -68,8 +69,14 @@ pub async fn way(
         body: outgoing_body(x, taken),
     };
     let answer = send(x, region, &cleared, outgoing).await?;
-    if flow.operation == Operation::Relocate && answer.status().is_success() {
-        move_home(x, &person, &flow, &judged).await?;
+    if answer.status().is_success() {
+        match flow.operation {
+            Operation::Relocate => move_home(x, &person, &flow, &judged).await?,
+            Operation::Store if region == person.home => {
+                overtake::stored(x, &person, &judged).await?;
+            }
+            _ => {}
+        }
     }
     let mut answer = flow_back(x, routed, &person, &flow, answer).await?;
     x.say(answer.headers_mut(), &judged, region);
@@ -138,7 +145,7 @@ pub fn find(x: &Exchange<'_>, routed: &Routed<'_>, taken: &Taken) -> Result<Pers
 }
 
 /// The entry stands, or is queued to, before anything is sent; a first home is claimed with it.
-async fn attest(
+pub async fn attest(
     x: &Exchange<'_>,
     person: &Person,
     flow: &Flow,
@@ -244,74 +251,9 @@ pub async fn send(
     }
 }
 
-/// Erases at every holder, the home first. All must be permitted before one is asked.
-async fn erase(
-    x: &Exchange<'_>,
-    routed: &Routed<'_>,
-    parts: &Parts,
-    person: &Person,
-) -> Result<Response<Content>, Refused> {
-    keep::not_held(x, routed, person)?;
-    let mut holders: SmallVec<[RegionId; 3]> = SmallVec::from_elem(person.home, 1);
-    holders.extend(person.held_in.iter().copied().filter(|r| *r != person.home));
-    let judged: Vec<(RegionId, Flow, Judgement)> = holders
-        .into_iter()
-        .map(|region| {
-            let flow = Flow::new(routed, person, region);
-            let judged = judge::judge(x, routed, person, &flow)?;
-            let _permit = judged.permit(x)?;
-            Ok((region, flow, judged))
-        })
-        .collect::<Result<_, Refused>>()?;
-    let mut first = None;
-    let mut failed = None;
-    let mut unreached: Vec<String> = Vec::new();
-    let several = judged.len() > 1;
-    for (region, flow, judged) in judged {
-        let name = || x.snapshot.regions.name(region).to_owned();
-        let cleared = attest(x, person, &flow, &judged).await?;
-        let outgoing = Outgoing {
-            method: parts.method.clone(),
-            path_and_query: path_and_query(parts),
-            headers: x.outgoing_headers(parts, !judged.flow_home),
-            body: OutgoingBody::Empty,
-        };
-        match send(x, region, &cleared, outgoing).await {
-            Ok(answer) if first.is_none() && region == person.home => {
-                let mut answer = flow_back(x, routed, person, &flow, answer).await?;
-                x.say(answer.headers_mut(), &judged, region);
-                first = Some(answer);
-            }
-            Ok(answer) => {
-                let status = answer.status();
-                if !status.is_success() && status != StatusCode::NOT_FOUND {
-                    unreached.push(name());
-                    failed.get_or_insert(Refused::BackendBroken {
-                        region: name(),
-                        detail: format!("a copy could not be erased, the region answered {status}"),
-                    });
-                }
-            }
-            Err(refused) => {
-                unreached.push(name());
-                failed.get_or_insert(refused);
-            }
-        }
-    }
-    match (failed, first) {
-        (Some(refused), _) if several => Err(Refused::ErasureOpen {
-            status: refused.status(),
-            unreached,
-        }),
-        (Some(refused), _) => Err(refused),
-        (None, Some(answer)) => Ok(answer),
-        (None, None) => Err(Refused::Internal("a subject without a home was erased")),
-    }
-}
-
 /// The answer on its way back. The body of an answer to a write that went abroad is a read from
 /// there: it passes if that read is permitted, with an entry of its own, and is withheld else.
-async fn flow_back(
+pub async fn flow_back(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
     person: &Person,

@@ -6,7 +6,10 @@ use smallvec::SmallVec;
 use crate::{
     admit::path::Captures,
     classify::ValueSource,
-    domain::{Ground, GroundKind, Operation, Order, RegionId, Regions},
+    domain::{
+        Basis, Circumstances, Ground, GroundKind, Operation, Order, RegionId, Regions,
+        SpecialGround, SubjectKind, Transaction,
+    },
     respond::Refused,
     settings::{PathTemplate, Steering},
 };
@@ -25,6 +28,7 @@ pub struct Wishes {
     pub grounds: SmallVec<[Ground; 1]>,
     /// The order that a disclosure obeys.
     pub order: Option<Order>,
+    pub circumstances: Circumstances,
 }
 
 /// Where the values of a request's head stand.
@@ -181,9 +185,36 @@ pub fn read(
         purpose: head.wish(&steering.purpose)?,
         grounds,
         order,
+        circumstances: circumstances(head, steering)?,
     };
     combination(&wishes, plain)?;
     Ok(wishes)
+}
+
+/// What the caller says of the flow.
+fn circumstances(head: &Head<'_>, steering: &Steering) -> Result<Circumstances, Refused> {
+    Ok(Circumstances {
+        subject_kind: word(head, &steering.subject_kind, &SubjectKind::WORDS)?,
+        basis: word(head, &steering.basis, &Basis::WORDS)?,
+        transaction: word(head, &steering.transaction, &Transaction::WORDS)?,
+        special_ground: word(head, &steering.special_ground, &SpecialGround::WORDS)?,
+    })
+}
+
+/// One of a few words; what stands there otherwise is not repeated.
+fn word<T: Copy>(
+    head: &Head<'_>,
+    source: &ValueSource,
+    words: &[(&str, T)],
+) -> Result<Option<T>, Refused> {
+    let Some(text) = head.wish(source)? else {
+        return Ok(None);
+    };
+    let found = words.iter().find(|(word, _)| *word == text.trim());
+    found.map(|(_, value)| Some(*value)).ok_or_else(|| {
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        Refused::Steering(format!("`{source}` is none of {}", known.join(", ")))
+    })
 }
 
 /// The operation that a method stands for without steering.

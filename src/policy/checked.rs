@@ -18,6 +18,7 @@ use super::{
     instrument::Instrument,
     keep::{Hold, Retention, retain_until},
     law::{Effect, Law},
+    observation,
     organisation::{Entity, Organisation, Recipient, twice},
     review,
     sets::{
@@ -38,6 +39,8 @@ pub struct RuleInfo {
     pub effect: &'static str,
     pub mechanism: Option<MechanismId>,
     pub review: bool,
+    /// Blocks nothing and permits nothing yet; see [`Compiled::shadow`](super::Compiled::shadow).
+    pub observed: bool,
 }
 
 /// A person of a country without a law file goes to a default home, and nowhere else.
@@ -54,7 +57,7 @@ pub struct Checked {
     pub(crate) purposes: Names,
     pub(crate) laws: Vec<Law>,
     pub(crate) organisation: Organisation,
-    rules: Vec<RuleInfo>,
+    pub(super) rules: Vec<RuleInfo>,
     pub(crate) no_law_file: MechanismId,
     /// Where the settings' regions lie; empty until [`Checked::bind`].
     regions: BTreeMap<Arc<str>, Place>,
@@ -174,6 +177,7 @@ fn check_parts(
     };
     checked.number_rules(faults);
     checked.accept(complete, faults);
+    observation::settle(&mut checked, faults);
     review::errors(&checked, complete, faults);
     (!faults.has_errors()).then_some(checked)
 }
@@ -187,6 +191,7 @@ impl Checked {
             effect,
             mechanism,
             review: false,
+            observed: false,
         };
         let mut rules = vec![
             program(
@@ -214,6 +219,7 @@ impl Checked {
                     effect: rule.effect.as_str(),
                     mechanism: rule.mechanism,
                     review: rule.review,
+                    observed: rule.observe,
                 });
             }
             law.transfer.rule = next(RuleInfo {
@@ -223,6 +229,7 @@ impl Checked {
                 effect: "missing",
                 mechanism: None,
                 review: false,
+                observed: false,
             });
             for child in &mut law.children {
                 child.rule = next(RuleInfo {
@@ -232,6 +239,7 @@ impl Checked {
                     effect: Effect::Forbid.as_str(),
                     mechanism: None,
                     review: false,
+                    observed: false,
                 });
             }
         }
@@ -243,6 +251,7 @@ impl Checked {
                 effect: "promise",
                 mechanism: None,
                 review: false,
+                observed: promise.observe,
             });
         }
         for recipient in &mut self.organisation.recipients {
@@ -253,6 +262,7 @@ impl Checked {
                 effect: "promise",
                 mechanism: None,
                 review: false,
+                observed: false,
             });
         }
         if rules.len() > usize::from(u16::MAX) {

@@ -17,10 +17,8 @@ use crate::domain::{CategorySet, Country, Digest, Operation};
 
 use super::{
     checked::Checked,
-    condition::Need,
     counter::Counted,
-    days::{day_in, filing_edge, filing_holds, next_boundary, start_of},
-    instrument::{Assessment, Instrument},
+    days::{day_in, filing_edge, next_boundary, start_of},
     law::{Effect, Law, Rule},
     sets::{AttributeSet, CounterId, EntityId, InstrumentId, LawId, LawSet, PlaceSet, RuleId},
 };
@@ -50,6 +48,15 @@ pub struct Compiled {
     /// Where the default homes lie.
     pub(crate) default_places: PlaceSet,
     pub(crate) personal: CategorySet,
+    /// The same policy with the rules under observation in force.
+    shadow: Option<Box<Compiled>>,
+}
+
+/// Whether rules under observation are in force.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Observed {
+    Idle,
+    InForce,
 }
 
 #[derive(Debug)]
@@ -111,6 +118,8 @@ pub struct ActiveAssessment {
 
 #[derive(Debug)]
 pub struct PromiseTable {
+    /// It binds; a promise under observation does so in the shadow alone.
+    pub stands: bool,
     pub subjects: PlaceSet,
     pub store_only_in: Option<PlaceSet>,
     pub read_only_from: Option<PlaceSet>,
@@ -124,8 +133,16 @@ const COUNTRIES: usize = 676;
 static ASSIGNED: LazyLock<Vec<Country>> = LazyLock::new(|| Country::all().collect());
 
 impl Checked {
-    /// The tables for one instant.
+    /// The tables for one instant, and a second set where rules are under observation.
     pub fn compile(self: &Arc<Self>, at: Timestamp) -> Compiled {
+        let mut compiled = self.compile_with(at, Observed::Idle);
+        if self.rules().any(|(_, r)| r.observed) {
+            compiled.shadow = Some(Box::new(self.compile_with(at, Observed::InForce)));
+        }
+        compiled
+    }
+
+    fn compile_with(self: &Arc<Self>, at: Timestamp, observed: Observed) -> Compiled {
         let mut days = self.days();
         let mut attributes: Vec<(Date, Arc<[AttributeSet]>)> = Vec::new();
         let mut tables = Vec::with_capacity(self.laws.len());
@@ -140,7 +157,7 @@ impl Checked {
                     set
                 }
             };
-            tables.push(LawTable::new(self, law, day, at, of_day));
+            tables.push(LawTable::new(self, law, day, at, of_day, observed));
             for rule in &law.rules {
                 for instrument in &self.organisation.instruments {
                     if rule.instruments_of == Some(instrument.mechanism) {
@@ -163,10 +180,11 @@ impl Checked {
             territory: empty(),
             entity_laws: Vec::new(),
             entity_lifts: Vec::new(),
-            promises: self.promises_on(utc_day),
+            promises: self.promises_on(utc_day, observed),
             default_places: self.default_places_on(utc_day),
             personal: self.personal(),
             laws: tables,
+            shadow: None,
         };
         compiled.attach();
         compiled
@@ -196,7 +214,7 @@ impl Checked {
         days
     }
 
-    fn promises_on(&self, day: Date) -> Vec<PromiseTable> {
+    fn promises_on(&self, day: Date, observed: Observed) -> Vec<PromiseTable> {
         let groups = &self.vocabulary.groups;
         self.organisation
             .promises
@@ -205,6 +223,7 @@ impl Checked {
                 let set =
                     |e: &Option<super::places::PlaceExpr>| e.as_ref().map(|e| e.on(day, groups));
                 PromiseTable {
+                    stands: !p.observe || observed == Observed::InForce,
                     subjects: p.subjects.on(day, groups),
                     store_only_in: set(&p.store_only_in),
                     read_only_from: set(&p.read_only_from),
@@ -327,6 +346,12 @@ impl Compiled {
         self.next_boundary
     }
 
+    /// The policy as it would be with every rule under observation in force: what it says is told
+    /// and binds nobody. `None`: nothing is under observation.
+    pub fn shadow(&self) -> Option<&Self> {
+        self.shadow.as_deref()
+    }
+
     pub fn digest(&self) -> Digest {
         self.checked.digest()
     }
@@ -351,6 +376,7 @@ impl LawTable {
         day: Date,
         at: Timestamp,
         attributes: Arc<[AttributeSet]>,
+        observed: Observed,
     ) -> Self {
         let groups = &checked.vocabulary.groups;
         let zone = &law.timezone;
@@ -389,8 +415,16 @@ impl LawTable {
                 .children
                 .push((child.rule, child.age, child.of.on(day, groups)));
         }
+        let stands = |r: &Rule| r.is_active(day) && (!r.observe || observed == Observed::InForce);
+        let replaced: SmallVec<[RuleId; 2]> = law
+            .rules
+            .iter()
+            .filter(|r| stands(r))
+            .filter_map(|r| r.replaces.as_ref().map(|of| of.rule))
+            .collect();
         for (index, rule) in law.rules.iter().enumerate() {
-            if rule.is_active(day) && table.rules.len() < 128 {
+            let counts = stands(rule) && !replaced.contains(&rule.number);
+            if counts && table.rules.len() < 128 {
                 table.add_rule(u8::try_from(index).unwrap_or(u8::MAX), rule, checked);
             }
         }
@@ -453,79 +487,6 @@ impl LawTable {
         self.rules.push(active);
     }
 
-    fn add_instrument(
-        &mut self,
-        id: InstrumentId,
-        instrument: &Instrument,
-        law: &Law,
-        checked: &Checked,
-    ) {
-        if !instrument.valid.contains(self.day) {
-            return;
-        }
-        let mut rules: RuleMask = 0;
-        for (i, active) in self.rules.iter().enumerate() {
-            let fits = law
-                .rules
-                .get(usize::from(active.index))
-                .is_some_and(|r| suits(instrument, r, law, self.day));
-            if fits {
-                rules |= 1 << i;
-            }
-        }
-        if rules == 0 {
-            return;
-        }
-        let countries = instrument
-            .countries
-            .on(self.day, &checked.vocabulary.groups);
-        let assessed = instrument
-            .assessment
-            .as_ref()
-            .is_some_and(|a| a.valid.contains(self.day));
-        for exporter in &instrument.exporters {
-            for importer in &instrument.importers {
-                let pair = self.usable.entry((*exporter, *importer)).or_default();
-                pair.push(Usable {
-                    instrument: id,
-                    rules,
-                    countries: countries.clone(),
-                    assessed,
-                });
-            }
-        }
-    }
-
-    fn add_assessment(&mut self, index: u16, assessment: &Assessment, checked: &Checked) {
-        if !assessment.valid.contains(self.day) {
-            return;
-        }
-        let groups = &checked.vocabulary.groups;
-        for exporter in &assessment.exporters {
-            let of = self.assessments.entry(*exporter).or_default();
-            of.push(ActiveAssessment {
-                index,
-                countries: assessment.countries.on(self.day, groups),
-            });
-        }
-    }
-
-    /// The usable instruments, each once, in their order.
-    pub fn usable_sorted(&self) -> Vec<&Usable> {
-        let mut all: Vec<&Usable> = self.usable.values().flatten().collect();
-        all.sort_by_key(|u| u.instrument);
-        all.dedup_by_key(|u| u.instrument);
-        all
-    }
-
-    /// The assessments in date, each once, in their order.
-    pub fn assessed_sorted(&self) -> Vec<&ActiveAssessment> {
-        let mut all: Vec<&ActiveAssessment> = self.assessments.values().flatten().collect();
-        all.sort_by_key(|a| a.index);
-        all.dedup_by_key(|a| a.index);
-        all
-    }
-
     /// The attributes of an entity on the law's day.
     pub fn attributes_of(&self, entity: Option<EntityId>) -> AttributeSet {
         entity
@@ -533,29 +494,6 @@ impl LawTable {
             .copied()
             .unwrap_or_default()
     }
-}
-
-/// Whether the instrument meets what of a rule's demands does not hang on the question.
-pub(crate) fn suits(instrument: &Instrument, rule: &Rule, law: &Law, day: Date) -> bool {
-    // Asked for every instrument and every rule: most are told apart here.
-    if rule.instruments_of != Some(instrument.mechanism) {
-        return false;
-    }
-    let wanted = rule
-        .requires
-        .iter()
-        .flatten()
-        .any(|n| *n == Need::Instrument);
-    let edition_fits = rule.editions.is_empty()
-        || instrument
-            .edition
-            .as_ref()
-            .is_some_and(|e| rule.editions.contains(e));
-    let agreed_in_time = rule.concluded == super::sets::Interval::ALWAYS
-        || instrument
-            .agreed()
-            .is_some_and(|d| rule.concluded.contains(d));
-    wanted && edition_fits && agreed_in_time && filing_holds(rule.filing, instrument, law, day)
 }
 
 /// The counters of a law carry its id in front: `cn.ordinary`.

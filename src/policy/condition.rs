@@ -177,27 +177,9 @@ pub const CONSENTS: [(&str, ConsentKind); 6] = [
     ("parental", ConsentKind::Parental),
     ("written", ConsentKind::Written),
 ];
-pub const BASES: [(&str, Basis); 6] = [
-    ("consent", Basis::Consent),
-    ("contract", Basis::Contract),
-    ("legal-obligation", Basis::LegalObligation),
-    ("vital-interest", Basis::VitalInterest),
-    ("public-task", Basis::PublicTask),
-    ("legitimate-interests", Basis::LegitimateInterests),
-];
-const KINDS: [(&str, SubjectKind); 3] = [
-    ("customer", SubjectKind::Customer),
-    ("employee", SubjectKind::Employee),
-    ("other", SubjectKind::Other),
-];
-pub const TRANSACTIONS: [(&str, Transaction); 6] = [
-    ("brokerage", Transaction::Brokerage),
-    ("vendor", Transaction::Vendor),
-    ("employment", Transaction::Employment),
-    ("investment", Transaction::Investment),
-    ("corporate-group", Transaction::CorporateGroup),
-    ("other", Transaction::Other),
-];
+pub const BASES: [(&str, Basis); 6] = Basis::WORDS;
+const KINDS: [(&str, SubjectKind); 3] = SubjectKind::WORDS;
+pub const TRANSACTIONS: [(&str, Transaction); 6] = Transaction::WORDS;
 pub const PROTECTIONS: [(&str, Protection); 4] = [
     ("clear", Protection::Clear),
     ("pseudonymised", Protection::Pseudonymised),

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::{
     document::{Faults, Fields, Node, Where},
-    domain::CategorySet,
+    domain::{CategorySet, Operation},
 };
 
 use super::{
@@ -128,7 +128,13 @@ pub struct Rule {
     pub interval: Interval,
     /// The fact behind it is not sure: it leans towards refusing until accepted by name.
     pub review: bool,
+    /// How sure the fact is: `high`, `medium` or `low`.
+    pub confidence: &'static str,
     pub accepted: bool,
+    /// Under observation: told of, and without effect.
+    pub observe: bool,
+    /// The permit in whose place this one stands, while both are in force.
+    pub replaces: Option<Replaces>,
     pub operations: u8,
     pub flows: u8,
     pub origin: PlaceExpr,
@@ -152,6 +158,14 @@ pub struct Rule {
     /// The instrument's module, by the roles of the flow, is one of these (bits); 0: none.
     pub modules: u8,
     pub duties: Vec<Arc<str>>,
+}
+
+/// The permit that another one replaces: its number is known once all rules are numbered.
+#[derive(Clone, Debug)]
+pub struct Replaces {
+    pub id: Arc<str>,
+    pub at: Where,
+    pub rule: RuleId,
 }
 
 /// Where the ends of a flow lie, seen from one law.
@@ -187,6 +201,11 @@ impl Rule {
         self.flows & CROSSING != 0
     }
 
+    /// Whether the rule is about erasures alone, which move no record.
+    pub fn only_erases(&self) -> bool {
+        self.operations == 1 << Operation::Erase as u8
+    }
+
     /// Whether the rule is in force on `day`. An unsure permit counts only when accepted; an
     /// unsure prohibition until it is.
     pub fn is_active(&self, day: Date) -> bool {
@@ -195,6 +214,12 @@ impl Rule {
             Effect::Forbid | Effect::Localise => !(self.review && self.accepted),
         };
         counts && self.interval.contains(day)
+    }
+
+    /// Whether the rule would permit on `day`, had the organisation accepted it.
+    pub fn waits(&self, day: Date) -> bool {
+        let unsure = self.effect == Effect::Permit && self.review && !self.accepted;
+        unsure && self.interval.contains(day)
     }
 }
 
@@ -394,7 +419,7 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
             .map_or_else(absent, |n| read::places(n, words, faults))
     };
     let confidence = f.maybe("confidence").and_then(|n| {
-        let table = [("high", 'H'), ("medium", 'M'), ("low", 'L')];
+        let table = ["high", "medium", "low"].map(|c| (c, c));
         read::pick(n, "confidence", &table, faults)
     });
     let review = f.maybe("review").and_then(|n| n.boolean(faults));
@@ -421,7 +446,22 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
         source: node.clone(),
         interval: read::interval(&f),
         review: review.unwrap_or(false),
+        confidence: confidence.unwrap_or("high"),
         accepted: false,
+        observe: f
+            .maybe("observe")
+            .and_then(|n| n.boolean(faults))
+            .unwrap_or(false),
+        replaces: permits
+            .then(|| f.maybe("replaces"))
+            .flatten()
+            .and_then(|n| {
+                Some(Replaces {
+                    id: n.text(faults)?.into(),
+                    at: n.at.clone(),
+                    rule: RuleId(u16::MAX),
+                })
+            }),
         operations: f
             .maybe("operations")
             .map_or(0x3f, |n| read::operations(n, faults)),
@@ -488,7 +528,7 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
             .fold(0, |bits, m| bits | 1 << m),
         duties: texts(&f, "duties"),
     };
-    if confidence.is_some_and(|c| c != 'H') && review.is_none() {
+    if confidence.is_some_and(|c| c != "high") && review.is_none() {
         faults.error_hint(
             f.at,
             format!(

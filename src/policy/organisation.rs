@@ -81,6 +81,8 @@ pub struct Promise {
     pub disclose_only_to: Option<PlaceExpr>,
     pub never_to: Option<PlaceExpr>,
     pub recipients_only: Option<Vec<Arc<str>>>,
+    /// Under observation: told of, and without effect.
+    pub observe: bool,
 }
 
 /// A third party that may be sent data.
@@ -143,6 +145,8 @@ pub struct Organisation {
     pub holds: Vec<Hold>,
     /// Unsure rules that the operator takes as they stand.
     pub accept: Vec<(String, Where)>,
+    /// Rules of laws, and promises, that the operator puts under observation.
+    pub observe: Vec<(String, Where)>,
 }
 
 impl Organisation {
@@ -182,14 +186,19 @@ impl Organisation {
         for node in list("holds") {
             org.holds.extend(keep::read_hold(node, words, faults));
         }
-        if let Some(node) = f.maybe("accept") {
-            org.accept = node
-                .texts(faults)
-                .into_iter()
-                .map(|(text, item)| (text.to_owned(), item.at.clone()))
-                .collect();
-        }
+        let named = |key| -> Vec<(String, Where)> {
+            let texts = f.maybe(key).map(|n: &Node| n.texts(faults));
+            let texts = texts.unwrap_or_default().into_iter();
+            texts.map(|(t, n)| (t.to_owned(), n.at.clone())).collect()
+        };
+        org.accept = named("accept");
+        org.observe = named("observe");
         f.finish();
+        twice(
+            org.entities.iter().map(|(_, e)| (&*e.id, &e.at)),
+            "entity",
+            faults,
+        );
         twice(
             org.promises
                 .iter()
@@ -242,6 +251,13 @@ pub fn twice<'a>(ids: impl Iterator<Item = (&'a str, &'a Where)>, what: &str, fa
                 (first, "here first"),
                 "answers and the ledger name it by its id: give each its own",
             ),
+        }
+        if id.is_empty() || id.chars().any(char::is_control) {
+            faults.error_hint(
+                at,
+                format!("{what} `{}` is no name", id.escape_debug()),
+                "ids are not empty and hold no control characters: they stand in ledgers and reports",
+            );
         }
     }
 }
@@ -390,6 +406,10 @@ fn read_promise(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Promi
         recipients_only: f
             .maybe("recipients_only")
             .map(|n| n.texts(faults).into_iter().map(|(t, _)| t.into()).collect()),
+        observe: f
+            .maybe("observe")
+            .and_then(|n| n.boolean(faults))
+            .unwrap_or(false),
         id: id.unwrap_or("?").into(),
     };
     f.finish();

@@ -22,7 +22,8 @@ use crate::{
 
 use self::scope::Days;
 use super::{
-    checked::Checked, condition::Need, instrument::Instrument, keep, law::Rule, sets::Interval,
+    checked::Checked, condition::Need, instrument::Instrument, keep, law::Rule, observation,
+    sets::Interval,
 };
 
 /// Contradictions that stop a load. `complete`: all law files are there, so that names of laws
@@ -174,6 +175,7 @@ pub fn warnings(checked: &Checked, day: Date, faults: &Faults) {
             _ => {}
         }
     }
+    observation::warnings(checked, faults);
 }
 
 /// What ends within 90 days, or has ended.

@@ -84,6 +84,8 @@ pub struct Vocabulary {
     aliases: Vec<(String, String)>,
     pub groups: Groups,
     pub mechanisms: Vec<Mechanism>,
+    /// What a text is, where its edition's name does not say it: (name, words).
+    pub editions: Vec<(Arc<str>, Arc<str>)>,
     pub attributes: Names,
     /// Attributes that serve to know, and no rule.
     pub informative: AttributeSet,
@@ -150,6 +152,12 @@ impl Vocabulary {
         }
         if v.mechanisms.len() > 255 {
             faults.error(fields.at, "more than 255 mechanisms");
+        }
+        if let Some(editions) = fields.maybe("editions").and_then(|n| n.fields(faults)) {
+            for (name, _, node) in editions.named() {
+                let words = node.text(faults).map(Into::into);
+                v.editions.extend(words.map(|w| (name.into(), w)));
+            }
         }
         if let Some(node) = fields.need("attributes")
             && let Some(attributes) = node.fields(faults)
@@ -319,6 +327,12 @@ impl Vocabulary {
     pub fn mechanism(&self, key: &str) -> Option<MechanismId> {
         let i = self.mechanisms.iter().position(|m| m.key.as_ref() == key)?;
         u8::try_from(i).ok().map(MechanismId)
+    }
+
+    /// An edition in words for people: its own name where nothing else is said.
+    pub fn edition_words<'a>(&'a self, edition: &'a str) -> &'a str {
+        let found = self.editions.iter().find(|(name, _)| **name == *edition);
+        found.map_or(edition, |(_, words)| words)
     }
 
     pub fn need_mechanism(&self, node: &Node, faults: &Faults) -> Option<MechanismId> {

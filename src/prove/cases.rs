@@ -93,6 +93,14 @@ pub enum CaseError {
     NoOrganisation { path: String },
     #[error(transparent)]
     Policy(#[from] Refused),
+    /// What is broken before anything is changed would catch every change.
+    #[error(
+        "under {organisation} the policy as it stands is not proven ({property}): see `policy prove`"
+    )]
+    Unproven {
+        organisation: String,
+        property: String,
+    },
 }
 
 /// A file of cases with the path by which people know it.
@@ -203,6 +211,22 @@ impl Asked {
             policy: Arc::clone(policy),
             compiled: BTreeMap::new(),
         }
+    }
+
+    /// The laws that govern what a case asks.
+    pub fn laws(&mut self, case: &Case) -> Vec<String> {
+        let at = case.question.at;
+        let policy = &self.policy;
+        let compiled = self
+            .compiled
+            .entry(at)
+            .or_insert_with(|| policy.compile(at));
+        let Ok(query) = compiled.resolve(&case.question) else {
+            return Vec::new();
+        };
+        let verdict = decide(compiled, &query);
+        let found = answer(compiled, &query, &verdict, None).laws;
+        found.into_iter().map(|l| l.law.to_string()).collect()
     }
 
     /// One case against the policy.
@@ -322,6 +346,7 @@ mod tests {
             promises: Vec::new(),
             duties: vec!["log-transfer".into()],
             missing: Vec::new(),
+            observed: Vec::new(),
             policy: String::new(),
         }
     }

@@ -1,9 +1,6 @@
 //! The properties that one law on one day can keep or break.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeSet, HashSet};
 
 use jiff::civil::Date;
 
@@ -14,7 +11,7 @@ use crate::{
 
 use super::{
     about::Filter,
-    axes::{Extra, category_classes},
+    axes::Extra,
     engine::Bits,
     facts::{Fact, question},
     property::{Kind, Properties, Property, PropertyError},
@@ -25,27 +22,38 @@ use super::{
 
 pub fn of_law(ways: &Ways<'_>, day: Date, properties: &Properties) -> Part {
     let mut part = Part::new(properties.list.len());
-    let scene = Scene::new(
-        ways.policy.at(),
-        &[ways.policy],
-        &[ways],
-        &Extra::default(),
-        &|_| true,
-    );
+    let own =
+        |p: &&Property| p.law.as_deref().is_none_or(|l| *l == *ways.law.id) && p.covers_day(day);
+    let mut filters: Vec<(usize, Filter<'_>)> = Vec::new();
+    for (i, property) in properties.list.iter().enumerate().filter(|(_, p)| own(p)) {
+        let result = match property.kind {
+            Kind::Refused | Kind::Only | Kind::Permitted => {
+                Filter::new(property, ways).map(|f| filters.push((i, f)))
+            }
+            Kind::Demands => demands(ways, i, property, &mut part),
+            _ => Ok(()),
+        };
+        if let Err(fault) = result {
+            part.fault = Some(fault.into());
+            return part;
+        }
+    }
+    // One scene tells apart what any of the properties asks of.
+    let extra = filters
+        .iter()
+        .fold(Extra::default(), |all, (_, f)| all.and(f.extra()));
+    let scene = Scene::new(ways.policy.at(), &[ways.policy], &[ways], &extra, &|_| true);
     part.raw_flows = scene.flows;
+    if scene.bounded {
+        part.bounded.insert(ways.law.id.to_string());
+    }
     withdrawn(&scene, properties, &mut part);
     walk(&scene, ways, day, properties, &mut part);
-    for (i, property) in properties.list.iter().enumerate() {
-        let own = property.law.as_deref().is_none_or(|l| *l == *ways.law.id);
-        if own && property.covers_day(day) && part.fault.is_none() {
-            let result = match property.kind {
-                Kind::Refused | Kind::Only | Kind::Permitted => {
-                    filtered(ways, i, property, &mut part)
-                }
-                Kind::Demands => demands(ways, i, property, &mut part),
-                _ => Ok(()),
-            };
-            part.fault = result.err().map(ProveError::from).or(part.fault);
+    for (i, filter) in &filters {
+        if part.fault.is_none()
+            && let Some(property) = properties.list.get(*i)
+        {
+            filtered(&scene, filter, *i, property, &mut part);
         }
     }
     part
@@ -79,7 +87,7 @@ fn walk(scene: &Scene<'_>, ways: &Ways<'_>, day: Date, properties: &Properties, 
     let Some(edges) = scene.diagram.edges.get(last) else {
         return;
     };
-    let wider = wider(scene, ways, last, part);
+    let wider = wider(scene, last);
     let monotone: Vec<usize> = of_kind(properties, Kind::CategoriesOnlyRefuse).collect();
     let mut judged: HashSet<usize> = HashSet::new();
     let mut questions = 0;
@@ -132,13 +140,7 @@ fn walk(scene: &Scene<'_>, ways: &Ways<'_>, day: Date, properties: &Properties, 
             for property in &monotone {
                 part.concerns(*property);
                 if scene.permits(0, after.1) {
-                    let mut full = path.to_vec();
-                    full.push(after.2);
-                    part.breaks(*property, || Counterexample {
-                        law: Some(ways.law.id.to_string()),
-                        said: "permitted, though a record that holds less is refused".to_owned(),
-                        question: question(scene.at, &scene.facts(&full)),
-                    });
+                    part.breaks(*property, || grown(scene, ways, path, (*small, *large)));
                 }
             }
         }
@@ -278,99 +280,72 @@ fn example(
     }
 }
 
-/// Pairs of edges of the record's axis: the first stands for some record, the second for one that
-/// holds more, at the same age and counts.
-fn wider(
-    scene: &Scene<'_>,
-    ways: &Ways<'_>,
-    last: usize,
-    part: &mut Part,
-) -> HashSet<(usize, usize)> {
-    let (sets, all) = category_classes(&[ways.policy], &[ways], &Extra::default());
-    if !all {
-        part.bounded.insert(ways.law.id.to_string());
-    }
-    let Some(axis) = scene.axes.get(last) else {
-        return HashSet::new();
+/// By edge of the record's axis, those for some record that holds more, at the same age and counts.
+fn wider(scene: &Scene<'_>, last: usize) -> Vec<(usize, usize)> {
+    let Some((axis, records)) = scene.axes.get(last).zip(scene.records.as_ref()) else {
+        return Vec::new();
     };
     let mut edge_of = vec![0; axis.facts.len()];
-    for (e, edge) in scene
-        .diagram
-        .edges
-        .get(last)
-        .into_iter()
-        .flatten()
-        .enumerate()
-    {
+    let edges = scene.diagram.edges.get(last).into_iter().flatten();
+    for (e, edge) in edges.enumerate() {
         for value in &edge.values {
-            if let Some(slot) = usize::try_from(*value)
-                .ok()
-                .and_then(|v| edge_of.get_mut(v))
-            {
+            let slot = usize::try_from(*value).ok();
+            if let Some(slot) = slot.and_then(|v| edge_of.get_mut(v)) {
                 *slot = e;
             }
         }
     }
-    // By what is told of the record: its facts, as age, counts and edge.
-    type Leaf<'f> = (Option<u16>, &'f [(Arc<str>, u64)]);
-    let mut records: HashMap<Vec<bool>, HashMap<Leaf<'_>, usize>> = HashMap::new();
-    let mut told: HashMap<&[Arc<str>], Vec<bool>> = HashMap::new();
-    for keys in &sets {
-        told.insert(keys, super::axes::told_of(ways, keys));
-    }
-    for (fact, edge) in axis.facts.iter().zip(&edge_of) {
-        if let Fact::Record { keys, age, counts } = fact
-            && let Some(told) = told.get(keys.as_slice())
-        {
-            let leaves = records.entry(told.clone()).or_default();
-            leaves.insert((*age, counts), *edge);
+    let mut pairs = BTreeSet::new();
+    records.grow(&mut |small, large| {
+        let pair = edge_of.get(small).zip(edge_of.get(large));
+        pairs.extend(pair.filter(|(a, b)| a != b).map(|(a, b)| (*a, *b)));
+    });
+    pairs.into_iter().collect()
+}
+
+/// The record that is refused, and the larger one that is permitted, at the end of a path.
+fn grown(
+    scene: &Scene<'_>,
+    ways: &Ways<'_>,
+    path: &[u32],
+    (small, large): (usize, usize),
+) -> Counterexample {
+    let edges = scene.diagram.edges.get(path.len());
+    let holds = |edge: usize, value: usize| {
+        let value = u32::try_from(value).unwrap_or(u32::MAX);
+        edges
+            .and_then(|e| e.get(edge))
+            .is_some_and(|e| e.values.contains(&value))
+    };
+    let step = scene.records.as_ref();
+    let step = step.and_then(|r| r.step(&|a, b| holds(small, a) && holds(large, b)));
+    let mut facts = scene.facts(path);
+    let mut said = "permitted, though a record that holds less is refused".to_owned();
+    if let Some(step) = step {
+        if let Fact::Record { keys, .. } = &step.before {
+            said.push_str(&format!(" ({})", keys.join(", ")));
         }
+        facts.push(step.after);
     }
-    let singles: Vec<&Arc<str>> = sets.iter().filter(|k| k.len() == 1).flatten().collect();
-    let mut pairs = HashSet::new();
-    for keys in &sets {
-        let Some(small) = told.get(keys.as_slice()).and_then(|t| records.get(t)) else {
-            continue;
-        };
-        let of_small: HashSet<&Arc<str>> = small
-            .keys()
-            .flat_map(|(_, counts)| counts.iter().map(|(k, _)| k))
-            .collect();
-        // One category more at a time: larger records follow from these.
-        for more in &singles {
-            let both: Vec<Arc<str>> = keys.iter().chain([*more]).cloned().collect();
-            let Some(large) = records.get(&super::axes::told_of(ways, &both)) else {
-                continue;
-            };
-            for ((age, counts), after) in large {
-                let same: Vec<(Arc<str>, u64)> = counts
-                    .iter()
-                    .filter(|(k, _)| of_small.contains(k))
-                    .cloned()
-                    .collect();
-                let before = small.get(&(*age, same.as_slice()));
-                pairs.extend(before.map(|b| (*b, *after)).filter(|(a, b)| a != b));
-            }
-        }
+    Counterexample {
+        law: Some(ways.law.id.to_string()),
+        said,
+        question: question(scene.at, &facts),
     }
-    pairs
 }
 
 /// `refused`, `only`, `permitted`: over the classes of the flows that the property is about.
 fn filtered(
-    ways: &Ways<'_>,
+    whole: &Scene<'_>,
+    filter: &Filter<'_>,
     index: usize,
     property: &Property,
     part: &mut Part,
-) -> Result<(), PropertyError> {
-    let filter = Filter::new(property, ways)?;
-    let scene = Scene::new(
-        ways.policy.at(),
-        &[ways.policy],
-        &[ways],
-        &filter.extra(),
-        &|fact| filter.holds(fact),
-    );
+) {
+    let scene = whole.restricted(&|fact| filter.holds(fact));
+    let Some(ways) = scene.sides.first().map(|s| s.ways) else {
+        return;
+    };
     let checked = ways.policy.checked();
     let allowed = |said: Said| {
         let way = scene.way(0, said);
@@ -409,7 +384,6 @@ fn filtered(
         }
         false
     });
-    Ok(())
 }
 
 /// `demands`: the rules of these mechanisms ask for an assessment, an instrument, a filing.

@@ -1,12 +1,12 @@
 //! The days on which a policy may change, and what of a law on a day can matter.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt, io::Write as _};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use crate::policy::{Checked, Compiled, LawId, filing_edge};
+use crate::policy::{Checked, Compiled, LawId, Rule, filing_edge};
 
-use super::{ends::entity_told_all, ways::Ways};
+use super::{parties::told_all, ways::Ways};
 
 /// Every day on which something begins or has ended, in ascending order, with one before them all.
 pub fn days(checked: &Checked) -> BTreeSet<Date> {
@@ -37,32 +37,88 @@ pub fn instant(day: Date) -> Timestamp {
         .map_or(Timestamp::UNIX_EPOCH, |z| z.timestamp())
 }
 
-/// A law on a day, written out: two days with the same text need not both be looked at.
-pub fn fingerprint(policy: &Compiled, ways: &Ways<'_>) -> String {
+/// A law on a day, by all that its ways hang on: two days with the same mark need not both be
+/// looked at.
+pub fn fingerprint(policy: &Compiled, ways: &Ways<'_>) -> Mark {
+    Mark(*marker(policy, ways).0.finalize().as_bytes())
+}
+
+/// The same with what the papers say, to compare organisations.
+pub fn with_papers(policy: &Compiled, ways: &Ways<'_>) -> Mark {
+    let mut mark = marker(policy, ways);
+    let checked = policy.checked();
+    mark.add(&policy.personal.words());
+    for usable in ways.table.usable_sorted() {
+        mark.add(&checked.instrument(usable.instrument));
+    }
+    for active in ways.table.assessed_sorted() {
+        let all = &checked.organisation.assessments;
+        mark.add(&all.get(usize::from(active.index)));
+    }
+    Mark(*mark.0.finalize().as_bytes())
+}
+
+fn marker(policy: &Compiled, ways: &Ways<'_>) -> Marker {
     let table = ways.table;
-    let usable = table.usable_sorted();
-    let rules: Vec<_> = table
-        .rules
-        .iter()
-        .map(|r| (r.index, &r.to, &r.origin, &r.of))
-        .collect();
-    let usable: Vec<_> = usable
-        .iter()
-        .map(|u| (u.instrument, u.rules, &u.countries, u.assessed))
-        .collect();
-    let assessed: Vec<_> = table
-        .assessed_sorted()
-        .iter()
-        .map(|a| (a.index, a.countries.clone()))
-        .collect();
-    format!(
-        "{rules:?}{usable:?}{assessed:?}{:?}{:?}{}{:?}{}",
-        table.territory,
-        table.sensitive,
+    let mut mark = Marker(blake3::Hasher::new());
+    for rule in &table.rules {
+        let told = ways.law.rules.get(usize::from(rule.index));
+        mark.add(&(told.map(said), &rule.to, &rule.origin, &rule.of));
+    }
+    let mut usable: Vec<_> = table.usable.iter().collect();
+    usable.sort_by_key(|(pair, _)| **pair);
+    for (pair, list) in usable {
+        for u in list {
+            mark.add(&(pair, u.instrument, u.rules, &u.countries, u.assessed));
+        }
+    }
+    let mut assessed: Vec<_> = table.assessments.iter().collect();
+    assessed.sort_by_key(|(entity, _)| **entity);
+    for (entity, list) in assessed {
+        for a in list {
+            mark.add(&(entity, a.index, &a.countries));
+        }
+    }
+    mark.add(&(
+        &table.territory,
+        &table.sensitive,
         table.sensitive_below,
-        table.children,
-        entity_told_all(policy, ways),
+        table
+            .children
+            .iter()
+            .map(|c| (c.1, &c.2))
+            .collect::<Vec<_>>(),
+        &ways.law.attaches,
+        (&ways.law.transfer.id, &ways.law.transfer.citation),
+        told_all(policy, ways),
+    ));
+    mark
+}
+
+/// What a rule says, without where and until when it says it.
+fn said(rule: &Rule) -> impl fmt::Debug {
+    (
+        (&rule.id, rule.effect, &rule.citation, &rule.when),
+        (&rule.unless, rule.copies, rule.mechanism, &rule.requires),
+        (
+            rule.operations,
+            rule.flows,
+            rule.modules,
+            rule.instruments_of,
+        ),
     )
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mark([u8; 32]);
+
+struct Marker(blake3::Hasher);
+
+impl Marker {
+    fn add(&mut self, told: &dyn fmt::Debug) {
+        // A hasher takes all that it is given.
+        let _ = writeln!(self.0, "{told:?}");
+    }
 }
 
 pub fn law_ids(policy: &Compiled) -> Vec<LawId> {

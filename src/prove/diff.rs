@@ -21,7 +21,7 @@ use crate::{
 use super::{
     axes::Extra,
     classes::verify,
-    days::{days, fingerprint, instant},
+    days::{Mark, days, instant, with_papers},
     facts::blank,
     prove::{Untrue, in_parallel},
     scene::{Said, Scene},
@@ -83,13 +83,20 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
         let each = laws.iter().map(|law| [&a, &b].map(|p| print(p, law)));
         Some(each.collect::<Vec<_>>())
     });
-    let mut seen: HashMap<(usize, [Option<String>; 2]), usize> = HashMap::new();
+    let same = context(old) == context(new);
+    let mut seen: HashMap<(usize, [Option<Mark>; 2]), usize> = HashMap::new();
     let mut jobs: Vec<(Date, usize)> = Vec::new();
     // By day and law: which job says what changes.
     let mut told: Vec<Vec<usize>> = Vec::new();
     for (day, prints) in all.iter().zip(prints) {
         let mut of_day = Vec::new();
         for (law, print) in prints.into_iter().flatten().enumerate() {
+            if let [Some(was), Some(is)] = &print
+                && same
+                && was == is
+            {
+                continue;
+            }
             let job = *seen.entry((law, print)).or_insert_with(|| {
                 jobs.push((*day, law));
                 jobs.len() - 1
@@ -126,9 +133,15 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
             }
         }
     }
-    for (i, day) in all.iter().enumerate() {
-        let (a, b) = (old.compile(instant(*day)), new.compile(instant(*day)));
-        promises(&a, &b).iter().for_each(|c| add(c, i));
+    let promised = in_parallel(all.len(), |i| {
+        let day = all.get(i).copied()?;
+        let (a, b) = (old.compile(instant(day)), new.compile(instant(day)));
+        let told =
+            |p: &Compiled| format!("{:?}{:?}", p.promises, p.checked().organisation.promises);
+        (!same || told(&a) != told(&b)).then(|| promises(&a, &b))
+    });
+    for (day, changes) in promised.iter().enumerate() {
+        changes.iter().flatten().for_each(|c| add(c, day));
     }
     found.untrue = untrue;
     found.changes = grouped
@@ -141,18 +154,24 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
     found
 }
 
-fn print(policy: &Compiled, law: &str) -> Option<String> {
+fn print(policy: &Compiled, law: &str) -> Option<Mark> {
     let ways = Ways::of(policy, law_of(policy, law)?)?;
-    let names = ways
-        .law
-        .rules
-        .iter()
-        .map(|r| format!("{}{}{:?}", r.id, r.citation, r.when));
-    Some(format!(
-        "{}{}",
-        fingerprint(policy, &ways),
-        names.collect::<String>()
-    ))
+    Some(with_papers(policy, &ways))
+}
+
+/// What ids mean: where it is the same for both, equal marks are equal laws.
+fn context(policy: &Checked) -> String {
+    let v = &policy.vocabulary;
+    let categories: Vec<_> = policy
+        .categories_all()
+        .map(|(id, key)| (key, policy.below(id).words()))
+        .collect();
+    let entities: Vec<_> = policy.entities().map(|(_, e)| &e.id).collect();
+    let mechanisms: Vec<_> = v.mechanisms.iter().map(|m| &m.key).collect();
+    format!(
+        "{categories:?}{entities:?}{mechanisms:?}{:?}{:?}{:?}{:?}",
+        v.counters, v.thresholds, v.attributes, policy.purposes,
+    )
 }
 
 fn law_of(policy: &Compiled, name: &str) -> Option<LawId> {

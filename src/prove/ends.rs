@@ -1,16 +1,19 @@
-//! The two ends of a flow as one law could tell them apart: places by rules, territory and
-//! coverage; entities by attributes, roles and the instruments they are party to.
+//! The two ends of a flow as one law could tell them apart: places by rules and territory, and by
+//! what the papers between the two parties cover. Who the parties are is told in [`parties`].
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use crate::{
     domain::{Country, Place, Role},
-    policy::{AttributeSet, Compiled, EntityId, Need, PlaceSet},
+    policy::{Compiled, PlaceSet},
 };
 
 use super::{
     axes::{AxisFacts, Extra, rules},
     facts::{End, Fact},
+    parties::{self, Papers},
     ways::{AxisKind, Ways},
 };
 
@@ -48,19 +51,6 @@ pub fn ends(policies: &[&Compiled], sides: &[&Ways<'_>], extra: &Extra) -> AxisF
             .filter(|p| p.is_subdivision() || p.country().is_none()),
     );
     let from_places = classes(places.iter().map(|p| (from_told(sides, *p), *p)));
-    let mut to_places = classes(
-        places
-            .iter()
-            .map(|p| ((to_told(sides, *p), named(extra, *p)), *p)),
-    );
-    if let Some(only) = extra.only_to {
-        to_places = vec![Class {
-            members: vec![only],
-            size: 1,
-        }];
-    }
-    let pairs = place_pairs(&from_places, &to_places);
-    let entities = entity_classes(policies, sides, extra);
     let roles_matter = sides.iter().flat_map(|w| rules(w)).any(|r| {
         let w = &r.when;
         let roles = w.exporter_role.is_some() || w.importer_role.is_some();
@@ -69,37 +59,54 @@ pub fn ends(policies: &[&Compiled], sides: &[&Ways<'_>], extra: &Extra) -> AxisF
     let modules = sides.iter().flat_map(|w| rules(w)).any(|r| r.modules != 0);
     let collected = collected(sides);
     let mut axis = AxisFacts {
-        alike: to_places.iter().map(|c| c.members.clone()).collect(),
+        alike: Vec::new(),
         kind: AxisKind::Ends,
         facts: Vec::new(),
         weights: Vec::new(),
     };
-    for (exporter, importer, entity_weight) in entity_pairs(&entities) {
-        let signed = modules && has_instrument(sides, exporter.as_deref(), importer.as_deref());
-        let roles = role_pairs(roles_matter || signed);
-        for (from, to, place_weight) in &pairs {
-            for (from_role, to_role, instructs) in roles {
+    let mut of_papers: HashMap<Papers, Vec<PlacePair>> = HashMap::new();
+    for pair in parties::pairs(policies, sides, extra) {
+        let place_pairs = of_papers.entry(pair.papers.clone()).or_insert_with(|| {
+            let covered = pair.papers.countries(sides);
+            let mut to_places = classes(places.iter().map(|p| {
+                let told: Vec<bool> = covered.iter().map(|set| set.contains(*p)).collect();
+                ((to_told(sides, *p), named(extra, *p), told), *p)
+            }));
+            if let Some(only) = extra.only_to {
+                to_places = vec![Class {
+                    members: vec![only],
+                    size: 1,
+                }];
+            }
+            place_pairs(&from_places, &to_places)
+        });
+        let signed = modules && pair.papers.signed();
+        for (from, to, place_weight) in place_pairs.iter() {
+            for (from_role, to_role, instructs) in role_pairs(roles_matter || signed) {
                 for collected_in in &collected {
                     axis.facts.push(Fact::Ends {
                         from: End {
                             place: *from,
-                            entity: exporter.clone(),
+                            entity: pair.exporter.clone(),
                             role: *from_role,
                         },
                         to: End {
                             place: *to,
-                            entity: importer.clone(),
+                            entity: pair.importer.clone(),
                             role: *to_role,
                         },
                         instructs: *instructs,
                         collected_in: *collected_in,
                     });
-                    axis.weights
-                        .push(place_weight.saturating_mul(entity_weight));
+                    axis.weights.push(place_weight.saturating_mul(pair.weight));
                 }
             }
         }
     }
+    axis.alike = destinations(policies, sides, extra)
+        .into_iter()
+        .map(|c| c.members)
+        .collect();
     axis
 }
 
@@ -175,23 +182,23 @@ fn from_told(sides: &[&Ways<'_>], place: Place) -> Vec<bool> {
     sides.iter().flat_map(of).collect()
 }
 
+/// What the rules say of a destination; [`Papers::countries`] say more.
 fn to_told(sides: &[&Ways<'_>], place: Place) -> Vec<bool> {
     let of = |w: &&Ways<'_>| {
         let mut told = vec![w.table.territory.contains(place)];
         told.extend(w.table.rules.iter().map(|r| r.to.contains(place)));
-        told.extend(
-            w.table
-                .usable_sorted()
-                .iter()
-                .map(|u| u.countries.contains(place)),
-        );
-        told.extend(
-            w.table
-                .assessed_sorted()
-                .iter()
-                .map(|a| a.countries.contains(place)),
-        );
         told
+    };
+    sides.iter().flat_map(of).collect()
+}
+
+/// What any paper says of a destination.
+fn covered(sides: &[&Ways<'_>], place: Place) -> Vec<bool> {
+    let of = |w: &&Ways<'_>| -> Vec<bool> {
+        let usable = w.table.usable_sorted().into_iter().map(|u| &u.countries);
+        let assessed = w.table.assessed_sorted().into_iter().map(|a| &a.countries);
+        let sets = usable.chain(assessed);
+        sets.map(|set| set.contains(place)).collect()
     };
     sides.iter().flat_map(of).collect()
 }
@@ -203,181 +210,53 @@ pub fn destinations(
     extra: &Extra,
 ) -> Vec<Class<Place>> {
     let all = places(policies, sides);
-    classes(
-        all.iter()
-            .map(|p| ((to_told(sides, *p), named(extra, *p)), *p)),
-    )
+    classes(all.iter().map(|p| {
+        let told = (to_told(sides, *p), covered(sides, *p), named(extra, *p));
+        (told, *p)
+    }))
 }
 
+type PlacePair = (Place, Place, u64);
+
 /// Every class of origins with every class of destinations: the same place, two places of one
-/// country, two countries, as far as the classes hold such.
-fn place_pairs(from: &[Class<Place>], to: &[Class<Place>]) -> Vec<(Place, Place, u64)> {
+/// country, two countries, as far as the classes hold such; with how many pairs there are of each.
+fn place_pairs(from: &[Class<Place>], to: &[Class<Place>]) -> Vec<PlacePair> {
     let mut pairs = Vec::new();
-    for origin in from {
-        for destination in to {
-            let weight = origin.size.saturating_mul(destination.size);
-            let mut found = [None; 3];
-            let all = origin.members.iter().flat_map(|start| {
-                let ends = destination.members.iter();
-                ends.map(move |end| (*start, *end))
-            });
-            for (start, end) in all {
-                let sort = match (start == end, start.country() == end.country()) {
-                    (true, _) => 0,
-                    (_, true) => 1,
-                    _ => 2,
-                };
-                if let Some(slot) = found.get_mut(sort) {
-                    slot.get_or_insert((start, end));
+    for destination in to {
+        let ends: HashSet<Place> = destination.members.iter().copied().collect();
+        let mut countries: HashMap<Option<Country>, Vec<Place>> = HashMap::new();
+        for end in &destination.members {
+            countries.entry(end.country()).or_default().push(*end);
+        }
+        for origin in from {
+            let mut found: [Option<(Place, Place)>; 3] = [None; 3];
+            let [mut same, mut near] = [0u64; 2];
+            for start in &origin.members {
+                let siblings = countries
+                    .get(&start.country())
+                    .map_or(&[][..], Vec::as_slice);
+                if ends.contains(start) {
+                    same += 1;
+                    found[0].get_or_insert((*start, *start));
                 }
-                if found.iter().all(Option::is_some) {
-                    break;
+                if let Some(other) = siblings.iter().find(|p| *p != start) {
+                    let alone = usize::from(ends.contains(start));
+                    near += u64::try_from(siblings.len() - alone).unwrap_or(u64::MAX);
+                    found[1].get_or_insert((*start, *other));
+                }
+                if found[2].is_none() {
+                    let far = destination.members.iter();
+                    let far = far.copied().find(|p| p.country() != start.country());
+                    found[2] = far.map(|end| (*start, end));
                 }
             }
-            let weights = [origin.size.min(destination.size), 1, weight];
+            let all = origin.size.saturating_mul(destination.size);
+            let weights = [same, near, all.saturating_sub(same + near)];
             let found = found.into_iter().zip(weights);
             pairs.extend(found.filter_map(|(pair, n)| pair.map(|(a, b)| (a, b, n))));
         }
     }
     pairs
-}
-
-/// What is mentioned of entities by any rule of the law.
-fn mentioned(ways: &Ways<'_>) -> AttributeSet {
-    let mut all = ways.law.outside;
-    for rule in rules(ways) {
-        let w = &rule.when;
-        for set in [
-            w.exporter,
-            w.exporter_without,
-            w.importer,
-            w.importer_without,
-            w.parties,
-            rule.unless.exporter,
-        ] {
-            all = all.union(set);
-        }
-        for need in rule.requires.iter().flatten() {
-            if let Need::Exporter(a) | Need::Importer(a) = need {
-                all.insert(*a);
-            }
-        }
-    }
-    all
-}
-
-fn entity_classes(
-    policies: &[&Compiled],
-    sides: &[&Ways<'_>],
-    extra: &Extra,
-) -> Vec<Class<Arc<str>>> {
-    let Some(first) = policies.first() else {
-        return Vec::new();
-    };
-    let masks: Vec<AttributeSet> = {
-        let of = |w: &&Ways<'_>| mentioned(w).union(extra.attributes);
-        sides.iter().map(of).collect()
-    };
-    let common = first.checked().entities().filter(|(_, e)| {
-        let known = |p: &&Compiled| p.checked().entity(&e.id).is_some();
-        policies.iter().all(known)
-    });
-    classes(common.map(|(_, e)| {
-        let told: Vec<String> = sides
-            .iter()
-            .zip(&masks)
-            .map(|(w, mask)| entity_told(w, *mask, &e.id))
-            .chain(extra.entity_places.then(|| e.place.to_string()))
-            .collect();
-        (told, Arc::clone(&e.id))
-    }))
-}
-
-fn entity_told(ways: &Ways<'_>, mask: AttributeSet, name: &str) -> String {
-    let checked = ways.policy.checked();
-    let Some(id) = checked.entity(name) else {
-        return String::new();
-    };
-    let has = ways.table.attributes_of(Some(id));
-    let mentioned: Vec<u8> = has
-        .iter()
-        .filter(|a| mask.contains(*a))
-        .map(|a| a.0)
-        .collect();
-    let info = checked.entity_info(id);
-    let outside = has.intersects(ways.law.outside);
-    let place = info.map(|e| e.place.to_string()).filter(|_| outside);
-    let governed = ways
-        .policy
-        .entity_laws
-        .get(id.index())
-        .is_some_and(|l| l.contains(ways.id));
-    let lifted = ways
-        .policy
-        .entity_lifts
-        .get(id.index())
-        .is_some_and(|l| l.contains(ways.id));
-    let mut party: Vec<(usize, bool)> = Vec::new();
-    for ((from, to), list) in &ways.table.usable {
-        for usable in list {
-            party.extend((*from == id).then_some((usable.instrument.index(), true)));
-            party.extend((*to == id).then_some((usable.instrument.index(), false)));
-        }
-    }
-    party.sort_unstable();
-    party.dedup();
-    let assessed: Vec<(bool, bool)> = checked
-        .organisation
-        .assessments
-        .iter()
-        .map(|a| {
-            let to = a.importers.as_ref().is_some_and(|i| i.contains(&id));
-            (a.exporters.contains(&id), to)
-        })
-        .collect();
-    let role = info.and_then(|e| e.role);
-    // A flow that starts in its country starts in its part of it.
-    let part = info.map(|e| e.place).filter(Place::is_subdivision);
-    format!("{part:?} {mentioned:?} {role:?} {place:?} {governed} {lifted} {party:?} {assessed:?}")
-}
-
-type EntityPair = (Option<Arc<str>>, Option<Arc<str>>, u64);
-
-/// Every class of exporters with every class of importers, the same entity and another one of the
-/// class, and nobody at either end.
-fn entity_pairs(classes: &[Class<Arc<str>>]) -> Vec<EntityPair> {
-    let nobody = Class {
-        members: Vec::new(),
-        size: 1,
-    };
-    let all: Vec<&Class<Arc<str>>> = std::iter::once(&nobody).chain(classes).collect();
-    let mut pairs = Vec::new();
-    for (i, from) in all.iter().enumerate() {
-        for (j, to) in all.iter().enumerate() {
-            let (exporter, importer) = (from.members.first(), to.members.first());
-            let weight = from.size.saturating_mul(to.size);
-            pairs.push((
-                exporter.cloned(),
-                importer.cloned(),
-                if i == j { from.size } else { weight },
-            ));
-            if let (true, Some(sibling)) = (i == j, to.members.get(1)) {
-                let others = from.size.saturating_mul(from.size.saturating_sub(1));
-                pairs.push((exporter.cloned(), Some(Arc::clone(sibling)), others));
-            }
-        }
-    }
-    pairs
-}
-
-fn has_instrument(sides: &[&Ways<'_>], from: Option<&str>, to: Option<&str>) -> bool {
-    let pair = |w: &&Ways<'_>| -> Option<(EntityId, EntityId)> {
-        let checked = w.policy.checked();
-        checked.entity(from?).zip(checked.entity(to?))
-    };
-    sides
-        .iter()
-        .any(|w| pair(w).is_some_and(|p| w.table.usable.contains_key(&p)))
 }
 
 /// Where the data was collected, if any rule cares.
@@ -394,11 +273,4 @@ fn collected(sides: &[&Ways<'_>]) -> Vec<Option<Place>> {
     let abroad = Country::all().map(Place::of).find(|p| !inside(p));
     let said = home.into_iter().chain(abroad).map(Some);
     std::iter::once(None).chain(said).collect()
-}
-
-/// What the law could tell of every entity.
-pub fn entity_told_all(policy: &Compiled, ways: &Ways<'_>) -> String {
-    let mask = mentioned(ways);
-    let all = policy.checked().entities();
-    all.map(|(_, e)| entity_told(ways, mask, &e.id)).collect()
 }

@@ -22,6 +22,23 @@ impl Bits {
         Self(SmallVec::from_elem(0, len.div_ceil(64)))
     }
 
+    /// The set of the indexes at which `bits` hold.
+    pub fn of(bits: &[bool]) -> Self {
+        let mut set = Self::none(bits.len());
+        for (i, _) in bits.iter().enumerate().filter(|(_, bit)| **bit) {
+            set.set(i);
+        }
+        set
+    }
+
+    pub fn count(&self) -> u32 {
+        self.0.iter().map(|w| w.count_ones()).sum()
+    }
+
+    pub fn or(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(a, b)| a | b).collect())
+    }
+
     pub fn set(&mut self, i: usize) {
         if let Some(word) = self.0.get_mut(i / 64) {
             *word |= 1 << (i % 64);

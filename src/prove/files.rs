@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use crate::{
-    document::{Faults, Node, Refused, Value},
+    document::{Faults, Node, Refused, Value, Where},
     policy::{Checked, check, law_files},
 };
 
@@ -51,7 +51,15 @@ impl Files {
     pub fn without_promises(&self) -> Self {
         let mut files = self.clone();
         if let Value::Table(entries) = &mut files.organisation.value {
+            let promised: Vec<String> = ids(entries, "promises");
             entries.retain(|(key, _, _)| key != "promises");
+            let observed = entries.iter_mut().filter(|(key, _, _)| key == "observe");
+            for (_, _, node) in observed {
+                if let Value::List(names) = &mut node.value {
+                    let is_promise = |t: &String| promised.contains(t);
+                    names.retain(|n| !matches!(&n.value, Value::Text(t) if is_promise(t)));
+                }
+            }
         }
         files
     }
@@ -97,4 +105,25 @@ impl Files {
         }
         files
     }
+}
+
+/// The ids of the tables in a list.
+fn ids(entries: &[(String, Where, Node)], list: &str) -> Vec<String> {
+    let tables = entries.iter().filter(|(key, _, _)| key == list);
+    let items = tables.filter_map(|(_, _, node)| match &node.value {
+        Value::List(items) => Some(items),
+        _ => None,
+    });
+    let fields = items.flatten().filter_map(|item| match &item.value {
+        Value::Table(fields) => Some(fields),
+        _ => None,
+    });
+    fields
+        .flatten()
+        .filter(|(key, _, _)| key == "id")
+        .filter_map(|(_, _, id)| match &id.value {
+            Value::Text(id) => Some(id.clone()),
+            _ => None,
+        })
+        .collect()
 }

@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
+use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use serde::Serialize;
 
 use crate::{
     decide::promise::judged,
     domain::{CategorySet, Operation, Place, PromiseOutcome},
-    policy::{Compiled, Effect},
+    policy::{Compiled, Effect, Retention},
 };
 
 use super::{
@@ -31,8 +32,22 @@ pub struct Row {
     pub law: String,
     pub name: String,
     pub cells: Vec<Cell>,
+    /// The rules on how long records under this law are kept, whatever their categories.
+    pub retention: Vec<KeptFor>,
     /// Why there are no cells: the classes and the decision disagree.
     pub fault: Option<Untrue>,
+}
+
+/// How long records with some of `categories` are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptFor {
+    pub id: String,
+    /// Each stands for all below it.
+    pub categories: Vec<String>,
+    pub keep: String,
+    /// At least so long; else at most.
+    pub least: bool,
+    pub source: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -107,8 +122,45 @@ fn row(policy: &Compiled, ways: &Ways<'_>, operation: Operation, keys: &[Arc<str
         law: ways.law.id.to_string(),
         name: ways.law.name.clone(),
         cells,
+        retention: kept_for(policy, &ways.law.id),
         fault,
     }
+}
+
+fn kept_for(policy: &Compiled, law: &str) -> Vec<KeptFor> {
+    let checked = policy.checked();
+    let of_law = |r: &&Retention| r.laws.is_empty() || r.laws.iter().any(|(l, _)| **l == *law);
+    let rules = checked.retention().iter().filter(of_law);
+    rules
+        .map(|r| KeptFor {
+            id: r.id.to_string(),
+            categories: topmost(r.categories.iter().filter_map(|c| checked.category_key(c))),
+            keep: SpanPrinter::new()
+                .designator(Designator::Verbose)
+                .spacing(Spacing::BetweenUnitsAndDesignators)
+                .span_to_string(&r.keep),
+            least: r.least,
+            source: r.source.as_deref().map(str::to_owned),
+        })
+        .collect()
+}
+
+/// Those that lie below no other.
+fn topmost<'k>(keys: impl Iterator<Item = &'k Arc<str>>) -> Vec<String> {
+    let mut keys: Vec<&str> = keys.map(AsRef::as_ref).collect();
+    // A key comes before all that lie below it.
+    keys.sort_unstable();
+    let mut top: Vec<String> = Vec::new();
+    for key in keys {
+        let under = |above: &String| {
+            let rest = key.strip_prefix(above.as_str());
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        if !top.iter().any(under) {
+            top.push(key.to_owned());
+        }
+    }
+    top
 }
 
 fn openings(

@@ -5,10 +5,14 @@
 //! time; what they promise is completeness over a stated space, and output a person can read.
 
 mod about;
+mod asked;
 mod axes;
 pub mod cases;
+mod categories;
+mod cells;
 mod classes;
 mod composed;
+mod counts;
 mod days;
 pub mod diff;
 mod ends;
@@ -17,13 +21,18 @@ mod facts;
 pub mod files;
 pub mod matrix;
 pub mod mutants;
+mod parties;
+mod parts;
 pub mod property;
 #[expect(
     clippy::module_inception,
     reason = "the command is called so, and its tools too"
 )]
 pub mod prove;
+mod records;
 mod scene;
+mod stands;
+mod stated;
 mod ways;
 
 #[cfg(test)]

@@ -8,12 +8,16 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::document::{Node, Value, Where};
+use crate::{
+    document::{Node, Value, Where},
+    policy::Checked,
+};
 
 use super::{
     cases::{Asked, Case, CaseError, NamedFile},
@@ -21,7 +25,7 @@ use super::{
     diff::diff,
     files::Files,
     property::Properties,
-    prove::{in_parallel, prove},
+    prove::{ProveError, Proven, in_parallel, prove_beyond},
 };
 
 /// One small change.
@@ -66,6 +70,9 @@ impl Tally {
     }
 }
 
+/// Of samples of mutants.
+pub const SEED: u64 = 20_261_121;
+
 /// All mutants of the laws and the groups, in a fixed order; or `sample` of them by a fixed seed.
 pub fn mutants(files: &Files, sample: Option<usize>) -> Vec<Mutant> {
     let mut all = Vec::new();
@@ -89,7 +96,7 @@ pub fn mutants(files: &Files, sample: Option<usize>) -> Vec<Mutant> {
         });
     }
     if let Some(wanted) = sample {
-        let mut dice = Dice(20_261_121);
+        let mut dice = Dice(SEED);
         while all.len() > wanted {
             let gone = dice.below(all.len());
             all.swap_remove(gone);
@@ -98,14 +105,15 @@ pub fn mutants(files: &Files, sample: Option<usize>) -> Vec<Mutant> {
     all
 }
 
-/// Tries mutants against the cases of each organisation and against the properties.
+/// Tries mutants against the cases of each organisation and against the properties; without
+/// properties against the cases alone, which is quicker, and then no survivor is called idle.
 ///
 /// # Errors
 /// The policy as it stands has mistakes.
 pub fn judge(
     dir: &Path,
     cases: &[NamedFile],
-    properties: &Properties,
+    properties: Option<&Properties>,
     organisation: &Path,
     mutants: &[Mutant],
 ) -> Result<Tally, CaseError> {
@@ -117,9 +125,9 @@ pub fn judge(
             .unwrap_or_else(|| organisation.to_owned());
         by_organisation.entry(path).or_default().extend(&file.cases);
     }
-    let mut suites: Vec<(Files, Vec<&Case>)> = Vec::new();
+    let mut suites: Vec<Suite<'_>> = Vec::new();
     for (path, cases) in by_organisation {
-        suites.push((Files::load(dir, &path)?, cases));
+        suites.push(Suite::new(Files::load(dir, &path)?, &cases, properties)?);
     }
     let judged = in_parallel(mutants.len(), |i| {
         mutants.get(i).map(|m| judge_one(&suites, properties, m))
@@ -141,40 +149,96 @@ pub fn judge(
     Ok(tally)
 }
 
-fn judge_one(suites: &[(Files, Vec<&Case>)], properties: &Properties, mutant: &Mutant) -> Judged {
-    let caught = |by: &str| Judged {
+/// One organisation with its cases, as the laws stand.
+struct Suite<'a> {
+    files: Files,
+    checked: Arc<Checked>,
+    /// Each with the laws that govern it.
+    cases: Vec<(&'a Case, Vec<String>)>,
+    /// Where the properties hold already.
+    proven: Proven,
+}
+
+impl<'a> Suite<'a> {
+    fn new(
+        files: Files,
+        cases: &[&'a Case],
+        properties: Option<&Properties>,
+    ) -> Result<Self, CaseError> {
+        let checked = files.check()?;
+        let mut asked = Asked::new(&checked);
+        let cases = cases.iter().map(|c| (*c, asked.laws(c))).collect();
+        let mut suite = Self {
+            files,
+            checked,
+            cases,
+            proven: Proven::default(),
+        };
+        let Some(properties) = properties else {
+            return Ok(suite);
+        };
+        let report = prove_beyond(&suite.files, properties, None, &mut suite.proven);
+        let organisation = suite.files.organisation.at.to_string();
+        // What is broken already would catch every mutant.
+        match report {
+            Ok(report) if report.held() => {}
+            Ok(report) => {
+                let broken = report.properties.into_iter().find(|p| !p.held);
+                return Err(CaseError::Unproven {
+                    organisation,
+                    property: broken.map(|p| p.name).unwrap_or_default(),
+                });
+            }
+            Err(ProveError::Policy(refused)) => return Err(refused.into()),
+            Err(other) => {
+                return Err(CaseError::Unproven {
+                    organisation,
+                    property: other.to_string(),
+                });
+            }
+        }
+        Ok(suite)
+    }
+}
+
+fn judge_one(suites: &[Suite<'_>], properties: Option<&Properties>, mutant: &Mutant) -> Judged {
+    let judged = |by: Option<&str>, idle: bool| Judged {
         mutant: mutant.said.clone(),
-        caught_by: Some(by.to_owned()),
-        idle: false,
+        caught_by: by.map(str::to_owned),
+        idle,
     };
     let mut changed = Vec::new();
-    for (files, cases) in suites {
-        let files = mutant.apply(files);
+    for suite in suites {
+        let files = mutant.apply(&suite.files);
         let Ok(checked) = files.check() else {
-            return caught("check");
+            return judged(Some("check"), false);
         };
         let mut asked = Asked::new(&checked);
-        if cases.iter().any(|c| !asked.try_case(c, None).passed) {
-            return caught("test");
+        // What other laws say of a case is the same as before.
+        let concerned = |laws: &[String]| match &mutant.law {
+            Some(own) => laws.contains(own),
+            None => true,
+        };
+        let mut cases = suite.cases.iter().filter(|(_, laws)| concerned(laws));
+        if cases.any(|(case, _)| !asked.try_case(case, None).passed) {
+            return judged(Some("test"), false);
         }
         changed.push((files, checked));
     }
-    for (files, _) in &changed {
-        match prove(files, properties, mutant.law.as_deref()) {
+    let Some(properties) = properties else {
+        return judged(None, false);
+    };
+    for (suite, (files, _)) in suites.iter().zip(&changed) {
+        let law = mutant.law.as_deref();
+        match prove_beyond(files, properties, law, &mut suite.proven.clone()) {
             // What is not proven has noticed nothing.
             Ok(report) if report.properties.iter().all(|p| p.held) => {}
-            Ok(_) | Err(_) => return caught("prove"),
+            Ok(_) | Err(_) => return judged(Some("prove"), false),
         }
     }
-    let idle = suites
-        .iter()
-        .zip(&changed)
-        .all(|((files, _), (_, new))| files.check().is_ok_and(|old| diff(&old, new).is_empty()));
-    Judged {
-        mutant: mutant.said.clone(),
-        caught_by: None,
-        idle,
-    }
+    let mut pairs = suites.iter().zip(&changed);
+    let idle = pairs.all(|(suite, (_, new))| diff(&suite.checked, new).is_empty());
+    judged(None, idle)
 }
 
 impl Mutant {

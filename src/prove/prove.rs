@@ -21,7 +21,7 @@ use crate::{
 use super::{
     classes::of_law,
     composed,
-    days::{days, fingerprint, instant, law_ids},
+    days::{Mark, days, fingerprint, instant, law_ids},
     files::Files,
     property::{Kind, Properties, PropertyError},
     ways::Ways,
@@ -44,8 +44,8 @@ pub struct Report {
     pub questions: u64,
     /// Of these, flows under several laws at once.
     pub composed: u64,
-    /// Laws whose records were looked at only up to a number of classes, those of the fewest
-    /// categories first.
+    /// Laws whose records were looked at only up to a number of sets of categories, those of the
+    /// fewest first, or whose volumes add up more than two counters.
     pub bounded: BTreeSet<String>,
     /// Laws of which nothing is proven, one each.
     pub untrue: Vec<Untrue>,
@@ -140,6 +140,44 @@ pub type Only<'a> = Option<&'a str>;
 /// A policy or a property with mistakes.
 pub fn prove(files: &Files, properties: &Properties, only: Only<'_>) -> Result<Report, ProveError> {
     let checked = files.check()?;
+    let composed = match only {
+        None => Some(composed::Variants::new(files, &checked)?),
+        Some(_) => None,
+    };
+    run(
+        checked,
+        properties,
+        only,
+        composed.as_ref(),
+        &mut Proven::default(),
+    )
+}
+
+/// What was looked at: laws by all that hangs on their day, and on the properties of that day.
+#[derive(Clone, Debug, Default)]
+pub struct Proven(HashSet<(String, Mark, Vec<bool>)>);
+
+/// Proves what `proven` does not hold, each law by itself, and adds it. For changes of laws alone:
+/// what is known of one organisation says nothing of another.
+///
+/// # Errors
+/// A policy or a property with mistakes.
+pub fn prove_beyond(
+    files: &Files,
+    properties: &Properties,
+    only: Only<'_>,
+    proven: &mut Proven,
+) -> Result<Report, ProveError> {
+    run(files.check()?, properties, only, None, proven)
+}
+
+fn run(
+    checked: Arc<Checked>,
+    properties: &Properties,
+    only: Only<'_>,
+    composed: Option<&composed::Variants>,
+    proven: &mut Proven,
+) -> Result<Report, ProveError> {
     for property in &properties.list {
         if let Some(law) = &property.law
             && !property.optional
@@ -158,11 +196,7 @@ pub fn prove(files: &Files, properties: &Properties, only: Only<'_>) -> Result<R
         all.extend(about.until.and_then(|u| u.tomorrow().ok()));
     }
     let all: Vec<Date> = all.into_iter().collect();
-    let jobs = jobs(&checked, &all, properties, only);
-    let composed = match only {
-        None => Some(composed::Variants::new(files, &checked)?),
-        Some(_) => None,
-    };
+    let jobs = jobs(&checked, &all, properties, only, proven);
     let parts = in_parallel(jobs.len(), |i| {
         let (day, laws) = jobs.get(i)?;
         let policy = checked.compile(instant(*day));
@@ -170,7 +204,7 @@ pub fn prove(files: &Files, properties: &Properties, only: Only<'_>) -> Result<R
             .iter()
             .filter_map(|id| Some(of_law(&Ways::of(&policy, *id)?, *day, properties)))
             .collect();
-        parts.extend(composed.as_ref().map(|v| v.on(&policy, i, properties)));
+        parts.extend(composed.map(|v| v.on(&policy, i, properties)));
         Some(parts)
     });
     let mut report = Report {
@@ -207,7 +241,7 @@ pub fn prove(files: &Files, properties: &Properties, only: Only<'_>) -> Result<R
     report.questions = total.questions;
     report.composed = total.composed;
     for (property, (classes, mut counterexample)) in properties.list.iter().zip(total.found) {
-        if only.is_none() && classes == 0 && property.must_concern() {
+        if composed.is_some() && classes == 0 && property.must_concern() {
             counterexample = Some(Counterexample {
                 law: property.law.clone(),
                 said: "no flow is what it is about: does the law still attach?".to_owned(),
@@ -237,28 +271,36 @@ fn jobs(
     days: &[Date],
     properties: &Properties,
     only: Only<'_>,
+    proven: &mut Proven,
 ) -> Vec<(Date, Vec<LawId>)> {
     let prints = in_parallel(days.len(), |i| {
         let day = *days.get(i)?;
         let policy = checked.compile(instant(day));
-        let dated: Vec<bool> = properties.list.iter().map(|p| p.covers_day(day)).collect();
+        // Which of the law's own properties ask of this day.
+        let dated = |law: &str| -> Vec<bool> {
+            let list = properties.list.iter();
+            let own = list.filter(|p| p.law.as_deref().is_none_or(|l| l == law));
+            own.map(|p| p.covers_day(day)).collect()
+        };
         let wanted = law_ids(&policy)
             .into_iter()
             .filter(|id| only.is_none_or(|name| policy.checked().law_id(*id) == name));
         Some(
             wanted
                 .filter_map(|id| Some((id, fingerprint(&policy, &Ways::of(&policy, id)?))))
-                .map(|(id, print)| (id, format!("{print}{dated:?}")))
+                .map(|(id, mark)| {
+                    let name = policy.checked().law_id(id);
+                    (id, (name.to_owned(), mark, dated(name)))
+                })
                 .collect::<Vec<_>>(),
         )
     });
-    let mut seen: HashSet<(LawId, String)> = HashSet::new();
     let mut jobs = Vec::new();
     for (day, prints) in days.iter().zip(prints) {
         let new = prints
             .into_iter()
             .flatten()
-            .filter_map(|(id, print)| seen.insert((id, print)).then_some(id));
+            .filter_map(|(id, print)| proven.0.insert(print).then_some(id));
         let laws: Vec<LawId> = new.collect();
         if !laws.is_empty() {
             jobs.push((*day, laws));

@@ -15,10 +15,12 @@ use super::{
     axes::{AxisFacts, Extra, axes},
     engine::{Axis, Bits, Diagram},
     facts::{Fact, blank, link_of},
+    records::Records,
     ways::{AxisKind, Way, Ways},
 };
 
 /// A law's ways in one policy, and where they stand among all ways of the scene.
+#[derive(Clone)]
 pub struct Side<'a> {
     pub ways: &'a Ways<'a>,
     offset: usize,
@@ -40,6 +42,10 @@ pub struct Scene<'a> {
     keeps: Vec<Vec<Bits>>,
     /// What the diagram stands for, were it written out.
     pub flows: f64,
+    /// The last axis; `None` where only some of its values are looked at.
+    pub records: Option<Records<'a>>,
+    /// The records, or the counts, are not all of them.
+    pub bounded: bool,
 }
 
 /// What a law says of a class, by its ways.
@@ -64,14 +70,14 @@ impl<'a> Scene<'a> {
         extra: &Extra,
         filter: &dyn Fn(&Fact) -> bool,
     ) -> Self {
-        let mut all = axes(policies, ways, extra);
+        let (mut all, records) = axes(policies, ways, extra);
+        let bounded = !records.complete;
+        let mut whole = true;
         for axis in &mut all {
             let kept: Vec<bool> = axis.facts.iter().map(filter).collect();
-            let mut keep = kept.iter();
-            axis.facts.retain(|_| keep.next().copied().unwrap_or(false));
-            let mut keep = kept.iter();
-            axis.weights
-                .retain(|_| keep.next().copied().unwrap_or(false));
+            whole &= axis.kind != AxisKind::Record || !kept.contains(&false);
+            retain(&mut axis.facts, &kept);
+            retain(&mut axis.weights, &kept);
         }
         let mut sides = Vec::new();
         let mut total = 0;
@@ -89,6 +95,18 @@ impl<'a> Scene<'a> {
                 axis.facts.iter().map(keep).collect()
             })
             .collect();
+        let records = Some(records).filter(|_| whole);
+        Self::of(at, all, keeps, sides, bounded, records)
+    }
+
+    fn of(
+        at: Timestamp,
+        all: Vec<AxisFacts>,
+        keeps: Vec<Vec<Bits>>,
+        sides: Vec<Side<'a>>,
+        bounded: bool,
+        records: Option<Records<'a>>,
+    ) -> Self {
         let plain: Vec<Axis> = keeps
             .iter()
             .zip(&all)
@@ -97,10 +115,9 @@ impl<'a> Scene<'a> {
                 weights: axis.weights.clone(),
             })
             .collect();
-        let sections = sides
-            .iter()
-            .map(|s| s.offset..s.offset + s.ways.list.len())
-            .collect();
+        let end = |s: &Side<'_>| s.offset + s.ways.list.len();
+        let sections = sides.iter().map(|s| s.offset..end(s)).collect();
+        let total = sides.last().map_or(0, |s| end(s) + MARKS);
         #[expect(clippy::cast_precision_loss, reason = "a count for people to read")]
         let flows = plain
             .iter()
@@ -113,7 +130,29 @@ impl<'a> Scene<'a> {
             axes: all,
             sides,
             flows,
+            records,
+            bounded,
         }
+    }
+
+    /// The same scene for the values alone that a question is about.
+    pub fn restricted(&self, filter: &dyn Fn(&Fact) -> bool) -> Self {
+        let mut axes = Vec::with_capacity(self.axes.len());
+        let mut keeps = Vec::with_capacity(self.axes.len());
+        for (axis, all) in self.axes.iter().zip(&self.keeps) {
+            let mut own = AxisFacts::plain(axis.kind, Vec::new());
+            let mut kept = Vec::new();
+            for ((fact, weight), keep) in axis.facts.iter().zip(&axis.weights).zip(all) {
+                if filter(fact) {
+                    own.facts.push(fact.clone());
+                    own.weights.push(*weight);
+                    kept.push(keep.clone());
+                }
+            }
+            axes.push(own);
+            keeps.push(kept);
+        }
+        Self::of(self.at, axes, keeps, self.sides.clone(), self.bounded, None)
     }
 
     /// What one side says at the end of a path.
@@ -199,6 +238,11 @@ impl<'a> Scene<'a> {
         }
         best
     }
+}
+
+fn retain<T>(list: &mut Vec<T>, kept: &[bool]) {
+    let mut keep = kept.iter().copied();
+    list.retain(|_| keep.next().unwrap_or(false));
 }
 
 fn query(ways: &Ways<'_>, at: Timestamp, facts: &[Fact]) -> (Query, Link) {

@@ -1,26 +1,19 @@
-//! A law on one day as an ordered list of ways, and what each fact leaves of them.
-//!
-//! The conditions themselves are evaluated by [`crate::decide`]; here they are only asked one axis
-//! at a time. `prove` asks every class again as a whole and compares, so a mistake in this cut
-//! cannot pass unseen.
+//! A law on one day as an ordered list of ways. What each fact leaves of them is told in
+//! [`super::stands`].
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use crate::{
-    decide::{
-        Query,
-        inside::{
-            Holds, View, assessment_covers, module, people_covered, purpose_covered, usables,
-        },
-    },
-    domain::{ConsentKind, Giver, GroundKind, Operation, Place},
+    domain::{ConsentKind, GroundKind},
     policy::{
-        AssessmentKind, Compiled, Copies, Counted, CounterId, Effect, Instrument, InstrumentId,
-        Law, LawId, LawTable, Need, PlaceSet, Rule, RuleId, When,
+        AssessmentKind, Compiled, Counted, CounterId, Effect, Instrument, InstrumentId, Law, LawId,
+        LawTable, Need, PlaceSet, Rule, RuleId,
     },
 };
+
+use super::parts::Parts;
 
 /// The axes, in the order in which the diagram is walked. The record comes last: what adding a
 /// category does is looked at there.
@@ -46,26 +39,26 @@ pub struct Way<'a> {
     /// `None`: the rule on children.
     pub rule: Option<&'a Rule>,
     pub instrument: Option<InstrumentId>,
-    position: usize,
-    wants: SmallVec<[Want; 3]>,
-    child: Option<&'a (RuleId, u16, PlaceSet)>,
-    split: Split,
+    pub position: usize,
+    pub wants: SmallVec<[Want; 3]>,
+    pub child: Option<&'a (RuleId, u16, PlaceSet)>,
+    pub split: Split,
 }
 
 /// Which of the cases that hang on two axes at once this way is for: a rule is cut into one way a
 /// case, each on one axis at a time.
 #[derive(Clone, Debug, Default)]
-struct Split {
+pub struct Split {
     /// The person of `of`, or of a rule on children, was in its places; else lives there.
-    was_there: bool,
+    pub was_there: bool,
     /// The law attaches by where the person lives or was: counters by category count no others.
-    person: Option<bool>,
+    pub person: Option<bool>,
     /// Instruments that would lift the rule, each with what it fails by.
-    fails: SmallVec<[(InstrumentId, Fails); 2]>,
+    pub fails: SmallVec<[(InstrumentId, Fails); 2]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fails {
+pub enum Fails {
     /// Not between these two, or not for this country.
     Ends,
     Record,
@@ -73,7 +66,7 @@ enum Fails {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Want {
+pub enum Want {
     Need(Need),
     /// The instrument's own assessment.
     Inner(AssessmentKind),
@@ -88,78 +81,7 @@ pub struct Ways<'a> {
     pub law: &'a Law,
     pub table: &'a LawTable,
     pub list: Vec<Way<'a>>,
-    parts: Vec<Parts>,
-}
-
-/// A rule's `when`, one axis each.
-struct Parts {
-    asked: When,
-    ends: When,
-    order: When,
-    basis: When,
-    transaction: When,
-    kind: When,
-    purpose: When,
-    record: When,
-}
-
-impl Parts {
-    fn of(when: &When) -> Self {
-        Self {
-            asked: When {
-                person: when.person,
-                citizen: when.citizen,
-                ..When::default()
-            },
-            ends: When {
-                exporter: when.exporter,
-                exporter_without: when.exporter_without,
-                importer: when.importer,
-                importer_without: when.importer_without,
-                parties: when.parties,
-                exporter_role: when.exporter_role,
-                importer_role: when.importer_role,
-                collected_abroad: when.collected_abroad,
-                same_entity: when.same_entity,
-                in_place: when.in_place,
-                direct: when.direct,
-                instructs_exporter: when.instructs_exporter,
-                ..When::default()
-            },
-            order: When {
-                unapproved_order: when.unapproved_order,
-                ..When::default()
-            },
-            basis: When {
-                basis: when.basis,
-                ..When::default()
-            },
-            transaction: When {
-                transactions: when.transactions,
-                transactions_without: when.transactions_without,
-                ..When::default()
-            },
-            kind: When {
-                subject_kinds: when.subject_kinds,
-                ..When::default()
-            },
-            purpose: When {
-                purposes: when.purposes.clone(),
-                purposes_without: when.purposes_without.clone(),
-                ..When::default()
-            },
-            record: When {
-                categories: when.categories,
-                without: when.without,
-                sensitive: when.sensitive,
-                below_age: when.below_age,
-                above: when.above,
-                below: when.below,
-                counts: when.counts.clone(),
-                ..When::default()
-            },
-        }
-    }
+    pub parts: Vec<Parts>,
 }
 
 impl<'a> Ways<'a> {
@@ -384,250 +306,9 @@ impl<'a> Ways<'a> {
         }
     }
 
-    /// Whether the way stands after the query's facts on one axis. `view` is of that query.
-    pub fn stands(&self, way: &Way<'_>, axis: AxisKind, view: &View<'_>) -> bool {
-        if let Some(child) = way.child {
-            return child_stands(child, way.split.was_there, axis, view);
-        }
-        let (Some(rule), Some(parts)) = (way.rule, self.parts.get(way.position)) else {
-            return false;
-        };
-        let part = match axis {
-            AxisKind::Asked => Some(&parts.asked),
-            AxisKind::Ends => Some(&parts.ends),
-            AxisKind::Order => Some(&parts.order),
-            AxisKind::Basis => Some(&parts.basis),
-            AxisKind::Transaction => Some(&parts.transaction),
-            AxisKind::Kind => Some(&parts.kind),
-            AxisKind::Purpose => Some(&parts.purpose),
-            AxisKind::Record => Some(&parts.record),
-            AxisKind::Consent(_) | AxisKind::Protection | AxisKind::Ground(_) => None,
-        };
-        let holds = part.map_or(Holds::Yes, |w| view.holds(w));
-        let concerned = match rule.effect {
-            Effect::Permit => holds == Holds::Yes,
-            Effect::Forbid | Effect::Localise => holds != Holds::No,
-        };
-        concerned
-            && own_terms(self.table, way, rule, axis, view)
-            && way
-                .wants
-                .iter()
-                .all(|w| self.want_holds(*w, way, axis, view))
-            && self.instrument_covers(way, rule, axis, view)
-            && self.split_stands(way, axis, view)
-    }
-
-    /// Whether the person to whom the way's counts belong is this one: the record's axis alone
-    /// does not say whose law it is.
-    pub fn person(way: &Way<'_>) -> Option<bool> {
-        way.split.person
-    }
-
-    fn split_stands(&self, way: &Way<'_>, axis: AxisKind, view: &View<'_>) -> bool {
-        let subject = &view.query.subject;
-        let of = self.table.rules.get(way.position).map(|r| &r.of);
-        let whose = |place: &Place| of.is_none_or(|of| of.any || of.contains(*place));
-        let fits = match axis {
-            AxisKind::Asked => {
-                let lives = way.split.was_there || subject.countries.iter().any(whose);
-                lives && way.split.person.is_none_or(|p| p == view.person)
-            }
-            AxisKind::Ends => {
-                !way.split.was_there || subject.collected_in.as_ref().is_some_and(whose)
-            }
-            _ => true,
-        };
-        fits && way.split.fails.iter().all(|(id, fails)| {
-            let Some(instrument) = self.policy.checked().instrument(*id) else {
-                return false;
-            };
-            match (fails, axis) {
-                (Fails::Ends, AxisKind::Ends) => !usables(view)
-                    .iter()
-                    .any(|u| u.instrument == *id && u.countries.contains(view.query.to.place)),
-                (Fails::Record, AxisKind::Record) => {
-                    !(view.personal().is_subset(instrument.categories)
-                        && people_covered(view, instrument))
-                }
-                (Fails::Purpose, AxisKind::Purpose) => {
-                    !purpose_covered(instrument.purposes.as_deref(), view.query.purpose)
-                }
-                _ => true,
-            }
-        })
-    }
-
-    fn want_holds(&self, want: Want, way: &Way<'_>, axis: AxisKind, view: &View<'_>) -> bool {
-        let q = view.query;
-        let checked = self.policy.checked();
-        match (want, axis) {
-            (
-                Want::Need(Need::Consent {
-                    kind,
-                    informed,
-                    occasional,
-                }),
-                AxisKind::Consent(k),
-            ) => {
-                k != kind
-                    || q.subject.consents.iter().any(|c| {
-                        c.kind == kind
-                            && (c.informed || !informed)
-                            && (c.occasional || !occasional)
-                            && view.stands(c)
-                    })
-            }
-            (Want::Need(Need::Ground { kind, occasional }), AxisKind::Ground(k)) => {
-                k != kind || q.grounds.contains(kind, occasional)
-            }
-            (Want::Need(Need::Exporter(a)), AxisKind::Ends) => view.exporter.contains(a),
-            (Want::Need(Need::Importer(a)), AxisKind::Ends) => view.importer.contains(a),
-            (Want::Need(Need::Transaction(t)), AxisKind::Transaction) => q.transaction == Some(t),
-            (Want::Need(Need::Protection(p)), AxisKind::Protection) => q.protection == p,
-            (Want::Inner(_), AxisKind::Ends) => usables(view)
-                .iter()
-                .any(|u| Some(u.instrument) == way.instrument && u.assessed),
-            (Want::Inner(_), AxisKind::Protection) => way
-                .instrument
-                .and_then(|i| checked.instrument(i)?.assessment.as_ref())
-                .is_some_and(|a| a.outcome.allows(q.protection)),
-            (Want::Standing(index), _) => {
-                let all = &checked.organisation.assessments;
-                let Some(a) = all.get(usize::from(index)) else {
-                    return false;
-                };
-                match axis {
-                    AxisKind::Ends => {
-                        let exporter = view.origin.entity;
-                        let active = exporter.and_then(|e| self.table.assessments.get(&e));
-                        let there = active
-                            .into_iter()
-                            .flatten()
-                            .any(|x| x.index == index && x.countries.contains(q.to.place));
-                        there && assessment_covers(a, Default::default(), q.to.entity)
-                    }
-                    AxisKind::Record => view.personal().is_subset(a.categories),
-                    AxisKind::Purpose => purpose_covered(a.purposes.as_deref(), q.purpose),
-                    AxisKind::Protection => a.outcome.allows(q.protection),
-                    _ => true,
-                }
-            }
-            _ => true,
-        }
-    }
-
-    fn instrument_covers(
-        &self,
-        way: &Way<'_>,
-        rule: &Rule,
-        axis: AxisKind,
-        view: &View<'_>,
-    ) -> bool {
-        let Some(id) = way.instrument else {
-            return true;
-        };
-        let Some(instrument) = self.policy.checked().instrument(id) else {
-            return false;
-        };
-        match axis {
-            AxisKind::Ends => {
-                let there = usables(view).iter().any(|u| {
-                    u.instrument == id
-                        && u.rules & (1 << way.position) != 0
-                        && u.countries.contains(view.query.to.place)
-                });
-                there
-                    && (rule.modules == 0
-                        || module(view, instrument).is_some_and(|m| {
-                            rule.modules & (1 << m) != 0
-                                && instrument.module.is_none_or(|own| own == m)
-                        }))
-            }
-            AxisKind::Record => {
-                view.personal().is_subset(instrument.categories) && people_covered(view, instrument)
-            }
-            AxisKind::Purpose => {
-                purpose_covered(instrument.purposes.as_deref(), view.query.purpose)
-            }
-            _ => true,
-        }
-    }
-
     /// Entity's and rule's names, for people.
     pub fn name(&self, way: &Way<'_>) -> Arc<str> {
         let info = self.policy.checked().rule(way.number);
         info.map_or_else(|| "?".into(), |i| Arc::clone(&i.id))
-    }
-}
-
-/// What a rule itself asks on an axis, beside its `when`.
-fn own_terms(
-    table: &LawTable,
-    way: &Way<'_>,
-    rule: &Rule,
-    axis: AxisKind,
-    view: &View<'_>,
-) -> bool {
-    let q: &Query = view.query;
-    match axis {
-        AxisKind::Asked => {
-            let asked = rule.operations & (1 << q.operation as u8) != 0;
-            asked && (rule.effect != Effect::Localise || localises(rule, view))
-        }
-        AxisKind::Ends => {
-            let places = table.rules.get(way.position).is_some_and(|r| {
-                r.to.contains(view.to_place) && r.origin.contains(view.origin_place)
-            });
-            places
-                && rule.flows & (1 << view.shape as u8) != 0
-                && (rule.effect != Effect::Localise || !view.to_inside())
-                && !rule.unless.exporter.intersects(view.exporter)
-        }
-        AxisKind::Ground(kind) => {
-            rule.unless.grounds & (1 << kind as u16) == 0 || !q.grounds.contains(kind, false)
-        }
-        AxisKind::Consent(kind) => {
-            rule.unless.consents & (1 << kind as u8) == 0
-                || !q.subject.consents.iter().any(|c| {
-                    c.kind == kind
-                        && (c.by == Giver::Parent || !rule.unless.by_parent)
-                        && view.stands(c)
-                })
-        }
-        _ => true,
-    }
-}
-
-fn localises(rule: &Rule, view: &View<'_>) -> bool {
-    match view.query.operation {
-        Operation::Store | Operation::Relocate => true,
-        Operation::Replicate => match rule.copies {
-            Copies::Never => true,
-            Copies::AfterPrimary => !view.held_at_home(),
-            Copies::Free => false,
-        },
-        Operation::Read | Operation::Disclose | Operation::Erase => false,
-    }
-}
-
-fn child_stands(
-    child: &(RuleId, u16, PlaceSet),
-    was_there: bool,
-    axis: AxisKind,
-    view: &View<'_>,
-) -> bool {
-    let subject = &view.query.subject;
-    let whose = |p: &Place| view.table.territory.contains(*p) && child.2.contains(*p);
-    match axis {
-        AxisKind::Asked => {
-            view.person
-                && view.query.operation != Operation::Erase
-                && (was_there || subject.countries.iter().any(whose))
-        }
-        AxisKind::Ends => !was_there || subject.collected_in.as_ref().is_some_and(whose),
-        AxisKind::Record => view.age.is_some_and(|a| a < child.1),
-        AxisKind::Consent(ConsentKind::Parental) => !view.parent_consents(),
-        _ => true,
     }
 }

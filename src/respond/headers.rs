@@ -79,6 +79,11 @@ impl Refused {
             Self::Ledger(_) | Self::Directory(_) | Self::Internal(_) => {
                 Some("proxy_internal_error")
             }
+            Self::ErasureOpen { status, .. } => Some(match *status {
+                StatusCode::GATEWAY_TIMEOUT => "connection_timeout",
+                StatusCode::BAD_GATEWAY => "http_protocol_error",
+                _ => "destination_unavailable",
+            }),
             Self::Forbidden(_) => Some("http_request_denied"),
             Self::Malformed(_) | Self::Path(_) | Self::Head(_) => Some("http_request_error"),
             _ => None,

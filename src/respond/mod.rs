@@ -79,11 +79,13 @@ pub enum Refused {
     RegionBusy {
         region: String,
     },
-    /// Some of several holders erased, or may have; these did not.
+    /// These holders did not erase, or may not have; the others did.
     ErasureOpen {
         /// Of the first that failed.
         status: StatusCode,
         unreached: Vec<String>,
+        /// All of them are tried again while the router runs.
+        retried: bool,
     },
     /// The recipient of a disclosure gave no answer that can be passed on.
     Recipient {
@@ -354,12 +356,21 @@ impl Refused {
                 "too many requests wait for the region",
                 t("try again later"),
             ),
-            Self::ErasureOpen { status, unreached } => (
+            Self::ErasureOpen {
+                status,
+                unreached,
+                retried,
+            } => (
                 *status,
                 "erasure-incomplete",
                 "not every region that holds the record erased it",
                 format!(
-                    "repeat the request: {} could not be reached or refused; the others are done",
+                    "{}: {} could not be reached or refused; the others are done",
+                    if *retried {
+                        "the router tries again while it runs, and to repeat the request does no harm"
+                    } else {
+                        "repeat the request, which the router cannot do by itself"
+                    },
                     unreached.join(", ")
                 ),
             ),

@@ -67,6 +67,9 @@ pub fn gauges(shared: &Shared) {
     metrics
         .directory_pins
         .set(number(shared.directory.status().pins));
+    metrics
+        .erasures_open
+        .set(number(shared.erasures.count() as u64));
     let open = shared
         .connections
         .load(std::sync::atomic::Ordering::Relaxed);
@@ -77,6 +80,11 @@ pub fn gauges(shared: &Shared) {
         .policy_info
         .with_label_values(&[&snapshot.checked.digest().to_string()])
         .set(1);
+    for (_, rule) in snapshot.checked.rules().filter(|(_, r)| r.observed) {
+        let counters = &metrics.observed_disagreements;
+        // A rule that never disagreed shall be seen to be at 0.
+        let _ = counters.with_label_values(&[&rule.id]);
+    }
     metrics.instrument_expiry.reset();
     for (_, instrument) in snapshot.checked.instruments() {
         if let Some(end) = instrument.ends_at() {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Snapshot;
 use crate::{
     decide::{self, Party, Query, Subject},
-    domain::{Answer, CategorySet, Country, Missing, Operation, Place, Role},
+    domain::{Answer, CategorySet, Circumstances, Country, Missing, Operation, Place, Role},
 };
 
 /// The outlook of one snapshot.
@@ -47,6 +47,7 @@ struct Kind {
     routes: Vec<String>,
     role: Option<Role>,
     categories: CategorySet,
+    circumstances: Circumstances,
 }
 
 /// Asks, for the people of every country, for the store of each route's records at home.
@@ -104,16 +105,18 @@ fn kinds(snapshot: &Snapshot) -> Vec<Kind> {
             continue;
         }
         let (role, categories) = (route.settings.role, route.schema.categories_without_body());
+        let said = route.settings.circumstances;
         let name = route.settings.name.to_string();
         match kinds
             .iter_mut()
-            .find(|k| k.role == role && k.categories == categories)
+            .find(|k| (k.role, k.categories, k.circumstances) == (role, categories, said))
         {
             Some(kind) => kind.routes.push(name),
             None => kinds.push(Kind {
                 routes: vec![name],
                 role,
                 categories,
+                circumstances: said,
             }),
         }
     }
@@ -133,7 +136,9 @@ fn refusal(
             ..Subject::default()
         };
         let (policy, store) = (&snapshot.policy, Operation::Store);
-        Query::new(policy, at, store, subject, kind.categories, location, to)
+        let mut query = Query::new(policy, at, store, subject, kind.categories, location, to);
+        query.set_circumstances(kind.circumstances);
+        query
     };
     let home = match decide::home(
         &snapshot.policy,

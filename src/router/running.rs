@@ -26,10 +26,11 @@ use crate::{
     admit::listener::{self, ListenError},
     attest::{self, Books, Journal, LedgerError, Unwritable},
     document::Fault,
+    domain::SubjectKey,
     forward::SharedHealth,
     locate::{Directory, DirectoryError, SecretError, SubjectHasher, load_or_create_secret},
     settings::Settings,
-    state::{Consents, Counters, StateError},
+    state::{Consents, Counters, Erasures, StateError},
     telemetry::{Metrics, clock},
 };
 
@@ -46,7 +47,7 @@ pub enum StartError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    #[error("counters or consents in the directory's folder: {0}")]
+    #[error("counters, consents or open erasures in the directory's folder: {0}")]
     State(#[from] StateError),
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -244,6 +245,15 @@ fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
             "acknowledged ledger entries are gone; a `recovered` entry says so"
         );
     }
+    // After the replay: what it says of pins must be whole. A pin that cannot be read is one.
+    let pinned = |key: &SubjectKey| !matches!(directory.lookup(key), Ok(None));
+    let erasures = Erasures::open(&settings.directory.path, pinned)?;
+    if !erasures.is_empty() {
+        tracing::warn!(
+            open = erasures.count(),
+            "erasures were open when the router ended; `/v1/erasures` lists them to be repeated"
+        );
+    }
     tracing::info!(
         entries = opened.entries,
         torn_bytes = opened.torn_bytes,
@@ -258,6 +268,7 @@ fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
         directory,
         counters,
         consents,
+        erasures,
         hasher,
         metrics: Metrics::new()?,
         connections: AtomicUsize::new(0),

@@ -13,7 +13,7 @@ use crate::{
     attest::Journal,
     forward::{RegionTally, SharedHealth},
     locate::{Directory, SubjectHasher},
-    state::{Consents, Counters},
+    state::{Consents, Counters, Erasures},
     telemetry::Metrics,
 };
 
@@ -26,6 +26,7 @@ pub struct Shared {
     pub directory: Directory,
     pub counters: Counters,
     pub consents: Consents,
+    pub erasures: Erasures,
     pub hasher: SubjectHasher,
     pub metrics: Metrics,
     /// Open connections of callers, over all workers.

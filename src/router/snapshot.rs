@@ -14,7 +14,7 @@ use crate::{
         token::KeySet,
     },
     document::{Fault, Faults, Where, is_missing, suggest},
-    domain::{Place, RecipientId, Region, RegionId, Regions},
+    domain::{Place, RecipientId, Region, RegionId, Regions, Transaction},
     policy::{self, Checked, Compiled, EntityId},
     settings::{self, Format, Mode, Places, RegionSettings, Route, Settings, UnknownHome},
 };
@@ -66,6 +66,7 @@ pub struct ReadyRecipient {
     /// Where its servers stand.
     pub place: Place,
     pub headers: Vec<HeaderName>,
+    pub transaction: Option<Transaction>,
     /// For the pools, called `recipient:NAME` there so that no region can have its name.
     pub link: RegionSettings,
 }
@@ -215,6 +216,7 @@ fn ready_recipients(
             entity: info.entity,
             place,
             headers: reached.headers.clone(),
+            transaction: reached.transaction,
             link: RegionSettings {
                 name: format!("recipient:{}", reached.id).into(),
                 place,
@@ -305,7 +307,11 @@ fn settings_pointer<'s>(settings: &'s Settings, route: usize, wanted: &str) -> O
 }
 
 fn sources(route: &Route) -> impl Iterator<Item = &ValueSource> {
-    route.country.iter().chain(&route.subject)
+    route
+        .country
+        .iter()
+        .chain(&route.subject)
+        .chain(&route.born)
 }
 
 fn category_hint(fault: &SchemaFault, checked: &Checked) -> Option<String> {
@@ -341,18 +347,7 @@ fn place_of(fault: &SchemaFault, places: &Places, route: &Route, number: usize) 
 fn steering_names(routes: &[Route]) -> Vec<HeaderName> {
     let mut names: Vec<HeaderName> = routes
         .iter()
-        .flat_map(|r| {
-            let s = &r.steering;
-            sources(r).chain([
-                &s.country,
-                &s.subject,
-                &s.target,
-                &s.operation,
-                &s.purpose,
-                &s.ground,
-                &s.order,
-            ])
-        })
+        .flat_map(|r| sources(r).chain(r.steering.sources()))
         .filter_map(|source| match source {
             ValueSource::Header(name) => Some(name.clone()),
             _ => None,

@@ -10,7 +10,11 @@ use std::{
 
 use arc_swap::{ArcSwap, Cache};
 use jiff::Timestamp;
-use tokio::{net::TcpStream, sync::watch, task::LocalSet};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, watch},
+    task::LocalSet,
+};
 
 use super::{Shared, Snapshot, reload};
 use crate::{
@@ -19,7 +23,7 @@ use crate::{
     domain::{DecisionId, RecipientId, Regions},
     forward::{Shares, Upstreams},
     locate::PinCache,
-    pipeline::{self, Judgements},
+    pipeline::{self, Judgements, Lanes},
     settings::RegionSettings,
     telemetry::{Handles, clock},
 };
@@ -38,6 +42,10 @@ pub struct Worker {
     random: RefCell<Random>,
     pub handles: Handles,
     pub at_work: Counter,
+    /// Erasures that this worker tries again.
+    pub lanes: RefCell<Lanes>,
+    /// Told when there is another.
+    pub open_again: Notify,
 }
 
 /// Random bytes, fetched from the system 4 KiB at a time.
@@ -80,6 +88,8 @@ impl Worker {
             }),
             handles: Handles::new(shared.metrics.clone()),
             at_work: Counter::default(),
+            lanes: RefCell::default(),
+            open_again: Notify::new(),
             shared,
         })
     }
@@ -221,6 +231,8 @@ pub fn run(
         let listener = listener::adopt(listener)?;
         let drain = worker.snapshot().settings.data_plane.drain;
         let open = Rc::new(RefCell::new(0usize));
+        // Ends with the set of tasks below.
+        tokio::task::spawn_local(pipeline::keep_trying(Rc::clone(&worker)));
         accept(&worker, &listener, &open, stop).await;
         drop(listener);
         let deadline = tokio::time::Instant::now() + drain;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 
 use super::{
-    Format, PathTemplate, RecipientSettings, RegionSettings, UpstreamShape,
+    Format, PathTemplate, RecipientSettings, RegionSettings, UpstreamShape, circumstances,
     regions::{self, Named},
     sources::Context,
     values,
@@ -74,12 +74,14 @@ fn read(id: &str, fields: Fields<'_>, regions: &[RegionSettings]) -> RecipientSe
         }
     }
     let headers = fields.maybe("headers").map(|node| headers(node, faults));
+    let transaction = circumstances::transaction(&fields, faults);
     fields.finish();
     RecipientSettings {
         id: Arc::from(id),
         place,
         endpoints,
         headers: headers.unwrap_or_default(),
+        transaction,
     }
 }
 

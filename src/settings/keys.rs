@@ -175,6 +175,8 @@ pub static KEYS: &[Key] = keys! {
         "Where its servers stand.";
     "recipients.<name>.headers" List Value("[]"), "[\"authorization\"]":
         "Fields of the caller's request that go on to it beside `content-type` and `accept`. All others stay behind.";
+    "recipients.<name>.transaction" Text Absent, "\"vendor\"":
+        "What disclosures to it count as under 28 CFR 202, where neither route nor caller says it.";
 
     "schemas.<name>.fields" Map Required, "{ \"/email\" = \"user.contact.email\" }":
         "JSON pointers (RFC 6901; `*` is every element of an array) and the category each holds.";
@@ -199,6 +201,8 @@ pub static KEYS: &[Key] = keys! {
         "Whose record it is: a source (see below). Required but for `opaque`; `body:` for `array` and `ndjson`.";
     "routes.<n>.country" List Value("[\"pinned\"]"), "[\"jwt:country\", \"body:/country\", \"body:/phone\", \"pinned\", \"network\"]":
         "Evidence of the person's country, strongest first: sources.";
+    "routes.<n>.born" Text Absent, "\"header:x-born\"":
+        "Where a token (`jwt:birthdate`) or a trusted caller's header says when the person was born. A field of the body tells it by its category; of two days the later counts.";
     "routes.<n>.target" Text Value("\"header:domicile-target\""), "\"header:x-target-region\"":
         "Where a trusted caller names a region other than home.";
     "routes.<n>.operation" Text Value("\"header:domicile-operation\""), "\"header:x-operation\"":
@@ -207,6 +211,14 @@ pub static KEYS: &[Key] = keys! {
         "Where a trusted caller asserts a ground.";
     "routes.<n>.purpose" Text Value("\"header:domicile-purpose\""), "\"service\"":
         "The route's purpose in one word, or the source from which a trusted caller's is read.";
+    "routes.<n>.subject_kind" Text Value("\"header:domicile-subject-kind\""), "\"employee\"":
+        "Whom the route's records are about: `customer`, `employee` or `other`; or the source from which a trusted caller's word is read. Nobody says it: a customer.";
+    "routes.<n>.basis" Text Value("\"header:domicile-basis\""), "\"contract\"":
+        "The legal basis of the processing: `consent`, `contract`, `legal-obligation`, `vital-interest`, `public-task`, `legitimate-interests`; or a source. With `consent`, laws ask the register of consents.";
+    "routes.<n>.transaction" Text Value("\"header:domicile-transaction\""), "\"vendor\"":
+        "What the flows count as under 28 CFR 202: `brokerage`, `vendor`, `employment`, `investment`, `corporate-group`, `other`; or a source. Nobody says it: it may be any of them.";
+    "routes.<n>.special_ground" Text Value("\"header:domicile-special-ground\""), "\"h\"":
+        "The letter of GDPR Art. 9(2), `a` to `j`, by which special categories are processed; or a source. Recorded in the ledger.";
     "routes.<n>.steer_country" Text Value("\"header:domicile-country\""), "\"header:x-country\"":
         "Where a trusted caller attests the person's country.";
     "routes.<n>.steer_subject" Text Value("\"header:domicile-subject\""), "\"header:x-subject\"":
@@ -218,7 +230,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.conflict" Text Value("\"all\""), "\"refuse\"":
         "What disagreeing evidence does. `all`: the strongest gives the home and every law evidenced by declared strength or better must permit; `first`; `refuse`.";
     "routes.<n>.pin" Text Value("\"always\""), "\"weak\"":
-        "When a subject's home is remembered: `always`, `weak` (only when the evidence is weaker than declared), `never`.";
+        "When a subject's home is remembered: `always`, `weak` (only when the evidence is weaker than declared, or a copy goes abroad), `never`: nothing is known of where copies lie, so an erasure reaches the home alone.";
     "routes.<n>.unknown_home" Text Value("\"refuse\""), "\"sg\"":
         "What happens without evidence: `refuse` (422), or the region that takes such records.";
     "routes.<n>.upstream" Text Value("\"batch\""), "{ each = \"PUT /people/{subject}\" }":
@@ -229,6 +241,8 @@ pub static KEYS: &[Key] = keys! {
         "Send nothing of a batch when any item is refused.";
     "routes.<n>.answers" Text Value("\"full\""), "\"status-only\"":
         "`full`: bodies flow back where that read is permitted; `status-only`: never.";
+    "routes.<n>.erase" Text Value("\"record\""), "\"subject\"":
+        "What a `DELETE` asks for. `record`: the record goes, its subject stays known; `subject`: the account ends, and once home and all copies have confirmed, the subject's pin goes too.";
     "routes.<n>.role" Text Absent, "\"processor\"":
         "The location's role on this route: `controller` or `processor`. Else the instrument's, else the entity's.";
     "routes.<n>.order" Text Value("\"header:domicile-order\""), "\"header:x-order\"":

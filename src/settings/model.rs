@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 use crate::{
     classify::ValueSource,
-    domain::{Country, Place, Role},
+    domain::{Circumstances, Country, Place, Role, Transaction},
 };
 
 /// Everything one router is told. Relative paths are resolved against the settings file's folder.
@@ -186,6 +186,8 @@ pub struct RecipientSettings {
     /// Fields of the caller's request that go on to it. All others stay behind: a cookie or an
     /// address is personal data that no list of categories would see.
     pub headers: Vec<HeaderName>,
+    /// What its flows count as (28 CFR 202), where neither route nor caller says it.
+    pub transaction: Option<Transaction>,
 }
 
 /// JSON pointers to category keys; `*` stands for every element of an array.
@@ -211,6 +213,8 @@ pub struct Route {
     pub subject: Option<ValueSource>,
     /// Evidence of the person's country, strongest first.
     pub country: Vec<ValueSource>,
+    /// Where a token or a trusted caller says when the person was born.
+    pub born: Option<ValueSource>,
     pub steering: Steering,
     pub schema: Option<String>,
     /// Category keys of the route as a whole, where no schema reads the body.
@@ -221,8 +225,11 @@ pub struct Route {
     pub upstream: UpstreamShape,
     pub atomic: bool,
     pub answers: Answers,
+    pub erase: Erase,
     pub role: Option<Role>,
     pub purpose: Option<String>,
+    /// What the route says of all its flows; a trusted caller's word goes before.
+    pub circumstances: Circumstances,
     /// Makes it a route that discloses to this recipient: an id under [`Settings::recipients`].
     pub recipient: Option<Arc<str>>,
 }
@@ -260,6 +267,42 @@ pub struct Steering {
     pub ground: ValueSource,
     /// The order of an authority or a court that a disclosure obeys.
     pub order: ValueSource,
+    pub subject_kind: ValueSource,
+    pub basis: ValueSource,
+    pub transaction: ValueSource,
+    pub special_ground: ValueSource,
+}
+
+impl Steering {
+    pub fn sources(&self) -> [&ValueSource; 11] {
+        // Named in full: a new one will not compile until it stands here too.
+        let Self {
+            country,
+            subject,
+            target,
+            operation,
+            purpose,
+            ground,
+            order,
+            subject_kind,
+            basis,
+            transaction,
+            special_ground,
+        } = self;
+        [
+            country,
+            subject,
+            target,
+            operation,
+            purpose,
+            ground,
+            order,
+            subject_kind,
+            basis,
+            transaction,
+            special_ground,
+        ]
+    }
 }
 
 impl Default for Steering {
@@ -273,6 +316,10 @@ impl Default for Steering {
             purpose: header("domicile-purpose"),
             ground: header("domicile-ground"),
             order: header("domicile-order"),
+            subject_kind: header("domicile-subject-kind"),
+            basis: header("domicile-basis"),
+            transaction: header("domicile-transaction"),
+            special_ground: header("domicile-special-ground"),
         }
     }
 }
@@ -318,6 +365,16 @@ pub enum Answers {
     #[default]
     Full,
     StatusOnly,
+}
+
+/// What a DELETE asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Erase {
+    /// That the record goes; its subject stays known.
+    #[default]
+    Record,
+    /// That the account ends: with the last copy, its subject's pin goes too.
+    Subject,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

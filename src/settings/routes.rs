@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::{Method, uri::Authority};
 
 use super::{
-    Answers, Conflict, Format, PathTemplate, PinMode, Route, Steering, UnknownHome, UpstreamShape,
-    disclose, regions,
+    Answers, Conflict, Erase, Format, PathTemplate, PinMode, Route, Steering, UnknownHome,
+    UpstreamShape, circumstances, disclose, regions,
     sections::later,
     sources::{Context, Use},
     values,
@@ -75,9 +75,13 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
     if let Some(source) = purpose_source {
         steering.purpose = source;
     }
+    let circumstances = circumstances::read(&fields, &context, &mut steering);
     let read = |key| fields.maybe(key).and_then(|n| values::name(n, faults));
     let subject = subject(&fields, &context, is_batch);
     let country = country(&fields, &context);
+    let born = fields
+        .maybe("born")
+        .and_then(|node| context.source(node, Use::Birth));
     let schema = fields
         .maybe("schema")
         .and_then(|node| schema(node, &context));
@@ -123,6 +127,7 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         ("full", Answers::Full),
         ("status-only", Answers::StatusOnly),
     ];
+    let erase = [("record", Erase::Record), ("subject", Erase::Subject)];
     let role = [
         ("controller", Role::Controller),
         ("processor", Role::Processor),
@@ -130,6 +135,16 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
     let conflict = word(&fields, "conflict", &conflict).unwrap_or_default();
     let pin = word(&fields, "pin", &pin).unwrap_or_default();
     let answers = word(&fields, "answers", &answers).unwrap_or_default();
+    let erase = word(&fields, "erase", &erase).unwrap_or_default();
+    if let Some(node) = fields.maybe("erase").filter(|_| erase == Erase::Subject) {
+        if is_batch || recipient.is_some() {
+            let hint = "`erase` is for the formats `record` and `opaque`, where DELETE is";
+            faults.error_hint(&node.at, "nothing is erased on this route", hint);
+        } else if pin == PinMode::Never {
+            let hint = "leave `erase` out, or let the route pin";
+            faults.error_hint(&node.at, "the route knows no pins to remove", hint);
+        }
+    }
     let role = word(&fields, "role", &role);
     let host = fields.maybe("host").and_then(|node| host(node, faults));
     let methods_at = fields.maybe("methods");
@@ -162,6 +177,7 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         namespace: Arc::from(namespace),
         subject,
         country,
+        born,
         steering,
         schema,
         categories,
@@ -171,8 +187,10 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         upstream: upstream.unwrap_or_default(),
         atomic,
         answers,
+        erase,
         role,
         purpose,
+        circumstances,
         recipient: recipient.map(Arc::from),
     })
 }
@@ -273,6 +291,10 @@ fn steering(fields: &Fields<'_>, context: &Context<'_>) -> Steering {
         purpose: default.purpose,
         ground: read("ground", Use::Assertion, default.ground),
         order: read("order", Use::Assertion, default.order),
+        subject_kind: default.subject_kind,
+        basis: default.basis,
+        transaction: default.transaction,
+        special_ground: default.special_ground,
     }
 }
 

@@ -13,6 +13,8 @@ pub(super) enum Use {
     Subject,
     /// Evidence of the person's country.
     Country,
+    /// The person's day of birth.
+    Birth,
     /// What a trusted caller wants of this request: a target, an operation.
     Wish,
     /// What a trusted caller, or its token, asserts: a purpose, a ground.
@@ -48,7 +50,7 @@ impl Context<'_> {
             self.faults.error_hint(&node.at, message, hint);
         };
         match source {
-            ValueSource::Path(name) => self.names_a_segment(name, node),
+            ValueSource::Path(name) if what != Use::Birth => self.names_a_segment(name, node),
             ValueSource::Body(_) if self.format == Some(Format::Opaque) => refuse(
                 format!("`{source}`: the body of an `opaque` route is not read"),
                 "take it from path:, header: or query:, or change the format",
@@ -60,6 +62,20 @@ impl Context<'_> {
             ValueSource::Body(_) if matches!(what, Use::Wish | Use::Assertion) => refuse(
                 format!("`{source}`: steering by the body is not supported yet"),
                 "take it from header:, query: or path:",
+            ),
+            ValueSource::Body(_) | ValueSource::Path(_) | ValueSource::Query(_)
+                if what == Use::Birth =>
+            {
+                refuse(
+                    format!(
+                        "`{source}`: a day of birth is read from a token, from a trusted caller's header, or by category"
+                    ),
+                    "write jwt:birthdate or header:NAME; a field of the body gets the category `user.demographic.date_of_birth` in the schema",
+                );
+            }
+            ValueSource::Jwt(_) if what == Use::Birth && !self.around.has_jwt => refuse(
+                format!("`{source}` needs a [jwt] section"),
+                "add [jwt] with keys = \"jwks.json\" and audience = [\"…\"]",
             ),
             ValueSource::Jwt(_) if what == Use::Wish => refuse(
                 format!("`{source}`: a token says who the caller is, not what it wants here"),

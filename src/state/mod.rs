@@ -1,5 +1,6 @@
 //! State: what decisions need to know beside the record and the policy. How many people a legal
-//! threshold has seen ([`Counters`]), and what each person has consented to ([`Consents`]).
+//! threshold has seen ([`Counters`]), what each person has consented to ([`Consents`]), and what is
+//! still to be erased ([`Erasures`]).
 //!
 //! Goals, in this order:
 //!
@@ -11,9 +12,13 @@
 
 mod consents;
 mod counters;
+mod erasures;
 
 pub use consents::{ConsentRecord, Consents, Filter, NewConsent, Withdrawal};
 pub use counters::{Counters, CountersStatus, Hold, Tally, TallyName};
+pub use erasures::{
+    Begun, Ending, Erasures, Held, NewErasure, OpenErasure, Room, RowId, Settled, Trying,
+};
 
 use std::path::PathBuf;
 
@@ -35,6 +40,14 @@ pub enum StateError {
     Behind { waiting: usize },
     #[error("a person can have at most {0} consents on the register")]
     TooMany(usize),
+    #[error(
+        "line {line} of `erasures.log` cannot be read: restore the file, or move it away and repeat the erasures that `/v1/ledger` shows without a good outcome"
+    )]
+    DamagedLog { line: usize },
+    #[error(
+        "{0} erasures are open, more than are kept: bring back the regions that `/v1/erasures` lists, or repeat those requests"
+    )]
+    ErasuresFull(usize),
 }
 
 impl<E: Into<redb::Error>> From<E> for StateError {

@@ -26,6 +26,8 @@ pub struct Metrics {
     /// `outcome`, `operation`, `law` (the most demanding), `to` (region), `mechanism`.
     pub decisions: IntCounterVec,
     pub decision_seconds: Histogram,
+    /// `rule` (under observation).
+    pub observed_disagreements: IntCounterVec,
     evidence: [IntCounter; 7],
     pub ledger_entries: IntGauge,
     pub ledger_bytes: IntGauge,
@@ -34,6 +36,7 @@ pub struct Metrics {
     pub ledger_failing: IntGauge,
     pub ledger_commits: IntGauge,
     pub directory_pins: IntGauge,
+    pub erasures_open: IntGauge,
     pub instrument_expiry: GaugeVec,
     pub threshold_subjects: IntGaugeVec,
     /// `region`, `outcome` (`answered`, `bad-answer`, `unavailable`, `timeout`).
@@ -75,6 +78,12 @@ impl Metrics {
                 &["outcome", "operation", "law", "to", "mechanism"],
             )?,
             decision_seconds: histogram(r, "domicile_decision_seconds", "time to decide")?,
+            observed_disagreements: counters(
+                r,
+                "domicile_observed_disagreements_total",
+                "decisions that a rule under observation would have turned",
+                &["rule"],
+            )?,
             evidence,
             ledger_entries: gauge(r, "domicile_ledger_entries", "entries in the ledger")?,
             ledger_bytes: gauge(r, "domicile_ledger_bytes", "size of the ledger on disk")?,
@@ -95,6 +104,11 @@ impl Metrics {
                 "group commits since the start",
             )?,
             directory_pins: gauge(r, "domicile_directory_pins", "subjects with a pinned home")?,
+            erasures_open: gauge(
+                r,
+                "domicile_erasures_open",
+                "records at one holder that are still to be erased",
+            )?,
             instrument_expiry: gauges(
                 r,
                 "domicile_instrument_expiry_seconds",

@@ -15,8 +15,10 @@
 
 mod batch;
 mod broken_files;
+mod circumstances;
 mod crash;
 mod demo;
+mod erase;
 mod failure;
 mod hold_ups;
 mod kit;
@@ -24,6 +26,7 @@ mod lost_state;
 mod memory;
 mod mixed;
 mod newcomer;
+mod observe_rule;
 mod pins;
 mod policy_tools;
 mod privacy;

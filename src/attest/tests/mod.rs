@@ -18,7 +18,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     decide::Permit,
-    domain::{DecisionId, Digest, EvidenceKind, EvidenceSet, Operation, RegionId, SubjectKey},
+    domain::{
+        Circumstances, DecisionId, Digest, EvidenceKind, EvidenceSet, Operation, RegionId,
+        SubjectKey,
+    },
     locate::Directory,
 };
 
@@ -78,6 +81,8 @@ pub(super) fn profile(route: &str) -> Arc<Profile> {
         duties: Vec::new(),
         missing: Vec::new(),
         counted: Vec::new(),
+        observed: Vec::new(),
+        circumstances: Circumstances::default(),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::{
         codec::Take,
         record::{put_draft, put_profile, take_entry, take_profile},
     },
-    domain::Place,
+    domain::{Basis, Place, SpecialGround, SubjectKind, Transaction},
     locate::{Claim, Pin},
 };
 
@@ -214,6 +214,51 @@ fn the_directory_is_rebuilt_from_the_ledger() {
     assert_eq!(rig.open().1.replayed, 0);
 }
 
+/// The mark has no entry of its own: claim and outcome say it.
+#[test]
+fn what_a_home_has_taken_is_replayed_from_outcomes() {
+    let rig = Rig::new();
+    let mut at_home = profile("/people/{subject}").as_ref().clone();
+    let elsewhere = Arc::new(Profile {
+        region: Some("sg".into()),
+        ..at_home.clone()
+    });
+    at_home.operation = Operation::Store;
+    let at_home = Arc::new(at_home);
+    {
+        let directory = rig.directory();
+        let (journal, _) =
+            Journal::open(&rig.ledger(), Options::default(), directory.clone()).unwrap();
+        block_on(async {
+            for (n, profile, status) in [
+                (1, &at_home, 201),
+                (2, &at_home, 503),
+                (3, &elsewhere, 201),
+                (4, &at_home, 0),
+            ] {
+                let pin = Pin::new("eu".into(), smallvec![]);
+                let Claim::Won(claimed) = directory.claim(key(n), pin).unwrap() else {
+                    panic!("nobody else claims");
+                };
+                let mut draft = draft(n, profile);
+                draft.pin = Some(Pinning::Claim(claimed));
+                let _ = journal.clear(homeward(), draft).await.unwrap();
+                journal.outcome(OutcomeDraft {
+                    at: at(n),
+                    decision: decision(n),
+                    status,
+                });
+            }
+        });
+        journal.close().unwrap();
+    }
+    std::fs::remove_dir_all(rig.folder.path().join("directory")).unwrap();
+    let directory = rig.directory();
+    let _open = Journal::open(&rig.ledger(), Options::default(), directory.clone()).unwrap();
+    let stored = [1, 2, 3, 4].map(|n| directory.lookup(&key(n)).unwrap().unwrap().stored);
+    assert_eq!(stored, [true, false, false, false]);
+}
+
 fn texts() -> impl Strategy<Value = Vec<Arc<str>>> {
     prop::collection::vec("[a-zа-я/{}]{0,20}".prop_map(Arc::from), 0..4)
 }
@@ -231,6 +276,34 @@ fn parties() -> impl Strategy<Value = Party> {
     (places(), text()).prop_map(|(place, entity)| Party { place, entity })
 }
 
+fn circumstances() -> impl Strategy<Value = Circumstances> {
+    fn word<T: Copy + std::fmt::Debug + 'static>(
+        words: &'static [(&'static str, T)],
+    ) -> impl Strategy<Value = Option<T>> {
+        prop::option::of(prop::sample::select(words).prop_map(|(_, value)| value))
+    }
+    let kind = word(&SubjectKind::WORDS);
+    let (basis, transaction) = (word(&Basis::WORDS), word(&Transaction::WORDS));
+    let all = (kind, basis, transaction, word(&SpecialGround::WORDS));
+    all.prop_map(
+        |(subject_kind, basis, transaction, special_ground)| Circumstances {
+            subject_kind,
+            basis,
+            transaction,
+            special_ground,
+        },
+    )
+}
+
+fn observed() -> impl Strategy<Value = Vec<Observed>> {
+    let outcome = prop::sample::select(vec![Verdict::Permit, Verdict::Refuse]);
+    let one = ("[a-z-]{0,12}", outcome).prop_map(|(rule, outcome)| Observed {
+        rule: rule.into(),
+        outcome,
+    });
+    prop::collection::vec(one, 0..3)
+}
+
 prop_compose! {
     fn profiles()(
         policy: [u8; 32],
@@ -240,6 +313,8 @@ prop_compose! {
         operation in prop::sample::select(Operation::ALL.to_vec()),
         outcome in prop::sample::select(Verdict::ALL.to_vec()),
         module: Option<u8>,
+        observed in observed(),
+        circumstances in circumstances(),
     ) -> Profile {
         Profile {
             policy: Digest(policy),
@@ -262,8 +337,41 @@ prop_compose! {
             duties: lists.3,
             missing: lists.4,
             counted: lists.5,
+            observed,
+            circumstances,
         }
     }
+}
+
+/// Ledgers of before stay readable and profiles keep their digests: without a rule under
+/// observation nothing is written of any.
+#[test]
+fn what_nobody_observes_takes_no_bytes() {
+    let without = profile("/r");
+    let observed = vec![Observed {
+        rule: "eu-scc".into(),
+        outcome: Verdict::Refuse,
+    }];
+    let with = Profile {
+        observed,
+        ..(*without).clone()
+    };
+    let bytes = |profile: &Profile| {
+        let mut bytes = Vec::new();
+        put_profile(&mut bytes, profile);
+        bytes
+    };
+    let (without, with) = (bytes(&without), bytes(&with));
+    // The outcome stands behind 32 bytes of the policy and one of the operation.
+    assert_eq!((without[33], with[33]), (0, 0x40));
+    assert_eq!(with[34..without.len()], without[34..]);
+    assert_eq!(with[without.len()..], *b"\x01\x01\x06eu-scc");
+    let mut none = with[..without.len()].to_vec();
+    none.push(0);
+    assert!(
+        take_profile(&mut Take::new(&none)).is_err(),
+        "none are not written"
+    );
 }
 
 proptest! {

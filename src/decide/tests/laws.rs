@@ -396,20 +396,3 @@ fn regions_must_be_the_ones_that_homes_name() {
         "{told:?}"
     );
 }
-
-#[test]
-fn home_stores_that_a_location_may_not_make_are_found() {
-    let checked = shipped("examples/cases/organisation.toml");
-    let policy = checked.compile(at("2026-11-21T12:00:00Z"));
-    let refused = |place: &str, entity: &str| {
-        let location = Party::new(place.parse().unwrap(), checked.entity(entity).unwrap());
-        let all = five();
-        crate::decide::refused_home_stores(&policy, &all, location)
-            .iter()
-            .map(|(id, _, _)| all.name(*id).to_owned())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(refused("SG", "acme-sg"), Vec::<String>::new());
-    assert_eq!(refused("SG", "trade-sg"), ["cn", "eu", "in", "ru"]);
-    assert!(refused("NL", "acme-eu").contains(&"cn".to_owned()));
-}

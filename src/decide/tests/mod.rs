@@ -4,6 +4,8 @@ mod cases;
 mod demo;
 mod faults;
 mod laws;
+mod observation;
+mod second;
 mod west;
 
 use std::{

@@ -4,6 +4,7 @@ use std::{cell::Cell, rc::Rc};
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header, request::Parts};
+use jiff::civil::Date;
 use tokio::time::Instant;
 
 use super::{ItemState, State, each_path};
@@ -12,7 +13,7 @@ use crate::{
     classify::json::Item,
     domain::RegionId,
     forward::{EachItem, Framing, Outgoing, OutgoingBody, Part, Split, Verdicts, join_all},
-    pipeline::{Exchange, Routed, single::path_and_query},
+    pipeline::{Exchange, Routed, keep, single::path_and_query},
     respond::Refused,
     settings::UpstreamShape,
     telemetry::clock,
@@ -33,14 +34,9 @@ pub(super) async fn send(
     states: &Rc<[ItemState]>,
     cleared: Vec<Cleared>,
     leaves_home: &[RegionId],
+    until: &[(usize, Date)],
 ) -> Result<(), Refused> {
-    let regions = states.iter().map(|s| match &s.state {
-        State::Sent { region, .. } => Some(*region),
-        State::Refused(_) => None,
-    });
-    let ranges = items.iter().map(Item::range);
-    let split = Split::new(body, framing, ranges.zip(regions))
-        .map_err(|e| Refused::Malformed(e.to_string()))?;
+    let groups = split(body, framing, items, states, until)?;
     // `cleared` stands in the order of the permitted items.
     let mut proofs: Vec<Option<Cleared>> = Vec::with_capacity(states.len());
     let mut cleared = cleared.into_iter();
@@ -55,15 +51,57 @@ pub(super) async fn send(
         states: Rc::clone(states),
         told: Cell::new(false),
     };
-    let lanes = split.into_parts().into_iter().map(|part| {
+    let lanes = groups.into_iter().flat_map(|(until, split)| {
+        let parts = split.into_parts().into_iter();
+        parts.map(move |part| (until, part))
+    });
+    let lanes = lanes.map(|(until, part)| {
         let leaves = leaves_home.contains(&part.region);
-        send_part(x, routed, parts, part, &proofs, states, leaves)
+        send_part(x, routed, parts, part, &proofs, states, leaves, until)
     });
     join_all(lanes).await;
     guard.tell();
     Ok(())
 }
 
+/// One split for each last day that the items have, so that `Domicile-Retain-Until` is true of
+/// every record in a part. There are no more of them than retention rules, and mostly one.
+fn split(
+    body: &Bytes,
+    framing: Framing,
+    items: &[Item],
+    states: &[ItemState],
+    until: &[(usize, Date)],
+) -> Result<Vec<(Option<Date>, Split)>, Refused> {
+    let mut days: Vec<Option<Date>> = vec![None; states.len()];
+    let mut groups: Vec<Option<Date>> = Vec::new();
+    for (index, day) in until {
+        if let Some(slot) = days.get_mut(*index) {
+            *slot = Some(*day);
+        }
+    }
+    for (state, day) in states.iter().zip(&days) {
+        if matches!(state.state, State::Sent { .. }) && !groups.contains(day) {
+            groups.push(*day);
+        }
+    }
+    let of_group = |group: Option<Date>| {
+        let regions = states.iter().zip(&days).map(|(s, day)| match &s.state {
+            State::Sent { region, .. } if *day == group => Some(*region),
+            State::Sent { .. } | State::Refused(_) => None,
+        });
+        let ranges = items.iter().map(Item::range);
+        let split = Split::new(body, framing, ranges.zip(regions));
+        split.map(|split| (group, split))
+    };
+    let split: Result<Vec<_>, _> = groups.into_iter().map(of_group).collect();
+    split.map_err(|e| Refused::Malformed(e.to_string()))
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one batch, used together once"
+)]
 async fn send_part(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
@@ -72,6 +110,7 @@ async fn send_part(
     proofs: &[Option<Cleared>],
     states: &[ItemState],
     leaves_home: bool,
+    until: Option<Date>,
 ) {
     let upstreams = &x.upstreams;
     let region = part.region;
@@ -82,7 +121,10 @@ async fn send_part(
             cell.set(status);
         }
     };
-    let headers = x.outgoing_headers(parts, leaves_home);
+    let mut headers = x.outgoing_headers(parts, leaves_home);
+    if let Some(day) = until {
+        keep::say(day, &mut headers);
+    }
     if let UpstreamShape::Each { method, path } = &routed.route.settings.upstream {
         let each = indices.clone().zip(0..).filter_map(|(i, position)| {
             let body = part.body.item(position)?;

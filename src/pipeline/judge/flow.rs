@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::super::{Exchange, Routed, person::Person};
 use crate::{
     decide::{Grounds, Party, Query, Subject},
-    domain::{CategorySet, Ground, Operation, Place, RegionId},
+    domain::{CategorySet, Circumstances, Ground, Operation, Place, RegionId},
     respond::Refused,
     settings::Route,
 };
@@ -25,13 +25,15 @@ pub struct Flow {
     pub held_in: SmallVec<[RegionId; 2]>,
     pub purpose: Option<String>,
     pub grounds: SmallVec<[Ground; 1]>,
+    pub circumstances: Circumstances,
 }
 
 impl Flow {
     pub fn new(routed: &Routed<'_>, person: &Person, region: RegionId) -> Self {
         let mut held_in: SmallVec<[RegionId; 2]> = SmallVec::new();
         if person.pinned {
-            held_in.push(person.home);
+            // A home that was only claimed holds nothing yet.
+            held_in.extend(person.stored.then_some(person.home));
             held_in.extend(person.held_in.iter().copied());
         }
         let route = &routed.route.settings;
@@ -49,6 +51,7 @@ impl Flow {
                 .clone()
                 .or_else(|| route.purpose.clone()),
             grounds: routed.wishes.grounds.clone(),
+            circumstances: routed.wishes.circumstances.or(route.circumstances),
         }
     }
 
@@ -102,6 +105,7 @@ pub(super) fn question(x: &Exchange<'_>, route: &Route, flow: &Flow) -> Result<Q
         grounds.insert(ground.kind, ground.occasional);
     }
     query.grounds = grounds;
+    query.set_circumstances(flow.circumstances);
     query.held_in = flow
         .held_in
         .iter()

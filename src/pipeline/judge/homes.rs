@@ -10,21 +10,24 @@ use super::super::{
 };
 use crate::{
     decide::{self, HomeFault, Party, Query, Subject},
-    domain::{CategorySet, Operation, Place},
+    domain::{CategorySet, Circumstances, Operation, Place},
     policy::RuleId,
     respond::{Forbidden, Refused},
 };
 
 /// The regions that can be the home of a person of `countries`, best first; never empty.
+///
+/// `circumstances` are the route's own: a home must not hang on what a caller says this time.
 pub fn homes(
     x: &Exchange<'_>,
     place: Place,
     categories: CategorySet,
     countries: &[Place],
+    circumstances: Circumstances,
 ) -> Homes {
     let mut who: SmallVec<[Place; 4]> = SmallVec::from_elem(place, 1);
     who.extend(countries.iter().copied().filter(|c| *c != place));
-    let key = (who, categories);
+    let key = (who, categories, circumstances);
     if let Some(remembered) = x.worker.judgements(&x.snapshot)
         && let Some(known) = remembered.homes.get(&key)
     {
@@ -40,7 +43,7 @@ pub fn homes(
     found
 }
 
-fn find_homes(x: &Exchange<'_>, (countries, categories): &HomeKey) -> Homes {
+fn find_homes(x: &Exchange<'_>, (countries, categories, circumstances): &HomeKey) -> Homes {
     let snapshot = &x.snapshot;
     let location = Party::new(snapshot.location, snapshot.location_entity);
     // Only the strongest evidence gives the home; the other laws are asked when it is judged.
@@ -49,7 +52,7 @@ fn find_homes(x: &Exchange<'_>, (countries, categories): &HomeKey) -> Homes {
         countries: strongest.into_iter().collect(),
         ..Subject::default()
     };
-    let query = Query::new(
+    let mut query = Query::new(
         &snapshot.policy,
         x.at,
         Operation::Store,
@@ -58,6 +61,7 @@ fn find_homes(x: &Exchange<'_>, (countries, categories): &HomeKey) -> Homes {
         location,
         location,
     );
+    query.set_circumstances(*circumstances);
     match decide::home_candidates(&snapshot.policy, &snapshot.regions, &query) {
         Ok(found) if found.is_empty() => Err(Refused::NoHome(
             "no region of the settings can be the home of a person of this country; name one under [homes]"

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
+use prometheus::IntCounter;
 
 use super::super::{Exchange, exchange::Story, remember::PlainKey};
 use crate::{
     attest::{self, Profile},
     decide::{self, Party, Permit, Query, Verdict},
-    domain::{FlowEnd, Operation, RegionId},
+    domain::{Circumstances, FlowEnd, Operation, Outcome, RegionId},
     respond::{Forbidden, Refused},
     settings::Route,
     telemetry::Metrics,
@@ -116,7 +117,26 @@ pub fn profile(
         duties: verdict.duties(checked).into_iter().map(Arc::from).collect(),
         missing,
         counted: Vec::new(),
+        observed: observed_rules(x, query, verdict),
+        circumstances: query.circumstances(),
     }
+}
+
+/// The rules under observation that would have turned the verdict.
+fn observed_rules(x: &Exchange<'_>, query: &Query, verdict: &Verdict) -> Vec<attest::Observed> {
+    let said = decide::observed(&x.snapshot.policy, query, verdict);
+    said.into_iter()
+        .filter_map(|o| {
+            let rule = x.snapshot.checked.rule(o.rule)?;
+            Some(attest::Observed {
+                rule: Arc::clone(&rule.id),
+                outcome: match o.outcome {
+                    Outcome::Permit => attest::Verdict::Permit,
+                    Outcome::Refuse => attest::Verdict::Refuse,
+                },
+            })
+        })
+        .collect()
 }
 
 /// `scc; module=2; instrument="eu-sg-2024"`.
@@ -165,6 +185,8 @@ pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<
         duties: Vec::new(),
         missing: Vec::new(),
         counted: Vec::new(),
+        observed: Vec::new(),
+        circumstances: Circumstances::default(),
     });
     if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
         remembered.plain.insert(key, Arc::clone(&profile));
@@ -190,6 +212,14 @@ pub fn observed(x: &Exchange<'_>, region: RegionId) -> Permit {
 
 pub fn count_decision(metrics: &Metrics, profile: &Profile) {
     metrics.decisions.with_label_values(&labels(profile)).inc();
+    disagreements(metrics, profile).for_each(|counter| counter.inc());
+}
+
+/// The counters of the rules under observation that disagree, one each.
+pub fn disagreements(metrics: &Metrics, profile: &Profile) -> impl Iterator<Item = IntCounter> {
+    let all = metrics.observed_disagreements.clone();
+    let rules = profile.observed.iter();
+    rules.map(move |o| all.with_label_values(&[&o.rule]))
 }
 
 pub(super) fn labels(profile: &Profile) -> [&str; 5] {

@@ -60,10 +60,11 @@ pub fn spans(wide: &Interval, narrow: &Interval) -> bool {
 
 /// Whether the rule counts on its days: see [`Rule::is_active`].
 pub fn in_force(rule: &Rule) -> bool {
-    match rule.effect {
+    let counts = match rule.effect {
         Effect::Permit => !rule.review || rule.accepted,
         Effect::Forbid | Effect::Localise => !(rule.review && rule.accepted),
-    }
+    };
+    counts && !rule.observe
 }
 
 /// Every place by which sets can differ: the countries, the parts that the sets name, and one

@@ -359,6 +359,36 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ),
     (
         ROUTE,
+        "basis = \"consnt\"\n",
+        "22:9: `consnt` is not known here (did you mean `consent`?)",
+    ),
+    (
+        ROUTE,
+        "special_ground = \"k\"\n",
+        "22:18: `k` is not known here (one of `a`, `b`,",
+    ),
+    (
+        ROUTE,
+        "transaction = \"body:/deal\"\n",
+        "22:15: `body:/deal`: steering by the body is not supported yet",
+    ),
+    (
+        ROUTE,
+        "subject_kind = \"network\"\n",
+        "22:16: `network` is evidence of a country and of nothing else",
+    ),
+    (
+        ROUTE,
+        "born = \"body:/born\"\n",
+        "22:8: `body:/born`: a day of birth is read from a token",
+    ),
+    (
+        ROUTE,
+        "born = \"jwt:birthdate\"\n",
+        "22:8: `jwt:birthdate` needs a [jwt] section",
+    ),
+    (
+        ROUTE,
         "unknown_home = \"us\"\n",
         "22:16: there is no region `us`",
     ),
@@ -372,6 +402,16 @@ const BROKEN: &[(&str, &str, &str)] = &[
         ROUTE,
         "answers = \"none\"\n",
         "22:11: `none` is not known here (one of `full`, `status-only`)",
+    ),
+    (
+        ROUTE,
+        "erase = \"subject\"\npin = \"never\"\n",
+        "22:9: the route knows no pins to remove",
+    ),
+    (
+        ROUTE,
+        "erase = \"all\"\n",
+        "22:9: `all` is not known here (one of `record`, `subject`)",
     ),
     (
         ROUTE,

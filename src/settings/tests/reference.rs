@@ -64,7 +64,12 @@ fn with(section: &str, line: &str) -> String {
             "format = \"record\"\nsubject = \"path:subject\"",
             "schema = \"person\"\nupstream = { each = \"POST /x\" }",
         ],
-        "routes.<n>" if line.starts_with("subject") => {
+        "routes.<n>" if line.starts_with("erase") => [
+            "path = \"/people/{subject}\"",
+            "format = \"record\"",
+            "subject = \"path:subject\"",
+        ],
+        "routes.<n>" if line.starts_with("subject = ") => {
             ["path = \"/people/{subject}\"", "format = \"record\"", ""]
         }
         _ => route,

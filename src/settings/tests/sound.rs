@@ -8,7 +8,7 @@ use super::{BASE, read_with, sound};
 use crate::{
     classify::ValueSource,
     document::{Faults, Severity},
-    domain::Role,
+    domain::{Basis, Role, SpecialGround},
     settings::*,
 };
 
@@ -80,12 +80,17 @@ subject = "path:subject"
 country = ["jwt:country", "body:/address/country", "body:/phone", "pinned", "network"]
 target = "header:x-target-region"
 purpose = "service"
+basis = "contract"
+special_ground = "h"
+transaction = "header:x-deal"
+born = "jwt:birthdate"
 role = "processor"
 schema = "person"
 pin = "weak"
 unknown_home = "sg"
 conflict = "refuse"
 answers = "status-only"
+erase = "subject"
 
 [[routes]]
 path = "/people"
@@ -171,11 +176,22 @@ fn the_whole_example_is_understood() {
         "header:domicile-purpose"
     );
     assert_eq!(record.purpose.as_deref(), Some("service"));
+    let said = record.circumstances;
+    assert_eq!(said.basis, Some(Basis::Contract));
+    assert_eq!(said.special_ground, SpecialGround::parse("h"));
+    assert_eq!((said.transaction, said.subject_kind), (None, None));
+    let steering = &record.steering;
+    assert_eq!(steering.transaction.to_string(), "header:x-deal");
+    assert_eq!(steering.basis.to_string(), "header:domicile-basis");
+    let born = record.born.as_ref().map(ToString::to_string);
+    assert_eq!(born.as_deref(), Some("jwt:birthdate"));
     assert_eq!(record.role, Some(Role::Processor));
     assert_eq!(record.pin, PinMode::Weak);
     assert_eq!(record.unknown_home, UnknownHome::Region("sg".into()));
     assert_eq!(record.conflict, Conflict::Refuse);
     assert_eq!(record.answers, Answers::StatusOnly);
+    assert_eq!(record.erase, Erase::Subject);
+    assert_eq!(lines.erase, Erase::Record);
     assert_eq!(lines.name.as_ref(), "people-lines");
     assert_eq!(lines.content_type.as_deref(), Some("application/x-ndjson"));
     assert_eq!(lines.purpose, None);

@@ -1,0 +1,302 @@
+//! Erasing at every holder: the home first, then each region that holds a copy.
+//!
+//! What is asked for stands in the log of open erasures before the first holder is called, and
+//! leaves it when the holder has confirmed. A holder that cannot be reached is named in the answer
+//! and tried again in the background (`retry`), as long as the router runs.
+
+use std::sync::Arc;
+
+use http::{Response, StatusCode, request::Parts};
+use smallvec::SmallVec;
+
+use super::{
+    Content, Exchange, Flow, Judgement, Kept, Routed, judge, keep, overtake,
+    person::Person,
+    single::{attest, flow_back, path_and_query, send},
+};
+use crate::{
+    attest::{Draft, Pinning, Profile},
+    domain::{RegionId, SubjectKey},
+    forward::{Outgoing, OutgoingBody, throw_away},
+    locate::Directory,
+    respond::Refused,
+    settings::Erase,
+    state::{Erasures, NewErasure, RowId, Settled, StateError},
+};
+
+/// What a holder's answer to an erasure means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// The record is not there (any more).
+    Gone,
+    /// Not now: the same request may succeed later.
+    NotNow,
+    /// Not this request, however often it comes.
+    Never,
+}
+
+impl Said {
+    pub fn of(status: StatusCode) -> Self {
+        match status {
+            s if s.is_success() => Self::Gone,
+            StatusCode::NOT_FOUND | StatusCode::GONE => Self::Gone,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+                Self::NotNow
+            }
+            s if s.is_server_error() => Self::NotNow,
+            _ => Self::Never,
+        }
+    }
+}
+
+/// Erases at every holder. All must be permitted before one is asked.
+///
+/// Cancel safety: what was not confirmed when the caller goes away is tried in the background.
+pub async fn erase(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    person: &Person,
+) -> Result<Response<Content>, Refused> {
+    let at_home = Flow::new(routed, person, person.home);
+    keep::not_held(x, &routed.route.settings, person, &at_home)?;
+    let mut holders: SmallVec<[RegionId; 3]> = SmallVec::from_elem(person.home, 1);
+    holders.extend(person.held_in.iter().copied().filter(|r| *r != person.home));
+    let judged: Vec<(RegionId, Flow, Judgement)> = holders
+        .into_iter()
+        .map(|region| {
+            let flow = Flow::new(routed, person, region);
+            let judged = judge::judge(x, routed, person, &flow)?;
+            let _permit = judged.permit(x)?;
+            Ok((region, flow, judged))
+        })
+        .collect::<Result<_, Refused>>()?;
+    let mut open = note(x, routed, parts, person, &judged)?;
+    let profile = judged.first().map(|(_, _, j)| Arc::clone(&j.profile));
+    let mut first = None;
+    let mut failed: Option<StatusCode> = None;
+    let mut unreached: Vec<String> = Vec::new();
+    let mut retried = true;
+    for (number, (region, flow, judged)) in judged.into_iter().enumerate() {
+        let cleared = match attest(x, person, &flow, &judged).await {
+            Ok(cleared) => cleared,
+            Err(refused) => {
+                if number == 0 {
+                    open.forget();
+                }
+                return Err(refused);
+            }
+        };
+        let outgoing = Outgoing {
+            method: parts.method.clone(),
+            path_and_query: path_and_query(parts),
+            headers: x.outgoing_headers(parts, !judged.flow_home),
+            body: OutgoingBody::Empty,
+        };
+        let is_home = region == person.home;
+        let status = match send(x, region, &cleared, outgoing).await {
+            Ok(answer) => match (Said::of(answer.status()), is_home) {
+                (Said::NotNow, _) => {
+                    throw_away(answer.into_body()).await;
+                    Some(StatusCode::BAD_GATEWAY)
+                }
+                (Said::Never, false) => {
+                    throw_away(answer.into_body()).await;
+                    open.settle(Settled::Repeat { refused: None });
+                    retried = false;
+                    unreached.push(x.snapshot.regions.name(region).to_owned());
+                    failed.get_or_insert(StatusCode::BAD_GATEWAY);
+                    continue;
+                }
+                (said, _) => {
+                    if said == Said::Never {
+                        // The home's own word, which the caller gets: nothing that stays open.
+                        x.worker.shared.erasures.keep_pin(person.key);
+                        open.settle(Settled::Forgotten);
+                    } else {
+                        open.settle(Settled::Confirmed);
+                    }
+                    if is_home {
+                        let mut answer = flow_back(x, routed, person, &flow, answer).await?;
+                        x.say(answer.headers_mut(), &judged, region);
+                        first = Some(answer);
+                    } else {
+                        throw_away(answer.into_body()).await;
+                    }
+                    None
+                }
+            },
+            Err(refused) => Some(refused.status()),
+        };
+        if let Some(status) = status {
+            retried &= open.leave_open();
+            unreached.push(x.snapshot.regions.name(region).to_owned());
+            failed.get_or_insert(status);
+        }
+    }
+    drop(open);
+    if let Some(status) = failed {
+        sync(x).await?;
+        return Err(Refused::ErasureOpen {
+            status,
+            unreached,
+            retried,
+        });
+    }
+    if let Some(profile) = profile {
+        end_pin(x, person.key, profile).await?;
+    }
+    first.ok_or(Refused::Internal("a subject without a home was erased"))
+}
+
+/// Writes the erasure into the log, with what is needed to try it again at each holder.
+fn note<'x, 'w>(
+    x: &'x Exchange<'w>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    person: &Person,
+    judged: &[(RegionId, Flow, Judgement)],
+) -> Result<Unsettled<'x, 'w>, Refused> {
+    let path = overtake::decoded(parts.uri.path());
+    let record = overtake::record(x, &path);
+    let regions: Vec<Arc<str>> = judged
+        .iter()
+        .map(|(region, _, _)| x.snapshot.regions.name(*region).into())
+        .collect();
+    let new = NewErasure {
+        subject: person.key,
+        record,
+        path: &path,
+        decision: x.decision,
+        route: Arc::clone(&routed.route.settings.name),
+        since: x.at,
+        ends_pin: person.pinned && routed.route.settings.erase == Erase::Subject,
+    };
+    let noted = x.worker.shared.erasures.note(&new, &regions);
+    noted.map_err(|e| state_refused(&e))?;
+    let kept = judged
+        .iter()
+        .zip(regions)
+        .rev()
+        .map(|((_, flow, judged), region)| {
+            let row = RowId {
+                subject: person.key,
+                region,
+                record,
+                decision: x.decision,
+            };
+            let headers = x.outgoing_headers(parts, !judged.flow_home);
+            Kept::new(x, row, person, flow, path_and_query(parts), headers)
+        })
+        .collect();
+    Ok(Unsettled { x, kept })
+}
+
+/// The holders of which nothing is known yet, the next one last. Dropped with some left, these
+/// stay open: the caller has gone.
+struct Unsettled<'x, 'w> {
+    x: &'x Exchange<'w>,
+    kept: Vec<Kept>,
+}
+
+impl Unsettled<'_, '_> {
+    fn erasures(&self) -> &Erasures {
+        &self.x.worker.shared.erasures
+    }
+
+    /// What became of the next one.
+    fn settle(&mut self, settled: Settled) {
+        if let Some(kept) = self.kept.pop() {
+            self.erasures().settle(&kept.row, settled);
+        }
+    }
+
+    /// The next one is tried again in the background, if there is room to keep its request.
+    fn leave_open(&mut self) -> bool {
+        match self.kept.pop() {
+            Some(kept) => kept.leave_to(self.x.worker),
+            None => false,
+        }
+    }
+
+    /// Nothing was sent: nothing is open.
+    fn forget(&mut self) {
+        if let Some(kept) = self.kept.last() {
+            self.erasures().keep_pin(kept.row.subject);
+        }
+        while !self.kept.is_empty() {
+            self.settle(Settled::Forgotten);
+        }
+    }
+}
+
+impl Drop for Unsettled<'_, '_> {
+    fn drop(&mut self) {
+        while !self.kept.is_empty() {
+            self.leave_open();
+        }
+    }
+}
+
+/// An answer that names what is open is given when a restart would list it.
+async fn sync(x: &Exchange<'_>) -> Result<(), Refused> {
+    let erasures = x.worker.shared.erasures.clone();
+    let synced = tokio::task::spawn_blocking(move || erasures.sync()).await;
+    match synced {
+        Ok(synced) => synced.map_err(|e| state_refused(&e)),
+        Err(_) => Err(Refused::Internal(
+            "the log of open erasures was not written",
+        )),
+    }
+}
+
+fn state_refused(error: &StateError) -> Refused {
+    Refused::Directory(format!("the log of open erasures: {error}"))
+}
+
+/// Removes a subject's pin, once home and all copies have confirmed, where its erasures were to end
+/// it. The entry that does it stands when this returns; should the caller be gone by then, the pin
+/// is removed all the same.
+///
+/// # Errors
+/// The ledger cannot be written: the pin stays, and the erasure is listed to be repeated.
+pub async fn end_pin(
+    x: &Exchange<'_>,
+    key: SubjectKey,
+    profile: Arc<Profile>,
+) -> Result<(), Refused> {
+    let shared = &x.worker.shared;
+    let Some(ending) = shared.erasures.end_pin(key) else {
+        return Ok(());
+    };
+    let Some(region) = home_of(&shared.directory, &key)? else {
+        ending.done();
+        return Ok(());
+    };
+    let traces = x.story.borrow().traces;
+    let mut draft = x.plain_draft(profile, traces);
+    draft.subject = Some(key);
+    draft.pin = Some(Pinning::Drop { region });
+    let journal = shared.journal.clone();
+    let written = tokio::task::spawn_local(remove(journal, draft, ending)).await;
+    match written {
+        Ok(written) => written.map_err(|e| Refused::Ledger(e.to_string())),
+        Err(_) => Err(Refused::Internal("a pin was not removed")),
+    }
+}
+
+async fn remove(
+    journal: crate::attest::Journal,
+    draft: Draft,
+    ending: crate::state::Ending,
+) -> Result<(), crate::attest::Unwritable> {
+    journal.clear_all(Vec::new(), vec![draft]).await?;
+    ending.done();
+    Ok(())
+}
+
+fn home_of(directory: &Directory, key: &SubjectKey) -> Result<Option<Arc<str>>, Refused> {
+    let pin = directory.lookup(key);
+    let pin = pin.map_err(|e| Refused::Directory(e.to_string()))?;
+    Ok(pin.map(|pin| pin.region))
+}

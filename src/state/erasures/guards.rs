@@ -1,0 +1,138 @@
+//! What lasts for a while: a try, the removal of a pin, a write, a request that is kept.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{Inner, Stage};
+use crate::domain::SubjectKey;
+
+/// A try in the background is under way.
+#[derive(Debug)]
+pub struct Trying {
+    inner: Arc<Inner>,
+    at: (SubjectKey, Arc<str>),
+}
+
+impl Trying {
+    pub(super) fn new(inner: &Arc<Inner>, at: (SubjectKey, Arc<str>)) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            at,
+        }
+    }
+}
+
+impl Drop for Trying {
+    fn drop(&mut self) {
+        let mut state = self.inner.lock();
+        if let Some(count) = state.trying.get_mut(&self.at) {
+            *count -= 1;
+            if *count == 0 {
+                state.trying.remove(&self.at);
+            }
+        }
+        drop(state);
+        self.inner.ended.notify_waiters();
+    }
+}
+
+/// A pin is being removed. Dropped without [`Ending::done`]: it stays, and the rows are to be
+/// repeated.
+#[derive(Debug)]
+pub struct Ending {
+    inner: Arc<Inner>,
+    subject: SubjectKey,
+    done: bool,
+}
+
+impl Ending {
+    pub(super) fn new(inner: &Arc<Inner>, subject: SubjectKey) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            subject,
+            done: false,
+        }
+    }
+
+    /// The entry that removes the pin stands.
+    pub fn done(mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut state = self.inner.lock();
+        state.ending.remove(&self.subject);
+        if self.done {
+            self.inner.close(&mut state, self.subject, |_| true);
+        } else if let Some(rows) = state.rows.get_mut(&self.subject) {
+            rows.iter_mut().for_each(|row| row.stage = Stage::Repeat);
+        }
+        drop(state);
+        self.inner.ended.notify_waiters();
+    }
+}
+
+/// Writes that are about to stand.
+#[must_use]
+#[derive(Debug)]
+pub struct Held {
+    pub(super) inner: Arc<Inner>,
+    pub(super) writes: Vec<(SubjectKey, Arc<str>)>,
+    pub(super) pin_ended: bool,
+}
+
+impl Held {
+    /// A pin was removed while this waited: what was found of its subject does not hold.
+    pub fn pin_ended(&self) -> bool {
+        self.pin_ended
+    }
+
+    /// The entries of the writes stand, and nothing was sent yet: the erasures that they overtake
+    /// are closed. `path` is the writes' own, percent-decoded, `record` its keyed hash.
+    pub fn overtake(self, path: &str, record: SubjectKey) {
+        let mut state = self.inner.lock();
+        for (subject, region) in &self.writes {
+            self.inner.spare_pin(&mut state, *subject);
+            self.inner.close(&mut state, *subject, |row| {
+                row.region == *region && row.is_overtaken(path, record)
+            });
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.inner.lock();
+        for (subject, _) in &self.writes {
+            let Some(count) = state.held.get_mut(subject) else {
+                continue;
+            };
+            *count -= 1;
+            if *count > 0 {
+                continue;
+            }
+            state.held.remove(subject);
+            // The write did not stand after all, and kept a pin from being removed meanwhile:
+            // nobody is left to do it but the caller.
+            if let Some(rows) = state.rows.get_mut(subject)
+                && rows.iter().all(|r| r.stage == Stage::Confirmed)
+            {
+                rows.iter_mut().for_each(|r| r.stage = Stage::Repeat);
+            }
+        }
+    }
+}
+
+/// Room in memory for a request; given back when it is dropped.
+#[derive(Debug)]
+pub struct Room {
+    pub(super) inner: Arc<Inner>,
+    pub(super) bytes: usize,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.inner.kept.fetch_sub(self.bytes, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,250 @@
+//! The log of open erasures: one line of JSON for each that opened or closed.
+//!
+//! Lines go to the system before a holder is called, so they outlive the process; they are made
+//! durable where somebody is told that an erasure stays open. A router that dies with its machine
+//! in between has answered nobody. A line that was cut short by the end is dropped.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Row, Stage};
+use crate::{
+    domain::{DecisionId, SubjectKey},
+    state::StateError,
+};
+
+const FILE: &str = "erasures.log";
+/// A log that has grown by so many bytes is cut back to what is open.
+const GROWN: u64 = 1 << 20;
+
+pub(super) struct Log {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    /// Its length when it last was cut back.
+    least: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Line {
+    Open(Open),
+    Close(Key),
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Eq, Hash)]
+#[serde(deny_unknown_fields)]
+struct Key {
+    subject: String,
+    region: Arc<str>,
+    record: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Open {
+    subject: String,
+    region: Arc<str>,
+    record: String,
+    decision: String,
+    route: Arc<str>,
+    since: Timestamp,
+    ends_pin: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused: Option<Arc<str>>,
+}
+
+impl Log {
+    /// Opens or creates the log in `folder`, with what is open in it.
+    pub fn open(folder: &Path) -> Result<(Self, Vec<(SubjectKey, Row)>), StateError> {
+        let path = folder.join(FILE);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(StateError::Io(error)),
+        };
+        let rows = read(&text)?;
+        let file = append(&path).map_err(StateError::Io)?;
+        let log = Self {
+            path,
+            file,
+            length: text.len() as u64,
+            least: 0,
+        };
+        Ok((log, rows))
+    }
+
+    /// One write for all rows of a request.
+    pub fn note(&mut self, subject: SubjectKey, rows: &[Row]) -> io::Result<()> {
+        let mut text = Vec::with_capacity(rows.len() * 256);
+        for row in rows {
+            put(&mut text, &Line::Open(Open::of(subject, row)))?;
+        }
+        self.append(&text)
+    }
+
+    /// A row that has changed. A disk that fails is told of in the log for operators alone: memory
+    /// has the row, and the line that opened it stands.
+    pub fn say(&mut self, subject: SubjectKey, row: &Row) {
+        if let Err(error) = self.note(subject, std::slice::from_ref(row)) {
+            tracing::warn!(%error, "the log of open erasures cannot be written");
+        }
+    }
+
+    /// See [`Log::say`]: what is not noted as closed is listed once more after a restart.
+    pub fn close(&mut self, subject: SubjectKey, rows: &[Row]) {
+        let mut text = Vec::new();
+        for row in rows {
+            let key = Key {
+                subject: subject.reveal(),
+                region: Arc::clone(&row.region),
+                record: row.record.reveal(),
+            };
+            if put(&mut text, &Line::Close(key)).is_err() {
+                return;
+            }
+        }
+        if text.is_empty() {
+            return;
+        }
+        if let Err(error) = self.append(&text) {
+            tracing::warn!(%error, "the log of open erasures cannot be written: closed ones are listed again after a restart");
+        }
+    }
+
+    /// Cuts the log back to what is open, when it has grown enough or nothing is.
+    pub fn shrink(&mut self, open: usize, rows: &HashMap<SubjectKey, Vec<Row>>) {
+        let done = match open {
+            0 => self
+                .file
+                .set_len(0)
+                .map(|()| (self.length, self.least) = (0, 0)),
+            _ if self.length - self.least.min(self.length) > GROWN => self.rewrite(rows),
+            _ => return,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "the log of open erasures cannot be cut back");
+        }
+    }
+
+    /// The rows alone, in a new file that takes the old one's place.
+    pub fn rewrite(&mut self, rows: &HashMap<SubjectKey, Vec<Row>>) -> io::Result<()> {
+        let mut text = Vec::new();
+        for (subject, rows) in rows {
+            for row in rows {
+                put(&mut text, &Line::Open(Open::of(*subject, row)))?;
+            }
+        }
+        let fresh = self.path.with_extension("new");
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = append(&fresh)?;
+        file.write_all(&text)?;
+        file.sync_data()?;
+        fs::rename(&fresh, &self.path)?;
+        if let Some(folder) = self.path.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+        self.file = file;
+        self.length = text.len() as u64;
+        self.least = self.length;
+        Ok(())
+    }
+
+    /// The file, to be made durable without the table's lock.
+    pub fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    fn append(&mut self, text: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.file.write_all(text) {
+            // Half a line would hide what comes after it.
+            let _ = self.file.set_len(self.length);
+            return Err(error);
+        }
+        self.length += text.len() as u64;
+        Ok(())
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+}
+
+fn put(text: &mut Vec<u8>, line: &Line) -> io::Result<()> {
+    serde_json::to_writer(&mut *text, line)?;
+    text.push(b'\n');
+    Ok(())
+}
+
+fn read(text: &[u8]) -> Result<Vec<(SubjectKey, Row)>, StateError> {
+    let mut open: HashMap<Key, (SubjectKey, Row)> = HashMap::new();
+    // What follows the last line feed was cut short, or is nothing.
+    for (number, line) in (1..).zip(text.split_inclusive(|b| *b == b'\n')) {
+        let Some(line) = line.strip_suffix(b"\n") else {
+            break;
+        };
+        let damaged = || StateError::DamagedLog { line: number };
+        match serde_json::from_slice(line).map_err(|_| damaged())? {
+            Line::Close(key) => {
+                open.remove(&key);
+            }
+            Line::Open(line) => {
+                let (key, row) = line.row().ok_or_else(damaged)?;
+                open.insert(key, row);
+            }
+        }
+    }
+    Ok(open.into_values().collect())
+}
+
+impl Open {
+    fn of(subject: SubjectKey, row: &Row) -> Self {
+        Self {
+            subject: subject.reveal(),
+            region: Arc::clone(&row.region),
+            record: row.record.reveal(),
+            decision: row.decision.to_string(),
+            route: Arc::clone(&row.route),
+            since: row.since,
+            ends_pin: row.ends_pin,
+            refused: row.refused.clone(),
+        }
+    }
+
+    fn row(self) -> Option<(Key, (SubjectKey, Row))> {
+        let subject = SubjectKey::parse(&self.subject).ok()?;
+        let row = Row {
+            region: Arc::clone(&self.region),
+            record: SubjectKey::parse(&self.record).ok()?,
+            decision: DecisionId::parse(&self.decision)?,
+            route: self.route,
+            since: self.since,
+            ends_pin: self.ends_pin,
+            stage: Stage::Repeat,
+            refused: self.refused,
+            path: None,
+        };
+        let key = Key {
+            subject: self.subject,
+            region: self.region,
+            record: self.record,
+        };
+        Some((key, (subject, row)))
+    }
+}

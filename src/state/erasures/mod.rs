@@ -1,0 +1,516 @@
+//! Open erasures: what was asked to be erased and is not known to be gone yet.
+//!
+//! A row stands for one record at one holder, from before the holder is first called until it has
+//! confirmed, a newer write has overtaken the erasure, or the erasure was refused. Goals:
+//!
+//! 1. *No erasure is forgotten*: rows are in the log (see [`log`]) before anything is sent. After a
+//!    restart those that are left are listed, for the caller to repeat: the ids went with the
+//!    process, and rows hold keyed hashes alone.
+//! 2. *No newer data is erased*: a write first holds the rows of its subject and region, so that no
+//!    new try begins and one under way has ended; when its entry stands, it overtakes them.
+//! 3. *Free for the rest*: while nothing is open a write looks at one atomic number.
+//!
+//! A write overtakes the erasures of its region whose path is its own, lies under it or above it:
+//! `POST /people` may bring back what `DELETE /people/7` was to erase, `PUT /orders/8` cannot.
+
+mod guards;
+mod log;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use tokio::sync::Notify;
+
+use super::StateError;
+use crate::{
+    attest::create_private_folder,
+    domain::{DecisionId, SubjectKey},
+};
+pub use guards::{Ending, Held, Room, Trying};
+use log::Log;
+
+/// Rows at most, tries under way included; about 30 MB.
+const MOST: usize = 100_000;
+/// Bytes of requests that are kept to be tried again.
+const KEPT: usize = 32 << 20;
+
+/// The open erasures of one router. Cheap to clone.
+#[derive(Clone)]
+pub struct Erasures {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// How many rows there are: a write that finds none looks no further.
+    open: AtomicUsize,
+    /// Bytes of requests that workers keep.
+    kept: AtomicUsize,
+    state: Mutex<State>,
+    /// A try, a write or the end of a pin has ended.
+    ended: Notify,
+}
+
+struct State {
+    rows: HashMap<SubjectKey, Vec<Row>>,
+    /// Tries under way in the background, by subject and region.
+    trying: HashMap<(SubjectKey, Arc<str>), usize>,
+    /// Writes that hold a subject's rows.
+    held: HashMap<SubjectKey, usize>,
+    /// Subjects whose pin is being removed.
+    ending: HashSet<SubjectKey>,
+    log: Log,
+}
+
+/// One record at one holder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    region: Arc<str>,
+    /// Keyed hash of the path.
+    record: SubjectKey,
+    decision: DecisionId,
+    route: Arc<str>,
+    since: Timestamp,
+    /// The subject's pin goes when all its rows are confirmed.
+    ends_pin: bool,
+    stage: Stage,
+    /// The rule that refused another try.
+    refused: Option<Arc<str>>,
+    /// In memory alone; `None` after a restart.
+    path: Option<Secretive>,
+}
+
+/// A path, which may hold an id: not to be printed.
+#[derive(Clone, PartialEq, Eq)]
+struct Secretive(Box<str>);
+
+impl std::fmt::Debug for Secretive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("redacted")
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The caller's own request is under way.
+    First,
+    Retrying,
+    /// Nobody tries any more: the caller must repeat the request.
+    Repeat,
+    /// Gone there; the row waits for the others of its subject, whose pin is to end.
+    Confirmed,
+}
+
+/// An erasure as it is asked for.
+#[derive(Debug)]
+pub struct NewErasure<'a> {
+    pub subject: SubjectKey,
+    /// Keyed hash of `path`.
+    pub record: SubjectKey,
+    /// Percent-decoded.
+    pub path: &'a str,
+    pub decision: DecisionId,
+    pub route: Arc<str>,
+    pub since: Timestamp,
+    /// Whether the pin is to go with the data.
+    pub ends_pin: bool,
+}
+
+/// Which row is meant, as long as no later request has taken its place.
+#[derive(Clone, Debug)]
+pub struct RowId {
+    pub subject: SubjectKey,
+    pub region: Arc<str>,
+    pub record: SubjectKey,
+    pub decision: DecisionId,
+}
+
+/// What became of a try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The holder does not have it (any more).
+    Confirmed,
+    /// To be tried again in the background.
+    Open,
+    /// Not to be tried again; `refused`: the rule that forbade it.
+    Repeat { refused: Option<Arc<str>> },
+    /// Nothing was sent, or the caller has the holder's own answer.
+    Forgotten,
+}
+
+/// An open erasure, as the admin API lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpenErasure {
+    #[serde(serialize_with = "reveal")]
+    pub subject: SubjectKey,
+    pub route: Arc<str>,
+    pub region: Arc<str>,
+    pub since: Timestamp,
+    pub decision: DecisionId,
+    /// `retrying` or `repeat`.
+    pub state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Arc<str>>,
+}
+
+fn reveal<S: Serializer>(key: &SubjectKey, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(&key.reveal())
+}
+
+/// Whether another try may begin.
+#[derive(Debug)]
+pub enum Begun {
+    Go(Trying),
+    /// A write of the same subject is about to stand, or its pin to end.
+    Later,
+    /// Closed, or taken over by another request.
+    Gone,
+}
+
+impl Erasures {
+    /// Opens or creates the log in the folder `path`; what it holds is to be repeated. Blocks.
+    ///
+    /// `is_pinned`: whether a subject still has a pin. An account whose pin is gone was erased
+    /// whole, even if the log was not told so any more.
+    ///
+    /// # Errors
+    /// [`StateError::Io`], or [`StateError::DamagedLog`] for a line before the last that cannot be
+    /// read.
+    pub fn open(
+        path: &Path,
+        mut is_pinned: impl FnMut(&SubjectKey) -> bool,
+    ) -> Result<Self, StateError> {
+        create_private_folder(path).map_err(StateError::Io)?;
+        let (mut log, found) = Log::open(path)?;
+        let mut rows: HashMap<SubjectKey, Vec<Row>> = HashMap::new();
+        for (subject, row) in found {
+            if !row.ends_pin || is_pinned(&subject) {
+                rows.entry(subject).or_default().push(row);
+            }
+        }
+        log.rewrite(&rows).map_err(StateError::Io)?;
+        let open = rows.values().map(Vec::len).sum();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                open: AtomicUsize::new(open),
+                kept: AtomicUsize::new(0),
+                state: Mutex::new(State {
+                    rows,
+                    trying: HashMap::new(),
+                    held: HashMap::new(),
+                    ending: HashSet::new(),
+                    log,
+                }),
+                ended: Notify::new(),
+            }),
+        })
+    }
+
+    /// Writes an erasure into the log, before the first of its holders is called. Earlier rows of
+    /// the same record there give way: the new request repeats them. Survives the process; see
+    /// [`Erasures::sync`] for the machine.
+    ///
+    /// # Errors
+    /// [`StateError::ErasuresFull`], or what the disk says; then nothing may be sent.
+    pub fn note(&self, new: &NewErasure<'_>, regions: &[Arc<str>]) -> Result<(), StateError> {
+        let mut state = self.inner.lock();
+        if self.inner.open.load(Ordering::SeqCst) + regions.len() > MOST {
+            return Err(StateError::ErasuresFull(MOST));
+        }
+        let fresh: Vec<Row> = regions.iter().map(|region| new.row(region)).collect();
+        state
+            .log
+            .note(new.subject, &fresh)
+            .map_err(StateError::Io)?;
+        let rows = state.rows.entry(new.subject).or_default();
+        let before = rows.len();
+        rows.retain(|old| {
+            !fresh
+                .iter()
+                .any(|f| f.region == old.region && f.record == old.record)
+        });
+        let replaced = before - rows.len();
+        rows.extend(fresh);
+        self.inner.open.fetch_add(regions.len(), Ordering::SeqCst);
+        self.inner.open.fetch_sub(replaced, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// What became of a try at one holder. Whatever is overtaken or replaced by now stays so.
+    pub fn settle(&self, id: &RowId, settled: Settled) {
+        let mut state = self.inner.lock();
+        let ends = {
+            let Some(row) = state.row(id) else { return };
+            match settled {
+                Settled::Confirmed if row.ends_pin => {
+                    row.stage = Stage::Confirmed;
+                    false
+                }
+                Settled::Confirmed | Settled::Forgotten => true,
+                Settled::Open => {
+                    row.stage = Stage::Retrying;
+                    false
+                }
+                Settled::Repeat { refused } => {
+                    row.stage = Stage::Repeat;
+                    row.refused = refused;
+                    let row = row.clone();
+                    state.log.say(id.subject, &row);
+                    return;
+                }
+            }
+        };
+        if ends {
+            self.inner.close(&mut state, id.subject, |row| row.is(id));
+        }
+    }
+
+    /// The pin stays, whatever is confirmed from here on: a holder has refused in its own name, or
+    /// nothing was sent.
+    pub fn keep_pin(&self, subject: SubjectKey) {
+        let mut state = self.inner.lock();
+        self.inner.spare_pin(&mut state, subject);
+    }
+
+    /// Makes durable what was noted: called where an answer says that something stays open.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn sync(&self) -> Result<(), StateError> {
+        let file = self.inner.lock().log.file().map_err(StateError::Io)?;
+        file.sync_data().map_err(StateError::Io)
+    }
+
+    /// Begins another try, unless it is too late for one.
+    pub fn begin(&self, id: &RowId) -> Begun {
+        let mut state = self.inner.lock();
+        if state.row(id).is_none_or(|r| r.stage != Stage::Retrying) {
+            return Begun::Gone;
+        }
+        if state.held.contains_key(&id.subject) || state.ending.contains(&id.subject) {
+            return Begun::Later;
+        }
+        let at = (id.subject, Arc::clone(&id.region));
+        *state.trying.entry(at.clone()).or_default() += 1;
+        Begun::Go(Trying::new(&self.inner, at))
+    }
+
+    /// Begins to remove a subject's pin: when all its rows are confirmed, and all were to end it.
+    pub fn end_pin(&self, subject: SubjectKey) -> Option<Ending> {
+        let mut state = self.inner.lock();
+        let over = |r: &Row| r.ends_pin && r.stage == Stage::Confirmed;
+        let ready = state
+            .rows
+            .get(&subject)
+            .is_some_and(|rows| !rows.is_empty() && rows.iter().all(over));
+        if !ready || state.held.contains_key(&subject) || !state.ending.insert(subject) {
+            return None;
+        }
+        Some(Ending::new(&self.inner, subject))
+    }
+
+    /// Holds the erasures of subjects that are about to be written, each in its region: when this
+    /// returns no try is under way there and none begins while the guard lives. `None`: nothing
+    /// is open, or nothing of theirs.
+    ///
+    /// Waits as long as a try may take (`limits.response`). Cancel safe.
+    pub async fn hold(&self, writes: Vec<(SubjectKey, Arc<str>)>) -> Option<Held> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut held = {
+            let mut state = self.inner.lock();
+            let writes: Vec<_> = writes
+                .into_iter()
+                .filter(|(subject, _)| state.rows.contains_key(subject))
+                .collect();
+            if writes.is_empty() {
+                return None;
+            }
+            for (subject, _) in &writes {
+                *state.held.entry(*subject).or_default() += 1;
+            }
+            Held {
+                inner: Arc::clone(&self.inner),
+                writes,
+                pin_ended: false,
+            }
+        };
+        loop {
+            let ended = self.inner.ended.notified();
+            tokio::pin!(ended);
+            // From here on no end is missed.
+            ended.as_mut().enable();
+            {
+                let state = self.inner.lock();
+                let ending = |(subject, _): &(SubjectKey, _)| state.ending.contains(subject);
+                let is_ending = held.writes.iter().any(ending);
+                let trying = held.writes.iter().any(|w| state.trying.contains_key(w));
+                held.pin_ended |= is_ending;
+                if !is_ending && !trying {
+                    break;
+                }
+            }
+            ended.await;
+        }
+        Some(held)
+    }
+
+    /// Whether there is no row: one atomic load.
+    pub fn is_empty(&self) -> bool {
+        self.inner.open.load(Ordering::SeqCst) == 0
+    }
+
+    /// Room for a request of so many bytes that is to be tried again.
+    pub fn keep(&self, bytes: usize) -> Option<Room> {
+        let room = |kept: usize| Some(kept + bytes).filter(|sum| *sum <= KEPT);
+        let (most, less) = (Ordering::SeqCst, Ordering::Relaxed);
+        let kept = self.inner.kept.fetch_update(most, less, room);
+        kept.is_ok().then(|| Room {
+            inner: Arc::clone(&self.inner),
+            bytes,
+        })
+    }
+
+    /// What is open, the oldest first. A request that is being answered is not.
+    pub fn list(&self) -> Vec<OpenErasure> {
+        let state = self.inner.lock();
+        let mut open: Vec<OpenErasure> = state
+            .rows
+            .iter()
+            .flat_map(|(subject, rows)| rows.iter().map(|row| (*subject, row)))
+            .filter_map(|(subject, row)| row.listed(subject))
+            .collect();
+        open.sort_by(|a, b| {
+            (a.since, a.decision, &a.region).cmp(&(b.since, b.decision, &b.region))
+        });
+        open
+    }
+
+    /// How many [`Erasures::list`] would give.
+    pub fn count(&self) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
+        let state = self.inner.lock();
+        let rows = state.rows.values().flatten();
+        rows.filter(|row| row.state().is_some()).count()
+    }
+}
+
+impl std::fmt::Debug for Erasures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Erasures").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Erasures").finish_non_exhaustive()
+    }
+}
+
+impl NewErasure<'_> {
+    fn row(&self, region: &Arc<str>) -> Row {
+        Row {
+            region: Arc::clone(region),
+            record: self.record,
+            decision: self.decision,
+            route: Arc::clone(&self.route),
+            since: self.since,
+            ends_pin: self.ends_pin,
+            stage: Stage::First,
+            refused: None,
+            path: Some(Secretive(self.path.into())),
+        }
+    }
+}
+
+impl Row {
+    fn is(&self, id: &RowId) -> bool {
+        self.region == id.region && self.record == id.record && self.decision == id.decision
+    }
+
+    /// The word for what is open.
+    fn state(&self) -> Option<&'static str> {
+        match self.stage {
+            Stage::First | Stage::Confirmed => None,
+            Stage::Retrying => Some("retrying"),
+            Stage::Repeat => Some("repeat"),
+        }
+    }
+
+    fn listed(&self, subject: SubjectKey) -> Option<OpenErasure> {
+        Some(OpenErasure {
+            subject,
+            route: Arc::clone(&self.route),
+            region: Arc::clone(&self.region),
+            since: self.since,
+            decision: self.decision,
+            state: self.state()?,
+            refused: self.refused.clone(),
+        })
+    }
+
+    /// Whether a write at `path`, of which `record` is the hash, brings back what this erases.
+    fn is_overtaken(&self, path: &str, record: SubjectKey) -> bool {
+        match &self.path {
+            Some(own) => overlap(&own.0, path),
+            None => self.record == record,
+        }
+    }
+}
+
+/// Whether one of the paths is the other or lies above it.
+fn overlap(a: &str, b: &str) -> bool {
+    let under = |long: &str, short: &str| {
+        let rest = long.strip_prefix(short.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    under(a, b) || under(b, a)
+}
+
+impl State {
+    fn row(&mut self, id: &RowId) -> Option<&mut Row> {
+        let rows = self.rows.get_mut(&id.subject)?;
+        rows.iter_mut().find(|r| r.is(id))
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes rows out of table and log.
+    fn close(&self, state: &mut State, subject: SubjectKey, ends: impl Fn(&Row) -> bool) {
+        let Some(rows) = state.rows.get_mut(&subject) else {
+            return;
+        };
+        let (gone, left): (Vec<Row>, Vec<Row>) = rows.drain(..).partition(ends);
+        *rows = left;
+        if rows.is_empty() {
+            state.rows.remove(&subject);
+        }
+        state.log.close(subject, &gone);
+        let left = self.open.fetch_sub(gone.len(), Ordering::SeqCst) - gone.len();
+        state.log.shrink(left, &state.rows);
+    }
+
+    fn spare_pin(&self, state: &mut State, subject: SubjectKey) {
+        if let Some(rows) = state.rows.get_mut(&subject) {
+            rows.iter_mut().for_each(|row| row.ends_pin = false);
+        }
+        self.close(state, subject, |row| row.stage == Stage::Confirmed);
+    }
+}

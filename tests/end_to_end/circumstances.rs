@@ -1,0 +1,282 @@
+//! What routes and trusted callers say of a flow beyond its content: legal basis, kind of person,
+//! transaction, special ground.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::kit::backend::{Backend, Reply};
+use crate::kit::http::{Answer, Request};
+use crate::kit::setup::{Backends, Router, Setup};
+use crate::kit::{contains, decision, entries_of, problem};
+
+fn send(router: &Router, country: &str, fields: &[(&str, &str)]) -> Answer {
+    let id = format!("{}-1", country.to_lowercase());
+    let body = format!(r#"{{"id":"{id}","country":"{country}","name":"x"}}"#);
+    let mut request = Request::new("PUT", format!("/people/{id}")).json(body);
+    for (name, value) in fields {
+        request = request.header(name, value);
+    }
+    request.send(router.router)
+}
+
+/// The decision's own entry.
+fn entry(router: &Router, answer: &Answer) -> Value {
+    entries_of(router.admin, decision(answer))[0].clone()
+}
+
+/// The route for single records says that consent is the basis.
+fn by_consent() -> (Setup, Backends) {
+    let (mut setup, backends) = Setup::recording();
+    setup.set_route("record", "basis", "consent");
+    (setup, backends)
+}
+
+#[test]
+fn a_route_by_consent_asks_the_register_and_a_trusted_word_goes_before() {
+    let (setup, backends) = by_consent();
+    let router = setup.start();
+    let refused = send(&router, "RU", &[]);
+    assert_eq!(problem(&refused, 451)["rule"], "ru-consent-document");
+    let told = entry(&router, &refused);
+    assert_eq!(told["basis"], "consent");
+    assert_eq!(told.get("transaction"), None);
+    assert_eq!(backends.touched(), Vec::<&str>::new());
+
+    // The same flow with another word is another question, and the first is not forgotten.
+    for _ in 0..2 {
+        let other = [
+            ("domicile-basis", "contract"),
+            ("domicile-special-ground", "h"),
+        ];
+        let permitted = send(&router, "RU", &other);
+        assert!(permitted.is_success(), "{permitted:?}");
+        let told = entry(&router, &permitted);
+        assert_eq!(
+            (&told["basis"], &told["special_ground"]),
+            (&json!("contract"), &json!("h"))
+        );
+        problem(&send(&router, "RU", &[]), 451);
+    }
+    let seen = backends.of("ru").seen();
+    assert_eq!(seen.len(), 2);
+    let passed_on = seen.iter().any(|s| s.header("domicile-basis").is_some());
+    assert!(!passed_on, "the caller's word stays here");
+
+    let consent = json!({ "subject": "ru-1", "kind": "written", "given": "2026-01-02" });
+    let recorded = Request::new("POST", "/v1/consents")
+        .json(consent.to_string())
+        .send(router.admin);
+    assert_eq!(recorded.status, 201, "{recorded:?}");
+    let permitted = send(&router, "RU", &[]);
+    assert!(permitted.is_success(), "{permitted:?}");
+    assert_eq!(entry(&router, &permitted)["basis"], "consent");
+}
+
+#[test]
+fn what_a_trusted_caller_says_must_be_a_word_and_nobody_else_is_heard() {
+    let (setup, backends) = by_consent();
+    let router = setup.start();
+    for (name, value) in [
+        ("domicile-basis", "secret-agent"),
+        ("domicile-subject-kind", "robot"),
+        ("domicile-transaction", "Vendor"),
+        ("domicile-special-ground", "k"),
+        ("domicile-basis", ""),
+    ] {
+        let answer = send(&router, "DE", &[(name, value)]);
+        let document = problem(&answer, 400);
+        assert_eq!(document["type"], "urn:domicile:problem:bad-steering");
+        assert!(
+            document["detail"].as_str().unwrap().contains(name),
+            "{document}"
+        );
+        assert!(value.is_empty() || !contains(&answer.body, value.as_bytes()));
+    }
+    let twice = [
+        ("domicile-basis", "contract"),
+        ("domicile-basis", "consent"),
+    ];
+    problem(&send(&router, "DE", &twice), 400);
+    assert_eq!(backends.touched(), Vec::<&str>::new());
+
+    let (mut setup, _backends) = by_consent();
+    setup.set(&["data_plane", "trusted"], toml::Value::Array(Vec::new()));
+    let router = setup.start();
+    let stranger = send(&router, "RU", &[("domicile-basis", "contract")]);
+    assert_eq!(problem(&stranger, 451)["rule"], "ru-consent-document");
+}
+
+/// 28 CFR 202: what a flow counts as decides, and where nobody says it, nothing is presumed.
+#[test]
+fn a_transaction_opens_what_it_names() {
+    let (mut setup, _backends) = Setup::recording();
+    setup.set(
+        &["schemas", "person", "fields", "/badge"],
+        "us-government-related",
+    );
+    setup.set_route("record", "transaction", "header:x-deal");
+    let router = setup.start();
+    let lacks = |deal: Option<&str>| {
+        let body = r#"{"id":"us-1","country":"US","badge":"b"}"#;
+        let mut request = Request::new("PUT", "/people/us-1").json(body);
+        request = request.header("domicile-target", "cn");
+        if let Some(deal) = deal {
+            request = request.header("x-deal", deal);
+        }
+        let answer = request.send(router.router);
+        let told = entry(&router, &answer);
+        let deal = deal.map_or(Value::Null, Value::from);
+        assert_eq!(*told.get("transaction").unwrap_or(&Value::Null), deal);
+        let missing = told["missing"].as_array().unwrap().clone();
+        missing
+            .iter()
+            .any(|m| m.as_str().unwrap().starts_with("US: "))
+    };
+    assert!(lacks(None));
+    assert!(!lacks(Some("other")));
+    assert!(lacks(Some("vendor")));
+}
+
+#[test]
+fn a_recipient_says_what_its_disclosures_count_as() {
+    let mut setup = Setup::of_example("fitness-app");
+    let recipient = Backend::scripted(|_| Reply::Answer {
+        status: 200,
+        media: "application/json",
+        body: b"{}".to_vec(),
+    });
+    setup.endpoint("recipients", "amap", recipient.address);
+    setup.set(&["recipients", "amap", "transaction"], "vendor");
+    let router = setup.start();
+    let disclose = |fields: &[(&str, &str)]| {
+        let mut request = Request::new("POST", "/disclose/li-1/amap")
+            .header("domicile-country", "CN")
+            .json(r#"{"imei":"35-1","app":"fit 3.1"}"#);
+        for (name, value) in fields {
+            request = request.header(name, value);
+        }
+        let answer = request.send(router.router);
+        assert!(answer.is_success(), "{answer:?}");
+        entry(&router, &answer)
+    };
+    assert_eq!(disclose(&[])["transaction"], "vendor");
+    let nearer = disclose(&[
+        ("domicile-transaction", "other"),
+        ("domicile-subject-kind", "employee"),
+    ]);
+    assert_eq!(nearer["transaction"], "other");
+    assert_eq!(nearer["subject_kind"], "employee");
+}
+
+/// The look ahead of `check` asks as the route's flows will.
+#[test]
+fn the_outlook_knows_what_a_route_says() {
+    let refused = |basis: Option<&str>| {
+        let mut setup = Setup::new();
+        if let Some(basis) = basis {
+            setup.set_route("record", "basis", basis);
+        }
+        let config = setup.write();
+        let config = config.to_str().unwrap();
+        let output = crate::kit::process::run_to_end(&["check", "--config", config, "--json"], "");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        told["outlook"]["refused_home_stores"].to_string()
+    };
+    assert!(!refused(None).contains("ru-consent-document"));
+    assert!(refused(Some("consent")).contains("ru-consent-document"));
+}
+
+#[test]
+fn a_mistyped_word_is_told_with_its_place() {
+    let mut setup = Setup::new();
+    setup.set_route("record", "transaction", "vendr");
+    let config = setup.write();
+    let output =
+        crate::kit::process::run_to_end(&["check", "--config", config.to_str().unwrap()], "");
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let line = fs::read_to_string(&config).unwrap();
+    let number = 1 + line.lines().position(|l| l.contains("vendr")).unwrap();
+    assert!(told.contains(&format!("domicile.toml:{number}:")), "{told}");
+    assert!(told.contains("did you mean `vendor`?"), "{told}");
+}
+
+/// A token that one secret key signed (RFC 7515, RFC 7518 §3.2), valid until 2100.
+fn token(claims: &str) -> String {
+    let message = format!(
+        "{}.{}",
+        base64url(br#"{"alg":"HS256","kid":"h"}"#),
+        base64url(claims.as_bytes())
+    );
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[7; 32]);
+    let signature = aws_lc_rs::hmac::sign(&key, message.as_bytes());
+    format!("{message}.{}", base64url(signature.as_ref()))
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let mut word = [0; 4];
+        word[1..=chunk.len()].copy_from_slice(chunk);
+        let word = u32::from_be_bytes(word);
+        for i in 0..=chunk.len() {
+            out.push(DIGITS[(word >> (18 - 6 * i) & 63) as usize].into());
+        }
+    }
+    out
+}
+
+/// A token tells a child where the record does not; what it cannot mean is no adult.
+#[test]
+fn a_day_of_birth_comes_from_tokens_and_trusted_callers_too() {
+    let birth = |source: &str| {
+        let (mut setup, backends) = Setup::recording();
+        setup.set_route("record", "born", source);
+        setup.set(
+            &["schemas", "person", "fields", "/born"],
+            "user.demographic.date_of_birth",
+        );
+        let keys = json!({ "keys": [{ "kty": "oct", "kid": "h", "k": base64url(&[7; 32]) }] });
+        fs::write(setup.folder.path().join("jwks.json"), keys.to_string()).unwrap();
+        setup.set(&["jwt", "keys"], "jwks.json");
+        setup.set(&["jwt", "algorithms"], vec!["HS256"]);
+        setup.set(&["jwt", "audience"], vec!["storage"]);
+        (setup, backends)
+    };
+    let put = |router: &Router, name: &str, value: &str, more: &str| {
+        Request::new("PUT", "/people/kim")
+            .header(name, value)
+            .json(format!(r#"{{"id":"kim","country":"DE"{more}}}"#))
+            .send(router.router)
+    };
+    let (setup, backends) = birth("jwt:birthdate");
+    let router = setup.start();
+    let with = |birthdate: Value, more: &str| {
+        let claims = json!({ "aud": "storage", "exp": 4_102_444_800_u64, "birthdate": birthdate });
+        let token = format!("Bearer {}", token(&claims.to_string()));
+        put(&router, "authorization", &token, more)
+    };
+    let child = json!("2019-05-04");
+    assert_eq!(
+        problem(&with(child.clone(), ""), 451)["rule"],
+        "eu-child-16"
+    );
+    // A record cannot make its child older.
+    problem(&with(child, r#","born":"1980-01-01""#), 451);
+    for unclear in [json!("0000-05-04"), json!(19_800_104), json!("unknown")] {
+        let document = problem(&with(unclear, ""), 422);
+        assert_eq!(document["type"], "urn:domicile:problem:unreadable-age");
+    }
+    assert_eq!(backends.touched(), Vec::<&str>::new());
+    assert!(with(json!("1980-01-04"), "").is_success());
+    assert!(with(Value::Null, "").is_success(), "nothing is known");
+
+    let (setup, _backends) = birth("header:x-born");
+    let router = setup.start();
+    let refused = put(&router, "x-born", "2019-05-04", "");
+    assert_eq!(problem(&refused, 451)["rule"], "eu-child-16");
+    assert!(put(&router, "x-born", "1980-05-04", "").is_success());
+    problem(&put(&router, "x-born", "long ago", ""), 422);
+}
