@@ -25,7 +25,7 @@ use crate::{
     admit::caller::Caller,
     attest::Profile,
     classify::Age,
-    domain::{CategorySet, EvidenceSet, Ground, Operation, Place},
+    domain::{CategorySet, Circumstances, EvidenceSet, Ground, Operation, Place},
     forward::{Outgoing, OutgoingBody, throw_away},
     respond::Refused,
     router::{ReadyRoute, Snapshot, Worker},
@@ -50,6 +50,7 @@ pub struct Kept {
     home: Arc<str>,
     purpose: Option<String>,
     grounds: SmallVec<[Ground; 1]>,
+    circumstances: Circumstances,
     caller: Caller,
     version: Version,
     method: Method,
@@ -79,6 +80,7 @@ impl Kept {
             home: x.snapshot.regions.name(person.home).into(),
             purpose: flow.purpose.clone(),
             grounds: flow.grounds.clone(),
+            circumstances: flow.circumstances,
             caller: x.caller,
             version: x.version,
             method: x.method.clone(),
@@ -386,6 +388,7 @@ fn person(x: &Exchange<'_>, kept: &Kept, route: usize) -> Result<(Person, Flow),
         held_in: SmallVec::new(),
         purpose: kept.purpose.clone(),
         grounds: kept.grounds.clone(),
+        circumstances: kept.circumstances,
     };
     Ok((person, flow))
 }

@@ -27,7 +27,7 @@ mod vocabulary;
 pub(crate) use checked::law_files;
 pub use checked::{Checked, NO_LAW, NO_LAW_FILE, RuleInfo, check, load};
 pub use compile::Compiled;
-pub(crate) use compile::{ActiveRule, LawTable, RuleMask, Usable, look, suits};
+pub(crate) use compile::{ActiveRule, LawTable, RuleMask, Usable, look};
 pub(crate) use condition::{CountTest, FilingNeed, GROUNDS, Need, Unless, When};
 pub use counter::{Counted, Counter, Thresholds, Window};
 pub(crate) use days::filing_edge;
@@ -42,6 +42,7 @@ pub use sets::{
     AttributeId, AttributeSet, CounterId, CountrySet, EntityId, InstrumentId, Interval, LawId,
     LawSet, MechanismId, PlaceSet, PromiseId, PurposeId, RecipientId, RuleId,
 };
+pub(crate) use signed::suits;
 pub use vocabulary::Mechanism;
 
 pub use crate::decide::{ExplainError, explain};

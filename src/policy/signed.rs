@@ -93,7 +93,7 @@ impl LawTable {
 }
 
 /// Whether the instrument meets what of a rule's demands does not hang on the question.
-fn suits(instrument: &Instrument, rule: &Rule, law: &Law, day: Date) -> bool {
+pub(crate) fn suits(instrument: &Instrument, rule: &Rule, law: &Law, day: Date) -> bool {
     // Asked for every instrument and every rule: most are told apart here.
     if rule.instruments_of != Some(instrument.mechanism) {
         return false;
