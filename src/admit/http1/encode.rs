@@ -226,10 +226,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             written(response, Framing::Length(1203), Some(1203), true),
-            "HTTP/1.1 200 OK\r\nx-a: 1\r\ndate: today\r\ncontent-length: 1203\r\n\r\n".replace(
-                "date: today\r\ncontent-length: 1203",
-                "date: today\r\ncontent-length: 1203"
-            )
+            "HTTP/1.1 200 OK\r\nx-a: 1\r\ndate: today\r\ncontent-length: 1203\r\n\r\n"
         );
     }
 
