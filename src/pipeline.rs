@@ -4,6 +4,7 @@
 //! entries and measures. [`way`] tells the story; the modules below are its stations' callers.
 
 mod batch;
+mod bulk;
 mod counted;
 mod disclose;
 mod erase;
@@ -57,6 +58,7 @@ pub async fn handle(
     at_work: AtWork,
 ) -> Response<Reply> {
     let x = Exchange::new(worker, peer, &request);
+    let is_bulk = bulk::takes(&x.snapshot, request.uri().path());
     let limit = x.snapshot.settings.data_plane.concurrent_requests;
     let place = worker.at_work.enter(limit);
     let answered = match place {
@@ -65,7 +67,10 @@ pub async fn handle(
     };
     let answer = match answered {
         Ok(answer) => answer,
-        Err(refused) => x.refuse(refused).await,
+        Err(refused) => {
+            let answer = x.refuse(refused).await;
+            if is_bulk { bulk::shape(answer) } else { answer }
+        }
     };
     x.finish(answer)
         .map(|content| Reply::new(content, at_work, place))
@@ -104,5 +109,7 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     match routed.route.settings.format {
         Format::Record | Format::Opaque => single::way(x, &routed, &parts, body).await,
         Format::Array | Format::Ndjson => batch::way(x, &routed, &parts, body).await,
+        // Boxed: every connection has room for the future of its request, and few are bulk.
+        Format::Bulk => Box::pin(bulk::way(x, routed, &parts, body)).await,
     }
 }

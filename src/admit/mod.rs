@@ -6,6 +6,7 @@
 pub mod body;
 pub mod caller;
 pub mod connection;
+pub mod gunzip;
 pub mod headers;
 mod held;
 pub mod http1;

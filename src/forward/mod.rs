@@ -31,6 +31,7 @@
 mod answer;
 mod batch;
 mod body;
+mod bulk;
 mod each;
 mod elements;
 mod endpoint;
@@ -52,6 +53,7 @@ mod wire;
 pub use answer::{AnswerBody, AnswerError, AnswerFault};
 pub use batch::{Part, Split, SplitError};
 pub use body::{BoxError, BoxedStream, Outgoing, OutgoingBody};
+pub use bulk::{BulkAnswer, BulkVerdict, Expected, Told};
 pub use each::{EachItem, FillError, fill};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ForwardError, Sent, Unreachable};

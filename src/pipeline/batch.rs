@@ -81,7 +81,7 @@ pub async fn way(
         .map_err(Refused::Body)?;
     let framing = match routed.route.settings.format {
         Format::Array => Framing::Array,
-        Format::Ndjson | Format::Record | Format::Opaque => Framing::Ndjson,
+        Format::Ndjson | Format::Record | Format::Opaque | Format::Bulk => Framing::Ndjson,
     };
     let items = match framing {
         Framing::Array => split_array(&body, limits.batch_items),

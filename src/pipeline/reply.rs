@@ -26,6 +26,8 @@ pub enum Content {
     Region(AnswerBody),
     /// The merged answer to a batch.
     Batch(BatchContent),
+    /// An answer that is written as it is sent.
+    Chunks(Box<dyn FnMut() -> Option<Bytes>>),
 }
 
 /// An answer on its way to the caller.
@@ -83,6 +85,11 @@ impl Body for Reply {
             Content::Batch(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|f| f.map(|f| f.map_err(Into::into))),
+            Content::Chunks(next) => {
+                let chunk = if this.taken { None } else { next() };
+                this.taken = chunk.is_none();
+                Poll::Ready(chunk.map(|c| Ok(Frame::data(c))))
+            }
         }
     }
 
@@ -91,6 +98,7 @@ impl Body for Reply {
             Content::Whole(bytes) => self.taken || bytes.is_empty(),
             Content::Region(body) => body.is_end_stream(),
             Content::Batch(body) => body.is_end_stream(),
+            Content::Chunks(_) => self.taken,
         }
     }
 
@@ -99,6 +107,7 @@ impl Body for Reply {
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Region(body) => body.size_hint(),
             Content::Batch(body) => body.size_hint(),
+            Content::Chunks(_) => SizeHint::default(),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         http1::{FramingFault, HeadFault},
         path::PathFault,
     },
+    classify::bulk::BulkFault,
     domain::{FlowEnd, Missing},
 };
 
@@ -97,6 +98,8 @@ pub enum Refused {
     Directory(String),
     Overloaded,
     Internal(&'static str),
+    /// What is wrong with a bulk request, or with one item of it.
+    Bulk(BulkFault),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -424,6 +427,12 @@ impl Refused {
                 "internal",
                 "a fault of the router",
                 t(detail),
+            ),
+            Self::Bulk(fault) => (
+                fault.status(),
+                fault.name(),
+                "the bulk request, or an item of it, cannot be carried out",
+                fault.to_string(),
             ),
         }
     }

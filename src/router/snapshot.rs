@@ -258,7 +258,11 @@ fn ready_routes(
             .schema
             .as_ref()
             .and_then(|name| settings.schemas.get(name));
-        let compiled = CompiledSchema::compile(schema, &route.categories, &pointers, &resolve);
+        let compile = match route.format {
+            Format::Bulk => CompiledSchema::compile_dotted,
+            _ => CompiledSchema::compile,
+        };
+        let compiled = compile(schema, &route.categories, &pointers, &resolve);
         match compiled {
             Ok(schema) => ready.push(ReadyRoute {
                 settings: Arc::new(route.clone()),

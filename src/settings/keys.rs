@@ -194,11 +194,11 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.content_type" Text Absent, "\"application/x-ndjson\"":
         "Only requests with this media type; two routes may differ in this alone.";
     "routes.<n>.format" Text Required, "\"record\"":
-        "`record` (one JSON object), `array`, `ndjson`, or `opaque` (the body is streamed unread). `bulk`, `form` and `object` are not supported yet.";
+        "`record` (one JSON object), `array`, `ndjson`, `bulk` (Elasticsearch's and OpenSearch's `_bulk`), or `opaque` (the body is streamed unread). `form` and `object` are not supported yet.";
     "routes.<n>.namespace" Text Value("\"person\""), "\"patient\"":
         "Routes of one namespace share subjects and their pins.";
     "routes.<n>.subject" Text Computed("the steering header alone"), "\"path:subject\"":
-        "Whose record it is: a source (see below). Required but for `opaque`; `body:` for `array` and `ndjson`.";
+        "Whose record it is: a source (see below). Required but for `opaque`; `body:` for `array` and `ndjson`; `bulk:id` (the item's `_id`) or `body:` for `bulk`.";
     "routes.<n>.country" List Value("[\"pinned\"]"), "[\"jwt:country\", \"body:/country\", \"body:/phone\", \"pinned\", \"network\"]":
         "Evidence of the person's country, strongest first: sources.";
     "routes.<n>.born" Text Absent, "\"header:x-born\"":
@@ -232,7 +232,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.pin" Text Value("\"always\""), "\"weak\"":
         "When a subject's home is remembered: `always`, `weak` (only when the evidence is weaker than declared, or a copy goes abroad), `never`: nothing is known of where copies lie, so an erasure reaches the home alone.";
     "routes.<n>.unknown_home" Text Value("\"refuse\""), "\"sg\"":
-        "What happens without evidence: `refuse` (422), or the region that takes such records.";
+        "What happens without evidence: `refuse` (422), or the region that takes such records. On an `opaque` route without `subject`, what is read is read there.";
     "routes.<n>.upstream" Text Value("\"batch\""), "{ each = \"PUT /people/{subject}\" }":
         "How a batch goes to a region: `batch`, one part of it in the caller's form, or `{ each = \"METHOD /path\" }`, one request a record. How a disclosure goes to its recipient: `{ each = \"METHOD /path\" }`.";
     "routes.<n>.upstream.each" Text Absent, "\"PUT /people/{subject}\"":
@@ -249,6 +249,10 @@ pub static KEYS: &[Key] = keys! {
         "Where a trusted caller names the order of an authority that a disclosure obeys.";
     "routes.<n>.recipient" Text Absent, "\"map-provider\"":
         "Makes it a route that discloses to this recipient. For `record` alone; takes `POST`, `PUT`, `PATCH`. The recipient gets the body, at the route's path or at `upstream`'s; `{names}` stay out of it, and a query is refused.";
+    "routes.<n>.indices" List Absent, "[\"people\", \"people-*\"]":
+        "Required for `bulk`: the indices whose items are this route's, by name or by the start of names and a `*`. Several routes may share a path and differ in this alone; an item that none takes is refused.";
+    "routes.<n>.pipelines" List Absent, "[\"add-timestamp\"]":
+        "Ingest pipelines that items of a `bulk` may name. List only those that leave alone whose record it is and what it holds.";
     "routes.<n>.discover" Later Absent, "true":
         "Look for personal data in all fields.";
 };

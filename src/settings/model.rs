@@ -232,6 +232,17 @@ pub struct Route {
     pub circumstances: Circumstances,
     /// Makes it a route that discloses to this recipient: an id under [`Settings::recipients`].
     pub recipient: Option<Arc<str>>,
+    /// Of a route of format `bulk`, and of no other.
+    pub bulk: Option<Arc<BulkRoute>>,
+}
+
+/// Which items of a bulk request are a route's, and what they may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BulkRoute {
+    /// Names of indices, or the start of names and a `*`; never empty.
+    pub indices: Vec<Arc<str>>,
+    /// Ingest pipelines that items may name: they leave whose record it is and what it holds.
+    pub pipelines: Vec<Arc<str>>,
 }
 
 /// Literal segments and `{names}`; `{name...}` as the last segment takes the rest of the path.
@@ -254,6 +265,8 @@ pub enum Format {
     Array,
     Ndjson,
     Opaque,
+    /// Elasticsearch's and OpenSearch's `_bulk`.
+    Bulk,
 }
 
 /// Where a trusted caller's wishes are read from; the defaults are the `Domicile-` headers.

@@ -15,6 +15,7 @@
 
 mod batch;
 mod broken_files;
+mod bulk;
 mod circumstances;
 mod crash;
 mod demo;

@@ -64,6 +64,16 @@ fn with(section: &str, line: &str) -> String {
             "format = \"record\"\nsubject = \"path:subject\"",
             "schema = \"person\"\nupstream = { each = \"POST /x\" }",
         ],
+        "routes.<n>" if line.starts_with("indices") => [
+            "path = \"/_bulk\"",
+            "format = \"bulk\"",
+            "subject = \"bulk:id\"",
+        ],
+        "routes.<n>" if line.starts_with("pipelines") => [
+            "path = \"/_bulk\"",
+            "format = \"bulk\"\nindices = [\"*\"]",
+            "subject = \"bulk:id\"",
+        ],
         "routes.<n>" if line.starts_with("erase") => [
             "path = \"/people/{subject}\"",
             "format = \"record\"",
