@@ -23,7 +23,6 @@ mod single;
 mod wishes;
 
 use http::{Method, Request, Response, Version};
-use hyper::body::Incoming;
 
 pub use exchange::{Exchange, Routed};
 pub use judge::{Flow, Judged};
@@ -32,7 +31,7 @@ pub use reply::{Content, Reply};
 pub use retry::{Kept, Lanes, keep_trying};
 
 use crate::{
-    admit::{handshake::Peer, pace::AtWork, path, route::NoRoute},
+    admit::{body::Incoming, handshake::Peer, pace::AtWork, path, route::NoRoute},
     respond::Refused,
     router::Worker,
     settings::Format,

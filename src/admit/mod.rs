@@ -10,6 +10,7 @@ pub mod gunzip;
 pub mod handshake;
 pub mod headers;
 mod held;
+pub mod http1;
 pub mod listener;
 pub mod outgoing;
 pub mod pace;

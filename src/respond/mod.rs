@@ -13,7 +13,11 @@ use http::{Method, StatusCode};
 pub use problem::Problem;
 
 use crate::{
-    admit::{body::BodyFault, path::PathFault},
+    admit::{
+        body::BodyFault,
+        http1::{FramingFault, HeadFault},
+        path::PathFault,
+    },
     classify::bulk::BulkFault,
     domain::{FlowEnd, Missing},
 };
@@ -21,6 +25,8 @@ use crate::{
 /// Why a request, or one item of a batch, is not carried out.
 #[derive(Clone, Debug)]
 pub enum Refused {
+    /// The head of an HTTP/1 request.
+    Head(HeadFault),
     Path(PathFault),
     /// More than one `Host` (RFC 9112 §3.2).
     Host,
@@ -128,6 +134,10 @@ impl Refused {
         use StatusCode as S;
         let t = str::to_owned;
         match self {
+            Self::Head(fault) => {
+                let (status, name, title) = fault.facts();
+                (status, name, title, fault.to_string())
+            }
             Self::Path(fault) => (
                 S::BAD_REQUEST,
                 "bad-path",
@@ -197,7 +207,13 @@ impl Refused {
                     "the body made no progress",
                     fault.to_string(),
                 ),
-                BodyFault::Broken => (
+                BodyFault::Framing(FramingFault::LongTrailer) => (
+                    S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    "trailers-too-large",
+                    "the trailer fields are longer than the limit",
+                    fault.to_string(),
+                ),
+                BodyFault::Broken | BodyFault::Framing(_) => (
                     S::BAD_REQUEST,
                     "broken-body",
                     "the body is not whole",

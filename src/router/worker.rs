@@ -10,7 +10,6 @@ use std::{
 
 use arc_swap::{ArcSwap, Cache};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use jiff::Timestamp;
 use tokio::{
     net::TcpStream,
@@ -21,6 +20,7 @@ use tokio::{
 use super::{Shared, Snapshot, reload};
 use crate::{
     admit::{
+        body::Incoming,
         connection,
         connection::Counter,
         handshake::{Handshakes, Peer},

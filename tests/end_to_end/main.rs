@@ -31,6 +31,7 @@ mod observe_rule;
 mod pins;
 mod policy_tools;
 mod privacy;
+mod raw_http1;
 mod review;
 mod scenarios;
 mod state;

@@ -20,7 +20,6 @@ use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header, request::Parts};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 pub use shape::{shape, takes};
@@ -28,7 +27,7 @@ pub use shape::{shape, takes};
 use super::{Content, Exchange, Routed, outcome, overtake, person::Traces};
 use crate::{
     admit::{
-        body,
+        body::{self, Incoming},
         gunzip::{GunzipFault, gunzip},
     },
     attest::Draft,
