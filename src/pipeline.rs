@@ -4,6 +4,7 @@
 //! entries and measures. [`way`] tells the story; the modules below are its stations' callers.
 
 mod batch;
+mod bulk;
 mod counted;
 mod disclose;
 mod erase;
@@ -21,10 +22,7 @@ mod retry;
 mod single;
 mod wishes;
 
-use std::net::SocketAddr;
-
 use http::{Method, Request, Response, Version};
-use hyper::body::Incoming;
 
 pub use exchange::{Exchange, Routed};
 pub use judge::{Flow, Judged};
@@ -33,7 +31,7 @@ pub use reply::{Content, Reply};
 pub use retry::{Kept, Lanes, keep_trying};
 
 use crate::{
-    admit::{pace::AtWork, path, route::NoRoute},
+    admit::{body::Incoming, handshake::Peer, pace::AtWork, path, route::NoRoute},
     respond::Refused,
     router::Worker,
     settings::Format,
@@ -53,11 +51,12 @@ const METHOD_OVERRIDES: [&str; 3] = [
 /// broken off, and the outcome entry of a permit whose bytes may have left is still written.
 pub async fn handle(
     worker: &Worker,
-    peer: SocketAddr,
+    peer: &Peer,
     request: Request<Incoming>,
     at_work: AtWork,
 ) -> Response<Reply> {
     let x = Exchange::new(worker, peer, &request);
+    let is_bulk = bulk::takes(&x.snapshot, request.uri().path());
     let limit = x.snapshot.settings.data_plane.concurrent_requests;
     let place = worker.at_work.enter(limit);
     let answered = match place {
@@ -66,7 +65,10 @@ pub async fn handle(
     };
     let answer = match answered {
         Ok(answer) => answer,
-        Err(refused) => x.refuse(refused).await,
+        Err(refused) => {
+            let answer = x.refuse(refused).await;
+            if is_bulk { bulk::shape(answer) } else { answer }
+        }
     };
     x.finish(answer)
         .map(|content| Reply::new(content, at_work, place))
@@ -74,6 +76,9 @@ pub async fn handle(
 
 /// One request, station by station.
 async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Content>, Refused> {
+    if x.uncertified {
+        return Err(Refused::CallerCertificate);
+    }
     let (parts, body) = request.into_parts();
     // An `Upgrade` is not followed (RFC 9110 §7.8 allows that, and some clients offer h2c with
     // every first request); the field is dropped with the other hop-by-hop ones.
@@ -105,5 +110,7 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     match routed.route.settings.format {
         Format::Record | Format::Opaque => single::way(x, &routed, &parts, body).await,
         Format::Array | Format::Ndjson => batch::way(x, &routed, &parts, body).await,
+        // Boxed: every connection has room for the future of its request, and few are bulk.
+        Format::Bulk => Box::pin(bulk::way(x, routed, &parts, body)).await,
     }
 }

@@ -3,19 +3,34 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderValue, StatusCode, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use super::handlers::problem;
-use crate::router::Shared;
+use super::{handlers::problem, secured::Operator};
+use crate::{
+    router::{Shared, Snapshot},
+    settings::ListenerTls,
+    telemetry::clock,
+};
 
 pub async fn token(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let settings = Arc::clone(&shared.snapshot.load().settings);
-    let Some(token) = &settings.admin.token else {
-        if names_this_machine(&request) {
+    let snapshot = shared.snapshot.load_full();
+    if !is_certified(&snapshot, &request) {
+        return problem(
+            StatusCode::FORBIDDEN,
+            "admin-certificate",
+            "the admin listener asks for a client certificate that holds",
+            "the one of this connection has ended, or its authority is believed no more",
+        );
+    }
+    let Some(token) = snapshot.watched.token(&snapshot.settings) else {
+        // A web page has no client certificate to show, whatever host it names.
+        let tls = snapshot.settings.admin.tls.as_ref();
+        let certified = tls.is_some_and(ListenerTls::requires_certificates);
+        if certified || names_this_machine(&request) {
             return next.run(request).await;
         }
         return problem(
@@ -47,6 +62,18 @@ pub async fn token(State(shared): State<Arc<Shared>>, request: Request, next: Ne
         .headers_mut()
         .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     refused
+}
+
+/// Whether the connection's certificate still holds, where one is required: authorities may have
+/// been exchanged since its handshake.
+fn is_certified(snapshot: &Snapshot, request: &Request) -> bool {
+    let tls = snapshot.settings.admin.tls.as_ref();
+    let Some(live) = &snapshot.watched.admin else {
+        return true;
+    };
+    let operator = request.extensions().get::<ConnectInfo<Operator>>();
+    !tls.is_some_and(ListenerTls::requires_certificates)
+        || operator.is_some_and(|o| o.0.tls.names(&live.load(), clock::now()).is_some())
 }
 
 /// Whether the request is for an address or `localhost`. A browser that a page has led here by a

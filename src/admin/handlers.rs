@@ -71,6 +71,7 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         "counters": counters.error.as_deref().unwrap_or("ok"),
         "reload": if faults.is_empty() { "ok" } else { "refused" },
         "faults": faults,
+        "files_behind": snapshot.watched.behind(),
         "regions": regions,
     });
     let status = if ready {

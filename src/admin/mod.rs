@@ -6,6 +6,7 @@ mod guard;
 mod handlers;
 mod later;
 mod ledger;
+mod secured;
 mod try_out;
 
 use std::{net::TcpListener, sync::Arc};
@@ -17,6 +18,7 @@ use axum::{
 use tokio::sync::watch;
 
 use crate::router::Shared;
+use secured::{Operator, Secured};
 
 /// Serves until `stop` turns true. `whole`: everything; else `/livez` and `/readyz` alone, for
 /// kubelets.
@@ -31,15 +33,27 @@ pub fn serve(
         .build()?;
     runtime.block_on(async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
+        // Whether there is TLS at all cannot change while the router runs.
+        let secured = shared.snapshot.load().watched.admin.clone();
+        let secured = secured.filter(|_| whole);
         let service = if whole {
-            whole_router(shared)
+            whole_router(Arc::clone(&shared))
         } else {
-            probes(shared)
+            probes(Arc::clone(&shared))
         };
-        let serving = axum::serve(listener, service);
+        let serving = async {
+            match secured {
+                None => axum::serve(listener, service).await,
+                Some(live) => {
+                    let listener = Secured::new(listener, shared, live);
+                    let service = service.into_make_service_with_connect_info::<Operator>();
+                    axum::serve(listener, service).await
+                }
+            }
+        };
         // Answers here are short; nobody's record is lost when one is cut at the end.
         tokio::select! {
-            served = async { serving.await } => served,
+            served = serving => served,
             _ = stop.wait_for(|s| *s) => {
                 // Probes must go on seeing `not ready` while connections drain.
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;

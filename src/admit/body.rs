@@ -10,8 +10,16 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, timeout};
+
+use super::http1::{self, FramingFault};
+
+/// The body of a request, whichever protocol it came by.
+pub enum Incoming {
+    /// Its connection watches the caller's pace.
+    Http1(http1::Body),
+    Http2(hyper::body::Incoming),
+}
 
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub enum BodyFault {
@@ -22,6 +30,40 @@ pub enum BodyFault {
     /// The caller broke off, or its framing is wrong.
     #[error("the body ended early or its framing is wrong")]
     Broken,
+    #[error(transparent)]
+    Framing(#[from] FramingFault),
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        match self.get_mut() {
+            Self::Http1(body) => Pin::new(body).poll_frame(cx),
+            Self::Http2(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|f| f.map_err(|_| BodyFault::Broken)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
+    }
 }
 
 /// Reads a body into one piece. A body that came in one frame is not copied.
@@ -47,6 +89,10 @@ pub async fn read_whole(
     if body.is_end_stream() {
         return Ok(first);
     }
+    let left = body.size_hint().exact();
+    if let (Incoming::Http1(body), Some(left)) = (&mut body, left) {
+        return read_straight(body, first, left).await;
+    }
     let Some(second) = next_data(&mut body, stall).await? else {
         return Ok(first);
     };
@@ -66,15 +112,38 @@ pub async fn read_whole(
     Ok(whole.freeze())
 }
 
+/// Reads the rest of a body of known length to where it stays. Room is made as it comes, so that
+/// an announcement alone costs nothing.
+async fn read_straight(
+    body: &mut http1::Body,
+    first: Bytes,
+    left: u64,
+) -> Result<Bytes, BodyFault> {
+    const AHEAD: usize = 64 << 10;
+    let left = usize::try_from(left).unwrap_or(usize::MAX);
+    let mut whole = BytesMut::with_capacity(first.len() + left.min(AHEAD));
+    whole.extend_from_slice(&first);
+    drop(first);
+    loop {
+        let came = std::future::poll_fn(|cx| body.poll_into(cx, &mut whole)).await?;
+        if came == 0 {
+            return Ok(whole.freeze());
+        }
+    }
+}
+
 /// The next data frame; trailers of a body that is read whole are dropped (RFC 9110 §6.5.1).
 async fn next_data(body: &mut Incoming, stall: Duration) -> Result<Option<Bytes>, BodyFault> {
     loop {
-        let frame = timeout(stall, body.frame())
-            .await
-            .map_err(|_| BodyFault::Stalled(stall))?;
+        let frame = match body {
+            Incoming::Http1(_) => body.frame().await,
+            Incoming::Http2(_) => timeout(stall, body.frame())
+                .await
+                .map_err(|_| BodyFault::Stalled(stall))?,
+        };
         match frame {
             None => return Ok(None),
-            Some(Err(_)) => return Err(BodyFault::Broken),
+            Some(Err(fault)) => return Err(fault),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) if data.is_empty() => continue,
                 Ok(data) => return Ok(Some(data)),
@@ -89,7 +158,8 @@ async fn next_data(body: &mut Incoming, stall: Duration) -> Result<Option<Bytes>
 pub struct Watched {
     body: Incoming,
     stall: Duration,
-    sleep: Pin<Box<Sleep>>,
+    /// Set while nothing comes; the pace of HTTP/1 is watched by its connection.
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
@@ -97,7 +167,7 @@ impl Watched {
         Self {
             body,
             stall,
-            sleep: Box::pin(tokio::time::sleep(stall)),
+            sleep: None,
         }
     }
 }
@@ -112,10 +182,16 @@ impl Body for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.sleep.as_mut().reset(Instant::now() + this.stall);
-            return Poll::Ready(frame.map(|f| f.map_err(|_| BodyFault::Broken)));
+            this.sleep = None;
+            return Poll::Ready(frame);
         }
-        ready!(this.sleep.as_mut().poll(cx));
+        if let Incoming::Http1(_) = this.body {
+            return Poll::Pending;
+        }
+        let sleep = this
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + this.stall)));
+        ready!(sleep.as_mut().poll(cx));
         Poll::Ready(Some(Err(BodyFault::Stalled(this.stall))))
     }
 

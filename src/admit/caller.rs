@@ -6,6 +6,7 @@ use http::HeaderMap;
 use ipnet::IpNet;
 
 use super::headers::{FORWARDED, X_FORWARDED_FOR};
+use crate::tls::{Identity, Names};
 
 /// One caller, for the length of one request.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,8 @@ pub struct Caller {
     pub trusted: bool,
     /// It is one of the configured proxies, whose chain is read and continued.
     pub proxied: bool,
+    /// It came by TLS.
+    pub secure: bool,
 }
 
 /// The address that network evidence may be read from.
@@ -33,6 +36,18 @@ impl Caller {
             peer,
             trusted: within(trusted),
             proxied: within(proxies),
+            secure: false,
+        }
+    }
+
+    /// The same over TLS: trusted also when its certificate, which was verified, has a trusted
+    /// name.
+    pub fn secured(self, names: Option<&Names>, trusted: &[Identity]) -> Self {
+        let known = names.is_some_and(|names| trusted.iter().any(|t| names.has(t)));
+        Self {
+            trusted: self.trusted || known,
+            secure: true,
+            ..self
         }
     }
 

@@ -2,14 +2,17 @@
 
 use std::{cell::RefCell, future::Future, io, net::SocketAddr, rc::Rc, time::Duration};
 
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body::Body;
-use hyper::{body::Incoming, rt::Executor, server::conn, service::service_fn};
+use hyper::{rt::Executor, server::conn, service::service_fn};
 use hyper_util::rt::TokioTimer;
 use tokio::{net::TcpStream, sync::watch, time::Instant};
 
 use super::{
+    body::Incoming,
     held::Answers,
+    http1,
     pace::{AtWork, Pace, Paced},
 };
 use crate::settings::Limits;
@@ -31,8 +34,7 @@ pub async fn serve<F, A, B>(
 ) where
     F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A + Clone + 'static,
     A: Future<Output = Response<B>> + 'static,
-    B: Body + 'static,
-    B::Data: 'static,
+    B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let http2 = tokio::select! {
@@ -42,19 +44,36 @@ pub async fn serve<F, A, B>(
         },
         _ = stop.wait_for(|s| *s) => return,
     };
+    serve_as(stream, http2, peer, limits, stop, handle).await;
+}
+
+/// The same for a stream of which it is known whether it speaks HTTP/2: by ALPN.
+pub async fn serve_as<S, F, A, B>(
+    stream: S,
+    http2: bool,
+    peer: SocketAddr,
+    limits: &Limits,
+    mut stop: watch::Receiver<bool>,
+    handle: F,
+) where
+    S: http1::Transport,
+    F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A + Clone + 'static,
+    A: Future<Output = Response<B>> + 'static,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let pace = Pace::new();
     if http2 {
         let held = Rc::new(Answers::default());
         let service = {
             let (pace, held) = (Rc::clone(&pace), Rc::clone(&held));
             service_fn(move |request| {
-                let answer = handle(peer, request, pace.begin());
+                let answer = handle(peer, request.map(Incoming::Http2), pace.begin());
                 let held = Rc::clone(&held);
                 async move { Ok::<_, std::convert::Infallible>(answer.await.map(|b| held.hold(b))) }
             })
         };
-        // The head limits of HTTP/2 are the protocol's own; only idling is watched from outside.
-        let io = Paced::new(stream, Pace::unwatched(), limits);
+        let io = Paced::new(stream, limits);
         let connection = conn::http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
@@ -80,29 +99,8 @@ pub async fn serve<F, A, B>(
         }
         return;
     }
-    let service = {
-        let pace = Rc::clone(&pace);
-        service_fn(move |request| {
-            let answer = handle(peer, request, pace.begin());
-            async move { Ok::<_, std::convert::Infallible>(answer.await) }
-        })
-    };
-    let io = Paced::new(stream, pace, limits);
-    let connection = conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .half_close(true)
-        .max_buf_size(limits.header_bytes.max(8192))
-        .max_header_size(limits.header_bytes)
-        .serve_connection(io, service);
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        _ = &mut connection => {}
-        _ = stop.wait_for(|s| *s) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
-    }
+    let handle = move |request| handle(peer, request, AtWork::unwatched());
+    http1::serve(stream, BytesMut::new(), limits.into(), stop, handle).await;
 }
 
 /// Waits until no request has been at work for `limit`, counted from `from` on.
@@ -135,7 +133,8 @@ async fn is_http2(stream: &TcpStream, limits: &Limits) -> io::Result<bool> {
             return Ok(true);
         }
         if Instant::now() > deadline {
-            return Err(io::ErrorKind::TimedOut.into());
+            // HTTP/1 has an answer for those who are too slow.
+            return Ok(false);
         }
         // A preface in pieces: peeking again would return the same bytes at once. Ever longer, so
         // that many who send a piece and wait cost little.

@@ -6,8 +6,11 @@
 pub mod body;
 pub mod caller;
 pub mod connection;
+pub mod gunzip;
+pub mod handshake;
 pub mod headers;
 mod held;
+pub mod http1;
 pub mod listener;
 pub mod outgoing;
 pub mod pace;

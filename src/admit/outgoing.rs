@@ -21,6 +21,8 @@ pub struct Passing<'r> {
     pub peer: IpAddr,
     /// The peer is a configured proxy: the chain that it wrote is continued.
     pub proxied: bool,
+    /// The caller came by TLS.
+    pub secure: bool,
     /// The data leaves home: the caller's address, itself personal data, stays behind.
     pub hide_client: bool,
     /// The authority of an absolute target, which overrides `Host` (RFC 9112 §3.2.2).
@@ -134,7 +136,9 @@ fn tell_caller(out: &mut HeaderMap, passing: &Passing<'_>, mut seen: Seen) {
             }
         }
     }
-    element.push_str(";proto=http");
+    let scheme = if passing.secure { "https" } else { "http" };
+    element.push_str(";proto=");
+    element.push_str(scheme);
     if let Some(host) = host.as_ref().and_then(|h| h.to_str().ok())
         && !host.contains(['"', '\\'])
     {
@@ -147,7 +151,7 @@ fn tell_caller(out: &mut HeaderMap, passing: &Passing<'_>, mut seen: Seen) {
         set(out, X_FORWARDED_FOR, seen.forwarded_for);
     }
     if !seen.has_proto {
-        out.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        out.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     }
     if let Some(host) = host
         && !seen.has_host
@@ -265,6 +269,7 @@ mod tests {
             trusted: false,
             peer: peer.parse().unwrap(),
             proxied: false,
+            secure: false,
             hide_client: false,
             authority: None,
             version: Version::HTTP_11,
@@ -345,6 +350,13 @@ mod tests {
         assert_eq!(text(&out, "x-forwarded-proto"), "http");
         assert_eq!(text(&out, "x-forwarded-host"), "api.example");
         assert_eq!(text(&out, "via"), "1.0 first, 1.1 domicile");
+        let secure = Passing {
+            secure: true,
+            ..passing("192.0.2.107")
+        };
+        let out = outgoing(&fields, secure, || (5, 6));
+        assert_eq!(text(&out, "x-forwarded-proto"), "https");
+        assert!(text(&out, "forwarded").contains(";proto=https;"));
         let proxied = Passing {
             proxied: true,
             ..passing("2001:db8::1")

@@ -1,7 +1,5 @@
-//! The time a connection may take: for the head of a request, and between requests.
-//!
-//! hyper's own head timer also runs while a connection idles, so that a generous idle limit and
-//! a strict head limit cannot both be had; this one starts with a head's first byte.
+//! The time that a connection of HTTP/2 may take: between requests, and while its caller takes
+//! nothing. HTTP/1 watches its own ([`http1`](super::http1)).
 
 use std::{
     cell::Cell,
@@ -16,59 +14,41 @@ use std::{
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    net::TcpStream,
+    io::{AsyncRead, AsyncWrite},
     time::{Instant, Sleep},
 };
 
 use crate::settings::Limits;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Nothing of the next request has come.
-    Idle,
-    /// Some of a head has come, not all.
-    Head,
-    /// A request is at work; its body has a limit of its own.
-    Busy,
-}
-
 /// What a connection and its requests tell each other.
 #[derive(Debug)]
 pub struct Pace {
-    phase: Cell<Phase>,
     at_work: Cell<u32>,
     since: Cell<Instant>,
 }
 
 /// Held while a request is at work, until the last byte of its answer is handed over.
-pub struct AtWork(Rc<Pace>);
+pub struct AtWork(Option<Rc<Pace>>);
+
+impl AtWork {
+    /// Of a connection that needs nobody to tell it (HTTP/1).
+    pub fn unwatched() -> Self {
+        Self(None)
+    }
+}
 
 impl Pace {
     pub fn new() -> Rc<Self> {
         Rc::new(Self {
-            phase: Cell::new(Phase::Idle),
             at_work: Cell::new(0),
             since: Cell::new(Instant::now()),
         })
     }
 
-    /// For connections whose heads and idling are watched elsewhere (HTTP/2).
-    pub fn unwatched() -> Rc<Self> {
-        let pace = Self::new();
-        pace.phase.set(Phase::Busy);
-        pace
-    }
-
     /// A whole head has come.
     pub fn begin(self: &Rc<Self>) -> AtWork {
-        self.phase.set(Phase::Busy);
         self.at_work.set(self.at_work.get() + 1);
-        AtWork(Rc::clone(self))
-    }
-
-    fn enter(&self, phase: Phase) {
-        self.phase.set(phase);
-        self.since.set(Instant::now());
+        AtWork(Some(Rc::clone(self)))
     }
 
     /// Since when nothing is at work, if so.
@@ -79,38 +59,27 @@ impl Pace {
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        let left = self.0.at_work.get().saturating_sub(1);
-        self.0.at_work.set(left);
+        let Some(pace) = &self.0 else { return };
+        let left = pace.at_work.get().saturating_sub(1);
+        pace.at_work.set(left);
         if left == 0 {
-            self.0.enter(Phase::Idle);
+            pace.since.set(Instant::now());
         }
     }
 }
 
-/// A socket that ends a connection whose head takes too long or that idles too long.
-pub struct Paced {
-    io: TokioIo<TcpStream>,
-    pace: Rc<Pace>,
-    head: Duration,
-    idle: Duration,
-    timer: Pin<Box<Sleep>>,
+/// A socket that ends a connection whose caller takes nothing for too long.
+pub struct Paced<S> {
+    io: TokioIo<S>,
     /// How long the caller may take nothing of an answer.
     stall: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/problem+json\r\n\
-Connection: close\r\nContent-Length: 118\r\n\r\n\
-{\"type\":\"urn:domicile:problem:head-too-slow\",\"title\":\"the head of the request took longer than allowed\",\"status\":408}\n";
-
-impl Paced {
-    pub fn new(stream: TcpStream, pace: Rc<Pace>, limits: &Limits) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Paced<S> {
+    pub fn new(stream: S, limits: &Limits) -> Self {
         Self {
             io: TokioIo::new(stream),
-            pace,
-            head: limits.header_read,
-            idle: limits.idle,
-            timer: Box::pin(tokio::time::sleep(limits.idle)),
             stall: limits.body_stall,
             stalled: None,
         }
@@ -136,56 +105,19 @@ impl Paced {
             Poll::Pending => Poll::Pending,
         }
     }
-
-    /// The deadline of the present phase.
-    fn deadline(&self) -> Option<Instant> {
-        let limit = match self.pace.phase.get() {
-            Phase::Idle => self.idle,
-            Phase::Head => self.head,
-            Phase::Busy => return None,
-        };
-        Some(self.pace.since.get() + limit)
-    }
-
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.deadline() else {
-            return false;
-        };
-        if self.timer.deadline() != deadline {
-            self.timer.as_mut().reset(deadline);
-        }
-        self.timer.as_mut().poll(cx).is_ready()
-    }
 }
 
-impl Read for Paced {
+impl<S: AsyncRead + AsyncWrite + Unpin> Read for Paced<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        // `ReadBufCursor` does not tell how much was read, but a head has begun either way: an
-        // end of the stream ends the connection, and with it every phase.
-        let read = Pin::new(&mut this.io).poll_read(cx, buf);
-        if read.is_ready() {
-            if this.pace.phase.get() == Phase::Idle {
-                this.pace.enter(Phase::Head);
-            }
-            return read;
-        }
-        if !this.poll_late(cx) {
-            return Poll::Pending;
-        }
-        if this.pace.phase.get() == Phase::Head {
-            // Nothing of an answer is under way while a head is read, so this one stands alone.
-            let _ = Pin::new(&mut this.io).poll_write(cx, LATE);
-        }
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        Pin::new(&mut self.get_mut().io).poll_read(cx, buf)
     }
 }
 
-impl Write for Paced {
+impl<S: AsyncRead + AsyncWrite + Unpin> Write for Paced<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -225,27 +157,15 @@ impl Write for Paced {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_canned_answer_states_its_length() {
-        let text = std::str::from_utf8(LATE).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(
-            head.contains(&format!("Content-Length: {}", body.len())),
-            "{}",
-            body.len()
-        );
-    }
-
     #[tokio::test]
-    async fn phases_follow_the_requests() {
+    async fn a_connection_idles_when_no_request_is_at_work() {
         let pace = Pace::new();
         assert!(pace.idle_since().is_some());
         let (one, two) = (pace.begin(), pace.begin());
         assert!(pace.idle_since().is_none());
         drop(one);
-        assert_eq!(pace.phase.get(), Phase::Busy);
+        assert!(pace.idle_since().is_none());
         drop(two);
-        assert_eq!(pace.phase.get(), Phase::Idle);
         assert!(pace.idle_since().is_some());
     }
 }

@@ -144,6 +144,7 @@ mod tests {
             purpose: None,
             circumstances: crate::domain::Circumstances::default(),
             recipient: None,
+            bulk: None,
         }
     }
 

@@ -84,6 +84,8 @@ pub fn evidence(source: &ValueSource, reading: Reading) -> Option<Evidence> {
                 }
                 ValueSource::Pinned => EvidenceKind::Pinned,
                 ValueSource::Network => EvidenceKind::Network,
+                // The reader of settings lets it name a subject alone.
+                ValueSource::BulkId => return None,
             };
             (place, kind)
         }

@@ -1,13 +1,14 @@
 //! From evidence to whose record this is: subject, laws, categories. Pure: no clock, and no I/O
 //! but loading the files that settings name (key set, GeoIP database).
 //!
-//! [`json`] reads a body once, [`schema`] says what a route looks for in it, [`phone`],
+//! [`bulk`] finds the items of a bulk request, [`json`] reads a body once, [`schema`] says what a route looks for in it, [`phone`],
 //! [`network`] and [`token`] turn values into countries, and [`evidence`] weighs them.
 
 mod age;
 mod alpha3;
 mod source;
 
+pub mod bulk;
 pub mod evidence;
 pub mod json;
 pub mod network;

@@ -116,6 +116,17 @@ impl<'a> Classified<'a> {
     pub fn first(&self, slot: Slot) -> Option<Value<'a>> {
         self.all(slot).next()
     }
+
+    /// Takes what another document says of the same person, as if both were one record.
+    pub fn join(&mut self, other: Self) {
+        self.categories = self.categories.union(other.categories);
+        self.unknown_fields = self.unknown_fields.saturating_add(other.unknown_fields);
+        self.refused = self.refused.or(other.refused);
+        self.overfull |= other.overfull;
+        self.age = self.age.or(other.age);
+        self.born = self.born.or(other.born);
+        self.values.extend(other.values);
+    }
 }
 
 impl CompiledSchema {
@@ -133,6 +144,28 @@ impl CompiledSchema {
         categories: &[String],
         slots: &[&str],
         resolve: &dyn Fn(&str) -> Option<CategoryId>,
+    ) -> Result<Self, Vec<SchemaFault>> {
+        let plain = |pointer: &str| vec![pointer.to_owned()];
+        Self::compile_spelled(schema, categories, slots, resolve, &plain)
+    }
+
+    /// [`CompiledSchema::compile`] for documents of Elasticsearch, to which `{"a.b":1}` is
+    /// `{"a":{"b":1}}`, and `{"a":[{"b":1}]}` too: each pointer stands for every such spelling.
+    pub fn compile_dotted(
+        schema: Option<&Schema>,
+        categories: &[String],
+        slots: &[&str],
+        resolve: &dyn Fn(&str) -> Option<CategoryId>,
+    ) -> Result<Self, Vec<SchemaFault>> {
+        Self::compile_spelled(schema, categories, slots, resolve, &spellings)
+    }
+
+    fn compile_spelled(
+        schema: Option<&Schema>,
+        categories: &[String],
+        slots: &[&str],
+        resolve: &dyn Fn(&str) -> Option<CategoryId>,
+        spell: &dyn Fn(&str) -> Vec<String>,
     ) -> Result<Self, Vec<SchemaFault>> {
         let mut faults = Vec::new();
         let user = resolve("user");
@@ -153,30 +186,35 @@ impl CompiledSchema {
             .iter()
             .filter_map(|key| category(None, key))
             .collect();
-        let mut pointers: Vec<(&str, Reach)> = Vec::new();
+        let mut pointers: Vec<(String, Reach)> = Vec::new();
         let mut uses = Vec::new();
         let mut all = CategorySet::EMPTY;
         for (field, key) in schema.iter().flat_map(|s| &s.fields) {
             if let Some(id) = category(Some(field), key) {
                 all.insert(id);
-                pointers.push((field, Reach::Subtree));
-                uses.push(Use::Field(id, PersonFact::of(key)));
+                for spelling in spell(field) {
+                    pointers.push((spelling, Reach::Subtree));
+                    uses.push(Use::Field(id, PersonFact::of(key)));
+                }
             }
         }
         for (slot, pointer) in (0..).zip(slots) {
             let unlisted = !pointers
                 .iter()
                 .any(|(field, reach)| *reach == Reach::Subtree && covers(field, pointer));
-            pointers.push((pointer, Reach::Value));
-            uses.push(Use::Slot { slot, unlisted });
+            for spelling in spell(pointer) {
+                pointers.push((spelling, Reach::Value));
+                uses.push(Use::Slot { slot, unlisted });
+            }
         }
         // One by one first, so that every malformed pointer is told, not the first alone.
-        for pointer in &pointers {
-            if let Err(fault) = Watch::compile([*pointer]) {
+        let all_pointers = || pointers.iter().map(|(p, reach)| (p.as_str(), *reach));
+        for pointer in all_pointers() {
+            if let Err(fault) = Watch::compile([pointer]) {
                 faults.push(fault.into());
             }
         }
-        let watch = match Watch::compile(pointers) {
+        let watch = match Watch::compile(all_pointers()) {
             Ok(watch) if faults.is_empty() => Some(watch),
             Ok(_) => None,
             Err(fault) => {
@@ -345,6 +383,36 @@ impl<'a> Sink<'a> for Reading<'_, 'a> {
         self.found.unknown_fields = self.found.unknown_fields.saturating_add(1);
         self.found.refused.get_or_insert(below);
     }
+}
+
+/// Names that can be joined in one pointer before only its two plain spellings are known.
+const MANY_NAMES: usize = 6;
+
+/// Every way to write the names of a pointer with dots or as members, elements of arrays standing
+/// for their array.
+fn spellings(pointer: &str) -> Vec<String> {
+    let tokens: Vec<&str> = pointer.split('/').skip(1).collect();
+    let names = tokens.iter().filter(|t| **t != "*");
+    if names.clone().count() > MANY_NAMES {
+        let dotted: Vec<&str> = names.copied().collect();
+        return vec![pointer.to_owned(), format!("/{}", dotted.join("."))];
+    }
+    let mut all = vec![String::new()];
+    for (at, token) in tokens.iter().enumerate() {
+        let is_last = at + 1 == tokens.len();
+        let longer = all.iter().flat_map(|start| {
+            let below = format!("{start}/{token}");
+            let joined = match *token {
+                // The array is transparent; but at the end it is the elements that are meant.
+                "*" => (!is_last).then(|| start.clone()),
+                _ if start.is_empty() || start.ends_with("/*") => None,
+                _ => Some(format!("{start}.{token}")),
+            };
+            [Some(below), joined]
+        });
+        all = longer.flatten().collect();
+    }
+    all
 }
 
 /// Whether everything under `pointer` lies under `field`.

@@ -5,7 +5,7 @@ use http::HeaderName;
 /// Where a value is read from: one small grammar for evidence and for steering.
 ///
 /// `path:NAME`, `header:NAME`, `query:NAME`, `body:/json/pointer`, `jwt:CLAIM`, `pinned`,
-/// `network`.
+/// `network`, and `bulk:id`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ValueSource {
     /// A `{NAME}` of the route's path template.
@@ -19,6 +19,8 @@ pub enum ValueSource {
     Jwt(String),
     Pinned,
     Network,
+    /// The `_id` of a bulk item.
+    BulkId,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +48,7 @@ impl ValueSource {
         match text.split_once(':') {
             None if text == "pinned" => Ok(Self::Pinned),
             None if text == "network" => Ok(Self::Network),
+            Some(("bulk", "id")) => Ok(Self::BulkId),
             Some(("path", rest)) => name("path", rest).map(Self::Path),
             Some(("query", rest)) => name("query", rest).map(Self::Query),
             Some(("jwt", rest)) => name("jwt", rest).map(Self::Jwt),
@@ -75,6 +78,7 @@ impl fmt::Display for ValueSource {
             Self::Jwt(claim) => write!(f, "jwt:{claim}"),
             Self::Pinned => f.write_str("pinned"),
             Self::Network => f.write_str("network"),
+            Self::BulkId => f.write_str("bulk:id"),
         }
     }
 }
@@ -93,6 +97,7 @@ mod tests {
             "jwt:country",
             "pinned",
             "network",
+            "bulk:id",
             "body:/a~1b/~0",
         ] {
             assert_eq!(ValueSource::parse(text).expect(text).to_string(), text);
@@ -109,6 +114,7 @@ mod tests {
             "body:",
             "cookie:x",
             "Network",
+            "bulk:index",
         ] {
             assert!(ValueSource::parse(text).is_err(), "{text}");
         }

@@ -29,6 +29,7 @@ pub enum Ended {
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 pub fn main() -> ExitCode {
+    crate::tls::install_provider();
     let ended = match Args::parse().command {
         Command::Demo(args) => demo::demo(args),
         Command::Run(args) => run::run(&args),

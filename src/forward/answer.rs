@@ -189,7 +189,7 @@ impl AnswerBody {
 impl Live {
     /// Whether nothing has moved for too long, in either direction. Arms the timer.
     fn is_stalled(&mut self, cx: &mut Context<'_>) -> bool {
-        let (stall, meter) = (self.stall, self.link.meter());
+        let stall = self.stall;
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + stall)));
@@ -198,7 +198,7 @@ impl Live {
             let moved = if self.progress.waits_for_caller() {
                 Instant::now()
             } else {
-                meter.last_write()
+                self.link.last_write(&self.progress)
             };
             if moved.elapsed() >= stall {
                 return true;

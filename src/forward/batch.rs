@@ -45,34 +45,41 @@ impl Split {
         framing: Framing,
         items: impl IntoIterator<Item = (Range<usize>, Option<RegionId>)>,
     ) -> Result<Self, SplitError> {
-        // At most 255 regions, and hardly ever more than five in one batch.
-        let mut heaps: Vec<(RegionId, Vec<u32>, Vec<Span>)> = Vec::new();
+        let mut heaps = Heaps::default();
         let mut count = 0;
         for (index, (range, region)) in items.into_iter().enumerate() {
             count += 1;
             let Some(region) = region else { continue };
-            let out_of_body = SplitError::OutOfBody(index);
-            let span = Span::new(range, body.len()).ok_or(out_of_body)?;
+            let span = heaps.add(body, index, range, region)?;
             if framing == Framing::Ndjson && span.bytes(body).contains(&b'\n') {
                 return Err(SplitError::LineFeed(index));
             }
-            let number = u32::try_from(index).map_err(|_| out_of_body)?;
-            match heaps.iter_mut().find(|(r, _, _)| *r == region) {
-                Some((_, indices, spans)) => {
-                    indices.push(number);
-                    spans.push(span);
-                }
-                None => heaps.push((region, vec![number], vec![span])),
-            }
         }
-        let parts = heaps.into_iter().map(|(region, indices, spans)| Part {
-            region,
-            indices,
-            body: Slices::new(body.clone(), spans, framing),
-        });
         Ok(Self {
-            parts: parts.collect(),
+            parts: heaps.into_parts(body, framing),
             items: count,
+        })
+    }
+
+    /// Items of whole lines: one, or two with the line feed between them, as in a bulk request.
+    /// Each is given with its number, in ascending order and once for each region it goes to;
+    /// that its lines are those that its first one announces is the caller's word.
+    ///
+    /// # Errors
+    /// As [`Split::new`], but for line feeds.
+    pub fn of_lines(
+        body: &Bytes,
+        sends: impl IntoIterator<Item = (usize, Range<usize>, RegionId)>,
+    ) -> Result<Self, SplitError> {
+        let mut heaps = Heaps::default();
+        let mut items = 0;
+        for (index, range, region) in sends {
+            items = index + 1;
+            heaps.add(body, index, range, region)?;
+        }
+        Ok(Self {
+            parts: heaps.into_parts(body, Framing::Ndjson),
+            items,
         })
     }
 
@@ -88,6 +95,41 @@ impl Split {
     /// Items of the whole batch, the refused included.
     pub fn items(&self) -> usize {
         self.items
+    }
+}
+
+/// What goes to each region: at most 255, and hardly ever more than five in one batch.
+#[derive(Default)]
+struct Heaps(Vec<(RegionId, Vec<u32>, Vec<Span>)>);
+
+impl Heaps {
+    fn add(
+        &mut self,
+        body: &Bytes,
+        index: usize,
+        range: Range<usize>,
+        region: RegionId,
+    ) -> Result<Span, SplitError> {
+        let out_of_body = SplitError::OutOfBody(index);
+        let span = Span::new(range, body.len()).ok_or(out_of_body)?;
+        let number = u32::try_from(index).map_err(|_| out_of_body)?;
+        match self.0.iter_mut().find(|(r, _, _)| *r == region) {
+            Some((_, indices, spans)) => {
+                indices.push(number);
+                spans.push(span);
+            }
+            None => self.0.push((region, vec![number], vec![span])),
+        }
+        Ok(span)
+    }
+
+    fn into_parts(self, body: &Bytes, framing: Framing) -> Vec<Part> {
+        let parts = self.0.into_iter().map(|(region, indices, spans)| Part {
+            region,
+            indices,
+            body: Slices::new(body.clone(), spans, framing),
+        });
+        parts.collect()
     }
 }
 
@@ -168,6 +210,34 @@ mod tests {
                 prop_assert_eq!(times, i32::from(region.is_some()));
             }
         }
+    }
+
+    #[test]
+    fn items_of_two_lines_go_whole_and_to_several_regions() {
+        let body = Bytes::from_static(b"{\"index\":{}}\r\n{\"a\":1}\r\n{\"delete\":{}}\n");
+        let (pair, single) = (0..21, 23..36);
+        let (one, two) = (RegionId(1), RegionId(2));
+        let sends = [(0, pair, one), (3, single.clone(), one), (3, single, two)];
+        let split = Split::of_lines(&body, sends).unwrap();
+        let told: Vec<_> = split
+            .parts()
+            .iter()
+            .map(|p| {
+                let sent: Vec<Bytes> = p.body.chunks().collect();
+                (
+                    p.region,
+                    p.indices.clone(),
+                    String::from_utf8(sent.concat()).unwrap(),
+                )
+            })
+            .collect();
+        let first = "{\"index\":{}}\r\n{\"a\":1}\n{\"delete\":{}}\n".to_owned();
+        let second = "{\"delete\":{}}\n".to_owned();
+        assert_eq!(told, [(one, vec![0, 3], first), (two, vec![3], second)]);
+        assert_eq!(
+            Split::of_lines(&body, [(0, 30..40, one)]).err(),
+            Some(SplitError::OutOfBody(0))
+        );
     }
 
     #[test]

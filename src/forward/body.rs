@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, uri::PathAndQuery};
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
 
 use super::slices::{Slices, SlicesCursor};
 
@@ -66,11 +67,12 @@ impl std::fmt::Debug for OutgoingBody {
 
 /// How far the sending of one body is. Shared by the connection, which polls the body, and the
 /// request, which must know whom to blame for a standstill.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Progress {
     waits_for_caller: Cell<bool>,
     caller_failed: Cell<bool>,
     done: Cell<bool>,
+    last_taken: Cell<Instant>,
 }
 
 impl Progress {
@@ -85,6 +87,11 @@ impl Progress {
 
     pub(super) fn is_done(&self) -> bool {
         self.done.get()
+    }
+
+    /// When a part of the body was last taken to be sent; before the first, when it was made.
+    pub(super) fn last_taken(&self) -> Instant {
+        self.last_taken.get()
     }
 }
 
@@ -120,8 +127,12 @@ impl Upload {
     }
 
     fn of(kind: Kind) -> Self {
-        let progress = Rc::new(Progress::default());
-        progress.done.set(matches!(kind, Kind::Empty));
+        let progress = Rc::new(Progress {
+            waits_for_caller: Cell::new(false),
+            caller_failed: Cell::new(false),
+            done: Cell::new(matches!(kind, Kind::Empty)),
+            last_taken: Cell::new(Instant::now()),
+        });
         Self { kind, progress }
     }
 
@@ -164,6 +175,7 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
+        this.progress.last_taken.set(Instant::now());
         let (body, left) = match &mut this.kind {
             Kind::Empty => return this.finish(),
             Kind::Whole(bytes) => {
@@ -204,7 +216,8 @@ impl Body for Upload {
             Kind::Empty => true,
             Kind::Whole(bytes) => bytes.is_none(),
             Kind::Slices(cursor) => cursor.is_done(),
-            Kind::Stream { left, .. } => *left == Some(0),
+            // Trailers may follow the last byte.
+            Kind::Stream { body, left } => *left == Some(0) && body.is_end_stream(),
         }
     }
 

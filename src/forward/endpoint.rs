@@ -2,10 +2,12 @@ use std::{net::SocketAddr, sync::Arc};
 
 use http::{
     HeaderValue, Uri,
-    uri::{InvalidUri, PathAndQuery},
+    uri::{Authority, InvalidUri, PathAndQuery, Scheme},
 };
+use rustls::pki_types::ServerName;
 
-/// One server of a region, as its settings name it: `http://host:port` with an optional prefix.
+/// One server of a region, as its settings name it: `http://host:port` or `https://host:port`
+/// with an optional prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Also the `Host` of each request.
@@ -17,11 +19,16 @@ pub struct Endpoint {
     address: Option<SocketAddr>,
     /// Without its last slash; empty for none.
     prefix: String,
+    /// For HTTP/2, which names both in each request.
+    scheme: Scheme,
+    whole_authority: Authority,
+    /// Of an `https` endpoint: whom the handshake asks for.
+    server: Option<ServerName<'static>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    #[error("`{0}` is no endpoint: write `http://host:port`, with a path prefix if need be")]
+    #[error("`{0}` is no endpoint: write `https://host:port`, with a path prefix if need be")]
     NotHttp(String),
     #[error("`{0}` carries a user name or password, which endpoints do not take")]
     UserInfo(String),
@@ -31,23 +38,28 @@ pub enum EndpointError {
 
 impl Endpoint {
     /// # Errors
-    /// `NotHttp` for any scheme but `http` or a missing host, `UserInfo`, `Query`.
+    /// `NotHttp` for any scheme but `http` and `https`, for a missing host and one that no
+    /// certificate can name; `UserInfo`, `Query`.
     pub fn parse(uri: &Uri) -> Result<Self, EndpointError> {
         let not_http = || EndpointError::NotHttp(uri.to_string());
         let authority = uri.authority().ok_or_else(not_http)?;
-        if uri.scheme_str() != Some("http") || authority.host().is_empty() {
+        let scheme = uri.scheme().ok_or_else(not_http)?;
+        let secure = *scheme == Scheme::HTTPS;
+        if !(secure || *scheme == Scheme::HTTP) || authority.host().is_empty() {
             return Err(not_http());
         }
         if authority.as_str().contains('@') {
             return Err(EndpointError::UserInfo(format!(
-                "http://{}:…",
+                "{scheme}://{}:…",
                 authority.host()
             )));
         }
         if uri.query().is_some() {
             return Err(EndpointError::Query(uri.to_string()));
         }
-        let port = authority.port_u16().unwrap_or(80);
+        let port = authority
+            .port_u16()
+            .unwrap_or(if secure { 443 } else { 80 });
         let host = authority
             .host()
             .trim_start_matches('[')
@@ -59,6 +71,12 @@ impl Endpoint {
             port,
             address: host.parse().ok().map(|ip| SocketAddr::new(ip, port)),
             prefix: uri.path().trim_end_matches('/').to_owned(),
+            server: match secure {
+                true => Some(ServerName::try_from(host.to_owned()).map_err(|_| not_http())?),
+                false => None,
+            },
+            scheme: scheme.clone(),
+            whole_authority: authority.clone(),
         })
     }
 
@@ -69,6 +87,11 @@ impl Endpoint {
 
     pub(super) fn host_header(&self) -> HeaderValue {
         self.authority.clone()
+    }
+
+    /// `None` for plain `http`.
+    pub(super) fn server(&self) -> Option<&ServerName<'static>> {
+        self.server.as_ref()
     }
 
     pub(super) fn address(&self) -> Option<SocketAddr> {
@@ -90,6 +113,16 @@ impl Endpoint {
             path => format!("{}{path}", self.prefix),
         };
         PathAndQuery::from_maybe_shared(bytes::Bytes::from(joined)).map(Uri::from)
+    }
+
+    /// A target as HTTP/2 has it: with scheme and authority (RFC 9113 §8.3.1).
+    pub(super) fn whole(&self, target: Uri) -> Uri {
+        let mut parts = target.into_parts();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.whole_authority.clone());
+        let path = parts.path_and_query.clone();
+        // All three stand, which is what makes it whole.
+        Uri::from_parts(parts).unwrap_or_else(|_| path.map(Uri::from).unwrap_or_default())
     }
 }
 
@@ -114,11 +147,19 @@ mod tests {
         assert_eq!(bare.address(), Some("127.0.0.1:81".parse().unwrap()));
         let v6 = parse("http://[::1]:82").unwrap();
         assert_eq!(v6.address(), Some("[::1]:82".parse().unwrap()));
+        assert!(v6.server().is_none());
+        let secure = parse("https://store.internal/base").unwrap();
+        assert_eq!(secure.host_and_port(), ("store.internal", 443));
+        assert_eq!(secure.server().unwrap().to_str(), "store.internal");
+        assert_eq!(
+            secure.whole(secure.target(&path).unwrap()),
+            "https://store.internal/base/people/a%2Fb//?q=%41&"
+        );
     }
 
     #[test]
     fn what_is_no_plain_endpoint_is_refused() {
-        for bad in ["https://a:1", "/path", "a:1"] {
+        for bad in ["ftp://a:1", "/path", "a:1", "https://a..b:1"] {
             assert!(
                 matches!(parse(bad), Err(EndpointError::NotHttp(_))),
                 "{bad}"

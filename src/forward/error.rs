@@ -1,6 +1,6 @@
 use std::{fmt, io, sync::Arc};
 
-use crate::domain::Destination;
+use crate::{domain::Destination, tls::Imposter};
 
 /// Why a region gave no answer. Facts only: which status the caller sees is `respond`'s business.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,12 +47,18 @@ pub enum Sent {
 }
 
 /// Why no endpoint of a region took a connection: the last endpoint's reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unreachable {
     Refused,
     TimedOut,
     /// The host's name has no address.
     Unresolved,
+    /// Its server has a sound certificate, but of somebody else.
+    Imposter(Imposter),
+    /// The handshake failed otherwise.
+    Handshake(Arc<str>),
+    /// The settings ask for HTTP/2, and the server did not agree to it (ALPN).
+    NoHttp2,
     Other(io::ErrorKind),
 }
 
@@ -95,6 +101,9 @@ impl fmt::Display for Unreachable {
             Self::Refused => f.write_str("connection refused"),
             Self::TimedOut => f.write_str("no connection in time"),
             Self::Unresolved => f.write_str("its host name has no address"),
+            Self::Imposter(imposter) => imposter.fmt(f),
+            Self::Handshake(why) => write!(f, "the TLS handshake failed: {why}"),
+            Self::NoHttp2 => f.write_str("its server does not speak HTTP/2"),
             Self::Other(kind) => write!(f, "{kind}"),
         }
     }

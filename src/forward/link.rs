@@ -1,15 +1,17 @@
 //! One connection to an endpoint, and one exchange over it.
 
-use std::{pin::pin, rc::Rc, time::Duration};
+use std::{error::Error as _, future::Future, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, header};
 use hyper::{
     body::Incoming,
-    client::conn::http1::{Builder, SendRequest},
+    client::conn::{
+        TrySendError,
+        http1::{Builder, SendRequest},
+    },
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
-    net::TcpStream,
     task::AbortHandle,
     time::{Instant, sleep_until, timeout},
 };
@@ -17,19 +19,35 @@ use tokio::{
 use super::{
     Endpoint, Sent, Unreachable,
     body::{Progress, Upload},
-    wire::{Meter, Wire},
+    dial::dial,
+    multiplex::Lease,
+    wire::Meter,
 };
+use crate::{settings::HttpVersion, tls::BackendSide};
 
 /// Most bytes of an answer's head, and of what one connection buffers in each direction.
-const BUFFER: usize = 64 << 10;
+pub(super) const BUFFER: usize = 64 << 10;
 
-/// An open connection. Dropping it closes the socket at once, whatever was under way: what the
-/// region then sees is a broken request, and nothing of this connection is used again.
+/// A way to one endpoint that serves one exchange at a time. Dropping it closes the socket or
+/// stream at once, whatever was under way: what the region then sees is a broken request.
 pub(super) struct Link {
+    way: Way,
+    pub(super) idle_since: Instant,
+}
+
+enum Way {
+    /// An HTTP/1.1 connection.
+    Whole(Whole),
+    /// A stream of an HTTP/2 connection, which others share.
+    Stream(Lease),
+}
+
+struct Whole {
     sender: SendRequest<Upload>,
     meter: Rc<Meter>,
     task: AbortHandle,
-    pub(super) idle_since: Instant,
+    /// What it was made with; it is not used again once that was exchanged.
+    side: Option<Arc<BackendSide>>,
 }
 
 /// The limits of one exchange.
@@ -62,18 +80,17 @@ pub(super) enum FailedKind {
 }
 
 impl Link {
-    /// Connects within `limit`, name lookup included. Cancel safe.
-    pub(super) async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Self, Unreachable> {
-        let stream = timeout(limit, dial(endpoint))
+    /// Opens an HTTP/1.1 connection within `limit`, name lookup and handshake included. Cancel
+    /// safe.
+    pub(super) async fn connect(
+        endpoint: &Endpoint,
+        side: Option<Arc<BackendSide>>,
+        limit: Duration,
+    ) -> Result<Self, Unreachable> {
+        let wire = timeout(limit, dial(endpoint, side.as_deref(), HttpVersion::One))
             .await
             .map_err(|_| Unreachable::TimedOut)??;
-        // Small requests must not wait for the acknowledgement of earlier ones.
-        stream.set_nodelay(true)?;
-        let meter = Meter::new();
-        let wire = Wire {
-            stream,
-            meter: Rc::clone(&meter),
-        };
+        let meter = Rc::clone(&wire.meter);
         let (sender, connection) = Builder::new()
             .max_buf_size(BUFFER)
             .handshake(TokioIo::new(wire))
@@ -83,94 +100,220 @@ impl Link {
             // Whoever waits on this connection is told; nobody else needs to know.
             let _ = connection.await;
         });
-        Ok(Self {
+        Ok(Self::new(Way::Whole(Whole {
             sender,
             meter,
             task: task.abort_handle(),
+            side,
+        })))
+    }
+
+    pub(super) fn stream(lease: Lease) -> Self {
+        Self::new(Way::Stream(lease))
+    }
+
+    fn new(way: Way) -> Self {
+        Self {
+            way,
             idle_since: Instant::now(),
-        })
+        }
     }
 
     /// Whether a request can be sent now: the last exchange is over and the peer has not closed.
     pub(super) fn is_ready(&self) -> bool {
-        self.sender.is_ready() && !self.sender.is_closed()
+        match &self.way {
+            Way::Whole(whole) => whole.sender.is_ready() && !whole.sender.is_closed(),
+            Way::Stream(lease) => !lease.is_closed(),
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        match &self.way {
+            Way::Whole(whole) => whole.sender.is_closed(),
+            // A stream is used once.
+            Way::Stream(_) => true,
+        }
+    }
+
+    pub(super) fn is_of(&self, side: Option<&Arc<BackendSide>>) -> bool {
+        match &self.way {
+            Way::Whole(whole) => match (&whole.side, side) {
+                (Some(mine), Some(now)) => Arc::ptr_eq(mine, now),
+                (None, None) => true,
+                _ => false,
+            },
+            Way::Stream(_) => true,
+        }
     }
 
     /// Waits until the last exchange is over; false if the connection closes instead.
     pub(super) async fn becomes_ready(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
+        match &mut self.way {
+            Way::Whole(whole) => whole.sender.ready().await.is_ok(),
+            Way::Stream(_) => false,
+        }
     }
 
-    pub(super) fn meter(&self) -> Rc<Meter> {
-        Rc::clone(&self.meter)
+    /// When the region last took a byte of the request.
+    pub(super) fn last_write(&self, progress: &Progress) -> Instant {
+        match &self.way {
+            Way::Whole(whole) => whole.meter.last_write(),
+            // What other streams move says nothing of this one.
+            Way::Stream(_) => progress.last_taken(),
+        }
     }
 
     /// Sends one request and waits for the head of the answer; informational answers (1xx) are
     /// passed over. After a failure, or when dropped before the end, drop the link too.
     pub(super) async fn exchange(
         &mut self,
-        request: Request<Upload>,
+        endpoint: &Endpoint,
+        mut request: Request<Upload>,
         deadlines: Deadlines,
     ) -> Result<Response<Incoming>, Failed> {
         let progress = request.body().progress();
-        let (written, read) = (self.meter.written(), self.meter.read());
-        let started = Instant::now();
-        let mut answer = pin!(self.sender.try_send_request(request));
-        let outcome = loop {
-            let due = due(&self.meter, &progress, started, deadlines);
-            tokio::select! {
-                biased;
-                outcome = answer.as_mut() => break Some(outcome),
-                () = sleep_until(due) => {
-                    // The request may have moved on while we slept.
-                    if Instant::now() >= self::due(&self.meter, &progress, started, deadlines) {
-                        break None;
+        match &mut self.way {
+            Way::Whole(Whole { sender, meter, .. }) => {
+                let (written, read) = (meter.written(), meter.read());
+                let answer = sender.try_send_request(request);
+                let last_write = || meter.last_write();
+                let failure = match wait(answer, &progress, last_write, deadlines).await {
+                    Some(Ok(response)) => return Ok(response),
+                    Some(Err(failure)) => Some(failure),
+                    None => None,
+                };
+                let sent = match meter.written() > written {
+                    true => Sent::Perhaps,
+                    false => Sent::Nothing,
+                };
+                let failed = Failed::of(failure, &progress, |_| sent);
+                Err(Failed {
+                    answer_begun: meter.read() > read,
+                    ..failed
+                })
+            }
+            Way::Stream(lease) => {
+                let target = std::mem::take(request.uri_mut());
+                *request.uri_mut() = endpoint.whole(target);
+                only_for_http2(request.headers_mut());
+                let mut sender = lease.sender();
+                let answer = sender.try_send_request(request);
+                let last_write = || progress.last_taken();
+                match wait(answer, &progress, last_write, deadlines).await {
+                    Some(Ok(response)) => Ok(response),
+                    outcome => {
+                        // Refused, broken, or silent: the next try had better take another one.
+                        lease.retire();
+                        let failure = outcome.and_then(Result::err);
+                        Err(Failed::of(failure, &progress, of_stream))
                     }
                 }
             }
-        };
-        let (kind, unsent) = match outcome {
-            Some(Ok(response)) => return Ok(response),
-            None => (FailedKind::Timeout, None),
-            Some(Err(mut failure)) => {
-                let unsent = failure.take_message().map(Request::into_body);
-                let error = failure.into_error();
-                let kind = if progress.caller_failed() {
-                    FailedKind::CallerBody
-                } else if error.is_parse() || error.is_parse_too_large() || error.is_parse_status()
-                {
-                    FailedKind::BadAnswer
-                } else {
-                    FailedKind::Reset
-                };
-                (kind, unsent)
-            }
-        };
-        Err(Failed {
-            kind,
-            sent: if self.meter.written() > written {
-                Sent::Perhaps
-            } else {
-                Sent::Nothing
-            },
-            answer_begun: self.meter.read() > read,
-            unsent,
-        })
+        }
     }
 }
 
-impl Drop for Link {
+/// RFC 9113 §8.2.2: what concerns an HTTP/1.1 connection; the target names the host.
+fn only_for_http2(headers: &mut HeaderMap) {
+    for name in [header::HOST, header::TRANSFER_ENCODING, header::CONNECTION] {
+        headers.remove(name);
+    }
+}
+
+/// RFC 9113 §8.7: a refused stream, and one above a `GOAWAY`'s last, were not processed at all.
+fn of_stream(error: &hyper::Error) -> Sent {
+    let h2 = error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>());
+    let unprocessed = h2.is_some_and(|h2| {
+        h2.is_remote() && (h2.is_go_away() || h2.reason() == Some(h2::Reason::REFUSED_STREAM))
+    });
+    match unprocessed {
+        true => Sent::Nothing,
+        false => Sent::Perhaps,
+    }
+}
+
+/// The answer, or `None` when patience ends first.
+async fn wait<T>(
+    answer: impl Future<Output = T>,
+    progress: &Progress,
+    last_write: impl Fn() -> Instant,
+    deadlines: Deadlines,
+) -> Option<T> {
+    let started = Instant::now();
+    let due = || due(last_write().max(started), progress, deadlines);
+    let mut answer = pin!(answer);
+    loop {
+        let until = due();
+        tokio::select! {
+            biased;
+            outcome = answer.as_mut() => return Some(outcome),
+            () = sleep_until(until) => {
+                // The request may have moved on while we slept.
+                if Instant::now() >= due() {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+impl Failed {
+    /// From a failure, or from none where it took too long.
+    fn of(
+        failure: Option<TrySendError<Request<Upload>>>,
+        progress: &Progress,
+        sent: impl FnOnce(&hyper::Error) -> Sent,
+    ) -> Self {
+        let Some(mut failure) = failure else {
+            return Self {
+                kind: FailedKind::Timeout,
+                sent: Sent::Perhaps,
+                answer_begun: false,
+                unsent: None,
+            };
+        };
+        let unsent = failure.take_message().map(Request::into_body);
+        let error = failure.into_error();
+        let kind = if progress.caller_failed() {
+            FailedKind::CallerBody
+        } else if is_no_answer(&error) {
+            FailedKind::BadAnswer
+        } else {
+            FailedKind::Reset
+        };
+        Self {
+            kind,
+            sent: match unsent {
+                Some(_) => Sent::Nothing,
+                None => sent(&error),
+            },
+            answer_begun: false,
+            unsent,
+        }
+    }
+}
+
+/// Whether what came breaks the protocol.
+fn is_no_answer(error: &hyper::Error) -> bool {
+    let h2 = error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>());
+    error.is_parse()
+        || error.is_parse_too_large()
+        || error.is_parse_status()
+        || h2.is_some_and(h2::Error::is_library)
+}
+
+impl Drop for Whole {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 /// When patience ends, as things stand.
-fn due(meter: &Meter, progress: &Progress, started: Instant, limits: Deadlines) -> Instant {
+fn due(last_write: Instant, progress: &Progress, limits: Deadlines) -> Instant {
     let due = if progress.waits_for_caller() {
         // Admit watches the caller's pace; ours starts anew with each byte.
         Instant::now() + limits.stall
@@ -180,24 +323,7 @@ fn due(meter: &Meter, progress: &Progress, started: Instant, limits: Deadlines) 
         } else {
             limits.stall
         };
-        meter.last_write().max(started) + limit
+        last_write + limit
     };
     limits.at_last.map_or(due, |at_last| due.min(at_last))
-}
-
-async fn dial(endpoint: &Endpoint) -> Result<TcpStream, Unreachable> {
-    if let Some(address) = endpoint.address() {
-        return Ok(TcpStream::connect(address).await?);
-    }
-    let addresses = tokio::net::lookup_host(endpoint.host_and_port())
-        .await
-        .map_err(|_| Unreachable::Unresolved)?;
-    let mut last = Unreachable::Unresolved;
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error.into(),
-        }
-    }
-    Err(last)
 }

@@ -20,6 +20,11 @@
 //! * **Seats**: one region may take half of a worker's requests; the rest queue for a short while
 //!   and are then refused, so a region that hangs leaves the others room. An answer holds its seat
 //!   until its body is read or dropped.
+//! * **HTTP/2** is spoken to a region only where its settings say so. Its requests share few
+//!   connections; a stream that the region did not process (refused, or above a `GOAWAY`'s last)
+//!   counts as not sent.
+//! * **TLS files that were exchanged** end the use of older connections: what is under way ends
+//!   well, and the next request shows the new certificate and believes the new authorities.
 //! * **Host** is the endpoint's authority, not the caller's: a storage server may select its
 //!   tenant or its signature by it. The caller's stands in `Forwarded`, which admit emits.
 //! * **An answer without a length that ends with the connection** (HTTP/1.0 style) cannot be told
@@ -31,6 +36,8 @@
 mod answer;
 mod batch;
 mod body;
+mod bulk;
+mod dial;
 mod each;
 mod elements;
 mod endpoint;
@@ -40,6 +47,7 @@ mod health;
 mod lanes;
 mod link;
 mod merge;
+mod multiplex;
 mod pool;
 mod region;
 mod slices;
@@ -52,6 +60,7 @@ mod wire;
 pub use answer::{AnswerBody, AnswerError, AnswerFault};
 pub use batch::{Part, Split, SplitError};
 pub use body::{BoxError, BoxedStream, Outgoing, OutgoingBody};
+pub use bulk::{BulkAnswer, BulkVerdict, Expected, Told};
 pub use each::{EachItem, FillError, fill};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ForwardError, Sent, Unreachable};
@@ -61,5 +70,5 @@ pub use lanes::join_all;
 pub use merge::{BatchBody, ItemAnswer, ItemProblem, ItemWriter, Written, batch_status};
 pub use region::{RegionTally, Tally};
 pub use slices::{Framing, Slices};
-pub use upstreams::{SetupError, Upstreams};
+pub use upstreams::{Secured, SetupError, Upstreams};
 pub use verdicts::{NoVerdict, Verdicts, throw_away};

@@ -23,10 +23,13 @@ use super::{
     body::Upload,
     gate::{Gate, Seat},
     health::EndpointHealth,
-    link::{Deadlines, Failed, FailedKind, Link},
+    link::{Deadlines, Failed, FailedKind},
     pool::Pool,
 };
-use crate::settings::{Limits, RegionSettings};
+use crate::{
+    settings::{Limits, RegionSettings},
+    tls::{BackendSide, Live},
+};
 
 /// Tries beyond the first, once a connection stood.
 const EXTRA_TRIES: u32 = 2;
@@ -76,6 +79,7 @@ pub(super) struct RegionLink {
     pub(super) settings: RegionSettings,
     pub(super) tally: Arc<RegionTally>,
     pub(super) limits: Limits,
+    pub(super) secured: Option<Arc<Live<BackendSide>>>,
     servers: Vec<Server>,
     /// Round robin.
     turn: Cell<usize>,
@@ -95,12 +99,13 @@ impl RegionLink {
     pub(super) fn new(
         settings: &RegionSettings,
         servers: Vec<(Endpoint, Arc<EndpointHealth>)>,
+        secured: Option<Arc<Live<BackendSide>>>,
         limits: &Limits,
         gate: Gate,
     ) -> Self {
         let servers = servers.into_iter().map(|(endpoint, health)| Server {
             endpoint,
-            pool: Pool::new(limits.idle),
+            pool: Pool::new(settings.http, limits.idle),
             health,
         });
         Self {
@@ -108,6 +113,7 @@ impl RegionLink {
             settings: settings.clone(),
             tally: Arc::default(),
             limits: limits.clone(),
+            secured,
             servers: servers.collect(),
             turn: Cell::new(0),
             gate,
@@ -158,18 +164,26 @@ impl RegionLink {
                 return Err(self.unreachable(Unreachable::Unresolved));
             };
             let time_left = self.limits.response.saturating_sub(started.elapsed());
-            let kept = if only_new { None } else { server.pool.take() };
+            let side = self.secured.as_ref().map(|live| live.load());
+            let side = side.filter(|_| server.endpoint.server().is_some());
+            let kept = match only_new {
+                true => None,
+                false => server.pool.take(side.as_ref()),
+            };
             let is_kept = kept.is_some();
             let link = match kept {
                 Some(link) => Ok(link),
                 None => {
                     self.tally.connects.fetch_add(1, Relaxed);
-                    Link::connect(&server.endpoint, self.limits.connect.min(time_left)).await
+                    let limit = self.limits.connect.min(time_left);
+                    let connected = server.pool.connect(&server.endpoint, side, limit, only_new);
+                    connected.await
                 }
             };
             let mut link = match link {
                 Ok(link) => link,
                 Err(why) => {
+                    self.tell(server, &why);
                     server.health.failed();
                     at += 1;
                     if at < order.len() && started.elapsed() < self.limits.response {
@@ -196,7 +210,7 @@ impl RegionLink {
                 stall: self.limits.body_stall,
                 at_last: (tries > 0).then(|| started + self.limits.response),
             };
-            let failed = match link.exchange(request, deadlines).await {
+            let failed = match link.exchange(&server.endpoint, request, deadlines).await {
                 Ok(response) => {
                     server.health.succeeded();
                     let idle = server.pool.idle() as u64;
@@ -270,6 +284,18 @@ impl RegionLink {
         aside.sort_unstable();
         good.extend(aside.into_iter().map(|(_, i)| i));
         good
+    }
+
+    /// An operator must act on a server that is not who it should be: it may be a mistake in a
+    /// roll-out, or somebody in the way.
+    fn tell(&self, server: &Server, why: &Unreachable) {
+        if let Unreachable::Imposter(imposter) = why {
+            tracing::warn!(
+                region = &*self.name,
+                endpoint = &**server.endpoint.name(),
+                "nothing was sent: {imposter}"
+            );
+        }
     }
 
     fn unreachable(&self, why: Unreachable) -> ForwardError {

@@ -10,7 +10,11 @@ use crate::{
     attest::Cleared,
     domain::{Destination, RecipientId, Regions},
     settings::{Limits, RegionSettings},
+    tls::{BackendSide, Live},
 };
+
+/// The TLS side of each region and recipient that has one, by its name.
+pub type Secured = [(Arc<str>, Arc<Live<BackendSide>>)];
 
 /// One worker's way to every region of one snapshot.
 ///
@@ -51,8 +55,9 @@ impl Upstreams {
         limits: &Limits,
         shares: Shares,
         health: Arc<SharedHealth>,
+        secured: &Secured,
     ) -> Result<Self, SetupError> {
-        Self::build(regions, settings, limits, shares, health, &[])
+        Self::build(regions, settings, limits, shares, health, secured, &[])
     }
 
     /// For the next snapshot: regions whose settings stay keep their connections and seats.
@@ -65,6 +70,7 @@ impl Upstreams {
         settings: &[RegionSettings],
         limits: &Limits,
         health: Arc<SharedHealth>,
+        secured: &Secured,
     ) -> Result<Self, SetupError> {
         Self::build(
             regions,
@@ -72,6 +78,7 @@ impl Upstreams {
             limits,
             self.shares,
             health,
+            secured,
             &self.regions,
         )
     }
@@ -85,14 +92,16 @@ impl Upstreams {
         mut self,
         recipients: impl IntoIterator<Item = (RecipientId, &'r RegionSettings)>,
         limits: &Limits,
+        secured: &Secured,
         before: Option<&Self>,
     ) -> Result<Self, SetupError> {
         let known = before.map_or(&[][..], |b| &b.recipients);
         for (id, settings) in recipients {
-            let old = known.iter().find(|(_, o)| is_same(o, settings, limits));
+            let mut known = known.iter();
+            let old = known.find(|(_, o)| is_same(o, settings, limits, secured));
             let link = match old {
                 Some((_, old)) => Rc::clone(old),
-                None => Rc::new(link(settings, limits, self.shares, &self.health)?),
+                None => Rc::new(link(settings, limits, self.shares, &self.health, secured)?),
             };
             self.recipients.push((id, link));
         }
@@ -155,6 +164,7 @@ impl Upstreams {
         limits: &Limits,
         shares: Shares,
         health: Arc<SharedHealth>,
+        secured: &Secured,
         known: &[Rc<RegionLink>],
     ) -> Result<Self, SetupError> {
         let regions = regions.iter().map(|(_, region)| {
@@ -162,9 +172,10 @@ impl Upstreams {
                 .iter()
                 .find(|s| s.name == region.name)
                 .ok_or_else(|| SetupError::NoSettings(Arc::clone(&region.name)))?;
-            match known.iter().find(|old| is_same(old, settings, limits)) {
+            let mut known = known.iter();
+            match known.find(|old| is_same(old, settings, limits, secured)) {
                 Some(old) => Ok(Rc::clone(old)),
-                None => Ok(Rc::new(link(settings, limits, shares, &health)?)),
+                None => Ok(Rc::new(link(settings, limits, shares, &health, secured)?)),
             }
         });
         Ok(Self {
@@ -193,6 +204,7 @@ fn link(
     limits: &Limits,
     shares: Shares,
     health: &SharedHealth,
+    secured: &Secured,
 ) -> Result<RegionLink, SetupError> {
     if settings.endpoints.is_empty() {
         return Err(SetupError::NoEndpoints(Arc::clone(&settings.name)));
@@ -208,13 +220,32 @@ fn link(
     let servers = servers.collect::<Result<Vec<_>, _>>()?;
     // A caller that waits for a seat is like one that waits for a connection.
     let gate = Gate::new(shares, limits.connect);
-    Ok(RegionLink::new(settings, servers, limits, gate))
+    let secured = side(settings, secured);
+    Ok(RegionLink::new(settings, servers, secured, limits, gate))
 }
 
-fn is_same(old: &RegionLink, settings: &RegionSettings, limits: &Limits) -> bool {
-    old.limits == *limits
+fn side(settings: &RegionSettings, secured: &Secured) -> Option<Arc<Live<BackendSide>>> {
+    let found = secured.iter().find(|(name, _)| *name == settings.name);
+    found.map(|(_, live)| Arc::clone(live))
+}
+
+fn is_same(
+    old: &RegionLink,
+    settings: &RegionSettings,
+    limits: &Limits,
+    secured: &Secured,
+) -> bool {
+    let same_side = match (&old.secured, side(settings, secured)) {
+        (Some(old), Some(new)) => Arc::ptr_eq(old, &new),
+        (None, None) => true,
+        _ => false,
+    };
+    same_side
+        && old.limits == *limits
         && old.settings.name == settings.name
         && old.settings.place == settings.place
         && old.settings.entity == settings.entity
         && old.settings.endpoints == settings.endpoints
+        && old.settings.tls == settings.tls
+        && old.settings.http == settings.http
 }

@@ -11,6 +11,7 @@ use tokio::{
     net::TcpStream,
     time::Instant,
 };
+use tokio_rustls::client::TlsStream;
 
 /// What one connection has moved so far. Only this tells whether a request may have been sent:
 /// hyper's errors do not.
@@ -30,7 +31,7 @@ impl Meter {
         })
     }
 
-    /// Bytes that the operating system took.
+    /// Bytes that the operating system took, or that TLS holds for it.
     pub(super) fn written(&self) -> u64 {
         self.written.get()
     }
@@ -51,10 +52,25 @@ impl Meter {
     }
 }
 
-/// A TCP stream that keeps its [`Meter`].
+/// A connection that keeps its [`Meter`].
 pub(super) struct Wire {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) meter: Rc<Meter>,
+}
+
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Calls `$method` of whichever stream it is.
+macro_rules! either {
+    ($self:ident.$method:ident($($argument:expr),*)) => {
+        match &mut $self.stream {
+            Stream::Plain(stream) => Pin::new(stream).$method($($argument),*),
+            Stream::Tls(stream) => Pin::new(stream).$method($($argument),*),
+        }
+    };
 }
 
 impl AsyncRead for Wire {
@@ -64,7 +80,7 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let outcome = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let outcome = either!(self.poll_read(cx, buf));
         let came = buf.filled().len().saturating_sub(before);
         self.meter.read.set(self.meter.read.get() + came as u64);
         outcome
@@ -77,7 +93,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let outcome = either!(self.poll_write(cx, buf));
         self.meter.wrote(&outcome);
         outcome
     }
@@ -87,20 +103,23 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let outcome = either!(self.poll_write_vectored(cx, bufs));
         self.meter.wrote(&outcome);
         outcome
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        either!(self.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        either!(self.poll_shutdown(cx))
     }
 }

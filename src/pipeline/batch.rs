@@ -8,7 +8,6 @@ use std::{cell::Cell, rc::Rc};
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header, request::Parts, uri::PathAndQuery};
-use hyper::body::Incoming;
 use jiff::civil::Date;
 
 use super::{
@@ -17,7 +16,7 @@ use super::{
     single::{claim, is_encoded},
 };
 use crate::{
-    admit::body,
+    admit::body::{self, Incoming},
     attest::{Draft, Pinning},
     classify::json::{Item, SplitFaultKind, split_array, split_ndjson},
     domain::{DecisionId, Operation, RegionId, SubjectKey},
@@ -82,7 +81,7 @@ pub async fn way(
         .map_err(Refused::Body)?;
     let framing = match routed.route.settings.format {
         Format::Array => Framing::Array,
-        Format::Ndjson | Format::Record | Format::Opaque => Framing::Ndjson,
+        Format::Ndjson | Format::Record | Format::Opaque | Format::Bulk => Framing::Ndjson,
     };
     let items = match framing {
         Framing::Array => split_array(&body, limits.batch_items),

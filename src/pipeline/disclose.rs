@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts, uri::PathAndQuery};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
@@ -25,6 +24,7 @@ use super::{
     single::{self, Taken},
 };
 use crate::{
+    admit::body::Incoming,
     attest::{Cleared, Profile},
     classify::{
         json::Edit,

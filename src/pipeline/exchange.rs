@@ -1,6 +1,6 @@
 //! What one request carries along its way, and how it ends.
 
-use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     admit::{
         caller::{Caller, ClientAddress},
+        handshake::Peer,
         headers,
         outgoing::{self, Passing},
         path::Captures,
@@ -41,6 +42,8 @@ pub struct Exchange<'w> {
     /// As it stands in answers and in requests to regions.
     pub decision_value: HeaderValue,
     pub caller: Caller,
+    /// Callers must have a certificate, and this one has none, or none any more.
+    pub uncertified: bool,
     pub method: Method,
     pub version: Version,
     started: Instant,
@@ -71,18 +74,26 @@ pub struct Routed<'a> {
 }
 
 impl<'w> Exchange<'w> {
-    pub fn new<B>(worker: &'w Worker, peer: SocketAddr, request: &Request<B>) -> Self {
+    pub fn new<B>(worker: &'w Worker, peer: &Peer, request: &Request<B>) -> Self {
         let at = clock::now();
         let snapshot = worker.snapshot_for(at);
         let plane = &snapshot.settings.data_plane;
         let decision = worker.decision_id();
-        let caller = Caller::new(peer, &plane.trusted, &plane.proxies);
+        let mut caller = Caller::new(peer.address, &plane.trusted, &plane.proxies);
+        let mut certified = false;
+        if let (Some(tls), Some(live)) = (&peer.tls, &snapshot.watched.data_plane) {
+            let side = live.load();
+            let names = tls.names(&side, at);
+            certified = names.is_some();
+            caller = caller.secured(names, &plane.trusted_names);
+        }
         Self {
             worker,
             at,
             decision,
             decision_value: value(decision),
             caller,
+            uncertified: !certified && snapshot.requires_certificates(),
             upstreams: worker.upstreams(),
             method: request.method().clone(),
             version: request.version(),
@@ -102,6 +113,7 @@ impl<'w> Exchange<'w> {
             decision,
             decision_value: value(decision),
             caller,
+            uncertified: false,
             // Before the ways to the regions, which are of the snapshot that was asked for last.
             snapshot: worker.snapshot_for(at),
             upstreams: worker.upstreams(),
@@ -230,6 +242,7 @@ impl<'w> Exchange<'w> {
             trusted: self.caller.trusted,
             peer: self.caller.peer,
             proxied: self.caller.proxied,
+            secure: self.caller.secure,
             hide_client: leaves_home,
             // RFC 9112 §3.2.2: where the target names an authority, by which the route was found,
             // a `Host` that says something else is not passed on.
@@ -295,8 +308,8 @@ impl<'w> Exchange<'w> {
             self.snapshot.settings.operator_uri.as_deref(),
             answer.headers_mut(),
         );
-        if matches!(refused, Refused::Body(_)) {
-            // The rest of the body is not read, so the connection cannot serve another request.
+        if matches!(refused, Refused::Body(_) | Refused::CallerCertificate) {
+            // The rest of the body is not read, or nothing better will come of it, so the connection cannot serve another request.
             answer
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -385,6 +398,13 @@ impl<'w> Exchange<'w> {
         let fields = answer.headers_mut();
         fields.insert("domicile-decision", self.decision_value.clone());
         headers::add_via(fields, self.version);
+        // RFC 6797: who has come by TLS should not be led back to plain HTTP. A backend may know
+        // better.
+        if self.caller.secure {
+            fields
+                .entry(header::STRICT_TRANSPORT_SECURITY)
+                .or_insert(HeaderValue::from_static("max-age=31536000"));
+        }
         let route = self.story.borrow().route.clone();
         self.worker.handles.answered(
             known_method(&self.method),

@@ -65,7 +65,7 @@ pub async fn batch(
 }
 
 /// The entry of what the policy would have done.
-fn note(
+pub(super) fn note(
     x: &Exchange<'_>,
     would: &Result<(), Refused>,
     decision: Option<crate::domain::DecisionId>,
@@ -89,7 +89,7 @@ fn note(
     draft
 }
 
-async fn pass(
+pub(super) async fn pass(
     x: &Exchange<'_>,
     parts: &Parts,
     body: OutgoingBody,

@@ -18,7 +18,7 @@ use crate::{
     },
     locate::Pin,
     respond::Refused,
-    settings::PinMode,
+    settings::{Format, PinMode},
 };
 
 /// The outcome of classify and locate for one record.
@@ -57,8 +57,25 @@ pub fn find(
     operation: Operation,
     traces: &mut Traces,
 ) -> Result<Person, Refused> {
-    let route = &routed.route.settings;
+    if let Some(nobody) = nobody(x, routed, operation) {
+        return Ok(nobody);
+    }
     let key = subject(x, routed, body)?;
+    find_of(x, routed, key, body, operation, None, traces)
+}
+
+/// [`find`] for a subject that is known by its key. `meanwhile` is the home that an earlier item
+/// of the same batch is about to get: it stands before anything of the batch is sent.
+pub fn find_of(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    key: SubjectKey,
+    body: Option<&Classified<'_>>,
+    operation: Operation,
+    meanwhile: Option<&Pin>,
+    traces: &mut Traces,
+) -> Result<Person, Refused> {
+    let route = &routed.route.settings;
     traces.key = Some(key);
     let age = match body {
         Some(body) => {
@@ -70,7 +87,7 @@ pub fn find(
     let mut found = evidence(x, routed, body)?;
     let pin = match route.pin {
         PinMode::Never => None,
-        PinMode::Always | PinMode::Weak => lookup(x, &key)?,
+        PinMode::Always | PinMode::Weak => lookup(x, &key)?.or_else(|| meanwhile.cloned()),
     };
     let categories = match body {
         Some(classified) => classified.categories,
@@ -113,6 +130,32 @@ pub fn find(
         pinned: true,
         claims: false,
         stored: pin.stored,
+    })
+}
+
+/// What is read on a route that names no subject and a home for unknowns concerns no person that
+/// anybody could tell, such as a server's word on itself: it is asked of that region, under the
+/// law of its place. What is written needs a subject, or nobody could ever find it again.
+fn nobody(x: &Exchange<'_>, routed: &Routed<'_>, operation: Operation) -> Option<Person> {
+    let route = &routed.route.settings;
+    let is_named = route.subject.is_some() || routed.wishes.subject.is_some();
+    if route.format != Format::Opaque || operation != Operation::Read || is_named {
+        return None;
+    }
+    let home = routed.route.unknown_home?;
+    let place = x.snapshot.regions.get(home)?.place;
+    Some(Person {
+        // The route's own: counts and consents of nobody.
+        key: x.worker.shared.hasher.key(&route.name, b""),
+        countries: SmallVec::from_elem(place, 1),
+        evidence: EvidenceSet::EMPTY,
+        categories: routed.route.schema.categories_without_body(),
+        age: Age::default(),
+        home,
+        held_in: SmallVec::new(),
+        pinned: false,
+        claims: false,
+        stored: false,
     })
 }
 
@@ -300,7 +343,7 @@ fn lookup(x: &Exchange<'_>, key: &SubjectKey) -> Result<Option<Pin>, Refused> {
 }
 
 /// Whose record it is, by steering or the route's source.
-fn subject(
+pub fn subject(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
     body: Option<&Classified<'_>>,
@@ -369,7 +412,7 @@ fn evidence(
     }
     for (source, slot) in route.country.iter().zip(&routed.route.evidence_slots) {
         match source {
-            ValueSource::Pinned => {}
+            ValueSource::Pinned | ValueSource::BulkId => {}
             ValueSource::Network => {
                 if let ClientAddress::Known(address) = routed.client
                     && let Some(country) = x.snapshot.geo.country(address)

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
@@ -22,10 +23,14 @@ pub type BatchContent = BatchBody<WriteItem>;
 /// What an answer's body is made of.
 pub enum Content {
     Whole(Bytes),
+    /// The same, and what HTTP/2 says after it (gRPC's status).
+    Trailed(Bytes, Option<HeaderMap>),
     /// A region's answer, streamed as it comes; a broken one breaks the caller's connection.
     Region(AnswerBody),
     /// The merged answer to a batch.
     Batch(BatchContent),
+    /// An answer that is written as it is sent.
+    Chunks(Box<dyn FnMut() -> Option<Bytes>>),
 }
 
 /// An answer on its way to the caller.
@@ -64,6 +69,10 @@ impl Body for Reply {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
+            Content::Trailed(bytes, trailers) => Poll::Ready(match bytes.is_empty() {
+                true => trailers.take().map(|t| Ok(Frame::trailers(t))),
+                false => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            }),
             Content::Region(body) => {
                 if let Some(error) = this.broken.take() {
                     return Poll::Ready(Some(Err(error)));
@@ -83,22 +92,32 @@ impl Body for Reply {
             Content::Batch(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|f| f.map(|f| f.map_err(Into::into))),
+            Content::Chunks(next) => {
+                let chunk = if this.taken { None } else { next() };
+                this.taken = chunk.is_none();
+                Poll::Ready(chunk.map(|c| Ok(Frame::data(c))))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => self.taken || bytes.is_empty(),
+            Content::Trailed(bytes, trailers) => bytes.is_empty() && trailers.is_none(),
             Content::Region(body) => body.is_end_stream(),
             Content::Batch(body) => body.is_end_stream(),
+            Content::Chunks(_) => self.taken,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Whole(bytes) | Content::Trailed(bytes, _) => {
+                SizeHint::with_exact(bytes.len() as u64)
+            }
             Content::Region(body) => body.size_hint(),
             Content::Batch(body) => body.size_hint(),
+            Content::Chunks(_) => SizeHint::default(),
         }
     }
 }

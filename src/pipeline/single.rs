@@ -1,10 +1,11 @@
 //! One record, one region at a time: formats `record` and `opaque`.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Method, Response, header, request::Parts, uri::PathAndQuery};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::{
@@ -14,12 +15,16 @@ use super::{
     person::{self, Person, Traces},
 };
 use crate::{
-    admit::body::{self, Watched},
+    admit::{
+        body::{self, BodyFault, Incoming, Watched},
+        http1::FramingFault,
+    },
     attest::{Cleared, Pinning},
     domain::{Operation, RegionId},
     forward::{AnswerBody, AnswerError, Outgoing, OutgoingBody, throw_away},
     locate::{Claim, Pin},
     respond::Refused,
+    router::Snapshot,
     settings::{Answers, Format},
 };
 
@@ -292,9 +297,14 @@ pub async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
         return Ok(Content::Region(body));
     };
     let mut whole: Option<Bytes> = None;
+    let mut trailers = None;
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else {
-            continue;
+        let data = match frame?.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                trailers = frame.into_trailers().ok();
+                continue;
+            }
         };
         whole = Some(match whole {
             None => data,
@@ -307,7 +317,11 @@ pub async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
             }
         });
     }
-    Ok(Content::Whole(whole.unwrap_or_default()))
+    let whole = whole.unwrap_or_default();
+    Ok(match trailers {
+        None => Content::Whole(whole),
+        trailers => Content::Trailed(whole, trailers),
+    })
 }
 
 async fn may_read_back(
@@ -369,14 +383,21 @@ pub fn outgoing_body(x: &Exchange<'_>, taken: Taken) -> OutgoingBody {
         Taken::Stream(incoming) => {
             let length = incoming.size_hint().exact();
             let stall = x.snapshot.settings.limits.body_stall;
-            let body = Box::pin(Lifted(Watched::new(incoming, stall)));
+            let body = Box::pin(Lifted {
+                body: Watched::new(incoming, stall),
+                snapshot: Arc::clone(&x.snapshot),
+            });
             OutgoingBody::Stream { body, length }
         }
     }
 }
 
-/// [`Watched`] with the error type that bodies on their way out have.
-struct Lifted(Watched);
+/// [`Watched`] with the error type that bodies on their way out have. Trailer fields that steer a
+/// route would come after it was taken.
+struct Lifted {
+    body: Watched,
+    snapshot: Arc<Snapshot>,
+}
 
 impl http_body::Body for Lifted {
     type Data = Bytes;
@@ -386,17 +407,27 @@ impl http_body::Body for Lifted {
         self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-        let inner = std::pin::Pin::new(&mut self.get_mut().0);
-        inner
-            .poll_frame(cx)
-            .map(|f| f.map(|f| f.map_err(Into::into)))
+        let this = self.get_mut();
+        let frame = std::task::ready!(std::pin::Pin::new(&mut this.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(fields) = frame.trailers_ref()
+            && this
+                .snapshot
+                .steering
+                .iter()
+                .any(|n| fields.contains_key(n))
+        {
+            let fault = BodyFault::Framing(FramingFault::ForbiddenTrailer);
+            return std::task::Poll::Ready(Some(Err(fault.into())));
+        }
+        std::task::Poll::Ready(frame.map(|f| f.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
-        self.0.size_hint()
+        self.body.size_hint()
     }
 }

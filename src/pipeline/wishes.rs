@@ -76,7 +76,8 @@ impl Head<'_> {
             ValueSource::Body(_)
             | ValueSource::Jwt(_)
             | ValueSource::Pinned
-            | ValueSource::Network => None,
+            | ValueSource::Network
+            | ValueSource::BulkId => None,
         };
         Ok(text.filter(|v| !v.is_empty()))
     }

@@ -85,7 +85,7 @@ impl Refused {
                 _ => "destination_unavailable",
             }),
             Self::Forbidden(_) => Some("http_request_denied"),
-            Self::Malformed(_) | Self::Path(_) => Some("http_request_error"),
+            Self::Malformed(_) | Self::Path(_) | Self::Head(_) => Some("http_request_error"),
             _ => None,
         }
     }

@@ -13,13 +13,20 @@ use http::{Method, StatusCode};
 pub use problem::Problem;
 
 use crate::{
-    admit::{body::BodyFault, path::PathFault},
+    admit::{
+        body::BodyFault,
+        http1::{FramingFault, HeadFault},
+        path::PathFault,
+    },
+    classify::bulk::BulkFault,
     domain::{FlowEnd, Missing},
 };
 
 /// Why a request, or one item of a batch, is not carried out.
 #[derive(Clone, Debug)]
 pub enum Refused {
+    /// The head of an HTTP/1 request.
+    Head(HeadFault),
     Path(PathFault),
     /// More than one `Host` (RFC 9112 §3.2).
     Host,
@@ -30,6 +37,8 @@ pub enum Refused {
     /// A compressed body cannot be classified.
     ContentEncoding,
     Tunnel,
+    /// Callers must have a certificate, and this one has none that holds.
+    CallerCertificate,
     MethodOverride,
     Body(BodyFault),
     TooManyItems(usize),
@@ -91,6 +100,8 @@ pub enum Refused {
     Directory(String),
     Overloaded,
     Internal(&'static str),
+    /// What is wrong with a bulk request, or with one item of it.
+    Bulk(BulkFault),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +134,10 @@ impl Refused {
         use StatusCode as S;
         let t = str::to_owned;
         match self {
+            Self::Head(fault) => {
+                let (status, name, title) = fault.facts();
+                (status, name, title, fault.to_string())
+            }
             Self::Path(fault) => (
                 S::BAD_REQUEST,
                 "bad-path",
@@ -171,6 +186,14 @@ impl Refused {
                 "CONNECT is not passed on",
                 t("what goes through a tunnel could not be classified"),
             ),
+            Self::CallerCertificate => (
+                S::FORBIDDEN,
+                "caller-certificate",
+                "callers must have a certificate, and this connection has none that holds",
+                t(
+                    "it has ended, or its authority is believed no more; connect again with a new one",
+                ),
+            ),
             Self::Body(fault) => match fault {
                 BodyFault::TooLong { .. } => (
                     S::PAYLOAD_TOO_LARGE,
@@ -184,7 +207,13 @@ impl Refused {
                     "the body made no progress",
                     fault.to_string(),
                 ),
-                BodyFault::Broken => (
+                BodyFault::Framing(FramingFault::LongTrailer) => (
+                    S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    "trailers-too-large",
+                    "the trailer fields are longer than the limit",
+                    fault.to_string(),
+                ),
+                BodyFault::Broken | BodyFault::Framing(_) => (
                     S::BAD_REQUEST,
                     "broken-body",
                     "the body is not whole",
@@ -408,6 +437,12 @@ impl Refused {
                 "internal",
                 "a fault of the router",
                 t(detail),
+            ),
+            Self::Bulk(fault) => (
+                fault.status(),
+                fault.name(),
+                "the bulk request, or an item of it, cannot be carried out",
+                fault.to_string(),
             ),
         }
     }

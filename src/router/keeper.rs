@@ -22,6 +22,10 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
         if ticks.is_multiple_of(10) {
             reload_geoip(shared);
         }
+        if ticks.is_multiple_of(2) {
+            let watched = shared.snapshot.load().watched.clone();
+            watched.look(&shared.metrics, clock::now(), true);
+        }
         warned.look(shared, &shared.snapshot.load(), clock::now());
         ticks += 1;
         pause(stop);
@@ -96,6 +100,18 @@ pub fn gauges(shared: &Shared) {
                 .set(left);
         }
     }
+    metrics.certificate_expiry.reset();
+    for (file, until) in snapshot.watched.expiries() {
+        #[expect(clippy::cast_precision_loss, reason = "seconds far below 2^53")]
+        let left = until.duration_since(now).as_secs() as f64;
+        metrics
+            .certificate_expiry
+            .with_label_values(&[&file])
+            .set(left);
+    }
+    metrics
+        .tls_reload_failing
+        .set(number(snapshot.watched.behind().len() as u64));
     if let Some(built) = snapshot.geo.built() {
         #[expect(clippy::cast_precision_loss, reason = "seconds far below 2^53")]
         metrics

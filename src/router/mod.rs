@@ -7,9 +7,11 @@ pub mod running;
 pub mod shared;
 pub mod snapshot;
 mod thresholds;
+mod watched;
 pub mod worker;
 
 pub use running::{Running, StartError};
 pub use shared::Shared;
 pub use snapshot::{ReadyRecipient, ReadyRoute, Snapshot};
+pub use watched::Watched;
 pub use worker::Worker;

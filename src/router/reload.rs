@@ -45,6 +45,9 @@ pub fn reload(shared: &Shared) -> Report {
             let changed = snapshot.checked.digest() != current.checked.digest()
                 || *snapshot.settings != *current.settings;
             swap(shared, snapshot);
+            // Whoever asks for a reload wants what lies there now, not at the next look.
+            let watched = shared.snapshot.load().watched.clone();
+            watched.look(&shared.metrics, clock::now(), false);
             tracing::info!(policy = %shared.snapshot.load().checked.digest(), "reloaded");
             Report {
                 result: if changed { "swapped" } else { "unchanged" },
@@ -102,6 +105,7 @@ pub fn recompile(shared: &Shared, at: Timestamp) {
         steering: current.steering.clone(),
         keys: current.keys.clone(),
         geo: Arc::clone(&current.geo),
+        watched: current.watched.clone(),
         observe_to: current.observe_to,
     };
     shared.snapshot.store(Arc::new(next));
@@ -126,7 +130,13 @@ fn needs_no_restart(config: &Path, current: &Settings, built: Built) -> Result<B
             "data_plane.workers",
             current.data_plane.workers != next.data_plane.workers,
         ),
+        (
+            "data_plane.tls",
+            current.data_plane.tls.is_some() != next.data_plane.tls.is_some(),
+        ),
         ("admin.listen", current.admin.listen != next.admin.listen),
+        // A connection that stands was let in by the old rules.
+        ("admin.tls", current.admin.tls != next.admin.tls),
         ("probes.listen", current.probes != next.probes),
         ("ledger.path", current.ledger != next.ledger),
         (

@@ -6,6 +6,7 @@ use std::{collections::HashSet, path::Path, sync::Arc};
 use http::HeaderName;
 use jiff::Timestamp;
 
+use super::Watched;
 use crate::{
     classify::{
         ValueSource,
@@ -38,6 +39,8 @@ pub struct Snapshot {
     pub steering: Vec<HeaderName>,
     pub keys: Option<Arc<KeySet>>,
     pub geo: Arc<Geo>,
+    /// Certificates, authorities and what else changes by itself.
+    pub watched: Watched,
     /// In observe mode: where everything goes.
     pub observe_to: Option<RegionId>,
 }
@@ -151,6 +154,8 @@ impl Snapshot {
         let routes = ready_routes(&settings, &places, &checked, &regions, &recipients, faults);
         let keys = read_keys(&settings, previous, &places, faults);
         let geo = read_geo(&settings, previous, &places, faults)?;
+        let before = previous.map(|p| &p.watched);
+        let watched = Watched::read(&settings, &recipients, before, at, &places, faults);
         let observe_to = match &settings.mode {
             Mode::Enforce => None,
             Mode::Observe { to } => regions.id(to),
@@ -170,6 +175,7 @@ impl Snapshot {
             routes,
             keys,
             geo,
+            watched,
             observe_to,
         })
     }
@@ -222,6 +228,8 @@ fn ready_recipients(
                 place,
                 entity: Arc::clone(&entity.id),
                 endpoints: reached.endpoints.clone(),
+                tls: reached.tls.clone(),
+                http: reached.http,
             },
         }));
     }
@@ -258,7 +266,11 @@ fn ready_routes(
             .schema
             .as_ref()
             .and_then(|name| settings.schemas.get(name));
-        let compiled = CompiledSchema::compile(schema, &route.categories, &pointers, &resolve);
+        let compile = match route.format {
+            Format::Bulk => CompiledSchema::compile_dotted,
+            _ => CompiledSchema::compile,
+        };
+        let compiled = compile(schema, &route.categories, &pointers, &resolve);
         match compiled {
             Ok(schema) => ready.push(ReadyRoute {
                 settings: Arc::new(route.clone()),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
+use http::{Request, Response};
 use jiff::Timestamp;
 use tokio::{
     net::TcpStream,
@@ -18,14 +19,22 @@ use tokio::{
 
 use super::{Shared, Snapshot, reload};
 use crate::{
-    admit::{connection, connection::Counter, listener},
+    admit::{
+        body::Incoming,
+        connection,
+        connection::Counter,
+        handshake::{Handshakes, Peer},
+        listener,
+        pace::AtWork,
+    },
     attest::WorkerJournal,
     domain::{DecisionId, RecipientId, Regions},
     forward::{Shares, Upstreams},
     locate::PinCache,
-    pipeline::{self, Judgements, Lanes},
-    settings::RegionSettings,
+    pipeline::{self, Judgements, Lanes, Reply},
+    settings::{Limits, RegionSettings},
     telemetry::{Handles, clock},
+    tls::{ServerSide, TlsPeer},
 };
 
 /// Pins that one worker remembers.
@@ -46,6 +55,7 @@ pub struct Worker {
     pub lanes: RefCell<Lanes>,
     /// Told when there is another.
     pub open_again: Notify,
+    handshakes: Handshakes,
 }
 
 /// Random bytes, fetched from the system 4 KiB at a time.
@@ -73,8 +83,14 @@ impl Worker {
             &settings.limits,
             Shares::of(settings.data_plane.concurrent_requests),
             shared.health.load_full(),
+            &snapshot.watched.backends,
         )?
-        .with_recipients(recipients(&snapshot), &settings.limits, None)?;
+        .with_recipients(
+            recipients(&snapshot),
+            &settings.limits,
+            &snapshot.watched.backends,
+            None,
+        )?;
         register_tallies(&shared, &upstreams);
         Ok(Self {
             snapshot: RefCell::new(cache),
@@ -90,6 +106,7 @@ impl Worker {
             at_work: Counter::default(),
             lanes: RefCell::default(),
             open_again: Notify::new(),
+            handshakes: Handshakes::default(),
             shared,
         })
     }
@@ -124,14 +141,21 @@ impl Worker {
         let current = Rc::clone(&self.upstreams.borrow().1);
         let settings = &snapshot.settings;
         let health = self.shared.health.load_full();
+        let secured = &snapshot.watched.backends;
         let next = current.renewed(
             &snapshot.regions,
             &settings.regions,
             &settings.limits,
             health,
+            secured,
         );
         let next = next.and_then(|next| {
-            next.with_recipients(recipients(snapshot), &settings.limits, Some(&current))
+            next.with_recipients(
+                recipients(snapshot),
+                &settings.limits,
+                secured,
+                Some(&current),
+            )
         });
         match next {
             Ok(next) => {
@@ -149,6 +173,7 @@ impl Worker {
                     &settings.limits,
                     Shares::of(settings.data_plane.concurrent_requests),
                     self.shared.health.load_full(),
+                    &[],
                 );
                 let mut upstreams = self.upstreams.borrow_mut();
                 upstreams.0 = snapshot.generation;
@@ -272,7 +297,7 @@ async fn accept(
         let before = worker.shared.connections.fetch_add(1, Ordering::Relaxed);
         if before >= limit {
             worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
-            refuse_connection(stream);
+            refuse_connection(stream, worker.snapshot().watched.data_plane.is_some());
             continue;
         }
         let _ = stream.set_nodelay(true);
@@ -296,19 +321,76 @@ async fn serve(
     peer: SocketAddr,
     stop: watch::Receiver<bool>,
 ) {
-    let limits = worker.snapshot().settings.limits.clone();
-    let handle = move |peer, request, at_work| {
-        let worker = Rc::clone(&worker);
-        async move { pipeline::handle(&worker, peer, request, at_work).await }
-    };
-    connection::serve(stream, peer, &limits, stop, handle).await;
+    let snapshot = worker.snapshot();
+    let limits = snapshot.settings.limits.clone();
+    let secured = snapshot.watched.data_plane.as_ref().map(|l| l.load());
+    drop(snapshot);
+    match secured {
+        None => {
+            let this = Connection::new(worker, peer, None);
+            let handle = move |_, request, at_work| Rc::clone(&this).answer(request, at_work);
+            connection::serve(stream, peer, &limits, stop, handle).await;
+        }
+        // Apart on the heap: else every plain connection would hold room for a session, too.
+        Some(side) => Box::pin(serve_secured(worker, side, stream, peer, limits, stop)).await,
+    }
 }
 
-/// Over the limit: said in one write, if the socket takes it at once, then closed.
-fn refuse_connection(stream: TcpStream) {
+async fn serve_secured(
+    worker: Rc<Worker>,
+    side: Arc<ServerSide>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+) {
+    let mut stopped = stop.clone();
+    let shaken = tokio::select! {
+        shaken = worker.handshakes.accept(stream, &side, limits.header_read) => shaken,
+        _ = stopped.wait_for(|s| *s) => return,
+    };
+    let result = match &shaken {
+        Ok(_) => "done",
+        Err(why) => why.as_str(),
+    };
+    let metrics = &worker.shared.metrics;
+    metrics.tls_handshakes.with_label_values(&[result]).inc();
+    let Ok(stream) = shaken else { return };
+    let (_, session) = stream.get_ref();
+    let is_http2 = session.alpn_protocol() == Some(b"h2");
+    let this = Connection::new(worker, peer, Some(Rc::new(side.peer(session))));
+    let handle = move |_, request, at_work| Rc::clone(&this).answer(request, at_work);
+    connection::serve_as(stream, is_http2, peer, &limits, stop, handle).await;
+}
+
+/// One connection and its worker.
+struct Connection {
+    worker: Rc<Worker>,
+    from: Peer,
+}
+
+impl Connection {
+    fn new(worker: Rc<Worker>, address: SocketAddr, tls: Option<Rc<TlsPeer>>) -> Rc<Self> {
+        let from = Peer { address, tls };
+        Rc::new(Self { worker, from })
+    }
+
+    async fn answer(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        at_work: AtWork,
+    ) -> Response<Reply> {
+        pipeline::handle(&self.worker, &self.from, request, at_work).await
+    }
+}
+
+/// Over the limit: said in one write, if the socket takes it at once and reads it, then closed.
+fn refuse_connection(stream: TcpStream, secure: bool) {
     const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
 Connection: close\r\nContent-Length: 0\r\n\r\n";
-    let _ = stream.try_write(FULL);
+    if !secure {
+        let _ = stream.try_write(FULL);
+    }
 }
 
 struct OpenConnection {

@@ -1,6 +1,6 @@
 //! Recipients outside the regions, and what a route to one of them may be.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use http::{HeaderName, Method};
 
@@ -8,7 +8,7 @@ use super::{
     Format, PathTemplate, RecipientSettings, RegionSettings, UpstreamShape, circumstances,
     regions::{self, Named},
     sources::Context,
-    values,
+    tls, values,
 };
 use crate::document::{Faults, Fields, Node, Where, suggest};
 
@@ -27,6 +27,7 @@ const OURS: [&str; 6] = [
 
 pub(super) fn recipients(
     node: &Node,
+    folder: &Path,
     regions: &[RegionSettings],
     faults: &Faults,
 ) -> Named<Vec<RecipientSettings>> {
@@ -40,13 +41,18 @@ pub(super) fn recipients(
             let hint = "ids are up to 63 lower-case letters, digits and `-`";
             faults.error_hint(at, format!("`{id}` is no id for a recipient"), hint);
         }
-        let read = node.fields(faults).map(|f| read(id, f, regions));
+        let read = node.fields(faults).map(|f| read(id, f, folder, regions));
         found.read.extend(read);
     }
     found
 }
 
-fn read(id: &str, fields: Fields<'_>, regions: &[RegionSettings]) -> RecipientSettings {
+fn read(
+    id: &str,
+    fields: Fields<'_>,
+    folder: &Path,
+    regions: &[RegionSettings],
+) -> RecipientSettings {
     let faults = fields.faults();
     let place = fields
         .maybe("country")
@@ -55,7 +61,7 @@ fn read(id: &str, fields: Fields<'_>, regions: &[RegionSettings]) -> RecipientSe
     if let Some(node) = fields.need("endpoints") {
         let items = node.texts(faults);
         if items.is_empty() {
-            let hint = "write [\"http://host:port\"]";
+            let hint = "write [\"https://host:port\"]";
             faults.error_hint(&node.at, "a recipient needs an endpoint", hint);
         }
         for (text, item) in items {
@@ -75,11 +81,14 @@ fn read(id: &str, fields: Fields<'_>, regions: &[RegionSettings]) -> RecipientSe
     }
     let headers = fields.maybe("headers").map(|node| headers(node, faults));
     let transaction = circumstances::transaction(&fields, faults);
+    let backend = tls::backend(&fields, folder, &endpoints);
     fields.finish();
     RecipientSettings {
         id: Arc::from(id),
         place,
         endpoints,
+        tls: backend.tls,
+        http: backend.http,
         headers: headers.unwrap_or_default(),
         transaction,
     }

@@ -248,7 +248,7 @@ fn empty(step: &str, at: &Where) -> Node {
     Node {
         at: at.clone(),
         value: match step {
-            "routes" => Value::List(Vec::new()),
+            "routes" | "certificates" => Value::List(Vec::new()),
             _ => Value::Table(Vec::new()),
         },
     }

@@ -78,7 +78,7 @@ pub static KEYS: &[Key] = keys! {
     "data_plane.listen" Address Value("\"127.0.0.1:8080\""), "\"0.0.0.0:8080\"":
         "Where callers connect.";
     "data_plane.trusted" List Value("[]"), "[\"127.0.0.1/32\"]":
-        "Callers whose steering headers count: networks in CIDR notation. From everybody else the headers are stripped.";
+        "Callers whose steering headers count: networks in CIDR notation, and names in client certificates (`spiffe://acme/sg/app`, `dns:app.sg.internal`; these need `tls.client_ca`). From everybody else the headers are stripped.";
     "data_plane.proxies" List Value("[]"), "[\"10.0.0.0/8\"]":
         "Networks whose `Forwarded` and `X-Forwarded-For` count.";
     "data_plane.workers" Number Computed("one per core"), "4":
@@ -89,17 +89,29 @@ pub static KEYS: &[Key] = keys! {
         "Requests at work at one time in one worker.";
     "data_plane.drain" Duration Value("\"25s\""), "\"5s\"":
         "How long a stopping router waits for requests at work. Keep it below the supervisor's own patience (30 s in Kubernetes).";
-    "data_plane.tls" Later Absent, "{ certificate = \"tls.pem\" }":
-        "Certificates for the listener, and the authorities of client certificates.";
+    "data_plane.tls.certificates.<n>.chain" Path Required, "\"tls/server.pem\"":
+        "PEM file with a certificate of the listener and those that sign it. The caller's SNI picks among several by the names in them; the first serves everybody else. With the section the listener speaks TLS alone (docs/tls.md).";
+    "data_plane.tls.certificates.<n>.key" Path Required, "\"tls/server.key\"":
+        "PEM file with its private key.";
+    "data_plane.tls.client_ca" Path Absent, "\"tls/callers-ca.pem\"":
+        "Authorities that sign callers' certificates. Without it callers are not asked for one.";
+    "data_plane.tls.client_certificates" Text Computed("`required` with `client_ca`"), "\"optional\"":
+        "`required`: nobody gets in without a certificate; `optional`: who has one is known by it.";
 
     "admin.listen" Address Value("\"127.0.0.1:9090\""), "\"0.0.0.0:9090\"":
-        "Metrics, health, reload and the `/v1/` API. Off loopback only with a token.";
+        "Metrics, health, reload and the `/v1/` API. Off loopback only with a token or required client certificates.";
     "admin.token_file" Path Absent, "\"/run/secrets/admin-token\"":
-        "File with the bearer token that the admin listener asks for; blanks and newlines around it are dropped.";
+        "File with the bearer token that the admin listener asks for; blanks and newlines around it are dropped. Read again when it changes.";
     "admin.token" Secret Absent, "":
         "The token itself. Wins over `admin.token_file`.";
-    "admin.tls" Later Absent, "{ certificate = \"tls.pem\" }":
-        "Certificates for the admin listener, and the authorities of client certificates.";
+    "admin.tls.certificates.<n>.chain" Path Required, "\"tls/admin.pem\"":
+        "As under `[data_plane.tls]`.";
+    "admin.tls.certificates.<n>.key" Path Required, "\"tls/admin.key\"":
+        "As under `[data_plane.tls]`.";
+    "admin.tls.client_ca" Path Absent, "\"tls/operators-ca.pem\"":
+        "Authorities that sign operators' certificates: whoever has one of theirs may use the listener.";
+    "admin.tls.client_certificates" Text Computed("`required` with `client_ca`"), "\"optional\"":
+        "As under `[data_plane.tls]`; only `required` stands for a token.";
 
     "probes.listen" Address Required, "\"0.0.0.0:9091\"":
         "A listener with `/livez` and `/readyz` alone, for kubelets. The section as a whole is optional.";
@@ -160,14 +172,18 @@ pub static KEYS: &[Key] = keys! {
         "Where the region's storage stands: ISO 3166-1 alpha-2, or a subdivision such as `CN-GD`. Region names are lower-case letters, digits and `-`.";
     "regions.<name>.entity" Text Required, "\"acme-eu\"":
         "The legal person that runs it, by its id in the organisation file.";
-    "regions.<name>.endpoints" List Required, "[\"http://store.eu.internal:8443\"]":
-        "The region's servers: `http://host:port`, with a path prefix if need be. `https` is not supported yet.";
-    "regions.<name>.ca_file" Later Absent, "\"eu-ca.pem\"":
-        "The authorities that sign the region's servers.";
-    "regions.<name>.identity" Later Absent, "\"spiffe://eu.example.com/store\"":
-        "The identity that the region's servers must present.";
-    "regions.<name>.tls" Later Absent, "{ certificate = \"client.pem\" }":
-        "The client certificate that the region's servers ask for.";
+    "regions.<name>.endpoints" List Required, "[\"http://store.eu.internal:8080\"]":
+        "The region's servers: `https://host:port` or `http://host:port`, with a path prefix if need be.";
+    "regions.<name>.ca_file" Path Absent, "\"tls/eu-ca.pem\"":
+        "PEM file with the authorities that sign the region's servers; no others are believed. Required for `https`.";
+    "regions.<name>.identity" List Computed("the host of the endpoint"), "[\"spiffe://acme/eu/store\"]":
+        "Who the region's servers must be: any one of these names must stand in their certificate, letter by letter (`spiffe://…` or `dns:…`). Else they get nothing.";
+    "regions.<name>.http" Text Value("\"1.1\""), "\"2\"":
+        "`1.1`, or `2`: HTTP/2, by prior knowledge on `http://`, by ALPN on `https://`.";
+    "regions.<name>.tls.chain" Path Required, "\"tls/router.pem\"":
+        "PEM file with the client certificate that the region's servers ask for. The table as a whole is optional.";
+    "regions.<name>.tls.key" Path Required, "\"tls/router.key\"":
+        "PEM file with its private key.";
 
     "recipients.<name>.endpoints" List Required, "[\"http://gateway.internal:8300\"]":
         "Servers of a recipient of the organisation file, by its id there; written as a region's. Several recipients may share one.";
@@ -177,6 +193,16 @@ pub static KEYS: &[Key] = keys! {
         "Fields of the caller's request that go on to it beside `content-type` and `accept`. All others stay behind.";
     "recipients.<name>.transaction" Text Absent, "\"vendor\"":
         "What disclosures to it count as under 28 CFR 202, where neither route nor caller says it.";
+    "recipients.<name>.ca_file" Path Absent, "\"tls/maps-ca.pem\"":
+        "As a region's.";
+    "recipients.<name>.identity" List Computed("the host of the endpoint"), "[\"dns:gateway.internal\"]":
+        "As a region's.";
+    "recipients.<name>.http" Text Value("\"1.1\""), "\"2\"":
+        "As a region's.";
+    "recipients.<name>.tls.chain" Path Required, "\"tls/router.pem\"":
+        "As a region's.";
+    "recipients.<name>.tls.key" Path Required, "\"tls/router.key\"":
+        "As a region's.";
 
     "schemas.<name>.fields" Map Required, "{ \"/email\" = \"user.contact.email\" }":
         "JSON pointers (RFC 6901; `*` is every element of an array) and the category each holds.";
@@ -194,11 +220,11 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.content_type" Text Absent, "\"application/x-ndjson\"":
         "Only requests with this media type; two routes may differ in this alone.";
     "routes.<n>.format" Text Required, "\"record\"":
-        "`record` (one JSON object), `array`, `ndjson`, or `opaque` (the body is streamed unread). `bulk`, `form` and `object` are not supported yet.";
+        "`record` (one JSON object), `array`, `ndjson`, `bulk` (Elasticsearch's and OpenSearch's `_bulk`), or `opaque` (the body is streamed unread). `form` and `object` are not supported yet.";
     "routes.<n>.namespace" Text Value("\"person\""), "\"patient\"":
         "Routes of one namespace share subjects and their pins.";
     "routes.<n>.subject" Text Computed("the steering header alone"), "\"path:subject\"":
-        "Whose record it is: a source (see below). Required but for `opaque`; `body:` for `array` and `ndjson`.";
+        "Whose record it is: a source (see below). Required but for `opaque`; `body:` for `array` and `ndjson`; `bulk:id` (the item's `_id`) or `body:` for `bulk`.";
     "routes.<n>.country" List Value("[\"pinned\"]"), "[\"jwt:country\", \"body:/country\", \"body:/phone\", \"pinned\", \"network\"]":
         "Evidence of the person's country, strongest first: sources.";
     "routes.<n>.born" Text Absent, "\"header:x-born\"":
@@ -232,7 +258,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.pin" Text Value("\"always\""), "\"weak\"":
         "When a subject's home is remembered: `always`, `weak` (only when the evidence is weaker than declared, or a copy goes abroad), `never`: nothing is known of where copies lie, so an erasure reaches the home alone.";
     "routes.<n>.unknown_home" Text Value("\"refuse\""), "\"sg\"":
-        "What happens without evidence: `refuse` (422), or the region that takes such records.";
+        "What happens without evidence: `refuse` (422), or the region that takes such records. On an `opaque` route without `subject`, what is read is read there.";
     "routes.<n>.upstream" Text Value("\"batch\""), "{ each = \"PUT /people/{subject}\" }":
         "How a batch goes to a region: `batch`, one part of it in the caller's form, or `{ each = \"METHOD /path\" }`, one request a record. How a disclosure goes to its recipient: `{ each = \"METHOD /path\" }`.";
     "routes.<n>.upstream.each" Text Absent, "\"PUT /people/{subject}\"":
@@ -249,6 +275,10 @@ pub static KEYS: &[Key] = keys! {
         "Where a trusted caller names the order of an authority that a disclosure obeys.";
     "routes.<n>.recipient" Text Absent, "\"map-provider\"":
         "Makes it a route that discloses to this recipient. For `record` alone; takes `POST`, `PUT`, `PATCH`. The recipient gets the body, at the route's path or at `upstream`'s; `{names}` stay out of it, and a query is refused.";
+    "routes.<n>.indices" List Absent, "[\"people\", \"people-*\"]":
+        "Required for `bulk`: the indices whose items are this route's, by name or by the start of names and a `*`. Several routes may share a path and differ in this alone; an item that none takes is refused.";
+    "routes.<n>.pipelines" List Absent, "[\"add-timestamp\"]":
+        "Ingest pipelines that items of a `bulk` may name. List only those that leave alone whose record it is and what it holds.";
     "routes.<n>.discover" Later Absent, "true":
         "Look for personal data in all fields.";
 };

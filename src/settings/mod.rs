@@ -7,6 +7,7 @@
 //! of another. Names that only the policy knows (entities, categories) are judged by its reader, at
 //! the [`Places`] that are given beside the settings.
 
+mod bulk;
 mod circumstances;
 mod disclose;
 mod environment;
@@ -23,6 +24,7 @@ mod sources;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 
 use std::path::Path;

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use crate::{
     classify::ValueSource,
     domain::{Circumstances, Country, Place, Role, Transaction},
+    tls::Identity,
 };
 
 /// Everything one router is told. Relative paths are resolved against the settings file's folder.
@@ -54,6 +55,8 @@ pub struct DataPlane {
     pub listen: SocketAddr,
     /// Callers whose steering headers count.
     pub trusted: Vec<IpNet>,
+    /// The same by what stands in a caller's certificate.
+    pub trusted_names: Vec<Identity>,
     /// Networks whose `Forwarded` / `X-Forwarded-For` count.
     pub proxies: Vec<IpNet>,
     /// Worker threads, each with its own runtime; default: one per core.
@@ -64,13 +67,73 @@ pub struct DataPlane {
     pub concurrent_requests: usize,
     /// How long a stopping router waits for requests at work.
     pub drain: Duration,
+    pub tls: Option<ListenerTls>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
     pub listen: SocketAddr,
-    /// Bearer token; must be there when `listen` is not a loopback address.
+    /// Bearer token; must be there, or client certificates be required, when `listen` is not a
+    /// loopback address.
     pub token: Option<Secret>,
+    /// The file that the token was read from, and is read from again when it changes.
+    pub token_file: Option<PathBuf>,
+    pub tls: Option<ListenerTls>,
+}
+
+/// PEM files: a certificate with those that sign it, leaf first, and its private key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    pub chain: PathBuf,
+    pub key: PathBuf,
+}
+
+/// TLS of one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// At least one; the first serves callers that ask for no name of ours.
+    pub certificates: Vec<CertificateFiles>,
+    /// The authorities of callers' certificates; `None`: callers are not asked for one.
+    pub client_ca: Option<PathBuf>,
+    /// Counts only with `client_ca`.
+    pub client_certificates: ClientCertificates,
+    /// Whether HTTP/2 is offered.
+    pub speaks_h2: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificates {
+    Optional,
+    #[default]
+    Required,
+}
+
+/// TLS to the servers of a region or recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendTls {
+    /// The authorities that sign the servers' certificates, and no others.
+    pub ca_file: PathBuf,
+    /// Any one of these must be in the server's certificate; empty: the host of the endpoint.
+    pub identity: Vec<Identity>,
+    /// Ours, for servers that ask for one.
+    pub certificate: Option<CertificateFiles>,
+    pub http: HttpVersion,
+}
+
+/// Which HTTP a backend is spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpVersion {
+    #[default]
+    One,
+    /// By prior knowledge on `http://`, by ALPN on `https://`.
+    Two,
+}
+
+impl ListenerTls {
+    /// Whether nobody gets in without a certificate.
+    pub fn requires_certificates(&self) -> bool {
+        self.client_ca.is_some() && self.client_certificates == ClientCertificates::Required
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,8 +233,11 @@ pub struct RegionSettings {
     pub name: Arc<str>,
     pub place: Place,
     pub entity: Arc<str>,
-    /// `http://host:port` with an optional path prefix; at least one.
+    /// `http://host:port` or `https://host:port` with an optional path prefix; at least one.
     pub endpoints: Vec<Uri>,
+    /// There if an endpoint is `https`.
+    pub tls: Option<BackendTls>,
+    pub http: HttpVersion,
 }
 
 /// How a recipient outside the regions is reached. Who it is and what it may be sent stands in
@@ -183,6 +249,8 @@ pub struct RecipientSettings {
     pub place: Option<Place>,
     /// As a region's.
     pub endpoints: Vec<Uri>,
+    pub tls: Option<BackendTls>,
+    pub http: HttpVersion,
     /// Fields of the caller's request that go on to it. All others stay behind: a cookie or an
     /// address is personal data that no list of categories would see.
     pub headers: Vec<HeaderName>,
@@ -232,6 +300,17 @@ pub struct Route {
     pub circumstances: Circumstances,
     /// Makes it a route that discloses to this recipient: an id under [`Settings::recipients`].
     pub recipient: Option<Arc<str>>,
+    /// Of a route of format `bulk`, and of no other.
+    pub bulk: Option<Arc<BulkRoute>>,
+}
+
+/// Which items of a bulk request are a route's, and what they may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BulkRoute {
+    /// Names of indices, or the start of names and a `*`; never empty.
+    pub indices: Vec<Arc<str>>,
+    /// Ingest pipelines that items may name: they leave whose record it is and what it holds.
+    pub pipelines: Vec<Arc<str>>,
 }
 
 /// Literal segments and `{names}`; `{name...}` as the last segment takes the rest of the path.
@@ -254,6 +333,8 @@ pub enum Format {
     Array,
     Ndjson,
     Opaque,
+    /// Elasticsearch's and OpenSearch's `_bulk`.
+    Bulk,
 }
 
 /// Where a trusted caller's wishes are read from; the defaults are the `Domicile-` headers.

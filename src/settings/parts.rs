@@ -9,10 +9,9 @@ use std::{
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Admin, DataPlane, Directory, Geoip, Jwt, JwtAlgorithm, Limits, Log,
+    Admin, DataPlane, Directory, Geoip, Jwt, JwtAlgorithm, Limits, ListenerTls, Log,
     secrets::{self, Secrets},
-    sections::later,
-    values,
+    tls, values,
 };
 use crate::document::{Faults, Fields, Node, suggest};
 
@@ -40,18 +39,22 @@ fn number(fields: &Fields<'_>, key: &'static str, most: i64, default: usize) -> 
         .unwrap_or(default)
 }
 
-pub(super) fn data_plane(fields: Fields<'_>) -> DataPlane {
+pub(super) fn data_plane(fields: Fields<'_>, folder: &Path) -> DataPlane {
     let faults = fields.faults();
-    later(&fields, "data_plane");
     let trusted = fields.maybe("trusted");
-    let networks = |node: Option<&Node>, names| {
-        node.map(|n| values::networks(n, names, faults))
-            .unwrap_or_default()
-    };
+    let (networks, names) = trusted
+        .map(|n| values::trusted(n, faults))
+        .unwrap_or_default();
+    let proxies = fields.maybe("proxies");
+    let tls = fields.maybe("tls");
     let read = DataPlane {
         listen: listen(&fields, loopback(8080)),
-        trusted: networks(trusted, true),
-        proxies: networks(fields.maybe("proxies"), false),
+        trusted: networks,
+        trusted_names: names,
+        proxies: proxies
+            .map(|n| values::networks(n, faults))
+            .unwrap_or_default(),
+        tls: tls.and_then(|n| tls::listener(n, folder, true, faults)),
         workers: number(&fields, "workers", 1024, cores()),
         connections: number(&fields, "connections", 10_000_000, 16_384),
         concurrent_requests: number(&fields, "concurrent_requests", 1_000_000, 1024),
@@ -67,6 +70,14 @@ pub(super) fn data_plane(fields: Fields<'_>) -> DataPlane {
         let message = "everybody's steering headers count";
         faults.warning(&node.at, message, Some(hint));
     }
+    let asks = read.tls.as_ref().is_some_and(|t| t.client_ca.is_some());
+    if let (Some(node), Some(name), false) = (trusted, read.trusted_names.first(), asks)
+        && (tls.is_none() || read.tls.is_some())
+    {
+        let message = format!("`{name}` is trusted, but callers are not asked for certificates");
+        let hint = "name the authorities of callers in [data_plane.tls] client_ca";
+        faults.error_hint(&node.at, message, hint);
+    }
     fields.finish();
     read
 }
@@ -77,23 +88,43 @@ fn cores() -> usize {
 
 pub(super) fn admin(fields: Fields<'_>, folder: &Path, secrets: &Secrets) -> Admin {
     let faults = fields.faults();
-    later(&fields, "admin");
     let given = secrets.read(&fields, ("admin.token", "token", "token_file"), folder);
     let read = Admin {
         listen: listen(&fields, loopback(9090)),
         token: given
             .as_ref()
             .and_then(|(at, secret)| secrets::token(at, secret, faults)),
+        token_file: token_file(&fields, folder, secrets),
+        tls: fields
+            .maybe("tls")
+            .and_then(|n| tls::listener(n, folder, false, faults)),
     };
     // A token that is there and cannot be read has its own fault already.
-    let tried = given.is_some() || fields.maybe("token_file").is_some();
+    let tried = given.is_some()
+        || fields.maybe("token_file").is_some()
+        || read
+            .tls
+            .as_ref()
+            .is_some_and(ListenerTls::requires_certificates);
     if !read.listen.ip().is_loopback() && !tried {
         let at = fields.maybe("listen").map_or(fields.at, |node| &node.at);
-        let hint = "give `token_file` or DOMICILE__ADMIN__TOKEN, or listen on 127.0.0.1";
+        let hint = "give `token_file`, DOMICILE__ADMIN__TOKEN or [admin.tls] client_ca, or \
+                    listen on 127.0.0.1";
         faults.error_hint(at, "off loopback the admin listener needs a token", hint);
     }
     fields.finish();
     read
+}
+
+/// The file that gives the token, unless the environment does.
+fn token_file(fields: &Fields<'_>, folder: &Path, secrets: &Secrets) -> Option<PathBuf> {
+    if secrets.has("admin.token") {
+        return None;
+    }
+    // What is wrong with it was told when it was read.
+    let told = Faults::new();
+    let text = fields.maybe("token_file")?.text(&told)?;
+    Some(folder.join(text))
 }
 
 pub(super) fn probes(fields: Fields<'_>) -> Option<SocketAddr> {

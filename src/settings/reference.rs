@@ -15,7 +15,7 @@ One TOML file (`--config`), then the environment. Unknown keys and variables are
 - **Secrets** come from files or the environment and are refused in the settings file.
 - **Paths** are relative to the settings file's folder.
 - **Sizes**: `\"64KiB\"`, `\"1MiB\"`, `\"1GiB\"` (powers of 1024), `\"10MB\"` (powers of 1000), or a number of bytes. **Durations**: `\"10s\"`, `\"500ms\"`, `\"2m\"`, `\"1h\"`.
-- **Sources** say where a route reads a value: `path:NAME`, `header:NAME`, `query:NAME`, `body:/json/pointer`, `jwt:CLAIM`, and for the country `pinned` and `network`. Headers count from trusted callers alone.
+- **Sources** say where a route reads a value: `path:NAME`, `header:NAME`, `query:NAME`, `body:/json/pointer`, `jwt:CLAIM`, for the country `pinned` and `network`, for the subject of a bulk item `bulk:id` (its `_id`). Headers count from trusted callers alone.
 - **Not yet** marks keys that a later version will take; using one is an error.
 ";
 
@@ -25,9 +25,17 @@ pub fn reference() -> String {
     let mut section = None;
     for key in KEYS {
         // A key of a key's own small table stands with its parent.
-        let own = key
-            .section()
-            .strip_suffix(".upstream")
+        let own = [".upstream", ".certificates.<n>", "<name>.tls"]
+            .iter()
+            .find_map(|small| {
+                let own = key.section().strip_suffix(small)?;
+                let named = small.starts_with('<');
+                Some(
+                    key.section()
+                        .get(..own.len() + if named { 6 } else { 0 })
+                        .unwrap_or(own),
+                )
+            })
             .unwrap_or(key.section());
         if section != Some(own) {
             section = Some(own);

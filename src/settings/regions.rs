@@ -5,12 +5,15 @@ use std::{
     sync::Arc,
 };
 
+use std::path::Path;
+
 use http::Uri;
 
-use super::{RegionSettings, Schema, sections::later, values};
+use super::{RegionSettings, Schema, tls, values};
 use crate::{
     classify::is_pointer,
     document::{Faults, Fields, Node, suggest},
+    tls::Identity,
 };
 
 /// What was read of a table of named things, and the names of all that stand there: also a broken
@@ -30,7 +33,7 @@ impl<T: Default> Default for Named<T> {
     }
 }
 
-pub(super) fn regions(node: &Node, faults: &Faults) -> Named<Vec<RegionSettings>> {
+pub(super) fn regions(node: &Node, folder: &Path, faults: &Faults) -> Named<Vec<RegionSettings>> {
     let mut regions = Named::<Vec<RegionSettings>>::default();
     let Some(fields) = node.fields(faults) else {
         return regions;
@@ -47,7 +50,10 @@ pub(super) fn regions(node: &Node, faults: &Faults) -> Named<Vec<RegionSettings>
         }
         let region = node
             .fields(faults)
-            .and_then(|f| region(name, f, &mut taken));
+            .and_then(|f| region(name, f, folder, &mut taken));
+        if let Some(region) = &region {
+            tls::is_told_apart(region, &regions.read, at, faults);
+        }
         regions.read.extend(region);
     }
     if regions.names.is_empty() {
@@ -72,10 +78,10 @@ pub(super) fn is_name(name: &str) -> bool {
 fn region(
     name: &str,
     fields: Fields<'_>,
+    folder: &Path,
     taken: &mut HashMap<String, String>,
 ) -> Option<RegionSettings> {
     let faults = fields.faults();
-    later(&fields, "regions.<name>");
     let place = fields
         .need("country")
         .and_then(|n| values::place(n, faults));
@@ -84,14 +90,16 @@ fn region(
     if let Some(node) = fields.need("endpoints") {
         let items = node.texts(faults);
         if items.is_empty() {
-            let hint = "write [\"http://host:port\"]";
+            let hint = "write [\"https://host:port\"]";
             faults.error_hint(&node.at, "a region needs an endpoint", hint);
         }
         for (text, item) in items {
             let Some(uri) = endpoint(text, item, faults) else {
                 continue;
             };
+            // One server, whatever it is spoken to in.
             let address = uri.to_string().trim_end_matches('/').to_lowercase();
+            let address = address.replacen("https://", "http://", 1);
             if let Some(other) = taken.insert(address, name.to_owned()) {
                 let message = match other == name {
                     true => "the endpoint is listed twice".to_owned(),
@@ -103,20 +111,23 @@ fn region(
             endpoints.push(uri);
         }
     }
+    let backend = tls::backend(&fields, folder, &endpoints);
     fields.finish();
     Some(RegionSettings {
         name: Arc::from(name),
         place: place?,
         entity: Arc::from(entity?),
         endpoints,
+        tls: backend.tls,
+        http: backend.http,
     })
 }
 
-/// `http://host:port`, with an optional path prefix and nothing else.
+/// `http://host:port` or `https://host:port`, with an optional path prefix and nothing else.
 pub(super) fn endpoint(text: &str, node: &Node, faults: &Faults) -> Option<Uri> {
     // What is wrong is told without the text: it may hold a password.
     let refuse = |message: &str| {
-        let hint = "write \"http://host:port\", with a path prefix if need be";
+        let hint = "write \"https://host:port\", with a path prefix if need be";
         faults.error_hint(&node.at, message, hint);
         None
     };
@@ -124,13 +135,8 @@ pub(super) fn endpoint(text: &str, node: &Node, faults: &Faults) -> Option<Uri> 
         return refuse("the endpoint is no address");
     };
     match (uri.scheme_str(), uri.authority()) {
-        (Some("http"), Some(_)) => {}
-        (Some("https"), Some(_)) => {
-            let hint = "put a TLS terminator beside the router and name that with http://";
-            faults.error_hint(&node.at, "https endpoints are not supported yet", hint);
-            return None;
-        }
-        _ => return refuse("the endpoint is no http address"),
+        (Some("http" | "https"), Some(_)) => {}
+        _ => return refuse("the endpoint is no http or https address"),
     }
     let authority = uri.authority()?;
     if authority.as_str().contains('@') {
@@ -141,6 +147,9 @@ pub(super) fn endpoint(text: &str, node: &Node, faults: &Faults) -> Option<Uri> 
     }
     if authority.port_u16().is_none_or(|port| port == 0) {
         return refuse("the endpoint has no port");
+    }
+    if uri.scheme_str() == Some("https") && Identity::of_host(authority.host()).is_none() {
+        return refuse("the endpoint's host is no name that a certificate can have");
     }
     if uri.query().is_some() || text.contains('#') {
         return refuse("the endpoint has a query or a fragment");

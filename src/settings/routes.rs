@@ -6,7 +6,7 @@ use http::{Method, uri::Authority};
 
 use super::{
     Answers, Conflict, Erase, Format, PathTemplate, PinMode, Route, Steering, UnknownHome,
-    UpstreamShape, circumstances, disclose, regions,
+    UpstreamShape, bulk, circumstances, disclose, regions,
     sections::later,
     sources::{Context, Use},
     values,
@@ -107,8 +107,8 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
     });
     let atomic = fields.maybe("atomic").is_some_and(|node| {
         let atomic = node.boolean(faults).unwrap_or(false);
-        if atomic && format.is_some() && !is_batch {
-            let hint = "`atomic` is for the formats `array` and `ndjson`";
+        if atomic && format.is_some() && !is_batch && format != Some(Format::Bulk) {
+            let hint = "`atomic` is for the formats `array`, `ndjson` and `bulk`";
             faults.error_hint(&node.at, "the route has no batches", hint);
         }
         atomic
@@ -165,6 +165,7 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         }
         disclose::target(path.as_ref(), upstream.as_ref(), at, faults);
     }
+    let bulk = bulk::read(&fields, format, path.as_ref(), &mut methods);
     fields.finish();
     let path = path?;
     Some(Route {
@@ -192,6 +193,7 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         purpose,
         circumstances,
         recipient: recipient.map(Arc::from),
+        bulk,
     })
 }
 
@@ -215,14 +217,14 @@ fn format(node: &Node, faults: &Faults) -> Option<Format> {
         ("array", Some(Format::Array)),
         ("ndjson", Some(Format::Ndjson)),
         ("opaque", Some(Format::Opaque)),
-        ("bulk", None),
+        ("bulk", Some(Format::Bulk)),
         ("form", None),
         ("object", None),
     ];
     let format = values::choice(node, &words, faults)?;
     if format.is_none() {
         let message = format!("format `{}` is not supported yet", node.text(faults)?);
-        let hint = "use `record`, `array`, `ndjson` or `opaque`";
+        let hint = "use `record`, `array`, `ndjson`, `bulk` or `opaque`";
         faults.error_hint(&node.at, message, hint);
     }
     format
@@ -238,6 +240,9 @@ fn subject(fields: &Fields<'_>, context: &Context<'_>, is_batch: bool) -> Option
             Some(Format::Array | Format::Ndjson) => {
                 "name the field of each item that holds it: subject = \"body:/id\""
             }
+            Some(Format::Bulk) => {
+                "name where each item's is read from: subject = \"bulk:id\" (the item's `_id`) or \"body:/field\" of its document"
+            }
             Some(Format::Opaque) | None => return None,
         };
         faults.error_hint(fields.at, "the route needs a `subject`", hint);
@@ -247,6 +252,13 @@ fn subject(fields: &Fields<'_>, context: &Context<'_>, is_batch: bool) -> Option
     if is_batch && !matches!(source, ValueSource::Body(_)) {
         let message = format!("`{source}` is one subject for the whole batch");
         let hint = "name the field of each item that holds it: subject = \"body:/id\"";
+        faults.error_hint(&node.at, message, hint);
+    }
+    if context.format == Some(Format::Bulk)
+        && !matches!(source, ValueSource::Body(_) | ValueSource::BulkId)
+    {
+        let message = format!("`{source}` is one subject for the whole batch");
+        let hint = "write \"bulk:id\" (each item's `_id`) or \"body:/field\" of its document";
         faults.error_hint(&node.at, message, hint);
     }
     Some(source)
@@ -473,10 +485,12 @@ fn differs(route: &Route, at: &Where, earlier: &[(Where, Route)], faults: &Fault
             && route.path.same_shape(&other.path)
             && route.content_type == other.content_type
             && share_a_method(&route.methods, &other.methods)
+            && bulk::share_an_index(route.bulk.as_deref(), other.bulk.as_deref())
     });
     if let Some((other, _)) = clash {
         let message = format!("the route matches the same requests as the one at {other}");
-        let hint = "let them differ in host, path, methods or content_type";
+        let hint =
+            "let them differ in host, path, methods or content_type, or bulk routes in `indices`";
         faults.error_hint(at, message, hint);
     }
 }

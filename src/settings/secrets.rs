@@ -18,6 +18,11 @@ impl Secrets {
         self.0.insert(path, (at, Secret::new(text.into_bytes())));
     }
 
+    /// Whether the environment gives the secret.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
     /// The text of the secret `section.name`, with its place: from the environment, else from
     /// the file that `section.name_file` names. A literal in the settings file is a fault.
     pub(super) fn read(
@@ -175,10 +180,11 @@ fn conceal(node: &mut Node, path: &str, text: &mut String) {
 /// Whether `path` in `section` may hold a secret: it is one, or nobody knows what it is.
 fn is_risky(section: &str, path: &str) -> bool {
     let has_secrets = |key: &Key| key.kind == Kind::Secret && key.section() == section;
-    KEYS.iter().any(has_secrets)
-        && !KEYS
-            .iter()
-            .any(|key| key.kind != Kind::Secret && key.path == path)
+    let is_known = |key: &Key| {
+        let rest = key.path.strip_prefix(path);
+        key.kind != Kind::Secret && rest.is_some_and(|r| r.is_empty() || r.starts_with('.'))
+    };
+    KEYS.iter().any(has_secrets) && !KEYS.iter().any(is_known)
 }
 
 fn blot_all(node: &mut Node, text: &mut String) {

@@ -35,7 +35,7 @@ pub(super) fn settings(
     let operator_uri = fields
         .maybe("operator_uri")
         .and_then(|node| operator_uri(node, faults));
-    let data_plane = section("data_plane").map(parts::data_plane);
+    let data_plane = section("data_plane").map(|f| parts::data_plane(f, folder));
     let admin = section("admin").map(|f| parts::admin(f, folder, secrets));
     let probes = fields
         .maybe("probes")
@@ -49,12 +49,12 @@ pub(super) fn settings(
     let log = section("log").map(parts::log);
     let regions = fields
         .need("regions")
-        .map(|n| regions::regions(n, faults))
+        .map(|n| regions::regions(n, folder, faults))
         .unwrap_or_default();
     let mode = mode(&fields, &regions.names);
     let recipients = fields
         .maybe("recipients")
-        .map(|n| disclose::recipients(n, &regions.read, faults))
+        .map(|n| disclose::recipients(n, folder, &regions.read, faults))
         .unwrap_or_default();
     let schemas = fields
         .maybe("schemas")

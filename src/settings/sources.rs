@@ -51,6 +51,14 @@ impl Context<'_> {
         };
         match source {
             ValueSource::Path(name) if what != Use::Birth => self.names_a_segment(name, node),
+            ValueSource::BulkId
+                if what != Use::Subject || self.format.is_some_and(|f| f != Format::Bulk) =>
+            {
+                refuse(
+                    format!("`{source}` is the subject of a route of format `bulk`"),
+                    "write path:NAME, header:NAME, query:NAME, body:/json/pointer, or the like",
+                );
+            }
             ValueSource::Body(_) if self.format == Some(Format::Opaque) => refuse(
                 format!("`{source}`: the body of an `opaque` route is not read"),
                 "take it from path:, header: or query:, or change the format",

@@ -12,6 +12,7 @@ use jiff::SignedDuration;
 use crate::{
     document::{Faults, Node, Value, suggest},
     domain::{Place, PlaceError},
+    tls::Identity,
 };
 
 /// Bytes: `"64KiB"`, `"10MB"`, or a plain number.
@@ -130,9 +131,32 @@ pub(super) fn place(node: &Node, faults: &Faults) -> Option<Place> {
 }
 
 /// Networks in CIDR notation; a bare address is that one host.
-pub(super) fn networks(node: &Node, may_be_names: bool, faults: &Faults) -> Vec<IpNet> {
+pub(super) fn networks(node: &Node, faults: &Faults) -> Vec<IpNet> {
+    callers(node, None, faults)
+}
+
+/// The same, and beside them names that stand in callers' certificates.
+pub(super) fn trusted(node: &Node, faults: &Faults) -> (Vec<IpNet>, Vec<Identity>) {
+    let mut names = Vec::new();
+    let networks = callers(node, Some(&mut names), faults);
+    (networks, names)
+}
+
+fn callers(node: &Node, mut names: Option<&mut Vec<Identity>>, faults: &Faults) -> Vec<IpNet> {
     let mut networks = Vec::new();
     for (text, item) in node.texts(faults) {
+        if let Some(names) = &mut names
+            && is_name(text)
+        {
+            match Identity::parse(text) {
+                Ok(name) if names.contains(&name) => {
+                    faults.error(&item.at, format!("`{text}` is listed twice"));
+                }
+                Ok(name) => names.push(name),
+                Err(error) => faults.error(&item.at, error.to_string()),
+            }
+            continue;
+        }
         let read = text
             .parse::<IpNet>()
             .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
@@ -146,11 +170,6 @@ pub(super) fn networks(node: &Node, may_be_names: bool, faults: &Faults) -> Vec<
                 faults.error(&item.at, format!("`{text}` is listed twice"));
             }
             Ok(network) => networks.push(network),
-            Err(_) if may_be_names && is_name(text) => faults.error_hint(
-                &item.at,
-                format!("`{text}`: trust by client certificate is not supported yet"),
-                "name the callers' networks, such as \"127.0.0.1/32\"",
-            ),
             Err(_) => faults.error_hint(
                 &item.at,
                 format!("`{text}` is no network"),
@@ -161,10 +180,10 @@ pub(super) fn networks(node: &Node, may_be_names: bool, faults: &Faults) -> Vec<
     networks
 }
 
-/// Whether the text looks like a SAN: a URI, or a DNS name.
+/// Whether the text is meant as a name: a URI, `dns:…`, or a host name that lacks its `dns:`.
 fn is_name(text: &str) -> bool {
     let letters = text.bytes().any(|b| b.is_ascii_alphabetic());
-    text.contains("://") || (letters && !text.contains([':', '/']))
+    text.contains("://") || text.starts_with("dns:") || (letters && !text.contains([':', '/']))
 }
 
 /// One of a few words.

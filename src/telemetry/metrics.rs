@@ -47,6 +47,13 @@ pub struct Metrics {
     pub reloads: IntCounterVec,
     pub reload_failing: IntGauge,
     pub geoip_age: Gauge,
+    /// `file` (as the settings name it).
+    pub certificate_expiry: GaugeVec,
+    /// `result` (`swapped`, `refused`).
+    pub tls_reloads: IntCounterVec,
+    pub tls_reload_failing: IntGauge,
+    /// `result` (`done`, `failed`, `late`, `plain`, `pushed-out`).
+    pub tls_handshakes: IntCounterVec,
     /// OpenTelemetry's `http.server.request.duration`.
     pub http_duration: HistogramVec,
     pub http_active: IntGauge,
@@ -156,6 +163,35 @@ impl Metrics {
                 )?;
                 register(r, gauge)?
             },
+            certificate_expiry: gauges(
+                r,
+                "domicile_certificate_expiry_seconds",
+                "seconds until a certificate of this router ends; negative once it has",
+                &["file"],
+            )?,
+            tls_reloads: {
+                let reloads = counters(
+                    r,
+                    "domicile_tls_reloads_total",
+                    "changes of certificates, keys, authorities and tokens on disk, by result",
+                    &["result"],
+                )?;
+                for result in ["swapped", "refused"] {
+                    let _ = reloads.with_label_values(&[result]);
+                }
+                reloads
+            },
+            tls_reload_failing: gauge(
+                r,
+                "domicile_tls_reload_failing",
+                "certificates, authorities and tokens whose files are broken, so that older ones are in use",
+            )?,
+            tls_handshakes: counters(
+                r,
+                "domicile_tls_handshakes_total",
+                "TLS handshakes of callers, by result",
+                &["result"],
+            )?,
             http_duration: durations(
                 r,
                 "http_server_request_duration_seconds",

@@ -15,6 +15,7 @@
 
 mod batch;
 mod broken_files;
+mod bulk;
 mod circumstances;
 mod crash;
 mod demo;
@@ -30,9 +31,11 @@ mod observe_rule;
 mod pins;
 mod policy_tools;
 mod privacy;
+mod raw_http1;
 mod review;
 mod scenarios;
 mod state;
 mod store;
 mod support;
 mod support_tests;
+mod tls;

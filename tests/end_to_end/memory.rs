@@ -73,6 +73,57 @@ fn a_batch_of_64_mib_needs_about_three_times_its_size() {
     );
 }
 
+/// The parts share the caller's bytes, and of the answers only the regions' own text is held.
+#[test]
+fn a_bulk_of_64_mib_needs_at_most_two_and_a_half_times_its_size() {
+    let mut setup = Setup::new();
+    let backends: Vec<_> = crate::kit::REGIONS
+        .into_iter()
+        .map(|region| (region, crate::kit::elastic::lavish()))
+        .collect();
+    for (region, backend) in &backends {
+        setup.region(region, backend.address);
+    }
+    let bulk: toml::Table = "[[routes]]\npath = \"/_bulk\"\nformat = \"bulk\"\nindices = [\"*\"]\nsubject = \"bulk:id\"\ncountry = [\"body:/country\"]\n".parse().unwrap();
+    let routes = setup.settings["routes"].as_array_mut().unwrap();
+    routes.extend(bulk["routes"].as_array().unwrap().iter().cloned());
+    let router = setup.start();
+    assert!(!router.put("warm", r#"{"country":"DE"}"#).body.is_empty());
+    let idle = memory(&router, "VmRSS:");
+
+    let limit = 64 * MIB as usize;
+    let filler = "x".repeat(3500);
+    let mut body = String::with_capacity(limit);
+    let mut count = 0;
+    loop {
+        let before = body.len();
+        let country = ["CN", "IN", "RU", "DE", "SG"][count % 5];
+        writeln!(body, r#"{{"index":{{"_index":"p","_id":"m-{count}"}}}}"#).unwrap();
+        writeln!(body, r#"{{"country":"{country}","name":"{filler}"}}"#).unwrap();
+        if body.len() > limit {
+            body.truncate(before);
+            break;
+        }
+        count += 1;
+    }
+    let size = body.len() as u64;
+    assert!(size > 63 * MIB && count > 17_000);
+    let answer = Request::new("POST", "/_bulk")
+        .ndjson(body)
+        .send(router.router);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.json()["items"].as_array().unwrap().len(), count);
+
+    let peak = memory(&router, "VmHWM:");
+    assert!(
+        peak <= idle + size * 5 / 2,
+        "peak {} MiB for a bulk of {} MiB, idle {} MiB",
+        peak / MIB,
+        size / MIB,
+        idle / MIB
+    );
+}
+
 #[test]
 fn two_thousand_idle_connections_stay_below_100_mib() {
     const CONNECTIONS: usize = 2000;

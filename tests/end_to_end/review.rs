@@ -210,10 +210,19 @@ fn the_region_is_told_the_host_by_which_the_route_was_found() {
     let (setup, backends) = Setup::recording();
     let router = setup.start();
     let body = r#"{"id":"host","country":"DE"}"#;
-    let answer = Request::new("PUT", "http://api.example:80/people/host")
-        .json(body)
-        .send(router.router);
-    assert!(answer.is_success(), "{answer:?}");
+    let put = |target: &str| {
+        let mut stream = TcpStream::connect(router.router).unwrap();
+        write!(
+            stream,
+            "PUT {target} HTTP/1.1\r\nhost: api.example:80\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        read_head(&mut BufReader::new(stream)).unwrap().0
+    };
+    let line = put("http://api.example:80/people/host");
+    assert!(line.contains(" 201"), "{line}");
     let seen = backends.of("eu").seen();
     assert_eq!(seen[0].header("x-forwarded-host"), Some("api.example:80"));
     let twice = Request::new("PUT", "/people/host")
@@ -221,6 +230,8 @@ fn the_region_is_told_the_host_by_which_the_route_was_found() {
         .json(body)
         .send(router.router);
     problem(&twice, 400);
+    let other = put("http://other.example/people/host");
+    assert!(other.contains(" 400"), "{other}");
     assert_eq!(backends.of("eu").seen().len(), 1);
 }
 

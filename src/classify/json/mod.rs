@@ -14,6 +14,7 @@ mod cursor;
 mod edit;
 mod fault;
 mod keys;
+mod pull;
 mod scan;
 mod split;
 mod value;
@@ -25,7 +26,8 @@ mod tests;
 
 pub use edit::{Edit, Spotted, edit};
 pub use fault::{JsonFault, JsonFaultKind};
+pub use pull::{Open, Pull, check};
 pub use scan::{MAX_DEPTH, Sink, scan, scan_object};
-pub use split::{Item, SplitFault, SplitFaultKind, split_array, split_ndjson};
+pub use split::{Item, SplitFault, SplitFaultKind, line_feed, split_array, split_ndjson};
 pub use value::{RawNumber, RawString, Value};
 pub use watch::{KnownPart, Reach, Watch, WatchError};

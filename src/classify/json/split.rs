@@ -96,6 +96,12 @@ pub fn split_ndjson(body: &[u8], max_items: usize) -> Result<Vec<Item>, SplitFau
     Ok(items)
 }
 
+/// The place of the next line feed at or after `from`.
+pub fn line_feed(body: &[u8], from: usize) -> Option<usize> {
+    let rest = body.get(from..)?;
+    Some(from + bytes::find(rest, bytes::line_feeds, |b| b == b'\n')?)
+}
+
 /// Splits a JSON array into its elements.
 pub fn split_array(body: &[u8], max_items: usize) -> Result<Vec<Item>, SplitFault> {
     short_enough(body)?;

@@ -197,3 +197,59 @@ fn every_mistake_is_told_at_once() {
     let faults = CompiledSchema::compile(None, &[], &[], &none).expect_err("refused");
     assert_eq!(faults, [SchemaFault::NoUserCategory]);
 }
+
+#[test]
+fn dotted_names_are_the_members_they_stand_for() {
+    let fields = [
+        ("/address/city/name", "user.contact.email"),
+        ("/contacts/*/phone", "user.contact.phone_number"),
+    ];
+    let schema = schema(true, &fields);
+    let slots = ["/address/country", "/tags/*"];
+    let dotted = CompiledSchema::compile_dotted(Some(&schema), &[], &slots, &resolve);
+    let dotted = dotted.expect("compiles");
+    let read = |body: &'static str| dotted.classify(body.as_bytes()).expect(body);
+    for body in [
+        r#"{"address":{"city":{"name":"x"},"country":"DE"}}"#,
+        r#"{"address.city":{"name":"x"},"address.country":"DE"}"#,
+        r#"{"address":{"city.name":"x"},"address.country":"DE"}"#,
+        r#"{"address.city.name":"x","address":{"country":"DE"}}"#,
+    ] {
+        let found = read(body);
+        assert!(found.refused.is_none(), "{body}");
+        assert!(
+            found
+                .categories
+                .contains(resolve("user.contact.email").unwrap()),
+            "{body}"
+        );
+        assert_eq!(found.all(0).count(), 1, "{body}");
+    }
+    for body in [
+        r#"{"contacts":[{"phone":"1"}]}"#,
+        r#"{"contacts":{"phone":"1"}}"#,
+        r#"{"contacts.phone":["1"]}"#,
+    ] {
+        let phone = resolve("user.contact.phone_number").unwrap();
+        assert!(read(body).categories.contains(phone), "{body}");
+    }
+    // Both spellings in one document are two values, and an array is not its elements.
+    let both = read(r#"{"address":{"country":"DE"},"address.country":"RU","tags":["a","b"]}"#);
+    assert_eq!((both.all(0).count(), both.all(1).count()), (2, 2));
+    let plain = CompiledSchema::compile(Some(&schema), &[], &slots, &resolve).expect("compiles");
+    let plain = plain
+        .classify(br#"{"address.country":"DE"}"#)
+        .expect("read");
+    assert!(plain.refused.is_some());
+}
+
+#[test]
+fn long_pointers_have_two_spellings() {
+    assert_eq!(
+        spellings("/a/b/c/d/e/f/g"),
+        ["/a/b/c/d/e/f/g", "/a.b.c.d.e.f.g"]
+    );
+    assert_eq!(spellings("/a/b"), ["/a/b", "/a.b"]);
+    assert_eq!(spellings("/a"), ["/a"]);
+    assert_eq!(spellings("/*"), ["/*"]);
+}

@@ -60,6 +60,8 @@ fn settings(name: &str, endpoints: &[String]) -> RegionSettings {
         place: "DE".parse().unwrap(),
         entity: "acme".into(),
         endpoints: endpoints.iter().map(|e| e.parse().unwrap()).collect(),
+        tls: None,
+        http: crate::settings::HttpVersion::One,
     }
 }
 
@@ -79,7 +81,7 @@ const MANY: Shares = Shares {
 
 fn upstreams(settings: &[RegionSettings], limits: &Limits, shares: Shares) -> Upstreams {
     let health = Arc::new(SharedHealth::new(settings));
-    Upstreams::new(&regions(settings), settings, limits, shares, health).unwrap()
+    Upstreams::new(&regions(settings), settings, limits, shares, health, &[]).unwrap()
 }
 
 /// One region, number 0, called `eu`.

@@ -214,7 +214,7 @@ fn renewal_keeps_the_connections_of_regions_that_stay() {
         ];
         let health = Arc::new(up.health().renewed(&after));
         let next = up
-            .renewed(&regions(&after), &after, &patient(), health)
+            .renewed(&regions(&after), &after, &patient(), health, &[])
             .unwrap();
         let answer = next.send(&[cleared(1)], get()).await.unwrap();
         text(answer).await.unwrap();
@@ -224,7 +224,7 @@ fn renewal_keeps_the_connections_of_regions_that_stay() {
         moved[1].place = "FR".parse().unwrap();
         let health = Arc::new(next.health().renewed(&moved));
         let moved = next
-            .renewed(&regions(&moved), &moved, &patient(), health)
+            .renewed(&regions(&moved), &moved, &patient(), health, &[])
             .unwrap();
         text(moved.send(&[cleared(1)], get()).await.unwrap())
             .await
@@ -239,13 +239,13 @@ fn regions_without_settings_or_usable_endpoints_are_refused() {
     let all = regions(&known);
     let build = |settings: &[RegionSettings]| {
         let health = Arc::new(SharedHealth::new(settings));
-        Upstreams::new(&all, settings, &patient(), MANY, health).err()
+        Upstreams::new(&all, settings, &patient(), MANY, health, &[]).err()
     };
     assert_eq!(build(&known), None);
     assert_eq!(build(&[]), Some(SetupError::NoSettings(name())));
     let none = [settings("eu", &[])];
     assert_eq!(build(&none), Some(SetupError::NoEndpoints(name())));
-    let tls = [settings("eu", &["https://a:1".to_owned()])];
+    let tls = [settings("eu", &["ftp://a:1".to_owned()])];
     assert!(matches!(build(&tls), Some(SetupError::Endpoint { .. })));
 }
 

@@ -114,7 +114,17 @@ const BROKEN: &[(&str, &str, &str)] = &[
     (
         ROUTE,
         "[data_plane]\ntrusted = [\"spiffe://a/b\"]\n",
-        "23:12: `spiffe://a/b`: trust by client certificate is not supported yet",
+        "23:11: `spiffe://a/b` is trusted, but callers are not asked for certificates",
+    ),
+    (
+        ROUTE,
+        "[data_plane]\ntrusted = [\"spiffe://a\"]\n",
+        "23:12: `spiffe://a` is no SPIFFE ID",
+    ),
+    (
+        ROUTE,
+        "[data_plane]\ntrusted = [\"app.internal\"]\n",
+        "23:12: `app.internal` is no identity: write `spiffe://trust.domain/path` or `dns:host.name`",
     ),
     (
         ROUTE,
@@ -133,8 +143,28 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ),
     (
         ROUTE,
-        "[data_plane]\ntls = { certificate = \"x\" }\n",
-        "23:7: `tls` is not supported yet",
+        "[data_plane]\ntls = {}\n",
+        "23:7: missing key `certificates`",
+    ),
+    (
+        ROUTE,
+        "[data_plane]\ntls = { certificates = [] }\n",
+        "23:24: a listener needs a certificate",
+    ),
+    (
+        ROUTE,
+        "[data_plane]\ntls = { certificates = [{ chain = \"a\" }] }\n",
+        "23:25: missing key `key`",
+    ),
+    (
+        ROUTE,
+        "[admin]\ntls = { certificates = [{ chain = \"a\", key = \"b\" }], client_certificates = \"required\" }\n",
+        "23:76: `client_certificates` needs `client_ca`",
+    ),
+    (
+        ROUTE,
+        "[admin]\nlisten = \"0.0.0.0:1\"\ntls = { certificates = [{ chain = \"a\", key = \"b\" }], client_ca = \"c\", client_certificates = \"optional\" }\n",
+        "23:10: off loopback the admin listener needs a token",
     ),
     (ROUTE, "[probes]\n", "22:1: missing key `listen`"),
     // The stations' own sections.
@@ -218,12 +248,12 @@ const BROKEN: &[(&str, &str, &str)] = &[
     (
         "\"http://127.0.0.1:7104\"",
         "\"https://127.0.0.1:7104\"",
-        "7:14: https endpoints are not supported yet",
+        "7:13: an https endpoint needs `ca_file`",
     ),
     (
         "\"http://127.0.0.1:7104\"",
         "\"127.0.0.1:7104\"",
-        "7:14: the endpoint is no http address",
+        "7:14: the endpoint is no http or https address",
     ),
     (
         "\"http://127.0.0.1:7104\"",
@@ -246,9 +276,34 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "12:14: the endpoint is also one of region `eu`",
     ),
     (
+        "\"http://127.0.0.1:7104\"]",
+        "\"https://127.0.0.1:7105/\"]\nca_file = \"a.pem\"",
+        "13:14: the endpoint is also one of region `eu`",
+    ),
+    (
         "entity = \"acme-eu\"\n",
-        "entity = \"acme-eu\"\nidentity = \"spiffe://eu\"\n",
-        "7:12: `identity` is not supported yet",
+        "entity = \"acme-eu\"\nidentity = [\"spiffe://eu\"]\n",
+        "7:13: `spiffe://eu` is no SPIFFE ID",
+    ),
+    (
+        "entity = \"acme-eu\"\n",
+        "entity = \"acme-eu\"\nidentity = []\n",
+        "7:12: `identity` names nobody",
+    ),
+    (
+        "endpoints = [\"http://127.0.0.1:7104\"]",
+        "endpoints = [\"http://10.0.0.1:1\"]\nidentity = [\"dns:a\"]",
+        "8:12: `identity` counts for nothing at http://10.0.0.1:1, which proves no identity",
+    ),
+    (
+        "endpoints = [\"http://127.0.0.1:7104\"]",
+        "endpoints = [\"https://*:1\"]",
+        "7:14: the endpoint's host is no name that a certificate can have",
+    ),
+    (
+        "entity = \"acme-eu\"\n",
+        "entity = \"acme-eu\"\nhttp = \"3\"\n",
+        "7:8: `3` is not known here",
     ),
     (
         "\"/email\"",
@@ -563,7 +618,7 @@ schema = "person"
         "t.toml:6:8: the duration",
         "t.toml:7:16: expected a size",
         "t.toml:10:11: `UK`: no such country",
-        "t.toml:12:14: the endpoint is no http address",
+        "t.toml:12:14: the endpoint is no http or https address",
         "t.toml:12:27: the endpoint has no port",
         "t.toml:14:1: the route needs a `subject`",
         "t.toml:15:8: `x` must start with `/`",

@@ -171,8 +171,8 @@ fn bad_variables_are_faults_that_name_them() {
         ),
         (
             "DOMICILE__ROUTES__0__FORMAT",
-            "bulk",
-            "format `bulk` is not supported yet",
+            "form",
+            "format `form` is not supported yet",
         ),
         (
             "DOMICILE__DATA_PLANE__LISTEN",

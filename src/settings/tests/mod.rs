@@ -1,6 +1,7 @@
 //! The reader as a whole.
 
 mod broken;
+mod bulk;
 mod layers;
 mod reference;
 mod secrecy;

@@ -29,7 +29,18 @@ fn with(section: &str, line: &str) -> String {
         &["country = \"SG\"", "entity = \"acme-sg\""],
     );
     put("data_plane", "[data_plane]", &[]);
+    let pair = ["chain = \"a.pem\"", "key = \"a.key\""];
+    let with_ca = match line.starts_with("client_ca ") {
+        true => "",
+        false => "client_ca = \"ca.pem\"",
+    };
+    put("data_plane.tls", "[data_plane.tls]", &[with_ca]);
+    let certificates = "data_plane.tls.certificates.<n>";
+    put(certificates, "[[data_plane.tls.certificates]]", &pair);
     put("admin", "[admin]", &[]);
+    put("admin.tls", "[admin.tls]", &[with_ca]);
+    let certificates = "admin.tls.certificates.<n>";
+    put(certificates, "[[admin.tls.certificates]]", &pair);
     put("probes", "[probes]", &["listen = \"127.0.0.1:9091\""]);
     put("geoip", "[geoip]", &[]);
     put("jwt", "[jwt]", &["keys = \"jwks.json\""]);
@@ -43,11 +54,17 @@ fn with(section: &str, line: &str) -> String {
         "endpoints = [\"http://127.0.0.1:7105\"]",
     ];
     put("regions.<name>", "[regions.sg]", &region);
+    if section == "regions.<name>.tls" {
+        put(section, "[regions.sg.tls]", &pair);
+    }
     put(
         "recipients.<name>",
         "[recipients.map-provider]",
         &["endpoints = [\"http://127.0.0.1:7205\"]"],
     );
+    if section == "recipients.<name>.tls" {
+        put(section, "[recipients.map-provider.tls]", &pair);
+    }
     put(
         "schemas.<name>",
         "[schemas.person]",
@@ -64,7 +81,17 @@ fn with(section: &str, line: &str) -> String {
             "format = \"record\"\nsubject = \"path:subject\"",
             "schema = \"person\"\nupstream = { each = \"POST /x\" }",
         ],
-        "routes.<n>" if line.starts_with("erase") => [
+        "routes.<n>" if line.starts_with("indices") => [
+            "path = \"/_bulk\"",
+            "format = \"bulk\"",
+            "subject = \"bulk:id\"",
+        ],
+        "routes.<n>" if line.starts_with("pipelines") => [
+            "path = \"/_bulk\"",
+            "format = \"bulk\"\nindices = [\"*\"]",
+            "subject = \"bulk:id\"",
+        ],
+        "routes.<n>" if line.starts_with("erase = \"subject\"") => [
             "path = \"/people/{subject}\"",
             "format = \"record\"",
             "subject = \"path:subject\"",
@@ -150,7 +177,7 @@ fn required_keys_are_missed() {
         .iter()
         .filter(|key| key.default == KeyDefault::Required)
     {
-        let whole = with("", "");
+        let whole = with(key.section(), "");
         let name = key.name();
         let header = match key.section() {
             "" => String::new(),
@@ -158,6 +185,11 @@ fn required_keys_are_missed() {
             "regions.<name>" => "[regions.sg]".to_owned(),
             "recipients.<name>" => "[recipients.map-provider]".to_owned(),
             "schemas.<name>" => "[schemas.person]".to_owned(),
+            "regions.<name>.tls" => "[regions.sg.tls]".to_owned(),
+            "recipients.<name>.tls" => "[recipients.map-provider.tls]".to_owned(),
+            section if section.ends_with(".<n>") => {
+                format!("[[{}]]", section.trim_end_matches(".<n>"))
+            }
             section => format!("[{section}]"),
         };
         let (before, after) = whole.split_once(&header).expect("the section stands");
@@ -198,9 +230,15 @@ fn the_reader_asks_for_the_tables_keys_and_no_others() {
         let hint = hint.unwrap_or_else(|| panic!("{section}: {:#?}", summaries(&faults)));
         let listed = hint.strip_prefix("known here: ").expect("a list");
         let mut asked: Vec<&str> = listed.split(", ").collect();
-        if section.is_empty() {
-            asked.retain(|key| !KEYS.iter().any(|k| k.path.starts_with(&format!("{key}."))));
-        }
+        // Tables of their own, which are no keys.
+        asked.retain(|key| {
+            let path = match section {
+                "" => (*key).to_owned(),
+                section => format!("{section}.{key}"),
+            };
+            let is_table = |k: &Key| k.path.starts_with(&format!("{path}."));
+            KEYS.iter().any(|k| k.path == path) || !KEYS.iter().any(is_table)
+        });
         asked.sort_unstable();
         asked.dedup();
         let mut known: Vec<&str> = KEYS

@@ -287,3 +287,109 @@ fn a_file_is_read_from_disk_and_its_folder_resolves_paths() {
         "{told:?}"
     );
 }
+
+const SECURE: &str = r#"policies = "policies"
+location = { country = "SG", entity = "acme-sg" }
+[data_plane]
+trusted = ["10.0.0.0/8", "spiffe://acme/sg/app", "dns:App.sg"]
+[data_plane.tls]
+certificates = [{ chain = "tls/a.pem", key = "tls/a.key" }, { chain = "/b.pem", key = "/b.key" }]
+client_ca = "tls/callers.pem"
+[admin]
+listen = "0.0.0.0:9090"
+tls = { certificates = [{ chain = "a.pem", key = "a.key" }], client_ca = "ops.pem" }
+[regions.eu]
+country = "DE"
+entity = "acme-eu"
+endpoints = ["https://store.eu.internal:8443", "https://10.1.2.3:8443/base"]
+ca_file = "eu-ca.pem"
+identity = ["spiffe://acme/eu/store", "dns:store.eu.internal"]
+tls = { chain = "router.pem", key = "router.key" }
+http = "2"
+[regions.sg]
+country = "SG"
+entity = "acme-sg"
+endpoints = ["http://127.0.0.1:7105"]
+http = "2"
+[[routes]]
+path = "/people/{subject}"
+format = "opaque"
+categories = ["user"]
+"#;
+
+#[test]
+fn certificates_and_identities_are_read() {
+    let settings = sound(SECURE, &[]);
+    let plane = &settings.data_plane;
+    assert_eq!(plane.trusted.len(), 1);
+    let names: Vec<String> = plane
+        .trusted_names
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(names, ["spiffe://acme/sg/app", "dns:app.sg"]);
+    let tls = plane.tls.as_ref().expect("a listener with TLS");
+    assert_eq!(
+        tls.certificates[0].key,
+        Path::new("/etc/domicile/tls/a.key")
+    );
+    assert_eq!(tls.certificates[1].chain, Path::new("/b.pem"));
+    assert!(tls.requires_certificates() && tls.speaks_h2);
+    assert!(!settings.admin.tls.as_ref().is_some_and(|t| t.speaks_h2));
+    let eu = settings.regions[0].tls.as_ref().expect("TLS to the region");
+    assert_eq!(eu.ca_file, Path::new("/etc/domicile/eu-ca.pem"));
+    assert_eq!(eu.identity.len(), 2);
+    assert_eq!(
+        (eu.http, eu.certificate.is_some()),
+        (HttpVersion::Two, true)
+    );
+    let sg = &settings.regions[1];
+    assert_eq!((sg.http, sg.tls.is_some()), (HttpVersion::Two, false));
+    let by_variable = [
+        ("DOMICILE__REGIONS__EU__IDENTITY", "spiffe://acme/eu/new"),
+        (
+            "DOMICILE__DATA_PLANE__TLS__CERTIFICATES__0__KEY",
+            "/other.key",
+        ),
+    ];
+    let settings = sound(SECURE, &by_variable);
+    let eu = settings.regions[0].tls.as_ref().expect("TLS to the region");
+    assert_eq!(eu.identity[0].to_string(), "spiffe://acme/eu/new");
+    let tls = settings
+        .data_plane
+        .tls
+        .as_ref()
+        .expect("a listener with TLS");
+    assert_eq!(tls.certificates[0].key, Path::new("/other.key"));
+}
+
+#[test]
+fn regions_that_prove_the_same_are_refused() {
+    let same = SECURE
+        .replace("\"http://127.0.0.1:7105\"", "\"https://127.0.0.1:7105\"")
+        .replace(
+            "http = \"2\"\n[[",
+            "ca_file = \"eu-ca.pem\"\nidentity = [\"dns:store.eu.internal\"]\n[[",
+        );
+    let (read, faults) = read_with(&same, &[]);
+    assert!(read.is_none());
+    let message = "servers of `sg` and `eu` would both be `dns:store.eu.internal`";
+    assert_eq!(faults[0].message, message);
+    // Other authorities vouch for it, so it is somebody else.
+    sound(
+        &same.replacen("ca_file = \"eu-ca.pem\"", "ca_file = \"de-ca.pem\"", 1),
+        &[],
+    );
+    // By host, without an identity.
+    let hosts = same
+        .replace("identity = [\"dns:store.eu.internal\"]\n", "")
+        .replace(
+            "identity = [\"spiffe://acme/eu/store\", \"dns:store.eu.internal\"]\n",
+            "",
+        )
+        .replace("https://127.0.0.1:7105", "https://10.1.2.3:9");
+    let (read, faults) = read_with(&hosts, &[]);
+    assert!(read.is_none());
+    let message = "servers of `sg` and `eu` would both be `ip:10.1.2.3`";
+    assert_eq!(faults[0].message, message);
+}

@@ -5,6 +5,7 @@
 //! mistaken for behaviour of the router.
 
 pub mod backend;
+pub mod elastic;
 pub mod http;
 pub mod people;
 pub mod process;

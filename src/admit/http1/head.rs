@@ -1,0 +1,226 @@
+//! A whole head: line and fields, and what they say of the body and the connection.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
+
+use super::{
+    fault::HeadFault,
+    fields::{self, tokens},
+    line,
+    target::{self, Target},
+};
+
+/// A request's head that nothing is wrong with.
+#[derive(Debug)]
+pub struct Head {
+    pub method: Method,
+    pub uri: Uri,
+    pub version: Version,
+    pub fields: HeaderMap,
+    pub framing: Framing,
+    /// The caller means to send further requests.
+    pub keeps_alive: bool,
+    /// The caller waits for a 100 before it sends the body.
+    pub expects_continue: bool,
+    /// The caller takes trailer fields (`TE: trailers`).
+    pub takes_trailers: bool,
+}
+
+/// Where a request's body ends (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    Length(u64),
+    Chunked,
+}
+
+/// Fields that are for all recipients, so that no connection may claim them (RFC 9110 §7.6.1):
+/// whoever drops them on its word hands on another request than was judged.
+const END_TO_END: [HeaderName; 24] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_LOCATION,
+    header::TRANSFER_ENCODING,
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::CACHE_CONTROL,
+    header::PRAGMA,
+    header::EXPECT,
+    header::RANGE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+    header::IF_RANGE,
+    header::MAX_FORWARDS,
+    header::FORWARDED,
+    header::VIA,
+    header::ACCEPT,
+    header::ORIGIN,
+];
+
+/// Parses the bytes that [`Scan::find_end`](super::scan::Scan::find_end) found to be a head.
+/// Target and values are not copied: they keep `head` alive.
+pub fn parse(head: &Bytes) -> Result<Head, HeadFault> {
+    let head = match head.strip_prefix(b"\r\n") {
+        Some(rest) => head.slice_ref(rest),
+        None => head.clone(),
+    };
+    let end = memchr::memchr(b'\n', &head).ok_or(HeadFault::RequestLine)?;
+    let first = head.get(..end).unwrap_or_default();
+    let first = first.strip_suffix(b"\r").ok_or(HeadFault::BareLineFeed)?;
+    let line = line::parse(&head.slice_ref(first))?;
+    let mut fields = HeaderMap::with_capacity(16);
+    fields::parse(&head.slice(end + 1..), &mut fields)?;
+    check_host(&line, &fields)?;
+    let framing = framing(&fields, line.version)?;
+    let keeps_alive = connection(&fields, line.version)?;
+    let expects_continue = expectation(&fields, line.version)? && framing != Framing::Length(0);
+    let takes_trailers = fields
+        .get_all(header::TE)
+        .iter()
+        .flat_map(|v| tokens(v.as_bytes()))
+        .any(|t| t.is_some_and(|t| t.eq_ignore_ascii_case(b"trailers")));
+    Ok(Head {
+        // What follows a CONNECT would be the tunnel's, if there were one (RFC 9110 §9.3.6).
+        keeps_alive: keeps_alive && line.method != Method::CONNECT,
+        method: line.method,
+        uri: line.uri,
+        version: line.version,
+        fields,
+        framing,
+        expects_continue,
+        takes_trailers,
+    })
+}
+
+/// RFC 9112 §3.2: one sound Host, that of an absolute target; only HTTP/1.0 may do without.
+fn check_host(line: &line::Line, fields: &HeaderMap) -> Result<(), HeadFault> {
+    let Some(host) = only(fields, header::HOST).map_err(|_| HeadFault::ManyHosts)? else {
+        return match line.version {
+            Version::HTTP_10 => Ok(()),
+            _ => Err(HeadFault::NoHost),
+        };
+    };
+    target::check_host(host.as_bytes())?;
+    match (line.target, line.uri.authority()) {
+        (Target::Absolute | Target::Authority, Some(authority))
+            if !authority
+                .as_str()
+                .as_bytes()
+                .eq_ignore_ascii_case(host.as_bytes()) =>
+        {
+            Err(HeadFault::HostConflict)
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Several;
+
+/// The only value of a field, if there is one.
+fn only(fields: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Several> {
+    let mut values = fields.get_all(name).iter();
+    let first = values.next();
+    match values.next() {
+        None => Ok(first),
+        Some(_) => Err(Several),
+    }
+}
+
+/// RFC 9112 §6, with every leniency left out.
+fn framing(fields: &HeaderMap, version: Version) -> Result<Framing, HeadFault> {
+    let length = only(fields, header::CONTENT_LENGTH).map_err(|_| HeadFault::ManyLengths)?;
+    if !fields.contains_key(header::TRANSFER_ENCODING) {
+        return length.map_or(Ok(Framing::Length(0)), |length| {
+            digits(length.as_bytes()).map(Framing::Length)
+        });
+    }
+    if length.is_some() {
+        return Err(HeadFault::TwoFramings);
+    }
+    if version == Version::HTTP_10 {
+        return Err(HeadFault::OldTransferEncoding);
+    }
+    let coding =
+        only(fields, header::TRANSFER_ENCODING).map_err(|_| HeadFault::TransferEncoding)?;
+    let coding = coding.map(HeaderValue::as_bytes).unwrap_or_default();
+    if coding.eq_ignore_ascii_case(b"chunked") {
+        return Ok(Framing::Chunked);
+    }
+    // Framed soundly, in a coding that is not known here (RFC 9112 §6.1), or not even that.
+    let is_chunked = |t: &[u8]| t.eq_ignore_ascii_case(b"chunked");
+    let mut codings: Vec<Option<&[u8]>> = tokens(coding).collect();
+    let last = codings.pop().flatten();
+    if last.is_some_and(is_chunked)
+        && !codings.is_empty()
+        && codings
+            .iter()
+            .all(|coding| coding.is_some_and(|coding| !is_chunked(coding)))
+    {
+        return Err(HeadFault::TransferCoding);
+    }
+    Err(HeadFault::TransferEncoding)
+}
+
+/// `1*DIGIT` that fits (RFC 9110 §8.6).
+fn digits(text: &[u8]) -> Result<u64, HeadFault> {
+    if text.is_empty() || text.len() > 19 {
+        return Err(HeadFault::ContentLength);
+    }
+    let mut number = 0u64;
+    for byte in text {
+        if !byte.is_ascii_digit() {
+            return Err(HeadFault::ContentLength);
+        }
+        number = number
+            .checked_mul(10)
+            .and_then(|n| n.checked_add(u64::from(byte - b'0')))
+            .ok_or(HeadFault::ContentLength)?;
+    }
+    Ok(number)
+}
+
+/// Whether the connection is to be kept (RFC 9112 §9.3).
+fn connection(fields: &HeaderMap, version: Version) -> Result<bool, HeadFault> {
+    let (mut closes, mut keeps) = (false, false);
+    for value in fields.get_all(header::CONNECTION) {
+        for option in tokens(value.as_bytes()) {
+            let option = option.ok_or(HeadFault::Connection)?;
+            if option.eq_ignore_ascii_case(b"close") {
+                closes = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                keeps = true;
+            } else if is_end_to_end(option) {
+                return Err(HeadFault::Connection);
+            }
+        }
+    }
+    Ok(!closes && (keeps || version == Version::HTTP_11))
+}
+
+fn is_end_to_end(option: &[u8]) -> bool {
+    let begins = |prefix: &[u8]| {
+        option
+            .get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    let is_known = END_TO_END
+        .iter()
+        .any(|name| name.as_str().as_bytes().eq_ignore_ascii_case(option));
+    is_known || begins(b"domicile-") || begins(b"x-forwarded-") || begins(b"x-http-method")
+}
+
+/// RFC 9110 §10.1.1; of HTTP/1.0 it is passed over, as is asked for there.
+fn expectation(fields: &HeaderMap, version: Version) -> Result<bool, HeadFault> {
+    let Some(value) = only(fields, header::EXPECT).map_err(|_| HeadFault::Expectation)? else {
+        return Ok(false);
+    };
+    if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+        return Err(HeadFault::Expectation);
+    }
+    Ok(version == Version::HTTP_11)
+}

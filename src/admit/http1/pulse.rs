@@ -1,0 +1,91 @@
+//! One timer for all limits of a connection, and the worker's wish to stop.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// A timer that is set anew only when it must ring earlier than it would.
+///
+/// Deadlines move on with each request; moving the timer each time would cost more than to let it
+/// ring now and then for nothing.
+pub struct Pulse(Pin<Box<Sleep>>);
+
+impl Pulse {
+    pub fn new(first: Instant) -> Self {
+        Self(Box::pin(sleep_until(first)))
+    }
+
+    /// Whether `deadline` has passed; wakes the task then. Of several deadlines the earliest
+    /// must be asked for.
+    pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        if deadline < self.0.deadline() {
+            self.0.as_mut().reset(deadline);
+        }
+        while self.0.as_mut().poll(cx).is_ready() {
+            if self.0.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            self.0.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+/// The worker's wish to stop. Waits in line once for the whole connection.
+pub struct Stop {
+    watch: watch::Receiver<bool>,
+    told: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    waits: bool,
+}
+
+impl Stop {
+    pub fn new(watch: watch::Receiver<bool>) -> Self {
+        let mut wish = watch.clone();
+        Self {
+            watch,
+            told: Some(Box::pin(async move {
+                let _ = wish.wait_for(|stop| *stop).await;
+            })),
+            waits: false,
+        }
+    }
+
+    pub fn is_wanted(&mut self) -> bool {
+        match self.watch.has_changed() {
+            Ok(false) if self.told.is_some() => false,
+            // Nobody is left who could wish, or somebody did.
+            Err(_) => true,
+            Ok(_) => {
+                let wanted = *self.watch.borrow_and_update();
+                if wanted {
+                    self.told = None;
+                }
+                wanted
+            }
+        }
+    }
+
+    /// Whether to stop; wakes the task once. Must be polled by one and the same task always.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.waits {
+            self.waits = true;
+            if let Some(told) = &mut self.told
+                && told.as_mut().poll(cx).is_ready()
+            {
+                self.told = None;
+                return Poll::Ready(());
+            }
+        }
+        if self.is_wanted() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}

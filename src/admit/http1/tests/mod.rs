@@ -1,0 +1,9 @@
+//! Tables of raw heads and bodies, laws for arbitrary bytes, and whole connections in memory.
+
+mod answers;
+mod bodies;
+mod connection;
+mod framing;
+mod heads;
+mod laws;
+mod served;

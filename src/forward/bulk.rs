@@ -1,0 +1,383 @@
+//! What a region answered to its part of a bulk request, item by item.
+//!
+//! Elasticsearch and OpenSearch answer 200 and `{"took":…,"errors":…,"items":[{"index":{…}},…]}`,
+//! one item for each of the request, in its order. All of it must hold (strict JSON, the right
+//! number, each of the action and id that was asked for), or nothing is believed: an answer that
+//! slipped by one would tell of somebody else's item. The items stay as they came; what in them
+//! could carry parts of a document is marked, since passing that on is a read.
+
+use std::{borrow::Cow, future::poll_fn, pin::Pin};
+
+use bytes::{Bytes, BytesMut};
+use http::{Response, StatusCode, header};
+use http_body::Body;
+
+use super::{NoVerdict, throw_away};
+use crate::classify::{
+    bulk::Action,
+    json::{Pull, Value, check},
+};
+
+/// Most bytes on average of an item of an answer; an ordinary one has 150.
+const AVERAGE_ITEM: usize = 2 << 10;
+
+/// Bytes of an answer whatever the number of items.
+const AROUND: usize = 64 << 10;
+
+/// What the request asked for at one place.
+pub struct Expected<'a> {
+    pub action: Action,
+    /// `None`: the region makes one.
+    pub id: Option<Cow<'a, str>>,
+}
+
+/// A region's answer, whole.
+#[derive(Debug)]
+pub struct BulkAnswer {
+    text: Bytes,
+    items: Vec<Told>,
+}
+
+/// One item of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    start: u32,
+    end: u32,
+    pub status: StatusCode,
+    /// It holds only what the server itself counts and numbers: nothing of a document.
+    pub is_plain: bool,
+}
+
+/// An answer to the whole part.
+#[derive(Debug)]
+pub enum BulkVerdict {
+    Items(BulkAnswer),
+    /// One status for all items, none of which was carried out.
+    All(StatusCode),
+}
+
+impl BulkAnswer {
+    /// Reads an answer to a part of `items` items, whole: at most 2 KiB an item. Cancel safe:
+    /// dropping it closes the connection.
+    ///
+    /// # Errors
+    /// `NoVerdict`: whether any item was carried out is unknown.
+    pub async fn read<'e, B>(
+        answer: Response<B>,
+        items: usize,
+        expected: impl Fn(usize) -> Option<Expected<'e>>,
+    ) -> Result<BulkVerdict, NoVerdict>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let status = answer.status();
+        if status.is_client_error() || status.is_server_error() {
+            throw_away(answer.into_body()).await;
+            return Ok(BulkVerdict::All(status));
+        }
+        let is_coded = answer.headers().contains_key(header::CONTENT_ENCODING);
+        if status != StatusCode::OK || is_coded {
+            return Err(NoVerdict);
+        }
+        let limit = AROUND + items.saturating_mul(AVERAGE_ITEM);
+        let text = whole(answer.into_body(), limit).await?;
+        Self::parse(text, items, expected).map(BulkVerdict::Items)
+    }
+
+    /// Reads the text of an answer.
+    ///
+    /// # Errors
+    /// When it is not exactly the answer that was expected.
+    pub fn parse<'e>(
+        text: Bytes,
+        items: usize,
+        expected: impl Fn(usize) -> Option<Expected<'e>>,
+    ) -> Result<Self, NoVerdict> {
+        check(&text).map_err(|_| NoVerdict)?;
+        let json = std::str::from_utf8(&text).map_err(|_| NoVerdict)?;
+        let told = read_items(json, items, expected).ok_or(NoVerdict)?;
+        Ok(Self { text, items: told })
+    }
+
+    pub fn items(&self) -> &[Told] {
+        &self.items
+    }
+
+    /// The item as it came: `{"index":{…}}`.
+    pub fn text(&self, told: &Told) -> &str {
+        let bytes = self.text.get(told.start as usize..told.end as usize);
+        // It was read as text, and the places lie beside brackets.
+        std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// Of an item that is not passed on: what was done, and the class of the error, where these
+    /// are plain words.
+    pub fn words(&self, told: &Told) -> (Option<&str>, Option<&str>) {
+        words(self.text(told)).unwrap_or_default()
+    }
+}
+
+async fn whole<B: Body<Data = Bytes> + Unpin>(
+    mut body: B,
+    limit: usize,
+) -> Result<Bytes, NoVerdict> {
+    let mut first: Option<Bytes> = None;
+    let mut all = BytesMut::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(data) = frame.map_err(|_| NoVerdict)?.into_data() else {
+            continue;
+        };
+        if all.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limit {
+            return Err(NoVerdict);
+        }
+        // One frame is not copied; many are joined.
+        match (first.take(), all.is_empty()) {
+            (None, true) => first = Some(data),
+            (Some(before), _) => {
+                all.extend_from_slice(&before);
+                all.extend_from_slice(&data);
+            }
+            (None, false) => all.extend_from_slice(&data),
+        }
+    }
+    Ok(first.unwrap_or_else(|| all.freeze()))
+}
+
+/// `None` for anything but the expected answer. The text is strict JSON already.
+fn read_items<'e>(
+    text: &str,
+    count: usize,
+    expected: impl Fn(usize) -> Option<Expected<'e>>,
+) -> Option<Vec<Told>> {
+    let mut pull = Pull::new(text);
+    let mut outer = pull.object().ok()?;
+    let mut told = None;
+    while let Some(key) = pull.key(&mut outer).ok()? {
+        if key.raw() != "items" {
+            pull.skip().ok()?;
+            continue;
+        }
+        let mut items = Vec::with_capacity(count);
+        let mut list = pull.array().ok()?;
+        while pull.element(&mut list).ok()? {
+            items.push(read_item(&mut pull, &expected(items.len())?)?);
+        }
+        told = Some(items);
+    }
+    told.filter(|items| items.len() == count)
+}
+
+fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<Told> {
+    let start = u32::try_from(pull.at()).ok()?;
+    let mut outer = pull.object().ok()?;
+    if pull.key(&mut outer).ok()??.unescape() != expected.action.as_str() {
+        return None;
+    }
+    let mut inner = pull.object().ok()?;
+    let mut status = None;
+    let mut is_plain = true;
+    while let Some(key) = pull.key(&mut inner).ok()? {
+        let known = member(&key.unescape());
+        let value = pull.scalar().ok()?;
+        match (known, value) {
+            (Member::Status, Some(Value::Number(number))) => {
+                let number = number.as_str().parse().ok()?;
+                status = StatusCode::from_u16(number).ok();
+            }
+            (Member::Id, Some(Value::String(id))) => match &expected.id {
+                Some(wanted) if id.unescape() != *wanted => return None,
+                Some(_) => {}
+                // Made by the server: letters and digits, never words of a document.
+                None => is_plain &= is_word(id.raw(), 64),
+            },
+            (Member::Ours, _) => return None,
+            (Member::Number, Some(Value::Number(_) | Value::Bool(_)))
+            | (Member::Name, Some(Value::String(_))) => {}
+            (Member::Counts, None) => is_plain &= counts(pull)?,
+            (_, value) => {
+                is_plain = false;
+                if value.is_none() {
+                    pull.skip().ok()?;
+                }
+            }
+        }
+    }
+    if pull.key(&mut outer).ok()?.is_some() {
+        return None;
+    }
+    Some(Told {
+        start,
+        end: u32::try_from(pull.at()).ok()?,
+        status: status.filter(|s| (200..600).contains(&s.as_u16()))?,
+        is_plain,
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Member {
+    Status,
+    Id,
+    Number,
+    /// Of the index, its type, or a word for what was done.
+    Name,
+    Counts,
+    /// The name of what we add.
+    Ours,
+    Other,
+}
+
+fn member(name: &str) -> Member {
+    match name {
+        "status" => Member::Status,
+        "_id" => Member::Id,
+        "_version" | "_seq_no" | "_primary_term" | "forced_refresh" => Member::Number,
+        "_index" | "_type" | "result" | "failure_store" => Member::Name,
+        "_shards" => Member::Counts,
+        "domicile" => Member::Ours,
+        _ => Member::Other,
+    }
+}
+
+/// An object of numbers alone.
+fn counts(pull: &mut Pull<'_>) -> Option<bool> {
+    let mut open = pull.object().ok()?;
+    let mut plain = true;
+    while pull.key(&mut open).ok()?.is_some() {
+        match pull.scalar().ok()? {
+            Some(Value::Number(_)) => {}
+            Some(_) => plain = false,
+            None => {
+                plain = false;
+                pull.skip().ok()?;
+            }
+        }
+    }
+    Some(plain)
+}
+
+fn words(item: &str) -> Option<(Option<&str>, Option<&str>)> {
+    let mut pull = Pull::new(item);
+    let mut outer = pull.object().ok()?;
+    pull.key(&mut outer).ok()??;
+    let mut inner = pull.object().ok()?;
+    let (mut result, mut error) = (None, None);
+    while let Some(key) = pull.key(&mut inner).ok()? {
+        match key.raw() {
+            "result" => result = word(&mut pull),
+            "error" => {
+                let Ok(mut open) = pull.object() else {
+                    pull.skip().ok()?;
+                    continue;
+                };
+                while let Some(key) = pull.key(&mut open).ok()? {
+                    match key.raw() {
+                        "type" => error = word(&mut pull),
+                        _ => drop(pull.skip().ok()?),
+                    }
+                }
+            }
+            _ => drop(pull.skip().ok()?),
+        }
+    }
+    Some((result, error))
+}
+
+/// A value that is one plain word.
+fn word<'a>(pull: &mut Pull<'a>) -> Option<&'a str> {
+    let text = pull.skip().ok()?;
+    let word = text.strip_prefix('"')?.strip_suffix('"')?;
+    is_word(word, 80).then_some(word)
+}
+
+fn is_word(text: &str, longest: usize) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    !text.is_empty() && text.len() <= longest && text.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASKED: [(Action, Option<&str>); 3] = [
+        (Action::Index, Some("1")),
+        (Action::Create, None),
+        (Action::Delete, Some("ü")),
+    ];
+
+    fn parse(items: &str) -> Result<BulkAnswer, NoVerdict> {
+        let text = format!(r#"{{"took":3,"errors":true,"items":[{items}]}}"#);
+        BulkAnswer::parse(text.into(), ASKED.len(), |i| {
+            let (action, id) = ASKED.get(i)?;
+            Some(Expected {
+                action: *action,
+                id: id.map(Cow::Borrowed),
+            })
+        })
+    }
+
+    const FIRST: &str = r#"{"index":{"_index":"p","_id":"1","_version":1,"result":"created","_shards":{"total":2,"successful":1,"failed":0},"_seq_no":0,"_primary_term":1,"status":201}}"#;
+    const SECOND: &str = r#"{"create":{"_index":"p","_id":"W0tpsmIBdwcYyG50zbta","status":201}}"#;
+    const THIRD: &str =
+        r#"{"delete":{"_index":"p","_id":"\u00fc","status":404,"result":"not_found"}}"#;
+
+    #[test]
+    fn items_stay_as_they_came() {
+        let answer = parse(&format!("{FIRST}, {SECOND} ,{THIRD}")).unwrap();
+        let texts: Vec<_> = answer
+            .items()
+            .iter()
+            .map(|t| answer.text(t).trim())
+            .collect();
+        assert_eq!(texts, [FIRST, SECOND, THIRD]);
+        let statuses: Vec<_> = answer.items().iter().map(|t| t.status.as_u16()).collect();
+        assert_eq!(statuses, [201, 201, 404]);
+        assert!(answer.items().iter().all(|t| t.is_plain));
+        assert_eq!(answer.words(&answer.items()[2]), (Some("not_found"), None));
+    }
+
+    #[test]
+    fn what_could_carry_a_document_is_not_plain() {
+        for member in [
+            r#""error":{"type":"mapper_parsing_exception","reason":"x"}"#,
+            r#""get":{"_source":{"name":"x"}}"#,
+            r#""result":{"a":1}"#,
+            r#""_shards":{"failures":[{"reason":"x"}]}"#,
+            r#""_shards":{"total":"x"}"#,
+            r#""_seq_no":"x""#,
+            r#""news":1"#,
+        ] {
+            let first = format!(r#"{{"index":{{"_id":"1","status":400,{member}}}}}"#);
+            let answer = parse(&format!("{first},{SECOND},{THIRD}")).unwrap();
+            assert!(!answer.items()[0].is_plain, "{member}");
+        }
+        let third = r#"{"delete":{"status":400,"error":{"reason":"Jo said \"x\"","type":"a_b"}}}"#;
+        let spoken = SECOND.replace("W0tpsmIBdwcYyG50zbta", "Jo Doe");
+        let answer = parse(&format!("{FIRST},{spoken},{third}")).unwrap();
+        assert!(!answer.items()[1].is_plain, "no server makes such an id");
+        assert_eq!(answer.words(&answer.items()[2]), (None, Some("a_b")));
+    }
+
+    #[test]
+    fn an_answer_to_something_else_is_none() {
+        for items in [
+            format!("{FIRST},{SECOND}"),
+            format!("{FIRST},{SECOND},{THIRD},{THIRD}"),
+            format!("{SECOND},{FIRST},{THIRD}"),
+            format!("{FIRST},{SECOND},{}", THIRD.replace("\\u00fc", "2")),
+            format!("{FIRST},{SECOND},{}", THIRD.replace("404", "\"404\"")),
+            format!("{FIRST},{SECOND},{}", THIRD.replace("404", "99")),
+            format!("{FIRST},{SECOND},{}", THIRD.replace("404", "4e2")),
+            format!("{FIRST},{SECOND},{}", THIRD.replace("_index", "domicile")),
+            format!("{FIRST},{SECOND},{}", THIRD.replace("_index", "_id")),
+            format!("{FIRST},{SECOND},{{\"delete\":{{}}}}"),
+            format!("{FIRST},{SECOND},{{\"delete\":{{\"status\":200}},\"x\":1}}"),
+            format!("{FIRST},{SECOND},null"),
+        ] {
+            assert!(parse(&items).is_err(), "{items}");
+        }
+        for text in ["", "OK", "{}", "[]", r#"{"items":{}}"#, r#"{"items":[]"#] {
+            let read = BulkAnswer::parse(Bytes::from_static(text.as_bytes()), 0, |_| None);
+            assert!(read.is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! HTTP/2 connections to one endpoint: several, since one has only so many streams.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use hyper::{
+    client::conn::http2::{Builder, SendRequest},
+    rt::Executor,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    sync::Mutex,
+    task::AbortHandle,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{Endpoint, Unreachable, body::Upload, dial::dial};
+use crate::{settings::HttpVersion, tls::BackendSide};
+
+/// Connections of one worker to one endpoint. Beyond these, requests wait for streams.
+const MOST: usize = 8;
+
+/// Streams that one connection is given before another is opened, however many the server
+/// allows: all of them share its one window and its lost packets.
+const STREAMS: usize = 100;
+
+/// What one stream of an answer may be ahead of its caller, and all of a connection's.
+const WINDOW: u32 = 1 << 20;
+const WINDOWS: u32 = 4 << 20;
+
+/// How long a connection with streams may be silent before it is asked, and then to answer.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// The connections to one endpoint.
+pub(super) struct Multiplex {
+    open: RefCell<Vec<Rc<Connection>>>,
+    /// One connects at a time; those who wait find room when it has.
+    turn: Mutex<()>,
+    longest_idle: Duration,
+}
+
+struct Connection {
+    sender: SendRequest<Upload>,
+    task: AbortHandle,
+    streams: Cell<usize>,
+    /// Streams that the server allows at one time, as it said last.
+    allowed: Rc<Cell<usize>>,
+    /// Takes no further stream.
+    retired: Cell<bool>,
+    idle_since: Cell<Instant>,
+    side: Option<Arc<BackendSide>>,
+}
+
+/// One stream. Its connection stays open as long as it lives.
+pub(super) struct Lease(Rc<Connection>);
+
+impl Multiplex {
+    pub(super) fn new(longest_idle: Duration) -> Self {
+        Self {
+            open: RefCell::default(),
+            turn: Mutex::default(),
+            longest_idle,
+        }
+    }
+
+    /// A stream of an open connection that was made with `side`.
+    pub(super) fn take(&self, side: Option<&Arc<BackendSide>>) -> Option<Lease> {
+        let mut open = self.open.borrow_mut();
+        open.retain(|c| c.is_usable(side, self.longest_idle));
+        let found = open.iter().find(|c| c.has_room());
+        // All are full, and there are enough of them: the least burdened lets it wait.
+        let least = || {
+            let full = open.len() >= MOST;
+            full.then(|| open.iter().min_by_key(|c| c.streams.get()))?
+        };
+        found.or_else(least).map(Lease::new)
+    }
+
+    /// A stream, of a connection opened for it if need be. `fresh`: of one opened now. Cancel safe.
+    pub(super) async fn connect(
+        self: &Rc<Self>,
+        endpoint: &Endpoint,
+        side: Option<&Arc<BackendSide>>,
+        limit: Duration,
+        fresh: bool,
+    ) -> Result<Lease, Unreachable> {
+        let connect = async {
+            let _turn = self.turn.lock().await;
+            if !fresh && let Some(lease) = self.take(side) {
+                return Ok(lease);
+            }
+            let connection = Rc::new(Connection::open(endpoint, side).await?);
+            self.open.borrow_mut().push(Rc::clone(&connection));
+            self.close_when_idle(&connection);
+            Ok(Lease::new(&connection))
+        };
+        let connected = timeout(limit, connect).await;
+        connected.unwrap_or(Err(Unreachable::TimedOut))
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    /// Lets go of the connection once it has rested for too long.
+    fn close_when_idle(self: &Rc<Self>, connection: &Rc<Connection>) {
+        let (all, one) = (Rc::downgrade(self), Rc::downgrade(connection));
+        let limit = self.longest_idle;
+        tokio::task::spawn_local(async move {
+            let mut pause = limit;
+            loop {
+                sleep(pause).await;
+                let (Some(all), Some(one)) = (all.upgrade(), one.upgrade()) else {
+                    return;
+                };
+                let rested = match one.streams.get() {
+                    0 => one.idle_since.get().elapsed(),
+                    _ => Duration::ZERO,
+                };
+                if rested >= limit || one.sender.is_closed() {
+                    all.open.borrow_mut().retain(|c| !Rc::ptr_eq(c, &one));
+                    return;
+                }
+                pause = limit - rested;
+            }
+        });
+    }
+}
+
+impl Connection {
+    async fn open(
+        endpoint: &Endpoint,
+        side: Option<&Arc<BackendSide>>,
+    ) -> Result<Self, Unreachable> {
+        let wire = dial(endpoint, side.map(|s| &**s), HttpVersion::Two).await?;
+        let (sender, connection) = Builder::new(LocalExecutor)
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOWS)
+            .max_header_list_size(super::link::BUFFER as u32)
+            .keep_alive_interval(SILENCE)
+            .keep_alive_timeout(SILENCE)
+            .handshake(TokioIo::new(wire))
+            .await
+            .map_err(|_| Unreachable::Other(std::io::ErrorKind::ConnectionAborted))?;
+        let allowed = Rc::new(Cell::new(connection.current_max_send_streams()));
+        let told = Rc::clone(&allowed);
+        let task = tokio::task::spawn_local(async move {
+            let mut connection = pin!(connection);
+            // Whoever waits on this connection is told how it ends; nobody else needs to know.
+            let _ = poll_fn(|cx| {
+                let ended = connection.as_mut().poll(cx);
+                told.set(connection.current_max_send_streams());
+                ended
+            })
+            .await;
+        });
+        Ok(Self {
+            sender,
+            task: task.abort_handle(),
+            streams: Cell::new(0),
+            allowed,
+            retired: Cell::new(false),
+            idle_since: Cell::new(Instant::now()),
+            side: side.cloned(),
+        })
+    }
+
+    fn is_usable(&self, side: Option<&Arc<BackendSide>>, longest_idle: Duration) -> bool {
+        let same_side = match (&self.side, side) {
+            (Some(mine), Some(now)) => Arc::ptr_eq(mine, now),
+            (None, None) => true,
+            _ => false,
+        };
+        let rested = self.streams.get() == 0 && self.idle_since.get().elapsed() >= longest_idle;
+        same_side && !rested && !self.retired.get() && !self.sender.is_closed()
+    }
+
+    fn has_room(&self) -> bool {
+        self.streams.get() < self.allowed.get().clamp(1, STREAMS)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Lease {
+    fn new(connection: &Rc<Connection>) -> Self {
+        connection.streams.set(connection.streams.get() + 1);
+        Self(Rc::clone(connection))
+    }
+
+    pub(super) fn sender(&self) -> SendRequest<Upload> {
+        self.0.sender.clone()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.sender.is_closed()
+    }
+
+    /// The connection serves its streams to their end, and takes no more.
+    pub(super) fn retire(&self) {
+        self.0.retired.set(true);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let connection = &self.0;
+        connection
+            .streams
+            .set(connection.streams.get().saturating_sub(1));
+        connection.idle_since.set(Instant::now());
+    }
+}
+
+/// Runs HTTP/2's helper tasks in the worker that has the connection.
+#[derive(Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future<Output: 'static> + 'static> Executor<F> for LocalExecutor {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}

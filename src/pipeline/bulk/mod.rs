@@ -1,0 +1,298 @@
+//! Format `bulk`: Elasticsearch's and OpenSearch's `_bulk`. Decided as a whole, split by region,
+//! sent concurrently, answered in the caller's order and in Elasticsearch's own shape, so that its
+//! clients need not know of us.
+//!
+//! `index` and `create` are stores; so is `update`, of which the documents it brings are
+//! classified and what it cannot be told of (a script) is refused; `delete` is an erasure, and
+//! goes to the home and every known copy.
+
+mod answer;
+mod back;
+mod decide;
+mod lanes;
+mod look;
+mod observe;
+mod query;
+mod send;
+mod shape;
+
+use std::{cell::Cell, rc::Rc, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, header, request::Parts};
+use tokio::time::Instant;
+
+pub use shape::{shape, takes};
+
+use super::{Content, Exchange, Routed, outcome, overtake, person::Traces};
+use crate::{
+    admit::{
+        body::{self, Incoming},
+        gunzip::{GunzipFault, gunzip},
+    },
+    attest::Draft,
+    classify::bulk::{BulkFault, BulkSplitFaultKind, split_bulk},
+    domain::{DecisionId, Operation, RegionId},
+    forward::{BulkAnswer, Told},
+    respond::Refused,
+};
+use answer::Answer;
+use decide::{Decided, decide, refusal};
+use lanes::Lanes;
+use send::{Load, send};
+
+/// Media types of bulk bodies: all are lines of JSON, whatever they are called.
+const MEDIA: [&str; 4] = [
+    "application/x-ndjson",
+    "application/json",
+    "application/vnd.elasticsearch+x-ndjson",
+    "application/vnd.elasticsearch+json",
+];
+
+/// What became of one item so far.
+pub struct ItemState {
+    decision: DecisionId,
+    fate: Fate,
+}
+
+enum Fate {
+    Refused(Rc<Refused>),
+    /// Permitted. The region is the one whose answer the item gets.
+    Sent {
+        region: RegionId,
+        verdict: Cell<Verdict>,
+    },
+}
+
+/// What a permitted item's region said.
+#[derive(Clone, Copy, Default)]
+enum Verdict {
+    #[default]
+    Open,
+    /// An item of an answer.
+    Told {
+        answer: u16,
+        at: u32,
+        withheld: bool,
+    },
+    /// This, to its whole part.
+    All(StatusCode),
+    /// Nothing that can be used: the status is ours.
+    Failed(StatusCode),
+    /// An erasure is done, but not in this region.
+    CopyLeft(StatusCode, RegionId),
+}
+
+/// One item on its way to one region.
+pub struct SendState {
+    item: usize,
+    region: RegionId,
+    /// Its answer is the item's; else it is the erasure of a copy.
+    is_main: bool,
+    /// What the region said, for the ledger; 0: nothing.
+    status: Cell<u16>,
+}
+
+/// What the regions answered.
+#[derive(Default)]
+pub struct Heard {
+    answers: Vec<BulkAnswer>,
+    /// Some region says that it is Elasticsearch.
+    is_elastic: bool,
+}
+
+impl Heard {
+    fn told(&self, answer: u16, at: u32) -> Option<(&BulkAnswer, &Told)> {
+        let answer = self.answers.get(usize::from(answer))?;
+        Some((answer, answer.items().get(usize::try_from(at).ok()?)?))
+    }
+}
+
+pub async fn way<'a>(
+    x: &'a Exchange<'_>,
+    routed: Routed<'a>,
+    parts: &'a Parts,
+    incoming: Incoming,
+) -> Result<Response<Content>, Refused> {
+    let started = Instant::now();
+    let limits = &x.snapshot.settings.limits;
+    let observed = x.snapshot.observe_to;
+    if observed.is_none() && !is_bulk(&parts.headers) {
+        return Err(Refused::MediaType(MEDIA.map(str::to_owned).to_vec()));
+    }
+    let mut lanes = Lanes::new(x, routed, parts)?;
+    let query = query::read(parts.uri.query(), |name| lanes.reads(name));
+    let coding = coding(&parts.headers);
+    if observed.is_none() {
+        coding.as_ref().map_err(|f| Refused::Bulk(*f))?;
+    }
+    let came = body::read_whole(incoming, limits.batch_bytes, limits.body_stall)
+        .await
+        .map_err(Refused::Body)?;
+    let unpacked = unpack(x, &came, coding).await;
+    if let Some(region) = observed {
+        lanes.set_pipeline(query.ok().and_then(|q| q.pipeline));
+        let body = unpacked.unwrap_or_default();
+        let items = split_bulk(&body, limits.batch_items).unwrap_or_default();
+        return observe::way(x, &lanes, parts, (&body, &items), came, region).await;
+    }
+    drop(came);
+    let query = query.map_err(Refused::Bulk)?;
+    let path = query.path_and_query(parts.uri.path());
+    let path = path.ok_or(Refused::Internal("a query cannot be put together"))?;
+    lanes.set_pipeline(query.pipeline);
+    let body = unpacked?;
+    let items = split_bulk(&body, limits.batch_items).map_err(|fault| match fault.kind {
+        BulkSplitFaultKind::TooMany(limit) => Refused::TooManyItems(limit),
+        _ => Refused::Bulk(BulkFault::Split(fault)),
+    })?;
+    let decided = decide(x, &lanes, &body, &items).await;
+    let heard;
+    let states: Rc<[ItemState]>;
+    if lanes.are_atomic() && decided.items.iter().any(ItemState::is_refused) {
+        states = nothing_sent(x, decided).await?.into();
+        heard = Heard::default();
+    } else {
+        let load = Load {
+            parts,
+            path,
+            body: &body,
+            items: &items,
+        };
+        (states, heard) = carry_out(x, &lanes, load, decided).await?;
+    }
+    lanes.call_by_first(x);
+    let took = started.elapsed().as_millis();
+    let snapshot = Arc::clone(&x.snapshot);
+    let read = (&body[..], &items[..]);
+    let answer = Answer::new(snapshot, states, heard, took, read, lanes.index());
+    Ok(answer.into_response(parts))
+}
+
+/// The entries stand, then everything goes out, then what comes back is looked at.
+async fn carry_out(
+    x: &Exchange<'_>,
+    lanes: &Lanes<'_>,
+    load: Load<'_>,
+    decided: Decided,
+) -> Result<(Rc<[ItemState]>, Heard), Refused> {
+    let unwritable = |e: crate::attest::Unwritable| Refused::Ledger(e.to_string());
+    let journal = &x.worker.journal;
+    let written = written(x, load.parts, &decided);
+    let operation = lanes.operation();
+    let held = overtake::hold(x, operation, &written).await?;
+    let cleared = journal.clear_all(decided.permits, decided.entries).await;
+    let cleared = cleared.map_err(unwritable)?;
+    overtake::stand(x, held, &written);
+    let states: Rc<[ItemState]> = decided.items.into();
+    let heard = send(
+        x,
+        &load,
+        &states,
+        &decided.sends,
+        &cleared,
+        &decided.leaves_home,
+    )
+    .await?;
+    // In the order of the items, as what asks for them.
+    let is_taken = |item: usize| {
+        let at = decided.sends.partition_point(|s| s.item < item);
+        let send = decided.sends.get(at).filter(|s| s.item == item);
+        send.is_some_and(|s| (200..300).contains(&s.status.get()))
+    };
+    for (_, key) in decided.first.iter().filter(|(item, _)| is_taken(*item)) {
+        overtake::mark(x, *key);
+    }
+    let taken = decided
+        .moves
+        .into_iter()
+        .filter(|(item, _)| is_taken(*item));
+    let entries = taken.flat_map(|(_, entries)| entries).collect();
+    outcome::write_moves(x, entries).await?;
+    back::back(x, lanes, &load, &states, &heard).await?;
+    Ok((states, heard))
+}
+
+/// Whose records go where; empty while no erasure is open that they could overtake.
+fn written<'p>(x: &Exchange<'_>, parts: &'p Parts, decided: &Decided) -> overtake::Write<'p> {
+    if x.worker.shared.erasures.is_empty() {
+        return overtake::Write::of(parts.uri.path(), []);
+    }
+    let sends = decided.permits.iter().zip(&decided.sends);
+    let stores = sends.filter(|((_, draft), _)| draft.profile.operation != Operation::Erase);
+    let subjects = stores.filter_map(|((_, draft), send)| Some((draft.subject?, send.region)));
+    overtake::Write::of(parts.uri.path(), subjects)
+}
+
+impl ItemState {
+    fn is_refused(&self) -> bool {
+        matches!(self.fate, Fate::Refused(_))
+    }
+}
+
+/// An atomic request with a refused item: nothing is sent and nobody pinned; the claims go with
+/// the drafts that are dropped here.
+async fn nothing_sent(x: &Exchange<'_>, decided: Decided) -> Result<Vec<ItemState>, Refused> {
+    let Decided {
+        mut items,
+        permits,
+        entries,
+        ..
+    } = decided;
+    drop(permits);
+    let whole = Refused::AtomicBatch {
+        status: StatusCode::FAILED_DEPENDENCY,
+    };
+    let mut refusals: Vec<Draft> = entries.into_iter().filter(|e| e.pin.is_none()).collect();
+    if items.first().is_some_and(|i| !i.is_refused()) {
+        // Its id is the answer's own, which is to be found in the ledger.
+        refusals.push(refusal(x, x.decision, &whole, Traces::default()));
+    }
+    let written = x.worker.journal.clear_all(Vec::new(), refusals).await;
+    written.map_err(|e| Refused::Ledger(e.to_string()))?;
+    let whole = Rc::new(whole);
+    for item in &mut items {
+        if !item.is_refused() {
+            item.fate = Fate::Refused(Rc::clone(&whole));
+        }
+    }
+    Ok(items)
+}
+
+/// Whether the media type is one of bulk bodies. Its parameters (`charset`, `compatible-with`)
+/// are the regions' business.
+fn is_bulk(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let essence = value.to_str().ok().and_then(|v| v.split(';').next());
+    let essence = essence.unwrap_or_default().trim();
+    MEDIA.iter().any(|m| m.eq_ignore_ascii_case(essence))
+}
+
+/// Whether the body is packed.
+fn coding(headers: &HeaderMap) -> Result<bool, BulkFault> {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(false),
+        (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(false),
+        (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"gzip") => Ok(true),
+        _ => Err(BulkFault::Encoding),
+    }
+}
+
+async fn unpack(
+    x: &Exchange<'_>,
+    came: &Bytes,
+    coding: Result<bool, BulkFault>,
+) -> Result<Bytes, Refused> {
+    if !coding.map_err(Refused::Bulk)? {
+        return Ok(came.clone());
+    }
+    let limit = x.snapshot.settings.limits.batch_bytes;
+    gunzip(came.clone(), limit).await.map_err(|f| match f {
+        GunzipFault::Body(fault) => Refused::Body(fault),
+        GunzipFault::Malformed => Refused::Bulk(BulkFault::Gzip),
+    })
+}

@@ -1,0 +1,50 @@
+//! Observe mode: every item is decided and logged, and the request goes where it goes today, just
+//! as it came.
+
+use bytes::Bytes;
+use http::{Response, request::Parts};
+
+use super::{decide::Homes, lanes::Lanes, look::look};
+use crate::{
+    classify::bulk::{Action, BulkItem},
+    domain::RegionId,
+    forward::OutgoingBody,
+    pipeline::{Content, Exchange, Flow, judge, observe, person::Traces},
+    respond::Refused,
+};
+
+/// `read` is the unpacked body and its items, as far as it could be read; `sent` what goes on.
+pub async fn way(
+    x: &Exchange<'_>,
+    lanes: &Lanes<'_>,
+    parts: &Parts,
+    (body, items): (&Bytes, &[BulkItem]),
+    sent: Bytes,
+    to: RegionId,
+) -> Result<Response<Content>, Refused> {
+    let homes = Homes::default();
+    let drafts = items
+        .iter()
+        .map(|item| {
+            let mut traces = Traces::default();
+            x.story.borrow_mut().profile = None;
+            let would = (|| {
+                let lane = lanes.of(item, body).map_err(Refused::Bulk)?;
+                let (routed, person) = look(x, lane, item, body, &homes, &mut traces)?;
+                traces.evidence = person.evidence;
+                let region = match item.action {
+                    Action::Delete => person.home,
+                    _ => routed.wishes.target.unwrap_or(person.home),
+                };
+                let flow = Flow::new(routed, &person, region);
+                let judged = judge::judge(x, routed, &person, &flow)?;
+                x.story.borrow_mut().profile = Some(std::sync::Arc::clone(&judged.profile));
+                judged.permit(x).map(drop)
+            })();
+            x.story.borrow_mut().traces = traces;
+            observe::note(x, &would, Some(x.worker.decision_id()))
+        })
+        .collect();
+    lanes.call_by_first(x);
+    observe::pass(x, parts, OutgoingBody::Whole(sent), drafts, to).await
+}

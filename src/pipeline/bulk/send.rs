@@ -1,0 +1,214 @@
+//! The parts of a decided bulk request on their way to their regions, all at once.
+
+use std::cell::{Cell, RefCell};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts, uri::PathAndQuery};
+use tokio::time::Instant;
+
+use super::{Fate, Heard, ItemState, SendState, Verdict};
+use crate::{
+    attest::{Cleared, OutcomeDraft},
+    classify::bulk::BulkItem,
+    domain::RegionId,
+    forward::{BulkAnswer, BulkVerdict, Expected, Outgoing, OutgoingBody, Part, Split, join_all},
+    pipeline::Exchange,
+    respond::Refused,
+    telemetry::clock,
+};
+
+/// Elastic's clients take answers only from servers that say this of themselves.
+const PRODUCT: &str = "x-elastic-product";
+
+/// What is sent.
+pub struct Load<'a> {
+    pub parts: &'a Parts,
+    pub path: PathAndQuery,
+    pub body: &'a Bytes,
+    pub items: &'a [BulkItem],
+}
+
+/// All regions at once; what each answered lands in the states.
+pub async fn send(
+    x: &Exchange<'_>,
+    load: &Load<'_>,
+    states: &[ItemState],
+    sends: &[SendState],
+    cleared: &[Cleared],
+    leaves_home: &[RegionId],
+) -> Result<Heard, Refused> {
+    let ranges = sends.iter().map(|s| {
+        let range = load.items.get(s.item).map_or(0..0, BulkItem::range);
+        (s.item, range, s.region)
+    });
+    let split =
+        Split::of_lines(load.body, ranges).map_err(|e| Refused::Malformed(e.to_string()))?;
+    let guard = Unanswered {
+        x,
+        states,
+        sends,
+        told: Cell::new(false),
+    };
+    let heard = Shared::default();
+    let lanes = split.into_parts().into_iter().map(|part| {
+        // Of one region, in the order of the items: so they stand in the part.
+        let own = sends.iter().zip(cleared);
+        let own: Vec<_> = own.filter(|(s, _)| s.region == part.region).collect();
+        let leaves = leaves_home.contains(&part.region);
+        send_part(x, load, states, part, own, leaves, &heard)
+    });
+    join_all(lanes).await;
+    for copy in sends.iter().filter(|s| !s.is_main) {
+        copy.settle_copy(states);
+    }
+    guard.told.set(true);
+    drop(guard);
+    Ok(Heard {
+        answers: heard.answers.into_inner(),
+        is_elastic: heard.is_elastic.get(),
+    })
+}
+
+#[derive(Default)]
+struct Shared {
+    answers: RefCell<Vec<BulkAnswer>>,
+    is_elastic: Cell<bool>,
+}
+
+async fn send_part(
+    x: &Exchange<'_>,
+    load: &Load<'_>,
+    states: &[ItemState],
+    part: Part,
+    own: Vec<(&SendState, &Cleared)>,
+    leaves_home: bool,
+    heard: &Shared,
+) {
+    let region = part.region;
+    let tell = |send: &SendState, status: StatusCode, verdict: Verdict| {
+        send.status.set(status.as_u16());
+        if let Some(Fate::Sent { verdict: cell, .. }) = states.get(send.item).map(|s| &s.fate)
+            && send.is_main
+        {
+            cell.set(verdict);
+        }
+    };
+    let outgoing = Outgoing {
+        method: load.parts.method.clone(),
+        path_and_query: load.path.clone(),
+        headers: headers(x, load.parts, leaves_home),
+        body: OutgoingBody::Slices(part.body.clone()),
+    };
+    let started = Instant::now();
+    let answer = x
+        .upstreams
+        .send(own.iter().map(|(_, c)| *c), outgoing)
+        .await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => {
+            let refused = Exchange::forward_refused(&error);
+            x.count_call(region, started, refused.name());
+            let status = refused.status();
+            own.iter()
+                .for_each(|(s, _)| tell(s, status, Verdict::Failed(status)));
+            return;
+        }
+    };
+    x.count_call(region, started, "answered");
+    let product = answer.headers().get(PRODUCT);
+    if product.is_some_and(|p| p == "Elasticsearch") {
+        heard.is_elastic.set(true);
+    }
+    let expected = |position: usize| {
+        let item = load.items.get(own.get(position)?.0.item)?;
+        let id = item.id(load.body).filter(|id| !id.is_empty());
+        Some(Expected {
+            action: item.action,
+            id,
+        })
+    };
+    match BulkAnswer::read(answer, own.len(), expected).await {
+        Ok(BulkVerdict::Items(answer)) => {
+            let place = heard.answers.borrow().len();
+            for (at, ((send, _), told)) in own.iter().zip(answer.items()).enumerate() {
+                let verdict = Verdict::Told {
+                    answer: u16::try_from(place).unwrap_or(u16::MAX),
+                    at: u32::try_from(at).unwrap_or(u32::MAX),
+                    withheld: false,
+                };
+                tell(send, told.status, verdict);
+            }
+            heard.answers.borrow_mut().push(answer);
+        }
+        Ok(BulkVerdict::All(status)) => {
+            own.iter()
+                .for_each(|(s, _)| tell(s, status, Verdict::All(status)));
+        }
+        Err(_) => {
+            let status = StatusCode::BAD_GATEWAY;
+            own.iter()
+                .for_each(|(s, _)| tell(s, status, Verdict::Failed(status)));
+        }
+    }
+}
+
+/// The body goes out unpacked, and the answer must come as plain JSON to be read.
+fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> HeaderMap {
+    let mut headers = x.outgoing_headers(parts, leaves_home);
+    headers.remove(header::CONTENT_ENCODING);
+    headers.insert(
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("identity"),
+    );
+    let json = |v: &HeaderValue| {
+        let text = v.to_str().unwrap_or_default();
+        text.contains("json") || text.contains("*/*")
+    };
+    if !headers.get_all(header::ACCEPT).iter().all(json) {
+        headers.remove(header::ACCEPT);
+    }
+    headers
+}
+
+impl SendState {
+    /// An erasure is done when every holder has done it.
+    fn settle_copy(&self, states: &[ItemState]) {
+        let status = StatusCode::from_u16(self.status.get()).unwrap_or(StatusCode::BAD_GATEWAY);
+        if status.is_success() || status == StatusCode::NOT_FOUND {
+            return;
+        }
+        if let Some(Fate::Sent { verdict, .. }) = states.get(self.item).map(|s| &s.fate) {
+            verdict.set(Verdict::CopyLeft(status, self.region));
+        }
+    }
+}
+
+/// Writes the outcome of everything that was permitted, also when the caller goes away before the
+/// end.
+struct Unanswered<'g, 'x, 'w> {
+    x: &'x Exchange<'w>,
+    states: &'g [ItemState],
+    sends: &'g [SendState],
+    told: Cell<bool>,
+}
+
+impl Drop for Unanswered<'_, '_, '_> {
+    fn drop(&mut self) {
+        let at = clock::now();
+        for send in self.sends {
+            let Some(item) = self.states.get(send.item) else {
+                continue;
+            };
+            self.x.worker.journal.outcome(OutcomeDraft {
+                at,
+                decision: item.decision,
+                status: if self.told.get() {
+                    send.status.get()
+                } else {
+                    0
+                },
+            });
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Files that are used beside the settings and change by themselves: certificates, keys,
+//! authorities, the admin token. Each is exchanged when its file changes, without a reload.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{ReadyRecipient, Snapshot};
+use crate::{
+    document::Faults,
+    settings::{Places, RegionSettings, Secret, Settings},
+    telemetry::Metrics,
+    tls::{self, BackendSide, Change, Live, Material, Placed, ServerSide, Token},
+};
+
+/// What one snapshot uses. Where the settings stay as they are, the next snapshot uses the same.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    pub data_plane: Option<Arc<Live<ServerSide>>>,
+    pub admin: Option<Arc<Live<ServerSide>>>,
+    pub token: Option<Arc<Live<Token>>>,
+    /// By the name of the region, or of the recipient's link.
+    pub backends: Vec<(Arc<str>, Arc<Live<BackendSide>>)>,
+}
+
+/// Where each stands in the settings.
+type Path = Vec<String>;
+
+impl Watched {
+    /// Reads the files that the settings name, but for those that `previous` has in use.
+    pub fn read(
+        settings: &Settings,
+        recipients: &[Arc<ReadyRecipient>],
+        previous: Option<&Self>,
+        at: Timestamp,
+        places: &Places,
+        faults: &Faults,
+    ) -> Self {
+        let data_plane = settings.data_plane.tls.as_ref().and_then(|tls| {
+            let old = previous.and_then(|p| p.data_plane.as_ref());
+            begin(tls, old, at, &path(&["data_plane", "tls"]), places, faults)
+        });
+        let admin = settings.admin.tls.as_ref().and_then(|tls| {
+            let old = previous.and_then(|p| p.admin.as_ref());
+            begin(tls, old, at, &path(&["admin", "tls"]), places, faults)
+        });
+        let token = settings.admin.token_file.as_ref().and_then(|file| {
+            let old = previous.and_then(|p| p.token.as_ref());
+            begin(file, old, at, &path(&["admin"]), places, faults)
+        });
+        let mut backends = Vec::new();
+        for (link, place) in links(settings, recipients) {
+            let Some(tls) = &link.tls else { continue };
+            let mut known = previous.iter().flat_map(|p| &p.backends);
+            let old = known.find(|(name, old)| *name == link.name && old.settings == *tls);
+            let live = begin(tls, old.map(|(_, live)| live), at, &place, places, faults);
+            backends.extend(live.map(|live| (Arc::clone(&link.name), live)));
+        }
+        let watched = Self {
+            data_plane,
+            admin,
+            token,
+            backends,
+        };
+        warn_of_open_keys(settings, recipients, places, faults);
+        watched
+    }
+
+    /// The admin token in force: the file's present content, else what the settings gave.
+    pub fn token(&self, settings: &Settings) -> Option<Secret> {
+        match &self.token {
+            Some(live) => Some(live.load().secret().clone()),
+            None => settings.admin.token.clone(),
+        }
+    }
+
+    /// Exchanges what has changed on disk. Blocks. `patient`: as [`Live::look`].
+    pub fn look(&self, metrics: &Metrics, at: Timestamp, patient: bool) {
+        let say = |what: &str, change| tell(metrics, what, change);
+        if let Some(live) = &self.data_plane {
+            say("data_plane.tls", live.look(at, patient));
+        }
+        if let Some(live) = &self.admin {
+            say("admin.tls", live.look(at, patient));
+        }
+        if let Some(live) = &self.token {
+            say("admin.token_file", live.look(at, patient));
+        }
+        for (name, live) in &self.backends {
+            say(name, live.look(at, patient));
+        }
+    }
+
+    /// What is in use although its files on disk are broken.
+    pub fn behind(&self) -> Vec<String> {
+        let listeners = [
+            ("data_plane.tls", &self.data_plane),
+            ("admin.tls", &self.admin),
+        ];
+        let mut behind: Vec<String> = listeners
+            .into_iter()
+            .filter(|(_, live)| live.as_ref().is_some_and(|live| live.is_behind()))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        if self.token.as_ref().is_some_and(|live| live.is_behind()) {
+            behind.push("admin.token_file".to_owned());
+        }
+        let backends = self.backends.iter().filter(|(_, live)| live.is_behind());
+        behind.extend(backends.map(|(name, _)| name.to_string()));
+        behind
+    }
+
+    /// Our own certificates: the file of each, and when it ends.
+    pub fn expiries(&self) -> Vec<(String, Timestamp)> {
+        let listeners = self.data_plane.iter().chain(&self.admin);
+        let mut all: Vec<(String, Timestamp)> = listeners
+            .flat_map(|live| live.load().expiries.clone())
+            .chain(
+                self.backends
+                    .iter()
+                    .filter_map(|(_, b)| b.load().expiry.clone()),
+            )
+            .map(|(file, until)| (file.display().to_string(), until))
+            .collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+impl Snapshot {
+    /// Whether callers of the data plane are known by certificates, and must be.
+    pub fn requires_certificates(&self) -> bool {
+        let tls = self.settings.data_plane.tls.as_ref();
+        tls.is_some_and(crate::settings::ListenerTls::requires_certificates)
+    }
+}
+
+fn path(steps: &[&str]) -> Path {
+    steps.iter().map(ToString::to_string).collect()
+}
+
+/// Regions and recipients with their places.
+fn links<'s>(
+    settings: &'s Settings,
+    recipients: &'s [Arc<ReadyRecipient>],
+) -> impl Iterator<Item = (&'s RegionSettings, Path)> {
+    let regions = settings.regions.iter();
+    let regions = regions.map(|r| (r, path(&["regions", &r.name])));
+    let recipients = recipients.iter();
+    regions.chain(recipients.map(|r| (&r.link, path(&["recipients", &r.name]))))
+}
+
+fn begin<M: Material>(
+    settings: &M::Settings,
+    old: Option<&Arc<Live<M>>>,
+    at: Timestamp,
+    place: &Path,
+    places: &Places,
+    faults: &Faults,
+) -> Option<Arc<Live<M>>> {
+    if let Some(old) = old.filter(|old| old.settings == *settings) {
+        return Some(Arc::clone(old));
+    }
+    match Live::new(settings.clone(), at) {
+        Ok(live) => Some(Arc::new(live)),
+        Err(found) => {
+            for Placed { steps, fault } in found {
+                let whole: Vec<&str> = place.iter().chain(&steps).map(String::as_str).collect();
+                faults.error(&places.at(&whole), fault.to_string());
+            }
+            None
+        }
+    }
+}
+
+fn tell(metrics: &Metrics, what: &str, change: Change) {
+    match change {
+        Change::Unchanged => {}
+        Change::Swapped => {
+            metrics.tls_reloads.with_label_values(&["swapped"]).inc();
+            tracing::info!(what, "files were exchanged");
+        }
+        Change::Kept(faults) => {
+            metrics.tls_reloads.with_label_values(&["refused"]).inc();
+            for Placed { fault, .. } in faults {
+                tracing::error!(what, %fault, "the new files cannot be used, the old ones stay");
+            }
+        }
+    }
+}
+
+/// A private key that every user of the machine can read is not private.
+fn warn_of_open_keys(
+    settings: &Settings,
+    recipients: &[Arc<ReadyRecipient>],
+    places: &Places,
+    faults: &Faults,
+) {
+    let mut keys = Vec::new();
+    let listeners = [
+        ("data_plane", &settings.data_plane.tls),
+        ("admin", &settings.admin.tls),
+    ];
+    for (section, tls) in listeners {
+        for (i, pair) in tls.iter().flat_map(|t| &t.certificates).enumerate() {
+            let steps = [section, "tls", "certificates", &i.to_string(), "key"];
+            keys.push((path(&steps), &pair.key));
+        }
+    }
+    for (link, mut place) in links(settings, recipients) {
+        if let Some(pair) = link.tls.as_ref().and_then(|t| t.certificate.as_ref()) {
+            place.extend(path(&["tls", "key"]));
+            keys.push((place, &pair.key));
+        }
+    }
+    for (place, file) in keys {
+        if tls::is_world_readable(file) {
+            let steps: Vec<&str> = place.iter().map(String::as_str).collect();
+            let message = format!("every user can read the private key `{}`", file.display());
+            let hint = Some("chmod o-r".to_owned());
+            faults.warning(&places.at(&steps), message, hint);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+
+use super::{Files, Placed};
+
+/// What is built from settings and files, whole or not at all.
+pub trait Material: Sized {
+    type Settings: Clone + PartialEq + std::fmt::Debug;
+
+    /// Every file that takes part.
+    fn files(settings: &Self::Settings) -> Vec<&Path>;
+
+    /// # Errors
+    /// Every fault of the files.
+    fn build(settings: &Self::Settings, files: &Files, at: Timestamp) -> Result<Self, Vec<Placed>>;
+}
+
+/// A material in use, exchanged when its files change. Reading it takes no lock.
+pub struct Live<M: Material> {
+    pub settings: M::Settings,
+    current: ArcSwap<M>,
+    seen: Mutex<Seen>,
+}
+
+/// What [`Live::look`] did.
+#[derive(Debug)]
+pub enum Change {
+    Unchanged,
+    Swapped,
+    /// The new files are no good; the old ones stay in use. Told once for each new content.
+    Kept(Vec<Placed>),
+}
+
+struct Seen {
+    /// Of the content that is in use, or that was told to be broken.
+    judged: [u8; 32],
+    /// A broken content seen once. Certificate and key are two files: between the two writes of an
+    /// exchange they do not fit, and the next look finds them whole.
+    doubtful: Option<[u8; 32]>,
+    broken: bool,
+}
+
+impl<M: Material> Live<M> {
+    /// # Errors
+    /// Every fault of the files.
+    pub fn new(settings: M::Settings, at: Timestamp) -> Result<Self, Vec<Placed>> {
+        let files = Files::read(M::files(&settings));
+        let current = M::build(&settings, &files, at)?;
+        Ok(Self {
+            current: ArcSwap::from_pointee(current),
+            seen: Mutex::new(Seen {
+                judged: files.digest(),
+                doubtful: None,
+                broken: false,
+            }),
+            settings,
+        })
+    }
+
+    pub fn load(&self) -> Arc<M> {
+        self.current.load_full()
+    }
+
+    /// Whether the files on disk are not those in use, because they are broken.
+    pub fn is_behind(&self) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.broken
+    }
+
+    /// Reads the files and exchanges what is in use if they changed. Blocks on the disk; the files
+    /// are small, so contents are compared and not times: a Kubernetes volume changes by a link.
+    ///
+    /// `patient`: broken files are told only when they are found the same twice.
+    pub fn look(&self, at: Timestamp, patient: bool) -> Change {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = Files::read(M::files(&self.settings));
+        let digest = files.digest();
+        let is_known = digest == seen.judged;
+        // What was broken is tried again: a certificate that was not yet valid becomes so.
+        if is_known && !seen.broken {
+            seen.doubtful = None;
+            return Change::Unchanged;
+        }
+        match M::build(&self.settings, &files, at) {
+            Ok(next) => {
+                self.current.store(Arc::new(next));
+                *seen = Seen {
+                    judged: digest,
+                    doubtful: None,
+                    broken: false,
+                };
+                Change::Swapped
+            }
+            Err(_) if is_known => Change::Unchanged,
+            Err(_) if patient && seen.doubtful != Some(digest) => {
+                seen.doubtful = Some(digest);
+                Change::Unchanged
+            }
+            Err(faults) => {
+                *seen = Seen {
+                    judged: digest,
+                    doubtful: None,
+                    broken: true,
+                };
+                Change::Kept(faults)
+            }
+        }
+    }
+}
+
+impl<M: Material> std::fmt::Debug for Live<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Live").field(&self.settings).finish()
+    }
+}

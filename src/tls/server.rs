@@ -1,0 +1,232 @@
+//! What a listener needs, and who is at the other end.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use jiff::Timestamp;
+use rustls::{
+    ServerConfig, ServerConnection,
+    crypto::aws_lc_rs::Ticketer,
+    pki_types::CertificateDer,
+    server::{
+        ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+        danger::ClientCertVerifier,
+    },
+    sign::CertifiedKey,
+};
+
+use super::{FileFault, Files, Material, Names, Placed, provider, unix_time};
+use crate::settings::{ClientCertificates, ListenerTls};
+
+/// One listener's certificates and the authorities of its callers, as they are in use.
+pub struct ServerSide {
+    config: Arc<ServerConfig>,
+    callers: Option<Arc<dyn ClientCertVerifier>>,
+    /// No two that were ever built have the same.
+    number: u64,
+    /// The chains' files and when each ends.
+    pub expiries: Vec<(PathBuf, Timestamp)>,
+}
+
+/// The certificate of a connection's caller, verified in the handshake.
+///
+/// It is asked for with each request: authorities may have been exchanged since, and it ends.
+pub struct TlsPeer {
+    certificate: Option<Certificate>,
+}
+
+struct Certificate {
+    chain: Vec<CertificateDer<'static>>,
+    names: Names,
+    /// By which [`ServerSide`] it was judged last, doubled, and 1 more if it held.
+    judged: AtomicU64,
+}
+
+impl ServerSide {
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+
+    /// Who is at the other end of a connection whose handshake is over.
+    pub fn peer(&self, connection: &ServerConnection) -> TlsPeer {
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let names = chain.first().and_then(|leaf| Names::read(leaf));
+        TlsPeer {
+            certificate: names.map(|names| Certificate {
+                chain: chain.iter().map(|c| c.clone().into_owned()).collect(),
+                names,
+                // A resumed session carries what an earlier handshake verified, so nothing is
+                // taken for granted.
+                judged: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    fn verifies(&self, chain: &[CertificateDer<'_>], at: Timestamp) -> bool {
+        let Some((leaf, rest)) = chain.split_first() else {
+            return false;
+        };
+        self.callers.as_ref().is_some_and(|callers| {
+            callers
+                .verify_client_cert(leaf, rest, unix_time(at))
+                .is_ok()
+        })
+    }
+}
+
+impl TlsPeer {
+    /// The names of the caller's certificate, as long as it is valid and an authority that is in
+    /// use now vouches for it.
+    pub fn names(&self, side: &ServerSide, at: Timestamp) -> Option<&Names> {
+        let certificate = self.certificate.as_ref()?;
+        if !certificate.names.is_valid_at(at) {
+            return None;
+        }
+        let judged = certificate.judged.load(Ordering::Relaxed);
+        let mut holds = judged & 1 == 1;
+        if judged >> 1 != side.number {
+            holds = side.verifies(&certificate.chain, at);
+            let judged = side.number << 1 | u64::from(holds);
+            certificate.judged.store(judged, Ordering::Relaxed);
+        }
+        holds.then_some(&certificate.names)
+    }
+}
+
+impl Material for ServerSide {
+    type Settings = ListenerTls;
+
+    fn files(settings: &ListenerTls) -> Vec<&Path> {
+        let pairs = settings.certificates.iter();
+        let pairs = pairs.flat_map(|pair| [&*pair.chain, &*pair.key]);
+        pairs.chain(settings.client_ca.as_deref()).collect()
+    }
+
+    fn build(settings: &ListenerTls, files: &Files, at: Timestamp) -> Result<Self, Vec<Placed>> {
+        let mut faults = Vec::new();
+        let mut wardrobe = Wardrobe::default();
+        let mut expiries = Vec::new();
+        for (number, pair) in settings.certificates.iter().enumerate() {
+            let steps = ["certificates", &number.to_string()];
+            match files.certified_key(pair, &steps, at) {
+                Ok((key, names)) => {
+                    expiries.push((pair.chain.clone(), names.until));
+                    wardrobe.add(&key, &names);
+                }
+                Err(found) => faults.extend(found),
+            }
+        }
+        let callers = settings.client_ca.as_ref().map(|path| {
+            let roots = files.authorities(path, at)?;
+            let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+            let builder = match settings.client_certificates {
+                ClientCertificates::Required => builder,
+                ClientCertificates::Optional => builder.allow_unauthenticated(),
+            };
+            builder
+                .build()
+                .map_err(|error| FileFault::Rustls(error.to_string()))
+        });
+        let callers = callers.transpose().unwrap_or_else(|fault| {
+            let steps = vec!["client_ca".to_owned()];
+            faults.push(Placed { steps, fault });
+            None
+        });
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let config = config(wardrobe, callers.clone(), settings.speaks_h2);
+        let config = config.map_err(|error| {
+            let fault = FileFault::Rustls(error.to_string());
+            let steps = vec!["certificates".to_owned()];
+            vec![Placed { steps, fault }]
+        })?;
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        Ok(Self {
+            config: Arc::new(config),
+            callers,
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            expiries,
+        })
+    }
+}
+
+fn config(
+    wardrobe: Wardrobe,
+    callers: Option<Arc<dyn ClientCertVerifier>>,
+    speaks_h2: bool,
+) -> Result<ServerConfig, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let mut config = match callers {
+        Some(callers) => builder.with_client_cert_verifier(callers),
+        None => builder.with_no_client_auth(),
+    }
+    .with_cert_resolver(Arc::new(wardrobe));
+    config.alpn_protocols = match speaks_h2 {
+        true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        false => vec![b"http/1.1".to_vec()],
+    };
+    // Our order: the strongest first. Callers without fast AES lose little.
+    config.ignore_client_order = true;
+    // Tickets alone, under a secret of this configuration: nothing that an earlier one verified
+    // can be resumed here.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = Ticketer::new()?;
+    config.max_early_data_size = 0;
+    Ok(config)
+}
+
+/// Our certificates by the names that are in them.
+#[derive(Debug, Default)]
+struct Wardrobe {
+    /// By name, or by what follows the `*` of a wildcard.
+    exact: HashMap<Box<str>, Keys>,
+    wildcard: HashMap<Box<str>, Keys>,
+    /// The first certificate of the settings, and those with the same names.
+    default: Keys,
+}
+
+/// In the order of the settings; several for several kinds of key.
+type Keys = Vec<Arc<CertifiedKey>>;
+
+impl Wardrobe {
+    fn add(&mut self, key: &Arc<CertifiedKey>, names: &Names) {
+        for name in names.dns() {
+            let (map, name) = match name.strip_prefix('*') {
+                Some(rest) => (&mut self.wildcard, rest),
+                None => (&mut self.exact, name),
+            };
+            map.entry(name.into()).or_default().push(Arc::clone(key));
+        }
+        // Last in line for whoever asks for no name of ours.
+        self.default.push(Arc::clone(key));
+    }
+
+    fn choose(&self, name: Option<&str>) -> &Keys {
+        let Some(name) = name.map(str::to_ascii_lowercase) else {
+            return &self.default;
+        };
+        let wild = || {
+            let dot = name.find('.')?;
+            self.wildcard.get(name.get(dot..)?)
+        };
+        let found = self.exact.get(name.as_str()).or_else(wild);
+        found.unwrap_or(&self.default)
+    }
+}
+
+impl ResolvesServerCert for Wardrobe {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let schemes = hello.signature_schemes();
+        let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
+        let keys = self.choose(hello.server_name());
+        keys.iter().find(fits).cloned()
+    }
+}

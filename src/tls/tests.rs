@@ -1,0 +1,288 @@
+//! Certificates of invented people's servers, and what is built from them.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, ServerName};
+
+use super::*;
+use crate::{
+    settings::{BackendTls, CertificateFiles, ClientCertificates, HttpVersion, ListenerTls},
+    telemetry::clock,
+};
+
+/// An authority that signs what a test asks for, and a folder for the files.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) pem: String,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self {
+            pem: certificate.pem(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    /// A certificate and its key in PEM; names as settings write them (`dns:`, `ip:`, a URI).
+    pub(crate) fn sign(&self, names: &[&str]) -> (String, String) {
+        self.sign_for(names, (2020, 2099))
+    }
+
+    pub(crate) fn sign_for(&self, names: &[&str], years: (i32, i32)) -> (String, String) {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = names.iter().map(|n| san(n)).collect();
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        params.not_before = date_time_ymd(years.0, 1, 1);
+        params.not_after = date_time_ymd(years.1, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+fn san(name: &str) -> SanType {
+    if let Some(dns) = name.strip_prefix("dns:") {
+        return SanType::DnsName(dns.try_into().unwrap());
+    }
+    match name.strip_prefix("ip:") {
+        Some(ip) => SanType::IpAddress(ip.parse().unwrap()),
+        None => SanType::URI(name.try_into().unwrap()),
+    }
+}
+
+/// Writes both into `folder` as `NAME.pem` and `NAME.key`.
+pub(crate) fn write_pair(
+    folder: &Path,
+    name: &str,
+    (chain, key): (String, String),
+) -> CertificateFiles {
+    let file = |end: &str, text: String| -> PathBuf {
+        let path = folder.join(format!("{name}.{end}"));
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    CertificateFiles {
+        chain: file("pem", chain),
+        key: file("key", key),
+    }
+}
+
+fn listener(pairs: Vec<CertificateFiles>, ca: Option<PathBuf>) -> ListenerTls {
+    ListenerTls {
+        certificates: pairs,
+        client_ca: ca,
+        client_certificates: ClientCertificates::Required,
+        speaks_h2: true,
+    }
+}
+
+fn faults(settings: &ListenerTls) -> Vec<String> {
+    let built = Live::<ServerSide>::new(settings.clone(), clock::now());
+    let found = built.err().unwrap_or_default();
+    let told = found.iter();
+    told.map(|p| format!("{}: {}", p.steps.join("."), p.fault))
+        .collect()
+}
+
+fn names(pem: &str) -> Names {
+    use rustls::pki_types::pem::PemObject;
+    Names::read(&CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap()
+}
+
+#[test]
+fn names_match_letter_by_letter_and_wildcards_are_nobody() {
+    let ca = Authority::new("test");
+    let has = |names: &Names, text: &str| names.has(&Identity::parse(text).unwrap());
+    let (pem, _) = ca.sign(&[
+        "spiffe://acme/eu/store",
+        "dns:Store.eu",
+        "dns:*.in",
+        "ip:127.0.0.1",
+    ]);
+    let store = names(&pem);
+    assert!(has(&store, "spiffe://acme/eu/store") && has(&store, "dns:store.EU"));
+    assert!(store.has(&Identity::of_host("127.0.0.1").unwrap()));
+    for other in [
+        "spiffe://acme/eu",
+        "spiffe://acme/eu/store2",
+        "dns:store.in",
+        "dns:eu",
+    ] {
+        assert!(!has(&store, other), "{other}");
+    }
+    assert!(!store.has(&Identity::of_host("127.0.0.2").unwrap()));
+    let (pem, _) = ca.sign(&["spiffe://acme/eu/store", "spiffe://acme/in/store"]);
+    assert!(!has(&names(&pem), "spiffe://acme/eu/store"), "two are none");
+    assert_eq!(names(&ca.sign(&[]).0).to_string(), "no name at all");
+}
+
+#[test]
+fn every_broken_file_is_told_at_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new("test");
+    let good = write_pair(folder.path(), "good", ca.sign(&["dns:a"]));
+    let other = write_pair(folder.path(), "other", ca.sign(&["dns:b"]));
+    let old = write_pair(folder.path(), "old", ca.sign_for(&["dns:c"], (2020, 2021)));
+    let early = write_pair(
+        folder.path(),
+        "early",
+        ca.sign_for(&["dns:d"], (2098, 2099)),
+    );
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "nothing").unwrap();
+    assert_eq!(faults(&listener(vec![good.clone()], None)), [""; 0]);
+    let crossed = CertificateFiles {
+        chain: good.chain.clone(),
+        key: other.key.clone(),
+    };
+    let gone = CertificateFiles {
+        chain: empty.clone(),
+        key: folder.path().join("gone.key"),
+    };
+    let swapped = CertificateFiles {
+        chain: good.key.clone(),
+        key: good.chain.clone(),
+    };
+    let told = faults(&listener(
+        vec![good, crossed, old, early, gone, swapped],
+        Some(empty),
+    ));
+    let expected = [
+        ("certificates.1.key: ", "is not the key of"),
+        ("certificates.2.chain: ", "ended at 2021-01-01"),
+        ("certificates.3.chain: ", "begins at 2098-01-01"),
+        ("certificates.4.chain: ", "holds no certificate"),
+        ("certificates.4.key: cannot read", "gone.key"),
+        ("certificates.5.chain: ", "holds no certificate"),
+        ("certificates.5.key: ", "holds no private key"),
+        ("client_ca: ", "holds no certificate"),
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, (place, message)) in told.iter().zip(expected) {
+        assert!(told.starts_with(place) && told.contains(message), "{told}");
+    }
+}
+
+#[test]
+fn files_are_exchanged_whole_and_broken_ones_are_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new("test");
+    let pair = write_pair(folder.path(), "server", ca.sign(&["dns:a"]));
+    let live = Live::<ServerSide>::new(listener(vec![pair], None), clock::now()).unwrap();
+    let first = live.load();
+    assert!(matches!(live.look(clock::now(), true), Change::Unchanged));
+    // The certificate is there, its key is still to come.
+    let (chain, key) = ca.sign(&["dns:a"]);
+    std::fs::write(folder.path().join("server.pem"), chain).unwrap();
+    assert!(matches!(live.look(clock::now(), true), Change::Unchanged));
+    assert!(!live.is_behind());
+    assert!(matches!(live.look(clock::now(), true), Change::Kept(_)));
+    assert!(live.is_behind());
+    assert!(matches!(live.look(clock::now(), true), Change::Unchanged));
+    assert!(std::sync::Arc::ptr_eq(&first, &live.load()));
+    std::fs::write(folder.path().join("server.key"), key).unwrap();
+    assert!(matches!(live.look(clock::now(), true), Change::Swapped));
+    assert!(!live.is_behind() && !std::sync::Arc::ptr_eq(&first, &live.load()));
+}
+
+#[test]
+fn a_volumes_link_is_followed_and_a_lost_file_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new("test");
+    let data = folder.path().join("..data");
+    for turn in ["one", "two"] {
+        let turn = folder.path().join(turn);
+        std::fs::create_dir(&turn).unwrap();
+        write_pair(&turn, "tls", ca.sign(&["dns:a"]));
+    }
+    std::os::unix::fs::symlink("one", &data).unwrap();
+    let pair = CertificateFiles {
+        chain: data.join("tls.pem"),
+        key: data.join("tls.key"),
+    };
+    let live = Live::<ServerSide>::new(listener(vec![pair], None), clock::now()).unwrap();
+    std::fs::remove_file(&data).unwrap();
+    assert!(matches!(live.look(clock::now(), true), Change::Unchanged));
+    std::os::unix::fs::symlink("two", &data).unwrap();
+    assert!(matches!(live.look(clock::now(), true), Change::Swapped));
+}
+
+#[test]
+fn what_was_not_yet_valid_is_taken_when_its_time_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new("test");
+    let pair = write_pair(folder.path(), "server", ca.sign(&["dns:a"]));
+    let live = Live::<ServerSide>::new(listener(vec![pair], None), clock::now()).unwrap();
+    write_pair(
+        folder.path(),
+        "server",
+        ca.sign_for(&["dns:a"], (2098, 2099)),
+    );
+    assert!(matches!(live.look(clock::now(), false), Change::Kept(_)));
+    let then = "2098-06-01T00:00:00Z".parse().unwrap();
+    assert!(matches!(live.look(then, true), Change::Swapped));
+}
+
+#[test]
+fn a_region_believes_its_own_authorities_and_identity_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, &ours.pem).unwrap();
+    let settings = |identity: &[&str]| BackendTls {
+        ca_file: ca_file.clone(),
+        identity: identity
+            .iter()
+            .map(|i| Identity::parse(i).unwrap())
+            .collect(),
+        certificate: None,
+        http: HttpVersion::One,
+    };
+    let judge = |settings: BackendTls, pem: &str| {
+        use rustls::pki_types::pem::PemObject;
+        let side = Live::<BackendSide>::new(settings, clock::now()).unwrap();
+        let leaf = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let host = ServerName::try_from("store.eu").unwrap();
+        let judged = side
+            .load()
+            .judge_for_tests(&leaf, &host, unix_time(clock::now()));
+        judged.map_err(|error| error.to_string())
+    };
+    let eu = ["spiffe://acme/eu/store"];
+    let (right, _) = ours.sign(&["spiffe://acme/eu/store"]);
+    assert_eq!(judge(settings(&eu), &right), Ok(()));
+    assert!(
+        judge(settings(&[]), &right).is_err(),
+        "the host counts where no identity does"
+    );
+    let (by_host, _) = ours.sign(&["dns:store.eu"]);
+    assert_eq!(judge(settings(&[]), &by_host), Ok(()));
+    let told = judge(settings(&eu), &by_host).unwrap_err();
+    let imposter = Imposter {
+        expected: "`spiffe://acme/eu/store`".into(),
+        presented: "`dns:store.eu`".into(),
+    };
+    assert!(told.contains(&format!("{imposter:?}")), "{told}");
+    let (india, _) = ours.sign(&["spiffe://acme/in/store", "dns:store.eu"]);
+    assert!(judge(settings(&eu), &india).is_err());
+    let (foreign, _) = theirs.sign(&["spiffe://acme/eu/store"]);
+    assert!(judge(settings(&eu), &foreign).is_err());
+    let (old, _) = ours.sign_for(&["spiffe://acme/eu/store"], (2020, 2021));
+    assert!(judge(settings(&eu), &old).is_err());
+    let (wild, _) = ours.sign(&["dns:*.eu"]);
+    assert!(judge(settings(&[]), &wild).is_err());
+}

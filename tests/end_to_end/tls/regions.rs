@@ -1,0 +1,175 @@
+use super::backend::{Kind, PLAIN, SecureBackend, TWO};
+use super::pki::{self, Authority};
+use crate::kit::problem;
+use crate::kit::setup::Setup;
+
+/// The `eu` region at this server, known by this authority and identity.
+fn eu(server: &SecureBackend, ca: &Authority, identity: Option<&str>) -> Setup {
+    let (mut setup, _) = Setup::recording();
+    region(&mut setup, "eu", server, ca, identity);
+    setup
+}
+
+fn region(
+    setup: &mut Setup,
+    name: &str,
+    server: &SecureBackend,
+    ca: &Authority,
+    identity: Option<&str>,
+) {
+    let file = format!("{name}-ca.pem");
+    pki::write(setup.folder.path(), &file, &ca.pem);
+    setup.set(&["regions", name, "endpoints"], vec![server.url()]);
+    setup.set(&["regions", name, "ca_file"], file);
+    if let Some(identity) = identity {
+        setup.set(&["regions", name, "identity"], vec![identity]);
+    }
+}
+
+const GERMAN: &str = r#"{"country":"DE"}"#;
+
+#[test]
+fn another_regions_server_gets_nothing_though_the_same_authority_signed_it() {
+    let ca = Authority::new("acme");
+    let india = ca.sign(&["spiffe://acme/in/store", "ip:127.0.0.1"]);
+    let mixed_up = SecureBackend::start(Some(india.server(None, &[])), PLAIN);
+    let mut setup = eu(&mixed_up, &ca, Some("spiffe://acme/eu/store"));
+    setup.set(&["log", "level"], "warn");
+    let router = setup.start();
+    for _ in 0..3 {
+        let answer = router.put("p", GERMAN);
+        let told = problem(&answer, 503);
+        let detail = told["detail"].as_str().unwrap();
+        for part in [
+            "`eu`",
+            "`spiffe://acme/eu/store`",
+            "`spiffe://acme/in/store`",
+        ] {
+            assert!(detail.contains(part), "{detail}");
+        }
+    }
+    assert!(mixed_up.connections() > 0, "it was tried");
+    assert_eq!(mixed_up.sessions(), 0, "no handshake went through");
+    assert!(mixed_up.seen().is_empty());
+    crate::kit::eventually("the log tells of it", || {
+        let log = router.process.text();
+        log.contains("nothing was sent").then_some(())
+    });
+
+    // The right server at the same address is welcome at once.
+    let right = ca.sign(&["spiffe://acme/eu/store"]);
+    mixed_up.become_(right.server(None, &[]));
+    crate::kit::eventually("the region is back", || {
+        router.put("p", GERMAN).is_success().then_some(())
+    });
+    assert_eq!(mixed_up.seen().len(), 1);
+}
+
+#[test]
+fn a_server_must_be_signed_by_its_own_regions_authority_and_valid_now() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let identity = "spiffe://acme/eu/store";
+    let cases = [
+        (theirs.sign(&[identity]), "authority"),
+        (ours.sign_until(&[identity], 2021), "time"),
+        (ours.sign(&["dns:localhost"]), "name"),
+    ];
+    for (pair, what) in cases {
+        let server = SecureBackend::start(Some(pair.server(None, &[])), PLAIN);
+        let router = eu(&server, &ours, Some(identity)).start();
+        problem(&router.put("p", GERMAN), 503);
+        assert_eq!((server.sessions(), server.seen().len()), (0, 0), "{what}");
+    }
+}
+
+#[test]
+fn without_an_identity_the_endpoints_own_host_counts() {
+    let ca = Authority::new("acme");
+    for (names, status) in [(["ip:127.0.0.1"], 200), (["ip:127.0.0.2"], 503)] {
+        let server = SecureBackend::start(Some(ca.sign(&names).server(None, &[])), PLAIN);
+        let router = eu(&server, &ca, None).start();
+        assert_eq!(router.put("p", GERMAN).status, status, "{names:?}");
+    }
+}
+
+#[test]
+fn the_routers_own_certificate_is_shown_to_servers_that_ask() {
+    let (ca, routers) = (Authority::new("acme"), Authority::new("routers"));
+    let identity = "spiffe://acme/eu/store";
+    let asks = ca.sign(&[identity]).server(Some(&routers), &[]);
+    let server = SecureBackend::start(Some(asks), PLAIN);
+    let mut setup = eu(&server, &ca, Some(identity));
+    let own = routers.sign(&["spiffe://acme/sg/router"]);
+    let table = own.write(setup.folder.path(), "router");
+    setup.set(&["regions", "eu", "tls"], table);
+    let router = setup.start();
+    assert_eq!(router.put("p", GERMAN).status, 200);
+    assert!(server.client() == Some(own.der()));
+    drop(router);
+    let router = eu(&server, &ca, Some(identity)).start();
+    assert!(!router.put("p", GERMAN).is_success(), "it has none to show");
+}
+
+#[test]
+fn a_server_that_does_not_agree_to_http2_is_no_server_of_such_a_region() {
+    let ca = Authority::new("acme");
+    let identity = "spiffe://acme/eu/store";
+    let pair = ca.sign(&[identity]);
+    for (alpn, kind, status) in [
+        (&["h2"][..], TWO, 200),
+        (&["http/1.1"][..], PLAIN, 503),
+        (&[][..], Kind { ..PLAIN }, 503),
+    ] {
+        let server = SecureBackend::start(Some(pair.server(None, alpn)), kind);
+        let mut setup = eu(&server, &ca, Some(identity));
+        setup.set(&["regions", "eu", "http"], "2");
+        let router = setup.start();
+        let answer = router.put("p", GERMAN);
+        assert_eq!(answer.status, status, "{alpn:?} {answer:?}");
+        if status == 200 {
+            let seen = &server.seen()[0];
+            assert_eq!(seen.version, http::Version::HTTP_2);
+            assert_eq!(seen.uri, format!("{}/people/p", server.url()));
+            assert_eq!(seen.body, GERMAN);
+            assert!(!seen.headers.contains_key("host"));
+        } else {
+            assert!(server.seen().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_recipient_is_known_by_its_certificate_as_a_region_is() {
+    let ca = Authority::new("acme");
+    let mut setup = Setup::of_example("smart-devices");
+    let name = setup.settings["recipients"]
+        .as_table()
+        .unwrap()
+        .keys()
+        .next()
+        .unwrap()
+        .clone();
+    let file = pki::write(setup.folder.path(), "maps.pem", "no certificate at all");
+    let keys = ["recipients", name.as_str()];
+    setup.set(
+        &[keys[0], keys[1], "endpoints"],
+        vec!["https://maps.test:1"],
+    );
+    setup.set(&[keys[0], keys[1], "ca_file"], "maps.pem");
+    let config = setup.write();
+    let check = || {
+        let config = config.to_str().unwrap();
+        let checked = crate::kit::process::run_to_end(&["check", "--config", config], "");
+        let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+        (checked.status.code(), text)
+    };
+    let (code, text) = check();
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("holds no certificate") && text.contains("ca_file"),
+        "{text}"
+    );
+    std::fs::write(file, &ca.pem).unwrap();
+    let (code, text) = check();
+    assert_eq!(code, Some(0), "{text}");
+}

@@ -1,0 +1,137 @@
+//! Files that change while connections stand.
+
+use super::backend::{PLAIN, SecureBackend};
+use super::client::Caller;
+use super::pki::{self, Authority};
+use super::{mutual, secured, shared};
+use crate::kit::http::get;
+use crate::kit::setup::{Router, Setup, metrics};
+use crate::kit::{eventually, problem};
+
+const SINGAPORE: &str = r#"{"country":"SG"}"#;
+
+/// Waits until so many exchanges with this result are counted.
+fn exchanged(router: &Router, result: &str, count: usize) {
+    let line = format!("domicile_tls_reloads_total{{result=\"{result}\"}} {count}\n");
+    eventually(&line, || {
+        metrics(router.admin).contains(&line).then_some(())
+    });
+}
+
+fn failing(router: &Router) -> bool {
+    metrics(router.admin).contains("\ndomicile_tls_reload_failing 1\n")
+}
+
+#[test]
+fn a_certificate_is_exchanged_under_open_connections_and_a_broken_one_is_not() {
+    let ca = Authority::new("servers");
+    let (setup, _backends) = secured(&ca);
+    let router = setup.start();
+    let folder = router.folder.path().to_owned();
+    let config = shared(ca.client(None, &["http/1.1"]));
+    let mut old = Caller::connect(router.router, &config, "api.test").unwrap();
+    assert_eq!(old.put("p", "", SINGAPORE).unwrap().status, 201);
+
+    let next = ca.sign_until(&["dns:api.test"], 2098);
+    next.write(&folder, "api");
+    exchanged(&router, "swapped", 1);
+    assert_eq!(
+        old.put("p", "", SINGAPORE).unwrap().status,
+        201,
+        "it stands"
+    );
+    let mut new = Caller::connect(router.router, &config, "api.test").unwrap();
+    assert!(new.shown() == next.der());
+    assert!(!new.is_resumed(), "tickets of the old certificate are over");
+    assert_eq!(new.put("p", "", SINGAPORE).unwrap().status, 201);
+    let again = Caller::connect(router.router, &config, "api.test").unwrap();
+    assert!(again.is_resumed(), "those of the new one are not");
+    let text = metrics(router.admin);
+    let expiry = text.lines().find_map(|line| {
+        let rest = line.strip_prefix("domicile_certificate_expiry_seconds{file=")?;
+        assert!(rest.contains("api.pem"), "{rest}");
+        rest.split_once("} ")?.1.parse::<f64>().ok()
+    });
+    assert!(expiry.is_some_and(|seconds| seconds > 1e9), "{text}");
+
+    // A key that does not fit: what is in force stays so, and says why.
+    let stray = ca.sign(&["dns:api.test"]);
+    pki::write(&folder, "api.key", &stray.key);
+    exchanged(&router, "refused", 1);
+    assert!(failing(&router));
+    let ready = get(router.admin, "/readyz");
+    assert_eq!(ready.status, 200);
+    assert_eq!(ready.json()["files_behind"][0], "data_plane.tls");
+    assert!(
+        router
+            .process
+            .text()
+            .contains("is not the key of the certificate")
+    );
+    for caller in [&mut old, &mut new] {
+        assert_eq!(caller.put("p", "", SINGAPORE).unwrap().status, 201);
+    }
+    let fresh = shared(ca.client(None, &["http/1.1"]));
+    let fresh = Caller::connect(router.router, &fresh, "api.test").unwrap();
+    assert!(fresh.shown() == next.der());
+    stray.write(&folder, "api");
+    exchanged(&router, "swapped", 2);
+    assert!(!failing(&router));
+}
+
+#[test]
+fn authorities_that_are_believed_no_more_let_nobody_back_in() {
+    let ca = Authority::new("servers");
+    let (before, after) = (Authority::new("before"), Authority::new("after"));
+    let (setup, backends) = mutual(&ca, &before, "required");
+    let router = setup.start();
+    let config = shared(ca.client(Some(&before.sign(&["dns:app.test"])), &["http/1.1"]));
+    let mut open = Caller::connect(router.router, &config, "api.test").unwrap();
+    assert_eq!(open.put("p", "", SINGAPORE).unwrap().status, 201);
+    let mut resumed = Caller::connect(router.router, &config, "api.test").unwrap();
+    assert!(resumed.is_resumed(), "resumption works");
+    assert_eq!(resumed.put("p", "", SINGAPORE).unwrap().status, 201);
+
+    pki::write(router.folder.path(), "callers.pem", &after.pem);
+    exchanged(&router, "swapped", 1);
+    let seen = backends.of("sg").seen().len();
+    // The connections were not cut, but what they rest on is gone.
+    for caller in [&mut open, &mut resumed] {
+        let told = problem(&caller.put("p", "", SINGAPORE).unwrap(), 403);
+        assert_eq!(told["type"], "urn:domicile:problem:caller-certificate");
+    }
+    let tried = Caller::connect(router.router, &config, "api.test")
+        .and_then(|mut caller| caller.put("p", "", SINGAPORE));
+    assert!(tried.is_err(), "a ticket is no way round: {tried:?}");
+    assert_eq!(backends.of("sg").seen().len(), seen);
+    let config = shared(ca.client(Some(&after.sign(&["dns:app.test"])), &["http/1.1"]));
+    let mut caller = Caller::connect(router.router, &config, "api.test").unwrap();
+    assert_eq!(caller.put("p", "", SINGAPORE).unwrap().status, 201);
+}
+
+#[test]
+fn a_regions_authorities_are_exchanged_and_older_connections_not_used_again() {
+    let (before, after) = (Authority::new("before"), Authority::new("after"));
+    let identity = "spiffe://acme/sg/store";
+    let server = SecureBackend::start(Some(before.sign(&[identity]).server(None, &[])), PLAIN);
+    let (mut setup, _) = Setup::recording();
+    pki::write(setup.folder.path(), "sg-ca.pem", &before.pem);
+    setup.set(&["regions", "sg", "endpoints"], vec![server.url()]);
+    setup.set(&["regions", "sg", "ca_file"], "sg-ca.pem");
+    setup.set(&["regions", "sg", "identity"], vec![identity]);
+    setup.set(&["data_plane", "workers"], 1);
+    let router = setup.start();
+    for _ in 0..2 {
+        assert_eq!(router.put("p", SINGAPORE).status, 200);
+    }
+    assert_eq!(server.connections(), 1, "it is kept");
+
+    pki::write(router.folder.path(), "sg-ca.pem", &after.pem);
+    exchanged(&router, "swapped", 1);
+    problem(&router.put("p", SINGAPORE), 503);
+    assert_eq!(server.seen().len(), 2);
+    server.become_(after.sign(&[identity]).server(None, &[]));
+    eventually("the region is believed again", || {
+        router.put("p", SINGAPORE).is_success().then_some(())
+    });
+}
