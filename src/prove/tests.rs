@@ -387,12 +387,12 @@ fn one_line_of_a_shipped_law_moves_its_own_flows_alone() {
     assert!(found.changes.len() < 12, "{}", found.changes.len());
 }
 
-/// The whole is `policy mutants`, which also asks the properties and wants 95 %; here the cases
-/// alone, as a proof of all laws takes long without optimisation. Shifted days get past most cases,
-/// so this holds only the ground that is won.
+/// The whole is `policy mutants`, which also asks the properties, tells survivors that change no flow
+/// apart, and wants 95 %; here the cases alone, as a proof of all laws takes long without
+/// optimisation. About one mutant in seventeen changes no flow, which leaves one or two of these.
 #[test]
 fn a_sample_of_mutants_of_the_shipped_laws_is_noticed_by_cases() {
-    const SAMPLE: usize = 12;
+    const SAMPLE: usize = 24;
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     let organisation = dir.join("examples/cases/organisation.toml");
     let files = Files::load(&dir, &organisation).unwrap();
@@ -406,7 +406,7 @@ fn a_sample_of_mutants_of_the_shipped_laws_is_noticed_by_cases() {
         tally.survivors
     );
     assert!(
-        noticed * 4 >= SAMPLE,
+        noticed * 10 >= SAMPLE * 9,
         "seed {}: {:?}",
         mutants::SEED,
         tally.survivors
