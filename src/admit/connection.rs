@@ -3,7 +3,7 @@
 use std::{cell::RefCell, future::Future, io, net::SocketAddr, rc::Rc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::Either;
 use hyper::{rt::Executor, server::conn, service::service_fn};
@@ -69,6 +69,7 @@ pub async fn serve_as<S, F, A, B>(
         let service = {
             let (pace, held) = (Rc::clone(&pace), Rc::clone(&held));
             service_fn(move |mut request| {
+                let is_head = request.method() == Method::HEAD;
                 let answer = match http2::check(&mut request) {
                     Ok(()) => Ok(handle(peer, request.map(Incoming::Http2), pace.begin())),
                     Err(fault) => Err(http2::refuse(fault, request.method())),
@@ -76,6 +77,10 @@ pub async fn serve_as<S, F, A, B>(
                 let held = Rc::clone(&held);
                 async move {
                     Ok::<_, std::convert::Infallible>(match answer {
+                        // hyper would send the document of a refused HEAD with its answer.
+                        Ok(answer) if is_head => {
+                            http2::without_content(answer.await).map(Either::Right)
+                        }
                         Ok(answer) => answer.await.map(|b| Either::Left(held.hold(b))),
                         Err(refused) => refused.map(Either::Right),
                     })

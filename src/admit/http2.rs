@@ -10,6 +10,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
+use http_body::Body;
 use http_body_util::Full;
 
 use super::http1::{
@@ -143,6 +144,18 @@ pub fn refuse(fault: HeadFault, method: &Method) -> Response<Full<Bytes>> {
         .headers_mut()
         .insert(header::VIA, HeaderValue::from_static("2.0 domicile"));
     answer
+}
+
+/// The answer to HEAD: the head that its body would have had (RFC 9110 §9.3.2). A region's own has
+/// no body to begin with.
+pub fn without_content<B: Body>(answer: Response<B>) -> Response<Full<Bytes>> {
+    let length = answer.body().size_hint().exact().filter(|n| *n > 0);
+    let (mut parts, _) = answer.into_parts();
+    if let Some(length) = length {
+        let fields = parts.headers.entry(header::CONTENT_LENGTH);
+        fields.or_insert_with(|| HeaderValue::from(length));
+    }
+    Response::from_parts(parts, Full::default())
 }
 
 #[cfg(test)]
