@@ -217,10 +217,7 @@ mod tests {
             ("http://a/people/p?x=[1]", &[("host", "A")][..]),
             ("https://[::1]:8080/", &[("content-length", "0")]),
             ("/people/p", &[("host", "a:80")]),
-            (
-                "http://a/",
-                &[("expect", "100-continue"), ("x-_a", "\u{fc}")],
-            ),
+            ("http://a/", &[("expect", "100-continue"), ("x-_a", "b")]),
         ] {
             assert_eq!(check(&mut request("PUT", uri, fields)), Ok(()), "{uri}");
         }
