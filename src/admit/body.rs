@@ -12,7 +12,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, timeout};
 
-use super::http1::{self, FramingFault};
+use super::{
+    http1::{self, FramingFault},
+    http2,
+};
 
 /// The body of a request, whichever protocol it came by.
 pub enum Incoming {
@@ -46,7 +49,13 @@ impl Body for Incoming {
             Self::Http1(body) => Pin::new(body).poll_frame(cx),
             Self::Http2(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|f| f.map_err(|_| BodyFault::Broken)))
+                Poll::Ready(frame.map(|f| {
+                    let frame = f.map_err(|_| BodyFault::Broken)?;
+                    if let Some(trailers) = frame.trailers_ref() {
+                        http2::check_trailers(trailers)?;
+                    }
+                    Ok(frame)
+                }))
             }
         }
     }

@@ -3,8 +3,9 @@
 use std::{cell::RefCell, future::Future, io, net::SocketAddr, rc::Rc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
+use http_body_util::Either;
 use hyper::{rt::Executor, server::conn, service::service_fn};
 use hyper_util::rt::TokioTimer;
 use tokio::{net::TcpStream, sync::watch, time::Instant};
@@ -12,7 +13,7 @@ use tokio::{net::TcpStream, sync::watch, time::Instant};
 use super::{
     body::Incoming,
     held::Answers,
-    http1,
+    http1, http2,
     pace::{AtWork, Pace, Paced},
 };
 use crate::settings::Limits;
@@ -67,10 +68,23 @@ pub async fn serve_as<S, F, A, B>(
         let held = Rc::new(Answers::default());
         let service = {
             let (pace, held) = (Rc::clone(&pace), Rc::clone(&held));
-            service_fn(move |request| {
-                let answer = handle(peer, request.map(Incoming::Http2), pace.begin());
+            service_fn(move |mut request| {
+                let is_head = request.method() == Method::HEAD;
+                let answer = match http2::check(&mut request) {
+                    Ok(()) => Ok(handle(peer, request.map(Incoming::Http2), pace.begin())),
+                    Err(fault) => Err(http2::refuse(fault, request.method())),
+                };
                 let held = Rc::clone(&held);
-                async move { Ok::<_, std::convert::Infallible>(answer.await.map(|b| held.hold(b))) }
+                async move {
+                    Ok::<_, std::convert::Infallible>(match answer {
+                        // hyper would send the document of a refused HEAD with its answer.
+                        Ok(answer) if is_head => {
+                            http2::without_content(answer.await).map(Either::Right)
+                        }
+                        Ok(answer) => answer.await.map(|b| Either::Left(held.hold(b))),
+                        Err(refused) => refused.map(Either::Right),
+                    })
+                }
             })
         };
         let io = Paced::new(stream, limits);

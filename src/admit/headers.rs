@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header, header::Entry};
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1), `Connection`'s own list aside.
-const HOP_BY_HOP: [HeaderName; 7] = [
+const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -11,6 +11,7 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::PROXY_AUTHORIZATION,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
 ];
 
 pub const FORWARDED: HeaderName = header::FORWARDED;
@@ -31,6 +32,7 @@ pub(super) fn is_hop_by_hop(name: &str) -> bool {
             | "proxy-authorization"
             | "transfer-encoding"
             | "upgrade"
+            | "http2-settings"
     )
 }
 

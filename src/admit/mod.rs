@@ -11,6 +11,7 @@ pub mod handshake;
 pub mod headers;
 mod held;
 pub mod http1;
+mod http2;
 pub mod listener;
 pub mod outgoing;
 pub mod pace;

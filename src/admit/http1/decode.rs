@@ -5,14 +5,15 @@ use http::{HeaderMap, HeaderName, header};
 use memchr::memchr;
 
 use super::{
+    super::headers::is_client_address,
     fault::{FramingFault, HeadFault},
     fields,
     head::Framing,
 };
 
 /// Trailer fields of one body, names, values and line ends.
-const MAX_TRAILER: usize = 8 << 10;
-const MAX_TRAILERS: usize = 32;
+pub const MAX_TRAILER: usize = 8 << 10;
+pub const MAX_TRAILERS: usize = 32;
 
 /// More digits than a length can have here are somebody's attempt at an overflow.
 const MAX_DIGITS: usize = 16;
@@ -257,6 +258,7 @@ pub fn is_forbidden(name: &HeaderName) -> bool {
     ];
     let text = name.as_str();
     FORBIDDEN.contains(name)
+        || is_client_address(text)
         || [
             "domicile-",
             "x-forwarded-",

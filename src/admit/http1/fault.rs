@@ -42,6 +42,8 @@ pub enum HeadFault {
     Underscore,
     #[error("a field's value holds a control character")]
     FieldValue,
+    #[error("a field's value begins or ends with white space; send it without")]
+    PaddedValue,
     #[error("there is no Host; send one")]
     NoHost,
     #[error("there is more than one Host; send one")]
@@ -98,6 +100,7 @@ impl HeadFault {
             | Self::FieldName
             | Self::Underscore
             | Self::FieldValue
+            | Self::PaddedValue
             | Self::Connection => (
                 S::BAD_REQUEST,
                 "bad-field",

@@ -68,11 +68,22 @@ fn split(line: &[u8]) -> Result<(HeaderName, &[u8]), HeadFault> {
         _ => return Err(HeadFault::FieldName),
     };
     let name = HeaderName::from_bytes(name).map_err(|_| bad_name(name))?;
-    if name.as_str().contains('_') {
-        check_underscore(name.as_str())?;
-    }
+    check_name(&name)?;
     let value = value.get(1..).unwrap_or_default();
     Ok((name, trim(value)))
+}
+
+/// Whether a name is a token that reads like no other field's. `HeaderName` takes some that are no
+/// tokens.
+pub fn check_name(name: &HeaderName) -> Result<(), HeadFault> {
+    let name = name.as_str();
+    if !name.bytes().all(is_token) {
+        return Err(HeadFault::FieldName);
+    }
+    if name.contains('_') {
+        check_underscore(name)?;
+    }
+    Ok(())
 }
 
 fn bad_name(name: &[u8]) -> HeadFault {

@@ -119,10 +119,10 @@ fn check_host(line: &line::Line, fields: &HeaderMap) -> Result<(), HeadFault> {
     }
 }
 
-struct Several;
+pub struct Several;
 
 /// The only value of a field, if there is one.
-fn only(fields: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Several> {
+pub fn only(fields: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Several> {
     let mut values = fields.get_all(name).iter();
     let first = values.next();
     match values.next() {
@@ -167,7 +167,7 @@ fn framing(fields: &HeaderMap, version: Version) -> Result<Framing, HeadFault> {
 }
 
 /// `1*DIGIT` that fits (RFC 9110 §8.6).
-fn digits(text: &[u8]) -> Result<u64, HeadFault> {
+pub fn digits(text: &[u8]) -> Result<u64, HeadFault> {
     if text.is_empty() || text.len() > 19 {
         return Err(HeadFault::ContentLength);
     }
@@ -215,7 +215,7 @@ fn is_end_to_end(option: &[u8]) -> bool {
 }
 
 /// RFC 9110 §10.1.1; of HTTP/1.0 it is passed over, as is asked for there.
-fn expectation(fields: &HeaderMap, version: Version) -> Result<bool, HeadFault> {
+pub fn expectation(fields: &HeaderMap, version: Version) -> Result<bool, HeadFault> {
     let Some(value) = only(fields, header::EXPECT).map_err(|_| HeadFault::Expectation)? else {
         return Ok(false);
     };

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// No method that is registered with IANA is longer.
-const MAX_METHOD: usize = 32;
+pub const MAX_METHOD: usize = 32;
 
 /// RFC 9112 §3 asks for 8,000 bytes at least.
 pub const MAX_TARGET: usize = 16 << 10;

@@ -9,19 +9,19 @@
 
 mod answer;
 mod body;
-mod decode;
+pub(super) mod decode;
 mod encode;
 mod exchange;
 mod fault;
-mod fields;
+pub(super) mod fields;
 pub mod harness;
-mod head;
-mod line;
+pub(super) mod head;
+pub(super) mod line;
 mod link;
 mod pool;
 mod pulse;
-mod scan;
-mod target;
+pub(super) mod scan;
+pub(super) mod target;
 #[cfg(test)]
 mod tests;
 mod upload;

@@ -82,7 +82,7 @@ fn strip<'a>(bytes: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// Path and query.
-fn check_path(text: &[u8]) -> Result<(), HeadFault> {
+pub fn check_path(text: &[u8]) -> Result<(), HeadFault> {
     let mut in_query = false;
     let mut bytes = text.iter();
     while let Some(byte) = bytes.next() {

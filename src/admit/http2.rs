@@ -1,0 +1,250 @@
+//! The strict layer in front of HTTP/2 (RFC 9113): what hyper and h2 let pass, but another reader
+//! could read differently once it is written as HTTP/1.1, is refused here.
+//!
+//! h2 sees to frames, streams, flow control, HPACK, the order and number of pseudo-fields, names
+//! in upper case, fields of connections (RFC 9113 §8.2.2) and content that is not as long as
+//! `Content-Length` says. Here follow target, host, names, values, framing and trailers, by the
+//! same rules as for [`http1`](super::http1), so that a route sees the same whichever way a request
+//! came. Not seen here, since h2 takes them off before: a fragment of `:path` and pseudo-fields in
+//! trailers. Neither is passed on by anyone.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
+use http_body::Body;
+use http_body_util::Full;
+
+use super::http1::{
+    FramingFault, HeadFault,
+    decode::{MAX_TRAILER, MAX_TRAILERS, is_forbidden},
+    fields::check_name,
+    head::{digits, expectation, only},
+    line::{MAX_METHOD, MAX_TARGET},
+    scan::MAX_FIELDS,
+    target::{check_host, check_path},
+};
+use crate::respond::Refused;
+
+/// Whether a request may be served. Cookies that came in several fields are made one, as HTTP/1.1
+/// wants them (RFC 9113 §8.2.3).
+pub fn check<B>(request: &mut Request<B>) -> Result<(), HeadFault> {
+    if request.method().as_str().len() > MAX_METHOD {
+        return Err(HeadFault::LongMethod);
+    }
+    join_cookies(request.headers_mut());
+    let fields = request.headers();
+    if fields.len() > MAX_FIELDS {
+        return Err(HeadFault::TooMany);
+    }
+    check_fields(fields)?;
+    // Whatever its target: nobody is led through here.
+    if request.method() != Method::CONNECT {
+        check_target(request.method(), request.uri())?;
+        check_authority(request.uri(), fields)?;
+    }
+    let length = only(fields, header::CONTENT_LENGTH).map_err(|_| HeadFault::ManyLengths)?;
+    if let Some(length) = length {
+        digits(length.as_bytes())?;
+    }
+    expectation(fields, Version::HTTP_2)?;
+    Ok(())
+}
+
+fn check_target(method: &Method, uri: &Uri) -> Result<(), HeadFault> {
+    // RFC 9113 §8.3.1: the scheme is not restricted to these, but nothing else is served here.
+    if let Some(scheme) = uri.scheme_str()
+        && !(scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"))
+    {
+        return Err(HeadFault::TargetForm);
+    }
+    let target = uri.path_and_query().map_or("", |path| path.as_str());
+    if target.len() > MAX_TARGET {
+        return Err(HeadFault::LongTarget);
+    }
+    check_path(target.as_bytes())?;
+    let is_asterisk = target == "*" && *method == Method::OPTIONS;
+    if !target.starts_with('/') && !is_asterisk {
+        return Err(HeadFault::TargetForm);
+    }
+    Ok(())
+}
+
+/// RFC 9113 §8.3.1: `:authority`, or one `Host`, or both that say the same.
+fn check_authority(uri: &Uri, fields: &HeaderMap) -> Result<(), HeadFault> {
+    let host = only(fields, header::HOST).map_err(|_| HeadFault::ManyHosts)?;
+    let authority = uri.authority().map(|a| a.as_str().as_bytes());
+    let named = authority.or(host.map(HeaderValue::as_bytes));
+    check_host(named.ok_or(HeadFault::NoHost)?)?;
+    match (authority, host) {
+        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host.as_bytes()) => {
+            Err(HeadFault::HostConflict)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// RFC 9113 §8.2.1 and RFC 9110 §5.1: names are tokens, values have no white space around them.
+fn check_fields(fields: &HeaderMap) -> Result<(), HeadFault> {
+    for (name, value) in fields {
+        check_name(name)?;
+        if let [b' ' | b'\t', ..] | [.., b' ' | b'\t'] = value.as_bytes() {
+            return Err(HeadFault::PaddedValue);
+        }
+    }
+    Ok(())
+}
+
+/// A caller may send its cookies one by one; to HTTP/1.1 they go as one (RFC 9113 §8.2.3).
+fn join_cookies(fields: &mut HeaderMap) {
+    let mut values = fields.get_all(header::COOKIE).iter();
+    let (Some(first), Some(_)) = (values.next(), values.next()) else {
+        return;
+    };
+    let mut joined = first.as_bytes().to_vec();
+    for value in fields.get_all(header::COOKIE).iter().skip(1) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(value.as_bytes());
+    }
+    // Of sound values and a separator: this cannot fail.
+    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
+        fields.insert(header::COOKIE, joined);
+    }
+}
+
+/// Whether the trailer fields of a request may be taken (RFC 9110 §6.5.1).
+pub fn check_trailers(fields: &HeaderMap) -> Result<(), FramingFault> {
+    let length = |(name, value): (&http::HeaderName, &HeaderValue)| {
+        name.as_str().len() + ": \r\n".len() + value.len()
+    };
+    if fields.len() > MAX_TRAILERS || fields.iter().map(length).sum::<usize>() > MAX_TRAILER {
+        return Err(FramingFault::LongTrailer);
+    }
+    check_fields(fields).map_err(|fault| match fault {
+        HeadFault::Underscore => FramingFault::ForbiddenTrailer,
+        _ => FramingFault::Trailer,
+    })?;
+    if fields.keys().any(is_forbidden) {
+        return Err(FramingFault::ForbiddenTrailer);
+    }
+    Ok(())
+}
+
+/// The answer to a request whose head cannot be served.
+pub fn refuse(fault: HeadFault, method: &Method) -> Response<Full<Bytes>> {
+    let refused = Refused::Head(fault);
+    tracing::debug!(problem = refused.name(), "a request's head was refused");
+    let mut text = Vec::new();
+    if *method != Method::HEAD {
+        text = serde_json::to_vec(&refused.problem(None)).unwrap_or_default();
+        text.push(b'\n');
+    }
+    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    *answer.status_mut() = refused.status();
+    refused.headers(None, answer.headers_mut());
+    answer
+        .headers_mut()
+        .insert(header::VIA, HeaderValue::from_static("2.0 domicile"));
+    answer
+}
+
+/// The answer to HEAD: the head that its body would have had (RFC 9110 §9.3.2). A region's own has
+/// no body to begin with.
+pub fn without_content<B: Body>(answer: Response<B>) -> Response<Full<Bytes>> {
+    let length = answer.body().size_hint().exact().filter(|n| *n > 0);
+    let (mut parts, _) = answer.into_parts();
+    if let Some(length) = length {
+        let fields = parts.headers.entry(header::CONTENT_LENGTH);
+        fields.or_insert_with(|| HeaderValue::from(length));
+    }
+    Response::from_parts(parts, Full::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, uri: &str, fields: &[(&str, &str)]) -> Request<()> {
+        let mut builder = Request::builder().method(method).uri(uri);
+        for (name, value) in fields {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(()).unwrap()
+    }
+
+    fn fault(uri: &str, fields: &[(&str, &str)]) -> HeadFault {
+        check(&mut request("PUT", uri, fields)).unwrap_err()
+    }
+
+    #[test]
+    fn what_h2_lets_pass_is_refused() {
+        use HeadFault as F;
+        let path = "http://a/people/p";
+        for (uri, fields, wanted) in [
+            ("http://u@a/", &[][..], F::Host),
+            ("http://a:99999/", &[], F::Host),
+            ("http://a,b/", &[], F::Host),
+            ("ftp://a/", &[], F::TargetForm),
+            ("http://a/p%g0", &[], F::TargetCharacter),
+            ("http://a/{p}", &[], F::TargetCharacter),
+            ("http://a/p?x=\\", &[], F::TargetCharacter),
+            ("/people/p", &[], F::NoHost),
+            ("/people/p", &[("host", "a"), ("host", "a")], F::ManyHosts),
+            (path, &[("host", "b")], F::HostConflict),
+            (path, &[("host", "")], F::HostConflict),
+            (
+                path,
+                &[("content-length", "1"), ("content-length", "1")],
+                F::ManyLengths,
+            ),
+            (path, &[("content-length", "1,1")], F::ContentLength),
+            (path, &[("content_length", "1")], F::Underscore),
+            (path, &[("domicile_country", "CN")], F::Underscore),
+            (path, &[("x", "a ")], F::PaddedValue),
+            (path, &[("x", "\ta")], F::PaddedValue),
+            (path, &[("expect", "200-ok")], F::Expectation),
+            (path, &[("x", "a"); 101], F::TooMany),
+        ] {
+            assert_eq!(fault(uri, fields), wanted, "{uri} {fields:?}");
+        }
+        let long = format!("http://a/{}", "a".repeat(MAX_TARGET));
+        assert_eq!(fault(&long, &[]), F::LongTarget);
+        let mut long = request(&"A".repeat(33), path, &[]);
+        assert_eq!(check(&mut long), Err(F::LongMethod));
+    }
+
+    #[test]
+    fn sound_requests_pass() {
+        for (uri, fields) in [
+            ("http://a/people/p?x=[1]", &[("host", "A")][..]),
+            ("https://[::1]:8080/", &[("content-length", "0")]),
+            ("/people/p", &[("host", "a:80")]),
+            ("http://a/", &[("expect", "100-continue"), ("x-_a", "b")]),
+        ] {
+            assert_eq!(check(&mut request("PUT", uri, fields)), Ok(()), "{uri}");
+        }
+    }
+
+    #[test]
+    fn cookies_are_made_one() {
+        let fields = [("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")];
+        let mut request = request("GET", "http://a/", &fields);
+        assert_eq!(check(&mut request), Ok(()));
+        let cookies = request.headers().get_all("cookie").iter();
+        assert_eq!(cookies.collect::<Vec<_>>(), ["a=1; b=2"]);
+    }
+
+    #[test]
+    fn trailers_are_held_to_the_same_rules() {
+        let check = |fields: &[(&'static str, &str)]| {
+            let fields = request("PUT", "/", fields).headers().clone();
+            check_trailers(&fields)
+        };
+        assert_eq!(check(&[("x-checksum", "a")]), Ok(()));
+        for name in ["content-length", "host", "x-real-ip", "content_length"] {
+            let forbidden = Err(FramingFault::ForbiddenTrailer);
+            assert_eq!(check(&[(name, "1")]), forbidden, "{name}");
+        }
+        assert_eq!(check(&[("x", "a"); 33]), Err(FramingFault::LongTrailer));
+        let long = "a".repeat(MAX_TRAILER);
+        assert_eq!(check(&[("x", &long)]), Err(FramingFault::LongTrailer));
+    }
+}
