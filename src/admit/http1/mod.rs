@@ -9,17 +9,17 @@
 
 mod answer;
 mod body;
-mod decode;
-mod encode;
+pub(crate) mod decode;
+pub(crate) mod encode;
 mod exchange;
 mod fault;
-mod fields;
+pub(crate) mod fields;
 pub mod harness;
 mod head;
 mod line;
 mod link;
-mod pool;
-mod pulse;
+pub(crate) mod pool;
+pub(crate) mod pulse;
 mod scan;
 mod target;
 #[cfg(test)]
