@@ -10,12 +10,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use http::{HeaderName, Response, StatusCode, header, response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{body::Progress, gate::Seat, health::EndpointHealth, link::Link, pool::Pool};
+use super::{
+    body::Progress, gate::Seat, health::EndpointHealth, http1::Broken, link::Link, pool::Pool,
+};
 
 /// The body of a region's answer.
 ///
@@ -23,7 +25,10 @@ use super::{body::Progress, gate::Seat, health::EndpointHealth, link::Link, pool
 /// Dropping it at any point is safe: an unfinished answer closes the connection to the region. Where
 /// the body is merely not wanted, [`throw_away`](super::throw_away) keeps the connection.
 pub struct AnswerBody {
-    incoming: Incoming,
+    /// Of HTTP/2; of HTTP/1.1 the link reads it.
+    incoming: Option<Incoming>,
+    /// It broke off.
+    broken: bool,
     /// Until the answer is over.
     live: Option<Box<Live>>,
     region: Arc<str>,
@@ -78,91 +83,67 @@ pub(super) struct Source {
     pub(super) region: Arc<str>,
 }
 
-/// An answer that must not be passed on.
-pub(super) struct Unusable;
-
-/// Cleans the head and wraps the body.
-///
-/// # Errors
-/// `Unusable` for 101 (nobody asked to switch), for both `Transfer-Encoding` and
-/// `Content-Length`, which two readers could read differently (RFC 9112 §6.3), and for any
-/// transfer coding but `chunked`: hyper leaves others undone, and without the header, which ends
-/// here, their bytes would pass for the content.
-pub(super) fn accept(
-    response: Response<Incoming>,
-    source: Source,
-) -> Result<Response<AnswerBody>, Unusable> {
+/// Wraps the body and, of HTTP/2, cleans the head; that of HTTP/1.1 was cleaned when it was read.
+pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Response<AnswerBody> {
     let (mut head, incoming) = response.into_parts();
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Unusable);
+    if incoming.is_some() {
+        clean(&mut head);
     }
-    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next()
-        && (head.headers.contains_key(header::CONTENT_LENGTH)
-            || !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
-            || codings.next().is_some())
-    {
-        return Err(Unusable);
-    }
-    remove_hop_by_hop(&mut head.headers);
-    if head.status == StatusCode::NO_CONTENT {
-        // RFC 9110 §8.6 forbids it there, and a reader might wait for such a body.
-        head.headers.remove(header::CONTENT_LENGTH);
-    }
-    head.version = http::Version::HTTP_11;
-    // hyper leaves its own notes here, such as the reason phrase; none is for the caller.
-    head.extensions.clear();
     let region = source.region;
+    let live = Box::new(Live {
+        link: source.link,
+        pool: source.pool,
+        health: source.health,
+        progress: source.progress,
+        _seat: source.seat,
+        stall: source.stall,
+        timer: None,
+    });
     let mut body = AnswerBody {
         incoming,
-        live: Some(Box::new(Live {
-            link: source.link,
-            pool: source.pool,
-            health: source.health,
-            progress: source.progress,
-            _seat: source.seat,
-            stall: source.stall,
-            timer: None,
-        })),
+        broken: false,
+        live: Some(live),
         region,
     };
-    if body.incoming.is_end_stream() {
+    if body.is_read() {
         body.finish();
     }
-    Ok(Response::from_parts(head, body))
+    Response::from_parts(head, body)
 }
 
-/// RFC 9110 §7.6.1: what `Connection` names, and what is known to end at each hop.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| HeaderName::try_from(name.trim()).ok())
-            // Framing is not the peer's to take away.
-            .filter(|name| *name != header::CONTENT_LENGTH)
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-        headers.remove(header::CONNECTION);
-    }
+fn clean(head: &mut response::Parts) {
+    // RFC 9113 §8.2.2: a connection's fields mean nothing here, and an HTTP/1.1 reader may not
+    // see them.
     for name in [
+        header::CONNECTION,
         header::TRANSFER_ENCODING,
         header::UPGRADE,
         HeaderName::from_static("keep-alive"),
         HeaderName::from_static("proxy-connection"),
         header::TE,
     ] {
-        headers.remove(name);
+        head.headers.remove(name);
     }
+    if head.status == StatusCode::NO_CONTENT {
+        // RFC 9110 §8.6 forbids it there, and a reader might wait for such a body.
+        head.headers.remove(header::CONTENT_LENGTH);
+    }
+    head.version = http::Version::HTTP_11;
+    // hyper leaves its own notes here; none is for the caller.
+    head.extensions.clear();
 }
 
 impl AnswerBody {
     pub fn region(&self) -> &Arc<str> {
         &self.region
+    }
+
+    fn is_read(&self) -> bool {
+        match (&self.incoming, &self.live) {
+            (Some(incoming), _) => incoming.is_end_stream(),
+            (None, Some(live)) => live.link.is_read(),
+            (None, None) => !self.broken,
+        }
     }
 
     /// The answer is whole: its connection can serve the next request.
@@ -174,6 +155,7 @@ impl AnswerBody {
     }
 
     fn fail(&mut self, fault: AnswerFault) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        self.broken = true;
         if let Some(live) = self.live.take()
             && !live.progress.caller_failed()
         {
@@ -221,17 +203,21 @@ impl Body for AnswerBody {
         let Some(live) = &mut this.live else {
             return Poll::Ready(None);
         };
-        match Pin::new(&mut this.incoming).poll_frame(cx) {
+        let polled = match &mut this.incoming {
+            None => live.link.poll_frame(cx).map_err(|Broken| ()),
+            Some(incoming) => Pin::new(incoming).poll_frame(cx).map_err(|_| ()),
+        };
+        match polled {
             Poll::Pending if live.is_stalled(cx) => this.fail(AnswerFault::Stalled),
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
                 this.finish();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(_))) => this.fail(AnswerFault::Broken),
+            Poll::Ready(Some(Err(()))) => this.fail(AnswerFault::Broken),
             Poll::Ready(Some(Ok(frame))) => {
                 live.timer = None;
-                if this.incoming.is_end_stream() {
+                if this.is_read() {
                     this.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -240,10 +226,17 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.live.is_none() && self.incoming.is_end_stream()
+        self.live.is_none() && self.is_read()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match (&self.incoming, &self.live) {
+            (Some(incoming), _) => incoming.size_hint(),
+            (None, Some(live)) => live
+                .link
+                .left()
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
+            (None, None) => SizeHint::with_exact(0),
+        }
     }
 }

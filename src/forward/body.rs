@@ -95,11 +95,16 @@ impl Progress {
     }
 }
 
-/// The body as hyper pulls it.
+/// The body as a connection pulls it.
 pub(super) struct Upload {
     kind: Kind,
+    /// A part of it was asked for.
+    touched: bool,
     progress: Rc<Progress>,
 }
+
+/// A body that may be sent if another try comes to nothing.
+pub(super) struct Spare(Kind);
 
 enum Kind {
     Empty,
@@ -133,17 +138,26 @@ impl Upload {
             done: Cell::new(matches!(kind, Kind::Empty)),
             last_taken: Cell::new(Instant::now()),
         });
-        Self { kind, progress }
+        Self {
+            kind,
+            touched: false,
+            progress,
+        }
     }
 
-    /// A second body with the same bytes, while none was taken from this one; `None` for streams.
-    pub(super) fn replay(&self) -> Option<Self> {
-        Some(Self::of(match &self.kind {
+    /// What a second body with the same bytes is made from, while none was taken from this one;
+    /// `None` for streams.
+    pub(super) fn spare(&self) -> Option<Spare> {
+        Some(Spare(match &self.kind {
             Kind::Empty => Kind::Empty,
             Kind::Whole(bytes) => Kind::Whole(bytes.clone()),
             Kind::Slices(cursor) => Kind::Slices(cursor.slices().cursor()),
             Kind::Stream { .. } => return None,
         }))
+    }
+
+    pub(super) fn again(spare: Spare) -> Self {
+        Self::of(spare.0)
     }
 
     pub(super) fn progress(&self) -> Rc<Progress> {
@@ -153,6 +167,25 @@ impl Upload {
     /// Whether the length is unknown, so that the body must be sent in chunks.
     pub(super) fn is_chunked(&self) -> bool {
         matches!(self.kind, Kind::Stream { left: None, .. })
+    }
+
+    /// All of a body that is one piece, at once.
+    pub(super) fn take_whole(&mut self) -> Option<Bytes> {
+        let Kind::Whole(bytes) = &mut self.kind else {
+            return None;
+        };
+        self.progress.done.set(true);
+        bytes.take()
+    }
+
+    /// Whether nothing of it was asked for.
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.touched
+    }
+
+    /// Its trailer fields were the last of it.
+    pub(super) fn end(&self) {
+        self.progress.done.set(true);
     }
 
     fn fail(&self, error: BoxError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -175,6 +208,7 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
+        this.touched = true;
         this.progress.last_taken.set(Instant::now());
         let (body, left) = match &mut this.kind {
             Kind::Empty => return this.finish(),

@@ -1,6 +1,6 @@
 //! From an endpoint to an open connection that is known to lead to the region.
 
-use std::{io, rc::Rc, sync::Arc};
+use std::{io, sync::Arc};
 
 use rustls::{CertificateError, OtherError, pki_types::UnixTime};
 use tokio::net::TcpStream;
@@ -8,7 +8,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     Endpoint, Unreachable,
-    wire::{Meter, Stream, Wire},
+    wire::{Stream, Wire},
 };
 use crate::{
     settings::HttpVersion,
@@ -45,11 +45,7 @@ pub(super) async fn dial(
             Stream::Tls(Box::new(stream))
         }
     };
-    let meter = Meter::new();
-    Ok(Wire {
-        stream,
-        meter: Rc::clone(&meter),
-    })
+    Ok(Wire { stream })
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<TcpStream, Unreachable> {

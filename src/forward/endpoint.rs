@@ -1,7 +1,7 @@
-use std::{net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use http::{
-    HeaderValue, Uri,
+    Uri,
     uri::{Authority, InvalidUri, PathAndQuery, Scheme},
 };
 use rustls::pki_types::ServerName;
@@ -11,7 +11,6 @@ use rustls::pki_types::ServerName;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Also the `Host` of each request.
-    authority: HeaderValue,
     name: Arc<str>,
     host: Arc<str>,
     port: u16,
@@ -65,7 +64,6 @@ impl Endpoint {
             .trim_start_matches('[')
             .trim_end_matches(']');
         Ok(Self {
-            authority: HeaderValue::from_str(authority.as_str()).map_err(|_| not_http())?,
             name: authority.as_str().into(),
             host: host.into(),
             port,
@@ -85,10 +83,6 @@ impl Endpoint {
         &self.name
     }
 
-    pub(super) fn host_header(&self) -> HeaderValue {
-        self.authority.clone()
-    }
-
     /// `None` for plain `http`.
     pub(super) fn server(&self) -> Option<&ServerName<'static>> {
         self.server.as_ref()
@@ -103,26 +97,29 @@ impl Endpoint {
     }
 
     /// The request target: the prefix, then path and query exactly as the caller sent them.
-    pub(super) fn target(&self, path: &PathAndQuery) -> Result<Uri, InvalidUri> {
+    pub(super) fn target<'a>(
+        &self,
+        path: &'a PathAndQuery,
+    ) -> Result<Cow<'a, PathAndQuery>, InvalidUri> {
         if self.prefix.is_empty() {
-            return Ok(Uri::from(path.clone()));
+            return Ok(Cow::Borrowed(path));
         }
         // `*` (OPTIONS) is no path below a prefix.
         let joined = match path.as_str() {
             "*" => "*".to_owned(),
             path => format!("{}{path}", self.prefix),
         };
-        PathAndQuery::from_maybe_shared(bytes::Bytes::from(joined)).map(Uri::from)
+        PathAndQuery::from_maybe_shared(bytes::Bytes::from(joined)).map(Cow::Owned)
     }
 
     /// A target as HTTP/2 has it: with scheme and authority (RFC 9113 §8.3.1).
-    pub(super) fn whole(&self, target: Uri) -> Uri {
-        let mut parts = target.into_parts();
+    pub(super) fn whole(&self, target: &PathAndQuery) -> Uri {
+        let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.whole_authority.clone());
-        let path = parts.path_and_query.clone();
+        parts.path_and_query = Some(target.clone());
         // All three stand, which is what makes it whole.
-        Uri::from_parts(parts).unwrap_or_else(|_| path.map(Uri::from).unwrap_or_default())
+        Uri::from_parts(parts).unwrap_or_else(|_| Uri::from(target.clone()))
     }
 }
 
@@ -138,10 +135,10 @@ mod tests {
     fn prefixes_go_before_paths_that_stay_as_they_are() {
         let path: PathAndQuery = "/people/a%2Fb//?q=%41&".parse().unwrap();
         let bare = parse("http://127.0.0.1:81").unwrap();
-        assert_eq!(bare.target(&path).unwrap(), "/people/a%2Fb//?q=%41&");
+        assert_eq!(*bare.target(&path).unwrap(), "/people/a%2Fb//?q=%41&");
         let deep = parse("http://store.internal/base/").unwrap();
-        assert_eq!(deep.target(&path).unwrap(), "/base/people/a%2Fb//?q=%41&");
-        assert_eq!(deep.host_header(), "store.internal");
+        assert_eq!(*deep.target(&path).unwrap(), "/base/people/a%2Fb//?q=%41&");
+        assert_eq!(&**deep.name(), "store.internal");
         assert_eq!(deep.host_and_port(), ("store.internal", 80));
         assert_eq!(deep.address(), None);
         assert_eq!(bare.address(), Some("127.0.0.1:81".parse().unwrap()));
@@ -152,7 +149,7 @@ mod tests {
         assert_eq!(secure.host_and_port(), ("store.internal", 443));
         assert_eq!(secure.server().unwrap().to_str(), "store.internal");
         assert_eq!(
-            secure.whole(secure.target(&path).unwrap()),
+            secure.whole(&secure.target(&path).unwrap()),
             "https://store.internal/base/people/a%2Fb//?q=%41&"
         );
     }

@@ -1,31 +1,30 @@
 //! One connection to an endpoint, and one exchange over it.
 
-use std::{error::Error as _, future::Future, pin::pin, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
-use http::{HeaderMap, Request, Response, header};
-use hyper::{
-    body::Incoming,
-    client::conn::{
-        TrySendError,
-        http1::{Builder, SendRequest},
-    },
-};
-use hyper_util::rt::TokioIo;
-use tokio::{
-    task::AbortHandle,
-    time::{Instant, sleep_until, timeout},
-};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Body, Frame};
+use hyper::{body::Incoming, client::conn::TrySendError};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
     Endpoint, Sent, Unreachable,
     body::{Progress, Upload},
     dial::dial,
+    http1::{Broken, Call, Connection, Fault, expects_content, is_own},
     multiplex::Lease,
-    wire::Meter,
 };
-use crate::{settings::HttpVersion, tls::BackendSide};
+use crate::{admit::http1::pulse::Pulse, settings::HttpVersion, tls::BackendSide};
 
-/// Most bytes of an answer's head, and of what one connection buffers in each direction.
+/// Most bytes of an answer's head.
 pub(super) const BUFFER: usize = 64 << 10;
 
 /// A way to one endpoint that serves one exchange at a time. Dropping it closes the socket or
@@ -37,15 +36,15 @@ pub(super) struct Link {
 
 enum Way {
     /// An HTTP/1.1 connection.
-    Whole(Whole),
+    Whole(Box<Whole>),
     /// A stream of an HTTP/2 connection, which others share.
     Stream(Lease),
 }
 
 struct Whole {
-    sender: SendRequest<Upload>,
-    meter: Rc<Meter>,
-    task: AbortHandle,
+    connection: Connection,
+    /// Of its exchanges, one after the other; made with the first.
+    pulse: Option<Pulse>,
     /// What it was made with; it is not used again once that was exchanged.
     side: Option<Arc<BackendSide>>,
 }
@@ -90,22 +89,11 @@ impl Link {
         let wire = timeout(limit, dial(endpoint, side.as_deref(), HttpVersion::One))
             .await
             .map_err(|_| Unreachable::TimedOut)??;
-        let meter = Rc::clone(&wire.meter);
-        let (sender, connection) = Builder::new()
-            .max_buf_size(BUFFER)
-            .handshake(TokioIo::new(wire))
-            .await
-            .map_err(|_| Unreachable::Other(std::io::ErrorKind::ConnectionAborted))?;
-        let task = tokio::task::spawn_local(async move {
-            // Whoever waits on this connection is told; nobody else needs to know.
-            let _ = connection.await;
-        });
-        Ok(Self::new(Way::Whole(Whole {
-            sender,
-            meter,
-            task: task.abort_handle(),
+        Ok(Self::new(Way::Whole(Box::new(Whole {
+            connection: Connection::new(wire),
+            pulse: None,
             side,
-        })))
+        }))))
     }
 
     pub(super) fn stream(lease: Lease) -> Self {
@@ -120,18 +108,28 @@ impl Link {
     }
 
     /// Whether a request can be sent now: the last exchange is over and the peer has not closed.
-    pub(super) fn is_ready(&self) -> bool {
-        match &self.way {
-            Way::Whole(whole) => whole.sender.is_ready() && !whole.sender.is_closed(),
+    pub(super) fn is_ready(&mut self) -> bool {
+        self.poll_is_ready(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// The same; wakes the task when it ends.
+    pub(super) fn poll_is_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        match &mut self.way {
+            Way::Whole(whole) => whole.connection.poll_is_quiet(cx),
             Way::Stream(lease) => !lease.is_closed(),
         }
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        match &self.way {
-            Way::Whole(whole) => whole.sender.is_closed(),
+    /// Ends an exchange whose answer was read to its end.
+    pub(super) fn rest(&mut self) -> Rest {
+        match &mut self.way {
+            Way::Whole(whole) => match (whole.connection.rest(), whole.connection.may_rest()) {
+                (true, _) => Rest::Ready,
+                (false, true) => Rest::Sending,
+                (false, false) => Rest::Over,
+            },
             // A stream is used once.
-            Way::Stream(_) => true,
+            Way::Stream(_) => Rest::Over,
         }
     }
 
@@ -146,10 +144,12 @@ impl Link {
         }
     }
 
-    /// Waits until the last exchange is over; false if the connection closes instead.
+    /// Sends the last bytes of a request whose answer was read; false if that fails.
     pub(super) async fn becomes_ready(&mut self) -> bool {
         match &mut self.way {
-            Way::Whole(whole) => whole.sender.ready().await.is_ok(),
+            Way::Whole(whole) => {
+                poll_fn(|cx| whole.connection.poll_sent(cx)).await && whole.connection.rest()
+            }
             Way::Stream(_) => false,
         }
     }
@@ -157,55 +157,78 @@ impl Link {
     /// When the region last took a byte of the request.
     pub(super) fn last_write(&self, progress: &Progress) -> Instant {
         match &self.way {
-            Way::Whole(whole) => whole.meter.last_write(),
+            Way::Whole(whole) => whole.connection.last_write(),
             // What other streams move says nothing of this one.
             Way::Stream(_) => progress.last_taken(),
         }
     }
 
-    /// Sends one request and waits for the head of the answer; informational answers (1xx) are
-    /// passed over. After a failure, or when dropped before the end, drop the link too.
+    /// The answer's body, where it is read from the link itself.
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut self.way {
+            Way::Whole(whole) => whole.connection.poll_frame(cx),
+            Way::Stream(_) => Poll::Ready(None),
+        }
+    }
+
+    /// Whether nothing of such a body is still to come.
+    pub(super) fn is_read(&self) -> bool {
+        match &self.way {
+            Way::Whole(whole) => whole.connection.is_read(),
+            Way::Stream(_) => true,
+        }
+    }
+
+    /// How much of such a body is still to come, where that is known.
+    pub(super) fn left(&self) -> Option<u64> {
+        match &self.way {
+            Way::Whole(whole) => whole.connection.left(),
+            Way::Stream(_) => Some(0),
+        }
+    }
+
+    /// Sends one request, at `now`, and waits for the head of the answer; informational answers
+    /// (1xx) are passed over. The body stands in the answer only if it is not the link's own to
+    /// read. After a failure, or when dropped before the end, drop the link too.
     pub(super) async fn exchange(
         &mut self,
-        endpoint: &Endpoint,
-        mut request: Request<Upload>,
+        call: &Call<'_>,
+        upload: Upload,
+        progress: &Progress,
         deadlines: Deadlines,
-    ) -> Result<Response<Incoming>, Failed> {
-        let progress = request.body().progress();
+        now: Instant,
+    ) -> Result<Response<Option<Incoming>>, Failed> {
         match &mut self.way {
-            Way::Whole(Whole { sender, meter, .. }) => {
-                let (written, read) = (meter.written(), meter.read());
-                let answer = sender.try_send_request(request);
-                let last_write = || meter.last_write();
-                let failure = match wait(answer, &progress, last_write, deadlines).await {
-                    Some(Ok(response)) => return Ok(response),
-                    Some(Err(failure)) => Some(failure),
-                    None => None,
-                };
-                let sent = match meter.written() > written {
-                    true => Sent::Perhaps,
-                    false => Sent::Nothing,
-                };
-                let failed = Failed::of(failure, &progress, |_| sent);
-                Err(Failed {
-                    answer_begun: meter.read() > read,
-                    ..failed
-                })
+            Way::Whole(whole) => {
+                whole.connection.begin(call, upload, now);
+                poll_fn(|cx| whole.poll_exchange(cx, progress, deadlines))
+                    .await
+                    .map(|response| response.map(|()| None))
             }
             Way::Stream(lease) => {
-                let target = std::mem::take(request.uri_mut());
-                *request.uri_mut() = endpoint.whole(target);
-                only_for_http2(request.headers_mut());
+                let request = request(call, upload);
                 let mut sender = lease.sender();
                 let answer = sender.try_send_request(request);
                 let last_write = || progress.last_taken();
-                match wait(answer, &progress, last_write, deadlines).await {
-                    Some(Ok(response)) => Ok(response),
+                match wait(answer, progress, last_write, deadlines).await {
+                    Some(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
+                        Ok(response.map(Some))
+                    }
+                    // RFC 9113 §8.6: it means nothing here.
+                    Some(Ok(_)) => Err(Failed {
+                        kind: FailedKind::BadAnswer,
+                        sent: Sent::Perhaps,
+                        answer_begun: true,
+                        unsent: None,
+                    }),
                     outcome => {
                         // Refused, broken, or silent: the next try had better take another one.
                         lease.retire();
                         let failure = outcome.and_then(Result::err);
-                        Err(Failed::of(failure, &progress, of_stream))
+                        Err(Failed::of(failure, progress, of_stream))
                     }
                 }
             }
@@ -213,11 +236,73 @@ impl Link {
     }
 }
 
-/// RFC 9113 §8.2.2: what concerns an HTTP/1.1 connection; the target names the host.
-fn only_for_http2(headers: &mut HeaderMap) {
-    for name in [header::HOST, header::TRANSFER_ENCODING, header::CONNECTION] {
+impl Whole {
+    fn poll_exchange(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: &Progress,
+        deadlines: Deadlines,
+    ) -> Poll<Result<Response<()>, Failed>> {
+        let kind = match self.connection.poll_answer(cx) {
+            Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
+            Poll::Ready(Err(Fault::Reset)) => FailedKind::Reset,
+            Poll::Ready(Err(Fault::BadAnswer)) => FailedKind::BadAnswer,
+            Poll::Ready(Err(Fault::CallerBody)) => FailedKind::CallerBody,
+            Poll::Pending => {
+                let due = due(self.connection.last_write(), progress, deadlines);
+                let pulse = self.pulse.get_or_insert_with(|| Pulse::new(due));
+                if pulse.poll(cx, due).is_pending() {
+                    return Poll::Pending;
+                }
+                FailedKind::Timeout
+            }
+        };
+        let unsent = self.connection.take_unsent();
+        Poll::Ready(Err(Failed {
+            kind,
+            sent: match self.connection.wrote() {
+                true => Sent::Perhaps,
+                false => Sent::Nothing,
+            },
+            answer_begun: self.connection.answer_begun(),
+            unsent,
+        }))
+    }
+}
+
+/// What becomes of a link whose answer was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    Ready,
+    /// Ready as soon as the request is sent to its end.
+    Sending,
+    /// It serves no other request.
+    Over,
+}
+
+/// A request as HTTP/2 has it: what concerns an HTTP/1.1 connection is left out
+/// (RFC 9113 §8.2.2), the target names the host.
+fn request(call: &Call<'_>, upload: Upload) -> Request<Upload> {
+    let mut headers: HeaderMap = call.headers.clone();
+    for name in [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::CONNECTION,
+        header::EXPECT,
+        header::UPGRADE,
+    ] {
         headers.remove(name);
     }
+    debug_assert!(!headers.keys().any(is_own));
+    if upload.is_end_stream() && expects_content(call.method) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    let mut request = Request::new(upload);
+    *request.method_mut() = call.method.clone();
+    *request.uri_mut() = call.endpoint.whole(call.target);
+    *request.headers_mut() = headers;
+    request
 }
 
 /// RFC 9113 §8.7: a refused stream, and one above a `GOAWAY`'s last, were not processed at all.
@@ -304,12 +389,6 @@ fn is_no_answer(error: &hyper::Error) -> bool {
         || error.is_parse_too_large()
         || error.is_parse_status()
         || h2.is_some_and(h2::Error::is_library)
-}
-
-impl Drop for Whole {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 /// When patience ends, as things stand.

@@ -20,6 +20,8 @@
 //! * **Seats**: one region may take half of a worker's requests; the rest queue for a short while
 //!   and are then refused, so a region that hangs leaves the others room. An answer holds its seat
 //!   until its body is read or dropped.
+//! * **HTTP/1.1** is spoken by a client of our own (`http1`), whose answers are read from the
+//!   connection by whoever reads the body; a connection at rest is watched by its pool's one task.
 //! * **HTTP/2** is spoken to a region only where its settings say so. Its requests share few
 //!   connections; a stream that the region did not process (refused, or above a `GOAWAY`'s last)
 //!   counts as not sent.
@@ -44,6 +46,7 @@ mod endpoint;
 mod error;
 mod gate;
 mod health;
+mod http1;
 mod lanes;
 mod link;
 mod merge;

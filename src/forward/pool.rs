@@ -1,14 +1,21 @@
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::VecDeque,
+    future::{Future, poll_fn},
+    pin::pin,
     rc::{Rc, Weak},
     sync::Arc,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Endpoint, Unreachable, link::Link, multiplex::Multiplex};
+use super::{
+    Endpoint, Unreachable,
+    link::{Link, Rest},
+    multiplex::Multiplex,
+};
 use crate::{settings::HttpVersion, tls::BackendSide};
 
 /// Idle connections kept for one endpoint by one worker.
@@ -23,8 +30,9 @@ pub(super) struct Pool {
     idle: RefCell<VecDeque<Link>>,
     multiplex: Option<Rc<Multiplex>>,
     longest_idle: Duration,
-    /// Whether a task closes what grows old. It ends when nothing is idle.
-    is_reaped: Cell<bool>,
+    /// Of the task that closes what grows old, and what its peer closed or wrote to. It ends when
+    /// it finds nothing idle.
+    reaper: RefCell<Option<Waker>>,
 }
 
 impl Pool {
@@ -34,19 +42,19 @@ impl Pool {
             idle: RefCell::default(),
             multiplex: two.then(|| Rc::new(Multiplex::new(longest_idle))),
             longest_idle,
-            is_reaped: Cell::new(false),
+            reaper: RefCell::default(),
         })
     }
 
     /// The connection used last, if one is open, not too old, and made with `side`: files that
     /// were exchanged since may no longer vouch for who is there.
-    pub(super) fn take(&self, side: Option<&Arc<BackendSide>>) -> Option<Link> {
+    pub(super) fn take(&self, side: Option<&Arc<BackendSide>>, now: Instant) -> Option<Link> {
         if let Some(multiplex) = &self.multiplex {
             return multiplex.take(side).map(Link::stream);
         }
         let mut idle = self.idle.borrow_mut();
-        while let Some(link) = idle.pop_back() {
-            if link.idle_since.elapsed() >= self.longest_idle {
+        while let Some(mut link) = idle.pop_back() {
+            if now.saturating_duration_since(link.idle_since) >= self.longest_idle {
                 // All before it are older still.
                 idle.clear();
                 return None;
@@ -78,21 +86,20 @@ impl Pool {
 
     /// Keeps a connection whose answer was read to its end, once it is ready for the next request.
     pub(super) fn give(self: &Rc<Self>, mut link: Link, is_sent: bool) {
-        if link.is_closed() {
-            return;
-        }
-        if link.is_ready() {
-            self.keep(link);
-        } else if is_sent {
-            // Only the last bytes of the request are under way.
-            let pool = Rc::downgrade(self);
-            tokio::task::spawn_local(async move {
-                if timeout(SETTLE, link.becomes_ready()).await == Ok(true)
-                    && let Some(pool) = pool.upgrade()
-                {
-                    pool.keep(link);
-                }
-            });
+        match link.rest() {
+            Rest::Ready => self.keep(link),
+            Rest::Sending if is_sent => {
+                // Only the last bytes of the request are under way.
+                let pool = Rc::downgrade(self);
+                tokio::task::spawn_local(async move {
+                    if timeout(SETTLE, link.becomes_ready()).await == Ok(true)
+                        && let Some(pool) = pool.upgrade()
+                    {
+                        pool.keep(link);
+                    }
+                });
+            }
+            Rest::Sending | Rest::Over => {}
         }
         // Else the region answered before it took the whole body: the rest is not sent.
     }
@@ -107,38 +114,52 @@ impl Pool {
 
     fn keep(self: &Rc<Self>, mut link: Link) {
         link.idle_since = Instant::now();
+        let mut reaper = self.reaper.borrow_mut();
+        let waker = match &*reaper {
+            Some(waker) => waker,
+            None => {
+                tokio::task::spawn_local(reap(Rc::downgrade(self)));
+                // Looks at all itself as soon as it runs.
+                reaper.insert(Waker::noop().clone())
+            }
+        };
+        if !link.poll_is_ready(&mut Context::from_waker(waker)) {
+            return;
+        }
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= MOST_IDLE {
             idle.pop_front();
         }
         idle.push_back(link);
-        drop(idle);
-        if !self.is_reaped.replace(true) {
-            tokio::task::spawn_local(reap(Rc::downgrade(self)));
-        }
     }
 
-    /// Closes what is too old; when to look again, `None` if nothing is left.
-    fn close_old(&self) -> Option<Instant> {
+    /// Closes what is too old, or not quiet any more; when to look again, `None` if nothing is
+    /// left.
+    fn close_old(&self, cx: &mut Context<'_>) -> Option<Instant> {
+        let now = Instant::now();
         let mut idle = self.idle.borrow_mut();
-        // Not a scan for closed ones at each look: `take` passes over them, and here they go too.
-        idle.retain(|link| !link.is_closed() && link.idle_since.elapsed() < self.longest_idle);
-        idle.front().map(|link| link.idle_since + self.longest_idle)
+        idle.retain_mut(|link| {
+            now.saturating_duration_since(link.idle_since) < self.longest_idle
+                && link.poll_is_ready(cx)
+        });
+        let next = idle.front().map(|link| link.idle_since + self.longest_idle);
+        *self.reaper.borrow_mut() = next.map(|_| cx.waker().clone());
+        next
     }
 }
 
 async fn reap(pool: Weak<Pool>) {
-    loop {
-        let next = match pool.upgrade() {
-            None => return,
-            Some(pool) => match pool.close_old() {
-                Some(next) => next,
-                None => {
-                    pool.is_reaped.set(false);
-                    return;
-                }
-            },
-        };
-        sleep_until(next).await;
-    }
+    let mut timer = pin!(sleep_until(Instant::now()));
+    poll_fn(|cx| {
+        loop {
+            let Some(next) = pool.upgrade().and_then(|pool| pool.close_old(cx)) else {
+                return Poll::Ready(());
+            };
+            timer.as_mut().reset(next);
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
 }

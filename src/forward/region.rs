@@ -9,11 +9,7 @@ use std::{
     },
 };
 
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, Uri,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE},
-};
-use http_body::Body;
+use http::Response;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -23,6 +19,7 @@ use super::{
     body::Upload,
     gate::{Gate, Seat},
     health::EndpointHealth,
+    http1::Call,
     link::{Deadlines, Failed, FailedKind},
     pool::Pool,
 };
@@ -152,7 +149,6 @@ impl RegionLink {
         } = outgoing;
         let started = Instant::now();
         let mut upload = Upload::new(body);
-        let headers = framed(headers, &method, &upload);
         let order = self.order();
         let mut at = 0;
         let mut tries = 0;
@@ -163,18 +159,22 @@ impl RegionLink {
             let Some(server) = order.get(at).and_then(|i| self.servers.get(*i)) else {
                 return Err(self.unreachable(Unreachable::Unresolved));
             };
-            let time_left = self.limits.response.saturating_sub(started.elapsed());
+            let now = match tries {
+                0 => started,
+                _ => Instant::now(),
+            };
             let side = self.secured.as_ref().map(|live| live.load());
             let side = side.filter(|_| server.endpoint.server().is_some());
             let kept = match only_new {
                 true => None,
-                false => server.pool.take(side.as_ref()),
+                false => server.pool.take(side.as_ref(), now),
             };
             let is_kept = kept.is_some();
             let link = match kept {
                 Some(link) => Ok(link),
                 None => {
                     self.tally.connects.fetch_add(1, Relaxed);
+                    let time_left = self.limits.response.saturating_sub(started.elapsed());
                     let limit = self.limits.connect.min(time_left);
                     let connected = server.pool.connect(&server.endpoint, side, limit, only_new);
                     connected.await
@@ -195,22 +195,30 @@ impl RegionLink {
                     });
                 }
             };
-            let uri =
+            let target =
                 server
                     .endpoint
                     .target(&path_and_query)
                     .map_err(|_| ForwardError::BadTarget {
                         region: Arc::clone(&self.name),
                     })?;
-            let spare = upload.replay();
+            let spare = upload.spare();
             let progress = upload.progress();
-            let request = request(&method, uri, &headers, &server.endpoint, upload);
+            let call = Call {
+                endpoint: &server.endpoint,
+                method: &method,
+                target: &target,
+                headers: &headers,
+            };
+            // Connecting takes time that is not the answer's.
+            let now = if is_kept { now } else { Instant::now() };
             let deadlines = Deadlines {
                 response: self.limits.response,
                 stall: self.limits.body_stall,
                 at_last: (tries > 0).then(|| started + self.limits.response),
             };
-            let failed = match link.exchange(&server.endpoint, request, deadlines).await {
+            let exchange = link.exchange(&call, upload, &progress, deadlines, now);
+            let failed = match exchange.await {
                 Ok(response) => {
                     server.health.succeeded();
                     let idle = server.pool.idle() as u64;
@@ -224,10 +232,7 @@ impl RegionLink {
                         stall: self.limits.body_stall,
                         region: Arc::clone(&self.name),
                     };
-                    return answer::accept(response, source).map_err(|_| {
-                        server.health.failed();
-                        self.error(FailedKind::BadAnswer, Sent::Perhaps)
-                    });
+                    return Ok(answer::accept(response, source));
                 }
                 Err(failed) => failed,
             };
@@ -243,7 +248,7 @@ impl RegionLink {
             if failed.sent == Sent::Perhaps {
                 earlier = Sent::Perhaps;
             }
-            upload = match failed.unsent.or(spare) {
+            upload = match failed.unsent.or(spare.map(Upload::again)) {
                 Some(again) if may_try_again => again,
                 _ => return Err(self.error(failed.kind, earlier)),
             };
@@ -321,42 +326,4 @@ impl RegionLink {
 fn is_safe_to_repeat(failed: &Failed, is_idempotent: bool) -> bool {
     failed.kind == FailedKind::Reset
         && (failed.sent == Sent::Nothing || (is_idempotent && !failed.answer_begun))
-}
-
-/// The caller's headers without its framing, which belongs to its own connection.
-fn framed(mut headers: HeaderMap, method: &Method, upload: &Upload) -> HeaderMap {
-    for name in [
-        CONTENT_LENGTH,
-        TRANSFER_ENCODING,
-        CONNECTION,
-        EXPECT,
-        UPGRADE,
-    ] {
-        headers.remove(name);
-    }
-    if upload.is_chunked() {
-        // Said outright: for GET and HEAD hyper would drop a body of unknown length.
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    } else if upload.is_end_stream()
-        && matches!(*method, Method::POST | Method::PUT | Method::PATCH)
-    {
-        // RFC 9110 §8.6: methods that expect a body say that there is none; hyper does not.
-        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    }
-    headers
-}
-
-fn request(
-    method: &Method,
-    uri: Uri,
-    headers: &HeaderMap,
-    endpoint: &Endpoint,
-    upload: Upload,
-) -> Request<Upload> {
-    let mut request = Request::new(upload);
-    *request.method_mut() = method.clone();
-    *request.uri_mut() = uri;
-    *request.headers_mut() = headers.clone();
-    request.headers_mut().insert(HOST, endpoint.host_header());
-    request
 }

@@ -1,61 +1,25 @@
 use std::{
-    cell::Cell,
     io,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll},
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::Instant,
 };
 use tokio_rustls::client::TlsStream;
 
-/// What one connection has moved so far. Only this tells whether a request may have been sent:
-/// hyper's errors do not.
-#[derive(Debug)]
-pub(super) struct Meter {
-    written: Cell<u64>,
-    read: Cell<u64>,
-    last_write: Cell<Instant>,
-}
-
-impl Meter {
-    pub(super) fn new() -> Rc<Self> {
-        Rc::new(Self {
-            written: Cell::new(0),
-            read: Cell::new(0),
-            last_write: Cell::new(Instant::now()),
-        })
-    }
-
-    /// Bytes that the operating system took, or that TLS holds for it.
-    pub(super) fn written(&self) -> u64 {
-        self.written.get()
-    }
-
-    pub(super) fn read(&self) -> u64 {
-        self.read.get()
-    }
-
-    pub(super) fn last_write(&self) -> Instant {
-        self.last_write.get()
-    }
-
-    fn wrote(&self, outcome: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(n)) = outcome {
-            self.written.set(self.written.get() + *n as u64);
-            self.last_write.set(Instant::now());
-        }
-    }
-}
-
-/// A connection that keeps its [`Meter`].
+/// An open connection to a region.
 pub(super) struct Wire {
     pub(super) stream: Stream,
-    pub(super) meter: Rc<Meter>,
+}
+
+impl Wire {
+    /// Whether what was written may stay here until it is flushed.
+    pub(super) fn holds_back(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
 }
 
 pub(super) enum Stream {
@@ -79,11 +43,7 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let outcome = either!(self.poll_read(cx, buf));
-        let came = buf.filled().len().saturating_sub(before);
-        self.meter.read.set(self.meter.read.get() + came as u64);
-        outcome
+        either!(self.poll_read(cx, buf))
     }
 }
 
@@ -93,9 +53,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let outcome = either!(self.poll_write(cx, buf));
-        self.meter.wrote(&outcome);
-        outcome
+        either!(self.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -103,9 +61,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = either!(self.poll_write_vectored(cx, bufs));
-        self.meter.wrote(&outcome);
-        outcome
+        either!(self.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {

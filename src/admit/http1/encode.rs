@@ -120,7 +120,8 @@ pub fn head(
     out.put_slice(b"\r\n");
 }
 
-fn line(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+/// A field line.
+pub fn line(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
     out.put_slice(name);
     out.put_slice(b": ");
@@ -128,7 +129,8 @@ fn line(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.put_slice(b"\r\n");
 }
 
-fn number(out: &mut BytesMut, length: u64) {
+/// `Content-Length`.
+pub fn number(out: &mut BytesMut, length: u64) {
     let mut digits = [0; 20];
     line(out, b"content-length", decimal(length, &mut digits));
 }

@@ -26,6 +26,18 @@ const NOT_WITH_UNDERSCORE: [&str; 12] = [
 /// Parses lines that each end in CR LF, the last empty one included or not. Values are not
 /// copied: they keep `lines` alive.
 pub fn parse(lines: &Bytes, fields: &mut HeaderMap) -> Result<(), HeadFault> {
+    each(lines, |name, value| {
+        let appended = fields.try_append(name, value);
+        appended.map(|_| ()).map_err(|_| HeadFault::TooMany)
+    })
+}
+
+/// Hands each field of such lines to `take`, as far as it takes them.
+#[inline]
+pub fn each(
+    lines: &Bytes,
+    mut take: impl FnMut(HeaderName, HeaderValue) -> Result<(), HeadFault>,
+) -> Result<(), HeadFault> {
     let mut at = 0;
     loop {
         let rest = lines.get(at..).unwrap_or_default();
@@ -45,9 +57,7 @@ pub fn parse(lines: &Bytes, fields: &mut HeaderMap) -> Result<(), HeadFault> {
             value => HeaderValue::from_maybe_shared(lines.slice_ref(value))
                 .map_err(|_| bad_value(value))?,
         };
-        fields
-            .try_append(name, value)
-            .map_err(|_| HeadFault::TooMany)?;
+        take(name, value)?;
     }
 }
 

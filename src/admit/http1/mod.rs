@@ -9,17 +9,17 @@
 
 mod answer;
 mod body;
-pub(super) mod decode;
-mod encode;
+pub(crate) mod decode;
+pub(crate) mod encode;
 mod exchange;
 mod fault;
-pub(super) mod fields;
+pub(crate) mod fields;
 pub mod harness;
 pub(super) mod head;
 pub(super) mod line;
 mod link;
-mod pool;
-mod pulse;
+pub(crate) mod pool;
+pub(crate) mod pulse;
 pub(super) mod scan;
 pub(super) mod target;
 #[cfg(test)]

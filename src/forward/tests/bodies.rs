@@ -11,7 +11,7 @@ use super::{script::Server, *};
 /// A caller's body, fed by a test. Dropping the sender ends it.
 struct Fed(mpsc::UnboundedReceiver<Result<Frame<Bytes>, BoxError>>);
 
-type Feed = mpsc::UnboundedSender<Result<Frame<Bytes>, BoxError>>;
+pub(super) type Feed = mpsc::UnboundedSender<Result<Frame<Bytes>, BoxError>>;
 
 impl Body for Fed {
     type Data = Bytes;
@@ -25,7 +25,7 @@ impl Body for Fed {
     }
 }
 
-fn stream(length: Option<u64>) -> (Feed, OutgoingBody) {
+pub(super) fn stream(length: Option<u64>) -> (Feed, OutgoingBody) {
     let (feed, fed) = mpsc::unbounded_channel();
     let body = Box::pin(Fed(fed));
     (feed, OutgoingBody::Stream { body, length })

@@ -3,6 +3,7 @@
 mod batches;
 mod bodies;
 mod failures;
+mod hostile;
 mod reuse;
 mod script;
 

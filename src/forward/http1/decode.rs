@@ -1,0 +1,254 @@
+//! Where an answer's body ends, and what in it is content (RFC 9112 §6 and §7). Pure: bytes in,
+//! pieces out.
+//!
+//! Apart from admit's decoder, since a region may do what a caller may not: extend chunks, which
+//! a reader must pass over, and end its body with the connection.
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::HeaderMap;
+use memchr::memchr;
+
+use crate::admit::http1::{decode::is_forbidden, fields};
+
+/// Trailer fields of one body, names, values and line ends.
+const MOST_TRAILER: usize = 8 << 10;
+const MOST_TRAILERS: usize = 32;
+
+/// A chunk's size and its extensions.
+const MOST_SIZE_LINE: usize = 1 << 10;
+
+/// Extensions of all chunks of one body: more than that is somebody's attempt at costing time.
+const MOST_EXTENSIONS: usize = 16 << 10;
+
+/// More digits than a length can have here are somebody's attempt at an overflow.
+const MOST_DIGITS: usize = 16;
+
+/// How far a body was decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoder {
+    Done,
+    /// Bytes still to come.
+    Length(u64),
+    Chunked {
+        chunk: Chunk,
+        /// Bytes of extensions passed over.
+        extended: usize,
+    },
+    UntilClose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    Size,
+    /// Bytes of this chunk still to come.
+    Data(u64),
+    /// The CR LF after a chunk's data.
+    End,
+    /// After the last chunk.
+    Trailer,
+}
+
+/// What stands next in a body.
+#[derive(Debug)]
+pub enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+    /// Nothing before more bytes come.
+    More,
+}
+
+/// What came is no body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoBody;
+
+impl Decoder {
+    pub fn chunked() -> Self {
+        Self::Chunked {
+            chunk: Chunk::Size,
+            extended: 0,
+        }
+    }
+
+    pub fn is_done(&self) -> bool {
+        *self == Self::Done
+    }
+
+    pub fn ends_with_connection(&self) -> bool {
+        *self == Self::UntilClose
+    }
+
+    /// How much content is still to come, where that is known.
+    pub fn left(&self) -> Option<u64> {
+        match self {
+            Self::Done => Some(0),
+            Self::Length(left) => Some(*left),
+            Self::Chunked { .. } | Self::UntilClose => None,
+        }
+    }
+
+    /// Takes the next piece off the front of `bytes`, without copying it.
+    pub fn decode(&mut self, bytes: &mut BytesMut) -> Result<Piece, NoBody> {
+        loop {
+            let (chunk, extended) = match self {
+                Self::Done => return Ok(Piece::End),
+                Self::Length(left) => {
+                    let Some(data) = take(bytes, left) else {
+                        return Ok(Piece::More);
+                    };
+                    if *left == 0 {
+                        *self = Self::Done;
+                    }
+                    return Ok(Piece::Data(data));
+                }
+                Self::UntilClose => {
+                    let data = take(bytes, &mut { u64::MAX });
+                    return Ok(data.map_or(Piece::More, Piece::Data));
+                }
+                Self::Chunked { chunk, extended } => (chunk, extended),
+            };
+            match chunk {
+                Chunk::Size => {
+                    let Some((size, digits, length)) = size(bytes)? else {
+                        return Ok(Piece::More);
+                    };
+                    *extended += length - digits - 2;
+                    if *extended > MOST_EXTENSIONS {
+                        return Err(NoBody);
+                    }
+                    bytes.advance(length);
+                    *chunk = match size {
+                        0 => Chunk::Trailer,
+                        size => Chunk::Data(size),
+                    };
+                }
+                Chunk::Data(left) => {
+                    let Some(data) = take(bytes, left) else {
+                        return Ok(Piece::More);
+                    };
+                    if *left == 0 {
+                        *chunk = Chunk::End;
+                    }
+                    return Ok(Piece::Data(data));
+                }
+                Chunk::End => match &**bytes {
+                    [b'\r', b'\n', ..] => {
+                        bytes.advance(2);
+                        *chunk = Chunk::Size;
+                    }
+                    [] | [b'\r'] => return Ok(Piece::More),
+                    _ => return Err(NoBody),
+                },
+                Chunk::Trailer => {
+                    let Some(length) = trailer_end(bytes)? else {
+                        return Ok(Piece::More);
+                    };
+                    *self = Self::Done;
+                    if length == 2 {
+                        bytes.advance(2);
+                        return Ok(Piece::End);
+                    }
+                    let fields = trailers(&bytes.split_to(length).freeze())?;
+                    return Ok(match fields.is_empty() {
+                        true => Piece::End,
+                        false => Piece::Trailers(fields),
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn take(bytes: &mut BytesMut, left: &mut u64) -> Option<Bytes> {
+    let here = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+    *left = left.saturating_sub(here as u64);
+    (here > 0).then(|| bytes.split_to(here).freeze())
+}
+
+/// A chunk's size, how many digits say it, and the length of the whole line, extensions and CR LF
+/// included; `None` while they are not all here.
+fn size(bytes: &[u8]) -> Result<Option<(u64, usize, usize)>, NoBody> {
+    let mut size = 0u64;
+    let mut digits = 0;
+    for byte in bytes {
+        let Some(digit) = char::from(*byte).to_digit(16) else {
+            break;
+        };
+        digits += 1;
+        if digits > MOST_DIGITS {
+            return Err(NoBody);
+        }
+        size = size << 4 | u64::from(digit);
+    }
+    let rest = bytes.get(digits..).unwrap_or_default();
+    let after = match rest {
+        [] => return Ok(None),
+        _ if digits == 0 || i64::try_from(size).is_err() => return Err(NoBody),
+        [b'\r'] => return Ok(None),
+        [b'\r', b'\n', ..] => 2,
+        [b';' | b' ' | b'\t', ..] => {
+            let within = rest.get(..MOST_SIZE_LINE).unwrap_or(rest);
+            let Some(end) = memchr(b'\n', within) else {
+                return match within.len() {
+                    MOST_SIZE_LINE => Err(NoBody),
+                    _ => Ok(None),
+                };
+            };
+            let line = within.get(..end).unwrap_or_default();
+            let extension = line.strip_suffix(b"\r").ok_or(NoBody)?;
+            check_extension(extension)?;
+            end + 1
+        }
+        _ => return Err(NoBody),
+    };
+    Ok(Some((size, digits, digits + after)))
+}
+
+/// RFC 9112 §7.1.1: passed over, but never with what another reader could end the line at.
+fn check_extension(extension: &[u8]) -> Result<(), NoBody> {
+    let begins = extension.iter().find(|b| !matches!(b, b' ' | b'\t'));
+    let is_sound = begins.is_none_or(|b| *b == b';')
+        && extension
+            .iter()
+            .all(|b| (*b >= b' ' && *b != 0x7f) || *b == b'\t');
+    match is_sound {
+        true => Ok(()),
+        false => Err(NoBody),
+    }
+}
+
+/// The length of the trailer section, its last empty line included.
+fn trailer_end(bytes: &[u8]) -> Result<Option<usize>, NoBody> {
+    let within = bytes.get(..MOST_TRAILER).unwrap_or(bytes);
+    let mut at = 0;
+    for _ in 0..=MOST_TRAILERS {
+        let Some(end) = memchr(b'\n', within.get(at..).unwrap_or_default()) else {
+            return match within.len() {
+                MOST_TRAILER => Err(NoBody),
+                _ => Ok(None),
+            };
+        };
+        let line = within.get(at..at + end).unwrap_or_default();
+        at += end + 1;
+        match line {
+            b"\r" => return Ok(Some(at)),
+            [.., b'\r'] => {}
+            _ => return Err(NoBody),
+        }
+    }
+    Err(NoBody)
+}
+
+/// What may not stand there is left out: merged into the fields, it would change the answer
+/// (RFC 9110 §6.5.1).
+fn trailers(lines: &Bytes) -> Result<HeaderMap, NoBody> {
+    let mut sound = HeaderMap::new();
+    fields::each(lines, |name, value| {
+        if !is_forbidden(&name) {
+            sound.append(name, value);
+        }
+        Ok(())
+    })
+    .map_err(|_| NoBody)?;
+    Ok(sound)
+}

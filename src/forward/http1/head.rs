@@ -1,0 +1,241 @@
+//! The head of an answer (RFC 9112 §4 to §6): found, parsed, and cleaned of what ends at this hop.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use memchr::memchr;
+
+use super::{MOST_HEAD, decode::Decoder};
+use crate::admit::http1::fields::{self, tokens};
+
+/// Fields of one head.
+const MOST_FIELDS: usize = 100;
+
+/// What came is no head of an answer that can be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoAnswer;
+
+/// How far a head was looked through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scan {
+    /// Where the line begins that has not ended yet.
+    line: usize,
+    /// Up to where no line feed stands.
+    seen: usize,
+    lines: usize,
+}
+
+impl Scan {
+    /// Looks on in `bytes`, which begin where those of the last look began. `Some` is the length
+    /// of the whole head, its last empty line included.
+    pub fn find_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, NoAnswer> {
+        let within = bytes.get(..MOST_HEAD).unwrap_or(bytes);
+        loop {
+            let Some(found) = memchr(b'\n', within.get(self.seen..).unwrap_or_default()) else {
+                self.seen = within.len();
+                let begun = within.get(..STATUS.len()).unwrap_or(within);
+                return match STATUS.starts_with(begun) && within.len() < MOST_HEAD {
+                    true => Ok(None),
+                    false => Err(NoAnswer),
+                };
+            };
+            let end = self.seen + found;
+            let line = within.get(self.line..end).unwrap_or_default();
+            let line = line.strip_suffix(b"\r").ok_or(NoAnswer)?;
+            self.line = end + 1;
+            self.seen = end + 1;
+            if self.lines == 0 {
+                status(line)?;
+            } else if line.is_empty() {
+                return Ok(Some(end + 1));
+            } else if self.lines > MOST_FIELDS {
+                return Err(NoAnswer);
+            }
+            self.lines += 1;
+        }
+    }
+
+    /// Lines of the head that was found, the last empty one not counted.
+    pub fn lines(&self) -> usize {
+        self.lines
+    }
+}
+
+/// What an answer begins with.
+const STATUS: &[u8] = b"HTTP/1.";
+
+/// Version and status of `HTTP/1.1 200 OK`. That the space before a missing reason is missing
+/// too, as some servers have it, can be read in one way only.
+fn status(line: &[u8]) -> Result<(Version, StatusCode), NoAnswer> {
+    let rest = line.strip_prefix(STATUS).ok_or(NoAnswer)?;
+    let [minor @ (b'0' | b'1'), b' ', code @ ..] = rest else {
+        return Err(NoAnswer);
+    };
+    let (code, reason) = code.split_at_checked(3).ok_or(NoAnswer)?;
+    let reason = match reason {
+        [] => reason,
+        [b' ', reason @ ..] => reason,
+        _ => return Err(NoAnswer),
+    };
+    if reason
+        .iter()
+        .any(|b| (*b < b' ' && *b != b'\t') || *b == 0x7f)
+    {
+        return Err(NoAnswer);
+    }
+    let version = match minor {
+        b'0' => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    let status = StatusCode::from_bytes(code).map_err(|_| NoAnswer)?;
+    Ok((version, status))
+}
+
+pub enum Head {
+    /// 1xx.
+    Interim,
+    Final {
+        /// Without the fields that end at this hop.
+        response: Response<()>,
+        decoder: Decoder,
+        keeps_alive: bool,
+    },
+}
+
+/// Parses the bytes that [`Scan::find_end`] found. Values are not copied: they keep `head` alive.
+///
+/// # Errors
+/// For whatever has no one meaning: 101, which nobody asked for; both `Transfer-Encoding` and
+/// `Content-Length`, or either twice; another coding than `chunked`; a length that is not digits.
+pub fn parse(head: &Bytes, lines: usize, to_head: bool) -> Result<Head, NoAnswer> {
+    let end = memchr(b'\n', head).ok_or(NoAnswer)?;
+    let line = head.get(..end).unwrap_or_default();
+    let (version, status) = status(line.strip_suffix(b"\r").ok_or(NoAnswer)?)?;
+    let mut framing = Framing::default();
+    let mut headers = HeaderMap::with_capacity(lines);
+    fields::each(&head.slice(end + 1..), |name, value| {
+        let end_to_end = framing.note(&name, &value);
+        if end_to_end {
+            headers
+                .try_append(name, value)
+                .map_err(|_| crate::admit::http1::HeadFault::TooMany)?;
+        }
+        Ok(())
+    })
+    .map_err(|_| NoAnswer)?;
+    if framing.wrong {
+        return Err(NoAnswer);
+    }
+    if status.is_informational() {
+        return match status {
+            StatusCode::SWITCHING_PROTOCOLS => Err(NoAnswer),
+            _ => Ok(Head::Interim),
+        };
+    }
+    let decoder = framing.decoder(version, status, to_head)?;
+    let keeps_alive = framing.keeps_alive(version) && !decoder.ends_with_connection();
+    for name in framing.named {
+        headers.remove(name);
+    }
+    if status == StatusCode::NO_CONTENT {
+        // RFC 9110 §8.6 forbids it there, and a reader might wait for such a body.
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(Head::Final {
+        response,
+        decoder,
+        keeps_alive,
+    })
+}
+
+/// What the fields say of the body's end and of the connection.
+#[derive(Default)]
+struct Framing {
+    length: Option<u64>,
+    chunked: bool,
+    closes: bool,
+    keeps: bool,
+    /// Other fields that `Connection` names.
+    named: Vec<HeaderName>,
+    wrong: bool,
+}
+
+impl Framing {
+    /// Takes note of a field; false if it ends at this hop (RFC 9110 §7.6.1).
+    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> bool {
+        if *name == header::CONTENT_LENGTH {
+            let length = digits(value.as_bytes());
+            self.wrong |= length.is_none() || self.length.is_some();
+            self.length = length;
+            return true;
+        }
+        if *name == header::TRANSFER_ENCODING {
+            let chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            self.wrong |= !chunked || self.chunked;
+            self.chunked = true;
+            return false;
+        }
+        if *name == header::CONNECTION {
+            self.options(value.as_bytes());
+            return false;
+        }
+        !(*name == header::UPGRADE
+            || *name == header::TE
+            || matches!(name.as_str(), "keep-alive" | "proxy-connection"))
+    }
+
+    fn options(&mut self, value: &[u8]) {
+        for option in tokens(value) {
+            let Some(option) = option else {
+                self.wrong = true;
+                return;
+            };
+            if option.eq_ignore_ascii_case(b"close") {
+                self.closes = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keeps = true;
+            } else if let Ok(name) = HeaderName::from_bytes(option)
+                // Framing is not the peer's to take away.
+                && name != header::CONTENT_LENGTH
+            {
+                self.named.push(name);
+            }
+        }
+    }
+
+    fn keeps_alive(&self, version: Version) -> bool {
+        !self.closes && (self.keeps || version == Version::HTTP_11)
+    }
+
+    /// RFC 9112 §6.3, with the leniencies left out.
+    fn decoder(
+        &self,
+        version: Version,
+        status: StatusCode,
+        to_head: bool,
+    ) -> Result<Decoder, NoAnswer> {
+        if self.chunked && (self.length.is_some() || version == Version::HTTP_10) {
+            return Err(NoAnswer);
+        }
+        let has_none =
+            to_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+        Ok(match self.length {
+            _ if has_none => Decoder::Done,
+            _ if self.chunked => Decoder::chunked(),
+            Some(0) => Decoder::Done,
+            Some(length) => Decoder::Length(length),
+            None => Decoder::UntilClose,
+        })
+    }
+}
+
+/// `1*DIGIT` that fits (RFC 9110 §8.6).
+fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 19 || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let add = |n: u64, digit: &u8| n.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+    text.iter().try_fold(0, add)
+}
