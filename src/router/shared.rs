@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::{Snapshot, reload::LastReload};
 use crate::{
+    admit::descriptors::Alarm,
     attest::Journal,
     forward::{RegionTally, SharedHealth},
     locate::{Directory, SubjectHasher},
@@ -38,4 +39,6 @@ pub struct Shared {
     pub last_reload: Mutex<LastReload>,
     /// The router is stopping: not ready any more, connections end after their answer.
     pub draining: AtomicBool,
+    /// Warns when file descriptors have run out.
+    pub descriptors: Alarm,
 }

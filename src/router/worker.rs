@@ -23,6 +23,7 @@ use crate::{
         body::Incoming,
         connection,
         connection::Counter,
+        descriptors,
         handshake::{Handshakes, Peer},
         listener,
         pace::AtWork,
@@ -286,11 +287,17 @@ async fn accept(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of file descriptors, or a connection that ended before it was taken:
-                // pausing lets the former pass without a busy loop.
-                tracing::debug!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                continue;
+                // Else it was a connection that ended before it was taken: on to the next.
+                if descriptors::is_exhausted(&error) {
+                    worker.shared.descriptors.exhausted(&error);
+                } else {
+                    tracing::debug!(%error, "cannot accept a connection");
+                }
+                // A rest, whatever it was: no error may make this a busy loop.
+                tokio::select! {
+                    () = tokio::time::sleep(descriptors::REST) => continue,
+                    _ = stop.wait_for(|s| *s) => return,
+                }
             }
         };
         let limit = worker.snapshot().settings.data_plane.connections;

@@ -42,6 +42,12 @@ pub struct Metrics {
     /// `region`, `outcome` (`answered`, `bad-answer`, `unavailable`, `timeout`).
     pub upstream_requests: IntCounterVec,
     pub upstream_seconds: HistogramVec,
+    /// `region`, `endpoint` (`host:port` of the settings).
+    pub endpoint_up: IntGaugeVec,
+    /// `region`; copied from the workers' own counts.
+    pub upstream_retries: IntCounterVec,
+    /// `region`; copied likewise.
+    pub upstream_unretried: IntCounterVec,
     pub policy_info: IntGaugeVec,
     /// `result` (`swapped`, `unchanged`, `refused`).
     pub reloads: IntCounterVec,
@@ -139,6 +145,25 @@ impl Metrics {
                 r,
                 "domicile_upstream_seconds",
                 "time to the head of a region's answer",
+                &["region"],
+            )?,
+            endpoint_up: {
+                let opts = Opts::new(
+                    "domicile_endpoint_up",
+                    "1 for an endpoint that requests go to, 0 for one that is put aside",
+                );
+                register(r, IntGaugeVec::new(opts, &["region", "endpoint"])?)?
+            },
+            upstream_retries: counters(
+                r,
+                "domicile_upstream_retries_total",
+                "requests to a region that were tried again",
+                &["region"],
+            )?,
+            upstream_unretried: counters(
+                r,
+                "domicile_upstream_unretried_total",
+                "requests to a region that were not tried again because too many had been",
                 &["region"],
             )?,
             policy_info: {
