@@ -13,6 +13,7 @@ pub mod headers;
 mod held;
 pub mod http1;
 pub mod listener;
+pub mod memory;
 pub mod outgoing;
 pub mod pace;
 pub mod path;

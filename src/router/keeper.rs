@@ -79,6 +79,17 @@ pub fn gauges(shared: &Shared) {
         .load(std::sync::atomic::Ordering::Relaxed);
     metrics.connections.set(number(open as u64));
     endpoints(shared);
+    metrics.body_bytes.set(number(shared.memory.used() as u64));
+    metrics
+        .body_bytes_limit
+        .set(number(shared.memory.limit() as u64));
+    if let Some(access) = &shared.access {
+        metrics.access_log_lost.reset();
+        metrics.access_log_lost.inc_by(access.lost());
+    }
+    if let Ok(runtimes) = shared.runtimes.lock() {
+        metrics.workers.show(&runtimes);
+    }
     thresholds::gauges(shared, &snapshot, now);
     metrics.policy_info.reset();
     metrics

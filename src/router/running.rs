@@ -26,6 +26,7 @@ use crate::{
     admit::{
         descriptors,
         listener::{self, ListenError},
+        memory::Memory,
     },
     attest::{self, Books, Journal, LedgerError, Unwritable},
     document::Fault,
@@ -34,7 +35,7 @@ use crate::{
     locate::{Directory, DirectoryError, SecretError, SubjectHasher, load_or_create_secret},
     settings::Settings,
     state::{Consents, Counters, Erasures, StateError},
-    telemetry::{Metrics, clock},
+    telemetry::{Metrics, access::Access, clock},
 };
 
 /// The subject-key secret's file in the directory's folder.
@@ -64,6 +65,8 @@ pub enum StartError {
     OtherSecret(String),
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error("the access log cannot be opened, see `access_log.path`: {0}")]
+    AccessLog(std::io::Error),
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -142,7 +145,7 @@ impl Running {
         for (number, socket) in data.into_iter().enumerate() {
             let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
             threads.push(thread(format!("worker-{number}"), move || {
-                if let Err(error) = worker::run(shared, socket, stopped) {
+                if let Err(error) = worker::run(shared, number, socket, stopped) {
                     tracing::error!(%error, "a worker ended");
                 }
             })?);
@@ -189,6 +192,10 @@ impl Running {
         let _ = self.stop.send(true);
         for thread in self.threads {
             let _ = thread.join();
+        }
+        // What was answered last is told, too.
+        if let Some(access) = &self.shared.access {
+            access.close();
         }
         let _ = self.stop_admin.send(true);
         for thread in self.admins {
@@ -314,6 +321,14 @@ fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
         last_reload: Mutex::new(LastReload::default()),
         draining: AtomicBool::new(false),
         descriptors: descriptors::Alarm::default(),
+        memory: Arc::new(Memory::new(settings.limits.memory)),
+        access: settings
+            .access_log
+            .as_ref()
+            .map(Access::open)
+            .transpose()
+            .map_err(StartError::AccessLog)?,
+        runtimes: Mutex::default(),
     })
 }
 

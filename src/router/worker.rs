@@ -26,6 +26,7 @@ use crate::{
         descriptors,
         handshake::{Handshakes, Peer},
         listener,
+        memory::Till,
         pace::AtWork,
     },
     attest::WorkerJournal,
@@ -57,6 +58,8 @@ pub struct Worker {
     /// Told when there is another.
     pub open_again: Notify,
     handshakes: Handshakes,
+    /// Its part of the memory for bodies.
+    pub till: Rc<Till>,
 }
 
 /// Random bytes, fetched from the system 4 KiB at a time.
@@ -108,6 +111,7 @@ impl Worker {
             lanes: RefCell::default(),
             open_again: Notify::new(),
             handshakes: Handshakes::default(),
+            till: Till::new(Arc::clone(&shared.memory)),
             shared,
         })
     }
@@ -116,11 +120,7 @@ impl Worker {
     /// permit until the keeper comes round.
     pub fn snapshot_for(&self, at: Timestamp) -> Arc<Snapshot> {
         let snapshot = self.snapshot();
-        if snapshot
-            .policy
-            .next_boundary()
-            .is_none_or(|boundary| at < boundary)
-        {
+        if snapshot.policy.holds_at(at) {
             return snapshot;
         }
         reload::recompile(&self.shared, at);
@@ -245,12 +245,16 @@ fn register_tallies(shared: &Shared, upstreams: &Upstreams) {
 /// or the drain limit has passed.
 pub fn run(
     shared: Arc<Shared>,
+    number: usize,
     listener: std::net::TcpListener,
     stop: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    if let Ok(mut runtimes) = shared.runtimes.lock() {
+        runtimes.push((number, runtime.metrics()));
+    }
     let local = LocalSet::new();
     let ended = local.block_on(&runtime, async move {
         let worker = Rc::new(Worker::new(Arc::clone(&shared))?);

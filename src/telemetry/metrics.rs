@@ -8,6 +8,7 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::workers::WorkerMetrics;
 use crate::domain::{EvidenceKind, EvidenceSet};
 
 /// Seconds; from what a loopback hop costs to the limits on a backend.
@@ -41,6 +42,7 @@ pub struct Metrics {
     pub threshold_subjects: IntGaugeVec,
     /// `region`, `outcome` (`answered`, `bad-answer`, `unavailable`, `timeout`).
     pub upstream_requests: IntCounterVec,
+    /// `region`, `http_route`.
     pub upstream_seconds: HistogramVec,
     /// `region`, `endpoint` (`host:port` of the settings).
     pub endpoint_up: IntGaugeVec,
@@ -64,6 +66,10 @@ pub struct Metrics {
     pub http_duration: HistogramVec,
     pub http_active: IntGauge,
     pub connections: IntGauge,
+    pub body_bytes: IntGauge,
+    pub body_bytes_limit: IntGauge,
+    pub access_log_lost: IntCounter,
+    pub workers: WorkerMetrics,
 }
 
 impl Metrics {
@@ -145,7 +151,7 @@ impl Metrics {
                 r,
                 "domicile_upstream_seconds",
                 "time to the head of a region's answer",
-                &["region"],
+                &["region", "http_route"],
             )?,
             endpoint_up: {
                 let opts = Opts::new(
@@ -229,6 +235,24 @@ impl Metrics {
             )?,
             http_active: gauge(r, "http_server_active_requests", "requests at work")?,
             connections: gauge(r, "domicile_connections", "open connections of callers")?,
+            body_bytes: gauge(
+                r,
+                "domicile_body_bytes",
+                "memory taken for callers' bodies, what workers take ahead included",
+            )?,
+            body_bytes_limit: gauge(
+                r,
+                "domicile_body_bytes_limit",
+                "memory that callers' bodies may take; requests beyond get 503",
+            )?,
+            access_log_lost: register(
+                r,
+                IntCounter::new(
+                    "domicile_access_log_lost_total",
+                    "lines of the access log that were not written",
+                )?,
+            )?,
+            workers: WorkerMetrics::new(r)?,
             registry,
         })
     }
@@ -254,7 +278,7 @@ pub fn detached() -> Option<Arc<Metrics>> {
     Metrics::new().ok().map(Arc::new)
 }
 
-fn register<C: prometheus::core::Collector + Clone + 'static>(
+pub(super) fn register<C: prometheus::core::Collector + Clone + 'static>(
     registry: &Registry,
     metric: C,
 ) -> Result<C, prometheus::Error> {

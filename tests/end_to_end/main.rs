@@ -32,6 +32,7 @@ mod pins;
 mod policy_tools;
 mod privacy;
 mod raw_http1;
+mod resilience;
 mod review;
 mod scenarios;
 mod state;
