@@ -3,8 +3,9 @@
 use std::fs;
 use std::net::TcpStream;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::Value;
@@ -150,7 +151,13 @@ fn large(country: &str) -> String {
 #[test]
 fn bodies_beyond_the_memory_are_shed_and_what_is_done_makes_room() {
     let (mut setup, backends) = Setup::recording();
-    let hangs = Backend::scripted(|_| Reply::Stall(Vec::new()));
+    let (go, gate) = channel::<()>();
+    let gate = Mutex::new(gate);
+    let hangs = Backend::scripted(move |_| {
+        // Until the test drops the other end.
+        let _ = gate.lock().unwrap().recv();
+        Reply::status(201)
+    });
     setup.region("in", hangs.address);
     setup.set(&["limits", "memory"], "1MiB");
     setup.set(&["limits", "record_bytes"], "4MiB");
@@ -170,26 +177,16 @@ fn bodies_beyond_the_memory_are_shed_and_what_is_done_makes_room() {
     assert!(backends.touched().is_empty(), "{:?}", backends.touched());
     assert_eq!(put("a", &large("DE")).send(to).status, 201);
 
-    let (end, ended) = std::sync::mpsc::channel::<()>();
-    let holder = thread::spawn(move || {
-        let mut stream = TcpStream::connect(to).unwrap();
-        let body = large("IN");
-        let head = format!(
-            "PUT /people/h HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
-        std::io::Write::write_all(&mut stream, body.as_bytes()).unwrap();
-        let _ = ended.recv();
-    });
+    let held = put("h", &large("IN"));
+    let holder = thread::spawn(move || held.send(to).status);
     eventually("the region has it", || {
         (!hangs.seen().is_empty()).then_some(())
     });
     shed(&put("b", &large("DE")).send(to));
     assert_eq!(put("c", &of("DE")).send(to).status, 201, "a small one");
-    drop(end);
-    holder.join().unwrap();
-    eventually("the caller that went away gives its room back", || {
+    drop(go);
+    assert_eq!(holder.join().unwrap(), 201);
+    eventually("what was answered gives its room back", || {
         (put("d", &large("DE")).send(to).status == 201).then_some(())
     });
 }
