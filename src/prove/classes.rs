@@ -407,7 +407,12 @@ fn demands(
             && (about.instrument != Some(true) || alone(Need::Instrument))
             && (about.filing != Some(true) || rule.filing != crate::policy::FilingNeed::None)
     };
-    for rule in super::axes::rules(ways).filter(|r| r.effect == Effect::Permit) {
+    let asked = about.operations.as_ref().map_or(u8::MAX, |all| {
+        all.iter().fold(0, |bits, o| bits | 1 << *o as u8)
+    });
+    let permits = super::axes::rules(ways)
+        .filter(|r| r.effect == Effect::Permit && r.operations & asked != 0);
+    for rule in permits {
         let mechanism = rule.mechanism.and_then(|m| checked.mechanism(m));
         let key = mechanism.map_or("", |m| m.key.as_ref());
         let home = mechanism.is_some_and(|m| m.home);

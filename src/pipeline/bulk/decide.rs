@@ -3,6 +3,7 @@
 use std::{cell::Cell, collections::HashMap, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
+use jiff::civil::Date;
 use smallvec::SmallVec;
 
 use super::{
@@ -186,7 +187,8 @@ impl One<'_, '_, '_> {
         }
         granted.judged.count();
         x.worker.shared.metrics.evidence(person.evidence);
-        self.push(region, true, granted.permit, draft, flow_home);
+        let until = keep::until(x, &granted.flow, &granted.judged);
+        self.push(region, true, granted.permit, draft, flow_home, until);
         Ok(region)
     }
 
@@ -216,7 +218,7 @@ impl One<'_, '_, '_> {
             granted.judged.count();
             let flow_home = granted.judged.flow_home;
             let is_main = region == person.home;
-            self.push(region, is_main, granted.permit, draft, flow_home);
+            self.push(region, is_main, granted.permit, draft, flow_home, None);
         }
         x.worker.shared.metrics.evidence(person.evidence);
         Ok(person.home)
@@ -258,6 +260,7 @@ impl One<'_, '_, '_> {
         permit: Permit,
         draft: Draft,
         flow_home: bool,
+        until: Option<Date>,
     ) {
         let leaves = &mut self.decided.leaves_home;
         if !flow_home && !leaves.contains(&region) {
@@ -268,6 +271,7 @@ impl One<'_, '_, '_> {
             item: self.index,
             region,
             is_main,
+            until,
             status: Cell::new(0),
         });
     }

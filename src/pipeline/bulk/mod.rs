@@ -13,6 +13,7 @@ mod lanes;
 mod look;
 mod observe;
 mod query;
+mod rounds;
 mod send;
 mod shape;
 
@@ -20,6 +21,7 @@ use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header, request::Parts};
+use jiff::civil::Date;
 use tokio::time::Instant;
 
 pub use shape::{shape, takes};
@@ -89,6 +91,8 @@ pub struct SendState {
     region: RegionId,
     /// Its answer is the item's; else it is the erasure of a copy.
     is_main: bool,
+    /// The last day on which the policy keeps what is written.
+    until: Option<Date>,
     /// What the region said, for the ledger; 0: nothing.
     status: Cell<u16>,
 }

@@ -4,15 +4,19 @@ use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts, uri::PathAndQuery};
+use jiff::civil::Date;
 use tokio::time::Instant;
 
-use super::{Fate, Heard, ItemState, SendState, Verdict};
+use super::{
+    Fate, Heard, ItemState, SendState, Verdict,
+    rounds::{Group, rounds},
+};
 use crate::{
     attest::{Cleared, OutcomeDraft},
     classify::bulk::BulkItem,
     domain::RegionId,
     forward::{BulkAnswer, BulkVerdict, Expected, Outgoing, OutgoingBody, Part, Split, join_all},
-    pipeline::Exchange,
+    pipeline::{Exchange, keep},
     respond::Refused,
     telemetry::clock,
 };
@@ -37,12 +41,7 @@ pub async fn send(
     cleared: &[Cleared],
     leaves_home: &[RegionId],
 ) -> Result<Heard, Refused> {
-    let ranges = sends.iter().map(|s| {
-        let range = load.items.get(s.item).map_or(0..0, BulkItem::range);
-        (s.item, range, s.region)
-    });
-    let split =
-        Split::of_lines(load.body, ranges).map_err(|e| Refused::Malformed(e.to_string()))?;
+    let rounds = split(load, sends)?;
     let guard = Unanswered {
         x,
         states,
@@ -50,14 +49,29 @@ pub async fn send(
         told: Cell::new(false),
     };
     let heard = Shared::default();
-    let lanes = split.into_parts().into_iter().map(|part| {
-        // Of one region, in the order of the items: so they stand in the part.
-        let own = sends.iter().zip(cleared);
-        let own: Vec<_> = own.filter(|(s, _)| s.region == part.region).collect();
-        let leaves = leaves_home.contains(&part.region);
-        send_part(x, load, states, part, own, leaves, &heard)
-    });
-    join_all(lanes).await;
+    for round in rounds {
+        let lanes = round.into_iter().flat_map(|(group, split)| {
+            let parts = split.into_parts().into_iter();
+            parts
+                .map(move |part| {
+                    // Of one region, in the order of the items: so they stand in the part.
+                    let own = group.sends.iter();
+                    let own = own.filter_map(|at| sends.get(*at).zip(cleared.get(*at)));
+                    let own: Vec<_> = own.filter(|(s, _)| s.region == part.region).collect();
+                    (group.until, part, own)
+                })
+                .collect::<Vec<_>>()
+        });
+        let lanes = lanes.map(|(until, part, own)| {
+            let leaves = leaves_home.contains(&part.region);
+            let said = Said {
+                leaves_home: leaves,
+                until,
+            };
+            send_part(x, load, states, part, own, said, &heard)
+        });
+        join_all(lanes).await;
+    }
     for copy in sends.iter().filter(|s| !s.is_main) {
         copy.settle_copy(states);
     }
@@ -67,6 +81,30 @@ pub async fn send(
         answers: heard.answers.into_inner(),
         is_elastic: heard.is_elastic.get(),
     })
+}
+
+/// The rounds, each cut into parts of one region and one last day.
+fn split(load: &Load<'_>, sends: &[SendState]) -> Result<Vec<Vec<(Group, Split)>>, Refused> {
+    let days: Vec<_> = sends.iter().map(|s| s.until).collect();
+    let document = |at: usize| load.items.get(sends.get(at)?.item)?.id(load.body);
+    let of_group = |group: Group| {
+        let own = group.sends.iter().filter_map(|at| sends.get(*at));
+        let ranges = own.map(|s| {
+            let range = load.items.get(s.item).map_or(0..0, BulkItem::range);
+            (s.item, range, s.region)
+        });
+        Split::of_lines(load.body, ranges).map(|split| (group, split))
+    };
+    let rounds = rounds(&days, document).into_iter();
+    let rounds = rounds.map(|groups| groups.into_iter().map(of_group).collect());
+    let rounds: Result<Vec<Vec<_>>, _> = rounds.collect();
+    rounds.map_err(|e| Refused::Malformed(e.to_string()))
+}
+
+/// What the head of a part says of all its items.
+struct Said {
+    leaves_home: bool,
+    until: Option<Date>,
 }
 
 #[derive(Default)]
@@ -81,10 +119,14 @@ async fn send_part(
     states: &[ItemState],
     part: Part,
     own: Vec<(&SendState, &Cleared)>,
-    leaves_home: bool,
+    said: Said,
     heard: &Shared,
 ) {
     let region = part.region;
+    let mut headers = headers(x, load.parts, said.leaves_home);
+    if let Some(day) = said.until {
+        keep::say(day, &mut headers);
+    }
     let tell = |send: &SendState, status: StatusCode, verdict: Verdict| {
         send.status.set(status.as_u16());
         if let Some(Fate::Sent { verdict: cell, .. }) = states.get(send.item).map(|s| &s.fate)
@@ -96,7 +138,7 @@ async fn send_part(
     let outgoing = Outgoing {
         method: load.parts.method.clone(),
         path_and_query: load.path.clone(),
-        headers: headers(x, load.parts, leaves_home),
+        headers,
         body: OutgoingBody::Slices(part.body.clone()),
     };
     let started = Instant::now();

@@ -317,3 +317,41 @@ fn a_delete_reaches_the_home_and_every_copy() {
         .send(router.router);
     assert_eq!(statuses(&items(&steered)), [400]);
 }
+
+#[test]
+fn each_part_is_told_its_own_last_day_and_one_documents_actions_keep_their_order() {
+    let (setup, regions) = setup();
+    let file = setup.folder.path().join("policies/organisation.toml");
+    let mut policy = std::fs::read_to_string(&file).unwrap();
+    policy.push_str(
+        "\n[[retention]]\nid = \"mail\"\ncategories = [\"user.contact.email\"]\nkeep = \"30 days\"\n",
+    );
+    std::fs::write(&file, policy).unwrap();
+    let router = setup.start();
+    let lines = [
+        r#"{"index":{"_index":"people","_id":"k1"}}"#,
+        r#"{"country":"DE","email":"k1@example.com"}"#,
+        r#"{"index":{"_index":"people","_id":"k2"}}"#,
+        r#"{"country":"DE"}"#,
+        r#"{"index":{"_index":"people","_id":"k1"}}"#,
+        r#"{"country":"DE","n":2}"#,
+    ];
+    let found = items(&send(&router, &lines));
+    assert_eq!(statuses(&found), [201, 201, 201], "{found:?}");
+    let parts = regions.seen("eu");
+    let told: Vec<(bool, bool, bool)> = parts
+        .iter()
+        .map(|part| {
+            (
+                part.header("domicile-retain-until").is_some(),
+                contains(&part.body, b"@example.com"),
+                contains(&part.body, b"\"n\":2"),
+            )
+        })
+        .collect();
+    // The mail by its day, the other document beside it, the second action on the first after both.
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[..2].contains(&(true, true, false)), "{told:?}");
+    assert!(told[..2].contains(&(false, false, false)), "{told:?}");
+    assert_eq!(told[2], (false, false, true), "{told:?}");
+}
