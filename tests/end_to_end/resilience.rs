@@ -153,7 +153,9 @@ fn bodies_beyond_the_memory_are_shed_and_what_is_done_makes_room() {
     let (mut setup, backends) = Setup::recording();
     let (go, gate) = channel::<()>();
     let gate = Mutex::new(gate);
+    let (reached, is_there) = channel();
     let hangs = Backend::scripted(move |_| {
+        let _ = reached.send(());
         // Until the test drops the other end.
         let _ = gate.lock().unwrap().recv();
         Reply::status(201)
@@ -179,9 +181,7 @@ fn bodies_beyond_the_memory_are_shed_and_what_is_done_makes_room() {
 
     let held = put("h", &large("IN"));
     let holder = thread::spawn(move || held.send(to).status);
-    eventually("the region has it", || {
-        (!hangs.seen().is_empty()).then_some(())
-    });
+    eventually("the region has it", || is_there.try_recv().ok());
     shed(&put("b", &large("DE")).send(to));
     assert_eq!(put("c", &of("DE")).send(to).status, 201, "a small one");
     drop(go);
