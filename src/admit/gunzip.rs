@@ -78,7 +78,9 @@ mod tests {
     async fn whole_members_come_back_and_nothing_else_does() {
         let data: Vec<u8> = (0..=255_u8).cycle().take(1_000_000).collect();
         let packed = gzip(&data);
-        let unpacked = gunzip(packed.clone().into(), data.len()).await.unwrap();
+        let unpacked = gunzip(packed.clone().into(), data.len(), &Held::uncounted())
+            .await
+            .unwrap();
         assert!(unpacked == data);
         let two = [gzip(b"one\n"), gzip(b"two\n")].concat();
         assert_eq!(
@@ -91,7 +93,13 @@ mod tests {
         let at = flipped.len() - 6;
         flipped[at] ^= 1;
         for bad in [cut, trailing, flipped, b"plain".to_vec(), Vec::new()] {
-            let read = gunzip(bad.into(), 2_000_000, &Held::uncounted()).await;
+            let read = gunzip(
+                bad.into(),
+                2_000_000,
+                &Held::uncounted(),
+                &Held::uncounted(),
+            )
+            .await;
             assert!(matches!(read, Err(GunzipFault::Malformed)), "{read:?}");
         }
     }
@@ -100,7 +108,13 @@ mod tests {
     async fn a_bomb_stops_at_the_limit() {
         let packed = gzip(&vec![0; 10_000_000]);
         assert!(packed.len() < 20_000);
-        let read = gunzip(packed.into(), 1_000_000, &Held::uncounted()).await;
+        let read = gunzip(
+            packed.into(),
+            1_000_000,
+            &Held::uncounted(),
+            &Held::uncounted(),
+        )
+        .await;
         assert!(
             matches!(
                 read,
