@@ -70,8 +70,9 @@ pub async fn handle(
             if is_bulk { bulk::shape(answer) } else { answer }
         }
     };
-    x.finish(answer)
-        .map(|content| Reply::new(content, at_work, place))
+    let answer = x.finish(answer);
+    let pending = x.entry(&answer);
+    answer.map(|content| Reply::new(content, at_work, place, x.held, pending))
 }
 
 /// One request, station by station.

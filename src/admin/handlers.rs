@@ -8,7 +8,10 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::router::{Shared, keeper, reload};
+use crate::{
+    forward::{EndpointReport, EndpointState},
+    router::{Shared, keeper, reload},
+};
 
 /// A problem document (RFC 9457).
 pub fn problem(status: StatusCode, name: &str, title: &str, detail: &str) -> Response {
@@ -128,6 +131,7 @@ pub async fn reload(State(shared): State<Arc<Shared>>) -> Response {
 pub async fn regions(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let snapshot = shared.snapshot.load();
     let health = shared.health.load();
+    let reports = health.report();
     let regions: Vec<Value> = snapshot
         .settings
         .regions
@@ -139,10 +143,25 @@ pub async fn regions(State(shared): State<Arc<Shared>>) -> Json<Value> {
                 "entity": r.entity,
                 "endpoints": r.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "up": health.is_region_up(&r.name).unwrap_or(true),
+                "health": reports.iter().filter(|e| e.region == r.name).map(endpoint).collect::<Vec<_>>(),
             })
         })
         .collect();
     Json(json!({ "regions": regions }))
+}
+
+/// One server: whether requests go there, and what active checks say.
+fn endpoint(report: &EndpointReport) -> Value {
+    json!({
+        "endpoint": report.endpoint,
+        "state": match report.state {
+            EndpointState::Healthy => "up",
+            EndpointState::Ejected { .. } => "aside",
+            EndpointState::Due => "on-trial",
+        },
+        "failures_in_a_row": report.failures_in_a_row,
+        "checks": report.checked.map(|good| if good { "passing" } else { "failing" }),
+    })
 }
 
 /// The register of instruments: who signed what with whom, until when, and where a copy is had.

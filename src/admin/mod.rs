@@ -54,11 +54,7 @@ pub fn serve(
         // Answers here are short; nobody's record is lost when one is cut at the end.
         tokio::select! {
             served = serving => served,
-            _ = stop.wait_for(|s| *s) => {
-                // Probes must go on seeing `not ready` while connections drain.
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                Ok(())
-            }
+            _ = stop.wait_for(|s| *s) => Ok(()),
         }
     })
 }

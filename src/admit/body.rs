@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, timeout};
 use super::{
     http1::{self, FramingFault},
     http2,
+    memory::Held,
 };
 
 /// The body of a request, whichever protocol it came by.
@@ -33,6 +34,9 @@ pub enum BodyFault {
     /// The caller broke off, or its framing is wrong.
     #[error("the body ended early or its framing is wrong")]
     Broken,
+    /// The memory for bodies is taken; see [`super::memory`].
+    #[error("the router holds as many bytes of bodies as it may")]
+    NoRoom,
     #[error(transparent)]
     Framing(#[from] FramingFault),
 }
@@ -80,33 +84,47 @@ impl Body for Incoming {
 /// # Errors
 /// [`BodyFault::TooLong`] as soon as the announced or the read length passes `limit`; what was
 /// read is dropped.
-pub async fn read_whole(
+pub async fn read_whole(body: Incoming, limit: usize, stall: Duration) -> Result<Bytes, BodyFault> {
+    read_held(body, limit, stall, &Held::uncounted()).await
+}
+
+/// [`read_whole`] within the memory for bodies: what was read is counted in `held`.
+///
+/// # Errors
+/// As [`read_whole`], and [`BodyFault::NoRoom`]: before anything is read where the length is known.
+pub async fn read_held(
     mut body: Incoming,
     limit: usize,
     stall: Duration,
+    held: &Held,
 ) -> Result<Bytes, BodyFault> {
     let announced = body.size_hint();
     if announced.lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(BodyFault::TooLong { limit });
     }
+    held.foresee(announced.lower())?;
     let Some(first) = next_data(&mut body, stall).await? else {
         return Ok(Bytes::new());
     };
     if first.len() > limit {
         return Err(BodyFault::TooLong { limit });
     }
+    held.grow(first.len())?;
     if body.is_end_stream() {
         return Ok(first);
     }
     let left = body.size_hint().exact();
     if let (Incoming::Http1(body), Some(left)) = (&mut body, left) {
-        return read_straight(body, first, left).await;
+        return read_straight(body, first, left, held).await;
     }
     let Some(second) = next_data(&mut body, stall).await? else {
         return Ok(first);
     };
     let expected = announced.exact().and_then(|n| usize::try_from(n).ok());
-    let mut whole = BytesMut::with_capacity(expected.unwrap_or(first.len() * 4).min(limit));
+    // An announcement alone costs nothing.
+    let expected = expected.unwrap_or(first.len() * 4).min(limit);
+    let mut whole = BytesMut::with_capacity(expected.min(first.len() + AHEAD));
+    let mut counted = first.len();
     whole.extend_from_slice(&first);
     drop(first);
     let mut next = Some(second);
@@ -114,7 +132,9 @@ pub async fn read_whole(
         if whole.len() + data.len() > limit {
             return Err(BodyFault::TooLong { limit });
         }
+        held.grow((whole.len() + data.len()).saturating_sub(counted))?;
         whole.extend_from_slice(&data);
+        counted = counted.max(whole.len());
         drop(data);
         next = next_data(&mut body, stall).await?;
     }
@@ -127,8 +147,8 @@ async fn read_straight(
     body: &mut http1::Body,
     first: Bytes,
     left: u64,
+    held: &Held,
 ) -> Result<Bytes, BodyFault> {
-    const AHEAD: usize = 64 << 10;
     let left = usize::try_from(left).unwrap_or(usize::MAX);
     let mut whole = BytesMut::with_capacity(first.len() + left.min(AHEAD));
     whole.extend_from_slice(&first);
@@ -138,6 +158,7 @@ async fn read_straight(
         if came == 0 {
             return Ok(whole.freeze());
         }
+        held.grow(came)?;
     }
 }
 
@@ -161,6 +182,9 @@ async fn next_data(body: &mut Incoming, stall: Duration) -> Result<Option<Bytes>
         }
     }
 }
+
+/// Room that is made before a body has come.
+const AHEAD: usize = 64 << 10;
 
 /// A request body on its way through; fails when it makes no progress for the stall limit, so
 /// that the backend sees a broken request and never a shorter whole one.

@@ -5,7 +5,7 @@ use std::io::Read;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 
-use super::body::BodyFault;
+use super::{body::BodyFault, memory::Held};
 
 /// Bytes that are made before other requests of the worker have their turn.
 const TURN: usize = 256 << 10;
@@ -23,11 +23,13 @@ pub enum GunzipFault {
 /// Unpacks a body. Never makes more than `limit` bytes, whatever the body promises.
 ///
 /// # Errors
-/// [`BodyFault::TooLong`] beyond `limit`.
-pub async fn gunzip(body: Bytes, limit: usize) -> Result<Bytes, GunzipFault> {
+/// [`BodyFault::TooLong`] beyond `limit`, [`BodyFault::NoRoom`] beyond the memory for bodies.
+pub async fn gunzip(body: Bytes, limit: usize, held: &Held) -> Result<Bytes, GunzipFault> {
     let room = announced(&body)
         .min(limit)
         .min(body.len().saturating_mul(RATIO));
+    held.grow(room).map_err(GunzipFault::Body)?;
+    let mut counted = room;
     let mut out = Vec::with_capacity(room);
     let mut decoder = MultiGzDecoder::new(&body[..]);
     loop {
@@ -40,6 +42,10 @@ pub async fn gunzip(body: Bytes, limit: usize) -> Result<Bytes, GunzipFault> {
         read.map_err(|_| GunzipFault::Malformed)?;
         if out.len() > limit {
             return Err(GunzipFault::Body(BodyFault::TooLong { limit }));
+        }
+        if out.len() > counted {
+            held.grow(out.len() - counted).map_err(GunzipFault::Body)?;
+            counted = out.len();
         }
         if out.len() == before {
             return Ok(out.into());
@@ -72,17 +78,22 @@ mod tests {
     async fn whole_members_come_back_and_nothing_else_does() {
         let data: Vec<u8> = (0..=255_u8).cycle().take(1_000_000).collect();
         let packed = gzip(&data);
-        let unpacked = gunzip(packed.clone().into(), data.len()).await.unwrap();
+        let unpacked = gunzip(packed.clone().into(), data.len(), &Held::uncounted())
+            .await
+            .unwrap();
         assert!(unpacked == data);
         let two = [gzip(b"one\n"), gzip(b"two\n")].concat();
-        assert_eq!(gunzip(two.into(), 100).await.unwrap(), "one\ntwo\n");
+        assert_eq!(
+            gunzip(two.into(), 100, &Held::uncounted()).await.unwrap(),
+            "one\ntwo\n"
+        );
         let cut = packed[..packed.len() - 1].to_vec();
         let trailing = [packed.clone(), b"x".to_vec()].concat();
         let mut flipped = packed.clone();
         let at = flipped.len() - 6;
         flipped[at] ^= 1;
         for bad in [cut, trailing, flipped, b"plain".to_vec(), Vec::new()] {
-            let read = gunzip(bad.into(), 2_000_000).await;
+            let read = gunzip(bad.into(), 2_000_000, &Held::uncounted()).await;
             assert!(matches!(read, Err(GunzipFault::Malformed)), "{read:?}");
         }
     }
@@ -91,7 +102,7 @@ mod tests {
     async fn a_bomb_stops_at_the_limit() {
         let packed = gzip(&vec![0; 10_000_000]);
         assert!(packed.len() < 20_000);
-        let read = gunzip(packed.into(), 1_000_000).await;
+        let read = gunzip(packed.into(), 1_000_000, &Held::uncounted()).await;
         assert!(
             matches!(
                 read,

@@ -6,6 +6,7 @@
 pub mod body;
 pub mod caller;
 pub mod connection;
+pub mod descriptors;
 pub mod gunzip;
 pub mod handshake;
 pub mod headers;
@@ -13,6 +14,7 @@ mod held;
 pub mod http1;
 mod http2;
 pub mod listener;
+pub mod memory;
 pub mod outgoing;
 pub mod pace;
 pub mod path;

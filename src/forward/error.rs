@@ -59,6 +59,8 @@ pub enum Unreachable {
     Handshake(Arc<str>),
     /// The settings ask for HTTP/2, and the server did not agree to it (ALPN).
     NoHttp2,
+    /// This process or machine has no file descriptor left.
+    NoDescriptors,
     Other(io::ErrorKind),
 }
 
@@ -104,6 +106,7 @@ impl fmt::Display for Unreachable {
             Self::Imposter(imposter) => imposter.fmt(f),
             Self::Handshake(why) => write!(f, "the TLS handshake failed: {why}"),
             Self::NoHttp2 => f.write_str("its server does not speak HTTP/2"),
+            Self::NoDescriptors => f.write_str("the router has no file descriptor left"),
             Self::Other(kind) => write!(f, "{kind}"),
         }
     }
@@ -112,6 +115,7 @@ impl fmt::Display for Unreachable {
 impl From<io::Error> for Unreachable {
     fn from(error: io::Error) -> Self {
         match error.kind() {
+            _ if crate::admit::descriptors::is_exhausted(&error) => Self::NoDescriptors,
             io::ErrorKind::ConnectionRefused => Self::Refused,
             io::ErrorKind::TimedOut => Self::TimedOut,
             kind => Self::Other(kind),

@@ -23,6 +23,14 @@ impl Shares {
             waiting: (concurrent_requests / 4).max(64),
         }
     }
+
+    /// So many at work, and half as many, at least 64, that wait.
+    pub fn exactly(at_work: usize) -> Self {
+        Self {
+            at_work: at_work.clamp(1, Semaphore::MAX_PERMITS),
+            waiting: (at_work / 2).max(64),
+        }
+    }
 }
 
 /// A counter of seats with a bounded queue. It belongs to one worker, so nothing contends for it.

@@ -1,13 +1,13 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
 use super::Endpoint;
-use crate::settings::RegionSettings;
+use crate::settings::{HealthCheck, RegionSettings};
 
 /// Failures in a row that put an endpoint aside.
 const EJECT_AFTER: u32 = 3;
@@ -31,6 +31,8 @@ pub struct EndpointReport {
     pub endpoint: Arc<str>,
     pub state: EndpointState,
     pub failures_in_a_row: u32,
+    /// What active checks say; `None` where there are none, or not enough yet.
+    pub checked: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,7 @@ impl SharedHealth {
                     endpoint: Arc::clone(&e.endpoint),
                     state: e.state(),
                     failures_in_a_row: e.failures.load(Relaxed),
+                    checked: e.checked(),
                 })
             })
             .collect()
@@ -99,6 +102,21 @@ impl SharedHealth {
                 .iter()
                 .any(|e| e.state() == EndpointState::Healthy),
         )
+    }
+
+    /// What an active check found; as many of a kind in a row as `settings` say turn the endpoint.
+    pub fn checked(&self, region: &str, endpoint: &str, settings: &HealthCheck, good: bool) {
+        if let Some(endpoint) = self.find(region, endpoint) {
+            endpoint.was_checked(settings, good);
+        }
+    }
+
+    /// The endpoint is not checked any more.
+    pub fn forget_checks(&self, region: &str, endpoint: &str) {
+        if let Some(endpoint) = self.find(region, endpoint) {
+            endpoint.verdict.store(UNCHECKED, Relaxed);
+            endpoint.streak.store(0, Relaxed);
+        }
     }
 
     pub(super) fn endpoint(&self, region: &str, endpoint: &Endpoint) -> Arc<EndpointHealth> {
@@ -125,7 +143,16 @@ pub(super) struct EndpointHealth {
     failures: AtomicU32,
     /// Put aside until this many milliseconds after `base`; 0: not aside.
     aside_until: AtomicU64,
+    /// Of active checks. Apart from the passive kind, of which no check that succeeds may make
+    /// light: a server can pass for healthy and fail every request.
+    verdict: AtomicU8,
+    /// Checks in a row that contradict the verdict. Written by one thread alone.
+    streak: AtomicU32,
 }
+
+const UNCHECKED: u8 = 0;
+const UP: u8 = 1;
+const DOWN: u8 = 2;
 
 impl EndpointHealth {
     fn new(endpoint: Arc<str>, base: Instant) -> Self {
@@ -134,11 +161,53 @@ impl EndpointHealth {
             base,
             failures: AtomicU32::new(0),
             aside_until: AtomicU64::new(0),
+            verdict: AtomicU8::new(UNCHECKED),
+            streak: AtomicU32::new(0),
+        }
+    }
+
+    fn checked(&self) -> Option<bool> {
+        match self.verdict.load(Relaxed) {
+            UP => Some(true),
+            DOWN => Some(false),
+            _ => None,
+        }
+    }
+
+    fn was_checked(&self, settings: &HealthCheck, good: bool) {
+        let verdict = self.verdict.load(Relaxed);
+        if verdict == if good { UP } else { DOWN } {
+            self.streak.store(0, Relaxed);
+            return;
+        }
+        if good && verdict == UNCHECKED {
+            self.verdict.store(UP, Relaxed);
+            self.streak.store(0, Relaxed);
+            return;
+        }
+        let streak = self.streak.load(Relaxed).saturating_add(1);
+        let (needed, next) = match good {
+            true => (settings.healthy, UP),
+            false => (settings.unhealthy, DOWN),
+        };
+        if streak < needed {
+            self.streak.store(streak, Relaxed);
+            return;
+        }
+        self.verdict.store(next, Relaxed);
+        self.streak.store(0, Relaxed);
+        match good {
+            true => tracing::info!(endpoint = %self.endpoint, "endpoint passes its checks again"),
+            false => tracing::warn!(endpoint = %self.endpoint, "endpoint fails its checks"),
         }
     }
 
     pub(super) fn state(&self) -> EndpointState {
         match self.aside_until.load(Relaxed) {
+            // Behind all others that are aside: of those, some may work again.
+            _ if self.verdict.load(Relaxed) == DOWN => EndpointState::Ejected {
+                retry_in: Duration::MAX,
+            },
             0 => EndpointState::Healthy,
             until => match until.saturating_sub(self.now()) {
                 0 => EndpointState::Due,
@@ -227,6 +296,38 @@ mod tests {
         assert!(matches!(h.state(), EndpointState::Ejected { .. }));
         h.succeeded();
         assert_eq!(h.state(), EndpointState::Healthy);
+    }
+
+    #[test]
+    fn checks_turn_an_endpoint_only_in_a_row_and_a_passed_check_forgives_no_failure() {
+        let settings = HealthCheck {
+            path: "/healthz".parse().unwrap(),
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            healthy: 2,
+            unhealthy: 3,
+        };
+        let h = health();
+        let check = |results: &[bool]| {
+            results
+                .iter()
+                .for_each(|good| h.was_checked(&settings, *good));
+            h.checked()
+        };
+        assert_eq!(check(&[false, false]), None, "never checked: good");
+        assert_eq!(h.state(), EndpointState::Healthy);
+        assert_eq!(check(&[true]), Some(true));
+        assert_eq!(check(&[false, false, true, false, false]), Some(true));
+        assert_eq!(check(&[false]), Some(false));
+        h.succeeded();
+        assert!(matches!(h.state(), EndpointState::Ejected { .. }));
+        assert!(!h.begin_trial());
+        assert_eq!(check(&[true, false, true]), Some(false));
+        assert_eq!(check(&[true]), Some(true));
+        assert_eq!(h.state(), EndpointState::Healthy);
+        (0..3).for_each(|_| h.failed());
+        check(&[true, true, true]);
+        assert!(matches!(h.state(), EndpointState::Ejected { .. }));
     }
 
     #[test]

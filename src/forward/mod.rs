@@ -13,10 +13,12 @@
 //! * **Retries** stay inside the region: another region would be another decision. At most two
 //!   extra tries, only when no byte was written, or when the method is idempotent, the body can be
 //!   replayed, and no byte of an answer came. An answer that took too long is never retried.
+//!   A budget for each region (`budget`) keeps a region that fails from being asked three times as much.
 //! * **Ejection** is passive: three failures in a row put an endpoint aside for a growing time,
 //!   after which one request tries it. When all endpoints of a region are aside, the one that is
 //!   due soonest is tried all the same: a region with one endpoint must work again with the first
 //!   request after its repair, and what hangs is bounded by the seats.
+//!   Where the settings ask for active checks, an endpoint must also pass those (`check`).
 //! * **Seats**: one region may take half of a worker's requests; the rest queue for a short while
 //!   and are then refused, so a region that hangs leaves the others room. An answer holds its seat
 //!   until its body is read or dropped.
@@ -38,7 +40,9 @@
 mod answer;
 mod batch;
 mod body;
+mod budget;
 mod bulk;
+mod check;
 mod dial;
 mod each;
 mod elements;
@@ -64,6 +68,7 @@ pub use answer::{AnswerBody, AnswerError, AnswerFault};
 pub use batch::{Part, Split, SplitError};
 pub use body::{BoxError, BoxedStream, Outgoing, OutgoingBody};
 pub use bulk::{BulkAnswer, BulkVerdict, Expected, Told};
+pub use check::check;
 pub use each::{EachItem, FillError, fill};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ForwardError, Sent, Unreachable};

@@ -17,6 +17,7 @@ use super::{
     AnswerBody, Endpoint, EndpointState, ForwardError, Outgoing, Sent, Unreachable,
     answer::{self, Source},
     body::Upload,
+    budget::Budget,
     gate::{Gate, Seat},
     health::EndpointHealth,
     http1::Call,
@@ -37,6 +38,7 @@ pub struct RegionTally {
     requests: AtomicU64,
     connects: AtomicU64,
     retries: AtomicU64,
+    unretried: AtomicU64,
     failures: AtomicU64,
     busy: AtomicU64,
     idle: AtomicU64,
@@ -50,6 +52,8 @@ pub struct Tally {
     /// Connections opened.
     pub connects: u64,
     pub retries: u64,
+    /// Requests that were not tried again because too many had been.
+    pub unretried: u64,
     /// Requests that ended without the head of an answer.
     pub failures: u64,
     /// Requests refused for want of a seat.
@@ -64,6 +68,7 @@ impl RegionTally {
             requests: self.requests.load(Relaxed),
             connects: self.connects.load(Relaxed),
             retries: self.retries.load(Relaxed),
+            unretried: self.unretried.load(Relaxed),
             failures: self.failures.load(Relaxed),
             busy: self.busy.load(Relaxed),
             idle: self.idle.load(Relaxed),
@@ -81,6 +86,7 @@ pub(super) struct RegionLink {
     /// Round robin.
     turn: Cell<usize>,
     gate: Gate,
+    budget: Budget,
 }
 
 struct Server {
@@ -114,6 +120,7 @@ impl RegionLink {
             servers: servers.collect(),
             turn: Cell::new(0),
             gate,
+            budget: Budget::new(Instant::now()),
         }
     }
 
@@ -129,6 +136,7 @@ impl RegionLink {
             });
         };
         self.tally.requests.fetch_add(1, Relaxed);
+        self.budget.request(Instant::now());
         let outcome = self.try_servers(outgoing, seat).await;
         if outcome.is_err() {
             self.tally.failures.fetch_add(1, Relaxed);
@@ -184,7 +192,10 @@ impl RegionLink {
                 Ok(link) => link,
                 Err(why) => {
                     self.tell(server, &why);
-                    server.health.failed();
+                    // What this machine lacks says nothing about the server.
+                    if why != Unreachable::NoDescriptors {
+                        server.health.failed();
+                    }
                     at += 1;
                     if at < order.len() && started.elapsed() < self.limits.response {
                         continue;
@@ -242,9 +253,11 @@ impl RegionLink {
             if !is_stale && failed.kind != FailedKind::CallerBody {
                 server.health.failed();
             }
+            // The server of a stale connection has not had the request: to repeat it is no more load.
             let may_try_again = tries < EXTRA_TRIES
                 && started.elapsed() < self.limits.response
-                && is_safe_to_repeat(&failed, method.is_idempotent());
+                && is_safe_to_repeat(&failed, method.is_idempotent())
+                && (is_stale || self.may_retry());
             if failed.sent == Sent::Perhaps {
                 earlier = Sent::Perhaps;
             }
@@ -259,6 +272,15 @@ impl RegionLink {
                 at = (at + 1) % order.len().max(1);
             }
         }
+    }
+
+    /// Takes a retry out of the region's budget, or counts that it was empty.
+    fn may_retry(&self) -> bool {
+        let may = self.budget.retry(Instant::now());
+        if !may {
+            self.tally.unretried.fetch_add(1, Relaxed);
+        }
+        may
     }
 
     /// Healthy endpoints in turn, then those put aside, the one due soonest first. An endpoint

@@ -218,8 +218,9 @@ fn link(
         Ok((endpoint, health))
     });
     let servers = servers.collect::<Result<Vec<_>, _>>()?;
+    let shares = settings.concurrent_requests.map_or(shares, Shares::exactly);
     // A caller that waits for a seat is like one that waits for a connection.
-    let gate = Gate::new(shares, limits.connect);
+    let gate = Gate::new(shares, settings.queue_wait.unwrap_or(limits.connect));
     let secured = side(settings, secured);
     Ok(RegionLink::new(settings, servers, secured, limits, gate))
 }
@@ -248,4 +249,6 @@ fn is_same(
         && old.settings.endpoints == settings.endpoints
         && old.settings.tls == settings.tls
         && old.settings.http == settings.http
+        && old.settings.concurrent_requests == settings.concurrent_requests
+        && old.settings.queue_wait == settings.queue_wait
 }

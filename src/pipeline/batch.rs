@@ -16,7 +16,7 @@ use super::{
     single::{claim, is_encoded},
 };
 use crate::{
-    admit::body::{self, Incoming},
+    admit::body::Incoming,
     attest::{Draft, Pinning},
     classify::json::{Item, SplitFaultKind, split_array, split_ndjson},
     domain::{DecisionId, Operation, RegionId, SubjectKey},
@@ -76,9 +76,7 @@ pub async fn way(
     if is_encoded(parts) && x.snapshot.observe_to.is_none() {
         return Err(Refused::ContentEncoding);
     }
-    let body = body::read_whole(incoming, limits.batch_bytes, limits.body_stall)
-        .await
-        .map_err(Refused::Body)?;
+    let body = x.read(incoming, limits.batch_bytes).await?;
     let framing = match routed.route.settings.format {
         Format::Array => Framing::Array,
         Format::Ndjson | Format::Record | Format::Opaque | Format::Bulk => Framing::Ndjson,

@@ -431,7 +431,7 @@ async fn send(
     let seconds = started.elapsed().as_secs_f64();
     metrics
         .upstream_seconds
-        .with_label_values(&[name])
+        .with_label_values(&[name, &routed.route.settings.name])
         .observe(seconds);
     let answer = answer?;
     if let Some(outcomes) = outcomes {

@@ -1,9 +1,15 @@
 //! What one request carries along its way, and how it ends.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
+use http_body::Body;
 use jiff::Timestamp;
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -11,13 +17,16 @@ use tokio::time::Instant;
 use super::{
     Content, Judged, judge,
     person::Traces,
+    reply::Pending,
     wishes::{self, Head, Wishes},
 };
 use crate::{
     admit::{
+        body::{self, BodyFault, Incoming},
         caller::{Caller, ClientAddress},
         handshake::Peer,
         headers,
+        memory::Held,
         outgoing::{self, Passing},
         path::Captures,
         route::{self, NoRoute},
@@ -28,7 +37,7 @@ use crate::{
     forward::{ForwardError, Upstreams},
     respond::Refused,
     router::{ReadyRoute, Snapshot, Worker},
-    telemetry::clock,
+    telemetry::{access::Entry, clock},
 };
 
 /// One request on its way.
@@ -47,6 +56,11 @@ pub struct Exchange<'w> {
     pub method: Method,
     pub version: Version,
     started: Instant,
+    /// The memory of what was read of the caller.
+    pub held: Held,
+    /// Bytes of the caller's body, as far as they are known.
+    bytes_in: Cell<Option<u64>>,
+    tls: Option<&'static str>,
     /// What the ledger entry of a refusal will say, as far as the way has come.
     pub story: RefCell<Story>,
 }
@@ -60,6 +74,8 @@ pub struct Story {
     pub profile: Option<Arc<Profile>>,
     /// Of the order or ground that was asserted; in the entry of a refusal too.
     pub reference: Option<Arc<str>>,
+    /// The name of the refusal.
+    pub refused: Option<&'static str>,
 }
 
 /// A request that a route has taken.
@@ -74,7 +90,7 @@ pub struct Routed<'a> {
 }
 
 impl<'w> Exchange<'w> {
-    pub fn new<B>(worker: &'w Worker, peer: &Peer, request: &Request<B>) -> Self {
+    pub fn new<B: Body>(worker: &'w Worker, peer: &Peer, request: &Request<B>) -> Self {
         let at = clock::now();
         let snapshot = worker.snapshot_for(at);
         let plane = &snapshot.settings.data_plane;
@@ -98,6 +114,9 @@ impl<'w> Exchange<'w> {
             method: request.method().clone(),
             version: request.version(),
             started: Instant::now(),
+            held: Held::new(&worker.till),
+            bytes_in: Cell::new(request.body().size_hint().exact()),
+            tls: peer.tls.as_ref().map(|tls| tls.version()),
             story: RefCell::default(),
             snapshot,
         }
@@ -120,8 +139,20 @@ impl<'w> Exchange<'w> {
             method,
             version,
             started: Instant::now(),
+            held: Held::uncounted(),
+            bytes_in: Cell::new(None),
+            tls: None,
             story: RefCell::default(),
         }
+    }
+
+    /// Reads the caller's body within its limits and the memory for bodies.
+    pub async fn read(&self, incoming: Incoming, limit: usize) -> Result<Bytes, Refused> {
+        let stall = self.snapshot.settings.limits.body_stall;
+        let read = body::read_held(incoming, limit, stall, &self.held).await;
+        let read = read.map_err(Refused::Body)?;
+        self.bytes_in.set(u64::try_from(read.len()).ok());
+        Ok(read)
     }
 
     pub fn route<'p>(
@@ -277,7 +308,7 @@ impl<'w> Exchange<'w> {
             ForwardError::Reset { .. } | ForwardError::BadAnswer { .. } => {
                 Refused::BackendBroken { region, detail }
             }
-            ForwardError::CallerBody { .. } => Refused::Body(crate::admit::body::BodyFault::Broken),
+            ForwardError::CallerBody { .. } => Refused::Body(BodyFault::Broken),
         }
     }
 
@@ -293,6 +324,7 @@ impl<'w> Exchange<'w> {
 
     /// A problem document as the whole answer; `items` are a refused atomic batch's.
     pub fn problem(&self, refused: &Refused, items: Option<Bytes>) -> Response<Content> {
+        self.story.borrow_mut().refused = Some(refused.name());
         let body = match items {
             Some(items) => items,
             None => {
@@ -332,6 +364,7 @@ impl<'w> Exchange<'w> {
                 | Refused::Ledger(_)
                 | Refused::Directory(_)
                 | Refused::Overloaded
+                | Refused::Body(BodyFault::NoRoom)
         ) {
             return Ok(());
         }
@@ -388,7 +421,10 @@ impl<'w> Exchange<'w> {
     pub fn count_call(&self, region: RegionId, started: Instant, outcome: &'static str) {
         if let Some(region) = self.snapshot.regions.get(region) {
             let seconds = started.elapsed().as_secs_f64();
-            self.worker.handles.called(&region.name, outcome, seconds);
+            let story = self.story.borrow();
+            let route = story.route.as_ref();
+            let handles = &self.worker.handles;
+            handles.called(&region.name, route, outcome, seconds);
         }
     }
 
@@ -420,6 +456,29 @@ impl<'w> Exchange<'w> {
             "answered"
         );
         answer
+    }
+
+    /// What the access log will say once the answer has gone out; `None` where there is no log.
+    pub fn entry(&self, answer: &Response<Content>) -> Option<Pending> {
+        let access = self.worker.shared.access.as_ref()?;
+        let fields = answer.headers();
+        let story = self.story.borrow();
+        let entry = Box::new(Entry {
+            at: self.at,
+            decision: self.decision,
+            method: known_method(&self.method),
+            route: story.route.clone(),
+            status: answer.status(),
+            region: fields.get("domicile-region").cloned(),
+            mechanism: fields.get("domicile-mechanism").cloned(),
+            problem: story.refused,
+            duration: Duration::ZERO,
+            bytes_in: self.bytes_in.get(),
+            bytes_out: 0,
+            version: self.version,
+            tls: self.tls,
+        });
+        Some(Pending::new(access.clone(), entry, self.started))
     }
 }
 

@@ -8,10 +8,12 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
 
 use crate::{
-    admit::{connection::Place, pace::AtWork},
+    admit::{connection::Place, memory::Held, pace::AtWork},
     forward::{AnswerBody, BatchBody, BoxError, ItemWriter, Written},
+    telemetry::access::{Access, Entry},
 };
 
 /// Writes the answer of one item of a batch.
@@ -41,28 +43,65 @@ pub struct Reply {
     broken: Option<BoxError>,
     /// The request counts as at work until here.
     _at_work: (AtWork, Option<Place>),
+    /// Until here, parts of the caller's body may be in memory.
+    _held: Held,
+    pending: Option<Pending>,
+}
+
+/// A line of the access log, which is written when this is dropped: with the last of its answer.
+pub struct Pending {
+    access: Access,
+    entry: Option<Box<Entry>>,
+    started: Instant,
+}
+
+impl Pending {
+    pub fn new(access: Access, entry: Box<Entry>, started: Instant) -> Self {
+        Self {
+            access,
+            entry: Some(entry),
+            started,
+        }
+    }
+
+    fn sent(&mut self, bytes: usize) {
+        if let Some(entry) = &mut self.entry {
+            entry.bytes_out += bytes as u64;
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(mut entry) = self.entry.take() {
+            entry.duration = self.started.elapsed();
+            self.access.log(entry);
+        }
+    }
 }
 
 impl Reply {
-    pub fn new(content: Content, at_work: AtWork, place: Option<Place>) -> Self {
+    pub fn new(
+        content: Content,
+        at_work: AtWork,
+        place: Option<Place>,
+        held: Held,
+        pending: Option<Pending>,
+    ) -> Self {
         Self {
             content,
             taken: false,
             broken: None,
             _at_work: (at_work, place),
+            _held: held,
+            pending,
         }
     }
 }
 
-impl Body for Reply {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
+impl Reply {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self;
         match &mut this.content {
             Content::Whole(bytes) => {
                 this.taken = true;
@@ -98,6 +137,25 @@ impl Body for Reply {
                 Poll::Ready(chunk.map(|c| Ok(Frame::data(c))))
             }
         }
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let frame = this.next(cx);
+        if let (Some(pending), Poll::Ready(Some(Ok(frame)))) = (&mut this.pending, &frame)
+            && let Some(data) = frame.data_ref()
+        {
+            pending.sent(data.len());
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

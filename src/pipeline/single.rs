@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     admit::{
-        body::{self, BodyFault, Incoming, Watched},
+        body::{BodyFault, Incoming, Watched},
         http1::FramingFault,
     },
     attest::{Cleared, Pinning},
@@ -108,10 +108,9 @@ pub async fn take(
     if is_encoded(parts) && x.snapshot.observe_to.is_none() {
         return Err(Refused::ContentEncoding);
     }
-    body::read_whole(incoming, limits.record_bytes, limits.body_stall)
+    x.read(incoming, limits.record_bytes)
         .await
         .map(Taken::Whole)
-        .map_err(Refused::Body)
 }
 
 /// Whether the body is compressed or otherwise encoded.

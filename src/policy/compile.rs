@@ -18,7 +18,7 @@ use crate::domain::{CategorySet, Country, Digest, Operation};
 use super::{
     checked::Checked,
     counter::Counted,
-    days::{day_in, filing_edge, next_boundary, start_of},
+    days::{day_in, filing_edge, last_boundary, next_boundary, start_of},
     law::{Effect, Law, Rule},
     sets::{AttributeSet, CounterId, EntityId, InstrumentId, LawId, LawSet, PlaceSet, RuleId},
 };
@@ -31,6 +31,8 @@ pub type RuleMask = u128;
 pub struct Compiled {
     checked: Arc<Checked>,
     at: Timestamp,
+    /// The last boundary that had come; `None`: there was none.
+    since: Option<Timestamp>,
     next_boundary: Option<Timestamp>,
     pub(crate) laws: Vec<LawTable>,
     /// By country index: whose people each law protects, wherever they are.
@@ -168,10 +170,14 @@ impl Checked {
         }
         let utc_day = day_in(at, &TimeZone::UTC);
         let zones = self.laws.iter().map(|l| &l.timezone);
-        let next_boundary = next_boundary(at, &days, zones.chain([&TimeZone::UTC]));
+        let utc = [&TimeZone::UTC];
+        let zones = zones.chain(utc);
+        let since = last_boundary(at, &days, zones.clone());
+        let next_boundary = next_boundary(at, &days, zones);
         let mut compiled = Compiled {
             checked: Arc::clone(self),
             at,
+            since,
             next_boundary,
             person: empty(),
             citizen: empty(),
@@ -344,6 +350,17 @@ impl Compiled {
     /// The first later instant at which some table may differ; `None`: never.
     pub fn next_boundary(&self) -> Option<Timestamp> {
         self.next_boundary
+    }
+
+    /// Whether the tables are those of `at`: no boundary lies between. A clock that was put back
+    /// makes them wrong, too: an instrument that begins tomorrow must not permit today. By less
+    /// than a second it may be off: else requests that began just before a boundary would undo
+    /// what later ones compiled.
+    pub fn holds_at(&self, at: Timestamp) -> bool {
+        let ahead = self
+            .since
+            .is_some_and(|since| since.duration_since(at).as_secs() >= 1);
+        !ahead && self.next_boundary.is_none_or(|boundary| at < boundary)
     }
 
     /// The policy as it would be with every rule under observation in force: what it says is told

@@ -114,9 +114,58 @@ pub fn next_boundary<'a>(
         .min()
 }
 
+/// The last instant not after `at` at which one of `days` began in one of `zones`.
+pub fn last_boundary<'a>(
+    at: Timestamp,
+    days: &BTreeSet<Date>,
+    zones: impl IntoIterator<Item = &'a TimeZone>,
+) -> Option<Timestamp> {
+    zones
+        .into_iter()
+        .filter_map(|zone| {
+            let earlier = days.range(..=day_in(at, zone)).rev();
+            earlier
+                .filter_map(|d| start_of(*d, zone))
+                .find(|t| *t <= at)
+        })
+        .max()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn boundaries_lie_on_both_sides_of_every_instant_between_them() {
+        let days: BTreeSet<Date> = ["2026-01-01", "2026-06-01"]
+            .map(|d| d.parse().unwrap())
+            .into();
+        let zones = [TimeZone::UTC, TimeZone::fixed(jiff::tz::offset(3))];
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let last = |t: &str| last_boundary(at(t), &days, &zones);
+        let next = |t: &str| next_boundary(at(t), &days, &zones);
+        assert_eq!(last("2025-12-31T20:00:00Z"), None);
+        assert_eq!(
+            last("2025-12-31T21:00:00Z"),
+            Some(at("2025-12-31T21:00:00Z"))
+        );
+        assert_eq!(
+            last("2026-03-01T00:00:00Z"),
+            Some(at("2026-01-01T00:00:00Z"))
+        );
+        assert_eq!(
+            next("2026-03-01T00:00:00Z"),
+            Some(at("2026-05-31T21:00:00Z"))
+        );
+        assert_eq!(
+            last("2026-05-31T22:00:00Z"),
+            Some(at("2026-05-31T21:00:00Z"))
+        );
+        assert_eq!(
+            next("2026-05-31T22:00:00Z"),
+            Some(at("2026-06-01T00:00:00Z"))
+        );
+    }
 
     /// 152-FZ Art. 12 counts working days; Labour Code Art. 112(2) moves what a weekend swallows.
     #[test]

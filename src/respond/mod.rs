@@ -213,6 +213,12 @@ impl Refused {
                     "the trailer fields are longer than the limit",
                     fault.to_string(),
                 ),
+                BodyFault::NoRoom => (
+                    S::SERVICE_UNAVAILABLE,
+                    "overloaded",
+                    "the router holds as many bytes as it may",
+                    t("the body was not read; try again later"),
+                ),
                 BodyFault::Broken | BodyFault::Framing(_) => (
                     S::BAD_REQUEST,
                     "broken-body",

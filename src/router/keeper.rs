@@ -8,7 +8,7 @@ use super::{
     Shared, reload,
     thresholds::{self, Warned},
 };
-use crate::{classify::network::Reload, telemetry::clock};
+use crate::{classify::network::Reload, forward::EndpointState, telemetry::clock};
 
 /// How often the keeper looks.
 const TICK: Duration = Duration::from_secs(1);
@@ -78,6 +78,18 @@ pub fn gauges(shared: &Shared) {
         .connections
         .load(std::sync::atomic::Ordering::Relaxed);
     metrics.connections.set(number(open as u64));
+    endpoints(shared);
+    metrics.body_bytes.set(number(shared.memory.used() as u64));
+    metrics
+        .body_bytes_limit
+        .set(number(shared.memory.limit() as u64));
+    if let Some(access) = &shared.access {
+        metrics.access_log_lost.reset();
+        metrics.access_log_lost.inc_by(access.lost());
+    }
+    if let Ok(runtimes) = shared.runtimes.lock() {
+        metrics.workers.show(&runtimes);
+    }
     thresholds::gauges(shared, &snapshot, now);
     metrics.policy_info.reset();
     metrics
@@ -117,5 +129,30 @@ pub fn gauges(shared: &Shared) {
         metrics
             .geoip_age
             .set(now.duration_since(built).as_secs() as f64);
+    }
+}
+
+/// What is known of the regions' endpoints, and the workers' counts of calls.
+fn endpoints(shared: &Shared) {
+    let metrics = &shared.metrics;
+    metrics.endpoint_up.reset();
+    for report in shared.health.load().report() {
+        let up = report.state == EndpointState::Healthy;
+        let labels = [&*report.region, &*report.endpoint];
+        let gauge = metrics.endpoint_up.with_label_values(&labels);
+        gauge.set(i64::from(up));
+    }
+    let Ok(tallies) = shared.tallies.lock() else {
+        return;
+    };
+    // Pools of older settings stay in the list, so that these counters never fall.
+    metrics.upstream_retries.reset();
+    metrics.upstream_unretried.reset();
+    for (region, tally) in tallies.iter() {
+        let tally = tally.read();
+        let retries = metrics.upstream_retries.with_label_values(&[region]);
+        retries.inc_by(tally.retries);
+        let unretried = metrics.upstream_unretried.with_label_values(&[region]);
+        unretried.inc_by(tally.unretried);
     }
 }

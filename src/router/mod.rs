@@ -1,5 +1,6 @@
 //! The running router: its shared state, its workers, its keeper, and how they start and stop.
 
+mod checks;
 pub mod keeper;
 pub mod outlook;
 pub mod reload;

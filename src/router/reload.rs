@@ -39,6 +39,9 @@ pub fn reload(shared: &Shared) -> Report {
     let built = Snapshot::build(&shared.config, clock::now(), Some(&current))
         .map_err(|broken| broken.0)
         .and_then(|built| needs_no_restart(&shared.config, &current.settings, built));
+    if let Some(access) = &shared.access {
+        access.reopen();
+    }
     let report = match built {
         Ok(Built { snapshot, warnings }) => {
             last.faults.clear();
@@ -83,11 +86,7 @@ pub fn recompile(shared: &Shared, at: Timestamp) {
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     let current = shared.snapshot.load_full();
-    if current
-        .policy
-        .next_boundary()
-        .is_none_or(|boundary| at < boundary)
-    {
+    if current.policy.holds_at(at) {
         return;
     }
     let policy = current.checked.compile(at);
@@ -115,6 +114,7 @@ pub fn recompile(shared: &Shared, at: Timestamp) {
 fn swap(shared: &Shared, snapshot: Snapshot) {
     let health = shared.health.load().renewed(&snapshot.links());
     shared.health.store(Arc::new(health));
+    shared.memory.set_limit(snapshot.settings.limits.memory);
     shared.snapshot.store(Arc::new(snapshot));
 }
 
@@ -137,6 +137,7 @@ fn needs_no_restart(config: &Path, current: &Settings, built: Built) -> Result<B
         ("admin.listen", current.admin.listen != next.admin.listen),
         // A connection that stands was let in by the old rules.
         ("admin.tls", current.admin.tls != next.admin.tls),
+        ("access_log.path", current.access_log != next.access_log),
         ("probes.listen", current.probes != next.probes),
         ("ledger.path", current.ledger != next.ledger),
         (

@@ -16,14 +16,18 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{
-    Shared, Snapshot, keeper,
+    Shared, Snapshot, checks, keeper,
     reload::{self, LastReload},
     snapshot::{Broken, Built},
     worker,
 };
 use crate::{
     admin,
-    admit::listener::{self, ListenError},
+    admit::{
+        descriptors,
+        listener::{self, ListenError},
+        memory::Memory,
+    },
     attest::{self, Books, Journal, LedgerError, Unwritable},
     document::Fault,
     domain::SubjectKey,
@@ -31,7 +35,7 @@ use crate::{
     locate::{Directory, DirectoryError, SecretError, SubjectHasher, load_or_create_secret},
     settings::Settings,
     state::{Consents, Counters, Erasures, StateError},
-    telemetry::{Metrics, clock},
+    telemetry::{Metrics, access::Access, clock},
 };
 
 /// The subject-key secret's file in the directory's folder.
@@ -61,6 +65,8 @@ pub enum StartError {
     OtherSecret(String),
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error("the access log cannot be opened, see `access_log.path`: {0}")]
+    AccessLog(std::io::Error),
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -92,6 +98,10 @@ pub struct Running {
     pub listen: SocketAddr,
     pub admin: SocketAddr,
     stop: watch::Sender<bool>,
+    /// Tells the admin listeners, which outlive the workers: probes must go on seeing `not ready`
+    /// while connections drain.
+    stop_admin: watch::Sender<bool>,
+    admins: Vec<JoinHandle<()>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -108,6 +118,7 @@ impl Running {
             .for_each(|w| tracing::warn!("{}", w.summary()));
         warn_of_old_geoip(&snapshot);
         warn_of_observing(&snapshot);
+        warn_of_few_descriptors(&snapshot.settings);
         let settings = Arc::clone(&snapshot.settings);
         let plane = &settings.data_plane;
         let Bound { data, admin } = match bound {
@@ -134,21 +145,31 @@ impl Running {
         for (number, socket) in data.into_iter().enumerate() {
             let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
             threads.push(thread(format!("worker-{number}"), move || {
-                if let Err(error) = worker::run(shared, socket, stopped) {
+                if let Err(error) = worker::run(shared, number, socket, stopped) {
                     tracing::error!(%error, "a worker ended");
                 }
             })?);
         }
+        let (stop_admin, admin_stopped) = watch::channel(false);
+        let mut admins = Vec::new();
         for (sockets, whole) in [(admin, true), (probes, false)] {
             for socket in sockets {
-                let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
-                threads.push(thread("admin".to_owned(), move || {
+                let (shared, stopped) = (Arc::clone(&shared), admin_stopped.clone());
+                admins.push(thread("admin".to_owned(), move || {
                     if let Err(error) = admin::serve(shared, socket, whole, stopped) {
                         tracing::error!(%error, "an admin listener ended");
                     }
                 })?);
             }
         }
+        threads.push({
+            let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+            thread("checks".to_owned(), move || {
+                if let Err(error) = checks::run(&shared, stopped) {
+                    tracing::error!(%error, "the health checks ended");
+                }
+            })?
+        });
         threads.push({
             let (shared, stopped) = (Arc::clone(&shared), stopped);
             thread("keeper".to_owned(), move || keeper::keep(&shared, &stopped))?
@@ -158,6 +179,8 @@ impl Running {
             listen,
             admin: admin_address,
             stop,
+            stop_admin,
+            admins,
             threads,
         })
     }
@@ -170,10 +193,18 @@ impl Running {
         for thread in self.threads {
             let _ = thread.join();
         }
+        // What was answered last is told, too.
+        if let Some(access) = &self.shared.access {
+            access.close();
+        }
+        let _ = self.stop_admin.send(true);
+        for thread in self.admins {
+            let _ = thread.join();
+        }
         self.shared.journal.close()
     }
 
-    /// Blocks until SIGINT or SIGTERM, reloading on SIGHUP.
+    /// Blocks until SIGINT, or SIGTERM and the drain delay, reloading on SIGHUP.
     ///
     /// # Errors
     /// A thread of the router has ended, for which nobody else would take over: it has stopped
@@ -191,11 +222,11 @@ impl Running {
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => return Ok(()),
-                    _ = terminate.recv() => return Ok(()),
+                    _ = terminate.recv() => break,
                     _ = hangup.recv() => {
                         reload::reload(&self.shared);
                     }
-                    _ = look.tick() => if let Some(name) = first_ended(&self.threads) {
+                    _ = look.tick() => if let Some(name) = self.first_ended() {
                         tracing::error!(thread = name, "a thread has ended: the router stops");
                         self.shared.draining.store(true, Ordering::Relaxed);
                         let _ = self.stop.send(true);
@@ -205,7 +236,21 @@ impl Running {
                     },
                 }
             }
+            // Whoever sends requests here learns from `/readyz` to send them elsewhere; until it
+            // has, they are served. A second signal ends the wait.
+            self.shared.draining.store(true, Ordering::Relaxed);
+            let delay = self.shared.snapshot.load().settings.data_plane.drain_delay;
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            Ok(())
         })
+    }
+
+    fn first_ended(&self) -> Option<&str> {
+        first_ended(&self.threads).or_else(|| first_ended(&self.admins))
     }
 }
 
@@ -275,6 +320,15 @@ fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
         tallies: Mutex::default(),
         last_reload: Mutex::new(LastReload::default()),
         draining: AtomicBool::new(false),
+        descriptors: descriptors::Alarm::default(),
+        memory: Arc::new(Memory::new(settings.limits.memory)),
+        access: settings
+            .access_log
+            .as_ref()
+            .map(Access::open)
+            .transpose()
+            .map_err(StartError::AccessLog)?,
+        runtimes: Mutex::default(),
     })
 }
 
@@ -322,6 +376,22 @@ fn warn_of_observing(snapshot: &Snapshot) {
         observe_to = %region.name,
         "mode observe: everything is decided and logged, nothing is refused or routed home"
     );
+}
+
+/// Better told at the start than found out under load.
+fn warn_of_few_descriptors(settings: &Settings) {
+    let plane = &settings.data_plane;
+    let needed = descriptors::needed(plane.connections, plane.workers, plane.concurrent_requests);
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    if let Some(limit) = descriptors::soft_limit(&limits)
+        && limit < needed
+    {
+        tracing::warn!(
+            limit,
+            needed,
+            "the process may open fewer files than data_plane.connections and the calls of regions can take: raise the limit (`ulimit -n`, LimitNOFILE=) or lower the settings"
+        );
+    }
 }
 
 fn warn_of_old_geoip(snapshot: &Snapshot) {

@@ -7,14 +7,16 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::runtime::RuntimeMetrics;
 
 use super::{Snapshot, reload::LastReload};
 use crate::{
+    admit::{descriptors::Alarm, memory::Memory},
     attest::Journal,
     forward::{RegionTally, SharedHealth},
     locate::{Directory, SubjectHasher},
     state::{Consents, Counters, Erasures},
-    telemetry::Metrics,
+    telemetry::{Metrics, access::Access},
 };
 
 /// What all workers and the admin listener share. Workers read it through snapshots and caches;
@@ -38,4 +40,11 @@ pub struct Shared {
     pub last_reload: Mutex<LastReload>,
     /// The router is stopping: not ready any more, connections end after their answer.
     pub draining: AtomicBool,
+    /// Warns when file descriptors have run out.
+    pub descriptors: Alarm,
+    /// The memory for callers' bodies.
+    pub memory: Arc<Memory>,
+    pub access: Option<Access>,
+    /// What the workers' runtimes count of themselves, by the number of the worker.
+    pub runtimes: Mutex<Vec<(usize, RuntimeMetrics)>>,
 }

@@ -230,6 +230,9 @@ fn ready_recipients(
                 endpoints: reached.endpoints.clone(),
                 tls: reached.tls.clone(),
                 http: reached.http,
+                concurrent_requests: None,
+                queue_wait: None,
+                health: None,
             },
         }));
     }

@@ -23,8 +23,10 @@ use crate::{
         body::Incoming,
         connection,
         connection::Counter,
+        descriptors,
         handshake::{Handshakes, Peer},
         listener,
+        memory::Till,
         pace::AtWork,
     },
     attest::WorkerJournal,
@@ -56,6 +58,8 @@ pub struct Worker {
     /// Told when there is another.
     pub open_again: Notify,
     handshakes: Handshakes,
+    /// Its part of the memory for bodies.
+    pub till: Rc<Till>,
 }
 
 /// Random bytes, fetched from the system 4 KiB at a time.
@@ -107,6 +111,7 @@ impl Worker {
             lanes: RefCell::default(),
             open_again: Notify::new(),
             handshakes: Handshakes::default(),
+            till: Till::new(Arc::clone(&shared.memory)),
             shared,
         })
     }
@@ -115,11 +120,7 @@ impl Worker {
     /// permit until the keeper comes round.
     pub fn snapshot_for(&self, at: Timestamp) -> Arc<Snapshot> {
         let snapshot = self.snapshot();
-        if snapshot
-            .policy
-            .next_boundary()
-            .is_none_or(|boundary| at < boundary)
-        {
+        if snapshot.policy.holds_at(at) {
             return snapshot;
         }
         reload::recompile(&self.shared, at);
@@ -244,12 +245,16 @@ fn register_tallies(shared: &Shared, upstreams: &Upstreams) {
 /// or the drain limit has passed.
 pub fn run(
     shared: Arc<Shared>,
+    number: usize,
     listener: std::net::TcpListener,
     stop: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    if let Ok(mut runtimes) = shared.runtimes.lock() {
+        runtimes.push((number, runtime.metrics()));
+    }
     let local = LocalSet::new();
     let ended = local.block_on(&runtime, async move {
         let worker = Rc::new(Worker::new(Arc::clone(&shared))?);
@@ -286,11 +291,17 @@ async fn accept(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of file descriptors, or a connection that ended before it was taken:
-                // pausing lets the former pass without a busy loop.
-                tracing::debug!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                continue;
+                // Else it was a connection that ended before it was taken: on to the next.
+                if descriptors::is_exhausted(&error) {
+                    worker.shared.descriptors.exhausted(&error);
+                } else {
+                    tracing::debug!(%error, "cannot accept a connection");
+                }
+                // A rest, whatever it was: no error may make this a busy loop.
+                tokio::select! {
+                    () = tokio::time::sleep(descriptors::REST) => continue,
+                    _ = stop.wait_for(|s| *s) => return,
+                }
             }
         };
         let limit = worker.snapshot().settings.data_plane.connections;

@@ -89,6 +89,8 @@ pub static KEYS: &[Key] = keys! {
         "Requests at work at one time in one worker.";
     "data_plane.drain" Duration Value("\"25s\""), "\"5s\"":
         "How long a stopping router waits for requests at work. Keep it below the supervisor's own patience (30 s in Kubernetes).";
+    "data_plane.drain_delay" Duration Value("\"0s\""), "\"5s\"":
+        "How long a router that was told to stop (SIGTERM) goes on taking connections while `/readyz` fails already, so that load balancers notice first. Add it to the supervisor's patience.";
     "data_plane.tls.certificates.<n>.chain" Path Required, "\"tls/server.pem\"":
         "PEM file with a certificate of the listener and those that sign it. The caller's SNI picks among several by the names in them; the first serves everybody else. With the section the listener speaks TLS alone (docs/tls.md).";
     "data_plane.tls.certificates.<n>.key" Path Required, "\"tls/server.key\"":
@@ -162,11 +164,16 @@ pub static KEYS: &[Key] = keys! {
         "From the request to the backend's first byte.";
     "limits.idle" Duration Value("\"75s\""), "\"5m\"":
         "How long a connection may rest between requests.";
+    "limits.memory" Size Computed("half of the memory that the process may use (its cgroup's limit, else the machine's), at most `8GiB`"), "\"512MiB\"":
+        "Callers' bodies held in memory at one time, over all workers: 503 with `Retry-After` beyond. Not less than `batch_bytes`, or the largest batches never pass.";
 
     "log.json" Boolean Value("false"), "true":
         "One JSON object a line instead of text.";
     "log.level" Text Computed("`info`"), "\"warn,domicile=debug\"":
         "`error`, `warn`, `info`, `debug`, `trace`, or a filter by module.";
+
+    "access_log.path" Path Required, "\"/var/log/domicile/access.log\"":
+        "`stdout`, or the file to which a line of JSON is appended for each request (docs/failure.md). SIGHUP opens it anew. The section as a whole is optional: without it there is no access log.";
 
     "regions.<name>.country" Text Required, "\"DE\"":
         "Where the region's storage stands: ISO 3166-1 alpha-2, or a subdivision such as `CN-GD`. Region names are lower-case letters, digits and `-`.";
@@ -184,6 +191,21 @@ pub static KEYS: &[Key] = keys! {
         "PEM file with the client certificate that the region's servers ask for. The table as a whole is optional.";
     "regions.<name>.tls.key" Path Required, "\"tls/router.key\"":
         "PEM file with its private key.";
+
+    "regions.<name>.concurrent_requests" Number Computed("half of `data_plane.concurrent_requests`, at least 64"), "128":
+        "Requests at work in the region at one time in one worker, so that a slow region leaves the others room. Half as many, at least 64, wait; the rest is refused with 503.";
+    "regions.<name>.queue_wait" Duration Computed("`limits.connect`"), "\"500ms\"":
+        "How long a request waits for a place before it is refused with 503.";
+    "regions.<name>.health.path" Text Required, "\"/healthz\"":
+        "Each server of the region is asked for this path, and a 2xx is health. The table as a whole is optional: without it a server is known only by how it answers requests.";
+    "regions.<name>.health.interval" Duration Value("\"5s\""), "\"10s\"":
+        "From one check to the next.";
+    "regions.<name>.health.timeout" Duration Value("\"2s\""), "\"1s\"":
+        "For one check as a whole.";
+    "regions.<name>.health.healthy" Number Value("2"), "1":
+        "Good checks in a row that bring a server back.";
+    "regions.<name>.health.unhealthy" Number Value("3"), "2":
+        "Bad checks in a row that put a server aside. One that has never been checked counts as good.";
 
     "recipients.<name>.endpoints" List Required, "[\"http://gateway.internal:8300\"]":
         "Servers of a recipient of the organisation file, by its id there; written as a region's. Several recipients may share one.";

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use http::{HeaderName, Method, Uri};
+use http::{HeaderName, Method, Uri, uri::PathAndQuery};
 use ipnet::IpNet;
 
 use crate::{
@@ -32,6 +32,8 @@ pub struct Settings {
     pub schemas: BTreeMap<String, Schema>,
     pub routes: Vec<Route>,
     pub log: Log,
+    /// `None`: no access log.
+    pub access_log: Option<AccessLog>,
 }
 
 /// Where this router and its callers run.
@@ -67,6 +69,8 @@ pub struct DataPlane {
     pub concurrent_requests: usize,
     /// How long a stopping router waits for requests at work.
     pub drain: Duration,
+    /// How long it goes on as before after it was told to stop, but for `/readyz`.
+    pub drain_delay: Duration,
     pub tls: Option<ListenerTls>,
 }
 
@@ -210,6 +214,9 @@ pub struct Limits {
     /// To the backend's first byte.
     pub response: Duration,
     pub idle: Duration,
+    /// Bytes of callers' bodies held at one time by all workers; `None`: half of the memory that
+    /// the process may use, where that can be told.
+    pub memory: Option<usize>,
 }
 
 impl Default for Limits {
@@ -224,6 +231,7 @@ impl Default for Limits {
             connect: Duration::from_secs(3),
             response: Duration::from_secs(30),
             idle: Duration::from_secs(75),
+            memory: None,
         }
     }
 }
@@ -238,6 +246,27 @@ pub struct RegionSettings {
     /// There if an endpoint is `https`.
     pub tls: Option<BackendTls>,
     pub http: HttpVersion,
+    /// Requests at work in it at one time in one worker; `None`: half of the worker's.
+    pub concurrent_requests: Option<usize>,
+    /// Longest wait for a place; `None`: as long as for a connection.
+    pub queue_wait: Option<Duration>,
+    /// `None`: what happens to requests is all that is known of its servers.
+    pub health: Option<HealthCheck>,
+}
+
+/// How a region's servers are asked for their health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Below the endpoint's prefix; a 2xx is health.
+    pub path: PathAndQuery,
+    /// From the end of one check to the next.
+    pub interval: Duration,
+    /// For the whole of a check, from the name to the status.
+    pub timeout: Duration,
+    /// Good checks in a row that bring an endpoint back.
+    pub healthy: u32,
+    /// Bad checks in a row that put one aside.
+    pub unhealthy: u32,
 }
 
 /// How a recipient outside the regions is reached. Who it is and what it may be sent stands in
@@ -463,6 +492,13 @@ pub struct Log {
     pub json: bool,
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter in `tracing` syntax.
     pub level: Option<String>,
+}
+
+/// Where a line for each request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    Stdout,
+    File(PathBuf),
 }
 
 impl Location {

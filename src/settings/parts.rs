@@ -9,7 +9,7 @@ use std::{
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Admin, DataPlane, Directory, Geoip, Jwt, JwtAlgorithm, Limits, ListenerTls, Log,
+    AccessLog, Admin, DataPlane, Directory, Geoip, Jwt, JwtAlgorithm, Limits, ListenerTls, Log,
     secrets::{self, Secrets},
     tls, values,
 };
@@ -62,6 +62,10 @@ pub(super) fn data_plane(fields: Fields<'_>, folder: &Path) -> DataPlane {
             .maybe("drain")
             .and_then(|n| values::duration(n, Duration::ZERO, HOUR, faults))
             .unwrap_or(Duration::from_secs(25)),
+        drain_delay: fields
+            .maybe("drain_delay")
+            .and_then(|n| values::duration(n, Duration::ZERO, HOUR, faults))
+            .unwrap_or_default(),
     };
     if let Some(node) = trusted
         && read.trusted.iter().any(|n| n.prefix_len() == 0)
@@ -277,9 +281,22 @@ pub(super) fn limits(fields: Fields<'_>) -> Limits {
         connect: duration("connect", HOUR, default.connect),
         response: duration("response", HOUR, default.response),
         idle: duration("idle", DAY, default.idle),
+        memory: fields
+            .maybe("memory")
+            .and_then(|n| values::size(n, 1 << 20..=1 << 50, faults)),
     };
     fields.finish();
     read
+}
+
+pub(super) fn access_log(fields: Fields<'_>, folder: &Path) -> Option<AccessLog> {
+    let faults = fields.faults();
+    let path = fields.need("path").and_then(|n| values::path(n, faults));
+    fields.finish();
+    Some(match path? {
+        "stdout" => AccessLog::Stdout,
+        path => AccessLog::File(folder.join(path)),
+    })
 }
 
 pub(super) fn log(fields: Fields<'_>) -> Log {

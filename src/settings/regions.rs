@@ -5,16 +5,20 @@ use std::{
     sync::Arc,
 };
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use http::Uri;
+use http::{Uri, uri::PathAndQuery};
 
-use super::{RegionSettings, Schema, tls, values};
+use super::{HealthCheck, RegionSettings, Schema, tls, values};
 use crate::{
     classify::is_pointer,
     document::{Faults, Fields, Node, suggest},
     tls::Identity,
 };
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// Of a health check's times: a shorter one would only be load.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// What was read of a table of named things, and the names of all that stand there: also a broken
 /// one is known by name, so that one mistake is not told twice.
@@ -112,6 +116,14 @@ fn region(
         }
     }
     let backend = tls::backend(&fields, folder, &endpoints);
+    let concurrent_requests = fields
+        .maybe("concurrent_requests")
+        .and_then(|n| n.integer_in(1..=1_000_000, faults))
+        .and_then(|n| usize::try_from(n).ok());
+    let queue_wait = fields
+        .maybe("queue_wait")
+        .and_then(|n| values::duration(n, Duration::ZERO, HOUR, faults));
+    let health = fields.maybe("health").and_then(|n| health(n, faults));
     fields.finish();
     Some(RegionSettings {
         name: Arc::from(name),
@@ -120,7 +132,47 @@ fn region(
         endpoints,
         tls: backend.tls,
         http: backend.http,
+        concurrent_requests,
+        queue_wait,
+        health,
     })
+}
+
+/// `[regions.NAME.health]`.
+fn health(node: &Node, faults: &Faults) -> Option<HealthCheck> {
+    let fields = node.fields(faults)?;
+    let path = fields.need("path").and_then(|n| check_path(n, faults));
+    let duration = |key, default| {
+        let node = fields.maybe(key);
+        node.and_then(|n| values::duration(n, SHORTEST, HOUR, faults))
+            .unwrap_or(default)
+    };
+    let count = |key, default| {
+        let node = fields.maybe(key);
+        node.and_then(|n| n.integer_in(1..=1000, faults))
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or(default)
+    };
+    let check = HealthCheck {
+        path: path.unwrap_or_else(|| PathAndQuery::from_static("/")),
+        interval: duration("interval", Duration::from_secs(5)),
+        timeout: duration("timeout", Duration::from_secs(2)),
+        healthy: count("healthy", 2),
+        unhealthy: count("unhealthy", 3),
+    };
+    fields.finish();
+    Some(check)
+}
+
+fn check_path(node: &Node, faults: &Faults) -> Option<PathAndQuery> {
+    let text = node.text(faults)?;
+    match text.parse::<PathAndQuery>() {
+        Ok(path) if text.starts_with('/') => Some(path),
+        _ => {
+            faults.error_hint(&node.at, "expected a path", "write \"/healthz\"");
+            None
+        }
+    }
 }
 
 /// `http://host:port` or `https://host:port`, with an optional path prefix and nothing else.

@@ -47,6 +47,9 @@ pub(super) fn settings(
     let directory = section("directory").map(|f| parts::directory(f, folder, secrets));
     let limits = section("limits").map(parts::limits);
     let log = section("log").map(parts::log);
+    let access_log = fields
+        .maybe("access_log")
+        .and_then(|n| parts::access_log(n.fields(faults)?, folder));
     let regions = fields
         .need("regions")
         .map(|n| regions::regions(n, folder, faults))
@@ -110,6 +113,7 @@ pub(super) fn settings(
         schemas: schemas.read,
         routes: routes?,
         log: log?,
+        access_log,
     })
 }
 

@@ -28,6 +28,7 @@ struct Answer {
 /// Of a call of a region.
 struct Call {
     region: Arc<str>,
+    route: Option<Arc<str>>,
     outcome: &'static str,
 }
 
@@ -71,11 +72,19 @@ impl Handles {
     }
 
     /// A region was called, and gave the head of an answer or failed after so many seconds.
-    pub fn called(&self, region: &Arc<str>, outcome: &'static str, seconds: f64) {
+    pub fn called(
+        &self,
+        region: &Arc<str>,
+        route: Option<&Arc<str>>,
+        outcome: &'static str,
+        seconds: f64,
+    ) {
         let mut known = self.calls.borrow_mut();
-        let found = known
-            .iter()
-            .find(|(c, ..)| Arc::ptr_eq(&c.region, region) && c.outcome == outcome);
+        let found = known.iter().find(|(c, ..)| {
+            Arc::ptr_eq(&c.region, region)
+                && c.outcome == outcome
+                && is_same(c.route.as_ref(), route)
+        });
         if let Some((_, count, histogram)) = found {
             count.inc();
             histogram.observe(seconds);
@@ -83,7 +92,8 @@ impl Handles {
         }
         let requests = &self.metrics.upstream_requests;
         let count = requests.with_label_values(&[region.as_ref(), outcome]);
-        let histogram = self.metrics.upstream_seconds.with_label_values(&[region]);
+        let labels = [region.as_ref(), route.map_or("none", |r| r)];
+        let histogram = self.metrics.upstream_seconds.with_label_values(&labels);
         count.inc();
         histogram.observe(seconds);
         if known.len() >= KEPT {
@@ -91,6 +101,7 @@ impl Handles {
         }
         let call = Call {
             region: Arc::clone(region),
+            route: route.cloned(),
             outcome,
         };
         known.push((call, count, histogram));
@@ -125,9 +136,18 @@ mod tests {
             handles.answered("GET", StatusCode::NOT_FOUND, None, 0.1);
         }
         let eu: Arc<str> = "eu".into();
-        handles.called(&eu, "answered", 0.1);
-        handles.called(&eu, "answered", 0.1);
-        handles.called(&eu, "timeout", 0.1);
+        let (one, other) = (routes.first(), routes.last());
+        handles.called(&eu, one, "answered", 0.1);
+        handles.called(&eu, other, "answered", 0.1);
+        handles.called(&eu, one, "timeout", 0.1);
+        let seconds = |labels: &[&str]| {
+            let child = metrics.upstream_seconds.with_label_values(labels);
+            child.get_sample_count()
+        };
+        assert_eq!(
+            (seconds(&["eu", "r0"]), seconds(&["eu", other.unwrap()])),
+            (2, 1)
+        );
         let count = |labels: &[&str]| {
             let child = metrics.http_duration.with_label_values(labels);
             child.get_sample_count()

@@ -8,6 +8,7 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::workers::WorkerMetrics;
 use crate::domain::{EvidenceKind, EvidenceSet};
 
 /// Seconds; from what a loopback hop costs to the limits on a backend.
@@ -41,7 +42,14 @@ pub struct Metrics {
     pub threshold_subjects: IntGaugeVec,
     /// `region`, `outcome` (`answered`, `bad-answer`, `unavailable`, `timeout`).
     pub upstream_requests: IntCounterVec,
+    /// `region`, `http_route`.
     pub upstream_seconds: HistogramVec,
+    /// `region`, `endpoint` (`host:port` of the settings).
+    pub endpoint_up: IntGaugeVec,
+    /// `region`; copied from the workers' own counts.
+    pub upstream_retries: IntCounterVec,
+    /// `region`; copied likewise.
+    pub upstream_unretried: IntCounterVec,
     pub policy_info: IntGaugeVec,
     /// `result` (`swapped`, `unchanged`, `refused`).
     pub reloads: IntCounterVec,
@@ -58,6 +66,10 @@ pub struct Metrics {
     pub http_duration: HistogramVec,
     pub http_active: IntGauge,
     pub connections: IntGauge,
+    pub body_bytes: IntGauge,
+    pub body_bytes_limit: IntGauge,
+    pub access_log_lost: IntCounter,
+    pub workers: WorkerMetrics,
 }
 
 impl Metrics {
@@ -139,6 +151,25 @@ impl Metrics {
                 r,
                 "domicile_upstream_seconds",
                 "time to the head of a region's answer",
+                &["region", "http_route"],
+            )?,
+            endpoint_up: {
+                let opts = Opts::new(
+                    "domicile_endpoint_up",
+                    "1 for an endpoint that requests go to, 0 for one that is put aside",
+                );
+                register(r, IntGaugeVec::new(opts, &["region", "endpoint"])?)?
+            },
+            upstream_retries: counters(
+                r,
+                "domicile_upstream_retries_total",
+                "requests to a region that were tried again",
+                &["region"],
+            )?,
+            upstream_unretried: counters(
+                r,
+                "domicile_upstream_unretried_total",
+                "requests to a region that were not tried again because too many had been",
                 &["region"],
             )?,
             policy_info: {
@@ -204,6 +235,24 @@ impl Metrics {
             )?,
             http_active: gauge(r, "http_server_active_requests", "requests at work")?,
             connections: gauge(r, "domicile_connections", "open connections of callers")?,
+            body_bytes: gauge(
+                r,
+                "domicile_body_bytes",
+                "memory taken for callers' bodies, what workers take ahead included",
+            )?,
+            body_bytes_limit: gauge(
+                r,
+                "domicile_body_bytes_limit",
+                "memory that callers' bodies may take; requests beyond get 503",
+            )?,
+            access_log_lost: register(
+                r,
+                IntCounter::new(
+                    "domicile_access_log_lost_total",
+                    "lines of the access log that were not written",
+                )?,
+            )?,
+            workers: WorkerMetrics::new(r)?,
             registry,
         })
     }
@@ -229,7 +278,7 @@ pub fn detached() -> Option<Arc<Metrics>> {
     Metrics::new().ok().map(Arc::new)
 }
 
-fn register<C: prometheus::core::Collector + Clone + 'static>(
+pub(super) fn register<C: prometheus::core::Collector + Clone + 'static>(
     registry: &Registry,
     metric: C,
 ) -> Result<C, prometheus::Error> {

@@ -1,9 +1,11 @@
 //! What the operator sees: clock, logs, metrics. Nothing here may hold personal data.
 
+pub mod access;
 pub mod clock;
 mod handles;
 pub mod log;
 pub mod metrics;
+pub mod workers;
 
 pub use handles::Handles;
 pub use metrics::Metrics;

@@ -11,7 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 use rustls::{
-    ServerConfig, ServerConnection,
+    ProtocolVersion, ServerConfig, ServerConnection,
     crypto::aws_lc_rs::Ticketer,
     pki_types::CertificateDer,
     server::{
@@ -39,6 +39,7 @@ pub struct ServerSide {
 /// It is asked for with each request: authorities may have been exchanged since, and it ends.
 pub struct TlsPeer {
     certificate: Option<Certificate>,
+    version: &'static str,
 }
 
 struct Certificate {
@@ -58,6 +59,11 @@ impl ServerSide {
         let chain = connection.peer_certificates().unwrap_or_default();
         let names = chain.first().and_then(|leaf| Names::read(leaf));
         TlsPeer {
+            version: match connection.protocol_version() {
+                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                _ => "other",
+            },
             certificate: names.map(|names| Certificate {
                 chain: chain.iter().map(|c| c.clone().into_owned()).collect(),
                 names,
@@ -81,6 +87,11 @@ impl ServerSide {
 }
 
 impl TlsPeer {
+    /// Of the protocol, for the access log.
+    pub fn version(&self) -> &'static str {
+        self.version
+    }
+
     /// The names of the caller's certificate, as long as it is valid and an authority that is in
     /// use now vouches for it.
     pub fn names(&self, side: &ServerSide, at: Timestamp) -> Option<&Names> {

@@ -33,6 +33,7 @@ mod policy_tools;
 mod privacy;
 mod raw_http1;
 mod raw_http2;
+mod resilience;
 mod review;
 mod scenarios;
 mod state;

@@ -188,6 +188,29 @@ proptest! {
         }
     }
 
+    /// A clock that was put back: tables that say they hold for an earlier day do.
+    #[test]
+    fn tables_hold_for_earlier_days_or_say_that_they_do_not(
+        q in query(), day in 0i64..6000, back in 0i64..3000,
+    ) {
+        let when = at("2014-06-01T10:30:00Z") + jiff::SignedDuration::from_hours(24 * day);
+        let policy = CASES.compile(when);
+        prop_assert!(policy.holds_at(when));
+        let earlier = when - jiff::SignedDuration::from_hours(24 * back);
+        let mut q = q;
+        q.at = earlier;
+        let anew = CASES.compile(earlier);
+        if policy.holds_at(earlier) {
+            prop_assert_eq!(decide(&policy, &q), decide(&anew, &q));
+        }
+        if let Some(boundary) = anew.next_boundary() {
+            let second = jiff::SignedDuration::from_secs(1);
+            let at_it = CASES.compile(boundary);
+            prop_assert!(at_it.holds_at(boundary));
+            prop_assert!(!at_it.holds_at(boundary - second));
+        }
+    }
+
     #[test]
     fn tables_are_true_until_the_boundary(q in query(), day in 0i64..6000) {
         let when = at("2014-06-01T10:30:00Z") + jiff::SignedDuration::from_hours(24 * day);

@@ -63,6 +63,9 @@ fn settings(name: &str, endpoints: &[String]) -> RegionSettings {
         endpoints: endpoints.iter().map(|e| e.parse().unwrap()).collect(),
         tls: None,
         http: crate::settings::HttpVersion::One,
+        concurrent_requests: None,
+        queue_wait: None,
+        health: None,
     }
 }
 

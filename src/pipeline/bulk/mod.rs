@@ -29,7 +29,7 @@ pub use shape::{shape, takes};
 use super::{Content, Exchange, Routed, outcome, overtake, person::Traces};
 use crate::{
     admit::{
-        body::{self, Incoming},
+        body::Incoming,
         gunzip::{GunzipFault, gunzip},
     },
     attest::Draft,
@@ -130,9 +130,7 @@ pub async fn way<'a>(
     if observed.is_none() {
         coding.as_ref().map_err(|f| Refused::Bulk(*f))?;
     }
-    let came = body::read_whole(incoming, limits.batch_bytes, limits.body_stall)
-        .await
-        .map_err(Refused::Body)?;
+    let came = x.read(incoming, limits.batch_bytes).await?;
     let unpacked = unpack(x, &came, coding).await;
     if let Some(region) = observed {
         lanes.set_pipeline(query.ok().and_then(|q| q.pipeline));
@@ -295,8 +293,10 @@ async fn unpack(
         return Ok(came.clone());
     }
     let limit = x.snapshot.settings.limits.batch_bytes;
-    gunzip(came.clone(), limit).await.map_err(|f| match f {
-        GunzipFault::Body(fault) => Refused::Body(fault),
-        GunzipFault::Malformed => Refused::Bulk(BulkFault::Gzip),
-    })
+    gunzip(came.clone(), limit, &x.held)
+        .await
+        .map_err(|f| match f {
+            GunzipFault::Body(fault) => Refused::Body(fault),
+            GunzipFault::Malformed => Refused::Bulk(BulkFault::Gzip),
+        })
 }

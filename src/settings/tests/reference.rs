@@ -48,6 +48,7 @@ fn with(section: &str, line: &str) -> String {
     put("directory", "[directory]", &[]);
     put("limits", "[limits]", &[]);
     put("log", "[log]", &[]);
+    put("access_log", "[access_log]", &["path = \"stdout\""]);
     let region = [
         "country = \"SG\"",
         "entity = \"acme-sg\"",
@@ -57,6 +58,11 @@ fn with(section: &str, line: &str) -> String {
     if section == "regions.<name>.tls" {
         put(section, "[regions.sg.tls]", &pair);
     }
+    put(
+        "regions.<name>.health",
+        "[regions.sg.health]",
+        &["path = \"/healthz\""],
+    );
     put(
         "recipients.<name>",
         "[recipients.map-provider]",
@@ -186,6 +192,7 @@ fn required_keys_are_missed() {
             "recipients.<name>" => "[recipients.map-provider]".to_owned(),
             "schemas.<name>" => "[schemas.person]".to_owned(),
             "regions.<name>.tls" => "[regions.sg.tls]".to_owned(),
+            "regions.<name>.health" => "[regions.sg.health]".to_owned(),
             "recipients.<name>.tls" => "[recipients.map-provider.tls]".to_owned(),
             section if section.ends_with(".<n>") => {
                 format!("[[{}]]", section.trim_end_matches(".<n>"))

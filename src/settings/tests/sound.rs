@@ -153,6 +153,7 @@ fn the_whole_example_is_understood() {
             connect: Duration::from_secs(3),
             response: Duration::from_secs(30),
             idle: Duration::from_secs(120),
+            memory: None,
         }
     );
     assert!(settings.log.json);

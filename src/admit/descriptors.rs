@@ -1,0 +1,95 @@
+//! Living with few file descriptors: telling when they run out, and warning before they do.
+
+use std::{io, sync::Mutex, time::Duration};
+
+use tokio::time::Instant;
+
+/// `EMFILE` and `ENFILE`, the same on every Linux.
+const PROCESS_IS_FULL: i32 = 24;
+const SYSTEM_IS_FULL: i32 = 23;
+
+/// How long accepting rests once there are none left: requests at work end meanwhile and give
+/// theirs back.
+pub const REST: Duration = Duration::from_millis(50);
+/// The shortest time between two warnings.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Whether the process or the machine has no file descriptor left.
+pub fn is_exhausted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(PROCESS_IS_FULL | SYSTEM_IS_FULL))
+}
+
+/// Warns, but not each time.
+#[derive(Debug, Default)]
+pub struct Alarm(Mutex<Option<Instant>>);
+
+impl Alarm {
+    /// Whether it is time to warn again.
+    pub fn is_due(&self, now: Instant) -> bool {
+        // Whoever holds the lock is warning.
+        let Ok(mut last) = self.0.try_lock() else {
+            return false;
+        };
+        let due = last.is_none_or(|last| now.saturating_duration_since(last) >= WARN_EVERY);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+
+    pub fn exhausted(&self, error: &io::Error) {
+        if self.is_due(Instant::now()) {
+            tracing::warn!(
+                %error,
+                "no file descriptor left: new connections wait; raise the limit (`ulimit -n`, LimitNOFILE=) or lower data_plane.connections"
+            );
+        }
+    }
+}
+
+/// The soft limit of open files, from the text of `/proc/self/limits`; `None`: unlimited, or
+/// nothing can be told.
+pub fn soft_limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find(|l| l.starts_with("Max open files"))?;
+    line.split_whitespace().nth(3)?.parse().ok()
+}
+
+/// Descriptors that the settings may come to use: a caller's connection each, and for each
+/// request at work one to a region, a few beside.
+pub fn needed(connections: usize, workers: usize, concurrent_requests: usize) -> u64 {
+    const BESIDE: usize = 64;
+    let upstream = workers.saturating_mul(concurrent_requests);
+    let all = connections.saturating_add(upstream).saturating_add(BESIDE);
+    u64::try_from(all).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_is_read_where_there_is_one() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                    Max open files            1024                 524288               files     \n";
+        assert_eq!(soft_limit(text), Some(1024));
+        assert_eq!(soft_limit(&text.replace("1024 ", "unlimited ")), None);
+        assert_eq!(soft_limit("nothing"), None);
+        assert_eq!(needed(16_384, 4, 1024), 16_384 + 4096 + 64);
+    }
+
+    #[test]
+    fn one_warning_a_minute() {
+        let alarm = Alarm::default();
+        let now = Instant::now();
+        assert!(alarm.is_due(now));
+        assert!(!alarm.is_due(now + Duration::from_secs(59)));
+        assert!(alarm.is_due(now + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn only_a_lack_of_descriptors_is_one() {
+        assert!(is_exhausted(&io::Error::from_raw_os_error(24)));
+        assert!(is_exhausted(&io::Error::from_raw_os_error(23)));
+        assert!(!is_exhausted(&io::Error::from_raw_os_error(111)));
+    }
+}

@@ -1,0 +1,276 @@
+//! The memory that callers' bodies may take, so that load is shed before the system ends the
+//! process.
+//!
+//! The budget is the process's; each worker takes from it in slabs and serves small bodies from
+//! what it has, so that workers do not write to one counter for every record. Bytes are taken as
+//! they come and not when they are announced: else a caller that announces much and sends nothing
+//! would take the room of all others. What is announced beyond the room that is left is refused
+//! before it is read.
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use super::body::BodyFault;
+
+/// What a worker takes ahead of its need.
+const SLAB: usize = 256 << 10;
+/// Without any knowledge of the machine.
+const UNKNOWN_MACHINE: usize = 512 << 20;
+const MOST_BY_DEFAULT: usize = 8 << 30;
+
+/// The process's budget.
+#[derive(Debug)]
+pub struct Memory {
+    limit: AtomicUsize,
+    used: AtomicUsize,
+    /// Half of what the process may use.
+    default: usize,
+}
+
+impl Memory {
+    /// `limit`: as the settings give it.
+    pub fn new(limit: Option<usize>) -> Self {
+        let default = half_of_the_machine();
+        Self {
+            limit: AtomicUsize::new(limit.unwrap_or(default)),
+            used: AtomicUsize::new(0),
+            default,
+        }
+    }
+
+    /// For new settings. Bodies that are held stay, even beyond it.
+    pub fn set_limit(&self, limit: Option<usize>) {
+        self.limit.store(limit.unwrap_or(self.default), Relaxed);
+    }
+
+    pub fn limit(&self) -> usize {
+        self.limit.load(Relaxed)
+    }
+
+    /// Taken by workers, what they took ahead included.
+    pub fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let limit = self.limit();
+        let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= limit);
+        self.used.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Relaxed);
+    }
+}
+
+/// One worker's part of the budget.
+pub struct Till {
+    memory: Arc<Memory>,
+    /// Taken from the budget and not in use.
+    free: Cell<usize>,
+}
+
+impl Till {
+    pub fn new(memory: Arc<Memory>) -> Rc<Self> {
+        Rc::new(Self {
+            memory,
+            free: Cell::new(0),
+        })
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let free = self.free.get();
+        if let Some(left) = free.checked_sub(bytes) {
+            self.free.set(left);
+            return true;
+        }
+        let short = bytes - free;
+        if self.memory.take(short.saturating_add(SLAB)) {
+            self.free.set(SLAB);
+            true
+        } else if self.memory.take(short) {
+            self.free.set(0);
+            true
+        } else {
+            false
+        }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let free = self.free.get() + bytes;
+        let kept = if free > 2 * SLAB { SLAB } else { free };
+        self.free.set(kept);
+        if free > kept {
+            self.memory.give_back(free - kept);
+        }
+    }
+}
+
+impl Drop for Till {
+    fn drop(&mut self) {
+        self.memory.give_back(self.free.get());
+    }
+}
+
+/// What one request holds; given back when dropped.
+pub struct Held {
+    /// `None`: nothing is counted.
+    till: Option<Rc<Till>>,
+    bytes: Cell<usize>,
+}
+
+impl Held {
+    pub fn new(till: &Rc<Till>) -> Self {
+        Self {
+            till: Some(Rc::clone(till)),
+            bytes: Cell::new(0),
+        }
+    }
+
+    /// For bodies whose memory nobody counts.
+    pub fn uncounted() -> Self {
+        Self {
+            till: None,
+            bytes: Cell::new(0),
+        }
+    }
+
+    /// Takes room for so many bytes more.
+    ///
+    /// # Errors
+    /// [`BodyFault::NoRoom`]; nothing is taken then.
+    pub fn grow(&self, bytes: usize) -> Result<(), BodyFault> {
+        if let Some(till) = &self.till {
+            if !till.take(bytes) {
+                return Err(BodyFault::NoRoom);
+            }
+            self.bytes.set(self.bytes.get() + bytes);
+        }
+        Ok(())
+    }
+
+    /// Whether so many bytes more would find room now. Takes nothing.
+    ///
+    /// # Errors
+    /// [`BodyFault::NoRoom`].
+    pub fn foresee(&self, bytes: u64) -> Result<(), BodyFault> {
+        let Some(till) = &self.till else {
+            return Ok(());
+        };
+        let left = till.memory.limit().saturating_sub(till.memory.used());
+        let room = u64::try_from(left.saturating_add(till.free.get())).unwrap_or(u64::MAX);
+        if bytes > room {
+            return Err(BodyFault::NoRoom);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(till) = &self.till {
+            till.give_back(self.bytes.get());
+        }
+    }
+}
+
+fn half_of_the_machine() -> usize {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let own = read("/proc/self/cgroup").and_then(|text| {
+        let path = text.lines().find_map(|l| l.strip_prefix("0::"))?.to_owned();
+        read(&format!("/sys/fs/cgroup{path}/memory.max"))
+    });
+    let cgroup = own
+        .or_else(|| read("/sys/fs/cgroup/memory.max"))
+        .or_else(|| read("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+        .and_then(|text| text.trim().parse::<usize>().ok());
+    let machine = read("/proc/meminfo").and_then(|text| total_memory(&text));
+    match (cgroup, machine) {
+        (Some(one), Some(other)) => (one.min(other) / 2).min(MOST_BY_DEFAULT),
+        (Some(one), None) | (None, Some(one)) => (one / 2).min(MOST_BY_DEFAULT),
+        (None, None) => UNKNOWN_MACHINE,
+    }
+}
+
+/// `MemTotal` of `/proc/meminfo`, in bytes.
+fn total_memory(meminfo: &str) -> Option<usize> {
+    let line = meminfo.lines().find(|l| l.starts_with("MemTotal:"))?;
+    let kibibytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_beyond_the_budget_is_refused_and_what_is_dropped_comes_back() {
+        let memory = Arc::new(Memory::new(Some(1 << 20)));
+        let till = Till::new(Arc::clone(&memory));
+        let (one, other) = (Held::new(&till), Held::new(&till));
+        assert!(one.foresee(1 << 20).is_ok());
+        assert!(one.foresee((1 << 20) + 1).is_err());
+        one.grow(900 << 10).unwrap();
+        assert!(matches!(other.grow(200 << 10), Err(BodyFault::NoRoom)));
+        assert!(other.foresee(200 << 10).is_err());
+        other.grow(100 << 10).unwrap();
+        drop(one);
+        other.grow(200 << 10).unwrap();
+        drop(other);
+        drop(till);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn small_bodies_do_not_touch_the_shared_count() {
+        let memory = Arc::new(Memory::new(Some(64 << 20)));
+        let till = Till::new(Arc::clone(&memory));
+        Held::new(&till).grow(1000).unwrap();
+        let before = memory.used();
+        for _ in 0..1000 {
+            Held::new(&till).grow(1000).unwrap();
+        }
+        assert_eq!(memory.used(), before);
+    }
+
+    #[test]
+    fn the_machine_is_read() {
+        assert_eq!(total_memory("MemTotal:  2048 kB\n"), Some(2 << 20));
+        assert!(half_of_the_machine() > 1 << 20);
+    }
+
+    proptest! {
+        /// Whatever is taken and dropped by however many workers, the limit holds and nothing is
+        /// lost.
+        #[test]
+        fn the_books_balance(steps in prop::collection::vec((0..3usize, 0..400_000usize, any::<bool>()), 1..200)) {
+            let memory = Arc::new(Memory::new(Some(2 << 20)));
+            let tills: Vec<_> = (0..3).map(|_| Till::new(Arc::clone(&memory))).collect();
+            let mut held: Vec<Held> = Vec::new();
+            for (worker, bytes, drops) in steps {
+                if drops && !held.is_empty() {
+                    held.swap_remove(bytes % held.len());
+                } else {
+                    let one = Held::new(&tills[worker]);
+                    let _ = one.grow(bytes);
+                    held.push(one);
+                }
+                let in_use: usize = held.iter().map(|h| h.bytes.get()).sum();
+                let ahead: usize = tills.iter().map(|t| t.free.get()).sum();
+                prop_assert_eq!(memory.used(), in_use + ahead);
+                prop_assert!(memory.used() <= memory.limit());
+            }
+            drop(held);
+            drop(tills);
+            prop_assert_eq!(memory.used(), 0);
+        }
+    }
+}
