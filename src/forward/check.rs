@@ -69,7 +69,7 @@ fn status(line: &[u8; STATUS_LINE]) -> Option<StatusCode> {
 
 async fn ask_h2(endpoint: &Endpoint, path: &PathAndQuery, wire: Wire) -> Option<StatusCode> {
     let mut request = Request::new(http_body_util::Empty::<bytes::Bytes>::new());
-    *request.uri_mut() = endpoint.whole(endpoint.target(path).ok()?);
+    *request.uri_mut() = endpoint.whole(endpoint.target(path).ok()?.as_ref());
     *request.version_mut() = Version::HTTP_2;
     let (mut sender, connection) = Builder::new(Local)
         .handshake(TokioIo::new(wire))
