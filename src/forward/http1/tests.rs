@@ -187,11 +187,8 @@ fn decoded(mut decoder: Decoder, text: &[u8], step: usize) -> Option<(Vec<u8>, V
         if decoder.is_done() {
             continue;
         }
-        loop {
-            match decoder.decode(&mut bytes).ok()? {
-                Piece::Data(data) => content.extend_from_slice(&data),
-                Piece::Trailers(_) | Piece::End | Piece::More => break,
-            }
+        while let Piece::Data(data) = decoder.decode(&mut bytes).ok()? {
+            content.extend_from_slice(&data);
         }
     }
     decoder.is_done().then(|| (content, bytes.to_vec()))
