@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use memchr::memchr;
 
+pub use crate::admit::http1::decode::{Chunk, Piece};
 use crate::admit::http1::{decode::is_forbidden, fields};
 
 /// Trailer fields of one body, names, values and line ends.
@@ -35,27 +36,6 @@ pub enum Decoder {
         extended: usize,
     },
     UntilClose,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chunk {
-    Size,
-    /// Bytes of this chunk still to come.
-    Data(u64),
-    /// The CR LF after a chunk's data.
-    End,
-    /// After the last chunk.
-    Trailer,
-}
-
-/// What stands next in a body.
-#[derive(Debug)]
-pub enum Piece {
-    Data(Bytes),
-    Trailers(HeaderMap),
-    End,
-    /// Nothing before more bytes come.
-    More,
 }
 
 /// What came is no body.
