@@ -282,7 +282,7 @@ fn the_admin_listener_tells_how_things_stand() {
     assert_eq!(answer.json()["outcome"], "refuse", "{answer:?}");
     let broken = question.replace("\"operation\"", "\"operatoin\"");
     let answer = Request::new("POST", "/v1/decisions:explain")
-        .json(broken)
+        .json(broken.clone())
         .send(demo.admin);
     assert_eq!(answer.status, 400, "an unknown key is an error: {answer:?}");
     let broken = broken.replace("\"acme-eu\"", "\"acme-ue\"");
