@@ -277,7 +277,7 @@ fn members(
                 let named = format!("did you mean `{}`?", member.name);
                 if !meant.contains(&named) {
                     told.push(Mistake {
-                        pointer: pointer.to_owned(),
+                        pointer: format!("{pointer}/{}", member.name),
                         message: format!("missing field `{}`", member.name),
                     });
                 }
@@ -364,7 +364,7 @@ mod tests {
             "/operaton",
             "/subject/consents/0/kind",
             "/from/country",
-            "",
+            "/to",
             "/counts/cn.ordinary",
         ];
         assert_eq!(places, expected, "{told:?}");

@@ -348,7 +348,7 @@ fn every_mistake_of_a_question_is_told_at_once() {
         ("at `/categories/2`", ""),
         ("at `/from/entity`", ""),
         ("at `/counts/cn.odd`", ""),
-        ("missing field `to`", ""),
+        ("missing field `to` at `/to`", ""),
     ] {
         let found = faults
             .iter()
