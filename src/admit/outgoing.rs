@@ -189,7 +189,7 @@ fn settle_trace(out: &mut Fields, seen: &Seen, random: impl FnOnce() -> (u128, u
         *place = hexadecimal(digits);
         digits >>= 4;
     }
-    out.append(Field::Traceparent, text);
+    out.insert(Field::Traceparent, text);
 }
 
 fn add(chain: &mut String, value: Value<'_>) {
