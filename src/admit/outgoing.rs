@@ -3,7 +3,7 @@
 //! Looking each field up by name, to drop or to replace it, walks or hashes forty names a request;
 //! a look at each field that is there is a tenth of that (`docs/performance.md`).
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::{io::Write as _, net::IpAddr};
 
 use http::{HeaderName, Version};
 
@@ -31,12 +31,12 @@ pub struct Passing<'r> {
     pub decision: &'r str,
 }
 
-/// Chains that are gathered on the way.
+/// What was seen on the way; the chains are continued, in their order.
 #[derive(Default)]
 struct Seen {
-    forwarded: String,
-    forwarded_for: String,
-    via: String,
+    forwarded: Chain,
+    forwarded_for: Chain,
+    via: Chain,
     has_proto: bool,
     has_host: bool,
     has_sound_trace: bool,
@@ -45,6 +45,9 @@ struct Seen {
     /// one connection.
     trailers: bool,
 }
+
+/// Elements of a list, joined by commas.
+type Chain = Vec<u8>;
 
 /// The fields for the region.
 ///
@@ -100,7 +103,7 @@ pub fn outgoing(
         out.append(Field::Te, "trailers");
     }
     settle_trace(&mut out, &seen, random);
-    tell_caller(&mut out, fields, passing, seen);
+    tell_caller(&mut out, fields, passing, &seen);
     out.append(Field::DomicileDecision, passing.decision);
     out
 }
@@ -114,41 +117,39 @@ fn is_among(names: &[HeaderName], name: &[u8]) -> bool {
 
 /// Tells the backend whom the request comes from (RFC 7239; RFC 9110 §7.6.3). Of a caller that is
 /// to stay hidden only that there is one: `for=_hidden` (RFC 7239 §6.3) and no `X-Forwarded-For`.
-fn tell_caller(out: &mut Fields, fields: &Fields, passing: &Passing<'_>, mut seen: Seen) {
+fn tell_caller(out: &mut Fields, fields: &Fields, passing: &Passing<'_>, seen: &Seen) {
     let host = match passing.authority {
         Some(authority) => Some(authority.as_bytes()),
         None => fields.get(Field::Host).map(Value::as_bytes),
     };
-    let element = &mut seen.forwarded;
-    separate(element);
-    element.push_str("for=");
-    if passing.hide_client {
-        element.push_str("_hidden");
-    } else {
-        separate(&mut seen.forwarded_for);
-        push_address(&mut seen.forwarded_for, passing.peer);
+    let scheme = if passing.secure { "https" } else { "http" };
+    out.append_with(Field::Forwarded, |text| {
+        begin(text, &seen.forwarded);
+        text.extend_from_slice(b"for=");
         match passing.peer {
-            IpAddr::V4(_) => push_address(element, passing.peer),
+            _ if passing.hide_client => text.extend_from_slice(b"_hidden"),
+            IpAddr::V4(_) => push_address(text, passing.peer),
             IpAddr::V6(_) => {
-                element.push_str("\"[");
-                push_address(element, passing.peer);
-                element.push_str("]\"");
+                text.extend_from_slice(b"\"[");
+                push_address(text, passing.peer);
+                text.extend_from_slice(b"]\"");
             }
         }
-    }
-    let scheme = if passing.secure { "https" } else { "http" };
-    element.push_str(";proto=");
-    element.push_str(scheme);
-    if let Some(host) = host.and_then(|h| std::str::from_utf8(h).ok())
-        && !host.contains(['"', '\\'])
-    {
-        element.push_str(";host=\"");
-        element.push_str(host);
-        element.push('"');
-    }
-    out.append(Field::Forwarded, seen.forwarded);
+        text.extend_from_slice(b";proto=");
+        text.extend_from_slice(scheme.as_bytes());
+        if let Some(host) = host
+            && !host.iter().any(|b| matches!(b, b'"' | b'\\'))
+        {
+            text.extend_from_slice(b";host=\"");
+            text.extend_from_slice(host);
+            text.push(b'"');
+        }
+    });
     if !passing.hide_client {
-        out.append(Field::XForwardedFor, seen.forwarded_for);
+        out.append_with(Field::XForwardedFor, |text| {
+            begin(text, &seen.forwarded_for);
+            push_address(text, passing.peer);
+        });
     }
     if !seen.has_proto {
         out.append(Field::XForwardedProto, scheme);
@@ -158,14 +159,10 @@ fn tell_caller(out: &mut Fields, fields: &Fields, passing: &Passing<'_>, mut see
     {
         out.append(Field::XForwardedHost, host);
     }
-    let own = via(passing.version);
-    if seen.via.is_empty() {
-        out.append(Field::Via, own);
-    } else {
-        separate(&mut seen.via);
-        seen.via.push_str(own);
-        out.append(Field::Via, seen.via);
-    }
+    out.append_with(Field::Via, |text| {
+        begin(text, &seen.via);
+        text.extend_from_slice(via(passing.version).as_bytes());
+    });
 }
 
 /// W3C Trace Context: a sound `traceparent` passes, a broken one goes with its state, a missing
@@ -192,37 +189,41 @@ fn settle_trace(out: &mut Fields, seen: &Seen, random: impl FnOnce() -> (u128, u
     out.insert(Field::Traceparent, text);
 }
 
-fn add(chain: &mut String, value: Value<'_>) {
+fn add(chain: &mut Chain, value: Value<'_>) {
     if let Ok(value) = value.to_str() {
-        separate(chain);
-        chain.push_str(value);
+        if !chain.is_empty() {
+            chain.extend_from_slice(b", ");
+        }
+        chain.extend_from_slice(value.as_bytes());
     }
 }
 
-fn separate(chain: &mut String) {
+/// What was there, and what parts it from what follows.
+fn begin(text: &mut Vec<u8>, chain: &Chain) {
     if !chain.is_empty() {
-        chain.push_str(", ");
+        text.extend_from_slice(chain);
+        text.extend_from_slice(b", ");
     }
 }
 
 /// An address of version 4 without the formatter's machinery, which costs as much as the rest of
 /// this file.
-fn push_address(text: &mut String, address: IpAddr) {
+fn push_address(text: &mut Vec<u8>, address: IpAddr) {
     let IpAddr::V4(address) = address else {
         let _ = write!(text, "{address}");
         return;
     };
     for (at, octet) in address.octets().into_iter().enumerate() {
         if at > 0 {
-            text.push('.');
+            text.push(b'.');
         }
         if octet >= 100 {
-            text.push(char::from(b'0' + octet / 100));
+            text.push(b'0' + octet / 100);
         }
         if octet >= 10 {
-            text.push(char::from(b'0' + octet / 10 % 10));
+            text.push(b'0' + octet / 10 % 10);
         }
-        text.push(char::from(b'0' + octet % 10));
+        text.push(b'0' + octet % 10);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Field, FieldSet, Key};
@@ -11,7 +11,7 @@ use super::{Field, FieldSet, Key};
 /// control byte but the tab; no line is folded. `Debug` shows names alone: values can be personal.
 #[derive(Clone, Default)]
 pub struct Fields {
-    text: BytesMut,
+    text: Vec<u8>,
     lines: Vec<Line>,
     /// What was ever among the lines: a name that is not here need not be looked for.
     seen: FieldSet,
@@ -81,8 +81,26 @@ impl fmt::Debug for Value<'_> {
 /// RFC 9110 §5.5, with the obsolete bytes above ASCII.
 #[inline]
 pub(super) fn is_value(bytes: &[u8]) -> bool {
-    let sound = |ok, b: &u8| ok & ((*b >= b' ' && *b != 0x7f) || *b == b'\t');
-    bytes.iter().fold(true, sound)
+    let sound = |b: &u8| (*b >= b' ' && *b != 0x7f) || *b == b'\t';
+    // Eight bytes at a time; tabs are rare enough to be looked at twice.
+    let (words, rest) = bytes.as_chunks::<8>();
+    let clean = |word: &[u8; 8]| !has_control(u64::from_le_bytes(*word));
+    words
+        .iter()
+        .all(|word| clean(word) || word.iter().all(sound))
+        && rest.iter().all(sound)
+}
+
+/// Whether one of eight bytes is below the space or DEL. It may tell so of bytes beside such a
+/// one, too, but never overlooks one.
+#[inline]
+const fn has_control(word: u64) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
+    let below = word.wrapping_sub(ONES * 0x20) & !word;
+    let del = word ^ (ONES * 0x7f);
+    let is_del = del.wrapping_sub(ONES) & !del;
+    (below | is_del) & TOPS != 0
 }
 
 impl Line {
@@ -111,14 +129,14 @@ impl Fields {
     /// With room for so many fields of so many bytes.
     pub fn with_capacity(lines: usize, bytes: usize) -> Self {
         Self {
-            text: BytesMut::with_capacity(bytes),
+            text: Vec::with_capacity(bytes),
             lines: Vec::with_capacity(lines),
             seen: FieldSet::default(),
             is_written: true,
         }
     }
 
-    pub(super) fn of(text: BytesMut, lines: Vec<Line>, seen: FieldSet) -> Self {
+    pub(super) fn of(text: Vec<u8>, lines: Vec<Line>, seen: FieldSet) -> Self {
         Self {
             text,
             lines,
@@ -233,7 +251,13 @@ impl Fields {
     ) {
         for line in &others.lines {
             let (name, value) = (line.name(&others.text), line.value(&others.text));
-            if takes(line.field, name, value) {
+            if !takes(line.field, name, value) {
+                continue;
+            }
+            if line.is_plain {
+                let whole = line.slice(&others.text, line.name, line.value_end + 2);
+                self.push_with(line.field, name.len(), |text| text.extend_from_slice(whole));
+            } else {
                 self.push(line.field, name, value.0);
             }
         }
@@ -246,28 +270,59 @@ impl Fields {
         }
     }
 
+    /// Adds a field whose value `write` appends to the text. What no field can hold is taken back.
+    pub fn append_with(&mut self, field: Field, write: impl FnOnce(&mut Vec<u8>)) {
+        let name = field.text().as_bytes();
+        let before = self.text.len();
+        let value = before + name.len() + 2;
+        let is_sound = |text: &[u8]| is_value(text.get(value..).unwrap_or_default());
+        self.text.extend_from_slice(name);
+        self.text.extend_from_slice(b": ");
+        write(&mut self.text);
+        if !is_sound(&self.text) || name.is_empty() {
+            self.text.truncate(before);
+            return;
+        }
+        self.text.extend_from_slice(b"\r\n");
+        self.note(field, before, name.len());
+    }
+
     /// Adds a sound field.
     #[inline]
     fn push(&mut self, field: Field, name: &[u8], value: &[u8]) {
+        self.push_with(field, name.len(), |text| {
+            text.reserve(name.len() + value.len() + 4);
+            text.extend_from_slice(name);
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value);
+            text.extend_from_slice(b"\r\n");
+        });
+    }
+
+    #[inline]
+    fn push_with(&mut self, field: Field, name: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.text.len();
-        let (name_end, value_end) = (start + name.len(), start + name.len() + 2 + value.len());
-        let Ok(value_end) = u32::try_from(value_end) else {
+        write(&mut self.text);
+        self.note(field, start, name);
+    }
+
+    /// Takes note of the line that the text ends in.
+    #[inline]
+    fn note(&mut self, field: Field, start: usize, name: usize) {
+        if u32::try_from(self.text.len()).is_err() {
+            // No head is that long; whatever it is, it is not sent.
+            self.text.truncate(start);
             return;
-        };
+        }
         self.is_written |= self.lines.is_empty() && start == 0;
-        self.text.reserve(name.len() + value.len() + 4);
-        self.text.put_slice(name);
-        self.text.put_slice(b": ");
-        self.text.put_slice(value);
-        self.text.put_slice(b"\r\n");
-        // Smaller than the last, which fits.
-        let (start, name_end) = (start as u32, name_end as u32);
+        // Smaller than the text's length, which fits.
+        let (start, name_end) = (start as u32, (start + name) as u32);
         self.seen.insert(field);
         self.lines.push(Line {
             name: start,
             name_end,
             value: name_end + 2,
-            value_end,
+            value_end: (self.text.len() - 2) as u32,
             field,
             is_plain: true,
         });
@@ -277,7 +332,7 @@ impl Fields {
     pub fn write(&self, out: &mut BytesMut, but: FieldSet) {
         out.reserve(self.text.len() + 2 * self.lines.len());
         if self.is_written && !self.seen.has_any(but) {
-            out.put_slice(&self.text);
+            out.extend_from_slice(&self.text);
             return;
         }
         for line in &self.lines {
@@ -285,13 +340,13 @@ impl Fields {
                 continue;
             }
             if line.is_plain {
-                out.put_slice(line.slice(&self.text, line.name, line.value_end + 2));
+                out.extend_from_slice(line.slice(&self.text, line.name, line.value_end + 2));
                 continue;
             }
-            out.put_slice(line.name(&self.text));
-            out.put_slice(b": ");
-            out.put_slice(line.value(&self.text).0);
-            out.put_slice(b"\r\n");
+            out.extend_from_slice(line.name(&self.text));
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(line.value(&self.text).0);
+            out.extend_from_slice(b"\r\n");
         }
     }
 
@@ -383,6 +438,30 @@ mod tests {
         assert_eq!(text(&fields, none), "x-b: \r\nhost: b\r\n");
         assert_eq!(text(&fields, FieldSet::of(&[Field::Host])), "x-b: \r\n");
         assert_eq!(fields.len(), 2);
+    }
+
+    #[test]
+    fn control_bytes_are_found_wherever_they_stand() {
+        for length in 0..24 {
+            for at in 0..length {
+                for byte in 0..=255 {
+                    let mut value = vec![b'~'; length];
+                    value[at] = byte;
+                    let sound = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+                    assert_eq!(is_value(&value), sound, "{byte} at {at} of {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_written_in_place_is_checked_too() {
+        let mut fields = Fields::default();
+        fields.append_with(Field::Via, |text| text.extend_from_slice(b"1.1 a"));
+        fields.append_with(Field::Host, |text| text.extend_from_slice(b"a\r\nb"));
+        fields.append_with(Field::Te, |text| text.extend_from_slice(b""));
+        let none = FieldSet::default();
+        assert_eq!(text(&fields, none), "via: 1.1 a\r\nte: \r\n");
     }
 
     #[test]

@@ -199,7 +199,7 @@ fn trailer_end(bytes: &[u8]) -> Result<Option<usize>, FramingFault> {
 }
 
 fn trailers(lines: &Bytes) -> Result<HeaderMap, FramingFault> {
-    let fields = Fields::parse(BytesMut::from(lines.as_ref())).map_err(|fault| match fault {
+    let fields = Fields::parse(lines).map_err(|fault| match fault {
         LineFault::Underscore => FramingFault::ForbiddenTrailer,
         _ => FramingFault::Trailer,
     })?;

@@ -64,7 +64,7 @@ const END_TO_END: [HeaderName; 24] = [
 ];
 
 /// Parses the bytes that [`Scan::find_end`](super::scan::Scan::find_end) found to be a head.
-/// Nothing is copied: target and fields keep the bytes.
+/// The target keeps the bytes.
 pub fn parse(mut head: BytesMut) -> Result<Head, HeadFault> {
     if head.starts_with(b"\r\n") {
         head.advance(2);
@@ -77,7 +77,7 @@ pub fn parse(mut head: BytesMut) -> Result<Head, HeadFault> {
     }
     first.truncate(end - 1);
     let line = line::parse(&first)?;
-    let fields = Fields::parse(head)?;
+    let fields = Fields::parse(&head)?;
     check_host(&line, &fields)?;
     let framing = framing(&fields, line.version)?;
     let keeps_alive = connection(&fields, line.version)?;

@@ -222,7 +222,7 @@ fn trailer_end(bytes: &[u8]) -> Result<Option<usize>, NoBody> {
 /// What may not stand there is left out: merged into the fields, it would change the answer
 /// (RFC 9110 §6.5.1).
 fn trailers(lines: &Bytes) -> Result<HeaderMap, NoBody> {
-    let fields = Fields::parse(BytesMut::from(lines.as_ref())).map_err(|_| NoBody)?;
+    let fields = Fields::parse(lines).map_err(|_| NoBody)?;
     let sound = fields.to_map().into_iter();
     let mut last = None;
     Ok(sound

@@ -1,6 +1,5 @@
 //! The head of an answer (RFC 9112 §4 to §6): found, parsed, and cleaned of what ends at this hop.
 
-use bytes::{Buf, BytesMut};
 use http::{StatusCode, Version};
 use memchr::memchr;
 
@@ -109,17 +108,17 @@ const OF_THE_HOP: FieldSet = FieldSet::of(&[
     Field::ProxyConnection,
 ]);
 
-/// Parses the bytes that [`Scan::find_end`] found. Nothing is copied: the fields keep the bytes.
+/// Parses the bytes that [`Scan::find_end`] found.
 ///
 /// # Errors
 /// For whatever has no one meaning: 101, which nobody asked for; both `Transfer-Encoding` and
 /// `Content-Length`, or either twice; another coding than `chunked`; a length that is not digits.
-pub fn parse(mut head: BytesMut, to_head: bool) -> Result<Head, NoAnswer> {
-    let end = memchr(b'\n', &head).ok_or(NoAnswer)?;
+pub fn parse(head: &[u8], to_head: bool) -> Result<Head, NoAnswer> {
+    let end = memchr(b'\n', head).ok_or(NoAnswer)?;
     let line = head.get(..end).unwrap_or_default();
     let (version, status) = status(line.strip_suffix(b"\r").ok_or(NoAnswer)?)?;
-    head.advance(end + 1);
-    let mut fields = Fields::parse(head).map_err(|_| NoAnswer)?;
+    let lines = head.get(end + 1..).unwrap_or_default();
+    let mut fields = Fields::parse(lines).map_err(|_| NoAnswer)?;
     let framing = Framing::of(&fields)?;
     if status.is_informational() {
         return match status {

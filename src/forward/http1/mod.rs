@@ -193,7 +193,7 @@ impl Connection {
             if let Some(length) = self.scan.find_end(&self.bytes).map_err(bad)? {
                 let head = self.bytes.split_to(length);
                 self.scan = Scan::default();
-                let head = head::parse(head, self.is_head).map_err(bad)?;
+                let head = head::parse(&head, self.is_head).map_err(bad)?;
                 match head {
                     Head::Final {
                         response,

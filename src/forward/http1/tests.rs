@@ -15,8 +15,7 @@ fn read(text: &[u8], step: usize, to_head: bool) -> Result<Option<(Head, usize)>
     while here < text.len() {
         here = (here + step).min(text.len());
         if let Some(length) = scan.find_end(&text[..here])? {
-            let head = BytesMut::from(&text[..length]);
-            return head::parse(head, to_head).map(|head| Some((head, length)));
+            return head::parse(&text[..length], to_head).map(|head| Some((head, length)));
         }
     }
     Ok(None)
