@@ -208,7 +208,12 @@ impl Journal {
     /// Queues what the backend answered. Never waits; from the same door that cleared the
     /// decision, it is written after the decision's entry.
     pub fn outcome(&self, outcome: OutcomeDraft) {
-        self.shared.queue_outcome(&self.buffer, outcome);
+        self.outcomes([outcome]);
+    }
+
+    /// [`Journal::outcome`] for the items of a batch.
+    pub fn outcomes(&self, outcomes: impl IntoIterator<Item = OutcomeDraft>) {
+        self.shared.queue_outcomes(&self.buffer, outcomes);
     }
 
     /// Waits until everything queued so far, by all doors, is durable.
@@ -266,6 +271,11 @@ impl WorkerJournal {
     /// See [`Journal::outcome`].
     pub fn outcome(&self, outcome: OutcomeDraft) {
         self.journal.outcome(outcome);
+    }
+
+    /// See [`Journal::outcomes`].
+    pub fn outcomes(&self, outcomes: impl IntoIterator<Item = OutcomeDraft>) {
+        self.journal.outcomes(outcomes);
     }
 }
 

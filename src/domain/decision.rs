@@ -21,11 +21,15 @@ impl DecisionId {
     /// every answer.
     pub fn text(self) -> [u8; 36] {
         let mut text = [b'-'; 36];
-        let mut digits = self.0;
-        for (at, place) in text.iter_mut().enumerate().rev() {
-            if !matches!(at, 8 | 13 | 18 | 23) {
-                *place = hexadecimal(digits);
-                digits >>= 4;
+        let mut places = text.iter_mut();
+        for (at, byte) in self.to_bytes().into_iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                places.next();
+            }
+            for value in [byte >> 4, byte & 0xf] {
+                if let Some(place) = places.next() {
+                    *place = digit(value);
+                }
             }
         }
         text
@@ -66,9 +70,14 @@ impl fmt::Display for DecisionId {
 
 /// The lowest four bits as a lower-case digit.
 pub fn hexadecimal(value: u128) -> u8 {
-    match (value & 0xf) as u8 {
+    digit((value & 0xf) as u8)
+}
+
+/// Of a value below 16.
+fn digit(value: u8) -> u8 {
+    match value {
         low @ 0..=9 => b'0' + low,
-        high => b'a' + high - 10,
+        high => b'a' - 10 + high,
     }
 }
 

@@ -182,7 +182,7 @@ async fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[It
         let decision = if index == 0 {
             x.decision
         } else {
-            x.worker.decision_id()
+            x.worker.decision_id(x.at)
         };
         let mut traces = Traces::default();
         let state = match decide_item(
