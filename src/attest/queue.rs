@@ -154,8 +154,13 @@ impl Shared {
         if !drafts.iter().all(|draft| self.may_follow(&buffered, draft)) {
             return Some(drafts);
         }
-        let items = drafts.into_iter().map(Lazy::Draft);
-        buffered.items.extend(items);
+        if drafts.spilled() && buffered.items.is_empty() {
+            // Where they stand: a large batch has no room for them twice.
+            let drafts = drafts.into_vec().into_iter();
+            buffered.items = drafts.map(Lazy::Draft).collect();
+        } else {
+            buffered.items.extend(drafts.into_iter().map(Lazy::Draft));
+        }
         drop(buffered);
         self.nudge();
         None
