@@ -173,7 +173,11 @@ impl Committer<'_> {
             // Whose worker has gone is fetched one last time.
             let kept = Arc::strong_count(buffer) > 1;
             buffer.fetch(&mut self.spare, closing);
-            self.held.append(&mut self.spare);
+            if self.held.is_empty() {
+                mem::swap(&mut self.held, &mut self.spare);
+            } else {
+                self.held.append(&mut self.spare);
+            }
             kept
         });
         (batches, closing)

@@ -154,25 +154,43 @@ impl Shared {
         if !drafts.iter().all(|draft| self.may_follow(&buffered, draft)) {
             return Some(drafts);
         }
-        let items = drafts.into_iter().map(Lazy::Draft);
-        buffered.items.extend(items);
+        if drafts.spilled() && buffered.items.is_empty() {
+            // Where they stand: a large batch has no room for them twice.
+            let drafts = drafts.into_vec().into_iter();
+            buffered.items = drafts.map(Lazy::Draft).collect();
+        } else {
+            buffered.items.extend(drafts.into_iter().map(Lazy::Draft));
+        }
         drop(buffered);
         self.nudge();
         None
     }
 
-    pub fn queue_outcome(&self, buffer: &Buffer, outcome: OutcomeDraft) {
+    pub fn queue_outcomes(
+        &self,
+        buffer: &Buffer,
+        outcomes: impl IntoIterator<Item = OutcomeDraft>,
+    ) {
         let mut buffered = buffer.lock();
         // Outcomes have room beyond the decisions', so that those under way can still be told.
         let waiting = buffered.items.len().max(self.held.load(Ordering::Relaxed));
-        if waiting >= 2 * BUFFER || buffered.sealed {
-            drop(buffered);
-            self.outcomes_lost.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        buffered.items.push(Lazy::Outcome(outcome));
+        let room = match buffered.sealed {
+            true => 0,
+            false => (2 * BUFFER).saturating_sub(waiting),
+        };
+        let before = buffered.items.len();
+        let mut outcomes = outcomes.into_iter();
+        let taken = outcomes.by_ref().take(room).map(Lazy::Outcome);
+        buffered.items.extend(taken);
+        let queued = buffered.items.len() > before;
         drop(buffered);
-        self.nudge();
+        if queued {
+            self.nudge();
+        }
+        let lost = outcomes.count() as u64;
+        if lost > 0 {
+            self.outcomes_lost.fetch_add(lost, Ordering::Relaxed);
+        }
     }
 
     pub fn close(&self) {

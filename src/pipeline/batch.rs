@@ -19,6 +19,7 @@ use crate::{
     admit::body::Incoming,
     attest::{Draft, Pinning},
     classify::json::{Item, SplitFaultKind, split_array, split_ndjson},
+    decide::Permit,
     domain::{DecisionId, Operation, RegionId, SubjectKey},
     forward::{Framing, fill},
     message::{Field, Fields, Parts, Response},
@@ -49,7 +50,9 @@ struct ItemState {
 /// A batch, decided.
 struct Decided {
     items: Vec<ItemState>,
-    permits: Vec<(crate::decide::Permit, Draft)>,
+    permits: Vec<Permit>,
+    /// Of the permits.
+    drafts: Vec<Draft>,
     /// Entries beside those of permits: refusals, and copies of subjects that are new.
     entries: Vec<Draft>,
     /// Whether anything that goes to this region leaves its subject's home.
@@ -106,15 +109,16 @@ pub async fn way(
     let Decided {
         items: states,
         permits,
+        drafts,
         entries,
         leaves_home,
         moves,
         first,
         until,
     } = decided;
-    let write = written_by(x, parts, &states, &permits);
+    let write = written_by(x, parts, &states, &drafts);
     let held = overtake::hold(x, routed.operation, &write).await?;
-    let cleared = x.worker.journal.clear_all(permits, entries).await;
+    let cleared = x.worker.journal.clear_batch(permits, drafts, entries).await;
     let cleared = cleared.map_err(|e| Refused::Ledger(e.to_string()))?;
     overtake::stand(x, held, &write);
     let states: Rc<[ItemState]> = states.into();
@@ -149,7 +153,7 @@ fn written_by<'p>(
     x: &Exchange<'_>,
     parts: &'p Parts,
     states: &[ItemState],
-    permits: &[(crate::decide::Permit, Draft)],
+    drafts: &[Draft],
 ) -> overtake::Write<'p> {
     if x.worker.shared.erasures.is_empty() {
         return overtake::Write::of(parts.uri.path(), []);
@@ -158,9 +162,9 @@ fn written_by<'p>(
         State::Sent { region, .. } => Some(*region),
         State::Refused(_) => None,
     });
-    // Permits stand in the order of the permitted items.
-    let written = permits.iter().zip(regions);
-    let subjects = written.filter_map(|((_, draft), region)| Some((draft.subject?, region)));
+    // Drafts stand in the order of the permitted items.
+    let written = drafts.iter().zip(regions);
+    let subjects = written.filter_map(|(draft, region)| Some((draft.subject?, region)));
     overtake::Write::of(parts.uri.path(), subjects)
 }
 
@@ -169,6 +173,7 @@ async fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[It
     let mut decided = Decided {
         items: Vec::with_capacity(items.len()),
         permits: Vec::with_capacity(items.len()),
+        drafts: Vec::with_capacity(items.len()),
         entries: Vec::new(),
         leaves_home: Vec::new(),
         moves: Vec::new(),
@@ -183,7 +188,7 @@ async fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[It
         let decision = if index == 0 {
             x.decision
         } else {
-            x.worker.decision_id()
+            x.worker.decision_id(x.at)
         };
         let mut traces = Traces::default();
         let state = match decide_item(
@@ -275,7 +280,8 @@ fn decide_item(
     }
     judged.count();
     x.worker.shared.metrics.evidence(person.evidence);
-    decided.permits.push((permit, draft));
+    decided.permits.push(permit);
+    decided.drafts.push(draft);
     Ok(region)
 }
 
@@ -328,10 +334,11 @@ async fn atomic_refusal(
     let Decided {
         items,
         permits,
+        drafts,
         entries,
         ..
     } = decided;
-    drop(permits);
+    drop((permits, drafts));
     let whole = Refused::AtomicBatch {
         status: refused.status(),
     };

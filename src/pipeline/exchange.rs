@@ -95,7 +95,7 @@ impl<'w> Exchange<'w> {
         let at = clock::now();
         let snapshot = worker.snapshot_for(at);
         let plane = &snapshot.settings.data_plane;
-        let decision = worker.decision_id();
+        let decision = worker.decision_id(at);
         let mut caller = Caller::new(peer.address, &plane.trusted, &plane.proxies);
         let mut certified = false;
         if let (Some(tls), Some(live)) = (&peer.tls, &snapshot.watched.data_plane) {
@@ -126,7 +126,7 @@ impl<'w> Exchange<'w> {
     /// A request of the router's own: the caller that asked for it has had its answer.
     pub fn again(worker: &'w Worker, caller: Caller, method: Method, version: Version) -> Self {
         let at = clock::now();
-        let decision = worker.decision_id();
+        let decision = worker.decision_id(at);
         Self {
             worker,
             at,
@@ -400,7 +400,7 @@ impl<'w> Exchange<'w> {
             evidence: traces.evidence,
             pin: None,
             reference: None,
-            holds: SmallVec::new(),
+            holds: Vec::new(),
         }
     }
 

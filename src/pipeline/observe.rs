@@ -58,7 +58,7 @@ pub async fn batch(
                 judged.permit(x).map(drop)
             });
             x.story.borrow_mut().traces = traces;
-            note(x, &would, Some(x.worker.decision_id()))
+            note(x, &would, Some(x.worker.decision_id(x.at)))
         })
         .collect();
     pass(x, parts, OutgoingBody::Whole(body), drafts, to).await

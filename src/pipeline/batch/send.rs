@@ -217,20 +217,17 @@ impl Unanswered<'_, '_> {
 impl Drop for Unanswered<'_, '_> {
     fn drop(&mut self) {
         let at = clock::now();
-        for item in self.states.iter() {
-            if let State::Sent { status, .. } = &item.state {
-                let status = if self.told.get() {
-                    status.get().as_u16()
-                } else {
-                    0
-                };
-                let outcome = OutcomeDraft {
-                    at,
-                    decision: item.decision,
-                    status,
-                };
-                self.x.worker.journal.outcome(outcome);
-            }
-        }
+        let told = self.told.get();
+        let outcomes = self.states.iter().filter_map(|item| {
+            let State::Sent { status, .. } = &item.state else {
+                return None;
+            };
+            Some(OutcomeDraft {
+                at,
+                decision: item.decision,
+                status: if told { status.get().as_u16() } else { 0 },
+            })
+        });
+        self.x.worker.journal.outcomes(outcomes);
     }
 }

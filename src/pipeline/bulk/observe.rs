@@ -42,7 +42,7 @@ pub async fn way(
                 judged.permit(x).map(drop)
             })();
             x.story.borrow_mut().traces = traces;
-            observe::note(x, &would, Some(x.worker.decision_id()))
+            observe::note(x, &would, Some(x.worker.decision_id(x.at)))
         })
         .collect();
     lanes.call_by_first(x);

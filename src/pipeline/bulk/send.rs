@@ -236,19 +236,14 @@ struct Unanswered<'g, 'x, 'w> {
 impl Drop for Unanswered<'_, '_, '_> {
     fn drop(&mut self) {
         let at = clock::now();
-        for send in self.sends {
-            let Some(item) = self.states.get(send.item) else {
-                continue;
-            };
-            self.x.worker.journal.outcome(OutcomeDraft {
+        let told = self.told.get();
+        let outcomes = self.sends.iter().filter_map(|send| {
+            Some(OutcomeDraft {
                 at,
-                decision: item.decision,
-                status: if self.told.get() {
-                    send.status.get()
-                } else {
-                    0
-                },
-            });
-        }
+                decision: self.states.get(send.item)?.decision,
+                status: if told { send.status.get() } else { 0 },
+            })
+        });
+        self.x.worker.journal.outcomes(outcomes);
     }
 }
