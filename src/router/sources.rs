@@ -1,0 +1,175 @@
+//! The files of settings and policy: which they are, what they hold, and whether they held still
+//! while they were read.
+//!
+//! Contents are compared and not times. Kubernetes exchanges a mounted ConfigMap by one rename of
+//! the link `..data`, so that every path stays and everything behind it is another; whoever reads
+//! file after file may begin before the rename and end after it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    Snapshot,
+    snapshot::{Broken, Built},
+};
+use crate::{
+    document::{Fault, Faults, Where},
+    policy::law_files,
+    settings::{self, Settings, Watch},
+};
+
+/// How often files are read anew when they change under the reader. A copy of a few files is over
+/// long before.
+const TRIES: usize = 5;
+
+/// What each file held; `None` for one that could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen(BTreeMap<PathBuf, Option<[u8; 32]>>);
+
+impl Seen {
+    /// Reads every file that takes part. Blocks on the disk for about a millisecond.
+    pub fn all(config: &Path, settings: Option<&Settings>) -> Self {
+        Self::of(files(config, settings))
+    }
+
+    /// The same for those files alone that `watch` covers.
+    pub fn watched(config: &Path, settings: &Settings) -> Self {
+        let mut files = files(config, Some(settings));
+        files.retain(|file| is_watched(file, settings.watch));
+        Self::of(files)
+    }
+
+    /// Whether the files that `watch` covers held the same when `self` was taken.
+    pub fn still_holds(&self, now: &Self, watch: Watch) -> bool {
+        let known = self.0.iter().filter(|(file, _)| is_watched(file, watch));
+        now.0.iter().eq(known)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn of(files: Vec<PathBuf>) -> Self {
+        let hash = |file: &PathBuf| {
+            let bytes = std::fs::read(file).ok()?;
+            Some(*blake3::hash(&bytes).as_bytes())
+        };
+        Self(files.into_iter().map(|f| (f.clone(), hash(&f))).collect())
+    }
+}
+
+/// [`Snapshot::build`] of files that held still, and what they held.
+///
+/// A mixture of old and new files would be a policy that nobody wrote, and could be sound all the
+/// same: files that change while they are read are read again, and a set that never holds still
+/// is refused.
+pub fn build(
+    config: &Path,
+    at: Timestamp,
+    previous: Option<&Snapshot>,
+) -> (Result<Built, Broken>, Seen) {
+    // Which files there are, the settings say; what is wrong with them is told by `build`.
+    let mut settings = settings::read(config, settings::environment(), &Faults::new())
+        .map(Arc::new)
+        .or_else(|| previous.map(|p| Arc::clone(&p.settings)));
+    for _ in 0..TRIES {
+        let before = Seen::all(config, settings.as_deref());
+        let built = Snapshot::build(config, at, previous);
+        if let Ok(built) = &built {
+            settings = Some(Arc::clone(&built.snapshot.settings));
+        }
+        if Seen::all(config, settings.as_deref()) == before {
+            return (built, before);
+        }
+    }
+    let faults = Faults::new();
+    faults.error_hint(
+        &Where::Path(config.display().to_string()),
+        "settings or policies change while they are read",
+        "put the whole set in place, then reload",
+    );
+    let seen = Seen::all(config, settings.as_deref());
+    (Err(Broken(faults.into_sorted())), seen)
+}
+
+/// Whether two lists of faults would be told in the same words.
+pub fn alike(one: &[Fault], other: &[Fault]) -> bool {
+    one.iter()
+        .map(Fault::summary)
+        .eq(other.iter().map(Fault::summary))
+}
+
+/// Not among them: what is exchanged by itself (certificates, the admin token, the GeoIP database).
+fn files(config: &Path, settings: Option<&Settings>) -> Vec<PathBuf> {
+    let mut files = vec![config.to_owned()];
+    let Some(settings) = settings else {
+        return files;
+    };
+    files.push(settings.organisation.clone());
+    files.push(settings.policies.join("vocabulary.toml"));
+    // What is wrong with the folder is told by whoever reads the policy.
+    files.extend(law_files(&settings.policies, &Faults::new()));
+    files.extend(settings.jwt.as_ref().map(|jwt| jwt.keys.clone()));
+    files
+}
+
+fn is_watched(file: &Path, watch: Watch) -> bool {
+    match watch {
+        Watch::Always => true,
+        Watch::Never => false,
+        Watch::Volumes => file.ancestors().skip(1).any(|folder| {
+            // The volume's root alone has the link; `items` of a volume may lie deeper.
+            let link = std::fs::symlink_metadata(folder.join("..data"));
+            link.is_ok_and(|link| link.is_symlink())
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_volume_is_known_by_its_link_however_deep_a_file_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = folder.path().join("volume");
+        fs::create_dir_all(volume.join("..2026_1/law")).unwrap();
+        fs::write(volume.join("..2026_1/law/eu.toml"), "").unwrap();
+        symlink("..2026_1", volume.join("..data")).unwrap();
+        symlink("..data/law", volume.join("law")).unwrap();
+        let deep = volume.join("law/eu.toml");
+        assert!(deep.exists());
+        assert!(is_watched(&deep, Watch::Volumes));
+        assert!(is_watched(&volume.join("gone.toml"), Watch::Volumes));
+        let plain = folder.path().join("domicile.toml");
+        assert!(!is_watched(&plain, Watch::Volumes));
+        assert!(is_watched(&plain, Watch::Always));
+        assert!(!is_watched(&deep, Watch::Never));
+    }
+
+    #[test]
+    fn what_came_what_went_and_what_changed_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let look = |names: &[&str]| Seen::of(names.iter().map(|n| file(n)).collect());
+        fs::write(file("a"), "1").unwrap();
+        fs::write(file("b"), "1").unwrap();
+        let before = look(&["a", "b"]);
+        assert!(before.still_holds(&look(&["a", "b"]), Watch::Always));
+        assert!(!before.still_holds(&look(&["a"]), Watch::Always), "went");
+        assert!(!look(&["a"]).still_holds(&before, Watch::Always), "came");
+        fs::write(file("b"), "2").unwrap();
+        assert!(!before.still_holds(&look(&["a", "b"]), Watch::Always));
+        fs::remove_file(file("b")).unwrap();
+        assert!(!before.still_holds(&look(&["a", "b"]), Watch::Always));
+        // Outside volumes none of this counts unless it is asked for.
+        assert!(before.still_holds(&look(&[]), Watch::Volumes));
+    }
+}

@@ -1,0 +1,322 @@
+//! Mounted ConfigMaps and Secrets: exchanged as the kubelet does it, loaded by the running router.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::kit::backend::{Backend, Reply};
+use crate::kit::http::{Client, Request, get};
+use crate::kit::process::{Process, domicile};
+use crate::kit::setup::{Router, Setup, metrics};
+use crate::kit::{all_entries, eventually, problem};
+
+/// A volume as the kubelet lays it out (Kubernetes, `pkg/volume/util/atomic_writer.go`): the files
+/// in a folder named by the time, `..data` a link to it, and each name a link through `..data`.
+struct Volume {
+    path: PathBuf,
+    exchanges: usize,
+}
+
+impl Volume {
+    fn new(path: PathBuf, files: &[(&str, &str)]) -> Self {
+        fs::create_dir_all(&path).unwrap();
+        let mut volume = Self { path, exchanges: 0 };
+        volume.exchange(files);
+        volume
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The kubelet's steps in its order: a new folder, a new link beside the old one, one rename,
+    /// links for new names; then the old folder goes, under whoever still reads in it.
+    fn exchange(&mut self, files: &[(&str, &str)]) {
+        self.exchanges += 1;
+        let name = format!("..2026_11_22_05_00_{:02}.4711", self.exchanges);
+        let old = fs::read_link(self.path.join("..data")).ok();
+        fs::create_dir(self.path.join(&name)).unwrap();
+        for (file, text) in files {
+            fs::write(self.path.join(&name).join(file), text).unwrap();
+        }
+        symlink(&name, self.path.join("..data_tmp")).unwrap();
+        fs::rename(self.path.join("..data_tmp"), self.path.join("..data")).unwrap();
+        for (file, _) in files {
+            let link = self.path.join(file);
+            if fs::symlink_metadata(&link).is_err() {
+                symlink(Path::new("..data").join(file), link).unwrap();
+            }
+        }
+        if let Some(old) = old {
+            fs::remove_dir_all(self.path.join(old)).unwrap();
+        }
+    }
+}
+
+/// Settings and organisation in a volume each, the law beside them as in the image.
+struct Mounted {
+    setup: Setup,
+    organisation: Volume,
+    signed: String,
+}
+
+impl Mounted {
+    fn new(mut setup: Setup) -> Self {
+        let folder = setup.folder.path().to_owned();
+        let file = folder.join("policies/organisation.toml");
+        let signed = fs::read_to_string(&file).unwrap();
+        fs::remove_file(file).unwrap();
+        let volume = folder.join("organisation");
+        let organisation = Volume::new(volume, &[("organisation.toml", &signed)]);
+        let absolute = |name: &str| folder.join(name).display().to_string();
+        let file = organisation.file("organisation.toml");
+        setup.set(&["organisation"], file.display().to_string());
+        setup.set(&["policies"], absolute("policies"));
+        setup.set(&["ledger", "path"], absolute("ledger"));
+        setup.set(&["directory", "path"], absolute("directory"));
+        Self {
+            setup,
+            organisation,
+            signed,
+        }
+    }
+
+    fn start(self) -> (Router, Volume, Volume, String) {
+        let text = toml::to_string(&self.setup.settings).unwrap();
+        let folder = self.setup.folder.path().join("settings");
+        let settings = Volume::new(folder, &[("domicile.toml", &text)]);
+        let mut command = domicile();
+        command
+            .args(["run", "--config"])
+            .arg(settings.file("domicile.toml"));
+        let router = self.setup.start_by(Process::spawn(&mut command));
+        (router, settings, self.organisation, self.signed)
+    }
+}
+
+/// The organisation without what it signed: Singapore may read European records no more.
+fn unsigned(signed: &str) -> String {
+    let (before, _) = signed
+        .split_once("[[instruments]]")
+        .expect("the demo's only instrument comes last");
+    before.to_owned()
+}
+
+fn policy(router: &Router) -> String {
+    let answer = get(router.admin, "/version");
+    answer.json()["policy"].as_str().unwrap().to_owned()
+}
+
+fn reloads(router: &Router, result: &str) -> usize {
+    let start = format!("domicile_reloads_total{{result=\"{result}\"}} ");
+    let text = metrics(router.admin);
+    let found = text.lines().find_map(|line| line.strip_prefix(&start));
+    found.map_or(0, |count| count.parse().unwrap())
+}
+
+fn answering() -> Setup {
+    let mut setup = Setup::new();
+    for region in crate::kit::REGIONS {
+        let backend = Backend::scripted(|seen| match seen.method.as_str() {
+            "GET" => Reply::Answer {
+                status: 200,
+                media: "application/json",
+                body: b"{}".to_vec(),
+            },
+            _ => Reply::status(201),
+        });
+        setup.region(region, backend.address);
+        // It answers for as long as the test runs.
+        std::mem::forget(backend);
+    }
+    setup
+}
+
+/// 1,000 requests a second are meant; a busy machine may do fewer. What counts is that none is lost.
+const PACE: Duration = Duration::from_millis(4);
+const CALLERS: usize = 4;
+const LEAST: usize = 500;
+const MOST: usize = 20_000;
+
+#[test]
+fn the_swap_of_a_config_map_under_load_loses_no_request_and_puts_the_new_policy_in_force() {
+    let (router, _settings, mut organisation, signed) = Mounted::new(answering()).start();
+    let anna = r#"{"id":"anna","country":"DE","name":"Anna"}"#;
+    assert_eq!(router.put("anna", anna).status, 201);
+    let before = policy(&router);
+
+    let in_force = AtomicBool::new(false);
+    let sent = AtomicUsize::new(0);
+    let caller = |number: usize| {
+        let mut client = Client::new(router.router);
+        let home = Request::new("PUT", format!("/people/asha-{number}"))
+            .json(r#"{"country":"IN","name":"Asha"}"#);
+        let abroad = Request::new("GET", "/people/anna");
+        let (mut refused, mut after) = (0, 0);
+        let begin = Instant::now();
+        for n in 0..MOST {
+            let answer = client
+                .send_once(&home)
+                .expect("a homebound write is answered");
+            assert!(answer.complete && answer.status == 201, "{answer:?}");
+            let answer = client
+                .send(&abroad)
+                .expect("a read from abroad is answered");
+            assert!(answer.complete, "{answer:?}");
+            match answer.status {
+                // One request, one policy: once refused, the old one is not seen again.
+                200 => assert_eq!(refused, 0, "the old policy came back"),
+                _ => {
+                    problem(&answer, 451);
+                    refused += 1;
+                }
+            }
+            sent.fetch_add(2, Ordering::Relaxed);
+            after += usize::from(in_force.load(Ordering::Relaxed));
+            if n > LEAST && after > LEAST / 10 {
+                break;
+            }
+            // The pace of the load; nothing waits for it.
+            let slot = PACE * 2 * u32::try_from(n).unwrap();
+            thread::sleep(slot.saturating_sub(begin.elapsed()));
+        }
+        refused
+    };
+    let refused: usize = thread::scope(|scope| {
+        let caller = &caller;
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|number| scope.spawn(move || caller(number)))
+            .collect();
+        eventually("the load runs", || {
+            (sent.load(Ordering::Relaxed) > 400).then_some(())
+        });
+        organisation.exchange(&[("organisation.toml", &unsigned(&signed))]);
+        eventually("the new policy is in force", || {
+            (policy(&router) != before).then_some(())
+        });
+        in_force.store(true, Ordering::Relaxed);
+        callers.into_iter().map(|c| c.join().unwrap()).sum()
+    });
+
+    assert!(refused >= CALLERS * LEAST / 10, "{refused}");
+    assert_eq!(
+        problem(&get(router.router, "/people/anna"), 451)["status"],
+        451
+    );
+    assert_eq!(
+        (reloads(&router, "swapped"), reloads(&router, "refused")),
+        (1, 0)
+    );
+    let told: std::collections::BTreeSet<String> = all_entries(router.admin)
+        .iter()
+        .filter_map(|entry| Some(entry["policy"].as_str()?.to_owned()))
+        .collect();
+    let both = std::collections::BTreeSet::from([before, policy(&router)]);
+    assert_eq!(told, both, "each entry is under one of the two policies");
+}
+
+#[test]
+fn a_broken_config_map_leaves_the_old_one_in_force_and_is_told() {
+    let (mut router, mut settings, mut organisation, signed) = Mounted::new(answering()).start();
+    let anna = r#"{"id":"anna","country":"DE","name":"Anna"}"#;
+    assert_eq!(router.put("anna", anna).status, 201);
+    let before = policy(&router);
+
+    let broken = signed.replacen("mechanism = \"scc\"", "mechanism = \"sccc\"", 1);
+    organisation.exchange(&[("organisation.toml", &broken)]);
+    eventually("the refusal is counted", || {
+        (reloads(&router, "refused") == 1).then_some(())
+    });
+    let text = metrics(router.admin);
+    assert!(text.contains("\ndomicile_reload_failing 1\n"), "{text}");
+    let ready = get(router.admin, "/readyz");
+    assert_eq!(ready.status, 200, "what is in force still works");
+    let detail = ready.json();
+    assert_eq!(detail["reload"], "refused");
+    assert!(detail["faults"].to_string().contains("sccc"), "{detail}");
+    let log = router.process.text();
+    assert!(
+        log.contains("reload refused") && log.contains("sccc"),
+        "{log}"
+    );
+    assert_eq!(policy(&router), before);
+    assert_eq!(get(router.router, "/people/anna").status, 200);
+
+    // A file that is missing altogether is no better, and a mended one heals by itself.
+    organisation.exchange(&[("other.toml", "")]);
+    eventually("the second refusal is counted", || {
+        (reloads(&router, "refused") == 2).then_some(())
+    });
+    assert_eq!(get(router.router, "/people/anna").status, 200);
+    organisation.exchange(&[("organisation.toml", &unsigned(&signed))]);
+    eventually("the mended policy is in force", || {
+        (get(router.router, "/people/anna").status == 451).then_some(())
+    });
+    assert!(metrics(router.admin).contains("\ndomicile_reload_failing 0\n"));
+    assert_eq!(get(router.admin, "/readyz").json()["reload"], "ok");
+
+    // The settings' own volume: what needs a restart is told, and nothing of the rest is taken.
+    let text = fs::read_to_string(settings.file("domicile.toml")).unwrap();
+    let mut changed: toml::Table = text.parse().unwrap();
+    changed["data_plane"]
+        .as_table_mut()
+        .unwrap()
+        .insert("workers".to_owned(), 7.into());
+    let changed = toml::to_string(&changed).unwrap();
+    settings.exchange(&[("domicile.toml", &changed)]);
+    eventually("the third refusal is counted", || {
+        (reloads(&router, "refused") == 3).then_some(())
+    });
+    let detail = get(router.admin, "/readyz").json();
+    assert!(
+        detail["faults"].to_string().contains("data_plane.workers"),
+        "{detail}"
+    );
+    assert!(router.process.exited().is_none());
+}
+
+/// Settings that arrive before the Secret they name: refused once, loaded when it is there, although
+/// they themselves did not change any more.
+#[test]
+fn what_was_refused_for_want_of_a_file_is_loaded_when_the_file_comes() {
+    let (router, mut settings, _organisation, _signed) = Mounted::new(answering()).start();
+    let text = fs::read_to_string(settings.file("domicile.toml")).unwrap();
+    let mut changed: toml::Table = text.parse().unwrap();
+    let token = router.folder.path().join("admin-token");
+    changed["admin"]
+        .as_table_mut()
+        .unwrap()
+        .insert("token_file".to_owned(), token.display().to_string().into());
+    let changed = toml::to_string(&changed).unwrap();
+    settings.exchange(&[("domicile.toml", &changed)]);
+    eventually("the refusal is counted", || {
+        (reloads(&router, "refused") == 1).then_some(())
+    });
+    fs::write(&token, "a-token-of-the-tests-own\n").unwrap();
+    eventually("the admin listener asks for the token", || {
+        (get(router.admin, "/version").status == 401).then_some(())
+    });
+    let asked = Request::new("GET", "/metrics")
+        .header("authorization", "Bearer a-token-of-the-tests-own")
+        .send(router.admin);
+    let text = String::from_utf8(asked.body).unwrap();
+    let told_once = "domicile_reloads_total{result=\"refused\"} 1\n";
+    assert!(text.contains(told_once), "{text}");
+}
+
+#[test]
+fn with_watch_always_a_plain_file_is_loaded_too() {
+    let mut setup = answering();
+    setup.set(&["reload", "watch"], "always");
+    let router = setup.start();
+    let before = policy(&router);
+    let file = router.folder.path().join("policies/organisation.toml");
+    let signed = fs::read_to_string(&file).unwrap();
+    fs::write(file, unsigned(&signed)).unwrap();
+    eventually("the new policy is in force", || {
+        (policy(&router) != before).then_some(())
+    });
+}
