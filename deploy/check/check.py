@@ -52,6 +52,7 @@ def main():
     told("stores", [*render.schema_faults(stores, NEWEST), *rules.faults(stores)])
     for name, manifests in overlays.items():
         told(f"{name} and the stores", network.between(objects.Set(manifests), objects.Set(stores)))
+    tried(told, args)
     sets = {shape: overlays[f"sg/{shape}"] for shape in render.SHAPES}
     told("broken manifests", broken.failures(sets, stores, render.helm(args.helm, *of("sg", "gateway"))))
     print(f"{broken.count()} broken manifests, schemas and pairs were tried on the checker itself")
@@ -93,6 +94,21 @@ def kustomize(told, kubectl):
             manifests = render.kustomize(kubectl, everything)
             told(f"{shape} with {', '.join(components)}", [*render.schema_faults(manifests, NEWEST), *rules.faults(manifests)])
     return overlays
+
+
+def tried(told, args):
+    """What the guide applies: each namespace by itself, then both together."""
+    manifests = render.kustomize(args.kubectl, render.ROOT / "kubernetes" / "try")
+    told("try", render.schema_faults(manifests, NEWEST))
+    by_namespace = {}
+    for manifest in manifests:
+        metadata = manifest["metadata"]
+        by_namespace.setdefault(metadata.get("namespace", metadata["name"]), []).append(manifest)
+    for name, part in by_namespace.items():
+        told(f"try, {name}", rules.faults(part))
+    told("try, together", network.between(objects.Set(by_namespace["domicile-sg"]), objects.Set(by_namespace["stores"])))
+    callers = [w for w in objects.Set(manifests).workloads() if objects.pod_labels(w).items() >= network.CALLER.items()]
+    told("try, a caller", [] if callers else ["there is no pod to ask from"])
 
 
 def of(jurisdiction, shape):

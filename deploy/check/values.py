@@ -43,7 +43,7 @@ def by_chance(seed):
         "priorityClassName": pick(["", "system-cluster-critical"]),
         "imagePullSecrets": pick([[], [{"name": "pull"}]]),
         "terminationGracePeriodSeconds": pick([None, 90, 300]),
-        "resources": pick([None, {"requests": {"cpu": "500m", "memory": "192Mi"}, "limits": {"cpu": 4, "memory": "1Gi"}}]),
+        "resources": pick([None, {"requests": {"cpu": "500m", "memory": "320Mi"}, "limits": {"cpu": 4, "memory": "1Gi"}}]),
         "environment": pick([{}, {"DOMICILE__LOG__LEVEL": "warn", "DOMICILE__DATA_PLANE__CONNECTIONS": "2000"}]),
         "app": {"name": pick(["app", "orders"]), "image": "registry.example.com/orders:2.4"},
     }

@@ -13,7 +13,7 @@ from .pods import quantity
 
 DEFAULTS = {
     "data_plane": {"listen": "127.0.0.1:8080", "drain": "25s", "drain_delay": "0s", "trusted": []},
-    "limits": {"batch_bytes": "64MiB"},
+    "limits": {"batch_bytes": "64MiB", "memory": "half of the pod's"},
     "ledger": {"path": "/var/lib/domicile/ledger"},
     "directory": {"path": "/var/lib/domicile/directory"},
 }
@@ -129,12 +129,18 @@ def termination_outlasts_the_drain(found):
             yield f"{where(workload)}: readiness is noticed after {noticed} s, the router drains earlier"
 
 
-def memory_holds_a_batch(found):
+# Measured: docs/kubernetes.md, "Sizing".
+TIMES, REST = 8, 64 << 20
+
+
+def memory_is_enough(found):
     for workload, container, read in readable(found):
         limit = quantity(container["resources"]["limits"]["memory"])
-        batch = quantity(re.sub("i?B$", lambda m: m[0][:-1], read["limits"]["batch_bytes"]))
-        if limit / 2 < batch:
-            yield f"{where(workload)}: the largest batch never passes in {limit / 2**20:g} MiB"
+        size = lambda key: quantity(read["limits"][key].removesuffix("B"))
+        if size("memory") < size("batch_bytes"):
+            yield f"{where(workload)}: the largest batch never passes"
+        if size("memory") * TIMES + REST > limit:
+            yield f"{where(workload)}: bodies may take more than the pod's limit of {limit / 2**20:g} MiB"
 
 
 def a_sidecars_app_stores_through_it(found):
@@ -198,7 +204,7 @@ RULES = [
     files_that_settings_name_are_mounted,
     listeners_are_the_ports,
     termination_outlasts_the_drain,
-    memory_holds_a_batch,
+    memory_is_enough,
     a_sidecars_app_stores_through_it,
     replicas_that_forget_nothing_are_one,
     jurisdiction_is_told,

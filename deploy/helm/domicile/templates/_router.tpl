@@ -24,6 +24,7 @@ The router's container, as an item of `containers` or, with `sidecar` true, of `
     - { name: DOMICILE__DATA_PLANE__TRUSTED, value: 127.0.0.1/32 }
     # Nothing else sends here: there is nobody to wait for once the app has ended.
     - { name: DOMICILE__DATA_PLANE__DRAIN_DELAY, value: 0s }
+    - { name: DOMICILE__LIMITS__MEMORY, value: 32MiB }
   {{- end }}
   ports:
     - { name: http, containerPort: 8080 }
@@ -49,10 +50,10 @@ The router's container, as an item of `containers` or, with `sidecar` true, of `
     {{- toYaml $root.Values.resources | nindent 4 }}
     {{- else if .sidecar }}
     requests: { cpu: 100m, memory: 128Mi }
-    limits: { cpu: "1", memory: 384Mi }
+    limits: { cpu: "1", memory: 512Mi }
     {{- else }}
     requests: { cpu: "1", memory: 256Mi }
-    limits: { cpu: "2", memory: 512Mi }
+    limits: { cpu: "2", memory: 1Gi }
     {{- end }}
   securityContext:
     allowPrivilegeEscalation: false
