@@ -1,8 +1,10 @@
 //! Mounted ConfigMaps and Secrets: exchanged as the kubelet does it, loaded by the running router.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,50 +13,8 @@ use crate::kit::backend::{Backend, Reply};
 use crate::kit::http::{Client, Request, get};
 use crate::kit::process::{Process, domicile};
 use crate::kit::setup::{Router, Setup, metrics};
+use crate::kit::volume::Volume;
 use crate::kit::{all_entries, eventually, problem};
-
-/// A volume as the kubelet lays it out (Kubernetes, `pkg/volume/util/atomic_writer.go`): the files
-/// in a folder named by the time, `..data` a link to it, and each name a link through `..data`.
-struct Volume {
-    path: PathBuf,
-    exchanges: usize,
-}
-
-impl Volume {
-    fn new(path: PathBuf, files: &[(&str, &str)]) -> Self {
-        fs::create_dir_all(&path).unwrap();
-        let mut volume = Self { path, exchanges: 0 };
-        volume.exchange(files);
-        volume
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    /// The kubelet's steps in its order: a new folder, a new link beside the old one, one rename,
-    /// links for new names; then the old folder goes, under whoever still reads in it.
-    fn exchange(&mut self, files: &[(&str, &str)]) {
-        self.exchanges += 1;
-        let name = format!("..2026_11_22_05_00_{:02}.4711", self.exchanges);
-        let old = fs::read_link(self.path.join("..data")).ok();
-        fs::create_dir(self.path.join(&name)).unwrap();
-        for (file, text) in files {
-            fs::write(self.path.join(&name).join(file), text).unwrap();
-        }
-        symlink(&name, self.path.join("..data_tmp")).unwrap();
-        fs::rename(self.path.join("..data_tmp"), self.path.join("..data")).unwrap();
-        for (file, _) in files {
-            let link = self.path.join(file);
-            if fs::symlink_metadata(&link).is_err() {
-                symlink(Path::new("..data").join(file), link).unwrap();
-            }
-        }
-        if let Some(old) = old {
-            fs::remove_dir_all(self.path.join(old)).unwrap();
-        }
-    }
-}
 
 /// Settings and organisation in a volume each, the law beside them as in the image.
 struct Mounted {
@@ -319,4 +279,77 @@ fn with_watch_always_a_plain_file_is_loaded_too() {
     eventually("the new policy is in force", || {
         (policy(&router) != before).then_some(())
     });
+}
+
+/// A file that stops its reader: a pipe, whose every reader is served once and gets an end of its
+/// own. `reached` is called while the reader waits, with how many there were before.
+fn stop_readers_at(file: PathBuf, mut reached: impl FnMut(usize) + Send + 'static) {
+    let text = fs::read(&file).unwrap();
+    let next = file.with_extension("next");
+    let renew = move |file: &Path| {
+        let made = Command::new("mkfifo").arg(&next).status().unwrap();
+        assert!(made.success());
+        fs::rename(&next, file).unwrap();
+    };
+    renew(&file);
+    // Ends with the test's process: it waits for readers that do not come any more.
+    thread::spawn(move || {
+        for before in 0.. {
+            let mut pipe = fs::OpenOptions::new().write(true).open(&file).unwrap();
+            renew(&file);
+            reached(before);
+            pipe.write_all(&text).unwrap();
+        }
+    });
+}
+
+/// Vocabulary and organisation in one volume. The kubelet exchanges it when the vocabulary has been
+/// read and the organisation has not: what comes into force is the new version of both, or the old
+/// one, and no policy that nobody wrote.
+#[test]
+fn a_volume_that_is_exchanged_under_its_reader_is_read_again() {
+    let mut setup = answering();
+    let policies = setup.folder.path().join("policies");
+    let read = |name: &str| fs::read_to_string(policies.join(name)).unwrap();
+    let old = [read("vocabulary.toml"), read("organisation.toml")];
+    let group = "[groups.trial]\nas_of = 2026-11-21\nsource = \"a test\"\nmembers = [\"SG\"]\n";
+    let new = [format!("{}\n{group}", old[0]), unsigned(&old[1])];
+    let lay = |volume: &mut Volume, version: &[String; 2]| {
+        let [vocabulary, organisation] = version;
+        let files = [
+            ("vocabulary.toml", &**vocabulary),
+            ("organisation.toml", &**organisation),
+        ];
+        volume.exchange(&files);
+    };
+    let mut volume = Volume::new(setup.folder.path().join("mounted"), &[]);
+    lay(&mut volume, &new);
+    fs::remove_file(policies.join("vocabulary.toml")).unwrap();
+    symlink(
+        volume.file("vocabulary.toml"),
+        policies.join("vocabulary.toml"),
+    )
+    .unwrap();
+    fs::remove_file(policies.join("organisation.toml")).unwrap();
+    let organisation = volume.file("organisation.toml").display().to_string();
+    setup.set(&["organisation"], organisation);
+    setup.set(&["reload", "watch"], "never");
+    let router = setup.start();
+    let reload = || Request::new("POST", "/-/reload").send(router.admin).json();
+    let wanted = policy(&router);
+    lay(&mut volume, &old);
+    assert_eq!(reload()["result"], "swapped");
+    assert_ne!(policy(&router), wanted);
+
+    // Looked at before the reading, while it goes on, and after it: the second stop is in the middle.
+    let last = fs::read_dir(policies.join("law")).unwrap();
+    let last = last.map(|entry| entry.unwrap().path()).max().unwrap();
+    stop_readers_at(last, move |before| {
+        if before == 1 {
+            lay(&mut volume, &new);
+        }
+    });
+    let told = reload();
+    assert_eq!(told["result"], "swapped", "{told}");
+    assert_eq!(told["policy"].as_str().unwrap(), wanted, "a mixture");
 }
