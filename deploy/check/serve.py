@@ -1,6 +1,5 @@
-"""Starts the router with what a rendered set gives its pod: the same settings file, the same
-variables, secrets and volume with the kubelet's owners and modes, the pod's user. Rewritten, by
-variables, are only the paths that begin with / and the addresses."""
+"""Starts the router with the settings and variables of a rendered set, where namespaces cannot be had:
+rewritten, by variables, are paths and addresses. `pod` does it without. What both ask is here."""
 
 import contextlib
 import http.client
@@ -152,7 +151,7 @@ def run_faults(program, manifests, policies):
         try:
             ready = pod.container["readinessProbe"]["httpGet"]["path"]
             waited("the router is ready", lambda: ask(probes, "GET", ready)[0] == 200, child)
-            yield from answers(pod, listen, admin, probes)
+            yield from answers(pod.settings, listen, admin, probes)
             child.send_signal(signal.SIGTERM)
             waited("not ready while it drains", lambda: ask(probes, "GET", ready)[0] == 503, child)
             if child.wait(PATIENCE) != 0:
@@ -165,10 +164,10 @@ def run_faults(program, manifests, policies):
             yield f"{error}\n{log.read_text()[-3000:]}"
 
 
-def answers(pod, listen, admin, probes):
+def answers(settings, listen, admin, probes):
     """A record goes home, another's may not be read, and both are told to Prometheus and nobody else."""
-    country = pod.settings["location"]["country"]
-    home = next(n for n, r in pod.settings["regions"].items() if r["country"] == country)
+    country = settings["location"]["country"]
+    home = next(n for n, r in settings["regions"].items() if r["country"] == country)
     status, headers, body = ask(listen, "PUT", "/people/anna", json.dumps({"id": "anna", "country": country}), {"content-type": "application/json"})
     if status // 100 != 2 or headers.get("domicile-region") != home:
         yield f"a record of {country} did not go home: {status} {headers} {body[:300]}"

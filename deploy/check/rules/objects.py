@@ -82,7 +82,8 @@ def services_reach_ports_of_pods(found):
 
 def selectors_fit_their_own_pods(found):
     for workload in found.workloads():
-        if not selects(workload["spec"]["selector"], pod_labels(workload)):
+        # A Job is given its selector by the API.
+        if workload["kind"] != "Job" and not selects(workload["spec"]["selector"], pod_labels(workload)):
             yield f"{where(workload)} does not select its own pods"
         for spread in pod_of(workload).get("topologySpreadConstraints", []):
             if not selects(spread.get("labelSelector"), pod_labels(workload)):
