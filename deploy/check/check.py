@@ -7,6 +7,7 @@ Ends with 1 and every fault. Needs no cluster."""
 import argparse
 import json
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -47,6 +48,7 @@ def main():
     args = parser.parse_args()
     told = Told()
     copies(told)
+    guide(told)
     overlays = kustomize(told, args.kubectl)
     charts(told, args, overlays)
     stores = render.kustomize(args.kubectl, render.ROOT / "kubernetes" / "stores")
@@ -75,6 +77,14 @@ def copies(told):
     demo = POLICIES / "examples" / "demo" / "organisation.toml"
     for one, other in ((base / "domicile.toml", chart / "domicile.toml"), (base / "organisation.toml", chart / "organisation.toml"), (demo, base / "organisation.toml")):
         told("copies", [] if one.read_bytes() == other.read_bytes() else [f"{other} is not {one}"])
+
+
+def guide(told):
+    """What the guide names is there."""
+    for page in ("kubernetes.md", "scale.md"):
+        text = (REPOSITORY / "docs" / page).read_text()
+        named = set(re.findall(r"deploy/(?:[A-Z]|kubernetes|helm|check)[\w./-]*\w", text)) | {f"deploy/kubernetes/{c}" for c in re.findall(r"components/[a-z-]+", text)}
+        told(page, [f"there is no {path}" for path in sorted(named) if not (REPOSITORY / path).exists()])
 
 
 def kustomize(told, kubectl):

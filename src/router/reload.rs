@@ -71,13 +71,14 @@ pub fn look(shared: &Shared, retry: bool) {
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     let current = shared.snapshot.load_full();
-    let now = Seen::watched(&shared.config, &current.settings);
-    if last.seen.still_holds(&now, current.settings.watch) {
+    let watch = current.settings.watch;
+    let now = last.seen.again(&shared.config, watch);
+    if last.seen.still_holds(&now, watch) {
         last.doubtful = None;
         if retry && !last.faults.is_empty() && !now.is_empty() {
             exchange(shared, &mut last, false);
         }
-    } else if last.doubtful.as_ref() == Some(&now) {
+    } else if last.doubtful.as_ref().is_some_and(|d| d.is_same(&now)) {
         exchange(shared, &mut last, true);
     } else {
         last.doubtful = Some(now);

@@ -28,38 +28,42 @@ use crate::{
 const TRIES: usize = 5;
 
 /// What each file held; `None` for one that could not be read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen(BTreeMap<PathBuf, Option<[u8; 32]>>);
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Which files there are: those that the settings on disk name, though they may be refused.
+    settings: Option<Arc<Settings>>,
+    held: BTreeMap<PathBuf, Option<[u8; 32]>>,
+}
 
 impl Seen {
     /// Reads every file that takes part. Blocks on the disk for about a millisecond.
-    pub fn all(config: &Path, settings: Option<&Settings>) -> Self {
-        Self::of(files(config, settings))
+    fn take(config: &Path, settings: Option<Arc<Settings>>) -> Self {
+        let held = held(files(config, settings.as_deref()));
+        Self { settings, held }
     }
 
-    /// The same for those files alone that `watch` covers.
-    pub fn watched(config: &Path, settings: &Settings) -> Self {
-        let mut files = files(config, Some(settings));
-        files.retain(|file| is_watched(file, settings.watch));
-        Self::of(files)
+    /// The same files now, those alone that `watch` covers.
+    pub fn again(&self, config: &Path, watch: Watch) -> Self {
+        let mut files = files(config, self.settings.as_deref());
+        files.retain(|file| is_watched(file, watch));
+        Self {
+            settings: self.settings.clone(),
+            held: held(files),
+        }
     }
 
     /// Whether the files that `watch` covers held the same when `self` was taken.
     pub fn still_holds(&self, now: &Self, watch: Watch) -> bool {
-        let known = self.0.iter().filter(|(file, _)| is_watched(file, watch));
-        now.0.iter().eq(known)
+        let known = self.held.iter().filter(|(file, _)| is_watched(file, watch));
+        now.held.iter().eq(known)
+    }
+
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.held == other.held
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn of(files: Vec<PathBuf>) -> Self {
-        let hash = |file: &PathBuf| {
-            let bytes = std::fs::read(file).ok()?;
-            Some(*blake3::hash(&bytes).as_bytes())
-        };
-        Self(files.into_iter().map(|f| (f.clone(), hash(&f))).collect())
+        self.held.is_empty()
     }
 }
 
@@ -73,17 +77,17 @@ pub fn build(
     at: Timestamp,
     previous: Option<&Snapshot>,
 ) -> (Result<Built, Broken>, Seen) {
-    // Which files there are, the settings say; what is wrong with them is told by `build`.
+    // What is wrong with the settings is told by `Snapshot::build`.
     let mut settings = settings::read(config, settings::environment(), &Faults::new())
         .map(Arc::new)
         .or_else(|| previous.map(|p| Arc::clone(&p.settings)));
     for _ in 0..TRIES {
-        let before = Seen::all(config, settings.as_deref());
+        let before = Seen::take(config, settings.clone());
         let built = Snapshot::build(config, at, previous);
         if let Ok(built) = &built {
             settings = Some(Arc::clone(&built.snapshot.settings));
         }
-        if Seen::all(config, settings.as_deref()) == before {
+        if Seen::take(config, settings.clone()).is_same(&before) {
             return (built, before);
         }
     }
@@ -93,7 +97,7 @@ pub fn build(
         "settings or policies change while they are read",
         "put the whole set in place, then reload",
     );
-    let seen = Seen::all(config, settings.as_deref());
+    let seen = Seen::take(config, settings);
     (Err(Broken(faults.into_sorted())), seen)
 }
 
@@ -102,6 +106,14 @@ pub fn alike(one: &[Fault], other: &[Fault]) -> bool {
     one.iter()
         .map(Fault::summary)
         .eq(other.iter().map(Fault::summary))
+}
+
+fn held(files: Vec<PathBuf>) -> BTreeMap<PathBuf, Option<[u8; 32]>> {
+    let hash = |file: &PathBuf| {
+        let bytes = std::fs::read(file).ok()?;
+        Some(*blake3::hash(&bytes).as_bytes())
+    };
+    files.into_iter().map(|f| (f.clone(), hash(&f))).collect()
 }
 
 /// Not among them: what is exchanged by itself (certificates, the admin token, the GeoIP database).
@@ -158,7 +170,10 @@ mod tests {
     fn what_came_what_went_and_what_changed_is_seen() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
-        let look = |names: &[&str]| Seen::of(names.iter().map(|n| file(n)).collect());
+        let look = |names: &[&str]| Seen {
+            settings: None,
+            held: held(names.iter().map(|n| file(n)).collect()),
+        };
         fs::write(file("a"), "1").unwrap();
         fs::write(file("b"), "1").unwrap();
         let before = look(&["a", "b"]);

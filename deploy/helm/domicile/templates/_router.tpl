@@ -101,6 +101,8 @@ The router's container, as an item of `containers` or, with `sidecar` true, of `
 {{- define "domicile.claim" -}}
 - metadata:
     name: state
+    labels:
+      domicile-jurisdiction: {{ .Values.jurisdiction.name }}
   spec:
     # One pod, and not only one node: the ledger has one writer.
     accessModes: [{{ .Values.state.accessMode }}]
@@ -136,7 +138,7 @@ and `app.create: false`, and then
 {{- define "domicile.pod" -}}
 serviceAccountName: {{ include "domicile.name" . }}
 automountServiceAccountToken: false
-# Variables named DOMICILE_… are settings: a Service's would get between them.
+# The router reads variables that begin with DOMICILE_: let there be none but ours.
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds | default (ternary 75 45 (eq .Values.shape "sidecar")) }}
 securityContext:
