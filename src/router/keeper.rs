@@ -68,6 +68,7 @@ pub fn gauges(shared: &Shared) {
     metrics
         .ledger_failing
         .set(i64::from(ledger.error.is_some()));
+    metrics.ledger.show(&ledger, now);
     metrics
         .directory_pins
         .set(number(shared.directory.status().pins));

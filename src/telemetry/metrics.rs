@@ -8,7 +8,7 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::workers::WorkerMetrics;
+use super::{decided::DecidedMetrics, ledger::LedgerMetrics, workers::WorkerMetrics};
 use crate::domain::{EvidenceKind, EvidenceSet};
 
 /// Seconds; from what a loopback hop costs to the limits on a backend.
@@ -26,6 +26,7 @@ pub struct Metrics {
     registry: Registry,
     /// `outcome`, `operation`, `law` (the most demanding), `to` (region), `mechanism`.
     pub decisions: IntCounterVec,
+    pub decided: DecidedMetrics,
     pub decision_seconds: Histogram,
     /// `rule` (under observation).
     pub observed_disagreements: IntCounterVec,
@@ -36,11 +37,13 @@ pub struct Metrics {
     pub ledger_queued: IntGauge,
     pub ledger_failing: IntGauge,
     pub ledger_commits: IntGauge,
+    pub ledger: LedgerMetrics,
     pub directory_pins: IntGauge,
     pub erasures_open: IntGauge,
     pub instrument_expiry: GaugeVec,
     pub threshold_subjects: IntGaugeVec,
-    /// `region`, `outcome` (`answered`, `bad-answer`, `unavailable`, `timeout`).
+    pub threshold_limit: IntGaugeVec,
+    /// `region`, `outcome` (`answered`, `server-error`, or the name of the problem that callers get).
     pub upstream_requests: IntCounterVec,
     /// `region`, `http_route`.
     pub upstream_seconds: HistogramVec,
@@ -96,6 +99,7 @@ impl Metrics {
                 "decisions, by the most demanding law and the region concerned",
                 &["outcome", "operation", "law", "to", "mechanism"],
             )?,
+            decided: DecidedMetrics::new(r)?,
             decision_seconds: histogram(r, "domicile_decision_seconds", "time to decide")?,
             observed_disagreements: counters(
                 r,
@@ -122,6 +126,7 @@ impl Metrics {
                 "domicile_ledger_commits",
                 "group commits since the start",
             )?,
+            ledger: LedgerMetrics::new(r)?,
             directory_pins: gauge(r, "domicile_directory_pins", "subjects with a pinned home")?,
             erasures_open: gauge(
                 r,
@@ -138,6 +143,13 @@ impl Metrics {
                 let opts = Opts::new(
                     "domicile_threshold_subjects",
                     "distinct people counted against a legal threshold",
+                );
+                register(r, IntGaugeVec::new(opts, &["law", "rule"])?)?
+            },
+            threshold_limit: {
+                let opts = Opts::new(
+                    "domicile_threshold_limit",
+                    "the number of people at which the rule's edge lies that its count is nearest to",
                 );
                 register(r, IntGaugeVec::new(opts, &["law", "rule"])?)?
             },
@@ -286,7 +298,7 @@ pub(super) fn register<C: prometheus::core::Collector + Clone + 'static>(
     Ok(metric)
 }
 
-fn counters(
+pub(super) fn counters(
     r: &Registry,
     name: &str,
     help: &str,
