@@ -60,6 +60,8 @@ pub struct Metrics {
     pub geoip_age: Gauge,
     /// `file` (as the settings name it).
     pub certificate_expiry: GaugeVec,
+    /// `file`, likewise.
+    pub certificate_lifetime: GaugeVec,
     /// `result` (`swapped`, `refused`).
     pub tls_reloads: IntCounterVec,
     pub tls_reload_failing: IntGauge,
@@ -210,6 +212,12 @@ impl Metrics {
                 r,
                 "domicile_certificate_expiry_seconds",
                 "seconds until a certificate of this router ends; negative once it has",
+                &["file"],
+            )?,
+            certificate_lifetime: gauges(
+                r,
+                "domicile_certificate_lifetime_seconds",
+                "seconds from the begin of a certificate of this router to its end",
                 &["file"],
             )?,
             tls_reloads: {

@@ -36,6 +36,7 @@ mod raw_http2;
 mod resilience;
 mod review;
 mod scenarios;
+mod seeing;
 mod state;
 mod store;
 mod support;
