@@ -2,6 +2,7 @@
 //! probe, and the files under `deploy/`.
 
 mod alerts;
+mod counts;
 mod deploy;
 mod names;
 mod probe;
