@@ -99,12 +99,16 @@ fn target(url: &str, ca: Option<&Path>) -> Result<Target, Failure> {
     if host.is_empty() {
         return Err(bad("names no host"));
     }
-    let port = match (authority.port(), authority.port_u16(), secure) {
-        (None, _, false) => 80,
-        (None, _, true) => 443,
-        (Some(_), Some(port), _) if port != 0 => port,
-        (Some(_), ..) => return Err(bad("has no port that can be called")),
+    // `Authority::port` calls a port that is too large none at all.
+    let named = authority.as_str().strip_prefix(authority.host());
+    let port = match named.unwrap_or_default() {
+        "" if secure => Some(443),
+        "" => Some(80),
+        named => named.strip_prefix(':').and_then(|port| port.parse().ok()),
     };
+    let port = port
+        .filter(|port| *port != 0)
+        .ok_or_else(|| bad("has no port that can be called"))?;
     let tls = match (secure, ca) {
         (true, Some(ca)) => Some(tls(ca)?),
         (false, None) => None,
@@ -235,6 +239,7 @@ mod tests {
             ("http://u:p@127.0.0.1/", "user name"),
             ("http://127.0.0.1:0/", "no port"),
             ("http://127.0.0.1:99999/", "no port"),
+            ("http://127.0.0.1:/", "no port"),
             ("https://127.0.0.1/", "--ca FILE"),
         ] {
             let fault = fault(url);
