@@ -2,7 +2,6 @@
 //! count comes near one.
 
 use std::{
-    cmp::Ordering,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
@@ -19,13 +18,14 @@ use crate::{
 #[derive(Default)]
 pub struct Warned(HashSet<(Arc<str>, Arc<str>, u64)>);
 
-/// Shows the count nearest to each rule's edges, over all exporters and recipients, and the edge.
+/// Shows the count nearest to each rule's edges, over all exporters and recipients; and for each edge
+/// how much of it is reached, since a rule's edge that was passed long ago says nothing of its next.
 pub fn gauges(shared: &Shared, snapshot: &Snapshot, at: Timestamp) {
     let gauge = &shared.metrics.threshold_subjects;
     gauge.reset();
-    let limit = &shared.metrics.threshold_limit;
-    limit.reset();
-    let mut nearest: HashMap<(&str, Arc<str>), Nearest> = HashMap::new();
+    let reached = &shared.metrics.threshold_share;
+    reached.reset();
+    let mut nearest: HashMap<(&str, Arc<str>), (f64, u64)> = HashMap::new();
     let thresholds = decide::thresholds(&snapshot.policy, at);
     for threshold in &thresholds {
         let totals = totals(shared, snapshot, threshold);
@@ -34,43 +34,28 @@ pub fn gauges(shared: &Shared, snapshot: &Snapshot, at: Timestamp) {
         let entry = nearest
             .entry((law, Arc::clone(&threshold.rule)))
             .or_default();
-        entry.look(most.unwrap_or(0), threshold.number);
-    }
-    for ((law, rule), Nearest { people, number }) in nearest {
-        let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let labels = [law, rule.as_ref()];
-        limit.with_label_values(&labels).set(whole(number));
-        gauge.with_label_values(&labels).set(whole(people));
-    }
-}
-
-/// Of one rule, the count that is nearest to an edge, and that edge. An edge at nobody is passed by
-/// the first person, and would hide every other one: it is shown where the rule's other counts
-/// stand at nobody.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Nearest {
-    people: u64,
-    number: u64,
-}
-
-impl Nearest {
-    fn look(&mut self, people: u64, number: u64) {
-        let shares = |p: u64, n: u64| u128::from(p) * u128::from(n);
-        let nearer = match (number, self.number) {
-            (0, 0) => people > self.people,
-            (0, _) => self.people == 0 && people > 0,
-            (_, 0) => self.people == 0 || people > 0,
-            // Crosswise: `people / number` against `self.people / self.number`.
-            _ => match shares(people, self.number).cmp(&shares(self.people, number)) {
-                Ordering::Greater => true,
-                // Nobody is counted yet: the edge that comes first.
-                Ordering::Equal => number < self.number,
-                Ordering::Less => false,
-            },
-        };
-        if nearer {
-            *self = Self { people, number };
+        // An edge at nobody is passed by the first person, and would hide every other one: it is
+        // shown where the rule's other counts stand at nobody.
+        let people = most.unwrap_or(0);
+        let share = share(people, threshold.number);
+        let counters = &snapshot.checked.vocabulary.counters;
+        if let Some(counter) = counters.get(threshold.counter.index())
+            && threshold.number > 0
+        {
+            let limit = threshold.number.to_string();
+            let labels = [law, &threshold.rule, &counter.key, &limit];
+            let child = reached.with_label_values(&labels);
+            // A rule may ask for the same edge twice.
+            child.set(child.get().max(share));
         }
+        if share > entry.0 || (share == entry.0 && people > entry.1) {
+            *entry = (share, people);
+        }
+    }
+    for ((law, rule), (_, people)) in nearest {
+        gauge
+            .with_label_values(&[law, rule.as_ref()])
+            .set(i64::try_from(people).unwrap_or(i64::MAX));
     }
 }
 
@@ -114,6 +99,14 @@ fn is_near(people: u64, number: u64) -> bool {
     number > 0 && u128::from(people) * 5 >= u128::from(number) * 4
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a share for comparison")]
+fn share(people: u64, number: u64) -> f64 {
+    if number == 0 {
+        return 0.0;
+    }
+    people as f64 / number as f64
+}
+
 /// The tallies of the threshold's counter.
 fn totals(shared: &Shared, snapshot: &Snapshot, threshold: &Threshold) -> Vec<(Arc<str>, u64)> {
     let counters = &snapshot.checked.vocabulary.counters;
@@ -128,29 +121,7 @@ fn totals(shared: &Shared, snapshot: &Snapshot, threshold: &Threshold) -> Vec<(A
 
 #[cfg(test)]
 mod tests {
-    use super::{Nearest, is_near};
-
-    #[test]
-    fn of_a_rule_the_count_nearest_to_an_edge_is_shown() {
-        let shown = |looks: &[(u64, u64)]| {
-            let mut nearest = Nearest::default();
-            for (people, number) in looks {
-                nearest.look(*people, *number);
-            }
-            (nearest.people, nearest.number)
-        };
-        assert_eq!(shown(&[(5, 100), (5, 10), (5, 1000)]), (5, 10));
-        assert_eq!(shown(&[(0, 1_000_000), (0, 100_000)]), (0, 100_000));
-        assert_eq!(shown(&[(7, 0), (1, 10)]), (1, 10));
-        assert_eq!(shown(&[(7, 0), (0, 10)]), (7, 0));
-        assert_eq!(shown(&[(0, 10), (7, 0)]), (7, 0));
-        assert_eq!(shown(&[(1, 10), (7, 0)]), (1, 10));
-        assert_eq!(shown(&[(3, 0), (7, 0)]), (7, 0));
-        assert_eq!(
-            shown(&[(u64::MAX, u64::MAX), (1, 10)]),
-            (u64::MAX, u64::MAX)
-        );
-    }
+    use super::is_near;
 
     #[test]
     fn near_is_four_fifths_and_nobody_is_near_to_none() {

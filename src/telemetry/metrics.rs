@@ -42,7 +42,8 @@ pub struct Metrics {
     pub erasures_open: IntGauge,
     pub instrument_expiry: GaugeVec,
     pub threshold_subjects: IntGaugeVec,
-    pub threshold_limit: IntGaugeVec,
+    /// `law`, `rule`, `counter`, `limit`; one for each edge.
+    pub threshold_share: GaugeVec,
     /// `region`, `outcome` (`answered`, `server-error`, or the name of the problem that callers get).
     pub upstream_requests: IntCounterVec,
     /// `region`, `http_route`.
@@ -148,13 +149,12 @@ impl Metrics {
                 );
                 register(r, IntGaugeVec::new(opts, &["law", "rule"])?)?
             },
-            threshold_limit: {
-                let opts = Opts::new(
-                    "domicile_threshold_limit",
-                    "the number of people at which the rule's edge lies that its count is nearest to",
-                );
-                register(r, IntGaugeVec::new(opts, &["law", "rule"])?)?
-            },
+            threshold_share: gauges(
+                r,
+                "domicile_threshold_share",
+                "the count of people nearest to an edge of a rule, as a share of that edge",
+                &["law", "rule", "counter", "limit"],
+            )?,
             upstream_requests: counters(
                 r,
                 "domicile_upstream_requests_total",

@@ -152,19 +152,14 @@ fn a_regions_own_errors_are_told_from_its_answers() {
 }
 
 #[test]
-fn each_threshold_stands_beside_its_count() {
+fn each_edge_of_a_rule_is_told_with_its_own_share() {
     let (setup, _backends) = Setup::recording();
     let router = setup.start();
-    let scrape = metrics(router.admin);
-    let of = |metric: &str| {
-        let lines = scrape
-            .lines()
-            .filter_map(|l| l.strip_prefix(metric)?.split('}').next());
-        lines.map(str::to_owned).collect::<Vec<_>>()
+    let share = |limit: &str| {
+        let edge = format!(
+            r#"domicile_threshold_share{{counter="cn.ordinary",law="CN",limit="{limit}",rule="cn-small-volume"}}"#
+        );
+        value(&router, &edge)
     };
-    let counts = of("domicile_threshold_subjects{");
-    assert!(counts.len() > 3, "{scrape}");
-    assert_eq!(counts, of("domicile_threshold_limit{"));
-    let edge = r#"domicile_threshold_limit{law="CN",rule="cn-small-volume"}"#;
-    assert_eq!(value(&router, edge), 100_000.0);
+    assert_eq!(share("100000"), 0.0);
 }

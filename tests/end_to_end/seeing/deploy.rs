@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::{repository, text};
 use crate::kit::http::{Request, get};
-use crate::kit::process::read_settings;
+use crate::kit::process::{Process, domicile, read_settings, run_to_end};
 use crate::kit::setup::{Backends, Setup, metrics};
-use crate::kit::{REGIONS, free_address, problem};
+use crate::kit::{REGIONS, eventually, free_address, problem};
 
 /// What an image is, beside what is in it.
 fn shape(dockerfile: &str) -> Vec<String> {
@@ -139,6 +139,26 @@ fn a_router_starts_with_the_settings_of_compose() {
         .send(router.router);
     problem(&refused, 451);
     assert!(metrics(router.admin).contains("domicile_policy_info{"));
+}
+
+#[test]
+fn a_store_answers_the_probe_that_compose_sends_it() {
+    let compose = text("deploy/compose.yaml");
+    let probe = r#""/domicile", "probe", "http://127.0.0.1:7000"#;
+    let (_, path) = compose.split_once(probe).unwrap();
+    let path = path.split('"').next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let listen = free_address().to_string();
+    let data = folder.path().to_str().unwrap();
+    let command = [
+        "store", "--listen", &listen, "--data", data, "--region", "cn",
+    ];
+    let _store = Process::spawn(domicile().args(command));
+    eventually("the store is well", || {
+        let url = format!("http://{listen}{path}");
+        let probed = run_to_end(&["probe", &url], "");
+        probed.status.success().then_some(())
+    });
 }
 
 /// The settings of a file under `deploy/` with the demo's policy, our ports and our backends.
