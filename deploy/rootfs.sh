@@ -3,7 +3,8 @@
 # deploy/Dockerfile runs it in its build stage; with a program that stands already and
 # deploy/Dockerfile.prebuilt an image is built without any base image:
 #
-#   cargo build --release && sh deploy/rootfs.sh target/release/domicile /tmp/image
+#   cargo rustc --release --locked --bin domicile -- -C target-feature=+crt-static
+#   sh deploy/rootfs.sh target/release/domicile /tmp/image
 #   buildah build -f deploy/Dockerfile.prebuilt -t domicile /tmp/image
 set -eu
 if [ $# -ne 2 ] || [ -e "$2" ]; then
@@ -20,7 +21,8 @@ mkdir -p "$2/state"
 
 mkdir -p "$root/etc/domicile/policies" "$root/usr/share/doc/domicile"
 install -m 0755 "$program" "$root/domicile"
-strip --strip-debug "$root/domicile"
+# Messages of a panic name file and line all the same.
+strip "$root/domicile"
 cp -R "$here/policies/law" "$here/policies/vocabulary.toml" "$root/etc/domicile/policies/"
 cp "$here/LICENSE" "$here/NOTICE" "$root/usr/share/doc/domicile/"
 
