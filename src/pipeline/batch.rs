@@ -7,7 +7,7 @@ mod send;
 use std::{cell::Cell, rc::Rc};
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header, request::Parts, uri::PathAndQuery};
+use http::{StatusCode, uri::PathAndQuery};
 use jiff::civil::Date;
 
 use super::{
@@ -21,6 +21,7 @@ use crate::{
     classify::json::{Item, SplitFaultKind, split_array, split_ndjson},
     domain::{DecisionId, Operation, RegionId, SubjectKey},
     forward::{Framing, fill},
+    message::{Field, Fields, Parts, Response},
     respond::Refused,
     settings::{Format, PathTemplate, UpstreamShape},
 };
@@ -346,10 +347,10 @@ async fn atomic_refusal(
             status.set(StatusCode::FAILED_DEPENDENCY);
         }
     }
-    let mut fields = http::HeaderMap::new();
+    let mut fields = Fields::default();
     refused.headers(x.snapshot.settings.operator_uri.as_deref(), &mut fields);
-    fields.remove(header::CONTENT_TYPE);
+    fields.remove(Field::ContentType);
     let mut answer = answer(x, framing, items.into(), Some(whole.status()));
-    answer.headers_mut().extend(fields);
+    answer.headers_mut().extend(&fields, |_, _, _| true);
     Ok(answer)
 }
