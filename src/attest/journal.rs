@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use jiff::Timestamp;
 use smallvec::{SmallVec, smallvec};
 use tokio::sync::oneshot;
 
@@ -74,8 +75,12 @@ pub struct JournalStatus {
     pub outcomes_lost: u64,
     /// Entries handed over and not yet durable.
     pub waiting: usize,
+    /// When the oldest of these was handed over, by the time it states itself.
+    pub waiting_since: Option<Timestamp>,
     /// How long the last commit took, fsync included.
     pub last_commit: std::time::Duration,
+    /// How long all commits since the start took.
+    pub all_commits: std::time::Duration,
     /// Why the ledger cannot be written, while it cannot.
     pub error: Option<String>,
 }

@@ -320,7 +320,7 @@ fn refusal(
         }
     };
     draft.decision = decision;
-    judge::count_decision(&x.worker.shared.metrics, &draft.profile);
+    judge::count_refusal(&x.worker.shared.metrics, &draft.profile, refused);
     draft
 }
 

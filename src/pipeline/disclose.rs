@@ -370,16 +370,8 @@ async fn clear(
 }
 
 fn count(x: &Exchange<'_>, profile: &Profile, to: &ReadyRecipient) {
-    let labels = [
-        profile.outcome.as_str(),
-        profile.operation.as_str(),
-        profile.laws.first().map_or("none", AsRef::as_ref),
-        to.link.name.as_ref(),
-        profile.mechanism.as_deref().unwrap_or("none"),
-    ];
     let metrics = &x.worker.shared.metrics;
-    metrics.decisions.with_label_values(&labels).inc();
-    judge::disagreements(metrics, profile).for_each(|counter| counter.inc());
+    judge::Metered::towards(metrics, profile, &to.link.name).count();
 }
 
 async fn send(
@@ -530,6 +522,9 @@ async fn observe(
         }
     };
     count(x, &profile, to);
+    if let Err(refused) = &would {
+        judge::count_reason(&x.worker.shared.metrics, &profile, refused);
+    }
     let cleared = clear(x, Permit::observed_disclosure(to.id), profile, Holds::new()).await?;
     let outcomes = Outcomes::new(x);
     let mut answer = send(x, routed, parts, body, to, &cleared, Some(&outcomes)).await?;

@@ -380,7 +380,7 @@ impl<'w> Exchange<'w> {
             draft
         };
         let metrics = &self.worker.shared.metrics;
-        judge::count_decision(metrics, &draft.profile);
+        judge::count_refusal(metrics, &draft.profile, refused);
         metrics.evidence(draft.evidence);
         let written = self.worker.journal.refuse(draft).await;
         written.map_err(|e| Refused::Ledger(e.to_string()))
@@ -414,6 +414,15 @@ impl<'w> Exchange<'w> {
 
     pub fn say_region(&self, fields: &mut Fields, region: RegionId) {
         fields.insert(Field::DomicileRegion, self.snapshot.regions.name(region));
+    }
+
+    /// Counts one call of a region that answered with this status.
+    pub fn count_answer(&self, region: RegionId, started: Instant, status: http::StatusCode) {
+        let outcome = match status.is_server_error() {
+            true => "server-error",
+            false => "answered",
+        };
+        self.count_call(region, started, outcome);
     }
 
     /// Counts one call of a region, by its outcome.

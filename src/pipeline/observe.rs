@@ -80,8 +80,12 @@ pub(super) fn note(
         }
         (Err(refused), _) => judge::observed_profile(&judge::plain_refusal(x, &story, refused)),
     };
-    judge::count_decision(&x.worker.shared.metrics, &profile);
-    x.worker.shared.metrics.evidence(story.traces.evidence);
+    let metrics = &x.worker.shared.metrics;
+    match would {
+        Ok(()) => judge::Metered::of(metrics, &profile).count(),
+        Err(refused) => judge::count_refusal(metrics, &profile, refused),
+    }
+    metrics.evidence(story.traces.evidence);
     let mut draft = x.plain_draft(profile, story.traces);
     if let Some(decision) = decision {
         draft.decision = decision;

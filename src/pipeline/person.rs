@@ -235,6 +235,7 @@ fn unpinned(
         }
     }
     if found.is_empty() {
+        x.worker.shared.metrics.decided.unclassified.inc();
         let Some(home) = routed.route.unknown_home else {
             return Err(Refused::NoEvidence);
         };

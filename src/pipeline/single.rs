@@ -239,7 +239,7 @@ pub async fn send(
     let answer = upstreams.send([cleared], outgoing).await;
     match answer {
         Ok(answer) => {
-            x.count_call(region, started, "answered");
+            x.count_answer(region, started, answer.status());
             outcomes.answered(answer.status());
             Ok(answer)
         }

@@ -168,7 +168,7 @@ async fn send_part(
     let answer = upstreams.send(cleared, outgoing).await;
     match answer {
         Ok(answer) => {
-            x.count_call(region, started, "answered");
+            x.count_answer(region, started, answer.status());
             let verdicts = Verdicts::read(answer, part.body.items()).await;
             for (position, i) in indices.enumerate() {
                 let status = verdicts.as_ref().ok().and_then(|v| v.status(position));
@@ -190,7 +190,7 @@ fn status_of(
 ) -> StatusCode {
     match outcome {
         Ok(status) => {
-            x.count_call(region, started, "answered");
+            x.count_answer(region, started, status);
             status
         }
         Err(error) => {

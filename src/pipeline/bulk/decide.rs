@@ -118,7 +118,7 @@ pub fn refusal(x: &Exchange<'_>, decision: DecisionId, refused: &Refused, traces
     };
     let mut draft = x.plain_draft(profile, traces);
     draft.decision = decision;
-    judge::count_decision(&x.worker.shared.metrics, &draft.profile);
+    judge::count_refusal(&x.worker.shared.metrics, &draft.profile, refused);
     draft
 }
 

@@ -158,7 +158,7 @@ async fn send_part(
             return;
         }
     };
-    x.count_call(region, started, "answered");
+    x.count_answer(region, started, answer.status());
     let product = answer.headers().get(PRODUCT);
     if product.is_some_and(|p| p == "Elasticsearch") {
         heard.is_elastic.set(true);
