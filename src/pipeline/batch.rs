@@ -7,7 +7,7 @@ mod send;
 use std::{cell::Cell, rc::Rc};
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header, request::Parts, uri::PathAndQuery};
+use http::{StatusCode, uri::PathAndQuery};
 use jiff::civil::Date;
 
 use super::{
@@ -22,6 +22,7 @@ use crate::{
     decide::Permit,
     domain::{DecisionId, Operation, RegionId, SubjectKey},
     forward::{Framing, fill},
+    message::{Field, Fields, Parts, Response},
     respond::Refused,
     settings::{Format, PathTemplate, UpstreamShape},
 };
@@ -353,10 +354,10 @@ async fn atomic_refusal(
             status.set(StatusCode::FAILED_DEPENDENCY);
         }
     }
-    let mut fields = http::HeaderMap::new();
+    let mut fields = Fields::default();
     refused.headers(x.snapshot.settings.operator_uri.as_deref(), &mut fields);
-    fields.remove(header::CONTENT_TYPE);
+    fields.remove(Field::ContentType);
     let mut answer = answer(x, framing, items.into(), Some(whole.status()));
-    answer.headers_mut().extend(fields);
+    answer.headers_mut().extend(&fields, |_, _, _| true);
     Ok(answer)
 }

@@ -3,7 +3,6 @@
 //! Nobody is pinned, since the records do not lie where the policy would have put them.
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
 
 use super::{
     Content, Exchange, Flow, Routed, judge,
@@ -15,6 +14,7 @@ use crate::{
     classify::json::Item,
     domain::RegionId,
     forward::{Outgoing, OutgoingBody},
+    message::{Parts, Response},
     respond::Refused,
 };
 

@@ -19,6 +19,7 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
     let mut warned = Warned::default();
     while !*stop.borrow() {
         reload::recompile(shared, clock::now());
+        reload::look(shared, ticks.is_multiple_of(5));
         if ticks.is_multiple_of(10) {
             reload_geoip(shared);
         }

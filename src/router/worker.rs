@@ -11,7 +11,6 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
-use http::{Request, Response};
 use jiff::Timestamp;
 use tokio::{
     net::TcpStream,
@@ -35,6 +34,7 @@ use crate::{
     domain::{DecisionId, RecipientId, Regions},
     forward::{Shares, Upstreams},
     locate::PinCache,
+    message::{Request, Response},
     pipeline::{self, Judgements, Lanes, Reply},
     settings::{Limits, RegionSettings},
     telemetry::{Handles, clock},

@@ -23,6 +23,7 @@ mod erase;
 mod failure;
 mod hold_ups;
 mod kit;
+mod kubelet;
 mod lost_state;
 mod memory;
 mod mixed;

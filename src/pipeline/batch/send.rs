@@ -3,7 +3,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use http::StatusCode;
 use jiff::civil::Date;
 use tokio::time::Instant;
 
@@ -13,6 +13,7 @@ use crate::{
     classify::json::Item,
     domain::RegionId,
     forward::{EachItem, Framing, Outgoing, OutgoingBody, Part, Split, Verdicts, join_all},
+    message::{Field, Parts},
     pipeline::{Exchange, Routed, keep, single::path_and_query},
     respond::Refused,
     settings::UpstreamShape,
@@ -144,10 +145,7 @@ async fn send_part(
             item
         });
         let mut headers = headers;
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        headers.insert(Field::ContentType, "application/json");
         let started = Instant::now();
         upstreams
             .send_each(method, &headers, each, |position, outcome| {

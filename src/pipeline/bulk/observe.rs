@@ -2,13 +2,13 @@
 //! as it came.
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
 
 use super::{decide::Homes, lanes::Lanes, look::look};
 use crate::{
     classify::bulk::{Action, BulkItem},
     domain::RegionId,
     forward::OutgoingBody,
+    message::{Parts, Response},
     pipeline::{Content, Exchange, Flow, judge, observe, person::Traces},
     respond::Refused,
 };

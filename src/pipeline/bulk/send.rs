@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts, uri::PathAndQuery};
+use http::{StatusCode, uri::PathAndQuery};
 use jiff::civil::Date;
 use tokio::time::Instant;
 
@@ -16,6 +16,7 @@ use crate::{
     classify::bulk::BulkItem,
     domain::RegionId,
     forward::{BulkAnswer, BulkVerdict, Expected, Outgoing, OutgoingBody, Part, Split, join_all},
+    message::{Field, Fields, Parts, Value},
     pipeline::{Exchange, keep},
     respond::Refused,
     telemetry::clock,
@@ -196,19 +197,16 @@ async fn send_part(
 }
 
 /// The body goes out unpacked, and the answer must come as plain JSON to be read.
-fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> HeaderMap {
+fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> Fields {
     let mut headers = x.outgoing_headers(parts, leaves_home);
-    headers.remove(header::CONTENT_ENCODING);
-    headers.insert(
-        header::ACCEPT_ENCODING,
-        HeaderValue::from_static("identity"),
-    );
-    let json = |v: &HeaderValue| {
+    headers.remove(Field::ContentEncoding);
+    headers.insert(Field::AcceptEncoding, "identity");
+    let json = |v: Value<'_>| {
         let text = v.to_str().unwrap_or_default();
         text.contains("json") || text.contains("*/*")
     };
-    if !headers.get_all(header::ACCEPT).iter().all(json) {
-        headers.remove(header::ACCEPT);
+    if !headers.get_all(Field::Accept).all(json) {
+        headers.remove(Field::Accept);
     }
     headers
 }
