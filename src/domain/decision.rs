@@ -156,7 +156,8 @@ mod tests {
             for place in 0..32 {
                 let number = value << (4 * place);
                 let plain = format!("{number:032x}");
-                let [a, b, c, d, e] = [0..8, 8..12, 12..16, 16..20, 20..32].map(|r| &plain[r]);
+                let [a, b, c, d, e] =
+                    [0..8, 8..12, 12..16, 16..20, 20..32].map(|r| plain.get(r).unwrap());
                 let expected = format!("{a}-{b}-{c}-{d}-{e}");
                 assert_eq!(DecisionId(number).to_string(), expected);
             }
