@@ -4,6 +4,9 @@
 //! The router runs twice under callgrind, with one round of requests and with three; what the two
 //! more rounds took, divided by their requests, is what one costs, its share of the ledger's and
 //! the directory's threads included. Start and warm-up cancel out.
+//!
+//! How many entries those threads take at once hangs on the machine's other work, which is worth up
+//! to a tenth. It only ever adds: the least of up to three measurements counts.
 
 use std::{fs, path::Path};
 
@@ -11,6 +14,8 @@ use crate::{load, options::Options, peer, store, work::Work};
 
 /// Above the baseline by more than this share: too much.
 const TOLERANCE: f64 = 0.05;
+
+const MEASUREMENTS: usize = 3;
 
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/instructions.txt");
 
@@ -24,16 +29,17 @@ pub async fn gate(options: &Options) -> bool {
     let mut sound = true;
     let mut measured = String::new();
     for work in options.works.iter().copied() {
-        let Some(now) = per_request(work, options).await else {
+        let before = baseline.lines().find_map(|line| {
+            let (name, count) = line.split_once(' ')?;
+            (name == work.name()).then(|| count.parse::<f64>().ok())?
+        });
+        let enough = before.filter(|_| !options.update).unwrap_or(0.0) * (1.0 + TOLERANCE);
+        let Some(now) = least(work, options, enough).await else {
             println!("{}: not measured", work.name());
             sound = false;
             continue;
         };
         measured.push_str(&format!("{} {now:.0}\n", work.name()));
-        let before = baseline.lines().find_map(|line| {
-            let (name, count) = line.split_once(' ')?;
-            (name == work.name()).then(|| count.parse::<f64>().ok())?
-        });
         match before {
             None => println!(
                 "{}: {now:.0} instructions per request, no baseline",
@@ -61,6 +67,18 @@ pub async fn gate(options: &Options) -> bool {
         return true;
     }
     sound
+}
+
+/// The least of a few measurements; no further one is made once it is at most `enough`.
+async fn least(work: Work, options: &Options, enough: f64) -> Option<f64> {
+    let mut least = per_request(work, options).await?;
+    for _ in 1..MEASUREMENTS {
+        if least <= enough {
+            break;
+        }
+        least = least.min(per_request(work, options).await?);
+    }
+    Some(least)
 }
 
 async fn per_request(work: Work, options: &Options) -> Option<f64> {
