@@ -3,7 +3,7 @@
 use std::{cell::RefCell, future::Future, io, net::SocketAddr, rc::Rc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Response};
+use http::Method;
 use http_body::Body;
 use http_body_util::Either;
 use hyper::{rt::Executor, server::conn, service::service_fn};
@@ -16,7 +16,10 @@ use super::{
     http1, http2,
     pace::{AtWork, Pace, Paced},
 };
-use crate::settings::Limits;
+use crate::{
+    message::{Request, Response},
+    settings::Limits,
+};
 
 /// RFC 9113 §3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -68,22 +71,24 @@ pub async fn serve_as<S, F, A, B>(
         let held = Rc::new(Answers::default());
         let service = {
             let (pace, held) = (Rc::clone(&pace), Rc::clone(&held));
-            service_fn(move |mut request| {
-                let is_head = request.method() == Method::HEAD;
+            service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let mut request = Request::from(request.map(Incoming::Http2));
+                let is_head = request.parts.method == Method::HEAD;
                 let answer = match http2::check(&mut request) {
-                    Ok(()) => Ok(handle(peer, request.map(Incoming::Http2), pace.begin())),
-                    Err(fault) => Err(http2::refuse(fault, request.method())),
+                    Ok(()) => Ok(handle(peer, request, pace.begin())),
+                    Err(fault) => Err(http2::refuse(fault, &request.parts.method)),
                 };
                 let held = Rc::clone(&held);
                 async move {
-                    Ok::<_, std::convert::Infallible>(match answer {
+                    let answer = match answer {
                         // hyper would send the document of a refused HEAD with its answer.
                         Ok(answer) if is_head => {
                             http2::without_content(answer.await).map(Either::Right)
                         }
                         Ok(answer) => answer.await.map(|b| Either::Left(held.hold(b))),
                         Err(refused) => refused.map(Either::Right),
-                    })
+                    };
+                    Ok::<_, std::convert::Infallible>(http::Response::from(answer))
                 }
             })
         };

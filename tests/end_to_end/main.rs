@@ -37,6 +37,7 @@ mod raw_http2;
 mod resilience;
 mod review;
 mod scenarios;
+mod seeing;
 mod state;
 mod store;
 mod support;
