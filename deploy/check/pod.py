@@ -41,7 +41,10 @@ def faults(program, manifests, policies):
         folder.chmod(0o755)
         (folder / "manifests.json").write_text(json.dumps(manifests))
         command = ["unshare", "--mount", "--net", "--propagation", "private", sys.executable, __file__, program, policies, folder]
-        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, timeout=240)
+        except subprocess.TimeoutExpired as late:
+            return [f"did not end: {late.stdout} {late.stderr}"]
         told = done.stdout.splitlines()
         return told if done.returncode == 0 else [*told, done.stderr[-3000:]]
 
@@ -144,7 +147,7 @@ def told(program, policies, folder):
     environment = configuration.environment(found, container)
     settings = configuration.settings(found, workload, container)
     config = container["args"][-1]
-    inside = lambda *arguments: subprocess.run(**root.command(*arguments, environment=environment), capture_output=True, text=True, check=False)
+    inside = lambda *arguments: subprocess.run(**root.command(*arguments, environment=environment), capture_output=True, text=True, check=False, timeout=serve.PATIENCE)
     children = []
     try:
         for number, name in enumerate(settings["regions"]):
@@ -176,7 +179,7 @@ def told(program, policies, folder):
         for path in (root.outside / "state").iterdir():
             if stat.S_IMODE(path.stat().st_mode) & 0o077:
                 yield f"others than the pod's user may look into {path.name}"
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
         yield f"{error} {(folder / 'log').read_text()[-3000:]}".replace("\n", " ")
     finally:
         for child in children:

@@ -33,7 +33,8 @@ def load(text):
 
 
 def run(*command):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
+    # A program that hangs is a fault with a name.
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, timeout=120)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, command))}:\n{done.stderr}")
     return done.stdout
