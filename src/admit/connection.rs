@@ -13,7 +13,8 @@ use tokio::{net::TcpStream, sync::watch, time::Instant};
 use super::{
     body::Incoming,
     held::Answers,
-    http1, http2,
+    http1::{self, HeadFault},
+    http2,
     pace::{AtWork, Pace, Paced},
 };
 use crate::settings::Limits;
@@ -25,14 +26,16 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const STREAMS: u32 = 256;
 
 /// Serves the connection until it ends, idles too long, or `stop` turns true and its requests at
-/// work are answered. Dropping the future cuts the connection.
-pub async fn serve<F, A, B>(
+/// work are answered. `refused` is told of heads that `handle` does not get. Dropping the future cuts the connection.
+pub async fn serve<F, R, A, B>(
     stream: TcpStream,
     peer: SocketAddr,
     limits: &Limits,
     mut stop: watch::Receiver<bool>,
     handle: F,
+    refused: R,
 ) where
+    R: Fn(HeadFault) + Clone + 'static,
     F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A + Clone + 'static,
     A: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
@@ -45,19 +48,21 @@ pub async fn serve<F, A, B>(
         },
         _ = stop.wait_for(|s| *s) => return,
     };
-    serve_as(stream, http2, peer, limits, stop, handle).await;
+    serve_as(stream, http2, peer, limits, stop, handle, refused).await;
 }
 
 /// The same for a stream of which it is known whether it speaks HTTP/2: by ALPN.
-pub async fn serve_as<S, F, A, B>(
+pub async fn serve_as<S, F, R, A, B>(
     stream: S,
     http2: bool,
     peer: SocketAddr,
     limits: &Limits,
     mut stop: watch::Receiver<bool>,
     handle: F,
+    refused: R,
 ) where
     S: http1::Transport,
+    R: Fn(HeadFault) + Clone + 'static,
     F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A + Clone + 'static,
     A: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
@@ -72,7 +77,10 @@ pub async fn serve_as<S, F, A, B>(
                 let is_head = request.method() == Method::HEAD;
                 let answer = match http2::check(&mut request) {
                     Ok(()) => Ok(handle(peer, request.map(Incoming::Http2), pace.begin())),
-                    Err(fault) => Err(http2::refuse(fault, request.method())),
+                    Err(fault) => {
+                        refused(fault);
+                        Err(http2::refuse(fault, request.method()))
+                    }
                 };
                 let held = Rc::clone(&held);
                 async move {
@@ -82,7 +90,7 @@ pub async fn serve_as<S, F, A, B>(
                             http2::without_content(answer.await).map(Either::Right)
                         }
                         Ok(answer) => answer.await.map(|b| Either::Left(held.hold(b))),
-                        Err(refused) => refused.map(Either::Right),
+                        Err(problem) => problem.map(Either::Right),
                     })
                 }
             })
@@ -114,7 +122,8 @@ pub async fn serve_as<S, F, A, B>(
         return;
     }
     let handle = move |request| handle(peer, request, AtWork::unwatched());
-    http1::serve(stream, BytesMut::new(), limits.into(), stop, handle).await;
+    let limits = limits.into();
+    http1::serve(stream, BytesMut::new(), limits, stop, handle, refused).await;
 }
 
 /// Waits until no request has been at work for `limit`, counted from `from` on.

@@ -7,6 +7,7 @@ pub mod body;
 pub mod caller;
 pub mod connection;
 pub mod descriptors;
+pub mod farewell;
 pub mod gunzip;
 pub mod handshake;
 pub mod headers;

@@ -22,7 +22,11 @@ use super::{
     http1::{Broken, Call, Connection, Fault, expects_content, is_own},
     multiplex::Lease,
 };
-use crate::{admit::http1::pulse::Pulse, settings::HttpVersion, tls::BackendSide};
+use crate::{
+    admit::{body::BodyFault, http1::pulse::Pulse},
+    settings::HttpVersion,
+    tls::BackendSide,
+};
 
 /// Most bytes of an answer's head.
 pub(super) const BUFFER: usize = 64 << 10;
@@ -75,7 +79,7 @@ pub(super) enum FailedKind {
     Timeout,
     Reset,
     BadAnswer,
-    CallerBody,
+    CallerBody(BodyFault),
 }
 
 impl Link {
@@ -247,7 +251,9 @@ impl Whole {
             Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
             Poll::Ready(Err(Fault::Reset)) => FailedKind::Reset,
             Poll::Ready(Err(Fault::BadAnswer)) => FailedKind::BadAnswer,
-            Poll::Ready(Err(Fault::CallerBody)) => FailedKind::CallerBody,
+            Poll::Ready(Err(Fault::CallerBody)) => {
+                FailedKind::CallerBody(progress.caller_fault().unwrap_or(BodyFault::Broken))
+            }
             Poll::Pending => {
                 let due = due(self.connection.last_write(), progress, deadlines);
                 let pulse = self.pulse.get_or_insert_with(|| Pulse::new(due));
@@ -361,8 +367,8 @@ impl Failed {
         };
         let unsent = failure.take_message().map(Request::into_body);
         let error = failure.into_error();
-        let kind = if progress.caller_failed() {
-            FailedKind::CallerBody
+        let kind = if let Some(fault) = progress.caller_fault() {
+            FailedKind::CallerBody(fault)
         } else if is_no_answer(&error) {
             FailedKind::BadAnswer
         } else {

@@ -308,7 +308,7 @@ impl<'w> Exchange<'w> {
             ForwardError::Reset { .. } | ForwardError::BadAnswer { .. } => {
                 Refused::BackendBroken { region, detail }
             }
-            ForwardError::CallerBody { .. } => Refused::Body(BodyFault::Broken),
+            ForwardError::CallerBody { fault, .. } => Refused::Body(*fault),
         }
     }
 

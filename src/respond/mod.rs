@@ -201,7 +201,7 @@ impl Refused {
                     "the body is longer than the limit",
                     fault.to_string(),
                 ),
-                BodyFault::Stalled(_) => (
+                BodyFault::Stalled(_) | BodyFault::Slow => (
                     S::REQUEST_TIMEOUT,
                     "body-stalled",
                     "the body made no progress",

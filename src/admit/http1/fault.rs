@@ -52,6 +52,8 @@ pub enum HeadFault {
     Host,
     #[error("the target names another host than Host does")]
     HostConflict,
+    #[error("the target is an https URI, and the connection has no TLS")]
+    NotSecured,
     #[error("Content-Length is not one number of digits")]
     ContentLength,
     #[error("Content-Length stands more than once")]
@@ -144,6 +146,11 @@ impl HeadFault {
                 S::HTTP_VERSION_NOT_SUPPORTED,
                 "version-not-supported",
                 "this version of HTTP is not spoken here",
+            ),
+            Self::NotSecured => (
+                S::MISDIRECTED_REQUEST,
+                "not-secured",
+                "an https resource is asked for without TLS",
             ),
             Self::Expectation => (
                 S::EXPECTATION_FAILED,
