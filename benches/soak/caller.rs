@@ -34,12 +34,21 @@ enum Way {
 }
 
 /// Why there is no whole answer.
-#[derive(Debug)]
 pub enum Trouble {
     /// No connection, or it broke before the head of an answer.
     NoHead(String),
     BrokenOff,
     Hangs,
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoHead(why) => write!(f, "no head: {why}"),
+            Self::BrokenOff => f.write_str("broken off"),
+            Self::Hangs => f.write_str("hangs"),
+        }
+    }
 }
 
 pub type Answer = Result<(StatusCode, HeaderMap, Bytes), Trouble>;

@@ -165,7 +165,7 @@ async fn ask_india(to: SocketAddr, asks: Asks) {
             let answer = ask(&mut stream, &request(HANGS, number as usize), &mut buffer).await;
             let status = answer.map_or(0, |(status, _)| status);
             *asks.borrow_mut().entry(status).or_default() += 1;
-            if status == 200 {
+            if status != 0 {
                 free.borrow_mut().push(stream);
             }
         });

@@ -223,7 +223,7 @@ impl Soak {
                             }
                         }
                         Err(trouble) => self.report.wrong("no answer where nothing fails", || {
-                            format!("{kind:?} {region}: {trouble:?}")
+                            format!("{kind:?} {region}: {trouble}")
                         }),
                     }
                 }
@@ -257,7 +257,7 @@ impl Soak {
                 // As the store's own answer does.
                 Err(Trouble::BrokenOff) => self.report.count("answers that broke off"),
                 Err(trouble) => self.report.wrong("no answer", || {
-                    format!("{kind:?} {}: {trouble:?}", REGIONS[region])
+                    format!("{kind:?} {}: {trouble}", REGIONS[region])
                 }),
             }
             tokio::time::sleep_until(next).await;

@@ -146,14 +146,21 @@ impl Asked {
     }
 
     fn judge_items(&self, body: &[u8]) -> Verdict {
-        let Ok(document) = serde_json::from_slice::<Value>(body) else {
-            let text = String::from_utf8_lossy(body);
-            return Verdict::Wrong(format!("no JSON: {}", text.get(..300).unwrap_or(&text)));
+        let text = String::from_utf8_lossy(body);
+        let items: Vec<Value> = match self.kind {
+            Kind::Bulk => {
+                let mut document: Value = serde_json::from_str(&text).unwrap_or_default();
+                serde_json::from_value(document["items"].take()).unwrap_or_default()
+            }
+            // A line for each.
+            _ => {
+                let lines = text.lines().map(serde_json::from_str);
+                lines.collect::<Result<_, _>>().unwrap_or_default()
+            }
         };
-        let items = document["items"].as_array().map(Vec::as_slice);
-        let items = items.unwrap_or_default();
         if items.len() != ITEMS {
-            return Verdict::Wrong(format!("{} items: {document}", items.len()));
+            let text = text.get(..300).unwrap_or(&text);
+            return Verdict::Wrong(format!("{} items: {text}", items.len()));
         }
         let mut failed = None;
         for (at, item) in items.iter().enumerate() {

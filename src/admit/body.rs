@@ -14,15 +14,15 @@ use tokio::time::{Instant, Sleep, timeout};
 
 use super::{
     http1::{self, FramingFault},
-    http2,
     memory::Held,
+    streams,
 };
 
 /// The body of a request, whichever protocol it came by.
 pub enum Incoming {
     /// Its connection watches the caller's pace.
     Http1(http1::Body),
-    Http2(hyper::body::Incoming),
+    Http2(streams::Body),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,20 +54,7 @@ impl Body for Incoming {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         match self.get_mut() {
             Self::Http1(body) => Pin::new(body).poll_frame(cx),
-            Self::Http2(body) => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-                // hyper takes a stream that was reset with NO_ERROR for one that has ended.
-                if frame.is_none() && !body.is_end_stream() {
-                    return Poll::Ready(Some(Err(BodyFault::Broken)));
-                }
-                Poll::Ready(frame.map(|f| {
-                    let frame = f.map_err(|_| BodyFault::Broken)?;
-                    if let Some(trailers) = frame.trailers_ref() {
-                        http2::check_trailers(trailers)?;
-                    }
-                    Ok(frame)
-                }))
-            }
+            Self::Http2(body) => Pin::new(body).poll_frame(cx),
         }
     }
 

@@ -403,7 +403,7 @@ impl Connection {
     }
 
     /// What is told of heads that were refused before anything else looked at them.
-    fn counts_refused(self: &Rc<Self>) -> impl Fn(HeadFault) + Clone + use<> {
+    fn counts_refused(self: &Rc<Self>) -> impl Fn(HeadFault) + use<> {
         let this = Rc::clone(self);
         move |fault| {
             let (_, reason, _) = fault.facts();

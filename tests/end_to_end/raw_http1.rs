@@ -461,6 +461,30 @@ fn slow_heads_and_bodies_are_told() {
 }
 
 #[test]
+fn options_goes_as_many_hops_as_it_may_and_trace_none() {
+    let (mut setup, backends) = Setup::recording();
+    setup.set_route("opaque", "methods", vec!["OPTIONS", "TRACE"]);
+    let router = setup.start();
+    let ask = |method: &str, hops: &str| {
+        let answers = say(
+            &router,
+            format!(
+                "{method} /files/p/letter HTTP/1.1\r\nHost: a\r\nDomicile-Country: DE\r\n\
+                 Connection: close\r\n{hops}\r\n"
+            ),
+        );
+        statuses(&answers).join(" ")
+    };
+    assert_eq!(ask("TRACE", ""), "501");
+    assert_eq!(ask("OPTIONS", "Max-Forwards: 0\r\n"), "501");
+    assert_eq!(ask("OPTIONS", "Max-Forwards: -1\r\n"), "400");
+    assert!(backends.touched().is_empty());
+    assert_eq!(ask("OPTIONS", "Max-Forwards: 3\r\n"), "201");
+    let seen = &backends.of("eu").seen()[0];
+    assert_eq!(seen.header("max-forwards"), Some("2"));
+}
+
+#[test]
 fn refused_heads_are_counted_by_reason() {
     let (setup, _backends) = Setup::recording();
     let router = setup.start();

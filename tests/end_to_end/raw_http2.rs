@@ -492,3 +492,42 @@ fn an_answer_that_was_reset_is_whole_only_if_all_of_it_came() {
         assert_eq!(is_complete, is_whole, "{fields:?}");
     }
 }
+
+#[test]
+fn a_caller_that_waits_for_a_100_gets_it_when_its_content_is_wanted() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    let head = |path| put(&[("expect", "100-continue"), (":path", path)]);
+    let mut connection = connect(&router, &[]);
+    let begun = frame(HEADERS, END_HEADERS, 1, &block(&head("/people/p")));
+    connection.write_all(&begun).unwrap();
+    let interim = loop {
+        let mut start = [0; 9];
+        connection.read_exact(&mut start).unwrap();
+        let [a, b, c, kind, flags, ..] = start;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        connection.read_exact(&mut payload).unwrap();
+        if kind == HEADERS {
+            assert_eq!(flags & END_STREAM, 0);
+            break payload;
+        }
+    };
+    // `100`, plain or in Huffman's code (RFC 7541 app. B).
+    let says = |text: &[u8]| interim.windows(3).any(|w| w == text);
+    assert!(says(b"100") || says(&[0x82, 0x08, 0x01]), "{interim:?}");
+    assert!(backends.touched().is_empty());
+    let content = frame(DATA, END_STREAM, 1, GERMAN.as_bytes());
+    connection.write_all(&content).unwrap();
+    let answered = outcome(&mut connection, 1);
+    assert!(
+        answered.answered && answered.error.is_none(),
+        "{answered:?}"
+    );
+    assert_eq!(backends.touched(), ["eu"]);
+    // A refusal takes its place.
+    let refused = say(
+        &router,
+        &frame(HEADERS, END_HEADERS, 1, &block(&head("/nowhere"))),
+    );
+    assert!(refused.body.contains("no-such-route"), "{refused:?}");
+}

@@ -68,6 +68,8 @@ pub enum HeadFault {
     OldTransferEncoding,
     #[error("Connection names something that is not the connection's")]
     Connection,
+    #[error("Max-Forwards is not one number of digits")]
+    Hops,
     #[error("Expect asks for something other than 100-continue")]
     Expectation,
     #[error("the connection's other half ended within the head")]
@@ -103,7 +105,8 @@ impl HeadFault {
             | Self::Underscore
             | Self::FieldValue
             | Self::PaddedValue
-            | Self::Connection => (
+            | Self::Connection
+            | Self::Hops => (
                 S::BAD_REQUEST,
                 "bad-field",
                 "a field of the request is not sound",
