@@ -12,6 +12,7 @@ pub mod document;
 pub mod domain;
 pub mod forward;
 pub mod locate;
+pub mod message;
 pub mod pipeline;
 pub mod policy;
 pub mod prove;

@@ -22,7 +22,7 @@ mod retry;
 mod single;
 mod wishes;
 
-use http::{Method, Request, Response, Version};
+use http::{Method, Version};
 
 pub use exchange::{Exchange, Routed};
 pub use judge::{Flow, Judged};
@@ -32,6 +32,7 @@ pub use retry::{Kept, Lanes, keep_trying};
 
 use crate::{
     admit::{body::Incoming, handshake::Peer, hops, pace::AtWork, path, route::NoRoute},
+    message::{Field, FieldSet, Request, Response},
     respond::Refused,
     router::Worker,
     settings::Format,
@@ -39,11 +40,11 @@ use crate::{
 
 /// Fields by which a backend may be told to take the request for one of another method: what was
 /// judged as a store could erase, or the other way round.
-const METHOD_OVERRIDES: [&str; 3] = [
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-];
+const METHOD_OVERRIDES: FieldSet = FieldSet::of(&[
+    Field::XHttpMethodOverride,
+    Field::XHttpMethod,
+    Field::XMethodOverride,
+]);
 
 /// Answers one request, whatever it is.
 ///
@@ -56,7 +57,7 @@ pub async fn handle(
     at_work: AtWork,
 ) -> Response<Reply> {
     let x = Exchange::new(worker, peer, &request);
-    let is_bulk = bulk::takes(&x.snapshot, request.uri().path());
+    let is_bulk = bulk::takes(&x.snapshot, request.parts.uri.path());
     let limit = x.snapshot.settings.data_plane.concurrent_requests;
     let place = worker.at_work.enter(limit);
     let answered = match place {
@@ -83,10 +84,7 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     let (parts, body) = request.into_parts();
     // An `Upgrade` is not followed (RFC 9110 §7.8 allows that, and some clients offer h2c with
     // every first request); the field is dropped with the other hop-by-hop ones.
-    if METHOD_OVERRIDES
-        .iter()
-        .any(|name| parts.headers.contains_key(*name))
-    {
+    if parts.headers.may_have(METHOD_OVERRIDES) {
         return Err(Refused::MethodOverride);
     }
     if parts.method == Method::CONNECT {
@@ -97,7 +95,7 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
         return Err(Refused::LastHop);
     }
     // RFC 9112 §3.2: one Host, no more and no less.
-    let hosts = parts.headers.get_all(http::header::HOST).iter().count();
+    let hosts = parts.headers.get_all(Field::Host).count();
     let named = hosts > 0 || parts.uri.authority().is_some() || parts.version == Version::HTTP_10;
     if hosts > 1 || !named {
         return Err(Refused::Host);
@@ -110,12 +108,13 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     })?;
     let routed = x.admit(&x.snapshot, index, captures, &parts)?;
     if let Some(recipient) = &routed.route.recipient {
-        return disclose::way(x, &routed, &parts, body, recipient).await;
+        return Box::pin(disclose::way(x, &routed, &parts, body, recipient)).await;
     }
     match routed.route.settings.format {
         Format::Record | Format::Opaque => single::way(x, &routed, &parts, body).await,
-        Format::Array | Format::Ndjson => batch::way(x, &routed, &parts, body).await,
-        // Boxed: every connection has room for the future of its request, and few are bulk.
+        // Boxed, here and below: a request's future is moved to its place as a whole, so the rare
+        // ways must not make it large.
+        Format::Array | Format::Ndjson => Box::pin(batch::way(x, &routed, &parts, body)).await,
         Format::Bulk => Box::pin(bulk::way(x, routed, &parts, body)).await,
     }
 }

@@ -15,12 +15,26 @@ use crate::{
 
 /// A problem document (RFC 9457).
 pub fn problem(status: StatusCode, name: &str, title: &str, detail: &str) -> Response {
-    let body = json!({
+    problem_with(status, name, title, detail, &[])
+}
+
+/// A problem with members of its own (RFC 9457, 3.2).
+pub fn problem_with(
+    status: StatusCode,
+    name: &str,
+    title: &str,
+    detail: &str,
+    more: &[(&str, serde_json::Value)],
+) -> Response {
+    let mut body = json!({
         "type": format!("urn:domicile:problem:{name}"),
         "title": title,
         "status": status.as_u16(),
         "detail": detail,
     });
+    if let Some(members) = body.as_object_mut() {
+        members.extend(more.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
+    }
     (
         status,
         [(header::CONTENT_TYPE, "application/problem+json")],

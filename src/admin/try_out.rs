@@ -15,13 +15,13 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::handlers::problem;
+use super::handlers::{problem, problem_with};
 use crate::{
     classify::{
         ValueSource,
         evidence::{self, Evidence, Reading, weigh},
     },
-    decide::explain_with,
+    decide::{explain_with, mistakes},
     domain::Question,
     router::{ReadyRoute, Shared},
 };
@@ -35,27 +35,26 @@ pub async fn explain(
         Ok(body) => body,
         Err(rejected) => return unreadable(&rejected),
     };
-    let question = match Question::from_json(&body) {
-        Ok(question) => question,
-        Err(error) => {
-            return problem(
-                StatusCode::BAD_REQUEST,
-                "bad-question",
-                "the question cannot be read",
-                &error.to_string(),
-            );
-        }
-    };
     let snapshot = shared.snapshot.load_full();
-    match explain_with(&snapshot.checked, &question, Some(&snapshot.regions)) {
-        Ok(answer) => Json(answer).into_response(),
-        Err(fault) => problem(
-            StatusCode::BAD_REQUEST,
-            "bad-question",
-            "the question cannot be answered",
-            &fault.to_string(),
-        ),
-    }
+    let read =
+        Question::from_json(&body).map_err(|e| ("the question cannot be read", e.to_string()));
+    let answer = read.and_then(|question| {
+        explain_with(&snapshot.checked, &question, Some(&snapshot.regions))
+            .map_err(|faults| ("the question cannot be answered", faults.to_string()))
+    });
+    let (title, detail) = match answer {
+        Ok(answer) => return Json(answer).into_response(),
+        Err(told) => told,
+    };
+    let text = std::str::from_utf8(&body).unwrap_or_default();
+    let all = mistakes(&snapshot.checked, text).unwrap_or_default();
+    problem_with(
+        StatusCode::BAD_REQUEST,
+        "bad-question",
+        title,
+        &detail,
+        &[("mistakes", json!(all))],
+    )
 }
 
 /// 413 for a body over 2 MiB, axum's limit, which no question or record of a dry run needs.

@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderMap;
 use ipnet::IpNet;
 
-use super::headers::{FORWARDED, X_FORWARDED_FOR};
-use crate::tls::{Identity, Names};
+use crate::{
+    message::{Field, Fields},
+    tls::{Identity, Names},
+};
 
 /// One caller, for the length of one request.
 #[derive(Clone, Copy, Debug)]
@@ -55,15 +56,15 @@ impl Caller {
     ///
     /// `Forwarded` (RFC 7239) goes before `X-Forwarded-For`; where both stand and disagree, the
     /// network is no evidence. Headers of a peer that is no proxy are not looked at.
-    pub fn client(&self, headers: &HeaderMap, proxies: &[IpNet]) -> ClientAddress {
+    pub fn client(&self, headers: &Fields, proxies: &[IpNet]) -> ClientAddress {
         if !self.proxied {
             return ClientAddress::Known(self.peer);
         }
         let standard = headers
-            .contains_key(FORWARDED)
+            .contains_key(Field::Forwarded)
             .then(|| last_stranger(forwarded_nodes(headers), proxies));
         let custom = headers
-            .contains_key(X_FORWARDED_FOR)
+            .contains_key(Field::XForwardedFor)
             .then(|| last_stranger(x_forwarded_nodes(headers), proxies));
         match (standard, custom) {
             (None, None) => ClientAddress::Known(self.peer),
@@ -88,20 +89,18 @@ fn last_stranger(nodes: Vec<Option<IpAddr>>, proxies: &[IpNet]) -> ClientAddress
     nearest
 }
 
-fn x_forwarded_nodes(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+fn x_forwarded_nodes(headers: &Fields) -> Vec<Option<IpAddr>> {
     headers
-        .get_all(X_FORWARDED_FOR)
-        .iter()
+        .get_all(Field::XForwardedFor)
         .flat_map(|v| v.to_str().unwrap_or("?").split(','))
         .map(node)
         .collect()
 }
 
 /// One `for` of each element; an element without one, or with a broken one, is an unknown node.
-fn forwarded_nodes(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+fn forwarded_nodes(headers: &Fields) -> Vec<Option<IpAddr>> {
     headers
-        .get_all(FORWARDED)
-        .iter()
+        .get_all(Field::Forwarded)
         .flat_map(|v| split_quoted(v.to_str().unwrap_or("?"), ','))
         .map(|element| {
             let mut found = split_quoted(element, ';').into_iter().filter_map(|pair| {
@@ -166,9 +165,9 @@ mod tests {
             "10.0.0.0/8".parse().unwrap(),
             "2001:db8::/32".parse().unwrap(),
         ];
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::default();
         for (name, value) in fields {
-            headers.append(*name, value.parse().unwrap());
+            headers.append(*name, value);
         }
         let caller = Caller::new(SocketAddr::new(peer.parse().unwrap(), 4000), &[], &proxies);
         caller.client(&headers, &proxies)

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, future::Future, io, net::SocketAddr, rc::Rc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Response};
+use http::Method;
 use http_body::Body;
 use http_body_util::Either;
 use tokio::{net::TcpStream, sync::watch, time::Instant};
@@ -16,7 +16,10 @@ use super::{
     pace::{AtWork, Pace, Paced},
     streams::{Stream, Streams},
 };
-use crate::settings::Limits;
+use crate::{
+    message::{Request, Response},
+    settings::Limits,
+};
 
 /// RFC 9113 §3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -94,23 +97,25 @@ async fn serve_streams<S, F, R, A, B>(
     let Some(mut streams) = streams else { return };
     let (pace, held) = (Pace::new(), Rc::new(Answers::default()));
     let begin = |stream: Stream| {
-        let Stream { mut request, reply } = stream;
-        let is_head = request.method() == Method::HEAD;
+        let Stream { request, reply } = stream;
+        let mut request = Request::from(request.map(Incoming::Http2));
+        let is_head = request.parts.method == Method::HEAD;
         if let Err(fault) = http2::check(&mut request) {
             refused(fault);
-            let problem = http2::refuse(fault, request.method());
-            tokio::task::spawn_local(reply.with(std::future::ready(problem)));
+            let problem = http2::refuse(fault, &request.parts.method);
+            tokio::task::spawn_local(reply.with(std::future::ready(problem.into())));
             return;
         }
-        let answer = handle(peer, request.map(Incoming::Http2), pace.begin());
+        let answer = handle(peer, request, pace.begin());
         let held = Rc::clone(&held);
         tokio::task::spawn_local(reply.with(async move {
             let answer = answer.await;
-            match is_head {
+            let answer = match is_head {
                 // The document of a refused HEAD would go with its answer.
                 true => http2::without_content(answer).map(Either::Right),
                 false => answer.map(|body| Either::Left(held.hold(body))),
-            }
+            };
+            answer.into()
         }));
     };
     let began = Instant::now();

@@ -1,124 +1,99 @@
 //! What of a message's head passes on, and what the router adds (RFC 9110 §7.6).
 
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header, header::Entry};
+use http::{HeaderName, Version};
 
-/// Fields that concern one connection only (RFC 9110 §7.6.1), `Connection`'s own list aside.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
+use crate::{
+    admit::http1::fields::tokens,
+    message::{Field, FieldSet, Fields},
+};
+
+/// Fields that concern one connection only (RFC 9110 §7.6.1), `Connection`'s own list aside; `TE`
+/// is another matter.
+pub(super) const HOP_BY_HOP: FieldSet = FieldSet::of(&[
+    Field::Connection,
+    Field::KeepAlive,
+    Field::ProxyConnection,
+    Field::ProxyAuthenticate,
+    Field::ProxyAuthorization,
+    Field::TransferEncoding,
+    Field::Upgrade,
+    Field::Http2Settings,
+]);
+
+/// Where proxies of some make leave the caller's address.
+pub(super) const CLIENT_ADDRESS: FieldSet = FieldSet::of(&[
+    Field::XRealIp,
+    Field::XClientIp,
+    Field::XClusterClientIp,
+    Field::TrueClientIp,
+    Field::CfConnectingIp,
+    Field::FastlyClientIp,
+]);
+
+/// What only the router says: no backend's word for it passes.
+const OWN_ANSWERS: [Field; 6] = [
+    Field::DomicileDecision,
+    Field::DomicileRegion,
+    Field::DomicileMechanism,
+    Field::DomicileBody,
+    Field::DomicileRecipient,
+    Field::DomicileStripped,
 ];
 
-pub const FORWARDED: HeaderName = header::FORWARDED;
-pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// Whether a field concerns one connection only, `Connection`'s nominees aside; `TE` is another
-/// matter. The name is in lower case.
-pub(super) fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "transfer-encoding"
-            | "upgrade"
-            | "http2-settings"
-    )
-}
-
-/// Whether proxies of some make leave the caller's address there.
-pub(super) fn is_client_address(name: &str) -> bool {
-    matches!(
-        name,
-        "x-real-ip"
-            | "x-client-ip"
-            | "x-cluster-client-ip"
-            | "true-client-ip"
-            | "cf-connecting-ip"
-            | "fastly-client-ip"
-    )
-}
-
 /// The fields of one's own: no caller's and no backend's word for them passes.
-const OWN_PREFIX: &str = "domicile-";
+pub(super) const OWN_PREFIX: &[u8] = b"domicile-";
 
-/// Drops what concerns one connection only, and `Connection`'s nominees.
-pub fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let nominated: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|v| v.to_str().ok())
-            .flat_map(|v| v.split(','))
-            .filter_map(|n| HeaderName::from_bytes(n.trim().as_bytes()).ok())
-            .collect();
-        for name in nominated {
-            headers.remove(name);
-        }
-    }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
-    // `TE` is hop-by-hop, but `trailers` is how a caller says that trailers may come (gRPC).
-    let trailers = headers
-        .get(header::TE)
-        .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"trailers"));
-    headers.remove(header::TE);
-    if trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    }
+/// The names that `Connection` claims for the connection.
+pub(super) fn nominated(fields: &Fields) -> Vec<String> {
+    fields
+        .get_all(Field::Connection)
+        .flat_map(|value| tokens(value.as_bytes()))
+        .flatten()
+        .map(|name| String::from_utf8_lossy(name).to_ascii_lowercase())
+        .collect()
 }
 
-/// Drops `Domicile-…` and, for callers that are not trusted, every field that steers a route.
-pub fn drop_steering(headers: &mut HeaderMap, steering: &[HeaderName], trusted: bool) {
-    let own: Vec<HeaderName> = headers
-        .keys()
-        .filter(|n| n.as_str().starts_with(OWN_PREFIX))
-        .cloned()
-        .collect();
-    for name in own {
-        headers.remove(name);
-    }
-    if !trusted {
-        for name in steering {
-            headers.remove(name);
-        }
-    }
+/// The fields that are not the connection's, nor the router's own, nor, for callers that are not
+/// trusted, such as steer a route.
+pub fn end_to_end(fields: &Fields, steering: &[HeaderName], trusted: bool) -> Fields {
+    let nominated = nominated(fields);
+    let mut out = Fields::with_capacity(fields.len(), 512);
+    out.extend(fields, |field, name, value| {
+        let is_nominated = nominated.iter().any(|n| n.as_bytes() == name);
+        let steers = !trusted && steering.iter().any(|n| n.as_str().as_bytes() == name);
+        let passes = match field {
+            // How a caller says that trailers may come (gRPC).
+            Field::Te => value.as_bytes().eq_ignore_ascii_case(b"trailers"),
+            _ => !HOP_BY_HOP.contains(field) && !is_nominated,
+        };
+        passes && !steers && !name.starts_with(OWN_PREFIX)
+    });
+    out
 }
 
 /// Drops a backend's word on what only the router says.
-pub fn drop_own_answers(headers: &mut HeaderMap) {
-    for name in [
-        "domicile-decision",
-        "domicile-region",
-        "domicile-mechanism",
-        "domicile-body",
-        "domicile-recipient",
-        "domicile-stripped",
-    ] {
-        headers.remove(name);
+pub fn drop_own_answers(fields: &mut Fields) {
+    if fields.may_have(const { FieldSet::of(&OWN_ANSWERS) }) {
+        OWN_ANSWERS.iter().for_each(|field| fields.remove(field));
     }
 }
 
 /// RFC 9110 §7.6.3.
-pub fn add_via(headers: &mut HeaderMap, version: Version) {
+pub fn add_via(fields: &mut Fields, version: Version) {
     let element = via(version);
-    match headers.entry(header::VIA) {
-        Entry::Vacant(place) => {
-            place.insert(HeaderValue::from_static(element));
-        }
-        Entry::Occupied(_) => append_list(headers, header::VIA, element),
+    if !fields.may_have(const { FieldSet::of(&[Field::Via]) }) {
+        fields.append(Field::Via, element);
+        return;
     }
+    let mut list = String::new();
+    for value in fields.get_all(Field::Via) {
+        if let Ok(value) = value.to_str() {
+            list.push_str(value);
+            list.push_str(", ");
+        }
+    }
+    list.push_str(element);
+    fields.insert(Field::Via, list);
 }
 
 /// The router's own element of `Via`.
@@ -145,67 +120,52 @@ pub(super) fn is_traceparent(value: &[u8]) -> bool {
     hyphens && value.starts_with(b"00") && not_zero(3..35) && not_zero(36..52)
 }
 
-fn append_list(headers: &mut HeaderMap, name: HeaderName, element: &str) {
-    let mut text = String::new();
-    for value in headers.get_all(&name) {
-        if let Ok(value) = value.to_str() {
-            text.push_str(value);
-            text.push_str(", ");
-        }
-    }
-    text.push_str(element);
-    if let Ok(value) = HeaderValue::try_from(text) {
-        headers.insert(name, value);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn map(fields: &[(&str, &str)]) -> HeaderMap {
-        fields
-            .iter()
-            .map(|(n, v)| {
-                (
-                    n.parse::<HeaderName>().unwrap(),
-                    HeaderValue::from_str(v).unwrap(),
-                )
-            })
-            .collect()
-    }
-
     #[test]
     fn hop_by_hop_fields_and_nominees_go() {
-        let mut headers = map(&[
+        let fields: Fields = [
             ("connection", "close, X-Private"),
             ("x-private", "1"),
             ("keep-alive", "timeout=5"),
             ("te", "trailers"),
             ("upgrade", "h2c"),
             ("accept", "*/*"),
-        ]);
-        drop_hop_by_hop(&mut headers);
-        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["accept", "te"]);
+        ]
+        .into_iter()
+        .collect();
+        let left = end_to_end(&fields, &[], true);
+        let names: Vec<&str> = left.iter().map(|(_, name, _)| name).collect();
+        assert_eq!(names, ["te", "accept"]);
     }
 
     #[test]
     fn steering_is_dropped_from_strangers_and_own_fields_from_all() {
         let steering = [HeaderName::from_static("x-target-region")];
-        let fields = [
+        let fields: Fields = [
             ("domicile-target", "eu"),
             ("x-target-region", "eu"),
             ("accept", "*/*"),
-        ];
-        let mut stranger = map(&fields);
-        drop_steering(&mut stranger, &steering, false);
-        assert_eq!(stranger.len(), 1);
-        let mut trusted = map(&fields);
-        drop_steering(&mut trusted, &steering, true);
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(end_to_end(&fields, &steering, false).len(), 1);
+        let trusted = end_to_end(&fields, &steering, true);
         assert!(
             trusted.contains_key("x-target-region") && !trusted.contains_key("domicile-target")
         );
+    }
+
+    #[test]
+    fn own_answers_of_a_backend_go_and_its_via_is_continued() {
+        let mut fields: Fields = [("domicile-region", "eu"), ("via", "1.0 first"), ("x", "1")]
+            .into_iter()
+            .collect();
+        drop_own_answers(&mut fields);
+        add_via(&mut fields, Version::HTTP_11);
+        assert_eq!(fields.len(), 2);
+        assert_eq!(fields.get("via").unwrap(), "1.0 first, 1.1 domicile");
     }
 }

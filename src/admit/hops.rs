@@ -1,22 +1,22 @@
 //! `Max-Forwards`: how many more recipients an OPTIONS may have (RFC 9110 §7.6.2). TRACE, of which
 //! the same is demanded, is served to nobody.
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::Method;
 
-use super::http1::{
-    HeadFault,
-    head::{digits, only},
-};
+use super::http1::{HeadFault, head::digits};
+use crate::message::Fields;
+
+const LEFT: &str = "max-forwards";
 
 /// Whether the request may not be passed on.
 ///
 /// # Errors
 /// [`HeadFault::Hops`] for a count that is none, or stands twice.
-pub fn are_spent(method: &Method, fields: &HeaderMap) -> Result<bool, HeadFault> {
+pub fn are_spent(method: &Method, fields: &Fields) -> Result<bool, HeadFault> {
     if *method != Method::OPTIONS {
         return Ok(false);
     }
-    let Some(left) = only(fields, header::MAX_FORWARDS).map_err(|_| HeadFault::Hops)? else {
+    let Some(left) = fields.only(LEFT).map_err(|_| HeadFault::Hops)? else {
         return Ok(false);
     };
     let left = digits(left.as_bytes()).map_err(|_| HeadFault::Hops)?;
@@ -24,12 +24,13 @@ pub fn are_spent(method: &Method, fields: &HeaderMap) -> Result<bool, HeadFault>
 }
 
 /// Counts this hop in the fields that are passed on.
-pub fn spend(method: &Method, fields: &mut HeaderMap) {
-    if *method == Method::OPTIONS
-        && let Some(left) = fields.get_mut(header::MAX_FORWARDS)
-        && let Ok(count) = digits(left.as_bytes())
-    {
-        *left = HeaderValue::from(count.saturating_sub(1));
+pub fn spend(method: &Method, fields: &mut Fields) {
+    if *method != Method::OPTIONS {
+        return;
+    }
+    let left = fields.get(LEFT).map(|left| digits(left.as_bytes()));
+    if let Some(Ok(left)) = left {
+        fields.insert(LEFT, left.saturating_sub(1).to_string());
     }
 }
 
@@ -37,12 +38,8 @@ pub fn spend(method: &Method, fields: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    fn fields(values: &[&str]) -> HeaderMap {
-        let mut fields = HeaderMap::new();
-        for value in values {
-            fields.append(header::MAX_FORWARDS, value.parse().unwrap());
-        }
-        fields
+    fn fields(values: &[&str]) -> Fields {
+        values.iter().map(|value| (LEFT, value)).collect()
     }
 
     #[test]
@@ -50,7 +47,7 @@ mod tests {
         let mut two = fields(&["2"]);
         assert_eq!(are_spent(&Method::OPTIONS, &two), Ok(false));
         spend(&Method::OPTIONS, &mut two);
-        assert_eq!(two[header::MAX_FORWARDS], "1");
+        assert_eq!(two.get(LEFT).unwrap(), "1");
         assert_eq!(are_spent(&Method::OPTIONS, &fields(&["0"])), Ok(true));
         assert_eq!(are_spent(&Method::OPTIONS, &fields(&[])), Ok(false));
         for wrong in [&["-1"][..], &["1", "1"], &["x"]] {
@@ -64,6 +61,6 @@ mod tests {
         let mut zero = fields(&["0"]);
         assert_eq!(are_spent(&Method::GET, &zero), Ok(false));
         spend(&Method::GET, &mut zero);
-        assert_eq!(zero[header::MAX_FORWARDS], "0");
+        assert_eq!(zero.get(LEFT).unwrap(), "0");
     }
 }

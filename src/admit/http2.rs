@@ -9,39 +9,46 @@
 //! trailers. Neither is passed on by anyone.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use http_body::Body;
 use http_body_util::Full;
 
 use super::http1::{
     FramingFault, HeadFault,
     decode::{MAX_TRAILER, MAX_TRAILERS, is_forbidden},
-    fields::check_name,
-    head::{digits, expectation, only},
+    head::{digits, expectation},
     line::{MAX_METHOD, MAX_TARGET},
     scan::MAX_FIELDS,
     target::{check_host, check_path},
 };
-use crate::respond::Refused;
+use crate::{
+    message::{Field, Fields, Request, Response, Value, check_name},
+    respond::Refused,
+};
 
 /// Whether a request may be served. Cookies that came in several fields are made one, as HTTP/1.1
 /// wants them (RFC 9113 §8.2.3).
 pub fn check<B>(request: &mut Request<B>) -> Result<(), HeadFault> {
-    if request.method().as_str().len() > MAX_METHOD {
+    let parts = &mut request.parts;
+    if parts.method.as_str().len() > MAX_METHOD {
         return Err(HeadFault::LongMethod);
     }
-    join_cookies(request.headers_mut());
-    let fields = request.headers();
+    join_cookies(&mut parts.headers);
+    let fields = &parts.headers;
     if fields.len() > MAX_FIELDS {
         return Err(HeadFault::TooMany);
     }
-    check_fields(fields)?;
-    // Whatever its target: nobody is led through here.
-    if request.method() != Method::CONNECT {
-        check_target(request.method(), request.uri())?;
-        check_authority(request.uri(), fields)?;
+    for (_, name, value) in fields.iter() {
+        check_field(name, value.as_bytes())?;
     }
-    let length = only(fields, header::CONTENT_LENGTH).map_err(|_| HeadFault::ManyLengths)?;
+    // Whatever its target: nobody is led through here.
+    if parts.method != Method::CONNECT {
+        check_target(&parts.method, &parts.uri)?;
+        check_authority(&parts.uri, fields)?;
+    }
+    let length = fields
+        .only(Field::ContentLength)
+        .map_err(|_| HeadFault::ManyLengths)?;
     if let Some(length) = length {
         digits(length.as_bytes())?;
     }
@@ -69,10 +76,10 @@ fn check_target(method: &Method, uri: &Uri) -> Result<(), HeadFault> {
 }
 
 /// RFC 9113 §8.3.1: `:authority`, or one `Host`, or both that say the same.
-fn check_authority(uri: &Uri, fields: &HeaderMap) -> Result<(), HeadFault> {
-    let host = only(fields, header::HOST).map_err(|_| HeadFault::ManyHosts)?;
+fn check_authority(uri: &Uri, fields: &Fields) -> Result<(), HeadFault> {
+    let host = fields.only(Field::Host).map_err(|_| HeadFault::ManyHosts)?;
     let authority = uri.authority().map(|a| a.as_str().as_bytes());
-    let named = authority.or(host.map(HeaderValue::as_bytes));
+    let named = authority.or(host.map(Value::as_bytes));
     check_host(named.ok_or(HeadFault::NoHost)?)?;
     match (authority, host) {
         (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host.as_bytes()) => {
@@ -83,31 +90,26 @@ fn check_authority(uri: &Uri, fields: &HeaderMap) -> Result<(), HeadFault> {
 }
 
 /// RFC 9113 §8.2.1 and RFC 9110 §5.1: names are tokens, values have no white space around them.
-fn check_fields(fields: &HeaderMap) -> Result<(), HeadFault> {
-    for (name, value) in fields {
-        check_name(name)?;
-        if let [b' ' | b'\t', ..] | [.., b' ' | b'\t'] = value.as_bytes() {
-            return Err(HeadFault::PaddedValue);
-        }
+fn check_field(name: &str, value: &[u8]) -> Result<(), HeadFault> {
+    check_name(name)?;
+    match value {
+        [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => Err(HeadFault::PaddedValue),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// A caller may send its cookies one by one; to HTTP/1.1 they go as one (RFC 9113 §8.2.3).
-fn join_cookies(fields: &mut HeaderMap) {
-    let mut values = fields.get_all(header::COOKIE).iter();
-    let (Some(first), Some(_)) = (values.next(), values.next()) else {
+fn join_cookies(fields: &mut Fields) {
+    let mut values = fields.get_all(Field::Cookie);
+    let (Some(first), Some(second)) = (values.next(), values.next()) else {
         return;
     };
     let mut joined = first.as_bytes().to_vec();
-    for value in fields.get_all(header::COOKIE).iter().skip(1) {
+    for value in std::iter::once(second).chain(values) {
         joined.extend_from_slice(b"; ");
         joined.extend_from_slice(value.as_bytes());
     }
-    // Of sound values and a separator: this cannot fail.
-    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
-        fields.insert(header::COOKIE, joined);
-    }
+    fields.insert(Field::Cookie, joined);
 }
 
 /// Whether the trailer fields of a request may be taken (RFC 9110 §6.5.1).
@@ -118,10 +120,12 @@ pub fn check_trailers(fields: &HeaderMap) -> Result<(), FramingFault> {
     if fields.len() > MAX_TRAILERS || fields.iter().map(length).sum::<usize>() > MAX_TRAILER {
         return Err(FramingFault::LongTrailer);
     }
-    check_fields(fields).map_err(|fault| match fault {
-        HeadFault::Underscore => FramingFault::ForbiddenTrailer,
-        _ => FramingFault::Trailer,
-    })?;
+    for (name, value) in fields {
+        check_field(name.as_str(), value.as_bytes()).map_err(|fault| match fault {
+            HeadFault::Underscore => FramingFault::ForbiddenTrailer,
+            _ => FramingFault::Trailer,
+        })?;
+    }
     if fields.keys().any(is_forbidden) {
         return Err(FramingFault::ForbiddenTrailer);
     }
@@ -140,9 +144,7 @@ pub fn refuse(fault: HeadFault, method: &Method) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::new(Bytes::from(text)));
     *answer.status_mut() = refused.status();
     refused.headers(None, answer.headers_mut());
-    answer
-        .headers_mut()
-        .insert(header::VIA, HeaderValue::from_static("2.0 domicile"));
+    answer.headers_mut().insert(Field::Via, "2.0 domicile");
     answer
 }
 
@@ -150,12 +152,14 @@ pub fn refuse(fault: HeadFault, method: &Method) -> Response<Full<Bytes>> {
 /// no body to begin with.
 pub fn without_content<B: Body>(answer: Response<B>) -> Response<Full<Bytes>> {
     let length = answer.body().size_hint().exact().filter(|n| *n > 0);
-    let (mut parts, _) = answer.into_parts();
-    if let Some(length) = length {
-        let fields = parts.headers.entry(header::CONTENT_LENGTH);
-        fields.or_insert_with(|| HeaderValue::from(length));
+    let mut answer = answer.map(|_| Full::default());
+    let fields = answer.headers_mut();
+    if let Some(length) = length
+        && !fields.contains_key(Field::ContentLength)
+    {
+        fields.insert(Field::ContentLength, length.to_string());
     }
-    Response::from_parts(parts, Full::default())
+    answer
 }
 
 #[cfg(test)]
@@ -163,11 +167,11 @@ mod tests {
     use super::*;
 
     fn request(method: &str, uri: &str, fields: &[(&str, &str)]) -> Request<()> {
-        let mut builder = Request::builder().method(method).uri(uri);
+        let mut builder = http::Request::builder().method(method).uri(uri);
         for (name, value) in fields {
             builder = builder.header(*name, *value);
         }
-        builder.body(()).unwrap()
+        builder.body(()).unwrap().into()
     }
 
     fn fault(uri: &str, fields: &[(&str, &str)]) -> HeadFault {
@@ -228,14 +232,14 @@ mod tests {
         let fields = [("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")];
         let mut request = request("GET", "http://a/", &fields);
         assert_eq!(check(&mut request), Ok(()));
-        let cookies = request.headers().get_all("cookie").iter();
+        let cookies = request.parts.headers.get_all("cookie");
         assert_eq!(cookies.collect::<Vec<_>>(), ["a=1; b=2"]);
     }
 
     #[test]
     fn trailers_are_held_to_the_same_rules() {
         let check = |fields: &[(&'static str, &str)]| {
-            let fields = request("PUT", "/", fields).headers().clone();
+            let fields = request("PUT", "/", fields).parts.headers.to_map();
             check_trailers(&fields)
         };
         assert_eq!(check(&[("x-checksum", "a")]), Ok(()));

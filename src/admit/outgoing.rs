@@ -1,17 +1,17 @@
 //! The head that goes to a region, made of the caller's in one pass.
 //!
-//! Looking each field up by name, to drop or to replace it, hashes forty names a request; a look at
-//! each field that is there is a tenth of that (`docs/performance.md`).
+//! Looking each field up by name, to drop or to replace it, walks or hashes forty names a request;
+//! a look at each field that is there is a tenth of that (`docs/performance.md`).
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::{io::Write as _, net::IpAddr};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::{HeaderName, Version};
 
-use super::headers::{
-    FORWARDED, TRACEPARENT, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO,
-    is_client_address, is_hop_by_hop, is_traceparent, via,
+use super::headers::{CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_traceparent, nominated, via};
+use crate::{
+    domain::hexadecimal,
+    message::{Field, Fields, Value},
 };
-use crate::domain::hexadecimal;
 
 /// What is known of the request beside its fields.
 pub struct Passing<'r> {
@@ -28,15 +28,15 @@ pub struct Passing<'r> {
     /// The authority of an absolute target, which overrides `Host` (RFC 9112 §3.2.2).
     pub authority: Option<&'r str>,
     pub version: Version,
-    pub decision: HeaderValue,
+    pub decision: &'r str,
 }
 
-/// Chains that are gathered on the way.
+/// What was seen on the way; the chains are continued, in their order.
 #[derive(Default)]
 struct Seen {
-    forwarded: String,
-    forwarded_for: String,
-    via: String,
+    forwarded: Chain,
+    forwarded_for: Chain,
+    via: Chain,
     has_proto: bool,
     has_host: bool,
     has_sound_trace: bool,
@@ -46,131 +46,128 @@ struct Seen {
     trailers: bool,
 }
 
+/// Elements of a list, joined by commas.
+type Chain = Vec<u8>;
+
 /// The fields for the region.
 ///
 /// Hop-by-hop fields and `Connection`'s nominees go (RFC 9110 §7.6.1), so do all `Domicile-…`;
 /// `Forwarded`, `X-Forwarded-*`, `Via` and `traceparent` are continued or begun. `random` is asked
 /// for a trace's id only when one is begun.
 pub fn outgoing(
-    fields: &HeaderMap,
-    passing: Passing<'_>,
+    fields: &Fields,
+    passing: &Passing<'_>,
     random: impl FnOnce() -> (u128, u64),
-) -> HeaderMap {
+) -> Fields {
     let nominated = nominated(fields);
     let chain_passes = passing.proxied && !passing.hide_client;
     let mut seen = Seen::default();
-    let mut out = HeaderMap::with_capacity(fields.len() + 8);
-    for (name, value) in fields {
-        let text = name.as_str();
-        let keeps_chain = match text {
-            "forwarded" => Some(&mut seen.forwarded),
-            "x-forwarded-for" => Some(&mut seen.forwarded_for),
-            _ => None,
-        };
-        if let Some(chain) = keeps_chain {
-            if chain_passes {
-                add(chain, value);
-            }
-            continue;
-        }
-        match text {
-            "via" => {
-                add(&mut seen.via, value);
-                continue;
-            }
-            "te" => {
+    let mut out = Fields::with_capacity(fields.len() + 8, ROOM);
+    out.extend(fields, |field, name, value| {
+        match field {
+            Field::Other | Field::DomicileRetainUntil => {}
+            Field::Forwarded if chain_passes => add(&mut seen.forwarded, value),
+            Field::XForwardedFor if chain_passes => add(&mut seen.forwarded_for, value),
+            Field::Via => add(&mut seen.via, value),
+            Field::Te => {
                 seen.trailers |= value.as_bytes().eq_ignore_ascii_case(b"trailers");
-                continue;
             }
-            "x-forwarded-proto" | "x-forwarded-host" if !chain_passes => continue,
-            "x-forwarded-proto" => seen.has_proto = true,
-            "x-forwarded-host" => seen.has_host = true,
-            "traceparent" if seen.has_sound_trace || !is_traceparent(value.as_bytes()) => {
-                seen.has_broken_trace = true;
-                continue;
+            Field::XForwardedProto => seen.has_proto |= chain_passes,
+            Field::XForwardedHost => seen.has_host |= chain_passes,
+            Field::Traceparent => {
+                let is_sound = !seen.has_sound_trace && is_traceparent(value.as_bytes());
+                seen.has_sound_trace |= is_sound;
+                seen.has_broken_trace |= !is_sound;
+                return is_sound;
             }
-            "traceparent" => seen.has_sound_trace = true,
-            "host" if passing.authority.is_some() => continue,
-            _ if is_hop_by_hop(text) || text.starts_with("domicile-") => continue,
-            _ if passing.hide_client && is_client_address(text) => continue,
             _ => {}
         }
-        let is_dropped = (!passing.trusted && passing.steering.contains(name))
-            || (!nominated.is_empty() && nominated.contains(name));
-        if !is_dropped {
-            out.append(name.clone(), value.clone());
-        }
-    }
-    if let Some(authority) = passing.authority
-        && let Ok(host) = HeaderValue::try_from(authority)
-    {
-        out.insert(header::HOST, host);
+        let goes = match field {
+            Field::Forwarded | Field::XForwardedFor | Field::Via | Field::Te => true,
+            Field::XForwardedProto | Field::XForwardedHost => !chain_passes,
+            Field::Host => passing.authority.is_some(),
+            _ => {
+                HOP_BY_HOP.contains(field)
+                    || (passing.hide_client && CLIENT_ADDRESS.contains(field))
+                    || name.starts_with(OWN_PREFIX)
+            }
+        };
+        !goes
+            && (passing.trusted || !is_among(passing.steering, name))
+            && !nominated.iter().any(|n| n.as_bytes() == name)
+    });
+    if let Some(authority) = passing.authority {
+        out.append(Field::Host, authority);
     }
     if seen.trailers {
-        out.insert(header::TE, HeaderValue::from_static("trailers"));
+        out.append(Field::Te, "trailers");
     }
     settle_trace(&mut out, &seen, random);
-    tell_caller(&mut out, &passing, seen);
-    out.insert("domicile-decision", passing.decision);
+    tell_caller(&mut out, fields, passing, &seen);
+    out.append(Field::DomicileDecision, passing.decision);
     out
+}
+
+/// Room that most heads have enough of.
+const ROOM: usize = 1 << 10;
+
+fn is_among(names: &[HeaderName], name: &[u8]) -> bool {
+    names.iter().any(|n| n.as_str().as_bytes() == name)
 }
 
 /// Tells the backend whom the request comes from (RFC 7239; RFC 9110 §7.6.3). Of a caller that is
 /// to stay hidden only that there is one: `for=_hidden` (RFC 7239 §6.3) and no `X-Forwarded-For`.
-fn tell_caller(out: &mut HeaderMap, passing: &Passing<'_>, mut seen: Seen) {
-    let host = out.get(header::HOST).cloned();
-    let element = &mut seen.forwarded;
-    separate(element);
-    element.push_str("for=");
-    if passing.hide_client {
-        element.push_str("_hidden");
-    } else {
-        separate(&mut seen.forwarded_for);
-        push_address(&mut seen.forwarded_for, passing.peer);
+fn tell_caller(out: &mut Fields, fields: &Fields, passing: &Passing<'_>, seen: &Seen) {
+    let host = match passing.authority {
+        Some(authority) => Some(authority.as_bytes()),
+        None => fields.get(Field::Host).map(Value::as_bytes),
+    };
+    let scheme = if passing.secure { "https" } else { "http" };
+    out.append_with(Field::Forwarded, |text| {
+        begin(text, &seen.forwarded);
+        text.extend_from_slice(b"for=");
         match passing.peer {
-            IpAddr::V4(_) => push_address(element, passing.peer),
+            _ if passing.hide_client => text.extend_from_slice(b"_hidden"),
+            IpAddr::V4(_) => push_address(text, passing.peer),
             IpAddr::V6(_) => {
-                element.push_str("\"[");
-                push_address(element, passing.peer);
-                element.push_str("]\"");
+                text.extend_from_slice(b"\"[");
+                push_address(text, passing.peer);
+                text.extend_from_slice(b"]\"");
             }
         }
-    }
-    let scheme = if passing.secure { "https" } else { "http" };
-    element.push_str(";proto=");
-    element.push_str(scheme);
-    if let Some(host) = host.as_ref().and_then(|h| h.to_str().ok())
-        && !host.contains(['"', '\\'])
-    {
-        element.push_str(";host=\"");
-        element.push_str(host);
-        element.push('"');
-    }
-    set(out, FORWARDED, seen.forwarded);
+        text.extend_from_slice(b";proto=");
+        text.extend_from_slice(scheme.as_bytes());
+        if let Some(host) = host
+            && !host.iter().any(|b| matches!(b, b'"' | b'\\'))
+        {
+            text.extend_from_slice(b";host=\"");
+            text.extend_from_slice(host);
+            text.push(b'"');
+        }
+    });
     if !passing.hide_client {
-        set(out, X_FORWARDED_FOR, seen.forwarded_for);
+        out.append_with(Field::XForwardedFor, |text| {
+            begin(text, &seen.forwarded_for);
+            push_address(text, passing.peer);
+        });
     }
     if !seen.has_proto {
-        out.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+        out.append(Field::XForwardedProto, scheme);
     }
     if let Some(host) = host
         && !seen.has_host
     {
-        out.insert(X_FORWARDED_HOST, host);
+        out.append(Field::XForwardedHost, host);
     }
-    let own = via(passing.version);
-    if seen.via.is_empty() {
-        out.insert(header::VIA, HeaderValue::from_static(own));
-    } else {
-        separate(&mut seen.via);
-        seen.via.push_str(own);
-        set(out, header::VIA, seen.via);
-    }
+    out.append_with(Field::Via, |text| {
+        begin(text, &seen.via);
+        text.extend_from_slice(via(passing.version).as_bytes());
+    });
 }
 
 /// W3C Trace Context: a sound `traceparent` passes, a broken one goes with its state, a missing
 /// one is begun.
-fn settle_trace(out: &mut HeaderMap, seen: &Seen, random: impl FnOnce() -> (u128, u64)) {
+fn settle_trace(out: &mut Fields, seen: &Seen, random: impl FnOnce() -> (u128, u64)) {
     if seen.has_sound_trace && !seen.has_broken_trace {
         return;
     }
@@ -189,62 +186,44 @@ fn settle_trace(out: &mut HeaderMap, seen: &Seen, random: impl FnOnce() -> (u128
         *place = hexadecimal(digits);
         digits >>= 4;
     }
-    if let Ok(value) = HeaderValue::from_bytes(&text) {
-        out.insert(TRACEPARENT, value);
-    }
+    out.insert(Field::Traceparent, text);
 }
 
-/// The fields that `Connection` names as its own.
-fn nominated(fields: &HeaderMap) -> Vec<HeaderName> {
-    if !fields.contains_key(header::CONNECTION) {
-        return Vec::new();
-    }
-    fields
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .filter_map(|n| HeaderName::from_bytes(n.trim().as_bytes()).ok())
-        .collect()
-}
-
-fn add(chain: &mut String, value: &HeaderValue) {
+fn add(chain: &mut Chain, value: Value<'_>) {
     if let Ok(value) = value.to_str() {
-        separate(chain);
-        chain.push_str(value);
+        if !chain.is_empty() {
+            chain.extend_from_slice(b", ");
+        }
+        chain.extend_from_slice(value.as_bytes());
     }
 }
 
-fn separate(chain: &mut String) {
+/// What was there, and what parts it from what follows.
+fn begin(text: &mut Vec<u8>, chain: &Chain) {
     if !chain.is_empty() {
-        chain.push_str(", ");
-    }
-}
-
-fn set(out: &mut HeaderMap, name: HeaderName, text: String) {
-    if let Ok(value) = HeaderValue::try_from(text) {
-        out.insert(name, value);
+        text.extend_from_slice(chain);
+        text.extend_from_slice(b", ");
     }
 }
 
 /// An address of version 4 without the formatter's machinery, which costs as much as the rest of
 /// this file.
-fn push_address(text: &mut String, address: IpAddr) {
+fn push_address(text: &mut Vec<u8>, address: IpAddr) {
     let IpAddr::V4(address) = address else {
         let _ = write!(text, "{address}");
         return;
     };
     for (at, octet) in address.octets().into_iter().enumerate() {
         if at > 0 {
-            text.push('.');
+            text.push(b'.');
         }
         if octet >= 100 {
-            text.push(char::from(b'0' + octet / 100));
+            text.push(b'0' + octet / 100);
         }
         if octet >= 10 {
-            text.push(char::from(b'0' + octet / 10 % 10));
+            text.push(b'0' + octet / 10 % 10);
         }
-        text.push(char::from(b'0' + octet % 10));
+        text.push(b'0' + octet % 10);
     }
 }
 
@@ -252,15 +231,16 @@ fn push_address(text: &mut String, address: IpAddr) {
 mod tests {
     use super::*;
 
-    fn map(fields: &[(&str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in fields {
-            map.append(
-                name.parse::<HeaderName>().unwrap(),
-                HeaderValue::from_str(value).unwrap(),
-            );
-        }
-        map
+    fn map(fields: &[(&str, &str)]) -> Fields {
+        fields.iter().copied().collect()
+    }
+
+    fn outgoing(
+        fields: &Fields,
+        passing: Passing<'_>,
+        random: impl FnOnce() -> (u128, u64),
+    ) -> Fields {
+        super::outgoing(fields, &passing, random)
     }
 
     fn passing(peer: &str) -> Passing<'static> {
@@ -273,11 +253,11 @@ mod tests {
             hide_client: false,
             authority: None,
             version: Version::HTTP_11,
-            decision: HeaderValue::from_static("d"),
+            decision: "d",
         }
     }
 
-    fn text<'m>(map: &'m HeaderMap, name: &str) -> &'m str {
+    fn text<'m>(map: &'m Fields, name: &str) -> &'m str {
         map.get(name).map_or("", |v| v.to_str().unwrap())
     }
 
@@ -306,7 +286,7 @@ mod tests {
         }
         assert_eq!(text(&out, "te"), "trailers");
         assert_eq!(text(&out, "accept"), "*/*");
-        assert_eq!(out.get_all("cookie").iter().count(), 2);
+        assert_eq!(out.get_all("cookie").count(), 2);
         assert_eq!(text(&out, "via"), "1.1 domicile");
         assert_eq!(text(&out, "domicile-decision"), "d");
     }
@@ -328,7 +308,7 @@ mod tests {
             let out = outgoing(&fields, passing, || (5, 6));
             assert_eq!(out.contains_key("x-target-region"), trusted);
             assert!(!out.contains_key("domicile-target"));
-            assert_eq!(out.get_all("domicile-decision").iter().count(), 1);
+            assert_eq!(out.get_all("domicile-decision").count(), 1);
         }
     }
 
@@ -389,8 +369,8 @@ mod tests {
             ..passing("203.0.113.9")
         };
         let out = outgoing(&fields, abroad, || (5, 6));
-        let told = |v: &HeaderValue| v.to_str().unwrap().contains("203.0.113");
-        assert!(!out.values().any(told), "{out:?}");
+        let told = |v: Value<'_>| v.to_str().unwrap().contains("203.0.113");
+        assert!(!out.iter().any(|(_, _, v)| told(v)), "{out:?}");
         assert_eq!(text(&out, "forwarded"), "for=_hidden;proto=http");
     }
 
@@ -402,7 +382,7 @@ mod tests {
             ..passing("192.0.2.7")
         };
         let out = outgoing(&fields, passing, || (5, 6));
-        assert_eq!(out.get_all("host").iter().count(), 1);
+        assert_eq!(out.get_all("host").count(), 1);
         assert_eq!(text(&out, "host"), "two.example");
     }
 
@@ -429,7 +409,7 @@ mod tests {
         }
         let twice = map(&[("traceparent", sound), ("traceparent", sound)]);
         let out = outgoing(&twice, passing("192.0.2.7"), || (4, 6));
-        assert_eq!(out.get_all("traceparent").iter().count(), 1);
+        assert_eq!(out.get_all("traceparent").count(), 1);
         assert_ne!(text(&out, "traceparent"), sound);
     }
 }

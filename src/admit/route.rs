@@ -1,9 +1,12 @@
 //! Which route a request takes: host, path template, method, media type.
 
-use http::{HeaderMap, Method, header, uri::Authority};
+use http::{Method, uri::Authority};
 
 use super::path::Captures;
-use crate::settings::Route;
+use crate::{
+    message::{Field, Fields},
+    settings::Route,
+};
 
 /// Why no route takes a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,7 +25,7 @@ pub fn find<'r, 'p>(
     host: Option<&str>,
     path: &'p str,
     method: &Method,
-    headers: &HeaderMap,
+    headers: &Fields,
 ) -> Result<(usize, Captures<'p>), NoRoute> {
     let mut methods: Vec<Method> = Vec::new();
     let mut media_types = Vec::new();
@@ -77,9 +80,9 @@ fn host_fits(wanted: Option<&str>, host: Option<&str>) -> bool {
     host.host().eq_ignore_ascii_case(wanted)
 }
 
-fn media_type_fits(wanted: &str, headers: &HeaderMap) -> bool {
+fn media_type_fits(wanted: &str, headers: &Fields) -> bool {
     // Two fields, and the region could read the body by the one that was not looked at.
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let mut values = headers.get_all(Field::ContentType);
     let (Some(value), None) = (values.next(), values.next()) else {
         return false;
     };
@@ -169,9 +172,9 @@ mod tests {
         media: Option<&str>,
     ) -> Result<usize, NoRoute> {
         let table = table();
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::default();
         if let Some(media) = media {
-            headers.insert(header::CONTENT_TYPE, media.parse().unwrap());
+            headers.insert(Field::ContentType, media);
         }
         find(
             table.iter().enumerate(),
@@ -208,9 +211,9 @@ mod tests {
 
     #[test]
     fn two_media_types_are_none() {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::default();
         for media in ["application/json", "application/x-ndjson"] {
-            headers.append(header::CONTENT_TYPE, media.parse().unwrap());
+            headers.append(Field::ContentType, media);
         }
         let table = table();
         let found = find(

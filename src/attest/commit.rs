@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
+
 use super::{
     Books, Draft, JournalStatus, Unwritable,
     open::FolderLock,
@@ -119,7 +121,9 @@ impl Committer<'_> {
     fn run(mut self) {
         loop {
             let (batches, closing) = self.next();
+            self.shared.note_in_hand(self.oldest(&batches));
             self.commit_all(batches);
+            self.shared.note_in_hand(self.oldest(&[]));
             if closing {
                 break;
             }
@@ -132,6 +136,15 @@ impl Committer<'_> {
         if let Some(counters) = &self.books.counters {
             counters.mark(last);
         }
+    }
+
+    /// When the oldest entry in hand was handed over. Each door's entries are in order, so the
+    /// first of each will do; of the workers' buffers the first one's, which is not 100 ms younger
+    /// than the others'.
+    fn oldest(&self, batches: &[Batch]) -> Option<Timestamp> {
+        let lazy = self.held.first().map(Lazy::at);
+        let ahead = batches.iter().filter_map(|b| b.drafts.first());
+        ahead.map(|draft| draft.at).chain(lazy).min()
     }
 
     /// Waits for work, lets it gather, and takes it.
@@ -173,7 +186,11 @@ impl Committer<'_> {
             // Whose worker has gone is fetched one last time.
             let kept = Arc::strong_count(buffer) > 1;
             buffer.fetch(&mut self.spare, closing);
-            self.held.append(&mut self.spare);
+            if self.held.is_empty() {
+                mem::swap(&mut self.held, &mut self.spare);
+            } else {
+                self.held.append(&mut self.spare);
+            }
             kept
         });
         (batches, closing)
@@ -324,6 +341,7 @@ impl Committer<'_> {
         status.segments = self.writer.segments;
         status.commits += 1;
         status.last_commit = took;
+        status.all_commits += took;
         status.error = None;
     }
 

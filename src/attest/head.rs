@@ -1,6 +1,7 @@
 //! The head: how far acknowledged entries go, so that frames cut from the end are missed.
 //!
-//! Two slots of 512 bytes, written in turn after each commit: a torn write spoils one at most.
+//! Two slots of 512 bytes, written in turn after each commit: a torn write spoils one at most. One
+//! is hashed for each frame, so since version 2 its zeros are no longer hashed but compared.
 
 use std::{fs, io, path::Path};
 
@@ -11,9 +12,12 @@ use super::{
 };
 
 pub(super) const FILE: &str = "head";
-const MAGIC: &[u8; 8] = b"DOMHEA\x00\x01";
+const MAGIC: &[u8; 8] = b"DOMHEA\x00\x02";
+/// Of slots whose hash stands at their end and covers all before it; still read.
+const MAGIC_1: &[u8; 8] = b"DOMHEA\x00\x01";
 const SLOT: usize = 512;
-const HASHED: usize = SLOT - 32;
+const FIELDS: usize = 96;
+const HASH: usize = 32;
 
 /// What one slot says. Every entry up to `seq` was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,30 +38,46 @@ pub(super) struct Head {
 
 impl Head {
     fn encode(&self) -> [u8; SLOT] {
+        let mut slot = self.fields(MAGIC);
+        let (fields, rest) = slot.split_at_mut(FIELDS);
+        put(rest, &[&sha256(&[fields])]);
+        slot
+    }
+
+    /// As slots of version 1 are.
+    fn encode_1(&self) -> [u8; SLOT] {
+        let mut slot = self.fields(MAGIC_1);
+        let (hashed, hash) = slot.split_at_mut(SLOT - HASH);
+        put(hash, &[&sha256(&[hashed])]);
+        slot
+    }
+
+    /// A slot without its hash.
+    fn fields(&self, magic: &[u8; 8]) -> [u8; SLOT] {
         let mut slot = [0; SLOT];
-        let fields = MAGIC
-            .iter()
-            .copied()
-            .chain(self.ledger)
-            .chain(self.generation.to_le_bytes())
-            .chain(self.seq.to_le_bytes())
-            .chain(self.segment.to_le_bytes())
-            .chain(self.offset.to_le_bytes())
-            .chain(self.chain)
-            .chain(self.lost.to_le_bytes());
-        for (to, from) in slot.iter_mut().zip(fields) {
-            *to = from;
-        }
-        let (hashed, hash) = slot.split_at_mut(HASHED);
-        hash.copy_from_slice(&sha256(&[hashed]));
+        put(
+            &mut slot,
+            &[
+                magic,
+                &self.ledger,
+                &self.generation.to_le_bytes(),
+                &self.seq.to_le_bytes(),
+                &self.segment.to_le_bytes(),
+                &self.offset.to_le_bytes(),
+                &self.chain,
+                &self.lost.to_le_bytes(),
+            ],
+        );
         slot
     }
 
     fn decode(slot: &[u8], index: u64) -> Read<Self> {
         let mut take = Take::new(slot);
         let magic: [u8; 8] = take.array()?;
-        if magic != *MAGIC {
-            return Err(Malformed("a slot does not begin as a head of version 1"));
+        if magic != *MAGIC && magic != *MAGIC_1 {
+            return Err(Malformed(
+                "a slot does not begin as a head of version 1 or 2",
+            ));
         }
         let head = Self {
             ledger: take.array()?,
@@ -68,13 +88,30 @@ impl Head {
             chain: take.array()?,
             lost: take.u64()?,
         };
-        if head.encode() != slot {
+        let whole = if magic == *MAGIC {
+            head.encode()
+        } else {
+            head.encode_1()
+        };
+        if whole != slot {
             return Err(Malformed("a slot's hash does not hold"));
         }
         if head.generation % 2 != index {
             return Err(Malformed("a slot stands in the other's place"));
         }
         Ok(head)
+    }
+}
+
+/// Writes the parts one after another at the start of `to`, which has room for them.
+fn put(to: &mut [u8], parts: &[&[u8]]) {
+    let mut rest = to;
+    for part in parts {
+        let Some((place, after)) = rest.split_at_mut_checked(part.len()) else {
+            return;
+        };
+        place.copy_from_slice(part);
+        rest = after;
     }
 }
 
@@ -175,5 +212,76 @@ impl HeadFile {
 
     pub fn sync(&mut self) -> io::Result<()> {
         self.file.sync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: Head = Head {
+        ledger: [7; 16],
+        generation: 4,
+        seq: 0x0102_0304,
+        segment: 9,
+        offset: 1000,
+        chain: [3; 32],
+        lost: 2,
+    };
+
+    #[test]
+    fn every_bit_of_a_slot_of_either_version_counts() {
+        for slot in [HEAD.encode(), HEAD.encode_1()] {
+            assert_eq!(Head::decode(&slot, 0).unwrap(), HEAD);
+            for at in 0..SLOT {
+                let mut flipped = slot;
+                flipped[at] ^= 1 << (at % 8);
+                assert!(Head::decode(&flipped, 0).is_err(), "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_format() {
+        let slot = HEAD.encode();
+        assert_eq!(slot[..8], *b"DOMHEA\x00\x02");
+        assert_eq!(slot[8..24], [7; 16]);
+        assert_eq!(slot[24..32], 4_u64.to_le_bytes());
+        assert_eq!(slot[32..40], 0x0102_0304_u64.to_le_bytes());
+        assert_eq!(slot[40..48], 9_u64.to_le_bytes());
+        assert_eq!(slot[48..56], 1000_u64.to_le_bytes());
+        assert_eq!(slot[56..88], [3; 32]);
+        assert_eq!(slot[88..96], 2_u64.to_le_bytes());
+        assert_eq!(slot[96..128], sha256(&[&slot[..96]]));
+        assert_eq!(slot[128..], [0; 384]);
+        let before = HEAD.encode_1();
+        assert_eq!(before[..8], *b"DOMHEA\x00\x01");
+        assert_eq!(before[8..96], slot[8..96]);
+        assert_eq!(before[480..], sha256(&[&before[..480]]));
+    }
+
+    #[test]
+    fn a_head_of_version_1_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let older = Head {
+            generation: 3,
+            seq: 5,
+            ..HEAD
+        };
+        let old = [HEAD.encode_1(), older.encode_1()].concat();
+        fs::write(folder.path().join(FILE), old).unwrap();
+        let read = || Slots::read(folder.path()).unwrap().unwrap();
+        assert_eq!(read().newest().unwrap(), HEAD);
+        assert_eq!(read().both().unwrap(), [HEAD, older]);
+
+        let mut disk = super::super::disk::Folder::new(folder.path());
+        let mut file = HeadFile::start(&mut disk, HEAD).unwrap();
+        file.advance(Head { seq: 6, ..HEAD }).unwrap();
+        let newest = read().newest().unwrap();
+        assert_eq!((newest.seq, newest.generation), (6, 7));
+        let bytes = fs::read(folder.path().join(FILE)).unwrap();
+        for slot in bytes.chunks(SLOT) {
+            assert_eq!(slot[..8], *MAGIC);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use jiff::Timestamp;
 use smallvec::{SmallVec, smallvec};
 use tokio::sync::oneshot;
 
@@ -74,8 +75,12 @@ pub struct JournalStatus {
     pub outcomes_lost: u64,
     /// Entries handed over and not yet durable.
     pub waiting: usize,
+    /// When the oldest of these was handed over, by the time it states itself.
+    pub waiting_since: Option<Timestamp>,
     /// How long the last commit took, fsync included.
     pub last_commit: std::time::Duration,
+    /// How long all commits since the start took.
+    pub all_commits: std::time::Duration,
     /// Why the ledger cannot be written, while it cannot.
     pub error: Option<String>,
 }
@@ -175,18 +180,31 @@ impl Journal {
         permits: Vec<(Permit, Draft)>,
         refusals: Vec<Draft>,
     ) -> Result<Vec<Cleared>, Unwritable> {
-        let all_follow = refusals.is_empty() && permits.iter().all(|(p, d)| may_follow(p, d));
-        let mut cleared = Vec::with_capacity(permits.len());
-        let mut drafts: Work = SmallVec::with_capacity(permits.len() + refusals.len());
-        for (permit, draft) in permits {
-            check(&draft)?;
-            cleared.push(Cleared { permit });
-            drafts.push(draft);
+        let (permits, drafts) = permits.into_iter().unzip();
+        self.clear_batch(permits, drafts, refusals).await
+    }
+
+    /// [`Journal::clear_all`] for the permits of drafts that stand beside them: of a large batch
+    /// the drafts are most of the memory beside its body, and here they are not moved about.
+    ///
+    /// # Errors
+    /// As there, and when there are not as many drafts as permits.
+    pub async fn clear_batch(
+        &self,
+        permits: Vec<Permit>,
+        mut drafts: Vec<Draft>,
+        refusals: Vec<Draft>,
+    ) -> Result<Vec<Cleared>, Unwritable> {
+        if permits.len() != drafts.len() {
+            return Err(Unwritable::Unpaired);
         }
-        for draft in refusals {
-            check(&draft)?;
-            drafts.push(draft);
-        }
+        let mut pairs = permits.iter().zip(&drafts);
+        let all_follow = refusals.is_empty() && pairs.all(|(p, d)| may_follow(p, d));
+        drafts.extend(refusals);
+        drafts.iter().try_for_each(check)?;
+        let cleared = permits.into_iter().map(|permit| Cleared { permit });
+        let cleared = cleared.collect();
+        let mut drafts = Work::from_vec(drafts);
         if all_follow {
             match self.shared.queue_all(&self.buffer, drafts) {
                 None => return Ok(cleared),
@@ -208,7 +226,12 @@ impl Journal {
     /// Queues what the backend answered. Never waits; from the same door that cleared the
     /// decision, it is written after the decision's entry.
     pub fn outcome(&self, outcome: OutcomeDraft) {
-        self.shared.queue_outcome(&self.buffer, outcome);
+        self.outcomes([outcome]);
+    }
+
+    /// [`Journal::outcome`] for the items of a batch.
+    pub fn outcomes(&self, outcomes: impl IntoIterator<Item = OutcomeDraft>) {
+        self.shared.queue_outcomes(&self.buffer, outcomes);
     }
 
     /// Waits until everything queued so far, by all doors, is durable.
@@ -258,6 +281,16 @@ impl WorkerJournal {
         self.journal.clear_all(permits, refusals).await
     }
 
+    /// See [`Journal::clear_batch`].
+    pub async fn clear_batch(
+        &self,
+        permits: Vec<Permit>,
+        drafts: Vec<Draft>,
+        refusals: Vec<Draft>,
+    ) -> Result<Vec<Cleared>, Unwritable> {
+        self.journal.clear_batch(permits, drafts, refusals).await
+    }
+
     /// See [`Journal::refuse`].
     pub async fn refuse(&self, draft: Draft) -> Result<(), Unwritable> {
         self.journal.refuse(draft).await
@@ -266,6 +299,11 @@ impl WorkerJournal {
     /// See [`Journal::outcome`].
     pub fn outcome(&self, outcome: OutcomeDraft) {
         self.journal.outcome(outcome);
+    }
+
+    /// See [`Journal::outcomes`].
+    pub fn outcomes(&self, outcomes: impl IntoIterator<Item = OutcomeDraft>) {
+        self.journal.outcomes(outcomes);
     }
 }
 

@@ -3,8 +3,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use smallvec::SmallVec;
-
 use crate::{
     domain::{Circumstances, DecisionId, Digest, EvidenceSet, Operation, Place, SubjectKey},
     locate::{Claimed, Directory, PinChange},
@@ -83,7 +81,7 @@ pub struct Draft {
     /// personal data. Cut after [`REFERENCE_MAX`] bytes; refuse longer ones before.
     pub reference: Option<Arc<str>>,
     /// Keeps the person's places in the tallies of the profile until the entry stands.
-    pub holds: SmallVec<[Hold; 2]>,
+    pub holds: Vec<Hold>,
 }
 
 /// What replays the ledger: its entries are the log ahead of these.

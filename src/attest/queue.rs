@@ -8,7 +8,7 @@ use std::{
     fmt, mem,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -30,6 +30,8 @@ const LATEST: SignedDuration = SignedDuration::from_millis(75);
 const BUFFER: usize = 65_536;
 /// Drafts that may wait for one commit.
 const WAITING: usize = 1_000_000;
+/// Later than every entry.
+const NOTHING: i64 = i64::MAX;
 
 pub(super) enum Lazy {
     Draft(Draft),
@@ -74,6 +76,8 @@ pub(super) struct Shared {
     outcomes_lost: AtomicU64,
     /// Lazy entries that a failed write left in the thread's hands.
     pub held: AtomicUsize,
+    /// When the oldest entry in the thread's hands was handed over, in µs; [`NOTHING`] without one.
+    in_hand: AtomicI64,
     pub status: Mutex<JournalStatus>,
 }
 
@@ -90,6 +94,7 @@ impl Shared {
             refused: AtomicU64::new(0),
             outcomes_lost: AtomicU64::new(0),
             held: AtomicUsize::new(0),
+            in_hand: AtomicI64::new(NOTHING),
             status: Mutex::new(JournalStatus {
                 entries: writer.next() - 1,
                 bytes: writer.bytes,
@@ -154,25 +159,43 @@ impl Shared {
         if !drafts.iter().all(|draft| self.may_follow(&buffered, draft)) {
             return Some(drafts);
         }
-        let items = drafts.into_iter().map(Lazy::Draft);
-        buffered.items.extend(items);
+        if drafts.spilled() && buffered.items.is_empty() {
+            // Where they stand: a large batch has no room for them twice.
+            let drafts = drafts.into_vec().into_iter();
+            buffered.items = drafts.map(Lazy::Draft).collect();
+        } else {
+            buffered.items.extend(drafts.into_iter().map(Lazy::Draft));
+        }
         drop(buffered);
         self.nudge();
         None
     }
 
-    pub fn queue_outcome(&self, buffer: &Buffer, outcome: OutcomeDraft) {
+    pub fn queue_outcomes(
+        &self,
+        buffer: &Buffer,
+        outcomes: impl IntoIterator<Item = OutcomeDraft>,
+    ) {
         let mut buffered = buffer.lock();
         // Outcomes have room beyond the decisions', so that those under way can still be told.
         let waiting = buffered.items.len().max(self.held.load(Ordering::Relaxed));
-        if waiting >= 2 * BUFFER || buffered.sealed {
-            drop(buffered);
-            self.outcomes_lost.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        buffered.items.push(Lazy::Outcome(outcome));
+        let room = match buffered.sealed {
+            true => 0,
+            false => (2 * BUFFER).saturating_sub(waiting),
+        };
+        let before = buffered.items.len();
+        let mut outcomes = outcomes.into_iter();
+        let taken = outcomes.by_ref().take(room).map(Lazy::Outcome);
+        buffered.items.extend(taken);
+        let queued = buffered.items.len() > before;
         drop(buffered);
-        self.nudge();
+        if queued {
+            self.nudge();
+        }
+        let lost = outcomes.count() as u64;
+        if lost > 0 {
+            self.outcomes_lost.fetch_add(lost, Ordering::Relaxed);
+        }
     }
 
     pub fn close(&self) {
@@ -187,18 +210,39 @@ impl Shared {
     }
 
     pub fn status(&self) -> JournalStatus {
-        let waiting = {
+        let (waiting, queued_since) = {
             let queue = self.queue_locked();
-            let buffered: usize = queue.buffers.iter().map(|b| b.lock().items.len()).sum();
-            queue.drafts + buffered
+            let mut waiting = queue.drafts;
+            let first = queue.batches.first().and_then(|b| b.drafts.first());
+            let mut since = first.map(|draft| draft.at);
+            for buffer in &queue.buffers {
+                let buffered = buffer.lock();
+                waiting += buffered.items.len();
+                since = since
+                    .into_iter()
+                    .chain(buffered.items.first().map(Lazy::at))
+                    .min();
+            }
+            (waiting, since)
         };
+        let in_hand = self.in_hand.load(Ordering::Relaxed);
+        let in_hand = (in_hand != NOTHING)
+            .then(|| Timestamp::from_microsecond(in_hand).ok())
+            .flatten();
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         JournalStatus {
             waiting: waiting + self.held.load(Ordering::Relaxed),
+            waiting_since: queued_since.into_iter().chain(in_hand).min(),
             refused: self.refused.load(Ordering::Relaxed),
             outcomes_lost: self.outcomes_lost.load(Ordering::Relaxed),
             ..status.clone()
         }
+    }
+
+    /// Of what the thread has in hand, when the oldest was handed over.
+    pub fn note_in_hand(&self, since: Option<Timestamp>) {
+        let since = since.map_or(NOTHING, Timestamp::as_microsecond);
+        self.in_hand.store(since, Ordering::Relaxed);
     }
 
     fn may_follow(&self, buffered: &Buffered, draft: &Draft) -> bool {
@@ -254,7 +298,7 @@ impl Buffer {
 }
 
 impl Lazy {
-    fn at(&self) -> Timestamp {
+    pub fn at(&self) -> Timestamp {
         match self {
             Self::Draft(draft) => draft.at,
             Self::Outcome(outcome) => outcome.at,

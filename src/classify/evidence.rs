@@ -32,6 +32,11 @@ pub enum Reading {
 /// for `GR` (Interinstitutional Style Guide of the EU, 7.1.1), and E.164 numbers. Blanks around
 /// the value are dropped.
 pub fn read_text(text: &str) -> Reading {
+    // What most records say.
+    if let [a @ b'A'..=b'Z', b @ b'A'..=b'Z'] = *text.as_bytes() {
+        let found = country([a, b]);
+        return found.map_or(Reading::Unreadable, |c| Reading::Country(Place::of(c)));
+    }
     let text = text.trim();
     if text.is_empty() {
         return Reading::Nothing;

@@ -31,6 +31,8 @@ pub enum Command {
     Key(Key),
     /// Reports from the ledger (not yet).
     Report(Rest),
+    /// Ask a URL whether it is well: exits 0 on a 2xx, 1 on any other answer or none.
+    Probe(Probe),
     /// Run one embedded regional store.
     Store(Store),
 }
@@ -277,6 +279,19 @@ pub struct Key {
     /// The routes' namespace that the ids belong to.
     #[arg(long, default_value = "person")]
     pub namespace: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Probe {
+    /// What to GET, such as http://127.0.0.1:9091/readyz.
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// For all of it: name lookup, connection, answer.
+    #[arg(long, default_value = "3s", value_name = "DURATION")]
+    pub timeout: String,
+    /// PEM file of the authorities that may vouch for an https server.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

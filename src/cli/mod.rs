@@ -8,6 +8,7 @@ mod key;
 mod ledger;
 mod policy;
 mod policy_tools;
+mod probe;
 mod run;
 mod store;
 
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
         Command::Ledger(args) => ledger::ledger(&args),
         Command::Directory(args) => directory::directory(&args),
         Command::Key(args) => key::key(&args),
+        Command::Probe(args) => probe::probe(&args),
         Command::Store(args) => store::store(args),
         Command::Scan(_) => not_yet("scan"),
         Command::Report(_) => not_yet("report"),

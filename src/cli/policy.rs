@@ -16,10 +16,8 @@ use super::{
     policy_tools, print_line,
 };
 use crate::{
-    decide::{QuestionFault, explain_with},
-    document::{
-        Fault, Faults, Source, Where, is_missing, place_of_word, read_json_with, read_text,
-    },
+    decide::{explain_with, mistakes as question_mistakes},
+    document::{Fault, Faults, Source, Where, is_missing, json_fault, read_json_with, read_text},
     domain::{Answer, Outcome, Question, Region, Regions},
     policy::{self, Checked},
     router::running::render,
@@ -131,8 +129,12 @@ fn explain(args: &Explain) -> Result<Ended, Failure> {
             if range.is_empty() {
                 continue;
             }
-            let answer = answer(&checked, &source, range, regions.as_ref())
-                .map_err(|fault| format!("line {number}: {}", fault.summary()))?;
+            let answer = answer(&checked, &source, range, regions.as_ref()).map_err(|faults| {
+                let told = faults
+                    .iter()
+                    .map(|f| format!("line {number}: {}", f.summary()));
+                told.collect::<Vec<_>>().join("\n")
+            })?;
             print_line(&serde_json::to_string(&answer)?);
         }
         return Ok(Ended::Good);
@@ -140,9 +142,9 @@ fn explain(args: &Explain) -> Result<Ended, Failure> {
     let whole = 0..source.text.len();
     let answer = match answer(&checked, &source, whole, regions.as_ref()) {
         Ok(answer) => answer,
-        Err(fault) if args.files.json => return Err(refused(&[fault], true)),
-        Err(fault) => {
-            return Err(format!("the question cannot be put\n\n{}", fault.render(false)).into());
+        Err(faults) if args.files.json => return Err(refused(&faults, true)),
+        Err(faults) => {
+            return Err(format!("the question cannot be put\n\n{}", render(&faults, false)).into());
         }
     };
     if args.files.json {
@@ -153,27 +155,35 @@ fn explain(args: &Explain) -> Result<Ended, Failure> {
     Ok(Ended::Good)
 }
 
+/// The answer, or every mistake of the question at its place.
 fn answer(
     checked: &Arc<Checked>,
     source: &Arc<Source>,
     range: Range<usize>,
     regions: Option<&Regions>,
-) -> Result<Answer, Fault> {
-    let question = read_json_with(source, range.clone(), |text| {
+) -> Result<Answer, Vec<Fault>> {
+    let read = read_json_with(source, range.clone(), |text| {
         Question::from_json(text.as_bytes())
-    })?;
-    explain_with(checked, &question, regions).map_err(|fault| {
-        let word = match &fault {
-            QuestionFault::Unknown { name, .. } => name.clone(),
-            QuestionFault::NotACountry(place) => place.to_string(),
-            _ => String::new(),
-        };
-        let at = place_of_word(source, range, &word);
-        let faults = Faults::new();
-        faults.error(&at, fault.to_string());
-        let mut told = faults.into_sorted();
-        told.remove(0)
-    })
+    });
+    let first = match read {
+        Ok(question) => match explain_with(checked, &question, regions) {
+            Ok(answer) => return Ok(answer),
+            Err(faults) => json_fault(source, &range, "", &faults.to_string()),
+        },
+        Err(fault) => fault,
+    };
+    let text = source.text.get(range.clone()).unwrap_or_default();
+    let told = question_mistakes(checked, text).unwrap_or_default();
+    // Of a member that stands twice the reader alone knows the place.
+    let mut faults: Vec<Fault> = told
+        .iter()
+        .filter(|m| !m.pointer.is_empty())
+        .map(|m| json_fault(source, &range, &m.pointer, &m.message))
+        .collect();
+    if faults.len() < told.len() || faults.is_empty() {
+        faults.push(first);
+    }
+    Err(faults)
 }
 
 /// The questions with the name by which people know where they stand.

@@ -10,7 +10,7 @@ use jiff::{Timestamp, civil::Date};
 use super::{
     Ended, Failure,
     args::{Diff, Matrix, Mutants, PolicyFiles, PolicyTest, Prove},
-    policy, print_line,
+    eprint_line, policy, print_line,
 };
 use crate::{
     document::{Faults, Refused, Source, place_of_word, read_text},
@@ -18,7 +18,7 @@ use crate::{
     prove::{
         cases, diff,
         files::Files,
-        matrix, mutants,
+        judge, matrix, mutants,
         property::{Properties, PropertyError},
         prove as proof,
         prove::Untrue,
@@ -253,16 +253,38 @@ pub fn mutants(args: &Mutants) -> Result<Ended, Failure> {
     let files =
         Files::load(dir, &first.unwrap_or_else(|| organisation.clone())).map_err(told(json))?;
     let all = mutants::mutants(&files, args.sample);
-    let tally = mutants::judge(dir, &cases, Some(&properties), &organisation, &all)
-        .map_err(broken_cases(json))?;
+    eprint_line(&format!("{} mutants, seed {}", all.len(), mutants::SEED));
+    let tally = judge::judge(
+        dir,
+        &cases,
+        Some(&properties),
+        &organisation,
+        &all,
+        &|one, n| {
+            let said = match &one.fate {
+                judge::Fate::Survived(_) => format!("NOT NOTICED {}", one.mutant),
+                judge::Fate::Equivalent(_) => format!("changes no flow: {}", one.mutant),
+                _ if n % 100 == 0 => "judged".to_owned(),
+                _ => return,
+            };
+            eprint_line(&format!("{n} of {}: {said}", all.len()));
+        },
+    )
+    .map_err(broken_cases(json))?;
     if args.files.json {
         print_line(&serde_json::to_string(&tally)?);
     } else {
-        for survivor in &tally.survivors {
-            print_line(&format!("not noticed: {survivor}"));
+        for one in &tally.equivalent {
+            print_line(&format!("changes no flow: {}", one.mutant));
+            print_line(&format!("  {}", one.reason));
         }
-        for idle in &tally.idle_mutants {
-            print_line(&format!("changes no flow: {idle}"));
+        for survivor in &tally.survivors {
+            print_line(&format!("not noticed: {}", survivor.mutant));
+            if let Some(flow) = &survivor.flow {
+                print_line(&format!("  {}: {}", flow.law, flow.was));
+                print_line(&format!("  -> {}", flow.is));
+                print_line(&format!("  {}", flow.question));
+            }
         }
         print_line(&format!(
             "{} mutants: {} noticed by the reader, {} by cases, {} by properties; {} change no flow; {} not noticed",
@@ -270,11 +292,12 @@ pub fn mutants(args: &Mutants) -> Result<Ended, Failure> {
             tally.by_check,
             tally.by_test,
             tally.by_prove,
-            tally.idle,
+            tally.equivalent.len(),
             tally.survivors.len(),
         ));
         print_line(&format!(
-            "{:.1} % of those that change a flow were noticed",
+            "{:.1} % of all, and {:.1} % of those that change a flow, were noticed",
+            tally.caught_of_all(),
             tally.caught()
         ));
     }

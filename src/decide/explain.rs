@@ -8,7 +8,7 @@ use crate::{
     policy::{Checked, load},
 };
 
-use super::{answer::answer, evaluate::decide, resolve::QuestionFault};
+use super::{answer::answer, evaluate::decide, resolve::QuestionFaults};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ExplainError {
@@ -17,7 +17,7 @@ pub enum ExplainError {
     Policy(#[from] Refused),
     /// The question has: exit 2, HTTP 400.
     #[error(transparent)]
-    Question(#[from] QuestionFault),
+    Question(#[from] QuestionFaults),
 }
 
 /// Loads the policy and answers one question. Reads files; no clock.
@@ -44,7 +44,7 @@ pub fn explain_with(
     checked: &Arc<Checked>,
     question: &Question,
     regions: Option<&Regions>,
-) -> Result<Answer, QuestionFault> {
+) -> Result<Answer, QuestionFaults> {
     let policy = checked.compile(question.at);
     let query = policy.resolve(question)?;
     let verdict = decide(&policy, &query);

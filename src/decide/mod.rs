@@ -5,6 +5,7 @@ mod counting;
 mod evaluate;
 mod explain;
 mod home;
+mod malformed;
 mod mechanism;
 mod missing;
 mod permit;
@@ -20,10 +21,11 @@ pub use counting::{CountedRecipient, Counting, Threshold, countings, counts, thr
 pub use evaluate::decide;
 pub use explain::{ExplainError, explain, explain_with};
 pub use home::{HomeFault, Homes, home, home_candidates};
+pub use malformed::{Mistake, mistakes};
 pub use missing::missing;
 pub use permit::{NotPermitted, Permit, permit, permit_disclosure};
 pub use query::{ConsentTo, Grounds, Party, Query, QueryConsent, QueryOrder, Subject};
-pub use resolve::QuestionFault;
+pub use resolve::{PlacedFault, QuestionFault, QuestionFaults};
 pub use shadow::{Disagreement, Observed, observed};
 pub use verdict::{FindingKind, FindingLaw, LawFinding, Verdict};
 

@@ -8,12 +8,25 @@ use jiff::{
 use smallvec::SmallVec;
 
 use crate::{
-    document::suggest,
+    document::{escaped, suggest},
     domain::{CategorySet, Consent, PartyEnd, Place, Question, SpecialGround},
     policy::{Checked, Compiled, EntityId, PurposeId},
 };
 
 use super::query::{ConsentTo, Grounds, Party, Query, QueryConsent, QueryOrder, Subject};
+
+/// Everything for which a question cannot be put, each at its place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.summary())]
+pub struct QuestionFaults(Vec<PlacedFault>);
+
+/// A mistake in a question and the JSON pointer (RFC 6901) to it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{pointer}`: {fault}")]
+pub struct PlacedFault {
+    pub pointer: String,
+    pub fault: QuestionFault,
+}
 
 /// Why a question cannot be put. The text goes to the caller; it holds names from the question,
 /// which are names of the policy's making, and no facts about the person.
@@ -40,16 +53,12 @@ pub enum QuestionFault {
     TooOld,
     #[error("`subject.born` lies after `at`, or more than {OLDEST} years before it")]
     BornOutOfTime,
-    #[error("`{0}` holds a control character: write plain text")]
-    ControlCharacter(&'static str),
+    #[error("a control character stands in it: write plain text")]
+    ControlCharacter,
     #[error("`special_ground` is a letter of GDPR Art. 9(2), a to j")]
     SpecialGround,
-    #[error("`{what}` has {found} entries; {most} are allowed")]
-    TooMany {
-        what: &'static str,
-        found: usize,
-        most: usize,
-    },
+    #[error("{found} entries; {most} are allowed")]
+    TooMany { found: usize, most: usize },
 }
 
 /// More of anything in one question is an attack, not a flow.
@@ -58,47 +67,109 @@ const MOST: usize = 1000;
 /// Nobody has lived as long: a larger age is a mistake.
 const OLDEST: u16 = 150;
 
+impl QuestionFaults {
+    pub fn iter(&self) -> impl Iterator<Item = &PlacedFault> {
+        self.0.iter()
+    }
+
+    fn summary(&self) -> String {
+        let each: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        each.join("; ")
+    }
+}
+
+/// Collects faults while a question is read; each place is a list of steps.
+struct Told(Vec<PlacedFault>);
+
+impl Told {
+    fn tell(&mut self, pointer: String, fault: QuestionFault) {
+        // Names of counters stand in it.
+        let pointer = printable(&pointer, 200);
+        self.0.push(PlacedFault { pointer, fault });
+    }
+
+    /// Whether a list is short enough to be looked at.
+    fn bounded(&mut self, pointer: &str, found: usize) -> bool {
+        if found > MOST {
+            self.tell(
+                pointer.to_owned(),
+                QuestionFault::TooMany { found, most: MOST },
+            );
+        }
+        found <= MOST
+    }
+
+    fn plain(&mut self, pointer: &str, text: Option<&str>) {
+        if text.is_some_and(|t| t.chars().any(char::is_control)) {
+            self.tell(pointer.to_owned(), QuestionFault::ControlCharacter);
+        }
+    }
+
+    fn entity(&mut self, policy: &Checked, end: &str, id: Option<&str>) -> Option<EntityId> {
+        let id = id?;
+        let found = policy.entity(id);
+        if found.is_none() {
+            let known = policy.entities().map(|(_, e)| e.id.as_ref());
+            self.tell(format!("/{end}/entity"), unknown("entity", id, known));
+        }
+        found
+    }
+
+    fn party(&mut self, policy: &Checked, name: &str, end: &PartyEnd) -> Party {
+        Party {
+            place: end.country,
+            entity: self.entity(policy, name, end.entity.as_deref()),
+            role: end.role,
+        }
+    }
+}
+
 impl Compiled {
     /// Resolves the names of a question.
-    pub fn resolve(&self, q: &Question) -> Result<Query, QuestionFault> {
+    ///
+    /// # Errors
+    /// Every name that is not known, and every value that makes no sense, at its place.
+    pub fn resolve(&self, q: &Question) -> Result<Query, QuestionFaults> {
         let policy = self.checked().as_ref();
-        bounded("categories", q.categories.len())?;
-        bounded("subject.countries", q.subject.countries.len())?;
-        bounded("subject.citizenships", q.subject.citizenships.len())?;
-        bounded("subject.consents", q.subject.consents.len())?;
-        bounded("grounds", q.grounds.len())?;
-        bounded("held_in", q.held_in.len())?;
-        if q.categories.is_empty() {
-            return Err(QuestionFault::NoCategories);
-        }
-        texts_are_plain(q)?;
+        let mut told = Told(Vec::new());
         let mut categories = CategorySet::EMPTY;
-        for key in &q.categories {
-            categories.insert(policy.category(key).ok_or_else(|| {
-                let known = policy.categories_all().map(|(_, k)| k);
-                unknown("category", key, known)
-            })?);
+        if q.categories.is_empty() {
+            told.tell("/categories".to_owned(), QuestionFault::NoCategories);
         }
-        let subject = self.resolve_subject(q)?;
+        if told.bounded("/categories", q.categories.len()) {
+            for (i, key) in q.categories.iter().enumerate() {
+                match policy.category(key) {
+                    Some(id) => categories.insert(id),
+                    None => {
+                        let known = policy.categories_all().map(|(_, k)| k);
+                        let fault = unknown("category", key, known);
+                        told.tell(format!("/categories/{i}"), fault);
+                    }
+                }
+            }
+        }
+        let subject = self.resolve_subject(q, &mut told);
+        let from = told.party(policy, "from", &q.from);
         let to = Party {
             place: q.to.country,
-            entity: entity(policy, q.to.entity.as_deref())?,
+            entity: told.entity(policy, "to", q.to.entity.as_deref()),
             role: q.to.role,
         };
-        let from = party(policy, &q.from)?;
         let mut query = Query::new(self, q.at, q.operation, subject, categories, from, to);
         query.instructs_exporter = q.to.instructs_exporter;
-        query.via = q.via.as_ref().map(|p| party(policy, p)).transpose()?;
+        query.via = q.via.as_ref().map(|p| told.party(policy, "via", p));
         query.purpose = q.purpose.as_deref().map(|p| policy.purpose(p));
-        query.recipient = match &q.recipient {
-            Some(id) => Some(policy.recipient(id).ok_or_else(|| {
+        if let Some(id) = &q.recipient {
+            query.recipient = policy.recipient(id);
+            if query.recipient.is_none() {
                 let known = policy.organisation.recipients.iter();
-                unknown("recipient", id, known.map(|r| r.id.as_ref()))
-            })?),
-            None => None,
-        };
+                let fault = unknown("recipient", id, known.map(|r| r.id.as_ref()));
+                told.tell("/recipient".to_owned(), fault);
+            }
+        }
         let mut grounds = Grounds::default();
-        for ground in &q.grounds {
+        told.bounded("/grounds", q.grounds.len());
+        for ground in q.grounds.iter().take(MOST) {
             grounds.insert(ground.kind, ground.occasional);
         }
         query.grounds = grounds;
@@ -109,69 +180,94 @@ impl Compiled {
         query.transaction = q.transaction;
         query.protection = q.protection.unwrap_or_default();
         query.basis = q.basis;
-        query.held_in = q.held_in.iter().copied().collect();
+        told.bounded("/held_in", q.held_in.len());
+        query.held_in = q.held_in.iter().take(MOST).copied().collect();
         for (key, count) in &q.counts {
-            let counter = policy.vocabulary.counter(key).ok_or_else(|| {
-                let known = policy.vocabulary.counters.iter();
-                unknown("counter", key, known.map(|c| c.key.as_ref()))
-            })?;
-            query.counts.push((counter, *count));
+            match policy.vocabulary.counter(key) {
+                Some(counter) => query.counts.push((counter, *count)),
+                None => {
+                    let known = policy.vocabulary.counters.iter();
+                    let fault = unknown("counter", key, known.map(|c| c.key.as_ref()));
+                    told.tell(format!("/counts/{}", escaped(key)), fault);
+                }
+            }
         }
         if let Some(letter) = &q.special_ground {
-            let ground = SpecialGround::parse(letter).ok_or(QuestionFault::SpecialGround)?;
-            query.special_ground = Some(ground);
+            query.special_ground = SpecialGround::parse(letter);
+            if query.special_ground.is_none() {
+                let pointer = "/special_ground".to_owned();
+                told.tell(pointer, QuestionFault::SpecialGround);
+            }
         }
         if let Some(origin) = &q.origin {
-            entity(policy, origin.entity.as_deref())?;
+            told.entity(policy, "origin", origin.entity.as_deref());
             if let Some(id) = &origin.instrument
                 && !policy.instruments().any(|(_, i)| *i.id == **id)
             {
                 let known = policy.instruments().map(|(_, i)| i.id.as_ref());
-                return Err(unknown("instrument", id, known));
+                let fault = unknown("instrument", id, known);
+                told.tell("/origin/instrument".to_owned(), fault);
             }
         }
-        Ok(query)
+        texts_are_plain(q, &mut told);
+        match told.0.is_empty() {
+            true => Ok(query),
+            false => Err(QuestionFaults(told.0)),
+        }
     }
 
-    fn resolve_subject(&self, q: &Question) -> Result<Subject, QuestionFault> {
+    fn resolve_subject(&self, q: &Question, told: &mut Told) -> Subject {
         let facts = &q.subject;
         let nobody = facts.countries.is_empty()
             && facts.citizenships.is_empty()
             && facts.collected_in.is_none();
         if nobody {
-            return Err(QuestionFault::NobodysLaw);
+            told.tell("/subject/countries".to_owned(), QuestionFault::NobodysLaw);
         }
-        let places = facts
-            .countries
-            .iter()
-            .chain(&facts.citizenships)
-            .chain(&facts.collected_in);
-        if let Some(place) = places.into_iter().find(|p| p.country().is_none()) {
-            return Err(QuestionFault::NotACountry(*place));
+        for (name, list) in [
+            ("countries", &facts.countries),
+            ("citizenships", &facts.citizenships),
+        ] {
+            let pointer = format!("/subject/{name}");
+            if told.bounded(&pointer, list.len()) {
+                for (i, place) in list.iter().enumerate() {
+                    if place.country().is_none() {
+                        let fault = QuestionFault::NotACountry(*place);
+                        told.tell(format!("{pointer}/{i}"), fault);
+                    }
+                }
+            }
+        }
+        if let Some(place) = facts.collected_in
+            && place.country().is_none()
+        {
+            let fault = QuestionFault::NotACountry(place);
+            told.tell("/subject/collected_in".to_owned(), fault);
         }
         if facts.age.is_some() && facts.born.is_some() {
-            return Err(QuestionFault::AgeTwice);
+            told.tell("/subject/born".to_owned(), QuestionFault::AgeTwice);
         }
         if facts.age.is_some_and(|age| age > OLDEST) {
-            return Err(QuestionFault::TooOld);
+            told.tell("/subject/age".to_owned(), QuestionFault::TooOld);
         }
         if facts.born.is_some_and(|born| !possible_birth(born, q.at)) {
-            return Err(QuestionFault::BornOutOfTime);
+            told.tell("/subject/born".to_owned(), QuestionFault::BornOutOfTime);
         }
-        let consents: Result<SmallVec<[QueryConsent; 1]>, _> = facts
-            .consents
-            .iter()
-            .map(|c| consent(self.checked(), c, q.purpose.as_deref()))
-            .collect();
-        Ok(Subject {
-            countries: facts.countries.iter().copied().collect(),
-            citizenships: facts.citizenships.iter().copied().collect(),
+        let mut consents: SmallVec<[QueryConsent; 1]> = SmallVec::new();
+        if told.bounded("/subject/consents", facts.consents.len()) {
+            for (i, one) in facts.consents.iter().enumerate() {
+                consents.push(consent(self.checked(), one, i, q.purpose.as_deref(), told));
+            }
+        }
+        Subject {
+            countries: facts.countries.iter().take(MOST).copied().collect(),
+            citizenships: facts.citizenships.iter().take(MOST).copied().collect(),
             collected_in: facts.collected_in,
             age: facts.age,
             born: facts.born,
             kind: facts.kind,
-            consents: consents?,
-        })
+            consents,
+        }
     }
 }
 
@@ -185,60 +281,60 @@ fn possible_birth(born: Date, at: Timestamp) -> bool {
 
 /// Free words and references: what goes into ledgers, logs and reports. Ids need no look here,
 /// since they must be known.
-fn texts_are_plain(q: &Question) -> Result<(), QuestionFault> {
-    let consents = q.subject.consents.iter();
-    let purposes = consents.map(|c| ("subject.consents.purpose", c.purpose.as_deref()));
-    let grounds = q.grounds.iter();
-    let references = grounds.map(|g| ("grounds.reference", g.reference.as_deref()));
-    let order = q.order.iter().flat_map(|o| {
-        let reference = ("order.reference", o.reference.as_deref());
-        [reference, ("order.approval", o.approval.as_deref())]
-    });
-    let own = ("purpose", q.purpose.as_deref());
-    let mut all = purposes.chain(references).chain(order).chain([own]);
-    match all.find(|(_, text)| {
-        let control = |t: &str| t.chars().any(char::is_control);
-        text.is_some_and(control)
-    }) {
-        Some((what, _)) => Err(QuestionFault::ControlCharacter(what)),
-        None => Ok(()),
+fn texts_are_plain(q: &Question, told: &mut Told) {
+    told.plain("/purpose", q.purpose.as_deref());
+    for (i, consent) in q.subject.consents.iter().take(MOST).enumerate() {
+        let pointer = format!("/subject/consents/{i}/purpose");
+        told.plain(&pointer, consent.purpose.as_deref());
+    }
+    for (i, ground) in q.grounds.iter().take(MOST).enumerate() {
+        told.plain(
+            &format!("/grounds/{i}/reference"),
+            ground.reference.as_deref(),
+        );
+    }
+    if let Some(order) = &q.order {
+        told.plain("/order/reference", order.reference.as_deref());
+        told.plain("/order/approval", order.approval.as_deref());
     }
 }
 
 fn consent(
     policy: &Checked,
     consent: &Consent,
+    index: usize,
     own_purpose: Option<&str>,
-) -> Result<QueryConsent, QuestionFault> {
-    bounded("subject.consents.to", consent.to.len())?;
-    let to: Result<SmallVec<[ConsentTo; 1]>, QuestionFault> = consent
-        .to
-        .iter()
-        .map(|text| match text.parse::<Place>() {
-            Ok(place) => Ok(ConsentTo::Place(place)),
-            Err(_) => match policy.recipient(text) {
-                Some(recipient) => Ok(ConsentTo::Recipient(recipient)),
-                None => {
-                    let known = policy.organisation.recipients.iter();
-                    let known = known.map(|r| r.id.as_ref());
-                    Err(unknown("country or recipient", text, known))
-                }
-            },
-        })
-        .collect();
-    Ok(QueryConsent {
+    told: &mut Told,
+) -> QueryConsent {
+    let mut to: SmallVec<[ConsentTo; 1]> = SmallVec::new();
+    let pointer = format!("/subject/consents/{index}/to");
+    if told.bounded(&pointer, consent.to.len()) {
+        for (i, text) in consent.to.iter().enumerate() {
+            if let Ok(place) = text.parse::<Place>() {
+                to.push(ConsentTo::Place(place));
+            } else if let Some(recipient) = policy.recipient(text) {
+                to.push(ConsentTo::Recipient(recipient));
+            } else {
+                let known = policy.organisation.recipients.iter();
+                let known = known.map(|r| r.id.as_ref());
+                let fault = unknown("country or recipient", text, known);
+                told.tell(format!("{pointer}/{i}"), fault);
+            }
+        }
+    }
+    QueryConsent {
         kind: consent.kind,
         by: consent.by,
         purpose: consent
             .purpose
             .as_deref()
             .map(|p| policy.consent_purpose(p, own_purpose)),
-        to: to?,
+        to,
         given: consent.given,
         withdrawn: consent.withdrawn,
         occasional: consent.occasional,
         informed: consent.informed,
-    })
+    }
 }
 
 impl Checked {
@@ -252,25 +348,6 @@ impl Checked {
     }
 }
 
-fn party(policy: &Checked, end: &PartyEnd) -> Result<Party, QuestionFault> {
-    Ok(Party {
-        place: end.country,
-        entity: entity(policy, end.entity.as_deref())?,
-        role: end.role,
-    })
-}
-
-fn entity(policy: &Checked, id: Option<&str>) -> Result<Option<EntityId>, QuestionFault> {
-    let Some(id) = id else {
-        return Ok(None);
-    };
-    let found = policy.entity(id);
-    let known = || policy.entities().map(|(_, e)| e.id.as_ref());
-    found
-        .map(Some)
-        .ok_or_else(|| unknown("entity", id, known()))
-}
-
 fn unknown<'a>(
     what: &'static str,
     name: &str,
@@ -281,23 +358,15 @@ fn unknown<'a>(
         .unwrap_or_default();
     QuestionFault::Unknown {
         what,
-        // A control character could rewrite the terminal that shows the message.
-        name: name
-            .chars()
-            .take(80)
-            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-            .collect(),
+        name: printable(name, 80),
         hint,
     }
 }
 
-fn bounded(what: &'static str, found: usize) -> Result<(), QuestionFault> {
-    if found <= MOST {
-        return Ok(());
-    }
-    Err(QuestionFault::TooMany {
-        what,
-        found,
-        most: MOST,
-    })
+/// A control character could rewrite the terminal that shows the message.
+fn printable(text: &str, most: usize) -> String {
+    let shown = text.chars().take(most);
+    shown
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }

@@ -206,6 +206,10 @@ impl<'a> View<'a> {
             && when
                 .basis
                 .is_none_or(|b| q.basis.is_some_and(|own| b & (1 << own as u8) != 0))
+            && when.special_grounds.is_none_or(|letters| {
+                q.special_ground
+                    .is_some_and(|own| letters & (1 << own.bit()) != 0)
+            })
             && when
                 .transactions
                 .is_none_or(|t| q.transaction.is_some_and(|own| t & (1 << own as u8) != 0))

@@ -9,10 +9,12 @@ mod faults;
 mod fields;
 mod file;
 mod node;
+mod pointer;
 mod shape;
 
 pub use faults::{Fault, Faults, Severity, Source, Where, suggest};
 pub use fields::Fields;
 pub use file::{is_missing, read_text};
 pub use node::{Node, Refused, Value};
-pub use shape::{place_of_word, read_items, read_json, read_json_with};
+pub use pointer::{Located, escaped, locate};
+pub use shape::{json_fault, place_of_word, read_items, read_json, read_json_with};

@@ -7,7 +7,7 @@ use std::{ops::Range, path::Path, sync::Arc};
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
-use super::{Fault, Severity, Source, Where, read_text, suggest};
+use super::{Fault, Severity, Source, Where, locate, read_text, suggest};
 
 /// Reads a TOML file that is one list of tables, `[[key]]`, and a head of other keys.
 ///
@@ -132,6 +132,27 @@ fn start_of_word(text: &str, read: usize, message: &str) -> usize {
 /// The words that stand in backticks.
 fn quoted(message: &str) -> impl Iterator<Item = &str> {
     message.split('`').skip(1).step_by(2)
+}
+
+/// A mistake at a JSON pointer into what stands in `source` at `range`.
+pub fn json_fault(
+    source: &Arc<Source>,
+    range: &Range<usize>,
+    pointer: &str,
+    message: &str,
+) -> Fault {
+    let text = source.text.get(range.clone()).unwrap_or_default();
+    let found = locate(text, pointer);
+    let span = match found.name {
+        Some(name) if message.starts_with("unknown field") => name,
+        _ => found.value,
+    };
+    let span = range.start + span.start..range.start + span.end;
+    let mut fault = fault(source, span, message);
+    if !pointer.is_empty() {
+        fault.message = format!("{} at `{pointer}`", fault.message);
+    }
+    fault
 }
 
 /// A fault from a message of serde's, the list of what is known turned into a hint.

@@ -88,6 +88,11 @@ impl SpecialGround {
         found.map(|(_, ground)| *ground)
     }
 
+    /// Its place in a set of bits: 0 for `a`, 9 for `j`.
+    pub fn bit(self) -> u32 {
+        u32::from(self.0 - b'a')
+    }
+
     pub fn letter(self) -> char {
         char::from(self.0)
     }

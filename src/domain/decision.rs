@@ -20,12 +20,21 @@ impl DecisionId {
     /// The hyphenated form, as [`fmt::Display`] writes it, without its machinery: it stands in
     /// every answer.
     pub fn text(self) -> [u8; 36] {
+        let [a, b, c, d] = [96, 64, 32, 0].map(|shift| eight_digits((self.0 >> shift) as u32));
         let mut text = [b'-'; 36];
-        let mut digits = self.0;
-        for (at, place) in text.iter_mut().enumerate().rev() {
-            if !matches!(at, 8 | 13 | 18 | 23) {
-                *place = hexadecimal(digits);
-                digits >>= 4;
+        let (b_high, b_low) = b.split_at(4);
+        let (c_high, c_low) = c.split_at(4);
+        let groups = [
+            (0, &a[..]),
+            (9, b_high),
+            (14, b_low),
+            (19, c_high),
+            (24, c_low),
+            (28, &d[..]),
+        ];
+        for (at, group) in groups {
+            if let Some(place) = text.get_mut(at..at + group.len()) {
+                place.copy_from_slice(group);
             }
         }
         text
@@ -66,9 +75,26 @@ impl fmt::Display for DecisionId {
 
 /// The lowest four bits as a lower-case digit.
 pub fn hexadecimal(value: u128) -> u8 {
-    match (value & 0xf) as u8 {
+    digit((value & 0xf) as u8)
+}
+
+/// Eight digits at once: the four bits of each go apart, one to a byte, and those above nine are
+/// raised to the letters.
+fn eight_digits(value: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut apart = u64::from(value);
+    apart = (apart | apart << 16) & 0x0000_ffff_0000_ffff;
+    apart = (apart | apart << 8) & 0x00ff_00ff_00ff_00ff;
+    apart = (apart | apart << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let letters = ((apart + ONES * 6) >> 4) & ONES;
+    (apart + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
+}
+
+/// Of a value below 16.
+fn digit(value: u8) -> u8 {
+    match value {
         low @ 0..=9 => b'0' + low,
-        high => b'a' + high - 10,
+        high => b'a' - 10 + high,
     }
 }
 
@@ -122,5 +148,18 @@ mod tests {
         assert_eq!(text, "01901234-5678-7fff-bfff-ffffffffffff");
         assert_eq!(DecisionId::from_bytes(id.to_bytes()), id);
         assert_eq!(DecisionId::parse("0190-nonsense"), None);
+    }
+
+    #[test]
+    fn every_digit_stands_at_every_place() {
+        for value in 0..16_u128 {
+            for place in 0..32 {
+                let number = value << (4 * place);
+                let plain = format!("{number:032x}");
+                let [a, b, c, d, e] = [0..8, 8..12, 12..16, 16..20, 20..32].map(|r| &plain[r]);
+                let expected = format!("{a}-{b}-{c}-{d}-{e}");
+                assert_eq!(DecisionId(number).to_string(), expected);
+            }
+        }
     }
 }

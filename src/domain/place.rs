@@ -1,4 +1,8 @@
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -11,12 +15,20 @@ pub struct Country([u8; 2]);
 
 /// Where something is: a country, a subdivision of one (ISO 3166-2, such as `CN-GD`), or an
 /// international organisation (`X-EPO`), which belongs to no country.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// `X` and a blank for an international organisation.
     head: [u8; 2],
     /// Upper-case letters and digits, padded with zeros; all zeros for a whole country.
     tail: [u8; 4],
+}
+
+/// One word, since places are most of what judgements are found by.
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let ([a, b], [c, d, e, f]) = (self.head, self.tail);
+        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]));
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Response, StatusCode, header, response};
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{
     body::Progress, gate::Seat, health::EndpointHealth, http1::Broken, link::Link, pool::Pool,
 };
+use crate::message::{Field, Response, Told};
 
 /// The body of a region's answer.
 ///
@@ -114,26 +115,23 @@ pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Re
     Response::from_parts(head, body)
 }
 
-fn clean(head: &mut response::Parts) {
+fn clean(head: &mut Told) {
     // RFC 9113 §8.2.2: a connection's fields mean nothing here, and an HTTP/1.1 reader may not
     // see them.
-    for name in [
-        header::CONNECTION,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-        header::TE,
+    for field in [
+        Field::Connection,
+        Field::TransferEncoding,
+        Field::Upgrade,
+        Field::KeepAlive,
+        Field::ProxyConnection,
+        Field::Te,
     ] {
-        head.headers.remove(name);
+        head.headers.remove(field);
     }
     if head.status == StatusCode::NO_CONTENT {
         // RFC 9110 §8.6 forbids it there, and a reader might wait for such a body.
-        head.headers.remove(header::CONTENT_LENGTH);
+        head.headers.remove(Field::ContentLength);
     }
-    head.version = http::Version::HTTP_11;
-    // hyper leaves its own notes here; none is for the caller.
-    head.extensions.clear();
 }
 
 impl AnswerBody {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use memchr::memchr;
 
 use super::slices::{Framing, Slices, Span};
 use crate::domain::RegionId;
@@ -51,7 +52,7 @@ impl Split {
             count += 1;
             let Some(region) = region else { continue };
             let span = heaps.add(body, index, range, region)?;
-            if framing == Framing::Ndjson && span.bytes(body).contains(&b'\n') {
+            if framing == Framing::Ndjson && memchr(b'\n', span.bytes(body)).is_some() {
                 return Err(SplitError::LineFeed(index));
             }
         }

@@ -8,12 +8,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, uri::PathAndQuery};
+use http::{Method, uri::PathAndQuery};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::slices::{Slices, SlicesCursor};
-use crate::admit::body::BodyFault;
+use crate::{admit::body::BodyFault, message::Fields};
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -28,7 +28,7 @@ pub struct Outgoing {
     pub path_and_query: PathAndQuery,
     /// Without hop-by-hop headers. `Host`, `Content-Length`, `Transfer-Encoding` and `Expect` are
     /// replaced by what suits endpoint and body. `Trailer` must stay for trailers to be passed on.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     pub body: OutgoingBody,
 }
 

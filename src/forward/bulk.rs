@@ -9,13 +9,16 @@
 use std::{borrow::Cow, future::poll_fn, pin::Pin};
 
 use bytes::{Bytes, BytesMut};
-use http::{Response, StatusCode, header};
+use http::StatusCode;
 use http_body::Body;
 
 use super::{NoVerdict, throw_away};
-use crate::classify::{
-    bulk::Action,
-    json::{Pull, Value, check},
+use crate::{
+    classify::{
+        bulk::Action,
+        json::{Pull, Value, check},
+    },
+    message::{Field, Response},
 };
 
 /// Most bytes on average of an item of an answer; an ordinary one has 150.
@@ -75,7 +78,7 @@ impl BulkAnswer {
             throw_away(answer.into_body()).await;
             return Ok(BulkVerdict::All(status));
         }
-        let is_coded = answer.headers().contains_key(header::CONTENT_ENCODING);
+        let is_coded = answer.headers().contains_key(Field::ContentEncoding);
         if status != StatusCode::OK || is_coded {
             return Err(NoVerdict);
         }

@@ -3,13 +3,14 @@
 use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, uri::PathAndQuery};
+use http::{Method, StatusCode, uri::PathAndQuery};
 
 use super::{
     ForwardError, Outgoing, OutgoingBody, Upstreams, lanes::join_all, verdicts::throw_away,
 };
 use crate::{
     attest::Cleared,
+    message::Fields,
     settings::{PathTemplate, Segment},
 };
 
@@ -103,7 +104,7 @@ impl Upstreams {
     pub async fn send_each<'a>(
         &self,
         method: &Method,
-        headers: &HeaderMap,
+        headers: &Fields,
         items: impl IntoIterator<Item = EachItem<'a>>,
         done: impl FnMut(usize, Result<StatusCode, ForwardError>),
     ) {
@@ -135,7 +136,7 @@ impl Upstreams {
     async fn send_one(
         &self,
         method: &Method,
-        headers: &HeaderMap,
+        headers: &Fields,
         item: EachItem<'_>,
     ) -> Result<StatusCode, ForwardError> {
         let outgoing = Outgoing {

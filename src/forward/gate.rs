@@ -69,7 +69,8 @@ impl Gate {
             return Err(Full);
         }
         let _place = Place::take(&self.waiting);
-        match timeout(self.patience, Arc::clone(&self.seats).acquire_owned()).await {
+        let seat = Arc::clone(&self.seats).acquire_owned();
+        match Box::pin(timeout(self.patience, seat)).await {
             Ok(Ok(permit)) => Ok(Seat { _permit: permit }),
             _ => Err(Full),
         }

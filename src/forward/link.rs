@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body::{Body, Frame};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -19,11 +19,12 @@ use super::{
     Endpoint, Sent, Unreachable,
     body::{Progress, Upload},
     dial::dial,
-    http1::{Broken, Call, Connection, Fault, expects_content, is_own},
+    http1::{Broken, Call, Connection, Fault, OWN, expects_content},
     multiplex::Lease,
 };
 use crate::{
     admit::{body::BodyFault, http1::pulse::Pulse},
+    message::Response,
     settings::HttpVersion,
     tls::BackendSide,
 };
@@ -212,30 +213,40 @@ impl Link {
                     .await
                     .map(|response| response.map(|()| None))
             }
-            Way::Stream(lease) => {
-                let request = request(call, upload);
-                let mut sender = lease.sender();
-                let answer = sender.try_send_request(request);
-                let last_write = || progress.last_taken();
-                match wait(answer, progress, last_write, deadlines).await {
-                    Some(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
-                        Ok(response.map(Some))
-                    }
-                    // RFC 9113 §8.6: it means nothing here.
-                    Some(Ok(_)) => Err(Failed {
-                        kind: FailedKind::BadAnswer,
-                        sent: Sent::Perhaps,
-                        answer_begun: true,
-                        unsent: None,
-                    }),
-                    outcome => {
-                        // Refused, broken, or silent: the next try had better take another one.
-                        lease.retire();
-                        let failure = outcome.and_then(Result::err);
-                        Err(Failed::of(failure, progress, of_stream))
-                    }
-                }
-            }
+            // Apart on the heap: few regions speak HTTP/2.
+            Way::Stream(lease) => Box::pin(stream(lease, call, upload, progress, deadlines)).await,
+        }
+    }
+}
+
+/// The same on a stream of an HTTP/2 connection.
+async fn stream(
+    lease: &mut Lease,
+    call: &Call<'_>,
+    upload: Upload,
+    progress: &Progress,
+    deadlines: Deadlines,
+) -> Result<Response<Option<Incoming>>, Failed> {
+    let request = request(call, upload);
+    let mut sender = lease.sender();
+    let answer = sender.try_send_request(request);
+    let last_write = || progress.last_taken();
+    match wait(answer, progress, last_write, deadlines).await {
+        Some(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
+            Ok(Response::from(response).map(Some))
+        }
+        // RFC 9113 §8.6: it means nothing here.
+        Some(Ok(_)) => Err(Failed {
+            kind: FailedKind::BadAnswer,
+            sent: Sent::Perhaps,
+            answer_begun: true,
+            unsent: None,
+        }),
+        outcome => {
+            // Refused, broken, or silent: the next try had better take another one.
+            lease.retire();
+            let failure = outcome.and_then(Result::err);
+            Err(Failed::of(failure, progress, of_stream))
         }
     }
 }
@@ -289,18 +300,9 @@ pub(super) enum Rest {
 /// A request as HTTP/2 has it: what concerns an HTTP/1.1 connection is left out
 /// (RFC 9113 §8.2.2), the target names the host.
 fn request(call: &Call<'_>, upload: Upload) -> Request<Upload> {
-    let mut headers: HeaderMap = call.headers.clone();
-    for name in [
-        header::HOST,
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-        header::CONNECTION,
-        header::EXPECT,
-        header::UPGRADE,
-    ] {
-        headers.remove(name);
-    }
-    debug_assert!(!headers.keys().any(is_own));
+    let mut headers = call.headers.clone();
+    headers.retain(|field, _| !OWN.contains(field));
+    let mut headers = headers.to_map();
     if upload.is_end_stream() && expects_content(call.method) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }

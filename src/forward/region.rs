@@ -9,7 +9,6 @@ use std::{
     },
 };
 
-use http::Response;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -25,6 +24,7 @@ use super::{
     pool::Pool,
 };
 use crate::{
+    message::Response,
     settings::{Limits, RegionSettings},
     tls::{BackendSide, Live},
 };
@@ -185,7 +185,8 @@ impl RegionLink {
                     let time_left = self.limits.response.saturating_sub(started.elapsed());
                     let limit = self.limits.connect.min(time_left);
                     let connected = server.pool.connect(&server.endpoint, side, limit, only_new);
-                    connected.await
+                    // Rare, and large.
+                    Box::pin(connected).await
                 }
             };
             let mut link = match link {

@@ -1,7 +1,5 @@
 use std::{rc::Rc, sync::Arc};
 
-use http::Response;
-
 use super::{
     AnswerBody, Endpoint, EndpointError, ForwardError, Outgoing, RegionTally, SharedHealth, Shares,
     gate::Gate, region::RegionLink,
@@ -9,6 +7,7 @@ use super::{
 use crate::{
     attest::Cleared,
     domain::{Destination, RecipientId, Regions},
+    message::Response,
     settings::{Limits, RegionSettings},
     tls::{BackendSide, Live},
 };

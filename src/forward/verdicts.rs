@@ -8,12 +8,13 @@
 use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use http_body::Body;
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::elements::{Elements, Malformed};
+use crate::message::Response;
 
 /// Most bytes of one element.
 const LONGEST_ELEMENT: usize = 64 << 10;

@@ -7,7 +7,7 @@ mod send;
 use std::{cell::Cell, rc::Rc};
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header, request::Parts, uri::PathAndQuery};
+use http::{StatusCode, uri::PathAndQuery};
 use jiff::civil::Date;
 
 use super::{
@@ -19,8 +19,10 @@ use crate::{
     admit::body::Incoming,
     attest::{Draft, Pinning},
     classify::json::{Item, SplitFaultKind, split_array, split_ndjson},
+    decide::Permit,
     domain::{DecisionId, Operation, RegionId, SubjectKey},
     forward::{Framing, fill},
+    message::{Field, Fields, Parts, Response},
     respond::Refused,
     settings::{Format, PathTemplate, UpstreamShape},
 };
@@ -48,7 +50,9 @@ struct ItemState {
 /// A batch, decided.
 struct Decided {
     items: Vec<ItemState>,
-    permits: Vec<(crate::decide::Permit, Draft)>,
+    permits: Vec<Permit>,
+    /// Of the permits.
+    drafts: Vec<Draft>,
     /// Entries beside those of permits: refusals, and copies of subjects that are new.
     entries: Vec<Draft>,
     /// Whether anything that goes to this region leaves its subject's home.
@@ -105,15 +109,16 @@ pub async fn way(
     let Decided {
         items: states,
         permits,
+        drafts,
         entries,
         leaves_home,
         moves,
         first,
         until,
     } = decided;
-    let write = written_by(x, parts, &states, &permits);
+    let write = written_by(x, parts, &states, &drafts);
     let held = overtake::hold(x, routed.operation, &write).await?;
-    let cleared = x.worker.journal.clear_all(permits, entries).await;
+    let cleared = x.worker.journal.clear_batch(permits, drafts, entries).await;
     let cleared = cleared.map_err(|e| Refused::Ledger(e.to_string()))?;
     overtake::stand(x, held, &write);
     let states: Rc<[ItemState]> = states.into();
@@ -148,7 +153,7 @@ fn written_by<'p>(
     x: &Exchange<'_>,
     parts: &'p Parts,
     states: &[ItemState],
-    permits: &[(crate::decide::Permit, Draft)],
+    drafts: &[Draft],
 ) -> overtake::Write<'p> {
     if x.worker.shared.erasures.is_empty() {
         return overtake::Write::of(parts.uri.path(), []);
@@ -157,9 +162,9 @@ fn written_by<'p>(
         State::Sent { region, .. } => Some(*region),
         State::Refused(_) => None,
     });
-    // Permits stand in the order of the permitted items.
-    let written = permits.iter().zip(regions);
-    let subjects = written.filter_map(|((_, draft), region)| Some((draft.subject?, region)));
+    // Drafts stand in the order of the permitted items.
+    let written = drafts.iter().zip(regions);
+    let subjects = written.filter_map(|(draft, region)| Some((draft.subject?, region)));
     overtake::Write::of(parts.uri.path(), subjects)
 }
 
@@ -168,6 +173,7 @@ async fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[It
     let mut decided = Decided {
         items: Vec::with_capacity(items.len()),
         permits: Vec::with_capacity(items.len()),
+        drafts: Vec::with_capacity(items.len()),
         entries: Vec::new(),
         leaves_home: Vec::new(),
         moves: Vec::new(),
@@ -182,7 +188,7 @@ async fn decide(x: &Exchange<'_>, routed: &Routed<'_>, body: &Bytes, items: &[It
         let decision = if index == 0 {
             x.decision
         } else {
-            x.worker.decision_id()
+            x.worker.decision_id(x.at)
         };
         let mut traces = Traces::default();
         let state = match decide_item(
@@ -274,7 +280,8 @@ fn decide_item(
     }
     judged.count();
     x.worker.shared.metrics.evidence(person.evidence);
-    decided.permits.push((permit, draft));
+    decided.permits.push(permit);
+    decided.drafts.push(draft);
     Ok(region)
 }
 
@@ -313,7 +320,7 @@ fn refusal(
         }
     };
     draft.decision = decision;
-    judge::count_decision(&x.worker.shared.metrics, &draft.profile);
+    judge::count_refusal(&x.worker.shared.metrics, &draft.profile, refused);
     draft
 }
 
@@ -327,10 +334,11 @@ async fn atomic_refusal(
     let Decided {
         items,
         permits,
+        drafts,
         entries,
         ..
     } = decided;
-    drop(permits);
+    drop((permits, drafts));
     let whole = Refused::AtomicBatch {
         status: refused.status(),
     };
@@ -346,10 +354,10 @@ async fn atomic_refusal(
             status.set(StatusCode::FAILED_DEPENDENCY);
         }
     }
-    let mut fields = http::HeaderMap::new();
+    let mut fields = Fields::default();
     refused.headers(x.snapshot.settings.operator_uri.as_deref(), &mut fields);
-    fields.remove(header::CONTENT_TYPE);
+    fields.remove(Field::ContentType);
     let mut answer = answer(x, framing, items.into(), Some(whole.status()));
-    answer.headers_mut().extend(fields);
+    answer.headers_mut().extend(&fields, |_, _, _| true);
     Ok(answer)
 }

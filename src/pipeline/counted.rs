@@ -19,7 +19,8 @@ use crate::{
 
 /// Names of tallies, as the ledger keeps them.
 pub type Names = SmallVec<[Arc<str>; 2]>;
-pub type Holds = SmallVec<[Hold; 2]>;
+/// Empty for most, and then without a place in memory: a draft carries it.
+pub type Holds = Vec<Hold>;
 
 /// Which counts one flow asks; the same for everybody who is no child.
 #[derive(Debug)]

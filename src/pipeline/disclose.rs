@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderValue, Method, uri::PathAndQuery};
 use tokio::time::Instant;
 
 use super::{
@@ -24,7 +24,10 @@ use super::{
     single::{self, Taken},
 };
 use crate::{
-    admit::body::Incoming,
+    admit::{
+        body::Incoming,
+        headers::{add_via, drop_own_answers, end_to_end},
+    },
     attest::{Cleared, Profile},
     classify::{
         json::Edit,
@@ -33,6 +36,7 @@ use crate::{
     decide::{self, Grounds, Party, Permit, Query, QueryOrder, Subject, Verdict},
     domain::{CategorySet, Circumstances, Operation, Order},
     forward::{ForwardError, Outgoing, OutgoingBody},
+    message::{Field as HeadField, Fields, Parts, Response},
     policy::{Recipient, Unlisted},
     respond::{Forbidden, RecipientFailure, Refused},
     router::ReadyRecipient,
@@ -366,16 +370,8 @@ async fn clear(
 }
 
 fn count(x: &Exchange<'_>, profile: &Profile, to: &ReadyRecipient) {
-    let labels = [
-        profile.outcome.as_str(),
-        profile.operation.as_str(),
-        profile.laws.first().map_or("none", AsRef::as_ref),
-        to.link.name.as_ref(),
-        profile.mechanism.as_deref().unwrap_or("none"),
-    ];
     let metrics = &x.worker.shared.metrics;
-    metrics.decisions.with_label_values(&labels).inc();
-    judge::disagreements(metrics, profile).for_each(|counter| counter.inc());
+    judge::Metered::towards(metrics, profile, &to.link.name).count();
 }
 
 async fn send(
@@ -439,8 +435,8 @@ async fn send(
     }
     if routed.route.settings.answers == Answers::StatusOnly {
         let mut bare = single::safe(&answer);
-        let withheld = HeaderValue::from_static("withheld");
-        bare.headers_mut().insert("domicile-body", withheld);
+        bare.headers_mut()
+            .insert(HeadField::DomicileBody, "withheld");
         crate::forward::throw_away(answer.into_body()).await;
         return Ok(bare);
     }
@@ -449,7 +445,7 @@ async fn send(
         .await
         .map_err(|_| failed(RecipientFailure::Broken, "its answer broke off"))?;
     let mut answer = Response::from_parts(head, body);
-    crate::admit::headers::drop_own_answers(answer.headers_mut());
+    drop_own_answers(answer.headers_mut());
     Ok(answer)
 }
 
@@ -468,21 +464,17 @@ fn target(routed: &Routed<'_>, parts: &Parts) -> (Method, PathAndQuery) {
 }
 
 /// What goes along: the body's type, what the settings name, and what hops add.
-fn fields(x: &Exchange<'_>, parts: &Parts, to: &ReadyRecipient) -> HeaderMap {
-    let mut all = parts.headers.clone();
-    crate::admit::headers::drop_hop_by_hop(&mut all);
-    crate::admit::headers::drop_steering(&mut all, &x.snapshot.steering, x.caller.trusted);
-    let mut fields = HeaderMap::new();
-    let plain = [header::CONTENT_TYPE, header::ACCEPT];
-    for name in plain.iter().chain(&to.headers) {
+fn fields(x: &Exchange<'_>, parts: &Parts, to: &ReadyRecipient) -> Fields {
+    let all = end_to_end(&parts.headers, &x.snapshot.steering, x.caller.trusted);
+    let mut fields = Fields::default();
+    let named = to.headers.iter().map(http::HeaderName::as_str);
+    for name in ["content-type", "accept"].into_iter().chain(named) {
         for value in all.get_all(name) {
-            fields.append(name.clone(), value.clone());
+            fields.append(name, value.as_bytes());
         }
     }
-    crate::admit::headers::add_via(&mut fields, x.version);
-    if let Ok(id) = HeaderValue::try_from(x.decision.to_string()) {
-        fields.insert("domicile-decision", id);
-    }
+    add_via(&mut fields, x.version);
+    fields.insert(HeadField::DomicileDecision, x.decision_text);
     fields
 }
 
@@ -493,16 +485,12 @@ fn say(
     mechanism: Option<HeaderValue>,
 ) {
     let fields = answer.headers_mut();
-    if let Ok(name) = HeaderValue::try_from(to.name.as_ref()) {
-        fields.insert("domicile-recipient", name);
-    }
-    if !stripped.is_empty()
-        && let Ok(list) = HeaderValue::from_bytes(stripped.join(", ").as_bytes())
-    {
-        fields.insert("domicile-stripped", list);
+    fields.insert(HeadField::DomicileRecipient, to.name.as_ref());
+    if !stripped.is_empty() {
+        fields.insert(HeadField::DomicileStripped, stripped.join(", "));
     }
     if let Some(mechanism) = mechanism {
-        fields.insert("domicile-mechanism", mechanism);
+        fields.insert(HeadField::DomicileMechanism, mechanism);
     }
 }
 
@@ -534,6 +522,9 @@ async fn observe(
         }
     };
     count(x, &profile, to);
+    if let Err(refused) = &would {
+        judge::count_reason(&x.worker.shared.metrics, &profile, refused);
+    }
     let cleared = clear(x, Permit::observed_disclosure(to.id), profile, Holds::new()).await?;
     let outcomes = Outcomes::new(x);
     let mut answer = send(x, routed, parts, body, to, &cleared, Some(&outcomes)).await?;

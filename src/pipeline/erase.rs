@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use http::{Response, StatusCode, request::Parts};
+use http::StatusCode;
 use smallvec::SmallVec;
 
 use super::{
@@ -19,6 +19,7 @@ use crate::{
     domain::{RegionId, SubjectKey},
     forward::{Outgoing, OutgoingBody, throw_away},
     locate::Directory,
+    message::{Parts, Response},
     respond::Refused,
     settings::Erase,
     state::{Erasures, NewErasure, RowId, Settled, StateError},

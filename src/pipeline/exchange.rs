@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts};
+use http::{Method, Version};
 use http_body::Body;
 use jiff::Timestamp;
 use smallvec::SmallVec;
@@ -35,6 +35,7 @@ use crate::{
     classify::token::Claims,
     domain::{CategorySet, Circumstances, DecisionId, Operation, Place, RegionId},
     forward::{ForwardError, Upstreams},
+    message::{Field, Fields, Parts, Request, Response, Value},
     respond::Refused,
     router::{ReadyRoute, Snapshot, Worker},
     telemetry::{access::Entry, clock},
@@ -49,7 +50,7 @@ pub struct Exchange<'w> {
     pub at: Timestamp,
     pub decision: DecisionId,
     /// As it stands in answers and in requests to regions.
-    pub decision_value: HeaderValue,
+    pub decision_text: [u8; 36],
     pub caller: Caller,
     /// Callers must have a certificate, and this one has none, or none any more.
     pub uncertified: bool,
@@ -94,7 +95,7 @@ impl<'w> Exchange<'w> {
         let at = clock::now();
         let snapshot = worker.snapshot_for(at);
         let plane = &snapshot.settings.data_plane;
-        let decision = worker.decision_id();
+        let decision = worker.decision_id(at);
         let mut caller = Caller::new(peer.address, &plane.trusted, &plane.proxies);
         let mut certified = false;
         if let (Some(tls), Some(live)) = (&peer.tls, &snapshot.watched.data_plane) {
@@ -107,15 +108,15 @@ impl<'w> Exchange<'w> {
             worker,
             at,
             decision,
-            decision_value: value(decision),
+            decision_text: decision.text(),
             caller,
             uncertified: !certified && snapshot.requires_certificates(),
             upstreams: worker.upstreams(),
-            method: request.method().clone(),
-            version: request.version(),
+            method: request.parts.method.clone(),
+            version: request.parts.version,
             started: Instant::now(),
             held: Held::new(&worker.till),
-            bytes_in: Cell::new(request.body().size_hint().exact()),
+            bytes_in: Cell::new(request.body.size_hint().exact()),
             tls: peer.tls.as_ref().map(|tls| tls.version()),
             story: RefCell::default(),
             snapshot,
@@ -125,12 +126,12 @@ impl<'w> Exchange<'w> {
     /// A request of the router's own: the caller that asked for it has had its answer.
     pub fn again(worker: &'w Worker, caller: Caller, method: Method, version: Version) -> Self {
         let at = clock::now();
-        let decision = worker.decision_id();
+        let decision = worker.decision_id(at);
         Self {
             worker,
             at,
             decision,
-            decision_value: value(decision),
+            decision_text: decision.text(),
             caller,
             uncertified: false,
             // Before the ways to the regions, which are of the snapshot that was asked for last.
@@ -165,10 +166,8 @@ impl<'w> Exchange<'w> {
             .authority()
             .map(http::uri::Authority::as_str)
             .or_else(|| {
-                parts
-                    .headers
-                    .get(header::HOST)
-                    .and_then(|h| h.to_str().ok())
+                let host = parts.headers.get(Field::Host);
+                host.and_then(|h| h.to_str().ok())
             });
         let routes = snapshot.routes.iter().map(|r| &*r.settings).enumerate();
         route::find(
@@ -229,11 +228,11 @@ impl<'w> Exchange<'w> {
 
     /// The claims of the caller's token, if a key set is configured and a JWT came. Another
     /// kind of bearer token is the backend's business.
-    fn token(&self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Option<Claims>, Refused> {
+    fn token(&self, snapshot: &Snapshot, headers: &Fields) -> Result<Option<Claims>, Refused> {
         let Some(keys) = &snapshot.keys else {
             return Ok(None);
         };
-        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let mut values = headers.get_all(Field::Authorization);
         let Some(value) = values.next() else {
             return Ok(None);
         };
@@ -264,10 +263,14 @@ impl<'w> Exchange<'w> {
         judge::homes(self, place, categories, countries, circumstances)
     }
 
+    fn decision_str(&self) -> &str {
+        std::str::from_utf8(&self.decision_text).unwrap_or("-")
+    }
+
     /// The fields that go to a region.
     ///
     /// `leaves_home`: the caller's address stays behind, it is nobody's purpose abroad.
-    pub fn outgoing_headers(&self, parts: &Parts, leaves_home: bool) -> HeaderMap {
+    pub fn outgoing_headers(&self, parts: &Parts, leaves_home: bool) -> Fields {
         let passing = Passing {
             steering: &self.snapshot.steering,
             trusted: self.caller.trusted,
@@ -279,9 +282,9 @@ impl<'w> Exchange<'w> {
             // a `Host` that says something else is not passed on.
             authority: parts.uri.authority().map(http::uri::Authority::as_str),
             version: self.version,
-            decision: self.decision_value.clone(),
+            decision: self.decision_str(),
         };
-        let mut fields = outgoing::outgoing(&parts.headers, passing, || {
+        let mut fields = outgoing::outgoing(&parts.headers, &passing, || {
             let random = self.worker.random();
             #[expect(
                 clippy::cast_possible_truncation,
@@ -344,9 +347,7 @@ impl<'w> Exchange<'w> {
         );
         if matches!(refused, Refused::Body(_) | Refused::CallerCertificate) {
             // The rest of the body is not read, or nothing better will come of it, so the connection cannot serve another request.
-            answer
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            answer.headers_mut().insert(Field::Connection, "close");
         }
         answer
     }
@@ -381,7 +382,7 @@ impl<'w> Exchange<'w> {
             draft
         };
         let metrics = &self.worker.shared.metrics;
-        judge::count_decision(metrics, &draft.profile);
+        judge::count_refusal(metrics, &draft.profile, refused);
         metrics.evidence(draft.evidence);
         let written = self.worker.journal.refuse(draft).await;
         written.map_err(|e| Refused::Ledger(e.to_string()))
@@ -401,22 +402,29 @@ impl<'w> Exchange<'w> {
             evidence: traces.evidence,
             pin: None,
             reference: None,
-            holds: SmallVec::new(),
+            holds: Vec::new(),
         }
     }
 
     /// The fields that say what was decided.
-    pub fn say(&self, fields: &mut HeaderMap, judged: &Judged, region: RegionId) {
+    pub fn say(&self, fields: &mut Fields, judged: &Judged, region: RegionId) {
         self.say_region(fields, region);
         if let Some(mechanism) = &judged.mechanism {
-            fields.insert("domicile-mechanism", mechanism.clone());
+            fields.insert(Field::DomicileMechanism, mechanism.as_ref());
         }
     }
 
-    pub fn say_region(&self, fields: &mut HeaderMap, region: RegionId) {
-        if let Ok(name) = HeaderValue::try_from(self.snapshot.regions.name(region)) {
-            fields.insert("domicile-region", name);
-        }
+    pub fn say_region(&self, fields: &mut Fields, region: RegionId) {
+        fields.insert(Field::DomicileRegion, self.snapshot.regions.name(region));
+    }
+
+    /// Counts one call of a region that answered with this status.
+    pub fn count_answer(&self, region: RegionId, started: Instant, status: http::StatusCode) {
+        let outcome = match status.is_server_error() {
+            true => "server-error",
+            false => "answered",
+        };
+        self.count_call(region, started, outcome);
     }
 
     /// Counts one call of a region, by its outcome.
@@ -434,14 +442,15 @@ impl<'w> Exchange<'w> {
     pub fn finish(&self, mut answer: Response<Content>) -> Response<Content> {
         let status = answer.status();
         let fields = answer.headers_mut();
-        fields.insert("domicile-decision", self.decision_value.clone());
+        fields.insert(Field::DomicileDecision, self.decision_text);
         headers::add_via(fields, self.version);
         // RFC 6797: who has come by TLS should not be led back to plain HTTP. A backend may know
         // better.
         if self.caller.secure {
-            fields
-                .entry(header::STRICT_TRANSPORT_SECURITY)
-                .or_insert(HeaderValue::from_static("max-age=31536000"));
+            let name = Field::StrictTransportSecurity;
+            if !fields.contains_key(name) {
+                fields.append(name, "max-age=31536000");
+            }
         }
         let route = self.story.borrow().route.clone();
         self.worker.handles.answered(
@@ -471,8 +480,8 @@ impl<'w> Exchange<'w> {
             method: known_method(&self.method),
             route: story.route.clone(),
             status: answer.status(),
-            region: fields.get("domicile-region").cloned(),
-            mechanism: fields.get("domicile-mechanism").cloned(),
+            region: word(fields.get(Field::DomicileRegion)),
+            mechanism: word(fields.get(Field::DomicileMechanism)),
             problem: story.refused,
             duration: Duration::ZERO,
             bytes_in: self.bytes_in.get(),
@@ -484,8 +493,8 @@ impl<'w> Exchange<'w> {
     }
 }
 
-fn value(decision: DecisionId) -> HeaderValue {
-    HeaderValue::from_bytes(&decision.text()).unwrap_or(HeaderValue::from_static("-"))
+fn word(value: Option<Value<'_>>) -> Option<Box<str>> {
+    value.and_then(|v| v.to_str().ok()).map(Into::into)
 }
 
 /// OpenTelemetry's `http.request.method`: a caller's own invention does not become a label.

@@ -4,21 +4,18 @@
 
 mod flow;
 mod homes;
+mod metered;
 mod told;
 
 use std::{rc::Rc, sync::Arc};
 
 use http::HeaderValue;
-use prometheus::IntCounter;
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
 pub use flow::Flow;
 pub use homes::homes;
-pub use told::{
-    count_decision, disagreements, forbidden, mechanism, observed, observed_profile, plain_refusal,
-    profile,
-};
+pub use metered::{Metered, count_reason, count_refusal};
+pub use told::{forbidden, mechanism, observed, observed_profile, plain_refusal, profile};
 
 use super::{
     Exchange, Routed,
@@ -45,8 +42,7 @@ pub struct Judged {
     /// `Domicile-Mechanism`, where a border is crossed.
     pub mechanism: Option<HeaderValue>,
     pub flow_home: bool,
-    counter: IntCounter,
-    disagreements: SmallVec<[IntCounter; 1]>,
+    metered: Metered,
 }
 
 impl Judged {
@@ -66,8 +62,7 @@ impl Judged {
     }
 
     pub fn count(&self) {
-        self.counter.inc();
-        self.disagreements.iter().for_each(IntCounter::inc);
+        self.metered.count();
     }
 }
 
@@ -234,17 +229,14 @@ fn tell(
     let permit = decide::permit(verdict, flow.region, flow.operation).ok();
     let refused = (!verdict.is_permit()).then(|| forbidden(x, query, verdict, Vec::new()));
     let crosses = query.from.place.country() != query.to.place.country();
-    let metrics = &x.worker.shared.metrics;
-    let counter = metrics.decisions.with_label_values(&told::labels(&profile));
-    let disagreements = disagreements(metrics, &profile).collect();
+    let metered = Metered::of(&x.worker.shared.metrics, &profile);
     Judged {
         flow_home: permit.as_ref().is_some_and(Permit::is_flow_home),
         mechanism: crosses.then(|| mechanism(&profile)).flatten(),
         permit,
         refused,
         profile,
-        counter,
-        disagreements,
+        metered,
     }
 }
 

@@ -2,24 +2,21 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{civil::Date, tz::TimeZone};
 
 use super::{Exchange, Flow, Judged, judge, person::Person};
 use crate::{
     attest::{self, Profile},
     domain::Operation,
+    message::{Field, Fields},
     policy::day_in,
     respond::{Forbidden, Refused},
     settings::Route,
 };
 
-/// What the backend is told: the last day on which it keeps the record (RFC 3339 full-date, UTC).
-const RETAIN_UNTIL: HeaderName = HeaderName::from_static("domicile-retain-until");
-
 /// Tells the backend of a write how long the policy keeps it. The backend counts as told only what
 /// stands here: the caller's own field of this name is never passed on.
-pub fn say_until(x: &Exchange<'_>, flow: &Flow, judged: &Judged, headers: &mut HeaderMap) {
+pub fn say_until(x: &Exchange<'_>, flow: &Flow, judged: &Judged, headers: &mut Fields) {
     if let Some(day) = until(x, flow, judged) {
         say(day, headers);
     }
@@ -40,10 +37,8 @@ pub fn until(x: &Exchange<'_>, flow: &Flow, judged: &Judged) -> Option<Date> {
 }
 
 /// Tells it.
-pub fn say(until: Date, headers: &mut HeaderMap) {
-    if let Ok(day) = HeaderValue::try_from(until.to_string()) {
-        headers.insert(RETAIN_UNTIL, day);
-    }
+pub fn say(until: Date, headers: &mut Fields) {
+    headers.insert(Field::DomicileRetainUntil, until.to_string());
 }
 
 /// # Errors

@@ -3,7 +3,6 @@
 //! Nobody is pinned, since the records do not lie where the policy would have put them.
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
 
 use super::{
     Content, Exchange, Flow, Routed, judge,
@@ -15,6 +14,7 @@ use crate::{
     classify::json::Item,
     domain::RegionId,
     forward::{Outgoing, OutgoingBody},
+    message::{Parts, Response},
     respond::Refused,
 };
 
@@ -58,7 +58,7 @@ pub async fn batch(
                 judged.permit(x).map(drop)
             });
             x.story.borrow_mut().traces = traces;
-            note(x, &would, Some(x.worker.decision_id()))
+            note(x, &would, Some(x.worker.decision_id(x.at)))
         })
         .collect();
     pass(x, parts, OutgoingBody::Whole(body), drafts, to).await
@@ -80,8 +80,12 @@ pub(super) fn note(
         }
         (Err(refused), _) => judge::observed_profile(&judge::plain_refusal(x, &story, refused)),
     };
-    judge::count_decision(&x.worker.shared.metrics, &profile);
-    x.worker.shared.metrics.evidence(story.traces.evidence);
+    let metrics = &x.worker.shared.metrics;
+    match would {
+        Ok(()) => judge::Metered::of(metrics, &profile).count(),
+        Err(refused) => judge::count_refusal(metrics, &profile, refused),
+    }
+    metrics.evidence(story.traces.evidence);
     let mut draft = x.plain_draft(profile, story.traces);
     if let Some(decision) = decision {
         draft.decision = decision;

@@ -86,7 +86,7 @@ pub async fn stored(x: &Exchange<'_>, person: &Person, judged: &Judged) -> Resul
             pin: Some(pinning),
             ..x.draft(judged, traces)
         };
-        let written = x.worker.journal.clear_all(Vec::new(), vec![entry]).await;
+        let written = Box::pin(x.worker.journal.clear_all(Vec::new(), vec![entry])).await;
         written.map_err(|e| Refused::Ledger(e.to_string()))?;
     }
     mark(x, person.key);

@@ -85,9 +85,16 @@ pub fn find_of(
     };
     let age = born(x, routed, age)?;
     let mut found = evidence(x, routed, body)?;
+    // Borrowed until the person is known: nothing on the way asks for another's pin.
+    let mut pins = x.worker.pins.borrow_mut();
     let pin = match route.pin {
         PinMode::Never => None,
-        PinMode::Always | PinMode::Weak => lookup(x, &key)?.or_else(|| meanwhile.cloned()),
+        PinMode::Always | PinMode::Weak => {
+            let known = pins.lookup(&key);
+            known
+                .map_err(|e| Refused::Directory(e.to_string()))?
+                .or(meanwhile)
+        }
     };
     let categories = match body {
         Some(classified) => classified.categories,
@@ -103,8 +110,8 @@ pub fn find_of(
             pin.region
         ))
     })?;
-    contradiction(x, &found, home, categories, route.circumstances, &pin)?;
-    add_pinned(x, route, &mut found, &pin, home);
+    contradiction(x, &found, home, categories, route.circumstances, pin)?;
+    add_pinned(x, route, &mut found, pin, home);
     let standing = settle(&found, route.conflict, traces)?;
     let mut held_in = SmallVec::new();
     for name in &pin.held_in {
@@ -228,6 +235,7 @@ fn unpinned(
         }
     }
     if found.is_empty() {
+        x.worker.shared.metrics.decided.unclassified.inc();
         let Some(home) = routed.route.unknown_home else {
             return Err(Refused::NoEvidence);
         };
@@ -319,11 +327,13 @@ fn add_pinned(
             .position(|e| e.kind == EvidenceKind::Network)
             .unwrap_or(at);
     }
-    let mut places = pin.countries.clone();
-    if places.is_empty() {
-        places.extend(x.snapshot.regions.get(home).map(|r| r.place));
-    }
-    for place in places.into_iter().rev() {
+    let imported = x
+        .snapshot
+        .regions
+        .get(home)
+        .filter(|_| pin.countries.is_empty());
+    let places = pin.countries.iter().copied();
+    for place in places.chain(imported.map(|r| r.place)).rev() {
         found.insert(
             at,
             Evidence {
@@ -332,14 +342,6 @@ fn add_pinned(
             },
         );
     }
-}
-
-fn lookup(x: &Exchange<'_>, key: &SubjectKey) -> Result<Option<Pin>, Refused> {
-    let mut pins = x.worker.pins.borrow_mut();
-    let pin = pins
-        .lookup(key)
-        .map_err(|e| Refused::Directory(e.to_string()))?;
-    Ok(pin.cloned())
 }
 
 /// Whose record it is, by steering or the route's source.

@@ -10,7 +10,7 @@
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, Version, uri::PathAndQuery};
+use http::{Method, Version, uri::PathAndQuery};
 use smallvec::SmallVec;
 use tokio::time::{Instant, sleep_until};
 
@@ -27,6 +27,7 @@ use crate::{
     classify::Age,
     domain::{CategorySet, Circumstances, EvidenceSet, Ground, Operation, Place},
     forward::{Outgoing, OutgoingBody, throw_away},
+    message::{Field, Fields},
     respond::Refused,
     router::{ReadyRoute, Snapshot, Worker},
     state::{Begun, Room, RowId, Settled},
@@ -55,7 +56,7 @@ pub struct Kept {
     version: Version,
     method: Method,
     path_and_query: PathAndQuery,
-    headers: HeaderMap,
+    headers: Fields,
     pause: Duration,
     due: Instant,
     room: Option<Room>,
@@ -68,7 +69,7 @@ impl Kept {
         person: &Person,
         flow: &Flow,
         path_and_query: PathAndQuery,
-        headers: HeaderMap,
+        headers: Fields,
     ) -> Self {
         let route = x.snapshot.routes.get(flow.route);
         Self {
@@ -115,7 +116,8 @@ impl Kept {
     /// Its bytes in memory, about.
     fn size(&self) -> usize {
         let fields = self.headers.iter();
-        let fields: usize = fields.map(|(n, v)| n.as_str().len() + v.len() + 32).sum();
+        let fields = fields.map(|(_, name, value)| name.len() + value.as_bytes().len() + 32);
+        let fields: usize = fields.sum();
         1024 + self.path_and_query.as_str().len() + fields
     }
 
@@ -338,7 +340,7 @@ async fn ask(x: &Exchange<'_>, kept: &Kept) -> Result<(Said, Arc<Profile>), Refu
     let judged = judge::judge_on(x, &route.settings, &person, &flow)?;
     let cleared = attest(x, &person, &flow, &judged).await?;
     let mut headers = kept.headers.clone();
-    headers.insert("domicile-decision", x.decision_value.clone());
+    headers.insert(Field::DomicileDecision, x.decision_text);
     let outgoing = Outgoing {
         method: kept.method.clone(),
         path_and_query: kept.path_and_query.clone(),

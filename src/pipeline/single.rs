@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Method, Response, header, request::Parts, uri::PathAndQuery};
+use http::{Method, uri::PathAndQuery};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use smallvec::SmallVec;
@@ -23,6 +23,7 @@ use crate::{
     domain::{Operation, RegionId},
     forward::{AnswerBody, AnswerError, Outgoing, OutgoingBody, throw_away},
     locate::{Claim, Pin},
+    message::{Field, Parts, Response},
     respond::Refused,
     router::Snapshot,
     settings::{Answers, Format},
@@ -46,11 +47,11 @@ pub async fn way(
 ) -> Result<Response<Content>, Refused> {
     let taken = take(x, routed, parts, body).await?;
     if let Some(region) = x.snapshot.observe_to {
-        return observe::single(x, routed, parts, taken, region).await;
+        return Box::pin(observe::single(x, routed, parts, taken, region)).await;
     }
     let person = find(x, routed, &taken)?;
     if routed.operation == Operation::Erase {
-        return erase::erase(x, routed, parts, &person).await;
+        return Box::pin(erase::erase(x, routed, parts, &person)).await;
     }
     let region = routed.wishes.target.unwrap_or(person.home);
     let flow = Flow::new(routed, &person, region);
@@ -71,7 +72,9 @@ pub async fn way(
     let answer = send(x, region, &cleared, outgoing).await?;
     if answer.status().is_success() {
         match flow.operation {
-            Operation::Relocate => move_home(x, &person, &flow, &judged).await?,
+            Operation::Relocate => {
+                Box::pin(move_home(x, &person, &flow, &judged)).await?;
+            }
             Operation::Store if region == person.home => {
                 overtake::stored(x, &person, &judged).await?;
             }
@@ -117,8 +120,7 @@ pub async fn take(
 pub fn is_encoded(parts: &Parts) -> bool {
     parts
         .headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
+        .get_all(Field::ContentEncoding)
         .any(|v| !v.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
@@ -187,8 +189,7 @@ pub async fn attest(
     if also.is_empty() {
         return journal.clear(permit, draft).await.map_err(unwritable);
     }
-    let cleared = journal
-        .clear_all(vec![(permit, draft)], also)
+    let cleared = Box::pin(journal.clear_all(vec![(permit, draft)], also))
         .await
         .map_err(unwritable)?;
     cleared
@@ -238,7 +239,7 @@ pub async fn send(
     let answer = upstreams.send([cleared], outgoing).await;
     match answer {
         Ok(answer) => {
-            x.count_call(region, started, "answered");
+            x.count_answer(region, started, answer.status());
             outcomes.answered(answer.status());
             Ok(answer)
         }
@@ -267,7 +268,7 @@ pub async fn flow_back(
         .is_some_and(|r| r.place == x.snapshot.location);
     let free = here || flow.operation == Operation::Read;
     let passes = routed.route.settings.answers == Answers::Full
-        && (free || (!empty && may_read_back(x, routed, person, flow).await?));
+        && (free || (!empty && Box::pin(may_read_back(x, routed, person, flow)).await?));
     if passes {
         let (head, body) = answer.into_parts();
         let body = begin(body).await.map_err(|error| Refused::BackendBroken {
@@ -281,10 +282,9 @@ pub async fn flow_back(
     // Fields, too, can carry what stands in a record, so those that may stay behind.
     let mut bare = safe(&answer);
     if !empty {
-        bare.headers_mut()
-            .insert("domicile-body", HeaderValue::from_static("withheld"));
+        bare.headers_mut().insert(Field::DomicileBody, "withheld");
     }
-    throw_away(answer.into_body()).await;
+    Box::pin(throw_away(answer.into_body())).await;
     Ok(bare)
 }
 
@@ -352,19 +352,19 @@ async fn may_read_back(
 
 /// Status and fields that tell nothing of the record.
 pub fn safe(answer: &Response<AnswerBody>) -> Response<Content> {
-    const SAFE: [HeaderName; 6] = [
-        header::DATE,
-        header::ETAG,
-        header::LAST_MODIFIED,
-        header::RETRY_AFTER,
-        header::ALLOW,
-        header::CACHE_CONTROL,
+    const SAFE: [Field; 6] = [
+        Field::Date,
+        Field::Etag,
+        Field::LastModified,
+        Field::RetryAfter,
+        Field::Allow,
+        Field::CacheControl,
     ];
     let mut bare = Response::new(Content::Whole(Bytes::new()));
     *bare.status_mut() = answer.status();
     for name in SAFE {
-        if let Some(value) = answer.headers().get(&name) {
-            bare.headers_mut().insert(name, value.clone());
+        if let Some(value) = answer.headers().get(name) {
+            bare.headers_mut().append(name, value.as_bytes());
         }
     }
     bare

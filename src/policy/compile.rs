@@ -169,7 +169,10 @@ impl Checked {
             }
         }
         let utc_day = day_in(at, &TimeZone::UTC);
-        let zones = self.laws.iter().map(|l| &l.timezone);
+        let zones = self
+            .laws
+            .iter()
+            .flat_map(|l| [&l.timezone, &l.territory_timezone]);
         let utc = [&TimeZone::UTC];
         let zones = zones.chain(utc);
         let since = last_boundary(at, &days, zones.clone());
@@ -402,7 +405,9 @@ impl LawTable {
         let mut table = Self {
             day,
             today: (start, end.unwrap_or(at)),
-            territory: law.territory.on(day, groups),
+            territory: law
+                .territory
+                .on(day_in(at, &law.territory_timezone), groups),
             attributes,
             rules: Vec::new(),
             forbids: 0,

@@ -6,7 +6,8 @@ use smallvec::SmallVec;
 use crate::{
     document::{Faults, Fields, Node},
     domain::{
-        Basis, CategorySet, ConsentKind, GroundKind, Protection, Role, SubjectKind, Transaction,
+        Basis, CategorySet, ConsentKind, GroundKind, Protection, Role, SpecialGround, SubjectKind,
+        Transaction,
     },
 };
 
@@ -48,6 +49,8 @@ pub struct When {
     pub unapproved_order: Option<bool>,
     /// Bits of [`Basis`].
     pub basis: Option<u8>,
+    /// Bits of [`SpecialGround`].
+    pub special_grounds: Option<u16>,
     pub transactions: Option<u8>,
     pub same_entity: Option<bool>,
     pub in_place: Option<bool>,
@@ -248,6 +251,10 @@ impl When {
             basis: f
                 .maybe("basis")
                 .map(|n| byte(bits(n, "legal basis", &BASES, |b| b as u32, faults))),
+            special_grounds: f.maybe("special_grounds").map(|n| {
+                let (what, words) = ("letter of GDPR Art. 9(2)", &SpecialGround::WORDS);
+                u16::try_from(bits(n, what, words, SpecialGround::bit, faults)).unwrap_or(0)
+            }),
             transactions: f
                 .maybe("transactions")
                 .map(|n| byte(bits(n, "transaction", &TRANSACTIONS, |t| t as u32, faults))),

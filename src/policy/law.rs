@@ -27,6 +27,9 @@ pub struct Law {
     pub territory: PlaceExpr,
     /// Days in this law, and in what is judged under it, are days here.
     pub timezone: TimeZone,
+    /// Days on which something joins or leaves the territory are days here: mostly `timezone`, but
+    /// a law that takes another's place begins at the instant at which that one ends.
+    pub territory_timezone: TimeZone,
     pub attaches: Attaches,
     /// An end of a flow whose entity has one of these is outside the territory wherever it sits.
     pub outside: AttributeSet,
@@ -227,8 +230,7 @@ impl Law {
     pub fn read(root: &Node, words: &Words<'_>, faults: &Faults) -> Option<Self> {
         let f = root.fields(faults)?;
         let id: Arc<str> = f.need_text("id").unwrap_or("?").into();
-        let zone = f.need("timezone");
-        let timezone = zone.and_then(|n| {
+        let zone = |n: &Node| {
             let name = n.text(faults)?;
             let found = TimeZone::get(name).ok();
             if found.is_none() {
@@ -238,7 +240,9 @@ impl Law {
                 );
             }
             found
-        });
+        };
+        let timezone = f.need("timezone").and_then(zone).unwrap_or(TimeZone::UTC);
+        let territory_timezone = f.maybe("territory_timezone").and_then(zone);
         let attributes = |key| {
             f.maybe(key)
                 .map(|n| read::attributes(n, words, faults))
@@ -251,7 +255,8 @@ impl Law {
                 .need("territory")
                 .map(|n| read::places(n, words, faults))
                 .unwrap_or_default(),
-            timezone: timezone.unwrap_or(TimeZone::UTC),
+            territory_timezone: territory_timezone.unwrap_or_else(|| timezone.clone()),
+            timezone,
             attaches: read_attaches(&f, words),
             outside: attributes("outside_with"),
             holidays: read_holidays(&f, "holidays"),

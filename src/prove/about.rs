@@ -177,6 +177,7 @@ impl<'a> Filter<'a> {
                     && counted
             }
             Fact::Basis(_)
+            | Fact::Special(_)
             | Fact::Transaction(_)
             | Fact::Kind(_)
             | Fact::Purpose(_)

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
-    domain::{Basis, CategorySet, Place, Protection, SubjectKind, Transaction},
+    domain::{Basis, CategorySet, Place, Protection, SpecialGround, SubjectKind, Transaction},
     policy::{AttributeSet, Compiled, Need},
 };
 
@@ -100,6 +100,9 @@ pub fn axes<'a>(
     ];
     let asks = whens().any(|w| w.basis.is_some());
     one(AxisKind::Basis, asks, optional(bases, Fact::Basis));
+    let letters = SpecialGround::WORDS.map(|(_, letter)| letter);
+    let asks = whens().any(|w| w.special_grounds.is_some());
+    one(AxisKind::Special, asks, optional(letters, Fact::Special));
     let transactions = [
         Transaction::Brokerage,
         Transaction::Vendor,

@@ -53,6 +53,9 @@ pub struct Expect {
     pub duty: Option<String>,
     /// Each among the mechanisms that could have permitted; an empty list: there is none.
     pub missing: Option<Vec<String>>,
+    /// Rules under observation that would have turned the outcome, all of them; an empty list: with
+    /// them in force the outcome would be the same.
+    pub observed: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -213,8 +216,8 @@ impl Asked {
         }
     }
 
-    /// The laws that govern what a case asks.
-    pub fn laws(&mut self, case: &Case) -> Vec<String> {
+    /// The laws that govern what a case asks, and the rules that they name in the answer.
+    pub fn governed(&mut self, case: &Case) -> (Vec<String>, Vec<String>) {
         let at = case.question.at;
         let policy = &self.policy;
         let compiled = self
@@ -222,11 +225,13 @@ impl Asked {
             .entry(at)
             .or_insert_with(|| policy.compile(at));
         let Ok(query) = compiled.resolve(&case.question) else {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         };
         let verdict = decide(compiled, &query);
         let found = answer(compiled, &query, &verdict, None).laws;
-        found.into_iter().map(|l| l.law.to_string()).collect()
+        let rules = found.iter().flat_map(|l| &l.rules);
+        let rules = rules.map(|r| r.id.clone()).collect();
+        (found.into_iter().map(|l| l.law).collect(), rules)
     }
 
     /// One case against the policy.
@@ -319,6 +324,15 @@ fn compare(expect: &Expect, answer: &Answer) -> Vec<Difference> {
             differ("missing", listed(wanted), listed(&names));
         }
     }
+    if let Some(wanted) = &expect.observed {
+        let mut wanted = wanted.clone();
+        let mut found: Vec<String> = answer.observed.iter().map(|o| o.rule.clone()).collect();
+        wanted.sort();
+        found.sort();
+        if wanted != found {
+            differ("observed", listed(&wanted), listed(&found));
+        }
+    }
     all
 }
 
@@ -332,6 +346,7 @@ fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ObservedRule;
 
     fn found() -> Answer {
         Answer {
@@ -346,7 +361,11 @@ mod tests {
             promises: Vec::new(),
             duties: vec!["log-transfer".into()],
             missing: Vec::new(),
-            observed: Vec::new(),
+            observed: vec![ObservedRule {
+                rule: "in-telecom".into(),
+                citation: String::new(),
+                outcome: Outcome::Refuse,
+            }],
             policy: String::new(),
         }
     }
@@ -362,10 +381,11 @@ mod tests {
             region: Some("sg".into()),
             duty: Some("log-transfer".into()),
             missing: Some(Vec::new()),
+            observed: Some(vec!["in-telecom".into()]),
         };
         assert_eq!(compare(&good, &found()), []);
         let text = |s: &str| Some(s.to_owned());
-        let wrong: [(&str, Expect); 8] = [
+        let wrong: [(&str, Expect); 10] = [
             (
                 "outcome",
                 Expect {
@@ -412,6 +432,20 @@ mod tests {
                 "duty",
                 Expect {
                     duty: text("inform"),
+                    ..good.clone()
+                },
+            ),
+            (
+                "observed",
+                Expect {
+                    observed: Some(Vec::new()),
+                    ..good.clone()
+                },
+            ),
+            (
+                "observed",
+                Expect {
+                    observed: Some(vec!["in-telecom".into(), "in-payment".into()]),
                     ..good.clone()
                 },
             ),

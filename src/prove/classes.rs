@@ -185,7 +185,12 @@ pub fn verify(scene: &Scene<'_>) -> Result<(), Untrue> {
 }
 
 /// The class says what the law says of its flow, or the classes are wrong.
-fn compare(scene: &Scene<'_>, side: usize, said: Said, path: &[u32]) -> Result<(), Untrue> {
+pub(super) fn compare(
+    scene: &Scene<'_>,
+    side: usize,
+    said: Said,
+    path: &[u32],
+) -> Result<(), Untrue> {
     let found = scene.replay(side, path);
     let same = found.as_ref().is_some_and(|f| match scene.way(side, said) {
         None => f.kind == FindingKind::Missing,

@@ -154,13 +154,13 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
     found
 }
 
-fn print(policy: &Compiled, law: &str) -> Option<Mark> {
+pub(super) fn print(policy: &Compiled, law: &str) -> Option<Mark> {
     let ways = Ways::of(policy, law_of(policy, law)?)?;
     Some(with_papers(policy, &ways))
 }
 
 /// What ids mean: where it is the same for both, equal marks are equal laws.
-fn context(policy: &Checked) -> String {
+pub(super) fn context(policy: &Checked) -> String {
     let v = &policy.vocabulary;
     let categories: Vec<_> = policy
         .categories_all()
@@ -174,7 +174,7 @@ fn context(policy: &Checked) -> String {
     )
 }
 
-fn law_of(policy: &Compiled, name: &str) -> Option<LawId> {
+pub(super) fn law_of(policy: &Compiled, name: &str) -> Option<LawId> {
     let mut laws = policy.checked().laws();
     laws.find(|(_, l)| *l.id == *name).map(|(id, _)| id)
 }
@@ -239,12 +239,12 @@ fn of_law(old: &Compiled, new: &Compiled, law: &str) -> Result<Vec<Change>, Untr
     Ok(changes)
 }
 
-fn nothing() -> String {
+pub(super) fn nothing() -> String {
     "not governed".to_owned()
 }
 
 /// One side's finding in words; equal words are the same outcome on the same ground.
-fn said(scene: &Scene<'_>, side: usize, leaf: &super::engine::Bits) -> String {
+pub(super) fn said(scene: &Scene<'_>, side: usize, leaf: &super::engine::Bits) -> String {
     let said = scene.said(side, leaf);
     let Some(ways) = scene.sides.get(side).map(|s| s.ways) else {
         return nothing();
@@ -330,6 +330,12 @@ fn alike(classes: &[Vec<Place>], axis: &str, word: &str) -> String {
         (false, 0) => format!("{word}={}", shown.join("=")),
         (false, more) => format!("{word}={}={more} more", shown.join("=")),
     }
+}
+
+/// Whether any promise says another thing of some flow.
+pub(super) fn promises_moved(old: &Compiled, new: &Compiled) -> bool {
+    let told = |p: &Compiled| format!("{:?}{:?}", p.promises, p.checked().organisation.promises);
+    told(old) != told(new) && !promises(old, new).is_empty()
 }
 
 /// Changes of what promises say, over the classes of places and categories that they tell apart.

@@ -13,7 +13,7 @@ use crate::{
     },
     domain::{
         Basis, CategorySet, ConsentKind, Country, Giver, GroundKind, Operation, Place, Protection,
-        Role, SubjectKind, Transaction,
+        Role, SpecialGround, SubjectKind, Transaction,
     },
     policy::{Compiled, LawId},
 };
@@ -35,6 +35,7 @@ pub enum Fact {
     },
     Order(Option<(Place, bool)>),
     Basis(Option<Basis>),
+    Special(Option<SpecialGround>),
     Transaction(Option<Transaction>),
     Kind(Option<SubjectKind>),
     Purpose(Option<Arc<str>>),
@@ -155,6 +156,7 @@ impl Fact {
                 });
             }
             Self::Basis(basis) => query.basis = *basis,
+            Self::Special(letter) => query.special_ground = *letter,
             Self::Transaction(transaction) => query.transaction = *transaction,
             Self::Kind(kind) => query.subject.kind = *kind,
             Self::Purpose(purpose) => {
@@ -225,6 +227,7 @@ impl Fact {
                 }),
             ),
             Self::Basis(b) => said("basis", b.map(|b| word(&b))),
+            Self::Special(letter) => said("special ground", letter.map(|l| word(&l))),
             Self::Transaction(t) => said("transaction", t.map(|t| word(&t))),
             Self::Kind(k) => said("kind of person", k.map(|k| word(&k))),
             Self::Purpose(p) => said("purpose", p.as_ref().map(|p| p.to_string())),
@@ -329,6 +332,7 @@ pub fn question(at: Timestamp, facts: &[Fact]) -> Value {
                 );
             }
             Fact::Basis(Some(basis)) => set("basis", json!(basis)),
+            Fact::Special(Some(letter)) => set("special_ground", json!(letter)),
             Fact::Transaction(Some(transaction)) => set("transaction", json!(transaction)),
             Fact::Kind(Some(kind)) => {
                 subject.insert("kind".into(), json!(kind));
@@ -362,6 +366,7 @@ pub fn question(at: Timestamp, facts: &[Fact]) -> Value {
             }
             Fact::Order(None)
             | Fact::Basis(None)
+            | Fact::Special(None)
             | Fact::Transaction(None)
             | Fact::Kind(None)
             | Fact::Purpose(None)

@@ -1,74 +1,31 @@
 //! Mutants: one rule of one law changed a little, to see whether cases and properties notice.
 //!
-//! A suite that lets a wrong law pass is no suite. Every mutant is made on the parsed documents,
-//! judged first by the reader of policies, then by the cases, then by the properties of its law.
-//! A survivor that changes no flow of the space for any of the organisations is told apart: nothing
-//! that asks questions could notice it.
-
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+//! A suite that lets a wrong law pass is no suite. Every mutant is made on the parsed documents;
+//! [`super::judge`] tells what notices it.
 
 use jiff::civil::Date;
-use serde::Serialize;
 
-use crate::{
-    document::{Node, Value, Where},
-    policy::Checked,
-};
+use crate::document::{Node, Value, Where};
 
-use super::{
-    cases::{Asked, Case, CaseError, NamedFile},
-    composed::Dice,
-    diff::diff,
-    files::Files,
-    property::Properties,
-    prove::{ProveError, Proven, in_parallel, prove_beyond},
-};
+use super::{composed::Dice, files::Files};
 
 /// One small change.
 #[derive(Clone, Debug)]
 pub struct Mutant {
     pub said: String,
     /// The law, for the properties that can notice; `None`: the vocabulary.
-    law: Option<String>,
+    pub(super) law: Option<String>,
+    /// The rule that was changed, if it has a name.
+    pub(super) rule: Option<String>,
+    /// Only its days were moved.
+    pub(super) moved: bool,
     /// Index of the file among the laws; `None`: the vocabulary.
     file: Option<usize>,
     changed: Node,
 }
 
-#[derive(Clone, Debug, Serialize)]
-pub struct Judged {
-    pub mutant: String,
-    /// Who noticed.
-    pub caught_by: Option<String>,
-    /// It changes no flow for any of the organisations.
-    pub idle: bool,
-}
-
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Tally {
-    pub mutants: usize,
-    pub by_check: usize,
-    pub by_test: usize,
-    pub by_prove: usize,
-    /// Survivors that change no flow.
-    pub idle: usize,
-    pub survivors: Vec<String>,
-    pub idle_mutants: Vec<String>,
-}
-
-impl Tally {
-    /// Of those that change something, the share that was noticed, in percent.
-    #[expect(clippy::cast_precision_loss, reason = "a share for people to read")]
-    pub fn caught(&self) -> f64 {
-        let caught = self.by_check + self.by_test + self.by_prove;
-        let all = self.mutants - self.idle;
-        100.0 * caught as f64 / all.max(1) as f64
-    }
-}
+const LATER: &str = " a day later";
+const EARLIER: &str = " a day earlier";
 
 /// Of samples of mutants.
 pub const SEED: u64 = 20_261_121;
@@ -78,10 +35,12 @@ pub fn mutants(files: &Files, sample: Option<usize>) -> Vec<Mutant> {
     let mut all = Vec::new();
     for (file, law) in files.laws.iter().enumerate() {
         let id = text_of(law, "id").unwrap_or("?").to_owned();
-        for (said, changed) in of_law(law) {
+        for (rule, said, changed) in of_law(law) {
             all.push(Mutant {
                 said: format!("{id}: {said}"),
                 law: Some(id.clone()),
+                moved: rule.is_some() && (said.contains(LATER) || said.contains(EARLIER)),
+                rule,
                 file: Some(file),
                 changed,
             });
@@ -91,6 +50,8 @@ pub fn mutants(files: &Files, sample: Option<usize>) -> Vec<Mutant> {
         all.push(Mutant {
             said,
             law: None,
+            rule: None,
+            moved: false,
             file: None,
             changed,
         });
@@ -105,144 +66,8 @@ pub fn mutants(files: &Files, sample: Option<usize>) -> Vec<Mutant> {
     all
 }
 
-/// Tries mutants against the cases of each organisation and against the properties; without
-/// properties against the cases alone, which is quicker, and then no survivor is called idle.
-///
-/// # Errors
-/// The policy as it stands has mistakes.
-pub fn judge(
-    dir: &Path,
-    cases: &[NamedFile],
-    properties: Option<&Properties>,
-    organisation: &Path,
-    mutants: &[Mutant],
-) -> Result<Tally, CaseError> {
-    let mut by_organisation: BTreeMap<PathBuf, Vec<&Case>> = BTreeMap::new();
-    for file in cases {
-        let path = file
-            .organisation
-            .clone()
-            .unwrap_or_else(|| organisation.to_owned());
-        by_organisation.entry(path).or_default().extend(&file.cases);
-    }
-    let mut suites: Vec<Suite<'_>> = Vec::new();
-    for (path, cases) in by_organisation {
-        suites.push(Suite::new(Files::load(dir, &path)?, &cases, properties)?);
-    }
-    let judged = in_parallel(mutants.len(), |i| {
-        mutants.get(i).map(|m| judge_one(&suites, properties, m))
-    });
-    let mut tally = Tally::default();
-    for one in judged.into_iter().flatten() {
-        tally.mutants += 1;
-        match one.caught_by.as_deref() {
-            Some("check") => tally.by_check += 1,
-            Some("test") => tally.by_test += 1,
-            Some(_) => tally.by_prove += 1,
-            None if one.idle => {
-                tally.idle += 1;
-                tally.idle_mutants.push(one.mutant);
-            }
-            None => tally.survivors.push(one.mutant),
-        }
-    }
-    Ok(tally)
-}
-
-/// One organisation with its cases, as the laws stand.
-struct Suite<'a> {
-    files: Files,
-    checked: Arc<Checked>,
-    /// Each with the laws that govern it.
-    cases: Vec<(&'a Case, Vec<String>)>,
-    /// Where the properties hold already.
-    proven: Proven,
-}
-
-impl<'a> Suite<'a> {
-    fn new(
-        files: Files,
-        cases: &[&'a Case],
-        properties: Option<&Properties>,
-    ) -> Result<Self, CaseError> {
-        let checked = files.check()?;
-        let mut asked = Asked::new(&checked);
-        let cases = cases.iter().map(|c| (*c, asked.laws(c))).collect();
-        let mut suite = Self {
-            files,
-            checked,
-            cases,
-            proven: Proven::default(),
-        };
-        let Some(properties) = properties else {
-            return Ok(suite);
-        };
-        let report = prove_beyond(&suite.files, properties, None, &mut suite.proven);
-        let organisation = suite.files.organisation.at.to_string();
-        // What is broken already would catch every mutant.
-        match report {
-            Ok(report) if report.held() => {}
-            Ok(report) => {
-                let broken = report.properties.into_iter().find(|p| !p.held);
-                return Err(CaseError::Unproven {
-                    organisation,
-                    property: broken.map(|p| p.name).unwrap_or_default(),
-                });
-            }
-            Err(ProveError::Policy(refused)) => return Err(refused.into()),
-            Err(other) => {
-                return Err(CaseError::Unproven {
-                    organisation,
-                    property: other.to_string(),
-                });
-            }
-        }
-        Ok(suite)
-    }
-}
-
-fn judge_one(suites: &[Suite<'_>], properties: Option<&Properties>, mutant: &Mutant) -> Judged {
-    let judged = |by: Option<&str>, idle: bool| Judged {
-        mutant: mutant.said.clone(),
-        caught_by: by.map(str::to_owned),
-        idle,
-    };
-    let mut changed = Vec::new();
-    for suite in suites {
-        let files = mutant.apply(&suite.files);
-        let Ok(checked) = files.check() else {
-            return judged(Some("check"), false);
-        };
-        let mut asked = Asked::new(&checked);
-        // What other laws say of a case is the same as before.
-        let concerned = |laws: &[String]| match &mutant.law {
-            Some(own) => laws.contains(own),
-            None => true,
-        };
-        let mut cases = suite.cases.iter().filter(|(_, laws)| concerned(laws));
-        if cases.any(|(case, _)| !asked.try_case(case, None).passed) {
-            return judged(Some("test"), false);
-        }
-        changed.push((files, checked));
-    }
-    let Some(properties) = properties else {
-        return judged(None, false);
-    };
-    for (suite, (files, _)) in suites.iter().zip(&changed) {
-        let law = mutant.law.as_deref();
-        match prove_beyond(files, properties, law, &mut suite.proven.clone()) {
-            // What is not proven has noticed nothing.
-            Ok(report) if report.properties.iter().all(|p| p.held) => {}
-            Ok(_) | Err(_) => return judged(Some("prove"), false),
-        }
-    }
-    let mut pairs = suites.iter().zip(&changed);
-    let idle = pairs.all(|(suite, (_, new))| diff(&suite.checked, new).is_empty());
-    judged(None, idle)
-}
-
 impl Mutant {
-    fn apply(&self, files: &Files) -> Files {
+    pub(super) fn apply(&self, files: &Files) -> Files {
         let mut files = files.clone();
         match self.file {
             None => files.vocabulary = self.changed.clone(),
@@ -315,7 +140,8 @@ fn changed(node: &Node, path: &[Step], change: &dyn Fn(&Node) -> Option<Node>) -
     Some(copy)
 }
 
-fn of_law(law: &Node) -> Vec<(String, Node)> {
+/// Each with the name of the rule that it changes.
+fn of_law(law: &Node) -> Vec<(Option<String>, String, Node)> {
     let mut all = Vec::new();
     for table in ["forbid", "localise", "permit", "child", "sensitive"] {
         let Some(rules) = child(law, table) else {
@@ -323,10 +149,11 @@ fn of_law(law: &Node) -> Vec<(String, Node)> {
         };
         for (i, rule) in items(rules).iter().enumerate() {
             let here = vec![Step::Key(table.to_owned()), Step::Item(i)];
-            let name = text_of(rule, "id").map_or_else(|| format!("{table} {i}"), str::to_owned);
+            let id = text_of(rule, "id").map(str::to_owned);
+            let name = id.clone().unwrap_or_else(|| format!("{table} {i}"));
             let mut add = |said: String, path: &[Step], change: &dyn Fn(&Node) -> Option<Node>| {
                 let new = changed(law, path, change);
-                all.extend(new.map(|n| (format!("{name}: {said}"), n)));
+                all.extend(new.map(|n| (id.clone(), format!("{name}: {said}"), n)));
             };
             add("dropped".to_owned(), &here, &|_| None);
             of_rule(rule, &here, &mut add);
@@ -342,10 +169,10 @@ fn of_rule(rule: &Node, here: &[Step], add: &mut Add<'_>) {
     let key = |k: &str| Step::Key(k.to_owned());
     for day in ["from", "until"] {
         if child(rule, day).is_some() {
-            add(format!("`{day}` a day later"), &at(&[key(day)]), &|n| {
+            add(format!("`{day}`{LATER}"), &at(&[key(day)]), &|n| {
                 shifted(n, 1)
             });
-            add(format!("`{day}` a day earlier"), &at(&[key(day)]), &|n| {
+            add(format!("`{day}`{EARLIER}"), &at(&[key(day)]), &|n| {
                 shifted(n, -1)
             });
         }

@@ -8,6 +8,7 @@ pub struct Parts {
     pub ends: When,
     pub order: When,
     pub basis: When,
+    pub special: When,
     pub transaction: When,
     pub kind: When,
     pub purpose: When,
@@ -43,6 +44,10 @@ impl Parts {
             },
             basis: When {
                 basis: when.basis,
+                ..When::default()
+            },
+            special: When {
+                special_grounds: when.special_grounds,
                 ..When::default()
             },
             transaction: When {

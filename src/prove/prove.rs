@@ -134,6 +134,9 @@ impl Part {
 /// Which laws to look at; `None`: all, and the composed flows.
 pub type Only<'a> = Option<&'a str>;
 
+/// Which days to look at.
+pub type On<'a> = &'a dyn Fn(Date) -> bool;
+
 /// Proves `properties` of the policy in `files`, on as many threads as there are cores.
 ///
 /// # Errors
@@ -148,6 +151,7 @@ pub fn prove(files: &Files, properties: &Properties, only: Only<'_>) -> Result<R
         checked,
         properties,
         only,
+        &|_| true,
         composed.as_ref(),
         &mut Proven::default(),
     )
@@ -157,24 +161,26 @@ pub fn prove(files: &Files, properties: &Properties, only: Only<'_>) -> Result<R
 #[derive(Clone, Debug, Default)]
 pub struct Proven(HashSet<(String, Mark, Vec<bool>)>);
 
-/// Proves what `proven` does not hold, each law by itself, and adds it. For changes of laws alone:
+/// Proves what `proven` does not hold, each law by itself and on some days, and adds it. For changes of laws alone:
 /// what is known of one organisation says nothing of another.
 ///
 /// # Errors
-/// A policy or a property with mistakes.
+/// A property with mistakes.
 pub fn prove_beyond(
-    files: &Files,
+    checked: Arc<Checked>,
     properties: &Properties,
     only: Only<'_>,
+    on: On<'_>,
     proven: &mut Proven,
 ) -> Result<Report, ProveError> {
-    run(files.check()?, properties, only, None, proven)
+    run(checked, properties, only, on, None, proven)
 }
 
 fn run(
     checked: Arc<Checked>,
     properties: &Properties,
     only: Only<'_>,
+    on: On<'_>,
     composed: Option<&composed::Variants>,
     proven: &mut Proven,
 ) -> Result<Report, ProveError> {
@@ -195,7 +201,7 @@ fn run(
         all.extend(about.since);
         all.extend(about.until.and_then(|u| u.tomorrow().ok()));
     }
-    let all: Vec<Date> = all.into_iter().collect();
+    let all: Vec<Date> = all.into_iter().filter(|day| on(*day)).collect();
     let jobs = jobs(&checked, &all, properties, only, proven);
     let parts = in_parallel(jobs.len(), |i| {
         let (day, laws) = jobs.get(i)?;

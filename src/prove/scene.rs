@@ -181,6 +181,12 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// Whether the way at this index of a side still stands.
+    pub fn holds(&self, side: usize, way: usize, leaf: &Bits) -> bool {
+        let offset = self.sides.get(side).map(|s| s.offset);
+        offset.is_some_and(|o| leaf.contains(o + way))
+    }
+
     pub fn permits(&self, side: usize, said: Said) -> bool {
         self.way(side, said)
             .is_some_and(|w| w.effect == Effect::Permit)

@@ -31,6 +31,7 @@ impl Ways<'_> {
             AxisKind::Ends => Some(&parts.ends),
             AxisKind::Order => Some(&parts.order),
             AxisKind::Basis => Some(&parts.basis),
+            AxisKind::Special => Some(&parts.special),
             AxisKind::Transaction => Some(&parts.transaction),
             AxisKind::Kind => Some(&parts.kind),
             AxisKind::Purpose => Some(&parts.purpose),

@@ -23,6 +23,8 @@ pub enum AxisKind {
     Ends,
     Order,
     Basis,
+    /// The letter of GDPR Art. 9(2).
+    Special,
     Transaction,
     Consent(ConsentKind),
     Kind,

@@ -2,64 +2,47 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{Method, StatusCode};
 
 use super::{RecipientFailure, Refused};
+use crate::message::{Field, Fields};
 
 /// How long a caller should wait before it tries a 503 again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl Refused {
     /// The answer's head fields; the caller adds the body that [`Refused::problem`] gives.
-    pub fn headers(&self, operator_uri: Option<&str>, headers: &mut http::HeaderMap) {
+    pub fn headers(&self, operator_uri: Option<&str>, headers: &mut Fields) {
         let status = self.status();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(Field::ContentType, "application/problem+json");
+        headers.insert(Field::CacheControl, "no-store");
         if status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
             && let Some(uri) = operator_uri
-            && let Ok(link) = HeaderValue::try_from(format!("<{uri}>; rel=\"blocked-by\""))
         {
-            headers.insert(header::LINK, link);
+            headers.insert(Field::Link, format!("<{uri}>; rel=\"blocked-by\""));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(
-                header::RETRY_AFTER,
-                HeaderValue::from(RETRY_AFTER.as_secs()),
-            );
+            headers.insert(Field::RetryAfter, RETRY_AFTER.as_secs().to_string());
         }
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer error=\"invalid_token\""),
-            );
+            headers.insert(Field::WwwAuthenticate, "Bearer error=\"invalid_token\"");
         }
         if let Self::MethodNotAllowed(methods) = self {
             let allow: Vec<&str> = methods.iter().map(Method::as_str).collect();
-            if let Ok(allow) = HeaderValue::try_from(allow.join(", ")) {
-                headers.insert(header::ALLOW, allow);
-            }
+            headers.insert(Field::Allow, allow.join(", "));
         }
-        if let Self::MediaType(wanted) = self
-            && let Ok(accept) = HeaderValue::try_from(wanted.join(", "))
-        {
-            headers.insert(header::ACCEPT, accept);
+        if let Self::MediaType(wanted) = self {
+            headers.insert(Field::Accept, wanted.join(", "));
         }
-        if let Some(region) = self.region()
-            && let Ok(region) = HeaderValue::try_from(region)
-        {
-            headers.insert(header::HeaderName::from_static("domicile-region"), region);
+        if let Some(region) = self.region() {
+            headers.insert(Field::DomicileRegion, region);
         }
         if let Some(error) = self.proxy_error() {
             let next = self
                 .region()
                 .map(|r| format!("; next-hop=\"{r}\""))
                 .unwrap_or_default();
-            if let Ok(value) = HeaderValue::try_from(format!("domicile; error={error}{next}")) {
-                headers.insert(header::HeaderName::from_static("proxy-status"), value);
-            }
+            headers.insert(Field::ProxyStatus, format!("domicile; error={error}{next}"));
         }
     }
 
@@ -106,13 +89,13 @@ mod tests {
             detail: "the primary copy must lie in RU".into(),
             ..Forbidden::default()
         }));
-        let mut headers = http::HeaderMap::new();
+        let mut headers = Fields::default();
         refused.headers(Some("https://example.com/privacy"), &mut headers);
         assert_eq!(
-            headers["link"],
+            headers.get("link").unwrap(),
             "<https://example.com/privacy>; rel=\"blocked-by\""
         );
-        assert_eq!(headers["cache-control"], "no-store");
+        assert_eq!(headers.get("cache-control").unwrap(), "no-store");
         let text = serde_json::to_value(refused.problem(None)).unwrap();
         assert_eq!(text["type"], "urn:domicile:problem:transfer-forbidden");
         assert_eq!(text["status"], 451);
@@ -126,11 +109,11 @@ mod tests {
             region: "eu".into(),
             detail: "refused".into(),
         };
-        let mut headers = http::HeaderMap::new();
+        let mut headers = Fields::default();
         refused.headers(None, &mut headers);
-        assert_eq!(headers["retry-after"], "5");
+        assert_eq!(headers.get("retry-after").unwrap(), "5");
         assert_eq!(
-            headers["proxy-status"],
+            headers.get("proxy-status").unwrap(),
             "domicile; error=connection_refused; next-hop=\"eu\""
         );
         assert_eq!(refused.problem(None).region.as_deref(), Some("eu"));

@@ -2,13 +2,20 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+use prometheus::GaugeVec;
 use tokio::sync::watch;
 
 use super::{
-    Shared, reload,
+    Shared, Snapshot, reload,
     thresholds::{self, Warned},
 };
-use crate::{classify::network::Reload, forward::EndpointState, telemetry::clock};
+use crate::{
+    classify::network::Reload,
+    forward::EndpointState,
+    telemetry::{Metrics, clock},
+    tls::Validity,
+};
 
 /// How often the keeper looks.
 const TICK: Duration = Duration::from_secs(1);
@@ -19,6 +26,7 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
     let mut warned = Warned::default();
     while !*stop.borrow() {
         reload::recompile(shared, clock::now());
+        reload::look(shared, ticks.is_multiple_of(5));
         if ticks.is_multiple_of(10) {
             reload_geoip(shared);
         }
@@ -68,6 +76,7 @@ pub fn gauges(shared: &Shared) {
     metrics
         .ledger_failing
         .set(i64::from(ledger.error.is_some()));
+    metrics.ledger.show(&ledger, now);
     metrics
         .directory_pins
         .set(number(shared.directory.status().pins));
@@ -112,15 +121,7 @@ pub fn gauges(shared: &Shared) {
                 .set(left);
         }
     }
-    metrics.certificate_expiry.reset();
-    for (file, until) in snapshot.watched.expiries() {
-        #[expect(clippy::cast_precision_loss, reason = "seconds far below 2^53")]
-        let left = until.duration_since(now).as_secs() as f64;
-        metrics
-            .certificate_expiry
-            .with_label_values(&[&file])
-            .set(left);
-    }
+    certificates(metrics, &snapshot, now);
     metrics
         .tls_reload_failing
         .set(number(snapshot.watched.behind().len() as u64));
@@ -129,6 +130,23 @@ pub fn gauges(shared: &Shared) {
         metrics
             .geoip_age
             .set(now.duration_since(built).as_secs() as f64);
+    }
+}
+
+/// Our own certificates. Beside what is left of one its whole length: thirty days are plenty of
+/// a yearly one, and more than a short-lived one ever has.
+fn certificates(metrics: &Metrics, snapshot: &Snapshot, now: Timestamp) {
+    metrics.certificate_expiry.reset();
+    metrics.certificate_lifetime.reset();
+    for (file, Validity { from, until }) in snapshot.watched.expiries() {
+        let show = |gauge: &GaugeVec, length: SignedDuration| {
+            #[expect(clippy::cast_precision_loss, reason = "seconds far below 2^53")]
+            gauge
+                .with_label_values(&[&file])
+                .set(length.as_secs() as f64);
+        };
+        show(&metrics.certificate_expiry, until.duration_since(now));
+        show(&metrics.certificate_lifetime, until.duration_since(from));
     }
 }
 

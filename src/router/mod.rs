@@ -7,6 +7,7 @@ pub mod reload;
 pub mod running;
 pub mod shared;
 pub mod snapshot;
+mod sources;
 mod thresholds;
 mod watched;
 pub mod worker;

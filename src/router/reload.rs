@@ -8,7 +8,11 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Shared, Snapshot, snapshot::Built};
+use super::{
+    Shared, Snapshot,
+    snapshot::{Broken, Built},
+    sources::{self, Seen},
+};
 use crate::{document::Fault, settings::Settings, telemetry::clock};
 
 /// How the last reload went; `/readyz` and the metrics tell it until the next one.
@@ -16,6 +20,20 @@ use crate::{document::Fault, settings::Settings, telemetry::clock};
 pub struct LastReload {
     /// Why the files on disk are not in force.
     pub faults: Vec<Fault>,
+    /// What was judged.
+    seen: Seen,
+    /// A change that was seen once; see [`look`].
+    doubtful: Option<Seen>,
+}
+
+impl LastReload {
+    /// After a start with these files.
+    pub fn started(seen: Seen) -> Self {
+        Self {
+            seen,
+            ..Self::default()
+        }
+    }
 }
 
 /// What a reload did, as the admin listener answers it.
@@ -35,14 +53,51 @@ pub fn reload(shared: &Shared) -> Report {
         .last_reload
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    let current = shared.snapshot.load_full();
-    let built = Snapshot::build(&shared.config, clock::now(), Some(&current))
-        .map_err(|broken| broken.0)
-        .and_then(|built| needs_no_restart(&shared.config, &current.settings, built));
     if let Some(access) = &shared.access {
         access.reopen();
     }
+    exchange(shared, &mut last, true)
+}
+
+/// Loads what has changed in the files that `reload.watch` covers. `retry`: files that were refused
+/// are tried again although they are the same, since what they lacked may have come (a certificate,
+/// say). Blocks on the disk.
+///
+/// A change counts once it was seen twice: two volumes that belong together are not exchanged at one
+/// instant.
+pub fn look(shared: &Shared, retry: bool) {
+    let mut last = shared
+        .last_reload
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let current = shared.snapshot.load_full();
+    let watch = current.settings.watch;
+    let now = last.seen.again(&shared.config, watch);
+    if last.seen.still_holds(&now, watch) {
+        last.doubtful = None;
+        if retry && !last.faults.is_empty() && !now.is_empty() {
+            exchange(shared, &mut last, false);
+        }
+    } else if last.doubtful.as_ref().is_some_and(|d| d.is_same(&now)) {
+        exchange(shared, &mut last, true);
+    } else {
+        last.doubtful = Some(now);
+    }
+}
+
+/// `loud`: a refusal is told although the one before was told in the same words.
+fn exchange(shared: &Shared, last: &mut LastReload, loud: bool) -> Report {
+    let current = shared.snapshot.load_full();
+    let (built, seen) = sources::build(&shared.config, clock::now(), Some(&current));
+    let built = built
+        .map_err(|Broken(faults)| faults)
+        .and_then(|built| needs_no_restart(&shared.config, &current.settings, built));
+    last.seen = seen;
+    last.doubtful = None;
     let report = match built {
+        Err(faults) if !loud && sources::alike(&faults, &last.faults) => {
+            return refused(&current, faults);
+        }
         Ok(Built { snapshot, warnings }) => {
             last.faults.clear();
             let changed = snapshot.checked.digest() != current.checked.digest()
@@ -63,11 +118,7 @@ pub fn reload(shared: &Shared) -> Report {
                 tracing::error!("reload refused: {}", fault.summary());
             }
             last.faults.clone_from(&faults);
-            Report {
-                result: "refused",
-                policy: current.checked.digest().to_string(),
-                faults,
-            }
+            refused(&current, faults)
         }
     };
     let metrics = &shared.metrics;
@@ -76,6 +127,14 @@ pub fn reload(shared: &Shared) -> Report {
         .set(i64::from(report.result == "refused"));
     metrics.reloads.with_label_values(&[report.result]).inc();
     report
+}
+
+fn refused(current: &Snapshot, faults: Vec<Fault>) -> Report {
+    Report {
+        result: "refused",
+        policy: current.checked.digest().to_string(),
+        faults,
+    }
 }
 
 /// The same files compiled for the instant `at`, if a date on which they depend has come. Blocks

@@ -19,6 +19,7 @@ use super::{
     Shared, Snapshot, checks, keeper,
     reload::{self, LastReload},
     snapshot::{Broken, Built},
+    sources::{self, Seen},
     worker,
 };
 use crate::{
@@ -112,7 +113,8 @@ impl Running {
     /// # Errors
     /// Nothing is running when this fails.
     pub fn start(config: &Path, bound: Option<Bound>) -> Result<Self, StartError> {
-        let Built { snapshot, warnings } = Snapshot::build(config, clock::now(), None)?;
+        let (built, seen) = sources::build(config, clock::now(), None);
+        let Built { snapshot, warnings } = built?;
         warnings
             .iter()
             .for_each(|w| tracing::warn!("{}", w.summary()));
@@ -129,7 +131,7 @@ impl Running {
             Some(address) => listener::bind(address, 1, "probes.listen")?,
             None => Vec::new(),
         };
-        let shared = Arc::new(open(config, snapshot)?);
+        let shared = Arc::new(open(config, snapshot, seen)?);
         let address = |sockets: &[TcpListener], or: SocketAddr| {
             sockets
                 .first()
@@ -268,7 +270,7 @@ fn thread(name: String, run: impl FnOnce() + Send + 'static) -> std::io::Result<
 }
 
 /// Opens ledger and directory and puts the shared state together.
-fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
+fn open(config: &Path, snapshot: Snapshot, seen: Seen) -> Result<Shared, StartError> {
     let settings = Arc::clone(&snapshot.settings);
     let directory = Directory::open(&settings.directory.path)?;
     if settings.directory.secret.is_none() && is_secret_missed(&settings)? {
@@ -318,7 +320,7 @@ fn open(config: &Path, snapshot: Snapshot) -> Result<Shared, StartError> {
         metrics: Metrics::new()?,
         connections: AtomicUsize::new(0),
         tallies: Mutex::default(),
-        last_reload: Mutex::new(LastReload::default()),
+        last_reload: Mutex::new(LastReload::started(seen)),
         draining: AtomicBool::new(false),
         descriptors: descriptors::Alarm::default(),
         memory: Arc::new(Memory::new(settings.limits.memory)),

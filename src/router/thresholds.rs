@@ -18,10 +18,13 @@ use crate::{
 #[derive(Default)]
 pub struct Warned(HashSet<(Arc<str>, Arc<str>, u64)>);
 
-/// Shows the count nearest to each rule's edges, over all exporters and recipients.
+/// Shows the count nearest to each rule's edges, over all exporters and recipients; and for each edge
+/// how much of it is reached, since a rule's edge that was passed long ago says nothing of its next.
 pub fn gauges(shared: &Shared, snapshot: &Snapshot, at: Timestamp) {
     let gauge = &shared.metrics.threshold_subjects;
     gauge.reset();
+    let reached = &shared.metrics.threshold_share;
+    reached.reset();
     let mut nearest: HashMap<(&str, Arc<str>), (f64, u64)> = HashMap::new();
     let thresholds = decide::thresholds(&snapshot.policy, at);
     for threshold in &thresholds {
@@ -35,6 +38,16 @@ pub fn gauges(shared: &Shared, snapshot: &Snapshot, at: Timestamp) {
         // shown where the rule's other counts stand at nobody.
         let people = most.unwrap_or(0);
         let share = share(people, threshold.number);
+        let counters = &snapshot.checked.vocabulary.counters;
+        if let Some(counter) = counters.get(threshold.counter.index())
+            && threshold.number > 0
+        {
+            let limit = threshold.number.to_string();
+            let labels = [law, &threshold.rule, &counter.key, &limit];
+            let child = reached.with_label_values(&labels);
+            // A rule may ask for the same edge twice.
+            child.set(child.get().max(share));
+        }
         if share > entry.0 || (share == entry.0 && people > entry.1) {
             *entry = (share, people);
         }

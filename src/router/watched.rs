@@ -10,7 +10,7 @@ use crate::{
     document::Faults,
     settings::{Places, RegionSettings, Secret, Settings},
     telemetry::Metrics,
-    tls::{self, BackendSide, Change, Live, Material, Placed, ServerSide, Token},
+    tls::{self, BackendSide, Change, Live, Material, Placed, ServerSide, Token, Validity},
 };
 
 /// What one snapshot uses. Where the settings stay as they are, the next snapshot uses the same.
@@ -110,17 +110,17 @@ impl Watched {
         behind
     }
 
-    /// Our own certificates: the file of each, and when it ends.
-    pub fn expiries(&self) -> Vec<(String, Timestamp)> {
+    /// Our own certificates: the file of each, and how long it is valid.
+    pub fn expiries(&self) -> Vec<(String, Validity)> {
         let listeners = self.data_plane.iter().chain(&self.admin);
-        let mut all: Vec<(String, Timestamp)> = listeners
+        let mut all: Vec<(String, Validity)> = listeners
             .flat_map(|live| live.load().expiries.clone())
             .chain(
                 self.backends
                     .iter()
                     .filter_map(|(_, b)| b.load().expiry.clone()),
             )
-            .map(|(file, until)| (file.display().to_string(), until))
+            .map(|(file, validity)| (file.display().to_string(), validity))
             .collect();
         all.sort();
         all.dedup();

@@ -2,6 +2,8 @@
 
 use std::{
     cell::{RefCell, RefMut},
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -9,7 +11,6 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
-use http::{Request, Response};
 use jiff::Timestamp;
 use tokio::{
     net::TcpStream,
@@ -35,6 +36,7 @@ use crate::{
     domain::{DecisionId, RecipientId, Regions},
     forward::{Shares, Upstreams},
     locate::PinCache,
+    message::{Request, Response},
     pipeline::{self, Judgements, Lanes, Reply},
     settings::{Limits, RegionSettings},
     telemetry::{Handles, clock},
@@ -65,11 +67,10 @@ pub struct Worker {
     pub till: Rc<Till>,
 }
 
-/// Random bytes, fetched from the system 4 KiB at a time.
-struct Random {
-    bytes: [u8; 4096],
-    next: usize,
-}
+/// Numbers that tell decisions and traces apart, from a seed of the system's: xoshiro256++ of
+/// Blackman and Vigna. They need to be distinct, not secret, and a batch wants a thousand at once,
+/// which cost the system more than all else that is done for its records.
+struct Random([u64; 4]);
 
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -105,10 +106,7 @@ impl Worker {
             upstreams: RefCell::new((snapshot.generation, Rc::new(upstreams))),
             journal: shared.journal.worker(),
             judgements: RefCell::default(),
-            random: RefCell::new(Random {
-                bytes: [0; 4096],
-                next: 4096,
-            }),
+            random: RefCell::new(Random::new()),
             handles: Handles::new(shared.metrics.clone()),
             at_work: Counter::default(),
             lanes: RefCell::default(),
@@ -202,8 +200,9 @@ impl Worker {
         (self.upstreams.borrow().0 == of.generation).then(|| self.judgements.borrow_mut())
     }
 
-    pub fn decision_id(&self) -> DecisionId {
-        DecisionId::new(clock::unix_ms(clock::now()), self.random())
+    /// A new id, of a request that began at `at`.
+    pub fn decision_id(&self, at: Timestamp) -> DecisionId {
+        DecisionId::new(clock::unix_ms(at), self.random())
     }
 
     pub fn random(&self) -> u128 {
@@ -212,21 +211,37 @@ impl Worker {
 }
 
 impl Random {
-    fn next(&mut self) -> u128 {
-        if self.next + 16 > self.bytes.len() {
-            // Ids need to be distinct, not secret: without the system's random numbers, the
-            // time in the id and these left-over bytes still tell most requests apart.
-            if getrandom::fill(&mut self.bytes).is_err() {
-                tracing::warn!("the system gives no random numbers");
-            }
-            self.next = 0;
+    fn new() -> Self {
+        let mut seed = [0; 32];
+        if getrandom::fill(&mut seed).is_err() {
+            tracing::warn!("the system gives no random numbers: ids are of time and chance");
         }
-        let bytes = self
-            .bytes
-            .get(self.next..self.next + 16)
-            .unwrap_or_default();
-        self.next += 16;
-        bytes.iter().fold(0, |n, b| (n << 8) | u128::from(*b))
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(seed.as_chunks().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        // Zeros would stay zeros. Hash maps have a seed of their own.
+        if words == [0; 4] {
+            words = [0; 4].map(|_: u64| RandomState::new().hash_one(clock::now()) | 1);
+        }
+        Self(words)
+    }
+
+    fn next(&mut self) -> u128 {
+        u128::from(self.word()) << 64 | u128::from(self.word())
+    }
+
+    fn word(&mut self) -> u64 {
+        let [a, b, c, d] = &mut self.0;
+        let word = a.wrapping_add(*d).rotate_left(23).wrapping_add(*a);
+        let shifted = *b << 17;
+        *c ^= *a;
+        *d ^= *b;
+        *b ^= *c;
+        *a ^= *d;
+        *c ^= shifted;
+        *d = d.rotate_left(45);
+        word
     }
 }
 

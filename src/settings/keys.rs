@@ -167,6 +167,9 @@ pub static KEYS: &[Key] = keys! {
     "limits.memory" Size Computed("half of the memory that the process may use (its cgroup's limit, else the machine's), at most `8GiB`"), "\"512MiB\"":
         "Callers' bodies held in memory at one time, over all workers: 503 with `Retry-After` beyond. Not less than `batch_bytes`, or the largest batches never pass.";
 
+    "reload.watch" Text Value("\"volumes\""), "\"always\"":
+        "Which files of settings and policy are loaded again by themselves within a few seconds of a change: `volumes` (those in volumes that Kubernetes mounts, known by their `..data` link, which are exchanged as a whole), `always`, or `never`. SIGHUP and `POST /-/reload` load all of them in any case.";
+
     "log.json" Boolean Value("false"), "true":
         "One JSON object a line instead of text.";
     "log.level" Text Computed("`info`"), "\"warn,domicile=debug\"":

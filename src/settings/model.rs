@@ -31,6 +31,8 @@ pub struct Settings {
     pub recipients: Vec<RecipientSettings>,
     pub schemas: BTreeMap<String, Schema>,
     pub routes: Vec<Route>,
+    /// Which files of settings and policy are loaded again when they change.
+    pub watch: Watch,
     pub log: Log,
     /// `None`: no access log.
     pub access_log: Option<AccessLog>,
@@ -50,6 +52,17 @@ pub enum Mode {
     Observe {
         to: String,
     },
+}
+
+/// Which files of settings and policy are loaded again by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// Those that Kubernetes mounts: they are exchanged as a whole, so what lies there is meant.
+    /// Elsewhere somebody may be in the middle of editing.
+    #[default]
+    Volumes,
+    Always,
+    Never,
 }
 
 #[derive(Clone, Debug, PartialEq)]

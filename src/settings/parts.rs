@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     AccessLog, Admin, DataPlane, Directory, Geoip, Jwt, JwtAlgorithm, Limits, ListenerTls, Log,
+    Watch,
     secrets::{self, Secrets},
     tls, values,
 };
@@ -285,6 +286,20 @@ pub(super) fn limits(fields: Fields<'_>) -> Limits {
             .maybe("memory")
             .and_then(|n| values::size(n, 1 << 20..=1 << 50, faults)),
     };
+    fields.finish();
+    read
+}
+
+pub(super) fn reload(fields: Fields<'_>) -> Watch {
+    let words = [
+        ("volumes", Watch::Volumes),
+        ("always", Watch::Always),
+        ("never", Watch::Never),
+    ];
+    let read = fields
+        .maybe("watch")
+        .and_then(|node| values::choice(node, &words, fields.faults()))
+        .unwrap_or_default();
     fields.finish();
     read
 }

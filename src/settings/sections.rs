@@ -46,6 +46,7 @@ pub(super) fn settings(
     let ledger = section("ledger").map(|f| parts::ledger(f, folder));
     let directory = section("directory").map(|f| parts::directory(f, folder, secrets));
     let limits = section("limits").map(parts::limits);
+    let watch = section("reload").map(parts::reload);
     let log = section("log").map(parts::log);
     let access_log = fields
         .maybe("access_log")
@@ -112,6 +113,7 @@ pub(super) fn settings(
         recipients: recipients.read,
         schemas: schemas.read,
         routes: routes?,
+        watch: watch?,
         log: log?,
         access_log,
     })

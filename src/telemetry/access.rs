@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, StatusCode, Version};
+use http::{StatusCode, Version};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -37,8 +37,8 @@ pub struct Entry {
     pub method: &'static str,
     pub route: Option<Arc<str>>,
     pub status: StatusCode,
-    pub region: Option<HeaderValue>,
-    pub mechanism: Option<HeaderValue>,
+    pub region: Option<Box<str>>,
+    pub mechanism: Option<Box<str>>,
     /// The name of the refusal.
     pub problem: Option<&'static str>,
     /// To the last byte of the answer, or to its end otherwise.
@@ -212,19 +212,14 @@ struct Line<'a> {
 
 fn line(entry: &Entry, to: &mut impl Write) -> io::Result<()> {
     let text = entry.decision.text();
-    let word = |value: &Option<HeaderValue>| {
-        let text = value.as_ref().and_then(|v| v.to_str().ok());
-        text.map(str::to_owned)
-    };
-    let (region, mechanism) = (word(&entry.region), word(&entry.mechanism));
     let line = Line {
         time: entry.at,
         decision: std::str::from_utf8(&text).unwrap_or_default(),
         method: entry.method,
         route: entry.route.as_deref(),
         status: entry.status.as_u16(),
-        region: region.as_deref(),
-        mechanism: mechanism.as_deref(),
+        region: entry.region.as_deref(),
+        mechanism: entry.mechanism.as_deref(),
         problem: entry.problem,
         duration_ms: (entry.duration.as_secs_f64() * 1e6).round() / 1e3,
         bytes_in: entry.bytes_in,
@@ -251,7 +246,7 @@ mod tests {
             method: "PUT",
             route: Some("people".into()),
             status,
-            region: Some(HeaderValue::from_static("eu")),
+            region: Some("eu".into()),
             mechanism: None,
             problem: None,
             duration: Duration::from_micros(1500),

@@ -8,7 +8,7 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::workers::WorkerMetrics;
+use super::{decided::DecidedMetrics, ledger::LedgerMetrics, workers::WorkerMetrics};
 use crate::domain::{EvidenceKind, EvidenceSet};
 
 /// Seconds; from what a loopback hop costs to the limits on a backend.
@@ -26,6 +26,7 @@ pub struct Metrics {
     registry: Registry,
     /// `outcome`, `operation`, `law` (the most demanding), `to` (region), `mechanism`.
     pub decisions: IntCounterVec,
+    pub decided: DecidedMetrics,
     pub decision_seconds: Histogram,
     /// `rule` (under observation).
     pub observed_disagreements: IntCounterVec,
@@ -36,11 +37,14 @@ pub struct Metrics {
     pub ledger_queued: IntGauge,
     pub ledger_failing: IntGauge,
     pub ledger_commits: IntGauge,
+    pub ledger: LedgerMetrics,
     pub directory_pins: IntGauge,
     pub erasures_open: IntGauge,
     pub instrument_expiry: GaugeVec,
     pub threshold_subjects: IntGaugeVec,
-    /// `region`, `outcome` (`answered`, `bad-answer`, `unavailable`, `timeout`).
+    /// `law`, `rule`, `counter`, `limit`; one for each edge.
+    pub threshold_share: GaugeVec,
+    /// `region`, `outcome` (`answered`, `server-error`, or the name of the problem that callers get).
     pub upstream_requests: IntCounterVec,
     /// `region`, `http_route`.
     pub upstream_seconds: HistogramVec,
@@ -57,6 +61,8 @@ pub struct Metrics {
     pub geoip_age: Gauge,
     /// `file` (as the settings name it).
     pub certificate_expiry: GaugeVec,
+    /// `file`, likewise.
+    pub certificate_lifetime: GaugeVec,
     /// `result` (`swapped`, `refused`).
     pub tls_reloads: IntCounterVec,
     pub tls_reload_failing: IntGauge,
@@ -99,6 +105,7 @@ impl Metrics {
                 "decisions, by the most demanding law and the region concerned",
                 &["outcome", "operation", "law", "to", "mechanism"],
             )?,
+            decided: DecidedMetrics::new(r)?,
             decision_seconds: histogram(r, "domicile_decision_seconds", "time to decide")?,
             observed_disagreements: counters(
                 r,
@@ -125,6 +132,7 @@ impl Metrics {
                 "domicile_ledger_commits",
                 "group commits since the start",
             )?,
+            ledger: LedgerMetrics::new(r)?,
             directory_pins: gauge(r, "domicile_directory_pins", "subjects with a pinned home")?,
             erasures_open: gauge(
                 r,
@@ -144,6 +152,12 @@ impl Metrics {
                 );
                 register(r, IntGaugeVec::new(opts, &["law", "rule"])?)?
             },
+            threshold_share: gauges(
+                r,
+                "domicile_threshold_share",
+                "the count of people nearest to an edge of a rule, as a share of that edge",
+                &["law", "rule", "counter", "limit"],
+            )?,
             upstream_requests: counters(
                 r,
                 "domicile_upstream_requests_total",
@@ -201,6 +215,12 @@ impl Metrics {
                 r,
                 "domicile_certificate_expiry_seconds",
                 "seconds until a certificate of this router ends; negative once it has",
+                &["file"],
+            )?,
+            certificate_lifetime: gauges(
+                r,
+                "domicile_certificate_lifetime_seconds",
+                "seconds from the begin of a certificate of this router to its end",
                 &["file"],
             )?,
             tls_reloads: {
@@ -302,7 +322,7 @@ pub(super) fn register<C: prometheus::core::Collector + Clone + 'static>(
     Ok(metric)
 }
 
-fn counters(
+pub(super) fn counters(
     r: &Registry,
     name: &str,
     help: &str,

@@ -2,7 +2,9 @@
 
 pub mod access;
 pub mod clock;
+mod decided;
 mod handles;
+mod ledger;
 pub mod log;
 pub mod metrics;
 pub mod workers;

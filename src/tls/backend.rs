@@ -16,7 +16,7 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-use super::{FileFault, Files, Identity, Material, Names, Placed, provider};
+use super::{FileFault, Files, Identity, Material, Names, Placed, Validity, provider};
 use crate::settings::{BackendTls, HttpVersion};
 
 /// Sessions of one region that can be resumed; more than it has endpoints.
@@ -28,7 +28,7 @@ pub struct BackendSide {
     config: Arc<ClientConfig>,
     verifier: Arc<Verifier>,
     /// Our own certificate's file and when it ends.
-    pub expiry: Option<(PathBuf, Timestamp)>,
+    pub expiry: Option<(PathBuf, Validity)>,
 }
 
 /// A server with a sound certificate of somebody else.
@@ -108,7 +108,7 @@ impl Material for BackendSide {
         let roots = roots.map_err(|f| faults.push(place("ca_file", f))).ok();
         let own = settings.certificate.as_ref().map(|pair| {
             let (key, names) = files.certified_key(pair, &["tls"], at)?;
-            Ok((key, (pair.chain.clone(), names.until)))
+            Ok((key, (pair.chain.clone(), names.validity())))
         });
         let own: Result<Option<_>, Vec<Placed>> = own.transpose();
         let own = own.map_err(|f| faults.extend(f)).ok();

@@ -34,7 +34,7 @@ pub use backend::{BackendSide, Imposter};
 pub use files::{FileFault, Files, Placed, is_world_readable};
 pub use identity::{Identity, IdentityError};
 pub use live::{Change, Live, Material};
-pub use names::Names;
+pub use names::{Names, Validity};
 pub use server::{ServerSide, TlsPeer};
 pub use token::Token;
 

@@ -20,7 +20,19 @@ pub struct Names {
     pub until: Timestamp,
 }
 
+/// First and last second of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Validity {
+    pub from: Timestamp,
+    pub until: Timestamp,
+}
+
 impl Names {
+    pub fn validity(&self) -> Validity {
+        let Self { from, until, .. } = *self;
+        Validity { from, until }
+    }
+
     /// `None` for what is no certificate.
     pub fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;

@@ -21,7 +21,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{FileFault, Files, Material, Names, Placed, provider, unix_time};
+use super::{FileFault, Files, Material, Names, Placed, Validity, provider, unix_time};
 use crate::settings::{ClientCertificates, ListenerTls};
 
 /// One listener's certificates and the authorities of its callers, as they are in use.
@@ -31,7 +31,7 @@ pub struct ServerSide {
     /// No two that were ever built have the same.
     number: u64,
     /// The chains' files and when each ends.
-    pub expiries: Vec<(PathBuf, Timestamp)>,
+    pub expiries: Vec<(PathBuf, Validity)>,
 }
 
 /// The certificate of a connection's caller, verified in the handshake.
@@ -127,7 +127,7 @@ impl Material for ServerSide {
             let steps = ["certificates", &number.to_string()];
             match files.certified_key(pair, &steps, at) {
                 Ok((key, names)) => {
-                    expiries.push((pair.chain.clone(), names.until));
+                    expiries.push((pair.chain.clone(), names.validity()));
                     wardrobe.add(&key, &names);
                 }
                 Err(found) => faults.extend(found),

@@ -93,7 +93,7 @@ fn broken(text: &str, chance: &mut Chance) -> Vec<u8> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let line = chance.below(lines.len());
     let joined = |lines: Vec<String>| (lines.join("\n") + "\n").into_bytes();
-    match chance.below(20) {
+    match chance.below(22) {
         0 | 1 => {
             lines.remove(line);
             joined(lines)
@@ -167,6 +167,20 @@ fn broken(text: &str, chance: &mut Chance) -> Vec<u8> {
             let until = (from + 1 + chance.below(12)).min(lines.len());
             lines.drain(from..until);
             joined(lines)
+        }
+        19 | 20 => {
+            // What UTF-8 does not allow: a sequence cut short, half of a pair, a sign too far.
+            let mut bytes = text.as_bytes().to_vec();
+            let at = chance.below(bytes.len());
+            let pieces: [&[u8]; 5] = [
+                b"\xc3",
+                b"\xe2\x82",
+                b"\xf0\x9f\x98",
+                b"\xed\xa0\x80",
+                b"\xf4\x90\x80\x80",
+            ];
+            bytes.splice(at..at, pieces[chance.below(pieces.len())].iter().copied());
+            bytes
         }
         _ => {
             // A word of the file in the place of another one.

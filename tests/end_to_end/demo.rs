@@ -282,9 +282,21 @@ fn the_admin_listener_tells_how_things_stand() {
     assert_eq!(answer.json()["outcome"], "refuse", "{answer:?}");
     let broken = question.replace("\"operation\"", "\"operatoin\"");
     let answer = Request::new("POST", "/v1/decisions:explain")
-        .json(broken)
+        .json(broken.clone())
         .send(demo.admin);
     assert_eq!(answer.status, 400, "an unknown key is an error: {answer:?}");
+    let broken = broken.replace("\"acme-eu\"", "\"acme-ue\"");
+    let answer = Request::new("POST", "/v1/decisions:explain")
+        .json(broken)
+        .send(demo.admin);
+    let told = answer.json();
+    let pointers: Vec<&str> = told["mistakes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m["pointer"].as_str().unwrap())
+        .collect();
+    assert_eq!(pointers, ["/operatoin", "/to/entity"], "{told}");
 }
 
 #[test]

@@ -292,7 +292,7 @@ fn a_question_that_cannot_be_put_is_told_at_its_place() {
         (
             "user.contact.email",
             "user.contact.emial",
-            "<stdin>:6:20",
+            "<stdin>:6:21",
             "did you mean `user.contact.email`?",
         ),
         (
@@ -321,6 +321,62 @@ fn a_question_that_cannot_be_put_is_told_at_its_place() {
         let said = ask(&batch, &["--batch"]);
         assert!(said.contains("line 3: <stdin>:3:"), "{said}");
     }
+}
+
+#[test]
+fn every_mistake_of_a_question_is_told_at_once() {
+    let mut question: Value = serde_json::from_str(QUESTION).unwrap();
+    question["operaton"] = question["operation"].take();
+    question.as_object_mut().unwrap().remove("operation");
+    question["subject"]["consents"][0]["kind"] = "transfr".into();
+    question["categories"] = serde_json::json!(["user.name", "user.nmae", 7]);
+    question["from"]["entity"] = "acme-ue".into();
+    question["counts"]["cn.odd"] = 1.into();
+    question.as_object_mut().unwrap().remove("to");
+    let files = ["policy", "explain", "--policies", SHIPPED];
+    let more = ["--organisation", ORGANISATION, "--input", "-"];
+    let arguments = [&files[..], &more].concat();
+    let ask = |more: &[&str], text: &str| refused(&run_to_end(&[&arguments, more].concat(), text));
+    let text = question.to_string();
+    let told: Value =
+        serde_json::from_str(ask(&["--json"], &text).lines().next().unwrap()).unwrap();
+    let faults = told["faults"].as_array().unwrap();
+    for (words, hint) in [
+        ("at `/operaton`", "did you mean `operation`?"),
+        ("at `/subject/consents/0/kind`", "did you mean `transfer`?"),
+        ("at `/categories/1`", ""),
+        ("at `/categories/2`", ""),
+        ("at `/from/entity`", ""),
+        ("at `/counts/cn.odd`", ""),
+        ("missing field `to` at `/to`", ""),
+    ] {
+        let found = faults
+            .iter()
+            .find(|f| f["message"].as_str().unwrap().contains(words));
+        let fault = found.unwrap_or_else(|| panic!("{words}: {told}"));
+        assert!(
+            fault["line"].is_u64() && fault["column"].is_u64(),
+            "{fault}"
+        );
+        assert!(
+            fault["hint"].as_str().unwrap_or_default().contains(hint),
+            "{fault}"
+        );
+        // Where the pointer says: at the word itself.
+        if words == "at `/from/entity`" {
+            let column = usize::try_from(fault["column"].as_u64().unwrap()).unwrap();
+            assert!(
+                text.get(column - 1..).unwrap().starts_with("acme-ue"),
+                "{fault}"
+            );
+        }
+    }
+    assert_eq!(faults.len(), 7, "{told}");
+    let batch = ask(
+        &["--batch"],
+        &format!("{}\n{text}\n", QUESTION.replace('\n', " ")),
+    );
+    assert_eq!(batch.matches("line 2: <stdin>:2:").count(), 7, "{batch}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, header, response::Parts};
+use http::HeaderMap;
 use http_body::{Body, Frame};
 use tokio::{io::AsyncWrite, time::Instant};
 
@@ -19,6 +19,7 @@ use super::{
     pool,
     pulse::Pulse,
 };
+use crate::message::{Field, Fields, Told};
 
 /// Frames from this length on are written from where they stand.
 const LARGE: usize = 4 << 10;
@@ -61,7 +62,7 @@ where
 {
     /// `before` goes out first: the rest of a 100 that was begun.
     pub(super) fn new(
-        parts: &Parts,
+        parts: &Told,
         body: Pin<&'b mut B>,
         asked: Asked,
         keeps: bool,
@@ -301,9 +302,9 @@ impl<B> Drop for Sender<'_, B> {
 }
 
 /// The names that `Trailer` announces and that may stand in a trailer section.
-fn announced(fields: &HeaderMap) -> Vec<Bytes> {
-    let names = fields.get_all(header::TRAILER).iter();
-    names
+fn announced(fields: &Fields) -> Vec<Bytes> {
+    fields
+        .get_all(Field::Trailer)
         .flat_map(|value| super::fields::tokens(value.as_bytes()))
         .flatten()
         .map(Bytes::copy_from_slice)

@@ -4,12 +4,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, header};
 use memchr::memchr;
 
-use super::{
-    super::headers::is_client_address,
-    fault::{FramingFault, HeadFault},
-    fields,
-    head::Framing,
-};
+use super::{super::headers::CLIENT_ADDRESS, fault::FramingFault, head::Framing};
+use crate::message::{Field, Fields, LineFault};
 
 /// Trailer fields of one body, names, values and line ends.
 pub const MAX_TRAILER: usize = 8 << 10;
@@ -203,11 +199,11 @@ fn trailer_end(bytes: &[u8]) -> Result<Option<usize>, FramingFault> {
 }
 
 fn trailers(lines: &Bytes) -> Result<HeaderMap, FramingFault> {
-    let mut fields = HeaderMap::new();
-    fields::parse(lines, &mut fields).map_err(|fault| match fault {
-        HeadFault::Underscore => FramingFault::ForbiddenTrailer,
+    let fields = Fields::parse(lines).map_err(|fault| match fault {
+        LineFault::Underscore => FramingFault::ForbiddenTrailer,
         _ => FramingFault::Trailer,
     })?;
+    let fields = fields.to_map();
     if fields.keys().any(is_forbidden) {
         return Err(FramingFault::ForbiddenTrailer);
     }
@@ -258,7 +254,7 @@ pub fn is_forbidden(name: &HeaderName) -> bool {
     ];
     let text = name.as_str();
     FORBIDDEN.contains(name)
-        || is_client_address(text)
+        || CLIENT_ADDRESS.contains(Field::of(text.as_bytes()))
         || [
             "domicile-",
             "x-forwarded-",

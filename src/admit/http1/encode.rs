@@ -3,9 +3,12 @@
 use std::{cell::RefCell, time::SystemTime};
 
 use bytes::{BufMut, BytesMut};
-use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header, response::Parts};
+use http::{HeaderMap, Method, StatusCode, Version};
 
-use crate::telemetry::clock;
+use crate::{
+    message::{Field, FieldSet, Fields, Told},
+    telemetry::clock,
+};
 
 /// How the end of an answer's body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,28 +59,26 @@ impl Asked {
 }
 
 /// Fields that this connection says itself.
-fn is_own(name: &HeaderName) -> bool {
-    [
-        header::CONTENT_LENGTH,
-        header::CONNECTION,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ]
-    .contains(name)
-        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
-}
+const OWN: FieldSet = FieldSet::of(&[
+    Field::ContentLength,
+    Field::Connection,
+    Field::TransferEncoding,
+    Field::Upgrade,
+    Field::KeepAlive,
+    Field::ProxyConnection,
+]);
 
 /// Whether the handler wants the connection to end with this answer.
-pub fn wants_close(fields: &HeaderMap) -> bool {
+pub fn wants_close(fields: &Fields) -> bool {
     fields
-        .get(header::CONNECTION)
+        .get(Field::Connection)
         .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
 /// Writes the head. `length` is the body's own word, which HEAD passes on.
 pub fn head(
     out: &mut BytesMut,
-    parts: &Parts,
+    parts: &Told,
     framing: Framing,
     length: Option<u64>,
     asked: Asked,
@@ -88,19 +89,14 @@ pub fn head(
     out.put_u8(b' ');
     out.put_slice(parts.status.canonical_reason().unwrap_or("-").as_bytes());
     out.put_slice(b"\r\n");
-    for (name, value) in &parts.headers {
-        if is_own(name) {
-            continue;
-        }
-        line(out, name.as_str().as_bytes(), value.as_bytes());
-    }
+    parts.headers.write(out, OWN);
     match framing {
         Framing::Length(length) => number(out, length),
         Framing::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
         Framing::UntilClose => {}
         // RFC 9110 §8.6: what GET would have; nothing in a 204, where readers might wait for it.
         Framing::Nothing if parts.status != StatusCode::NO_CONTENT => {
-            let stated = parts.headers.get(header::CONTENT_LENGTH);
+            let stated = parts.headers.get(Field::ContentLength);
             match (stated, length) {
                 (Some(stated), _) => line(out, b"content-length", stated.as_bytes()),
                 (None, Some(length)) if asked.is_head && length > 0 => number(out, length),
@@ -109,7 +105,7 @@ pub fn head(
         }
         Framing::Nothing => {}
     }
-    if !parts.headers.contains_key(header::DATE) {
+    if !parts.headers.contains_key(Field::Date) {
         date(out);
     }
     if !keeps {
@@ -192,7 +188,7 @@ fn date(out: &mut BytesMut) {
 
 #[cfg(test)]
 mod tests {
-    use http::{Response, header::HeaderValue};
+    use http::Response;
 
     use super::*;
 
@@ -207,10 +203,8 @@ mod tests {
             is_head: framing == Framing::Nothing,
             takes_trailers: false,
         };
-        let (mut parts, ()) = response.into_parts();
-        parts
-            .headers
-            .insert("date", HeaderValue::from_static("today"));
+        let (mut parts, ()) = crate::message::Response::from(response).into_parts();
+        parts.headers.insert("date", "today");
         let mut out = BytesMut::new();
         head(&mut out, &parts, framing, length, asked, keeps);
         String::from_utf8(out.to_vec()).unwrap()
@@ -284,7 +278,7 @@ mod tests {
     #[test]
     fn a_date_is_there_once() {
         let mut out = BytesMut::new();
-        let (parts, ()) = Response::new(()).into_parts();
+        let (parts, ()) = crate::message::Response::new(()).into_parts();
         let asked = Asked::new(&Method::GET, Version::HTTP_10, false);
         head(&mut out, &parts, Framing::Length(0), None, asked, true);
         let text = String::from_utf8(out.to_vec()).unwrap();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::Version;
 use http_body::Body as HttpBody;
 use http_body_util::Full;
 use tokio::time::Instant;
@@ -25,7 +25,11 @@ use super::{
     pool,
     pulse::{Pulse, Stop},
 };
-use crate::{admit::body::Incoming, respond::Refused};
+use crate::{
+    admit::body::Incoming,
+    message::{Field, Parts, Request, Response},
+    respond::Refused,
+};
 
 /// So much of a body that nobody reads is taken for the connection's sake.
 const SPARED: u64 = 64 << 10;
@@ -110,12 +114,15 @@ fn request<S: Transport>(link: &Rc<Link<S>>, head: Head) -> Request<Incoming> {
     } else {
         Body::new(Rc::clone(link) as Rc<dyn Source>, turn)
     };
-    let mut request = Request::new(Incoming::Http1(body));
-    *request.method_mut() = head.method;
-    *request.uri_mut() = head.uri;
-    *request.version_mut() = head.version;
-    *request.headers_mut() = head.fields;
-    request
+    Request {
+        parts: Parts {
+            method: head.method,
+            uri: head.uri,
+            version: head.version,
+            headers: head.fields,
+        },
+        body: Incoming::Http1(body),
+    }
 }
 
 /// The handler's answer; `None` if the connection broke meanwhile.
@@ -254,9 +261,7 @@ pub(super) async fn refuse<S: Transport>(
     let mut answer = Response::new(Full::new(Bytes::from(text)));
     *answer.status_mut() = refused.status();
     refused.headers(None, answer.headers_mut());
-    answer
-        .headers_mut()
-        .insert(header::VIA, HeaderValue::from_static("1.1 domicile"));
+    answer.headers_mut().insert(Field::Via, "1.1 domicile");
     let (parts, body) = answer.into_parts();
     let asked = Asked {
         version: Version::HTTP_11,

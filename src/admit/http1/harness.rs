@@ -10,6 +10,7 @@ use super::{
     head::{self, Framing, Head},
     scan::Scan,
 };
+use crate::message::{FieldSet, Fields};
 
 /// Most bytes of a head here; small, so that fuzzing finds the limit.
 pub const HEADER_BYTES: usize = 2 << 10;
@@ -30,7 +31,7 @@ pub struct Request {
     pub method: String,
     pub target: String,
     pub version: Version,
-    pub fields: HeaderMap,
+    pub fields: Fields,
     pub is_chunked: bool,
     pub body: Vec<u8>,
     pub trailers: Option<HeaderMap>,
@@ -95,8 +96,9 @@ impl Reader {
             Err(fault) => return self.refuse(fault),
         };
         self.scan = Scan::default();
-        let raw = self.buffer.split_to(end).freeze();
-        match head::parse(&raw) {
+        let head = self.buffer.split_to(end);
+        let raw = Bytes::copy_from_slice(&head);
+        match head::parse(head) {
             Ok(head) => {
                 self.open = Some((Box::new(request(raw, &head)), head.framing.into()));
                 true
@@ -133,7 +135,10 @@ pub fn print(request: &Request) -> Vec<u8> {
         _ => "1.1",
     };
     let mut text = format!("{} {} HTTP/{version}\r\n", request.method, request.target).into_bytes();
-    print_fields(&request.fields, &mut text);
+    let mut fields = BytesMut::new();
+    request.fields.write(&mut fields, FieldSet::default());
+    text.extend_from_slice(&fields);
+    text.extend_from_slice(b"\r\n");
     if !request.is_chunked {
         text.extend_from_slice(&request.body);
         return text;

@@ -1,14 +1,15 @@
 //! A whole head: line and fields, and what they say of the body and the connection.
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
+use bytes::{Buf, BytesMut};
+use http::{HeaderName, Method, Uri, Version, header};
 
 use super::{
     fault::HeadFault,
-    fields::{self, tokens},
+    fields::tokens,
     line,
     target::{self, Target},
 };
+use crate::message::{Field, Fields, Value};
 
 /// A request's head that nothing is wrong with.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub struct Head {
     pub method: Method,
     pub uri: Uri,
     pub version: Version,
-    pub fields: HeaderMap,
+    pub fields: Fields,
     pub framing: Framing,
     /// The caller means to send further requests.
     pub keeps_alive: bool,
@@ -63,25 +64,26 @@ const END_TO_END: [HeaderName; 24] = [
 ];
 
 /// Parses the bytes that [`Scan::find_end`](super::scan::Scan::find_end) found to be a head.
-/// Target and values are not copied: they keep `head` alive.
-pub fn parse(head: &Bytes) -> Result<Head, HeadFault> {
-    let head = match head.strip_prefix(b"\r\n") {
-        Some(rest) => head.slice_ref(rest),
-        None => head.clone(),
-    };
+/// The target keeps the bytes.
+pub fn parse(mut head: BytesMut) -> Result<Head, HeadFault> {
+    if head.starts_with(b"\r\n") {
+        head.advance(2);
+    }
     let end = memchr::memchr(b'\n', &head).ok_or(HeadFault::RequestLine)?;
-    let first = head.get(..end).unwrap_or_default();
-    let first = first.strip_suffix(b"\r").ok_or(HeadFault::BareLineFeed)?;
-    let line = line::parse(&head.slice_ref(first))?;
-    let mut fields = HeaderMap::with_capacity(16);
-    fields::parse(&head.slice(end + 1..), &mut fields)?;
+    let mut first = head.split_to(end + 1).freeze();
+    first.truncate(end);
+    if first.last() != Some(&b'\r') {
+        return Err(HeadFault::BareLineFeed);
+    }
+    first.truncate(end - 1);
+    let line = line::parse(&first)?;
+    let fields = Fields::parse(&head)?;
     check_host(&line, &fields)?;
     let framing = framing(&fields, line.version)?;
     let keeps_alive = connection(&fields, line.version)?;
     let expects_continue = expectation(&fields, line.version)? && framing != Framing::Length(0);
     let takes_trailers = fields
-        .get_all(header::TE)
-        .iter()
+        .get_all(Field::Te)
         .flat_map(|v| tokens(v.as_bytes()))
         .any(|t| t.is_some_and(|t| t.eq_ignore_ascii_case(b"trailers")));
     Ok(Head {
@@ -98,8 +100,8 @@ pub fn parse(head: &Bytes) -> Result<Head, HeadFault> {
 }
 
 /// RFC 9112 §3.2: one sound Host, that of an absolute target; only HTTP/1.0 may do without.
-fn check_host(line: &line::Line, fields: &HeaderMap) -> Result<(), HeadFault> {
-    let Some(host) = only(fields, header::HOST).map_err(|_| HeadFault::ManyHosts)? else {
+fn check_host(line: &line::Line, fields: &Fields) -> Result<(), HeadFault> {
+    let Some(host) = fields.only(Field::Host).map_err(|_| HeadFault::ManyHosts)? else {
         return match line.version {
             Version::HTTP_10 => Ok(()),
             _ => Err(HeadFault::NoHost),
@@ -119,22 +121,12 @@ fn check_host(line: &line::Line, fields: &HeaderMap) -> Result<(), HeadFault> {
     }
 }
 
-pub struct Several;
-
-/// The only value of a field, if there is one.
-pub fn only(fields: &HeaderMap, name: HeaderName) -> Result<Option<&HeaderValue>, Several> {
-    let mut values = fields.get_all(name).iter();
-    let first = values.next();
-    match values.next() {
-        None => Ok(first),
-        Some(_) => Err(Several),
-    }
-}
-
 /// RFC 9112 §6, with every leniency left out.
-fn framing(fields: &HeaderMap, version: Version) -> Result<Framing, HeadFault> {
-    let length = only(fields, header::CONTENT_LENGTH).map_err(|_| HeadFault::ManyLengths)?;
-    if !fields.contains_key(header::TRANSFER_ENCODING) {
+fn framing(fields: &Fields, version: Version) -> Result<Framing, HeadFault> {
+    let length = fields
+        .only(Field::ContentLength)
+        .map_err(|_| HeadFault::ManyLengths)?;
+    if !fields.contains_key(Field::TransferEncoding) {
         return length.map_or(Ok(Framing::Length(0)), |length| {
             digits(length.as_bytes()).map(Framing::Length)
         });
@@ -145,9 +137,10 @@ fn framing(fields: &HeaderMap, version: Version) -> Result<Framing, HeadFault> {
     if version == Version::HTTP_10 {
         return Err(HeadFault::OldTransferEncoding);
     }
-    let coding =
-        only(fields, header::TRANSFER_ENCODING).map_err(|_| HeadFault::TransferEncoding)?;
-    let coding = coding.map(HeaderValue::as_bytes).unwrap_or_default();
+    let coding = fields
+        .only(Field::TransferEncoding)
+        .map_err(|_| HeadFault::TransferEncoding)?;
+    let coding = coding.map(Value::as_bytes).unwrap_or_default();
     if coding.eq_ignore_ascii_case(b"chunked") {
         return Ok(Framing::Chunked);
     }
@@ -185,9 +178,9 @@ pub fn digits(text: &[u8]) -> Result<u64, HeadFault> {
 }
 
 /// Whether the connection is to be kept (RFC 9112 §9.3).
-fn connection(fields: &HeaderMap, version: Version) -> Result<bool, HeadFault> {
+fn connection(fields: &Fields, version: Version) -> Result<bool, HeadFault> {
     let (mut closes, mut keeps) = (false, false);
-    for value in fields.get_all(header::CONNECTION) {
+    for value in fields.get_all(Field::Connection) {
         for option in tokens(value.as_bytes()) {
             let option = option.ok_or(HeadFault::Connection)?;
             if option.eq_ignore_ascii_case(b"close") {
@@ -215,8 +208,11 @@ fn is_end_to_end(option: &[u8]) -> bool {
 }
 
 /// RFC 9110 §10.1.1; of HTTP/1.0 it is passed over, as is asked for there.
-pub fn expectation(fields: &HeaderMap, version: Version) -> Result<bool, HeadFault> {
-    let Some(value) = only(fields, header::EXPECT).map_err(|_| HeadFault::Expectation)? else {
+pub fn expectation(fields: &Fields, version: Version) -> Result<bool, HeadFault> {
+    let Some(value) = fields
+        .only(Field::Expect)
+        .map_err(|_| HeadFault::Expectation)?
+    else {
         return Ok(false);
     };
     if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {

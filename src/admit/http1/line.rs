@@ -7,6 +7,7 @@ use super::{
     fault::HeadFault,
     target::{self, Target},
 };
+use crate::message::is_token;
 
 /// No method that is registered with IANA is longer.
 pub const MAX_METHOD: usize = 32;
@@ -101,9 +102,4 @@ fn method_end(line: &[u8]) -> Result<Option<usize>, HeadFault> {
         return Err(HeadFault::LongMethod);
     }
     Ok(None)
-}
-
-/// `tchar` (RFC 9110 §5.6.2).
-pub fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -34,7 +34,6 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -52,6 +51,7 @@ use pulse::{Pulse, Stop};
 use scan::Scan;
 
 use super::body::Incoming;
+use crate::message::{Request, Response};
 
 /// A stream to a caller.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
@@ -198,14 +198,15 @@ fn poll_head<S: Transport>(
         if !wire.bytes.is_empty() {
             match scan.find_end(&wire.bytes, limits.header_bytes) {
                 Ok(Some(length)) => {
-                    let bytes = wire.bytes.split_to(length).freeze();
-                    return Poll::Ready(match head::parse(&bytes) {
+                    let bytes = wire.bytes.split_to(length);
+                    let is_head = asks_for_head(&bytes);
+                    return Poll::Ready(match head::parse(bytes) {
                         // RFC 9110 §7.4: such a request must be rejected.
                         Ok(head) if wants_tls(&head) && !wire.io.is_secure() => {
-                            Next::Refused(HeadFault::NotSecured, asks_for_head(&bytes))
+                            Next::Refused(HeadFault::NotSecured, is_head)
                         }
                         Ok(head) => Next::Head(Box::new(head)),
-                        Err(fault) => Next::Refused(fault, asks_for_head(&bytes)),
+                        Err(fault) => Next::Refused(fault, is_head),
                     });
                 }
                 Ok(None) => {}

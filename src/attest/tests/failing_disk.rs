@@ -171,8 +171,14 @@ fn flows_home_that_were_under_way_are_written_when_the_disk_is_back() {
         let _ = worker.clear(homeward(), draft(1, &shared)).await.unwrap();
         assert!(journal.flush().await.is_err());
         assert!(journal.status().waiting > 0);
+        assert_eq!(journal.status().waiting_since, Some(draft(1, &shared).at));
         faults.full.store(false, Ordering::SeqCst);
         journal.flush().await.unwrap();
+        // Whoever waits is answered before the thread has put everything away.
+        while journal.status().waiting_since.is_some() {
+            std::thread::yield_now();
+        }
+        assert!(journal.status().all_commits >= journal.status().last_commit);
     });
     let entries = read(&rig.ledger(), 0, 99, None).unwrap().0;
     let kinds: Vec<_> = entries.iter().map(|e| e.kind.as_str()).collect();

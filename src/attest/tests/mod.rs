@@ -112,7 +112,7 @@ pub(super) fn draft(number: u64, profile: &Arc<Profile>) -> Draft {
         evidence,
         pin: None,
         reference: None,
-        holds: smallvec::SmallVec::new(),
+        holds: Vec::new(),
     }
 }
 

@@ -3,99 +3,105 @@
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
 
-/// The first byte for which `wanted` holds; `marks` must say the same of eight bytes at once, in
-/// the top bit of each, exact up to its lowest mark.
+/// How many bytes stand before the first quote, backslash or control character.
 ///
 /// Most strings are short, so the first sixteen bytes go by words of eight; what is longer goes
-/// by blocks of thirty-two, in a loop that the compiler turns into vector instructions.
-#[inline]
-pub(super) fn find(
-    bytes: &[u8],
-    marks: impl Fn(u64) -> u64,
-    wanted: impl Fn(u8) -> bool,
-) -> Option<usize> {
-    let mut rest = bytes;
-    let mut words = 0;
-    while let Some((chunk, tail)) = rest.split_first_chunk::<8>() {
-        let found = marks(u64::from_le_bytes(*chunk));
+/// by blocks of sixty-four, in a loop that the compiler turns into vector instructions.
+#[inline(always)]
+pub(super) fn special(bytes: &[u8]) -> usize {
+    if let Some((first, rest)) = bytes.split_first_chunk::<8>() {
+        let found = specials(u64::from_le_bytes(*first));
         if found != 0 {
-            return Some(bytes.len() - rest.len() + (found.trailing_zeros() >> 3) as usize);
+            return place(found);
         }
-        rest = tail;
-        words += 1;
-        if words == 2 {
-            rest = skip_blocks(rest, &wanted);
+        if let Some((second, rest)) = rest.split_first_chunk::<8>() {
+            let found = specials(u64::from_le_bytes(*second));
+            if found != 0 {
+                return 8 + place(found);
+            }
+            return 16 + far_special(rest);
         }
+        return 8 + far_special(rest);
     }
-    let skipped = rest.iter().position(|b| wanted(*b))?;
-    Some(bytes.len() - rest.len() + skipped)
+    far_special(bytes)
 }
 
-/// Marks quotes, backslashes and control characters.
-#[inline]
-pub(super) fn specials(word: u64) -> u64 {
-    // Flipping bit 1 puts the quote (0x22) beside the control characters, and 0x20 away from them.
-    (below(word ^ (ONES * 0x02), 0x21) | equal(word, b'\\')) & TOPS
-}
-
-/// Marks quotes and backslashes.
-#[inline]
-pub(super) fn quotes(word: u64) -> u64 {
-    (equal(word, b'"') | equal(word, b'\\')) & TOPS
-}
-
-/// Marks line feeds.
-#[inline]
-pub(super) fn line_feeds(word: u64) -> u64 {
-    equal(word, b'\n') & TOPS
-}
-
-/// Marks carriage returns.
-#[inline]
-pub(super) fn carriage_returns(word: u64) -> u64 {
-    equal(word, b'\r') & TOPS
-}
-
-/// Bytes below `limit`, at most 0x80. A mark above a true one may be false.
-#[inline]
-fn below(word: u64, limit: u64) -> u64 {
-    word.wrapping_sub(ONES * limit) & !word
-}
-
-#[inline]
-fn equal(word: u64, byte: u8) -> u64 {
-    below(word ^ (ONES * u64::from(byte)), 1)
-}
-
-/// Drops blocks in which nothing is wanted.
-#[inline]
-fn skip_blocks(mut rest: &[u8], wanted: impl Fn(u8) -> bool) -> &[u8] {
-    while let Some((block, tail)) = rest.split_first_chunk::<32>() {
-        if block.iter().fold(false, |seen, b| seen | wanted(*b)) {
+/// As [`special`], for what is probably further away.
+#[inline(never)]
+fn far_special(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let Some((block, tail)) = rest.split_first_chunk::<64>() {
+        // Flipping bit 1 puts the quote (0x22) beside the control characters, and 0x20 away.
+        let special = |b: &u8| (*b ^ 2 <= 0x20) | (*b == b'\\');
+        if block.iter().fold(false, |seen, b| seen | special(b)) {
             break;
         }
         rest = tail;
     }
-    rest
+    while let Some((word, tail)) = rest.split_first_chunk::<8>() {
+        let found = specials(u64::from_le_bytes(*word));
+        if found != 0 {
+            return bytes.len() - rest.len() + place(found);
+        }
+        rest = tail;
+    }
+    let skipped = rest.iter().position(|b| *b ^ 2 <= 0x20 || *b == b'\\');
+    bytes.len() - rest.len() + skipped.unwrap_or(rest.len())
+}
+
+/// Whether no byte is above 0x7f. Looks at a last block that overlaps the one before, where the
+/// standard library's goes on byte by byte.
+pub(super) fn is_ascii(bytes: &[u8]) -> bool {
+    let (blocks, tail) = bytes.as_chunks::<64>();
+    let last = match bytes.last_chunk::<64>() {
+        Some(last) => last,
+        None => tail,
+    };
+    blocks.as_flattened().is_ascii() && last.iter().fold(0, |all, b| all | *b) < 0x80
+}
+
+/// Which of eight bytes the lowest mark stands for.
+#[inline(always)]
+fn place(marks: u64) -> usize {
+    (marks.trailing_zeros() >> 3) as usize
+}
+
+/// Marks quotes, backslashes and control characters in the top bit of each byte, exact up to the
+/// lowest mark.
+#[inline(always)]
+pub(super) fn specials(word: u64) -> u64 {
+    let quote_or_control = below(word ^ (ONES * 0x02), 0x21);
+    let backslash = below(word ^ (ONES * b'\\' as u64), 1);
+    (quote_or_control | backslash) & TOPS
+}
+
+/// Bytes below `limit`, at most 0x80. A mark above a true one may be false.
+#[inline(always)]
+fn below(word: u64, limit: u64) -> u64 {
+    word.wrapping_sub(ONES * limit) & !word
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn is_special(b: u8) -> bool {
+        b < 0x20 || b == b'"' || b == b'\\'
+    }
+
     #[test]
     fn every_byte_is_found_at_every_place() {
-        let special = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
-        let quote = |b: u8| b == b'"' || b == b'\\';
         for byte in 0..=255 {
-            for at in 0..100 {
-                let mut text = vec![b'x'; 100];
-                text[at] = byte;
-                let expected = |wanted: bool| wanted.then_some(at);
-                assert_eq!(find(&text, specials, special), expected(special(byte)));
-                assert_eq!(find(&text, quotes, quote), expected(quote(byte)));
-                let feed = |b| b == b'\n';
-                assert_eq!(find(&text, line_feeds, feed), expected(feed(byte)));
+            for length in [1, 7, 8, 9, 15, 16, 17, 24, 79, 80, 81, 200] {
+                for at in 0..length {
+                    let mut text = vec![b'x'; length];
+                    text[at] = byte;
+                    let expected = if is_special(byte) { at } else { length };
+                    assert_eq!(special(&text), expected, "{byte} at {at} of {length}");
+                    assert_eq!(special(&text[at..]), expected - at);
+                    assert_eq!(special(&text[at + 1..]), length - at - 1);
+                    assert_eq!(is_ascii(&text), byte < 0x80);
+                }
             }
         }
     }
@@ -106,10 +112,10 @@ mod tests {
             &b"abc\x21\x22\x1f\"\\"[..],
             b"\x80\xff\x7f\"",
             b"\"\"\"\"\"\"\"\"\"",
+            b"0123456\xa2\"",
         ] {
-            let special = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
-            let first = text.iter().position(|b| special(*b));
-            assert_eq!(find(text, specials, special), first);
+            let first = text.iter().position(|b| is_special(*b)).unwrap();
+            assert_eq!(special(text), first);
         }
     }
 }

@@ -6,10 +6,9 @@
 use std::ops::Range;
 
 use super::{
-    JsonFault, JsonFaultKind as Kind, KnownPart, MAX_DEPTH, Watch,
+    JsonFault, JsonFaultKind as Kind, KnownPart, MAX_DEPTH, RawString, Watch,
     cursor::Cursor,
-    keys::Key,
-    value::unescape,
+    keys::{fingerprint, meant},
     watch::{DEAD, StateId},
 };
 
@@ -162,9 +161,8 @@ impl<'t, 'w> Editor<'t, 'w, '_> {
             }
             Some(b'n') => return self.skip(),
             Some(b'"') => {
-                let (raw, escaped) = self.cursor.string()?;
-                let meant = escaped.then(|| unescape(raw));
-                (self.replace)(meant.as_deref().unwrap_or(raw).as_bytes())
+                let meant = RawString::checked(self.cursor.string()?);
+                (self.replace)(meant.unescape().as_bytes())
             }
             _ => {
                 self.skip()?;
@@ -214,15 +212,14 @@ impl<'t, 'w> Editor<'t, 'w, '_> {
                 if self.cursor.peek() != Some(b'"') {
                     return self.cursor.unexpected();
                 }
-                let (raw, escaped) = self.cursor.string()?;
-                let key = Key::new(raw, escaped);
+                let key = meant(self.cursor.string()?);
                 self.cursor.skip_space();
                 if self.cursor.peek() != Some(b':') {
                     return self.cursor.unexpected();
                 }
                 self.cursor.at += 1;
                 self.cursor.skip_space();
-                each(self, Child::Member(&key.meant(), key.print), depth + 1)?
+                each(self, Child::Member(&key, fingerprint(&key)), depth + 1)?
             } else {
                 each(self, Child::Element(index), depth + 1)?
             };
@@ -264,7 +261,7 @@ impl<'t, 'w> Editor<'t, 'w, '_> {
         loop {
             match self.cursor.peek() {
                 None => return self.cursor.unexpected(),
-                Some(b'"') => drop(self.cursor.string()?),
+                Some(b'"') => self.cursor.string().map(drop)?,
                 Some(b'{' | b'[') => {
                     open += 1;
                     self.cursor.at += 1;

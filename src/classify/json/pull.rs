@@ -68,13 +68,13 @@ impl<'a> Pull<'a> {
         if self.cursor.peek() != Some(b'"') {
             return self.cursor.unexpected();
         }
-        let (raw, escaped) = self.cursor.string()?;
+        let key = self.cursor.string()?;
         self.cursor.skip_space();
         if self.cursor.peek() != Some(b':') {
             return self.cursor.unexpected();
         }
         self.cursor.at += 1;
-        Ok(Some(RawString::checked(raw, escaped)))
+        Ok(Some(RawString::checked(key)))
     }
 
     /// Whether another element of an array is next; `false` past the array's end.
@@ -86,13 +86,12 @@ impl<'a> Pull<'a> {
     pub fn scalar(&mut self) -> Result<Option<Value<'a>>, JsonFault> {
         let start = self.at();
         Ok(Some(match self.cursor.peek() {
-            Some(b'"') => {
-                let (raw, escaped) = self.cursor.string()?;
-                Value::String(RawString::checked(raw, escaped))
-            }
+            Some(b'"') => Value::String(RawString::checked(self.cursor.string()?)),
             Some(b'-' | b'0'..=b'9') => {
                 self.cursor.number()?;
-                Value::Number(RawNumber(self.cursor.slice(start, self.cursor.at)?))
+                Value::Number(RawNumber(
+                    self.cursor.slice(start, self.cursor.at)?.as_bytes(),
+                ))
             }
             Some(b't') => {
                 self.cursor.literal(b"true")?;

@@ -1,8 +1,8 @@
 use smallvec::SmallVec;
 
 use super::{
-    JsonFault, JsonFaultKind as Kind, KnownPart, RawNumber, RawString, Value, Watch,
-    cursor::Cursor,
+    JsonFault, JsonFaultKind as Kind, KnownPart, RawNumber, RawString, Value, Watch, bytes,
+    cursor::{fault, literal, number, skip_space, string, unexpected},
     keys::{Key, OpenKeys, Opened},
     watch::{DEAD, State, StateId},
 };
@@ -30,37 +30,34 @@ pub trait Sink<'a> {
 /// in the length of the text whatever stands in it.
 pub fn scan<'a>(body: &'a [u8], watch: &Watch, sink: &mut impl Sink<'a>) -> Result<(), JsonFault> {
     if u32::try_from(body.len()).is_err() {
-        return Err(JsonFault {
-            offset: 0,
-            kind: Kind::TooLong,
-        });
+        return Err(fault(0, Kind::TooLong));
     }
     if body.starts_with(b"\xef\xbb\xbf") {
-        return Err(JsonFault {
-            offset: 0,
-            kind: Kind::ByteOrderMark,
-        });
+        return Err(fault(0, Kind::ByteOrderMark));
     }
-    let text = std::str::from_utf8(body).map_err(|e| JsonFault {
-        offset: e.valid_up_to(),
-        kind: Kind::Utf8,
-    })?;
-    // Run in place: with its inline buffers the scanner is too large to move about.
+    // Most texts are ASCII, which is known sooner.
+    if !bytes::is_ascii(body)
+        && let Err(error) = std::str::from_utf8(body)
+    {
+        return Err(fault(error.valid_up_to(), Kind::Utf8));
+    }
+    // Not in the scanner: with their inline buffers these are too large to move about.
+    let mut outer = SmallVec::new();
+    let mut keys = OpenKeys::new(body);
     let mut scanner = Scanner {
-        cursor: Cursor::new(text),
+        text: body,
         watch,
         sink,
-        inner: Frame {
-            spot: Spot {
-                state: None,
-                known: DEAD,
-            },
-            holds: Holds::Root,
-        },
-        outer: SmallVec::new(),
-        keys: OpenKeys::new(),
+        outer: &mut outer,
+        keys: &mut keys,
     };
     scanner.run()
+}
+
+#[inline(never)]
+fn long_key(text: &[u8], at: usize) -> Result<(Key, usize), JsonFault> {
+    let (found, after) = string(text, at)?;
+    Ok((Key::new(at, found), after))
 }
 
 /// [`scan`] for a record: the value must be an object.
@@ -70,25 +67,20 @@ pub fn scan_object<'a>(
     sink: &mut impl Sink<'a>,
 ) -> Result<(), JsonFault> {
     scan(body, watch, sink)?;
-    let is_space = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r');
-    let start = body.iter().position(|b| !is_space(b)).unwrap_or(0);
+    let start = skip_space(body, 0);
     if body.get(start) == Some(&b'{') {
         return Ok(());
     }
-    Err(JsonFault {
-        offset: start,
-        kind: Kind::NotAnObject,
-    })
+    Err(fault(start, Kind::NotAnObject))
 }
 
-struct Scanner<'a, 'w, S> {
-    cursor: Cursor<'a>,
+struct Scanner<'a, 'w, 'k, S> {
+    text: &'a [u8],
     watch: &'w Watch,
     sink: &'w mut S,
-    /// What the present value stands in, and what that stands in, outermost first.
-    inner: Frame<'w>,
-    outer: SmallVec<[Frame<'w>; 16]>,
-    keys: OpenKeys<'a>,
+    /// What the containers around the present one stand in, outermost first.
+    outer: &'k mut SmallVec<[Frame<'w>; 16]>,
+    keys: &'k mut OpenKeys<'a>,
 }
 
 /// Where in the watched pointers a value stands.
@@ -100,128 +92,203 @@ struct Spot<'w> {
     known: StateId,
 }
 
+/// What a value stands in. Small, since one is put by for every container.
 #[derive(Clone, Copy)]
 struct Frame<'w> {
     spot: Spot<'w>,
     holds: Holds,
+    /// Of an object.
+    opened: Opened,
+    /// Of an array: the index of the present element.
+    index: u32,
 }
 
 #[derive(Clone, Copy)]
 enum Holds {
     /// The one value of the text.
     Root,
-    Members(Opened),
-    /// The index of the present element.
-    Elements(u32),
+    Members,
+    Elements,
 }
 
-/// What comes after a value.
-enum Next<'w> {
-    Value(Spot<'w>),
-    End,
+/// What stands at the present place.
+enum Next {
+    Value,
+    /// A key of the innermost object.
+    Member,
+    /// What follows a value.
+    After,
 }
 
-impl<'a, 'w, S: Sink<'a>> Scanner<'a, 'w, S> {
+impl<'a, 'w, S: Sink<'a>> Scanner<'a, 'w, '_, S> {
+    /// One loop, whose place in the text and innermost container are no fields but variables,
+    /// which the compiler keeps in registers; so what it calls is made part of it.
     fn run(&mut self) -> Result<(), JsonFault> {
-        self.cursor.skip_space();
-        if self.cursor.peek().is_none() {
-            return self.cursor.fault(Kind::Empty);
+        let text = self.text;
+        let mut at = skip_space(text, 0);
+        if at >= text.len() {
+            return Err(fault(at, Kind::Empty));
         }
         let mut spot = self.spot(self.watch.root(), DEAD);
+        let mut inner = self.frame(spot, Holds::Root);
+        let mut next = Next::Value;
         loop {
-            let next = match self.value(spot)? {
-                Some(inside) => Next::Value(inside),
-                None => self.after_value()?,
-            };
             match next {
-                Next::Value(next) => spot = next,
-                Next::End => break,
+                Next::Value => {
+                    next = Next::After;
+                    match text.get(at) {
+                        Some(b'"') => {
+                            let (found, after) = string(text, at)?;
+                            at = after;
+                            self.leaf(spot, Value::String(RawString::checked(found)));
+                        }
+                        Some(b'{') => {
+                            at = self.open(spot, Value::Object, at)?;
+                            if text.get(at) == Some(&b'}') {
+                                at += 1;
+                                self.empty(spot);
+                            } else {
+                                self.outer.push(inner);
+                                inner = self.frame(spot, Holds::Members);
+                                next = Next::Member;
+                            }
+                        }
+                        Some(b'[') => {
+                            at = self.open(spot, Value::Array, at)?;
+                            if text.get(at) == Some(&b']') {
+                                at += 1;
+                                self.empty(spot);
+                            } else {
+                                self.outer.push(inner);
+                                inner = self.frame(spot, Holds::Elements);
+                                spot = self.element(spot, 0);
+                                next = Next::Value;
+                            }
+                        }
+                        Some(b'-' | b'0'..=b'9') => {
+                            let start = at;
+                            at = number(text, start)?;
+                            let found = text.get(start..at).unwrap_or_default();
+                            self.leaf(spot, Value::Number(RawNumber(found)));
+                        }
+                        Some(b't') => {
+                            at = literal(text, at, b"true")?;
+                            self.leaf(spot, Value::Bool(true));
+                        }
+                        Some(b'f') => {
+                            at = literal(text, at, b"false")?;
+                            self.leaf(spot, Value::Bool(false));
+                        }
+                        Some(b'n') => {
+                            at = literal(text, at, b"null")?;
+                            self.leaf(spot, Value::Null);
+                        }
+                        _ => return Err(unexpected(text, at)),
+                    }
+                }
+                Next::Member => {
+                    if text.get(at) != Some(&b'"') {
+                        return Err(unexpected(text, at));
+                    }
+                    let (key, after) = match Key::short(text, at) {
+                        Some(short) => short,
+                        None => long_key(text, at)?,
+                    };
+                    if !self.keys.is_new(&mut inner.opened, key) {
+                        return Err(fault(at, Kind::DuplicateKey));
+                    }
+                    at = skip_space(text, after);
+                    if text.get(at) != Some(&b':') {
+                        return Err(unexpected(text, at));
+                    }
+                    at = skip_space(text, at + 1);
+                    spot = match inner.spot.state {
+                        None => inner.spot,
+                        Some(state) => {
+                            let to = if !state.branches {
+                                state.other
+                            } else if key.escaped {
+                                state.member(&key.meant(text), key.print)
+                            } else {
+                                state.plain_member(&key, text)
+                            };
+                            self.spot(to, inner.spot.known)
+                        }
+                    };
+                    next = Next::Value;
+                }
+                Next::After => {
+                    at = skip_space(text, at);
+                    match (inner.holds, text.get(at)) {
+                        (Holds::Root, None) => return Ok(()),
+                        (Holds::Root, Some(_)) => return Err(fault(at, Kind::SecondValue)),
+                        (Holds::Members, Some(b',')) => {
+                            at = skip_space(text, at + 1);
+                            next = Next::Member;
+                        }
+                        (Holds::Elements, Some(b',')) => {
+                            inner.index = inner.index.saturating_add(1);
+                            spot = self.element(inner.spot, inner.index);
+                            at = skip_space(text, at + 1);
+                            next = Next::Value;
+                        }
+                        (Holds::Members, Some(b'}')) => {
+                            self.keys.close(inner.opened);
+                            inner = self.close(at)?;
+                            at += 1;
+                        }
+                        (Holds::Elements, Some(b']')) => {
+                            inner = self.close(at)?;
+                            at += 1;
+                        }
+                        _ => return Err(unexpected(text, at)),
+                    }
+                }
             }
-        }
-        self.cursor.skip_space();
-        match self.cursor.peek() {
-            None => Ok(()),
-            Some(_) => self.cursor.fault(Kind::SecondValue),
         }
     }
 
-    /// Reads a scalar or an empty container whole (`None`), or opens a container and says where
-    /// its first value stands.
-    fn value(&mut self, spot: Spot<'w>) -> Result<Option<Spot<'w>>, JsonFault> {
-        let start = self.cursor.at;
-        match self.cursor.peek() {
-            Some(b'"') => {
-                let (raw, escaped) = self.cursor.string()?;
-                self.leaf(spot, Value::String(RawString::checked(raw, escaped)));
-            }
-            Some(b'{') => return self.open_object(spot),
-            Some(b'[') => return self.open_array(spot),
-            Some(b'-' | b'0'..=b'9') => {
-                self.cursor.number()?;
-                let raw = self.cursor.slice(start, self.cursor.at)?;
-                self.leaf(spot, Value::Number(RawNumber(raw)));
-            }
-            Some(b't') => {
-                self.cursor.literal(b"true")?;
-                self.leaf(spot, Value::Bool(true));
-            }
-            Some(b'f') => {
-                self.cursor.literal(b"false")?;
-                self.leaf(spot, Value::Bool(false));
-            }
-            Some(b'n') => {
-                self.cursor.literal(b"null")?;
-                self.leaf(spot, Value::Null);
-            }
-            _ => return self.cursor.unexpected(),
+    #[inline(always)]
+    fn frame(&self, spot: Spot<'w>, holds: Holds) -> Frame<'w> {
+        Frame {
+            spot,
+            holds,
+            opened: self.keys.open(),
+            index: 0,
         }
-        Ok(None)
     }
 
-    fn open_object(&mut self, spot: Spot<'w>) -> Result<Option<Spot<'w>>, JsonFault> {
-        self.open(spot, Value::Object)?;
-        if self.cursor.peek() == Some(b'}') {
-            self.cursor.at += 1;
-            self.empty(spot);
-            return Ok(None);
-        }
-        let mut opened = self.keys.open();
-        let first = self.member(spot, &mut opened)?;
-        self.enter(spot, Holds::Members(opened));
-        Ok(Some(first))
-    }
-
-    fn open_array(&mut self, spot: Spot<'w>) -> Result<Option<Spot<'w>>, JsonFault> {
-        self.open(spot, Value::Array)?;
-        if self.cursor.peek() == Some(b']') {
-            self.cursor.at += 1;
-            self.empty(spot);
-            return Ok(None);
-        }
-        self.enter(spot, Holds::Elements(0));
-        Ok(Some(self.element(spot, 0)))
-    }
-
-    fn open(&mut self, spot: Spot<'w>, value: Value<'a>) -> Result<(), JsonFault> {
+    /// Begins the container that opens at `at`, and gives the place of what stands in it.
+    #[inline(always)]
+    fn open(&mut self, spot: Spot<'w>, value: Value<'a>, at: usize) -> Result<usize, JsonFault> {
         if self.outer.len() >= MAX_DEPTH {
-            return self.cursor.fault(Kind::TooDeep);
+            return Err(fault(at, Kind::TooDeep));
         }
-        self.cursor.at += 1;
-        self.cursor.skip_space();
         if let Some(state) = spot.state {
             for pointer in &state.matches {
                 self.sink.value(*pointer, value);
             }
         }
-        Ok(())
+        Ok(skip_space(self.text, at + 1))
     }
 
+    /// What the container that ends at `at` stands in. There is always one: the root ends nowhere.
+    #[inline(always)]
+    fn close(&mut self, at: usize) -> Result<Frame<'w>, JsonFault> {
+        match self.outer.pop() {
+            Some(outer) => Ok(outer),
+            None => Err(unexpected(self.text, at)),
+        }
+    }
+
+    #[inline(always)]
     fn empty(&mut self, spot: Spot<'w>) {
         if spot.state.is_none() {
             self.sink.unknown(KnownPart(spot.known));
         }
     }
 
+    #[inline(always)]
     fn leaf(&mut self, spot: Spot<'w>, value: Value<'a>) {
         let known = match spot.state {
             None => false,
@@ -229,7 +296,7 @@ impl<'a, 'w, S: Sink<'a>> Scanner<'a, 'w, S> {
                 for pointer in &state.matches {
                     self.sink.value(*pointer, value);
                 }
-                state.known || value == Value::Null
+                state.known || matches!(value, Value::Null)
             }
         };
         if !known {
@@ -237,77 +304,7 @@ impl<'a, 'w, S: Sink<'a>> Scanner<'a, 'w, S> {
         }
     }
 
-    fn enter(&mut self, spot: Spot<'w>, holds: Holds) {
-        let outer = std::mem::replace(&mut self.inner, Frame { spot, holds });
-        self.outer.push(outer);
-    }
-
-    /// Closes what ends here and finds the next value.
-    fn after_value(&mut self) -> Result<Next<'w>, JsonFault> {
-        loop {
-            if let Holds::Root = self.inner.holds {
-                return Ok(Next::End);
-            }
-            self.cursor.skip_space();
-            let spot = self.inner.spot;
-            match (&mut self.inner.holds, self.cursor.peek()) {
-                (Holds::Members(opened), Some(b',')) => {
-                    let mut opened = *opened;
-                    self.cursor.at += 1;
-                    self.cursor.skip_space();
-                    let next = self.member(spot, &mut opened)?;
-                    self.inner.holds = Holds::Members(opened);
-                    return Ok(Next::Value(next));
-                }
-                (Holds::Elements(index), Some(b',')) => {
-                    *index = index.saturating_add(1);
-                    let index = *index;
-                    self.cursor.at += 1;
-                    self.cursor.skip_space();
-                    return Ok(Next::Value(self.element(spot, index)));
-                }
-                (Holds::Members(opened), Some(b'}')) => self.keys.close(*opened),
-                (Holds::Elements(_), Some(b']')) => {}
-                _ => return self.cursor.unexpected(),
-            }
-            self.cursor.at += 1;
-            match self.outer.pop() {
-                Some(outer) => self.inner = outer,
-                None => return Ok(Next::End),
-            }
-        }
-    }
-
-    /// Reads `"key" :` and the space after it.
-    fn member(&mut self, parent: Spot<'w>, opened: &mut Opened) -> Result<Spot<'w>, JsonFault> {
-        let start = self.cursor.at;
-        if self.cursor.peek() != Some(b'"') {
-            return self.cursor.unexpected();
-        }
-        let (raw, escaped) = self.cursor.string()?;
-        let key = Key::new(raw, escaped);
-        if !self.keys.is_new(opened, key) {
-            return Err(JsonFault {
-                offset: start,
-                kind: Kind::DuplicateKey,
-            });
-        }
-        self.cursor.skip_space();
-        if self.cursor.peek() != Some(b':') {
-            return self.cursor.unexpected();
-        }
-        self.cursor.at += 1;
-        self.cursor.skip_space();
-        Ok(match parent.state {
-            None => parent,
-            Some(state) if !state.branches => self.spot(state.other, parent.known),
-            Some(state) if escaped => {
-                self.spot(state.member(&key.meant(), key.print), parent.known)
-            }
-            Some(state) => self.spot(state.member(raw.as_bytes(), key.print), parent.known),
-        })
-    }
-
+    #[inline(always)]
     fn element(&self, parent: Spot<'w>, index: u32) -> Spot<'w> {
         match parent.state {
             None => parent,
@@ -315,6 +312,7 @@ impl<'a, 'w, S: Sink<'a>> Scanner<'a, 'w, S> {
         }
     }
 
+    #[inline(always)]
     fn spot(&self, id: StateId, above: StateId) -> Spot<'w> {
         if id == DEAD {
             return Spot {

@@ -4,6 +4,8 @@
 //! itself, so that one broken item does not take the others with it. That two readers might
 //! split a broken item differently does no harm: it is never sent on.
 
+use memchr::{memchr, memchr2};
+
 use super::bytes;
 
 /// Where an item stands in the body, without the white space around it.
@@ -52,8 +54,9 @@ impl Item {
     }
 
     /// Itself, or the CR that stands in it.
+    #[cold]
     fn one_line(self, body: &[u8]) -> Self {
-        let found = bytes::find(self.of(body), bytes::carriage_returns, |b| b == b'\r');
+        let found = memchr(b'\r', self.of(body));
         let at = found.and_then(|at| u32::try_from(at).ok());
         at.map_or(self, |at| Self {
             start: self.start + at,
@@ -85,10 +88,20 @@ pub fn split_ndjson(body: &[u8], max_items: usize) -> Result<Vec<Item>, SplitFau
     let mut items = Vec::new();
     let mut start = 0;
     while let Some(rest) = body.get(start..).filter(|r| !r.is_empty()) {
-        let feed = bytes::find(rest, bytes::line_feeds, |b| b == b'\n');
-        let end = feed.map_or(body.len(), |at| start + at + 1);
-        if let Some(item) = Item::trimmed(body, start, end) {
-            let item = item.one_line(body);
+        // One pass finds both: a CR is rare, or stands beside its LF.
+        let (end, may_hold_cr) = match memchr2(b'\n', b'\r', rest) {
+            None => (body.len(), false),
+            Some(at) if rest.get(at) == Some(&b'\n') => (start + at + 1, false),
+            Some(at) if rest.get(at + 1) == Some(&b'\n') => (start + at + 2, false),
+            Some(at) => (
+                line_feed(body, start + at).map_or(body.len(), |f| f + 1),
+                true,
+            ),
+        };
+        if let Some(mut item) = Item::trimmed(body, start, end) {
+            if may_hold_cr {
+                item = item.one_line(body);
+            }
             push(&mut items, item, max_items, start)?;
         }
         start = end;
@@ -99,7 +112,7 @@ pub fn split_ndjson(body: &[u8], max_items: usize) -> Result<Vec<Item>, SplitFau
 /// The place of the next line feed at or after `from`.
 pub fn line_feed(body: &[u8], from: usize) -> Option<usize> {
     let rest = body.get(from..)?;
-    Some(from + bytes::find(rest, bytes::line_feeds, |b| b == b'\n')?)
+    Some(from + memchr(b'\n', rest)?)
 }
 
 /// Splits a JSON array into its elements.
@@ -183,11 +196,12 @@ fn push(items: &mut Vec<Item>, item: Item, max: usize, offset: usize) -> Result<
 fn string_end(body: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
-        let rest = body.get(at..)?;
-        at += bytes::find(rest, bytes::quotes, |b| matches!(b, b'"' | b'\\'))?;
+        at += bytes::special(body.get(at..)?);
         match body.get(at)? {
             b'"' => return Some(at),
-            _ => at += 2,
+            b'\\' => at += 2,
+            // A control character, which the item's own scan will refuse.
+            _ => at += 1,
         }
     }
 }

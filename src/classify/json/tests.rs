@@ -273,6 +273,27 @@ proptest! {
     }
 
     #[test]
+    fn lines_end_where_a_simple_reader_ends_them(text in "[{}a \\t\\r\\n]{0,60}|[a\\r\\n]{0,9}") {
+        let mut expected = Vec::new();
+        let mut start = 0;
+        for line in text.split('\n') {
+            let blank = |c| matches!(c, ' ' | '\t' | '\r');
+            let item = line.trim_matches(blank);
+            if !item.is_empty() {
+                let from = start + line.len() - line.trim_start_matches(blank).len();
+                expected.push(match item.find('\r') {
+                    Some(at) => from + at..from + at + 1,
+                    None => from..from + item.len(),
+                });
+            }
+            start += line.len() + 1;
+        }
+        let split = split_ndjson(text.as_bytes(), 100).expect("splits");
+        let found: Vec<_> = split.iter().map(Item::range).collect();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
     fn lines_split_into_what_they_were_joined_from(
         items in vec(json(), 0..8),
         end in prop::sample::select(vec!["\n", "\r\n", "\n\n", "\r\n \t\r\n"]),
@@ -390,7 +411,11 @@ fn faults_name_the_place_and_nothing_of_the_text() {
 
 #[test]
 fn values_show_nothing_in_debug() {
-    let shown = format!("{:?}", Value::String(RawString::checked("Ada", false)));
+    let text = cursor::Text {
+        raw: b"Ada",
+        escaped: false,
+    };
+    let shown = format!("{:?}", Value::String(RawString::checked(text)));
     assert!(!shown.contains("Ada"), "{shown}");
 }
 

@@ -1,5 +1,7 @@
 use std::borrow::Cow;
 
+use super::cursor::Text;
+
 /// A value under a watched pointer. No `Debug` shows data: see [`RawString`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
@@ -17,44 +19,50 @@ pub enum Value<'a> {
 /// `Debug` prints nothing of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RawString<'a> {
-    raw: &'a str,
-    escaped: bool,
+    text: Text<'a>,
 }
 
 /// A checked JSON number as it stands in the text. `Debug` prints nothing of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct RawNumber<'a>(pub(super) &'a str);
+pub struct RawNumber<'a>(pub(super) &'a [u8]);
 
 impl<'a> RawString<'a> {
-    /// `raw` has passed the scanner's string check.
-    pub(super) fn checked(raw: &'a str, escaped: bool) -> Self {
-        Self { raw, escaped }
+    /// `text` is of a text that has passed the scanner's check: it is UTF-8.
+    #[inline(always)]
+    pub(super) fn checked(text: Text<'a>) -> Self {
+        Self { text }
     }
 
     /// As written, without the quotes.
     pub fn raw(&self) -> &'a str {
-        self.raw
+        read(self.text.raw)
     }
 
     /// The text that is meant. Borrows unless an escape stands in it.
     pub fn unescape(&self) -> Cow<'a, str> {
-        if self.escaped {
-            Cow::Owned(unescape(self.raw))
+        if self.text.escaped {
+            Cow::Owned(unescape(self.raw()))
         } else {
-            Cow::Borrowed(self.raw)
+            Cow::Borrowed(self.raw())
         }
     }
 }
 
 impl<'a> RawNumber<'a> {
     pub fn as_str(&self) -> &'a str {
-        self.0
+        read(self.0)
     }
 
     /// The value, where it is a whole number in range and written plainly (`42`).
     pub fn as_u64(&self) -> Option<u64> {
-        self.0.parse().ok()
+        self.as_str().parse().ok()
     }
+}
+
+/// A piece of a checked text. Few values are ever read, so a scan keeps bytes, which cost no look
+/// at their ends, and this looks again at those that are.
+fn read(checked: &[u8]) -> &str {
+    std::str::from_utf8(checked).unwrap_or_default()
 }
 
 impl std::fmt::Debug for RawString<'_> {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{
     super::is_pointer,
-    keys::{fingerprint, probe},
+    keys::{Key as MemberKey, fingerprint, probe},
 };
 
 /// JSON pointers (RFC 6901) compiled into a machine that follows the scanner through a text.
@@ -67,9 +67,17 @@ pub(super) struct State {
 }
 
 impl State {
-    /// `print` is the key's fingerprint.
-    pub fn member(&self, key: &[u8], print: u64) -> StateId {
-        self.members.find(key, print).unwrap_or(self.other)
+    /// Of a key that means `name`, whose fingerprint this is.
+    pub fn member(&self, name: &[u8], print: u64) -> StateId {
+        let found = self.members.find(print, |member| *member == *name);
+        found.unwrap_or(self.other)
+    }
+
+    /// Of a key of `text` without escapes.
+    #[inline(always)]
+    pub fn plain_member(&self, key: &MemberKey, text: &[u8]) -> StateId {
+        let is_it = |member: &[u8]| key.is_named(member.len(), || member, text);
+        self.members.find(key.print, is_it).unwrap_or(self.other)
     }
 
     pub fn element(&self, index: u32) -> StateId {
@@ -113,11 +121,13 @@ impl Members {
         }
     }
 
-    fn find(&self, key: &[u8], print: u64) -> Option<StateId> {
+    /// The member of this fingerprint whose name is the one.
+    #[inline(always)]
+    fn find(&self, print: u64, is_it: impl Fn(&[u8]) -> bool) -> Option<StateId> {
         for i in probe(print, self.slots.len()) {
             match self.slots.get(i)? {
                 None => return None,
-                Some(m) if m.print == print && *m.name == *key => return Some(m.to),
+                Some(m) if m.print == print && is_it(&m.name) => return Some(m.to),
                 Some(_) => {}
             }
         }

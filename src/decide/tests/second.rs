@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{ask, demo, shipped};
 use crate::{
-    decide::{Party, Query, QuestionFault, Subject, explain_with, home},
+    decide::{Party, Query, QuestionFaults, Subject, explain_with, home},
     domain::{CategorySet, Operation, Question, Region, Regions},
 };
 
@@ -29,7 +29,7 @@ fn needs(question: Value, mechanism: &str) -> Vec<String> {
     found.expect("the mechanism").needs
 }
 
-fn fault(change: impl FnOnce(&mut Value)) -> QuestionFault {
+fn fault(change: impl FnOnce(&mut Value)) -> QuestionFaults {
     let mut question = flow("DE", ["NL", "nl"], ["US", "us"]);
     change(&mut question);
     let question: Question = serde_json::from_value(question).expect("a question");
@@ -58,11 +58,11 @@ fn questions_without_sense_are_told_what_to_do() {
         ),
         (
             fault(|q| q["purpose"] = json!("ser\u{0}vice")),
-            "`purpose` holds a control character",
+            "`/purpose`: a control character",
         ),
         (
             fault(|q| q["grounds"] = json!([{ "kind": "legal-claims", "reference": "a\nb" }])),
-            "`grounds.reference` holds a control character",
+            "`/grounds/0/reference`: a control character",
         ),
         (
             fault(|q| q["from"]["entity"] = json!("n\u{1b}l")),

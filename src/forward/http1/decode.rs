@@ -9,7 +9,7 @@ use http::HeaderMap;
 use memchr::memchr;
 
 pub use crate::admit::http1::decode::{Chunk, Piece};
-use crate::admit::http1::{decode::is_forbidden, fields};
+use crate::{admit::http1::decode::is_forbidden, message::Fields};
 
 /// Trailer fields of one body, names, values and line ends.
 const MOST_TRAILER: usize = 8 << 10;
@@ -222,13 +222,14 @@ fn trailer_end(bytes: &[u8]) -> Result<Option<usize>, NoBody> {
 /// What may not stand there is left out: merged into the fields, it would change the answer
 /// (RFC 9110 §6.5.1).
 fn trailers(lines: &Bytes) -> Result<HeaderMap, NoBody> {
-    let mut sound = HeaderMap::new();
-    fields::each(lines, |name, value| {
-        if !is_forbidden(&name) {
-            sound.append(name, value);
-        }
-        Ok(())
-    })
-    .map_err(|_| NoBody)?;
-    Ok(sound)
+    let fields = Fields::parse(lines).map_err(|_| NoBody)?;
+    let sound = fields.to_map().into_iter();
+    let mut last = None;
+    Ok(sound
+        .filter_map(|(name, value)| {
+            last = name.or(last.take());
+            Some((last.clone()?, value))
+        })
+        .filter(|(name, _)| !is_forbidden(name))
+        .collect())
 }

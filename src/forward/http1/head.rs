@@ -1,11 +1,13 @@
 //! The head of an answer (RFC 9112 §4 to §6): found, parsed, and cleaned of what ends at this hop.
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use http::{StatusCode, Version};
 use memchr::memchr;
 
 use super::{MOST_HEAD, decode::Decoder};
-use crate::admit::http1::fields::{self, tokens};
+use crate::{
+    admit::http1::fields::tokens,
+    message::{Field, FieldSet, Fields, Response, Told, Value},
+};
 
 /// Fields of one head.
 const MOST_FIELDS: usize = 100;
@@ -53,11 +55,6 @@ impl Scan {
             self.lines += 1;
         }
     }
-
-    /// Lines of the head that was found, the last empty one not counted.
-    pub fn lines(&self) -> usize {
-        self.lines
-    }
 }
 
 /// What an answer begins with.
@@ -101,30 +98,28 @@ pub enum Head {
     },
 }
 
-/// Parses the bytes that [`Scan::find_end`] found. Values are not copied: they keep `head` alive.
+/// Fields that end at this hop (RFC 9110 §7.6.1).
+const OF_THE_HOP: FieldSet = FieldSet::of(&[
+    Field::Connection,
+    Field::TransferEncoding,
+    Field::Upgrade,
+    Field::Te,
+    Field::KeepAlive,
+    Field::ProxyConnection,
+]);
+
+/// Parses the bytes that [`Scan::find_end`] found.
 ///
 /// # Errors
 /// For whatever has no one meaning: 101, which nobody asked for; both `Transfer-Encoding` and
 /// `Content-Length`, or either twice; another coding than `chunked`; a length that is not digits.
-pub fn parse(head: &Bytes, lines: usize, to_head: bool) -> Result<Head, NoAnswer> {
+pub fn parse(head: &[u8], to_head: bool) -> Result<Head, NoAnswer> {
     let end = memchr(b'\n', head).ok_or(NoAnswer)?;
     let line = head.get(..end).unwrap_or_default();
     let (version, status) = status(line.strip_suffix(b"\r").ok_or(NoAnswer)?)?;
-    let mut framing = Framing::default();
-    let mut headers = HeaderMap::with_capacity(lines);
-    fields::each(&head.slice(end + 1..), |name, value| {
-        let end_to_end = framing.note(&name, &value);
-        if end_to_end {
-            headers
-                .try_append(name, value)
-                .map_err(|_| crate::admit::http1::HeadFault::TooMany)?;
-        }
-        Ok(())
-    })
-    .map_err(|_| NoAnswer)?;
-    if framing.wrong {
-        return Err(NoAnswer);
-    }
+    let lines = head.get(end + 1..).unwrap_or_default();
+    let mut fields = Fields::parse(lines).map_err(|_| NoAnswer)?;
+    let framing = Framing::of(&fields)?;
     if status.is_informational() {
         return match status {
             StatusCode::SWITCHING_PROTOCOLS => Err(NoAnswer),
@@ -133,18 +128,21 @@ pub fn parse(head: &Bytes, lines: usize, to_head: bool) -> Result<Head, NoAnswer
     }
     let decoder = framing.decoder(version, status, to_head)?;
     let keeps_alive = framing.keeps_alive(version) && !decoder.ends_with_connection();
-    for name in framing.named {
-        headers.remove(name);
+    if fields.may_have(OF_THE_HOP) {
+        fields.retain(|field, name| {
+            !OF_THE_HOP.contains(field) && !framing.named.iter().any(|named| named == name)
+        });
     }
     if status == StatusCode::NO_CONTENT {
         // RFC 9110 §8.6 forbids it there, and a reader might wait for such a body.
-        headers.remove(header::CONTENT_LENGTH);
+        fields.remove(Field::ContentLength);
     }
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
+    let told = Told {
+        status,
+        headers: fields,
+    };
     Ok(Head::Final {
-        response,
+        response: Response::from_parts(told, ()),
         decoder,
         keeps_alive,
     })
@@ -158,51 +156,42 @@ struct Framing {
     closes: bool,
     keeps: bool,
     /// Other fields that `Connection` names.
-    named: Vec<HeaderName>,
-    wrong: bool,
+    named: Vec<String>,
 }
 
 impl Framing {
-    /// Takes note of a field; false if it ends at this hop (RFC 9110 §7.6.1).
-    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> bool {
-        if *name == header::CONTENT_LENGTH {
-            let length = digits(value.as_bytes());
-            self.wrong |= length.is_none() || self.length.is_some();
-            self.length = length;
-            return true;
+    fn of(fields: &Fields) -> Result<Self, NoAnswer> {
+        let mut framing = Self::default();
+        if let Some(length) = fields.only(Field::ContentLength).map_err(|_| NoAnswer)? {
+            framing.length = Some(digits(length.as_bytes()).ok_or(NoAnswer)?);
         }
-        if *name == header::TRANSFER_ENCODING {
-            let chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
-            self.wrong |= !chunked || self.chunked;
-            self.chunked = true;
-            return false;
+        if let Some(coding) = fields.only(Field::TransferEncoding).map_err(|_| NoAnswer)? {
+            framing.chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+            if !framing.chunked {
+                return Err(NoAnswer);
+            }
         }
-        if *name == header::CONNECTION {
-            self.options(value.as_bytes());
-            return false;
+        let options = fields.get_all(Field::Connection).map(Value::as_bytes);
+        for value in options {
+            framing.options(value)?;
         }
-        !(*name == header::UPGRADE
-            || *name == header::TE
-            || matches!(name.as_str(), "keep-alive" | "proxy-connection"))
+        Ok(framing)
     }
 
-    fn options(&mut self, value: &[u8]) {
+    fn options(&mut self, value: &[u8]) -> Result<(), NoAnswer> {
         for option in tokens(value) {
-            let Some(option) = option else {
-                self.wrong = true;
-                return;
-            };
+            let option = option.ok_or(NoAnswer)?;
             if option.eq_ignore_ascii_case(b"close") {
                 self.closes = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keeps = true;
-            } else if let Ok(name) = HeaderName::from_bytes(option)
+            } else if !option.eq_ignore_ascii_case(b"content-length") {
                 // Framing is not the peer's to take away.
-                && name != header::CONTENT_LENGTH
-            {
-                self.named.push(name);
+                let name = String::from_utf8_lossy(option);
+                self.named.push(name.to_ascii_lowercase());
             }
         }
+        Ok(())
     }
 
     fn keeps_alive(&self, version: Version) -> bool {

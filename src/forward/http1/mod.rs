@@ -24,17 +24,20 @@ use std::{
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method};
 use http_body::{Body, Frame};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     time::Instant,
 };
 
-pub(super) use request::{Call, expects_content, is_own};
+pub(super) use request::{Call, OWN, expects_content};
 
 use super::{body::Upload, wire::Wire};
-use crate::admit::http1::{encode, pool};
+use crate::{
+    admit::http1::{encode, pool},
+    message::Response,
+};
 use decode::{Decoder, Piece};
 use head::{Head, Scan};
 
@@ -188,10 +191,9 @@ impl Connection {
         }
         loop {
             if let Some(length) = self.scan.find_end(&self.bytes).map_err(bad)? {
-                let head = self.bytes.split_to(length).freeze();
-                let lines = self.scan.lines();
+                let head = self.bytes.split_to(length);
                 self.scan = Scan::default();
-                let head = head::parse(&head, lines, self.is_head).map_err(bad)?;
+                let head = head::parse(&head, self.is_head).map_err(bad)?;
                 match head {
                     Head::Final {
                         response,

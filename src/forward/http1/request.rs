@@ -1,12 +1,13 @@
 //! The head of a request (RFC 9112 §3), written from the fields as they are.
 
 use bytes::{BufMut, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::PathAndQuery};
 use http_body::Body;
 
 use crate::{
     admit::http1::{encode, fields::tokens},
     forward::{Endpoint, body::Upload},
+    message::{Field, FieldSet, Fields},
 };
 
 /// One try of a request, as all tries have it.
@@ -15,7 +16,7 @@ pub(in crate::forward) struct Call<'a> {
     pub(in crate::forward) method: &'a Method,
     /// With the endpoint's prefix.
     pub(in crate::forward) target: &'a PathAndQuery,
-    pub(in crate::forward) headers: &'a HeaderMap,
+    pub(in crate::forward) headers: &'a Fields,
 }
 
 impl Call<'_> {
@@ -26,11 +27,7 @@ impl Call<'_> {
         out.put_slice(self.target.as_str().as_bytes());
         out.put_slice(b" HTTP/1.1\r\n");
         encode::line(out, b"host", self.endpoint.name().as_bytes());
-        for (name, value) in self.headers {
-            if !is_own(name) {
-                encode::line(out, name.as_str().as_bytes(), value.as_bytes());
-            }
-        }
+        self.headers.write(out, OWN);
         if upload.is_chunked() {
             out.put_slice(b"transfer-encoding: chunked\r\n");
         } else if let Some(length) = length(self.method, upload) {
@@ -41,8 +38,8 @@ impl Call<'_> {
 
     /// The names in `Trailer`; of their values nothing is known yet.
     pub(super) fn announced(&self) -> Option<HeaderMap> {
-        let values = self.headers.get_all(header::TRAILER);
-        let named = values.iter().flat_map(|v| tokens(v.as_bytes()));
+        let values = self.headers.get_all(Field::Trailer);
+        let named = values.flat_map(|v| tokens(v.as_bytes()));
         let named: HeaderMap = named
             .flatten()
             .filter_map(|name| HeaderName::from_bytes(name).ok())
@@ -66,11 +63,11 @@ fn length(method: &Method, upload: &Upload) -> Option<u64> {
 }
 
 /// Fields that belong to one connection or one body, which this side says itself.
-pub(in crate::forward) fn is_own(name: &HeaderName) -> bool {
-    *name == header::HOST
-        || *name == header::CONTENT_LENGTH
-        || *name == header::TRANSFER_ENCODING
-        || *name == header::CONNECTION
-        || *name == header::EXPECT
-        || *name == header::UPGRADE
-}
+pub(in crate::forward) const OWN: FieldSet = FieldSet::of(&[
+    Field::Host,
+    Field::ContentLength,
+    Field::TransferEncoding,
+    Field::Connection,
+    Field::Expect,
+    Field::Upgrade,
+]);

@@ -87,7 +87,7 @@ fn each_record_is_one_request_and_is_told_once() {
         let server = Server::start(async |_, peer| peer.answer("201 Created", "kept").await).await;
         let up = eu(&[server.url()], &patient());
         let (permit, mut told) = (cleared(0), BTreeMap::new());
-        let headers = HeaderMap::new();
+        let headers = Fields::default();
         up.send_each(&Method::PUT, &headers, items(&permit, 100), |i, outcome| {
             assert_eq!(told.insert(i, outcome.unwrap()), None, "told twice");
         })
@@ -109,7 +109,7 @@ fn a_dead_region_is_given_up_and_every_record_told() {
         let server = Server::start(async |_, _| {}).await;
         let up = eu(&[server.url()], &patient());
         let (permit, mut given_up, mut failed) = (cleared(0), 0, 0);
-        let headers = HeaderMap::new();
+        let headers = Fields::default();
         up.send_each(
             &Method::POST,
             &headers,

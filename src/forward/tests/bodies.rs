@@ -56,12 +56,12 @@ fn streams_pass_with_their_length_or_in_chunks_with_trailers() {
         let (feed, body) = stream(None);
         feed.send(data("rec")).unwrap();
         feed.send(data("ord")).unwrap();
-        let mut trailers = HeaderMap::new();
+        let mut trailers = http::HeaderMap::new();
         trailers.insert("x-sum", "7".parse().unwrap());
         feed.send(Ok(Frame::trailers(trailers))).unwrap();
         drop(feed);
         let mut out = outgoing(Method::PUT, body);
-        out.headers.insert("trailer", "x-sum".parse().unwrap());
+        out.headers.insert("trailer", "x-sum");
         text(send(&up, out).await.unwrap()).await.unwrap();
         let read = server.read(0);
         assert!(

@@ -10,7 +10,7 @@ mod script;
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use http::Method;
 use http_body_util::BodyExt;
 
 use super::*;
@@ -18,6 +18,7 @@ use crate::{
     attest::Cleared,
     decide::Permit,
     domain::{Destination, Operation, Region, RegionId, Regions},
+    message::{Fields, Response},
     settings::{Limits, RegionSettings},
 };
 
@@ -105,7 +106,7 @@ fn outgoing(method: Method, body: OutgoingBody) -> Outgoing {
     Outgoing {
         method,
         path_and_query: "/people/1?q".parse().unwrap(),
-        headers: HeaderMap::new(),
+        headers: Fields::default(),
         body,
     }
 }

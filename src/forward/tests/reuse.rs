@@ -13,7 +13,7 @@ fn a_request_arrives_as_it_was_and_the_connection_is_kept() {
             ("expect", "100-continue"),
             ("x-kept", "as it was"),
         ] {
-            out.headers.insert(name, value.parse().unwrap());
+            out.headers.insert(name, value);
         }
         let answer = send(&up, out).await.unwrap();
         assert_eq!(text(answer).await.unwrap(), "stored");
@@ -54,7 +54,7 @@ fn answers_without_a_body_keep_the_connection() {
         let up = eu(&[server.url()], &patient());
         let head = send(&up, outgoing(Method::HEAD, OutgoingBody::Empty)).await;
         let head = head.unwrap();
-        assert_eq!(head.headers()["content-length"], "5");
+        assert_eq!(head.headers().get("content-length").unwrap(), "5");
         assert_eq!(text(head).await.unwrap(), "");
         for status in [204, 304, 200] {
             let answer = send(&up, get()).await.unwrap();
@@ -84,7 +84,7 @@ fn informational_answers_are_passed_over_and_hop_by_hop_headers_taken_off() {
         let up = eu(&[server.url()], &patient());
         let answer = send(&up, get()).await.unwrap();
         assert_eq!(answer.status(), 200);
-        let names: Vec<_> = answer.headers().keys().map(|n| n.as_str()).collect();
+        let names: Vec<_> = answer.headers().iter().map(|(_, n, _)| n).collect();
         assert_eq!(names, ["x-end"]);
         assert_eq!(text(answer).await.unwrap(), "x");
         let answer = send(&up, get()).await.unwrap();
@@ -326,7 +326,7 @@ fn a_body_thrown_away_keeps_its_connection_if_it_is_short() {
 #[test]
 fn what_goes_out_is_not_shown_by_debug() {
     let mut out = post("secret body");
-    out.headers.insert("x-id", "secret".parse().unwrap());
+    out.headers.insert("x-id", "secret");
     out.path_and_query = "/people/secret".parse().unwrap();
     let shown = format!("{out:?}");
     assert!(

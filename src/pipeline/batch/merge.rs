@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::StatusCode;
 
 use super::{ItemState, State};
 use crate::{
     forward::{Framing, ItemAnswer, ItemProblem, batch_status},
+    message::{Field, Response},
     pipeline::{
         Content, Exchange,
         reply::{BatchContent, WriteItem},
@@ -39,9 +40,7 @@ pub(super) fn answer(
         Framing::Array => "application/json",
         Framing::Ndjson => "application/x-ndjson",
     };
-    answer
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    answer.headers_mut().insert(Field::ContentType, media);
     answer
 }
 

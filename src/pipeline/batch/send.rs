@@ -3,7 +3,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use http::StatusCode;
 use jiff::civil::Date;
 use tokio::time::Instant;
 
@@ -13,6 +13,7 @@ use crate::{
     classify::json::Item,
     domain::RegionId,
     forward::{EachItem, Framing, Outgoing, OutgoingBody, Part, Split, Verdicts, join_all},
+    message::{Field, Parts},
     pipeline::{Exchange, Routed, keep, single::path_and_query},
     respond::Refused,
     settings::UpstreamShape,
@@ -144,10 +145,7 @@ async fn send_part(
             item
         });
         let mut headers = headers;
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        headers.insert(Field::ContentType, "application/json");
         let started = Instant::now();
         upstreams
             .send_each(method, &headers, each, |position, outcome| {
@@ -170,7 +168,7 @@ async fn send_part(
     let answer = upstreams.send(cleared, outgoing).await;
     match answer {
         Ok(answer) => {
-            x.count_call(region, started, "answered");
+            x.count_answer(region, started, answer.status());
             let verdicts = Verdicts::read(answer, part.body.items()).await;
             for (position, i) in indices.enumerate() {
                 let status = verdicts.as_ref().ok().and_then(|v| v.status(position));
@@ -192,7 +190,7 @@ fn status_of(
 ) -> StatusCode {
     match outcome {
         Ok(status) => {
-            x.count_call(region, started, "answered");
+            x.count_answer(region, started, status);
             status
         }
         Err(error) => {
@@ -219,20 +217,17 @@ impl Unanswered<'_, '_> {
 impl Drop for Unanswered<'_, '_> {
     fn drop(&mut self) {
         let at = clock::now();
-        for item in self.states.iter() {
-            if let State::Sent { status, .. } = &item.state {
-                let status = if self.told.get() {
-                    status.get().as_u16()
-                } else {
-                    0
-                };
-                let outcome = OutcomeDraft {
-                    at,
-                    decision: item.decision,
-                    status,
-                };
-                self.x.worker.journal.outcome(outcome);
-            }
-        }
+        let told = self.told.get();
+        let outcomes = self.states.iter().filter_map(|item| {
+            let State::Sent { status, .. } = &item.state else {
+                return None;
+            };
+            Some(OutcomeDraft {
+                at,
+                decision: item.decision,
+                status: if told { status.get().as_u16() } else { 0 },
+            })
+        });
+        self.x.worker.journal.outcomes(outcomes);
     }
 }

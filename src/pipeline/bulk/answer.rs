@@ -3,13 +3,14 @@
 use std::{io::Write as _, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use http::StatusCode;
 use serde::Serialize;
 
 use super::{Fate, Heard, ItemState, Verdict};
 use crate::{
     classify::bulk::{Action, BulkItem},
     domain::{DecisionId, FlowEnd, Missing},
+    message::{Field, Parts, Response},
     pipeline::Content,
     respond::Refused,
     router::Snapshot,
@@ -84,15 +85,9 @@ impl Answer {
         let chunks = Box::new(move || writing.next_chunk());
         let mut answer = Response::new(Content::Chunks(chunks));
         let fields = answer.headers_mut();
-        fields.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        fields.insert(Field::ContentType, "application/json");
         if is_elastic {
-            fields.insert(
-                "x-elastic-product",
-                HeaderValue::from_static("Elasticsearch"),
-            );
+            fields.insert("x-elastic-product", "Elasticsearch");
         }
         answer
     }
@@ -356,14 +351,14 @@ fn failure(status: StatusCode, region: &str) -> Refused {
 /// was asked, none could say so.
 fn asks_elastic(parts: &Parts) -> bool {
     let vendor = |name| {
-        let values = parts.headers.get_all(name).iter();
+        let values = parts.headers.get_all(name);
         values
             .filter_map(|v| v.to_str().ok())
             .any(|v| v.contains("application/vnd.elasticsearch+"))
     };
     parts.headers.contains_key("x-elastic-client-meta")
-        || vendor(header::ACCEPT)
-        || vendor(header::CONTENT_TYPE)
+        || vendor(Field::Accept)
+        || vendor(Field::ContentType)
 }
 
 /// Where the writing of an answer is.

@@ -83,7 +83,7 @@ pub async fn decide(
         // The answer's own id is that of its first item, so that it too is found in the ledger.
         let decision = match index {
             0 => x.decision,
-            _ => x.worker.decision_id(),
+            _ => x.worker.decision_id(x.at),
         };
         let mut traces = Traces::default();
         x.story.borrow_mut().profile = None;
@@ -118,7 +118,7 @@ pub fn refusal(x: &Exchange<'_>, decision: DecisionId, refused: &Refused, traces
     };
     let mut draft = x.plain_draft(profile, traces);
     draft.decision = decision;
-    judge::count_decision(&x.worker.shared.metrics, &draft.profile);
+    judge::count_refusal(&x.worker.shared.metrics, &draft.profile, refused);
     draft
 }
 

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use http::request::Parts;
-
 use crate::{
     admit::path::decode,
     classify::{
@@ -11,6 +9,7 @@ use crate::{
         bulk::{BulkFault, BulkItem},
     },
     domain::Operation,
+    message::Parts,
     pipeline::{Exchange, Routed, wishes::Head},
     respond::Refused,
     settings::{BulkRoute, Format},

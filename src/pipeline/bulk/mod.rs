@@ -20,7 +20,7 @@ mod shape;
 use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, header, request::Parts};
+use http::StatusCode;
 use jiff::civil::Date;
 use tokio::time::Instant;
 
@@ -36,6 +36,7 @@ use crate::{
     classify::bulk::{BulkFault, BulkSplitFaultKind, split_bulk},
     domain::{DecisionId, Operation, RegionId},
     forward::{BulkAnswer, Told},
+    message::{Field, Fields, Parts, Response},
     respond::Refused,
 };
 use answer::Answer;
@@ -263,8 +264,8 @@ async fn nothing_sent(x: &Exchange<'_>, decided: Decided) -> Result<Vec<ItemStat
 
 /// Whether the media type is one of bulk bodies. Its parameters (`charset`, `compatible-with`)
 /// are the regions' business.
-fn is_bulk(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+fn is_bulk(headers: &Fields) -> bool {
+    let mut values = headers.get_all(Field::ContentType);
     let (Some(value), None) = (values.next(), values.next()) else {
         return false;
     };
@@ -274,8 +275,8 @@ fn is_bulk(headers: &HeaderMap) -> bool {
 }
 
 /// Whether the body is packed.
-fn coding(headers: &HeaderMap) -> Result<bool, BulkFault> {
-    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+fn coding(headers: &Fields) -> Result<bool, BulkFault> {
+    let mut values = headers.get_all(Field::ContentEncoding);
     match (values.next(), values.next()) {
         (None, _) => Ok(false),
         (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(false),

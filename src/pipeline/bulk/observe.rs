@@ -2,13 +2,13 @@
 //! as it came.
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
 
 use super::{decide::Homes, lanes::Lanes, look::look};
 use crate::{
     classify::bulk::{Action, BulkItem},
     domain::RegionId,
     forward::OutgoingBody,
+    message::{Parts, Response},
     pipeline::{Content, Exchange, Flow, judge, observe, person::Traces},
     respond::Refused,
 };
@@ -42,7 +42,7 @@ pub async fn way(
                 judged.permit(x).map(drop)
             })();
             x.story.borrow_mut().traces = traces;
-            observe::note(x, &would, Some(x.worker.decision_id()))
+            observe::note(x, &would, Some(x.worker.decision_id(x.at)))
         })
         .collect();
     lanes.call_by_first(x);

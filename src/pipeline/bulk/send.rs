@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts, uri::PathAndQuery};
+use http::{StatusCode, uri::PathAndQuery};
 use jiff::civil::Date;
 use tokio::time::Instant;
 
@@ -16,6 +16,7 @@ use crate::{
     classify::bulk::BulkItem,
     domain::RegionId,
     forward::{BulkAnswer, BulkVerdict, Expected, Outgoing, OutgoingBody, Part, Split, join_all},
+    message::{Field, Fields, Parts, Value},
     pipeline::{Exchange, keep},
     respond::Refused,
     telemetry::clock,
@@ -157,7 +158,7 @@ async fn send_part(
             return;
         }
     };
-    x.count_call(region, started, "answered");
+    x.count_answer(region, started, answer.status());
     let product = answer.headers().get(PRODUCT);
     if product.is_some_and(|p| p == "Elasticsearch") {
         heard.is_elastic.set(true);
@@ -196,19 +197,16 @@ async fn send_part(
 }
 
 /// The body goes out unpacked, and the answer must come as plain JSON to be read.
-fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> HeaderMap {
+fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> Fields {
     let mut headers = x.outgoing_headers(parts, leaves_home);
-    headers.remove(header::CONTENT_ENCODING);
-    headers.insert(
-        header::ACCEPT_ENCODING,
-        HeaderValue::from_static("identity"),
-    );
-    let json = |v: &HeaderValue| {
+    headers.remove(Field::ContentEncoding);
+    headers.insert(Field::AcceptEncoding, "identity");
+    let json = |v: Value<'_>| {
         let text = v.to_str().unwrap_or_default();
         text.contains("json") || text.contains("*/*")
     };
-    if !headers.get_all(header::ACCEPT).iter().all(json) {
-        headers.remove(header::ACCEPT);
+    if !headers.get_all(Field::Accept).all(json) {
+        headers.remove(Field::Accept);
     }
     headers
 }
@@ -238,19 +236,14 @@ struct Unanswered<'g, 'x, 'w> {
 impl Drop for Unanswered<'_, '_, '_> {
     fn drop(&mut self) {
         let at = clock::now();
-        for send in self.sends {
-            let Some(item) = self.states.get(send.item) else {
-                continue;
-            };
-            self.x.worker.journal.outcome(OutcomeDraft {
+        let told = self.told.get();
+        let outcomes = self.sends.iter().filter_map(|send| {
+            Some(OutcomeDraft {
                 at,
-                decision: item.decision,
-                status: if self.told.get() {
-                    send.status.get()
-                } else {
-                    0
-                },
-            });
-        }
+                decision: self.states.get(send.item)?.decision,
+                status: if told { send.status.get() } else { 0 },
+            })
+        });
+        self.x.worker.journal.outcomes(outcomes);
     }
 }

@@ -2,11 +2,14 @@
 //! members of the problem document stand beside.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
 use serde_json::{Map, Value, json};
 
 use super::answer::error_type;
-use crate::{pipeline::Content, router::Snapshot};
+use crate::{
+    message::{Field, Response},
+    pipeline::Content,
+    router::Snapshot,
+};
 
 /// Whether a path is one of a bulk route, whatever else a request for it is like.
 pub fn takes(snapshot: &Snapshot, path: &str) -> bool {
@@ -48,9 +51,8 @@ pub fn shape(mut answer: Response<Content>) -> Response<Content> {
     let mut text = Value::from(shaped).to_string();
     text.push('\n');
     *answer.body_mut() = Content::Whole(Bytes::from(text));
-    answer.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    answer
+        .headers_mut()
+        .insert(Field::ContentType, "application/json");
     answer
 }

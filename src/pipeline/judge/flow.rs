@@ -1,6 +1,9 @@
 //! What is asked: the flow of a request without its person, and POLICY's question about it.
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use smallvec::SmallVec;
 
@@ -13,7 +16,7 @@ use crate::{
 };
 
 /// What is asked, without the person: two requests with equal flows get one judgement.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
     pub route: usize,
     pub operation: Operation,
@@ -28,6 +31,42 @@ pub struct Flow {
     pub circumstances: Circumstances,
 }
 
+/// What most flows differ in goes in as one word; what only some have, where they have it. What a
+/// caller may choose freely is never left out, or it could fill one place of a table.
+impl Hash for Flow {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            route,
+            operation,
+            countries,
+            categories,
+            home,
+            region,
+            held_in,
+            purpose,
+            grounds,
+            circumstances,
+        } = self;
+        let regions = held_in
+            .iter()
+            .fold(0_u64, |all, r| all << 8 | u64::from(r.0));
+        let ends = u64::from(home.0) << 8 | u64::from(region.0);
+        state.write_u64((*route as u64) << 24 | (*operation as u64) << 16 | ends);
+        state.write_u64(regions);
+        categories.hash(state);
+        countries.iter().for_each(|c| c.hash(state));
+        if let Some(purpose) = purpose {
+            purpose.hash(state);
+        }
+        if !grounds.is_empty() {
+            grounds.hash(state);
+        }
+        if !circumstances.is_empty() {
+            circumstances.hash(state);
+        }
+    }
+}
+
 impl Flow {
     pub fn new(routed: &Routed<'_>, person: &Person, region: RegionId) -> Self {
         let mut held_in: SmallVec<[RegionId; 2]> = SmallVec::new();
@@ -40,7 +79,7 @@ impl Flow {
         Self {
             route: routed.index,
             operation: routed.operation,
-            countries: person.countries.clone(),
+            countries: SmallVec::from_slice(&person.countries),
             categories: person.categories,
             home: person.home,
             region,
@@ -50,7 +89,10 @@ impl Flow {
                 .purpose
                 .clone()
                 .or_else(|| route.purpose.clone()),
-            grounds: routed.wishes.grounds.clone(),
+            grounds: match routed.wishes.grounds.is_empty() {
+                true => SmallVec::new(),
+                false => routed.wishes.grounds.clone(),
+            },
             circumstances: routed.wishes.circumstances.or(route.circumstances),
         }
     }

@@ -1,9 +1,8 @@
-//! How a decision is told: to the ledger, to the caller, to the metrics.
+//! How a decision is told to the ledger and to the caller.
 
 use std::sync::Arc;
 
 use http::HeaderValue;
-use prometheus::IntCounter;
 
 use super::super::{Exchange, exchange::Story, remember::PlainKey};
 use crate::{
@@ -12,7 +11,6 @@ use crate::{
     domain::{Circumstances, FlowEnd, Operation, Outcome, RegionId},
     respond::{Forbidden, Refused},
     settings::Route,
-    telemetry::Metrics,
 };
 
 /// The refusal of a flow as it is answered; for a disclosure with the fields that may not go.
@@ -208,26 +206,4 @@ pub fn observed_profile(profile: &Profile) -> Arc<Profile> {
 pub fn observed(x: &Exchange<'_>, region: RegionId) -> Permit {
     let operation = x.story.borrow().operation.unwrap_or(Operation::Read);
     Permit::observed(region, operation)
-}
-
-pub fn count_decision(metrics: &Metrics, profile: &Profile) {
-    metrics.decisions.with_label_values(&labels(profile)).inc();
-    disagreements(metrics, profile).for_each(|counter| counter.inc());
-}
-
-/// The counters of the rules under observation that disagree, one each.
-pub fn disagreements(metrics: &Metrics, profile: &Profile) -> impl Iterator<Item = IntCounter> {
-    let all = metrics.observed_disagreements.clone();
-    let rules = profile.observed.iter();
-    rules.map(move |o| all.with_label_values(&[&o.rule]))
-}
-
-pub(super) fn labels(profile: &Profile) -> [&str; 5] {
-    [
-        profile.outcome.as_str(),
-        profile.operation.as_str(),
-        profile.laws.first().map_or("none", AsRef::as_ref),
-        profile.region.as_deref().unwrap_or("none"),
-        profile.mechanism.as_deref().unwrap_or("none"),
-    ]
 }

@@ -176,7 +176,7 @@ fn facts<'a>(rule: &'a Rule, law: &Law) -> Reason<'a> {
     let attaches = &law.attaches;
     let by_exporter = attaches.exporter || attaches.place || !attaches.exporters_with.is_empty();
     let outside = 1u8 << Shape::Foreign as u8 | 1 << Shape::Domestic as u8;
-    let checks: [(bool, &str, &str); 19] = [
+    let checks: [(bool, &str, &str); 20] = [
         (
             when.purposes.as_ref().is_some_and(Vec::is_empty),
             "when.purposes",
@@ -195,6 +195,11 @@ fn facts<'a>(rule: &'a Rule, law: &Law) -> Reason<'a> {
             "`subject_kinds` names none",
         ),
         (when.basis == Some(0), "when.basis", "`basis` names none"),
+        (
+            when.special_grounds == Some(0),
+            "when.special_grounds",
+            "`special_grounds` names none",
+        ),
         (
             when.transactions == Some(0),
             "when.transactions",

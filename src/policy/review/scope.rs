@@ -204,6 +204,11 @@ pub fn is_weaker(weak: &When, strong: &When) -> bool {
             _ => {}
         }
     }
+    match (probe.special_grounds, strong.special_grounds) {
+        (None, s) => probe.special_grounds = s,
+        (Some(a), Some(b)) if a & b == b => probe.special_grounds = Some(b),
+        _ => {}
+    }
     for (w, s) in [
         (&mut probe.sensitive, strong.sensitive),
         (&mut probe.person, strong.person),

@@ -47,6 +47,7 @@ fn with(section: &str, line: &str) -> String {
     put("ledger", "[ledger]", &[]);
     put("directory", "[directory]", &[]);
     put("limits", "[limits]", &[]);
+    put("reload", "[reload]", &[]);
     put("log", "[log]", &[]);
     put("access_log", "[access_log]", &["path = \"stdout\""]);
     let region = [

@@ -192,6 +192,11 @@ impl Client {
         }
     }
 
+    /// Without a second try: a connection that was closed meanwhile is an error.
+    pub fn send_once(&mut self, request: &Request) -> io::Result<Answer> {
+        self.attempt(request)
+    }
+
     fn attempt(&mut self, request: &Request) -> io::Result<Answer> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,

@@ -10,6 +10,7 @@ pub mod http;
 pub mod people;
 pub mod process;
 pub mod setup;
+pub mod volume;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,10 +3,10 @@
 mod admin;
 mod backend;
 mod checks;
-mod client;
+pub mod client;
 mod http2;
 mod listener;
-mod pki;
+pub mod pki;
 mod regions;
 mod reload;
 
@@ -16,7 +16,7 @@ use crate::kit::setup::{Backends, Setup};
 use pki::Authority;
 
 /// Settings whose data plane shows a certificate for `api.test`, signed by `ca`.
-fn secured(ca: &Authority) -> (Setup, Backends) {
+pub fn secured(ca: &Authority) -> (Setup, Backends) {
     let (mut setup, backends) = Setup::recording();
     let pair = ca.sign(&["dns:api.test"]).write(setup.folder.path(), "api");
     setup.set(&["data_plane", "tls", "certificates"], vec![pair]);
@@ -32,6 +32,6 @@ fn mutual(ca: &Authority, callers: &Authority, mode: &str) -> (Setup, Backends) 
     (setup, backends)
 }
 
-fn shared<T>(config: T) -> Arc<T> {
+pub fn shared<T>(config: T) -> Arc<T> {
     Arc::new(config)
 }

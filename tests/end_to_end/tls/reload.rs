@@ -6,6 +6,7 @@ use super::pki::{self, Authority};
 use super::{mutual, secured, shared};
 use crate::kit::http::get;
 use crate::kit::setup::{Router, Setup, metrics};
+use crate::kit::volume::Volume;
 use crate::kit::{eventually, problem};
 
 const SINGAPORE: &str = r#"{"country":"SG"}"#;
@@ -134,4 +135,40 @@ fn a_regions_authorities_are_exchanged_and_older_connections_not_used_again() {
     eventually("the region is believed again", || {
         router.put("p", SINGAPORE).is_success().then_some(())
     });
+}
+
+/// Certificate and key of a Secret, exchanged by the kubelet in one rename; a broken one stays out.
+#[test]
+fn a_mounted_secret_is_exchanged_as_a_whole() {
+    let ca = Authority::new("servers");
+    let (mut setup, _backends) = secured(&ca);
+    let first = ca.sign(&["dns:api.test"]);
+    let path = setup.folder.path().join("secret");
+    let mut secret = Volume::new(path, &[("tls.crt", &first.chain), ("tls.key", &first.key)]);
+    let pair: toml::Table = [("chain", "tls.crt"), ("key", "tls.key")]
+        .map(|(name, file)| {
+            (
+                name.to_owned(),
+                secret.file(file).display().to_string().into(),
+            )
+        })
+        .into_iter()
+        .collect();
+    setup.set(&["data_plane", "tls", "certificates"], vec![pair]);
+    let router = setup.start();
+    let shown = || {
+        let config = shared(ca.client(None, &["http/1.1"]));
+        let mut caller = Caller::connect(router.router, &config, "api.test").unwrap();
+        assert_eq!(caller.put("p", "", SINGAPORE).unwrap().status, 201);
+        caller.shown()
+    };
+    assert!(shown() == first.der());
+    let next = ca.sign(&["dns:api.test"]);
+    secret.exchange(&[("tls.crt", &next.chain), ("tls.key", &next.key)]);
+    exchanged(&router, "swapped", 1);
+    assert!(shown() == next.der());
+    secret.exchange(&[("tls.crt", &next.chain), ("tls.key", &first.key)]);
+    exchanged(&router, "refused", 1);
+    assert!(failing(&router));
+    assert!(shown() == next.der());
 }

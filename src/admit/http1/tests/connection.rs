@@ -7,7 +7,6 @@ use std::{
 };
 
 use bytes::BytesMut;
-use http::Request;
 use http_body_util::BodyExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
@@ -15,9 +14,12 @@ use tokio::{
 };
 
 use super::served::{GET, LIMITS, connect, echo, run, text};
-use crate::admit::{
-    body::{BodyFault, Incoming, read_whole},
-    http1::serve,
+use crate::{
+    admit::{
+        body::{BodyFault, Incoming, read_whole},
+        http1::serve,
+    },
+    message::Request,
 };
 
 #[test]
@@ -63,7 +65,7 @@ fn a_body_in_any_pieces_is_the_same_body() {
 fn a_large_body_arrives_whole() {
     run(async {
         let mut served = connect(|request: Request<Incoming>| async move {
-            let body = read_whole(request.into_body(), 1 << 20, LIMITS.body_stall).await;
+            let body = read_whole(request.body, 1 << 20, LIMITS.body_stall).await;
             let body = body.unwrap();
             assert!(body.iter().enumerate().all(|(i, b)| *b == (i % 251) as u8));
             text(200, format!("<{}>", body.len()))
@@ -333,7 +335,7 @@ fn a_body_outlives_neither_its_request_nor_its_connection() {
         let kept = Rc::new(RefCell::new(Vec::new()));
         let keep = Rc::clone(&kept);
         let mut served = connect(move |request: Request<Incoming>| {
-            keep.borrow_mut().push(request.into_body());
+            keep.borrow_mut().push(request.body);
             async { text(200, "<early>") }
         });
         served
@@ -359,7 +361,7 @@ fn a_body_outlives_neither_its_request_nor_its_connection() {
         served = {
             let keep = Rc::clone(&kept);
             connect(move |request: Request<Incoming>| {
-                keep.borrow_mut().push(request.into_body());
+                keep.borrow_mut().push(request.body);
                 async { text(200, "<early>") }
             })
         };

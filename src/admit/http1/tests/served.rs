@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, StatusCode};
+use http::StatusCode;
 use http_body::{Body, Frame};
 use http_body_util::Full;
 use tokio::{
@@ -17,9 +17,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::admit::{
-    body::{Incoming, read_whole},
-    http1::{Limits, Transport, serve},
+use crate::{
+    admit::{
+        body::{Incoming, read_whole},
+        http1::{Limits, Transport, serve},
+    },
+    message::{Request, Response},
 };
 
 impl Transport for DuplexStream {}

@@ -40,6 +40,11 @@ pub const BROKEN: &[(&str, &str, &str)] = &[
     ),
     (
         "policies = \"policies\"\n",
+        "policies = \"p\"\nreload = { watch = \"volume\" }\n",
+        "2:20: `volume` is not known here (did you mean `volumes`?)",
+    ),
+    (
+        "policies = \"policies\"\n",
         "policies = \"p\"\nmode = \"observe\"\n",
         "2:8: `observe` needs `observe_to`",
     ),

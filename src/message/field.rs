@@ -1,0 +1,206 @@
+//! The names of fields that somebody here looks for, as numbers.
+
+use http::HeaderName;
+
+macro_rules! fields {
+    ($($length:literal { $($name:ident $text:literal,)* })*) => {
+        /// A field's name (RFC 9110 §5.1); those that nobody looks for are all `Other`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Field {
+            $($($name,)*)*
+            Other,
+        }
+
+        impl Field {
+            #[cfg(test)]
+            const ALL: &[(usize, Self, &[u8])] = &[$($(($length, Self::$name, $text),)*)*];
+
+            /// Of a name in lower case.
+            #[inline]
+            pub fn of(name: &[u8]) -> Self {
+                // By length first: most names are told from all others by it.
+                match name.len() {
+                    $($length => match name {
+                        $($text => Self::$name,)*
+                        _ => Self::Other,
+                    },)*
+                    _ => Self::Other,
+                }
+            }
+
+            /// In lower case; empty for `Other`.
+            pub const fn text(self) -> &'static str {
+                match self {
+                    $($(Self::$name => const { text($text) },)*)*
+                    Self::Other => "",
+                }
+            }
+        }
+    };
+}
+
+const fn text(bytes: &[u8]) -> &str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+}
+
+fields! {
+    2 { Te b"te", }
+    3 { Via b"via", }
+    4 { Date b"date", Etag b"etag", Host b"host", Link b"link", }
+    5 { Allow b"allow", }
+    6 { Accept b"accept", Cookie b"cookie", Expect b"expect", }
+    7 { Trailer b"trailer", Upgrade b"upgrade", }
+    8 { Location b"location", }
+    9 { Forwarded b"forwarded", XRealIp b"x-real-ip", }
+    10 {
+        Connection b"connection", KeepAlive b"keep-alive", SetCookie b"set-cookie",
+        Tracestate b"tracestate", UserAgent b"user-agent",
+    }
+    11 { RetryAfter b"retry-after", Traceparent b"traceparent", XClientIp b"x-client-ip", }
+    12 { ContentType b"content-type", ProxyStatus b"proxy-status", }
+    13 {
+        Authorization b"authorization", CacheControl b"cache-control",
+        DomicileBody b"domicile-body", LastModified b"last-modified",
+        XHttpMethod b"x-http-method",
+    }
+    14 {
+        ContentLength b"content-length", Http2Settings b"http2-settings",
+        TrueClientIp b"true-client-ip",
+    }
+    15 {
+        AcceptEncoding b"accept-encoding", DomicileRegion b"domicile-region",
+        XForwardedFor b"x-forwarded-for",
+    }
+    16 {
+        CfConnectingIp b"cf-connecting-ip", ContentEncoding b"content-encoding",
+        FastlyClientIp b"fastly-client-ip", ProxyConnection b"proxy-connection",
+        WwwAuthenticate b"www-authenticate", XForwardedHost b"x-forwarded-host",
+    }
+    17 {
+        DomicileDecision b"domicile-decision", DomicileStripped b"domicile-stripped",
+        TransferEncoding b"transfer-encoding", XForwardedProto b"x-forwarded-proto",
+        XMethodOverride b"x-method-override",
+    }
+    18 {
+        DomicileMechanism b"domicile-mechanism", DomicileRecipient b"domicile-recipient",
+        ProxyAuthenticate b"proxy-authenticate",
+    }
+    19 { ProxyAuthorization b"proxy-authorization", XClusterClientIp b"x-cluster-client-ip", }
+    21 { DomicileRetainUntil b"domicile-retain-until", }
+    22 { XHttpMethodOverride b"x-http-method-override", }
+    25 { StrictTransportSecurity b"strict-transport-security", }
+}
+
+impl Field {
+    const fn bit(self) -> u128 {
+        1 << (self as u8)
+    }
+}
+
+/// A set of names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet(u128);
+
+impl FieldSet {
+    pub const fn of(mut fields: &[Field]) -> Self {
+        let mut set = 0;
+        while let [first, rest @ ..] = fields {
+            set |= first.bit();
+            fields = rest;
+        }
+        Self(set)
+    }
+
+    pub const fn contains(self, field: Field) -> bool {
+        self.0 & field.bit() != 0
+    }
+
+    pub const fn has_any(self, of: Self) -> bool {
+        self.0 & of.0 != 0
+    }
+
+    pub const fn insert(&mut self, field: Field) {
+        self.0 |= field.bit();
+    }
+}
+
+/// What a field is looked up by. Names that are known when the program is built are cheapest as a
+/// [`Field`].
+pub trait Key {
+    fn field(&self) -> Field;
+
+    /// In lower case.
+    fn text(&self) -> &str;
+}
+
+impl Key for Field {
+    fn field(&self) -> Field {
+        *self
+    }
+
+    fn text(&self) -> &str {
+        (*self).text()
+    }
+}
+
+impl Key for str {
+    fn field(&self) -> Field {
+        Field::of(self.as_bytes())
+    }
+
+    fn text(&self) -> &str {
+        self
+    }
+}
+
+impl Key for HeaderName {
+    fn field(&self) -> Field {
+        Field::of(self.as_str().as_bytes())
+    }
+
+    fn text(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl<K: Key + ?Sized> Key for &K {
+    fn field(&self) -> Field {
+        (**self).field()
+    }
+
+    fn text(&self) -> &str {
+        (**self).text()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_at_its_length() {
+        for (length, field, text) in Field::ALL {
+            assert_eq!(text.len(), *length, "{field:?}");
+            assert_eq!(Field::of(text), *field);
+            assert_eq!(field.text().as_bytes(), *text);
+            assert_eq!(text.to_ascii_lowercase(), *text);
+        }
+        assert!(Field::ALL.len() < 127, "the set has 128 places");
+        assert_eq!(Field::of(b"x-other"), Field::Other);
+        assert_eq!(Field::of(b""), Field::Other);
+    }
+
+    #[test]
+    fn a_set_holds_what_was_put_in() {
+        let mut set = FieldSet::of(&[Field::Host, Field::Other]);
+        assert!(set.contains(Field::Host) && set.contains(Field::Other));
+        assert!(!set.contains(Field::Te));
+        set.insert(Field::Te);
+        assert!(set.has_any(FieldSet::of(&[Field::Te, Field::Via])));
+        assert!(!set.has_any(FieldSet::of(&[Field::Via])));
+    }
+}

@@ -1,0 +1,496 @@
+//! Fields as text, and a table of where each stands.
+
+use std::fmt;
+
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{Field, FieldSet, Key};
+
+/// Field lines in the order they came or were added. Names are in lower case, values hold no
+/// control byte but the tab; no line is folded. `Debug` shows names alone: values can be personal.
+#[derive(Clone, Default)]
+pub struct Fields {
+    text: Vec<u8>,
+    lines: Vec<Line>,
+    /// What was ever among the lines: a name that is not here need not be looked for.
+    seen: FieldSet,
+    /// The text is the lines, one after the other, as [`Fields::write`] writes them.
+    is_written: bool,
+}
+
+/// Where in the text a line stands.
+#[derive(Clone, Copy)]
+pub(super) struct Line {
+    pub(super) name: u32,
+    pub(super) name_end: u32,
+    pub(super) value: u32,
+    pub(super) value_end: u32,
+    pub(super) field: Field,
+    /// The text reads `name: value`, and the line's end follows.
+    pub(super) is_plain: bool,
+}
+
+/// A field's value. Compares byte by byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Value<'f>(&'f [u8]);
+
+/// There are bytes beyond visible ASCII, spaces and tabs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotText;
+
+/// The field stands more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Several;
+
+impl<'f> Value<'f> {
+    pub fn as_bytes(self) -> &'f [u8] {
+        self.0
+    }
+
+    /// # Errors
+    /// For bytes that are no visible ASCII.
+    pub fn to_str(self) -> Result<&'f str, NotText> {
+        let visible = |ok, b: &u8| ok & ((*b >= b' ' && *b < 0x7f) || *b == b'\t');
+        match self.0.iter().fold(true, visible) {
+            true => std::str::from_utf8(self.0).map_err(|_| NotText),
+            false => Err(NotText),
+        }
+    }
+}
+
+impl PartialEq<str> for Value<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Value<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+/// Values can be personal.
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Value(redacted)")
+    }
+}
+
+/// RFC 9110 §5.5, with the obsolete bytes above ASCII.
+#[inline]
+pub(super) fn is_value(bytes: &[u8]) -> bool {
+    let sound = |b: &u8| (*b >= b' ' && *b != 0x7f) || *b == b'\t';
+    // Eight bytes at a time; tabs are rare enough to be looked at twice.
+    let (words, rest) = bytes.as_chunks::<8>();
+    let clean = |word: &[u8; 8]| !has_control(u64::from_le_bytes(*word));
+    words
+        .iter()
+        .all(|word| clean(word) || word.iter().all(sound))
+        && rest.iter().all(sound)
+}
+
+/// Whether one of eight bytes is below the space or DEL. It may tell so of bytes beside such a
+/// one, too, but never overlooks one.
+#[inline]
+const fn has_control(word: u64) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
+    let below = word.wrapping_sub(ONES * 0x20) & !word;
+    let del = word ^ (ONES * 0x7f);
+    let is_del = del.wrapping_sub(ONES) & !del;
+    (below | is_del) & TOPS != 0
+}
+
+impl Line {
+    #[inline]
+    fn slice<'t>(&self, text: &'t [u8], from: u32, to: u32) -> &'t [u8] {
+        text.get(from as usize..to as usize).unwrap_or_default()
+    }
+
+    #[inline]
+    fn name<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        self.slice(text, self.name, self.name_end)
+    }
+
+    #[inline]
+    fn value<'t>(&self, text: &'t [u8]) -> Value<'t> {
+        Value(self.slice(text, self.value, self.value_end))
+    }
+
+    #[inline]
+    fn is(&self, text: &[u8], field: Field, name: &str) -> bool {
+        self.field == field && (field != Field::Other || self.name(text) == name.as_bytes())
+    }
+}
+
+impl Fields {
+    /// With room for so many fields of so many bytes.
+    pub fn with_capacity(lines: usize, bytes: usize) -> Self {
+        Self {
+            text: Vec::with_capacity(bytes),
+            lines: Vec::with_capacity(lines),
+            seen: FieldSet::default(),
+            is_written: true,
+        }
+    }
+
+    pub(super) fn of(text: Vec<u8>, lines: Vec<Line>, seen: FieldSet) -> Self {
+        Self {
+            text,
+            lines,
+            seen,
+            is_written: false,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Whether one of these may be there: false is certain.
+    pub fn may_have(&self, any: FieldSet) -> bool {
+        self.seen.has_any(any)
+    }
+
+    #[inline]
+    pub fn contains_key(&self, key: impl Key) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The first value of a name.
+    #[inline]
+    pub fn get(&self, key: impl Key) -> Option<Value<'_>> {
+        let field = key.field();
+        if !self.seen.contains(field) {
+            return None;
+        }
+        let name = key.text();
+        let found = self.lines.iter().find(|l| l.is(&self.text, field, name));
+        found.map(|line| line.value(&self.text))
+    }
+
+    /// All values of a name, in their order.
+    pub fn get_all<K: Key>(&self, key: K) -> impl Iterator<Item = Value<'_>> + use<'_, K> {
+        let field = key.field();
+        let lines = match self.seen.contains(field) {
+            true => self.lines.as_slice(),
+            false => &[],
+        };
+        lines
+            .iter()
+            .filter(move |line| line.is(&self.text, field, key.text()))
+            .map(|line| line.value(&self.text))
+    }
+
+    /// The only value of a name, if there is one.
+    ///
+    /// # Errors
+    /// If there are several.
+    pub fn only(&self, key: impl Key) -> Result<Option<Value<'_>>, Several> {
+        let mut values = self.get_all(key);
+        let first = values.next();
+        match first.is_some() && values.next().is_some() {
+            false => Ok(first),
+            true => Err(Several),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Field, &str, Value<'_>)> {
+        self.lines.iter().map(|line| {
+            let name = std::str::from_utf8(line.name(&self.text)).unwrap_or_default();
+            (line.field, name, line.value(&self.text))
+        })
+    }
+
+    /// Adds a field. What no field can hold is left out: a control byte in a value.
+    pub fn append(&mut self, key: impl Key, value: impl AsRef<[u8]>) {
+        self.add(key.field(), key.text().as_bytes(), value.as_ref());
+    }
+
+    /// Puts a field in the place of all of its name, at the end. What no field can hold is left
+    /// out, and what was there stays.
+    pub fn insert(&mut self, key: impl Key, value: impl AsRef<[u8]>) {
+        if is_value(value.as_ref()) {
+            self.remove(&key);
+            self.append(key, value);
+        }
+    }
+
+    /// Takes all fields of a name away.
+    pub fn remove(&mut self, key: impl Key) {
+        let field = key.field();
+        if self.seen.contains(field) {
+            let (text, name) = (&self.text, key.text());
+            let before = self.lines.len();
+            self.lines.retain(|line| !line.is(text, field, name));
+            self.is_written &= self.lines.len() == before;
+        }
+    }
+
+    /// Takes away what `keeps` does not want.
+    pub fn retain(&mut self, mut keeps: impl FnMut(Field, &str) -> bool) {
+        let text = &self.text;
+        self.lines.retain(|line| {
+            let name = std::str::from_utf8(line.name(text)).unwrap_or_default();
+            keeps(line.field, name)
+        });
+        self.is_written = false;
+    }
+
+    /// Adds the fields of others that `takes` wants, as they stand there.
+    pub fn extend(
+        &mut self,
+        others: &Self,
+        mut takes: impl FnMut(Field, &[u8], Value<'_>) -> bool,
+    ) {
+        for line in &others.lines {
+            let (name, value) = (line.name(&others.text), line.value(&others.text));
+            if !takes(line.field, name, value) {
+                continue;
+            }
+            if line.is_plain {
+                let whole = line.slice(&others.text, line.name, line.value_end + 2);
+                self.push_with(line.field, name.len(), |text| text.extend_from_slice(whole));
+            } else {
+                self.push(line.field, name, value.0);
+            }
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, field: Field, name: &[u8], value: &[u8]) {
+        if is_value(value) && !name.is_empty() {
+            self.push(field, name, value);
+        }
+    }
+
+    /// Adds a field whose value `write` appends to the text. What no field can hold is taken back.
+    pub fn append_with(&mut self, field: Field, write: impl FnOnce(&mut Vec<u8>)) {
+        let name = field.text().as_bytes();
+        let before = self.text.len();
+        let value = before + name.len() + 2;
+        let is_sound = |text: &[u8]| is_value(text.get(value..).unwrap_or_default());
+        self.text.extend_from_slice(name);
+        self.text.extend_from_slice(b": ");
+        write(&mut self.text);
+        if !is_sound(&self.text) || name.is_empty() {
+            self.text.truncate(before);
+            return;
+        }
+        self.text.extend_from_slice(b"\r\n");
+        self.note(field, before, name.len());
+    }
+
+    /// Adds a sound field.
+    #[inline]
+    fn push(&mut self, field: Field, name: &[u8], value: &[u8]) {
+        self.push_with(field, name.len(), |text| {
+            text.reserve(name.len() + value.len() + 4);
+            text.extend_from_slice(name);
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value);
+            text.extend_from_slice(b"\r\n");
+        });
+    }
+
+    #[inline]
+    fn push_with(&mut self, field: Field, name: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.text.len();
+        write(&mut self.text);
+        self.note(field, start, name);
+    }
+
+    /// Takes note of the line that the text ends in.
+    #[inline]
+    fn note(&mut self, field: Field, start: usize, name: usize) {
+        if u32::try_from(self.text.len()).is_err() {
+            // No head is that long; whatever it is, it is not sent.
+            self.text.truncate(start);
+            return;
+        }
+        self.is_written |= self.lines.is_empty() && start == 0;
+        // Smaller than the text's length, which fits.
+        let (start, name_end) = (start as u32, (start + name) as u32);
+        self.seen.insert(field);
+        self.lines.push(Line {
+            name: start,
+            name_end,
+            value: name_end + 2,
+            value_end: (self.text.len() - 2) as u32,
+            field,
+            is_plain: true,
+        });
+    }
+
+    /// Writes the lines, without those that are among `but` (RFC 9112 §5).
+    pub fn write(&self, out: &mut BytesMut, but: FieldSet) {
+        out.reserve(self.text.len() + 2 * self.lines.len());
+        if self.is_written && !self.seen.has_any(but) {
+            out.extend_from_slice(&self.text);
+            return;
+        }
+        for line in &self.lines {
+            if but.contains(line.field) {
+                continue;
+            }
+            if line.is_plain {
+                out.extend_from_slice(line.slice(&self.text, line.name, line.value_end + 2));
+                continue;
+            }
+            out.extend_from_slice(line.name(&self.text));
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(line.value(&self.text).0);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// As HTTP/2's library wants them.
+    pub fn to_map(&self) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(self.lines.len());
+        for line in &self.lines {
+            let name = HeaderName::from_bytes(line.name(&self.text));
+            let value = HeaderValue::from_bytes(line.value(&self.text).0);
+            if let (Ok(name), Ok(value)) = (name, value) {
+                map.append(name, value);
+            }
+        }
+        map
+    }
+}
+
+impl From<&HeaderMap> for Fields {
+    fn from(map: &HeaderMap) -> Self {
+        let bytes: usize = map
+            .iter()
+            .map(|(n, v)| n.as_str().len() + v.len() + 4)
+            .sum();
+        let mut fields = Self::with_capacity(map.len(), bytes);
+        for (name, value) in map {
+            let text = name.as_str().as_bytes();
+            fields.push(Field::of(text), text, value.as_bytes());
+        }
+        fields
+    }
+}
+
+/// Names and values in lower case and sound, as tests have them.
+impl<K: Key, V: AsRef<[u8]>> FromIterator<(K, V)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(fields: I) -> Self {
+        let mut all = Self::default();
+        for (name, value) in fields {
+            all.append(name, value);
+        }
+        all
+    }
+}
+
+/// The same names with the same values, in the same order.
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Fields {}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.iter().map(|(_, name, _)| name))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(fields: &Fields, but: FieldSet) -> String {
+        let mut out = BytesMut::new();
+        fields.write(&mut out, but);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn what_is_added_is_found_and_written() {
+        let mut fields = Fields::default();
+        fields.append(Field::Host, "api.example");
+        fields.append("x-a", "1");
+        fields.append("x-a", "2");
+        fields.append("x-b", "");
+        assert_eq!(fields.get(http::header::HOST), fields.get("host"));
+        assert_eq!(fields.get("x-a").unwrap(), "1");
+        assert_eq!(fields.get_all("x-a").count(), 2);
+        assert_eq!(fields.only("x-a"), Err(Several));
+        assert_eq!(fields.only("x-c"), Ok(None));
+        assert!(fields.get("x-b").is_some_and(|v| v == ""));
+        let none = FieldSet::default();
+        let whole = "host: api.example\r\nx-a: 1\r\nx-a: 2\r\nx-b: \r\n";
+        assert_eq!(text(&fields, none), whole);
+        fields.remove("x-a");
+        fields.insert("host", "b");
+        assert_eq!(text(&fields, none), "x-b: \r\nhost: b\r\n");
+        assert_eq!(text(&fields, FieldSet::of(&[Field::Host])), "x-b: \r\n");
+        assert_eq!(fields.len(), 2);
+    }
+
+    #[test]
+    fn control_bytes_are_found_wherever_they_stand() {
+        for length in 0..24 {
+            for at in 0..length {
+                for byte in 0..=255 {
+                    let mut value = vec![b'~'; length];
+                    value[at] = byte;
+                    let sound = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+                    assert_eq!(is_value(&value), sound, "{byte} at {at} of {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_written_in_place_is_checked_too() {
+        let mut fields = Fields::default();
+        fields.append_with(Field::Via, |text| text.extend_from_slice(b"1.1 a"));
+        fields.append_with(Field::Host, |text| text.extend_from_slice(b"a\r\nb"));
+        fields.append_with(Field::Te, |text| text.extend_from_slice(b""));
+        let none = FieldSet::default();
+        assert_eq!(text(&fields, none), "via: 1.1 a\r\nte: \r\n");
+    }
+
+    #[test]
+    fn what_no_field_can_hold_is_left_out() {
+        let mut fields = Fields::default();
+        fields.append("x-a", "sound");
+        fields.append("x-a", "a\r\nx-evil: 1");
+        fields.insert("x-a", "\0");
+        assert_eq!(text(&fields, FieldSet::default()), "x-a: sound\r\n");
+    }
+
+    #[test]
+    fn maps_and_fields_are_made_of_each_other() {
+        let mut map = HeaderMap::new();
+        map.append("x-a", HeaderValue::from_static("1"));
+        map.append("x-a", HeaderValue::from_static("2"));
+        map.append("host", HeaderValue::from_bytes(b"\xe4").unwrap());
+        let fields = Fields::from(&map);
+        assert_eq!(fields.to_map(), map);
+        assert_eq!(fields.get("host").unwrap().to_str(), Err(NotText));
+    }
+
+    #[test]
+    fn debug_tells_no_value() {
+        let fields: Fields = [("x-name", "Asha Example")].into_iter().collect();
+        let shown = format!("{fields:?} {:?}", fields.get("x-name"));
+        assert!(
+            shown.contains("x-name") && !shown.contains("Asha"),
+            "{shown}"
+        );
+    }
+}

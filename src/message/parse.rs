@@ -1,0 +1,274 @@
+//! Field lines (RFC 9112 §5, RFC 9110 §5), read strictly.
+
+use memchr::memchr;
+
+use super::{
+    Field, FieldSet, Fields,
+    fields::{Line, is_value},
+};
+
+/// Room for what the stations add to an answer.
+const ADDED: usize = 192;
+
+/// Fields of one head. Each lookup of a name that is not in [`Field`] walks them.
+pub const MOST_FIELDS: usize = 256;
+
+/// Why lines are no sound fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineFault {
+    BareLineFeed,
+    BareReturn,
+    Folded,
+    SpaceAroundName,
+    Name,
+    Value,
+    /// A name that is another one to a gateway that reads `_` for `-`.
+    Underscore,
+    TooMany,
+}
+
+/// Fields that the router goes by, which nobody may send in a spelling that a gateway behind it
+/// (CGI, WSGI) would read as the same field.
+const NOT_WITH_UNDERSCORE: [&str; 12] = [
+    "content-length",
+    "transfer-encoding",
+    "content-type",
+    "content-encoding",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "proxy-authorization",
+    "x-real-ip",
+];
+
+/// Of each byte of a token (RFC 9110 §5.6.2) the same in lower case, of any other 0.
+const TOKEN: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut rest: &[u8] = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut byte = 0u8;
+    while let [first, more @ ..] = rest {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a byte is below 256, and it is checked when built"
+        )]
+        {
+            table[*first as usize] = *first;
+        }
+        rest = more;
+    }
+    while byte < 26 {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a letter is below 256, and it is checked when built"
+        )]
+        {
+            table[(b'A' + byte) as usize] = b'a' + byte;
+        }
+        byte += 1;
+    }
+    table
+};
+
+#[inline]
+fn lower(byte: u8) -> u8 {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or(0)
+}
+
+/// `tchar` (RFC 9110 §5.6.2).
+#[inline]
+pub fn is_token(byte: u8) -> bool {
+    lower(byte) != 0
+}
+
+impl Fields {
+    /// Reads lines that each end in CR LF, the last empty one included or not. They are copied
+    /// once, as they are, so that the buffer they came in is free; names are put into lower case.
+    pub fn parse(bytes: &[u8]) -> Result<Self, LineFault> {
+        if u32::try_from(bytes.len()).is_err() {
+            return Err(LineFault::TooMany);
+        }
+        let mut text = Vec::with_capacity(bytes.len() + ADDED);
+        text.extend_from_slice(bytes);
+        let mut lines = Vec::with_capacity(16);
+        let mut seen = FieldSet::default();
+        let mut at = 0;
+        while let Some(rest) = text.get_mut(at..)
+            && let Some(end) = memchr(b'\n', rest)
+        {
+            let line = rest.get_mut(..end).unwrap_or_default();
+            let Some((b'\r', line)) = line.split_last_mut() else {
+                return Err(LineFault::BareLineFeed);
+            };
+            if line.is_empty() {
+                break;
+            }
+            if lines.len() == MOST_FIELDS {
+                return Err(LineFault::TooMany);
+            }
+            let found = read(line, at)?;
+            seen.insert(found.field);
+            lines.push(found);
+            at += end + 1;
+        }
+        Ok(Self::of(text, lines, seen))
+    }
+}
+
+/// One line without its end, which begins at `start` of the text.
+#[inline]
+fn read(line: &mut [u8], start: usize) -> Result<Line, LineFault> {
+    let colon = memchr(b':', line);
+    let begins_blank = matches!(line, [b' ' | b'\t', ..]);
+    let (name, value) = match colon.and_then(|at| line.split_at_mut_checked(at)) {
+        Some((name, value)) if !name.is_empty() => (name, value),
+        _ if begins_blank => return Err(LineFault::Folded),
+        _ => return Err(LineFault::Name),
+    };
+    let mut underscore = false;
+    for byte in name.iter_mut() {
+        let lower = lower(*byte);
+        if lower == 0 {
+            return Err(bad_name(name));
+        }
+        underscore |= lower == b'_';
+        *byte = lower;
+    }
+    if underscore {
+        check_underscore(name)?;
+    }
+    let field = Field::of(name);
+    let name_end = start + name.len();
+    let whole = value.get(1..).unwrap_or_default();
+    let begun = trim_start(whole);
+    let value = trim_end(begun);
+    if !is_value(value) {
+        return Err(bad_value(value));
+    }
+    let from = name_end + 1 + (whole.len() - begun.len());
+    // All of it is below the text's length, which fits.
+    Ok(Line {
+        name: start as u32,
+        name_end: name_end as u32,
+        value: from as u32,
+        value_end: (from + value.len()) as u32,
+        field,
+        is_plain: from == name_end + 2
+            && begun.len() == value.len()
+            && whole.first() == Some(&b' '),
+    })
+}
+
+/// RFC 9112 §2.2: a bare CR is told apart, since it is a way to smuggle.
+fn bad_value(value: &[u8]) -> LineFault {
+    match value.contains(&b'\r') {
+        true => LineFault::BareReturn,
+        false => LineFault::Value,
+    }
+}
+
+fn bad_name(name: &[u8]) -> LineFault {
+    match name {
+        [b' ' | b'\t', ..] => LineFault::Folded,
+        [.., b' ' | b'\t'] => LineFault::SpaceAroundName,
+        _ if name.contains(&b'\r') => LineFault::BareReturn,
+        _ => LineFault::Name,
+    }
+}
+
+/// Whether a name in lower case that has an underscore reads like no other field's.
+pub(super) fn check_underscore(name: &[u8]) -> Result<(), LineFault> {
+    let is = |known: &str| {
+        name.len() == known.len()
+            && name
+                .iter()
+                .zip(known.as_bytes())
+                .all(|(a, b)| a == b || (*a == b'_' && *b == b'-'))
+    };
+    if name.starts_with(b"domicile_") || NOT_WITH_UNDERSCORE.iter().any(|known| is(known)) {
+        return Err(LineFault::Underscore);
+    }
+    Ok(())
+}
+
+/// RFC 9110 §5.6.3: spaces and tabs alone.
+fn trim_start(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    value
+}
+
+fn trim_end(mut value: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// Whether a name reads like no other field's (HTTP/2, whose library has read it).
+///
+/// # Errors
+/// [`LineFault::Name`] where it is no token, [`LineFault::Underscore`].
+pub fn check_name(name: &str) -> Result<(), LineFault> {
+    if !name.bytes().all(is_token) {
+        return Err(LineFault::Name);
+    }
+    match name.contains('_') {
+        true => check_underscore(name.as_bytes()),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Fields, LineFault> {
+        Fields::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn lines_are_read_and_written_as_they_came() {
+        let text = "Host: a\r\nX-Long:\t two words \t\r\nx-empty:\r\nCookie: a=1\r\n\r\n";
+        let fields = parse(text).unwrap();
+        assert_eq!(fields.get("host").unwrap(), "a");
+        assert_eq!(fields.get("x-long").unwrap(), "two words");
+        assert_eq!(fields.get("x-empty").unwrap(), "");
+        let mut out = bytes::BytesMut::new();
+        fields.write(&mut out, FieldSet::default());
+        let written = "host: a\r\nx-long: two words\r\nx-empty: \r\ncookie: a=1\r\n";
+        assert_eq!(out, written.as_bytes());
+        let again = parse(written).unwrap();
+        assert_eq!(again, fields);
+    }
+
+    #[test]
+    fn whatever_two_readers_could_read_in_two_ways_is_refused() {
+        for (text, fault) in [
+            ("a: 1\n", LineFault::BareLineFeed),
+            ("a: 1\r2\r\n", LineFault::BareReturn),
+            ("a\rb: 1\r\n", LineFault::BareReturn),
+            (" a: 1\r\n", LineFault::Folded),
+            ("a: 1\r\n b\r\n", LineFault::Folded),
+            ("a : 1\r\n", LineFault::SpaceAroundName),
+            (": 1\r\n", LineFault::Name),
+            ("a\r\n", LineFault::Name),
+            ("a\u{e4}: 1\r\n", LineFault::Name),
+            ("a(b): 1\r\n", LineFault::Name),
+            ("a: \0\r\n", LineFault::Value),
+            ("a: \x7f\r\n", LineFault::Value),
+            ("Content_Length: 1\r\n", LineFault::Underscore),
+            ("DOMICILE_target: eu\r\n", LineFault::Underscore),
+        ] {
+            assert_eq!(parse(text).unwrap_err(), fault, "{text:?}");
+        }
+        assert!(parse("x_y: 1\r\n").is_ok());
+        let many = "a: 1\r\n".repeat(MOST_FIELDS);
+        assert!(parse(&many).is_ok());
+        let fault = parse(&(many + "a: 1\r\n")).unwrap_err();
+        assert_eq!(fault, LineFault::TooMany);
+    }
+}

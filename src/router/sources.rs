@@ -1,0 +1,190 @@
+//! The files of settings and policy: which they are, what they hold, and whether they held still
+//! while they were read.
+//!
+//! Contents are compared and not times. Kubernetes exchanges a mounted ConfigMap by one rename of
+//! the link `..data`, so that every path stays and everything behind it is another; whoever reads
+//! file after file may begin before the rename and end after it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    Snapshot,
+    snapshot::{Broken, Built},
+};
+use crate::{
+    document::{Fault, Faults, Where},
+    policy::law_files,
+    settings::{self, Settings, Watch},
+};
+
+/// How often files are read anew when they change under the reader. A copy of a few files is over
+/// long before.
+const TRIES: usize = 5;
+
+/// What each file held; `None` for one that could not be read.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Which files there are: those that the settings on disk name, though they may be refused.
+    settings: Option<Arc<Settings>>,
+    held: BTreeMap<PathBuf, Option<[u8; 32]>>,
+}
+
+impl Seen {
+    /// Reads every file that takes part. Blocks on the disk for about a millisecond.
+    fn take(config: &Path, settings: Option<Arc<Settings>>) -> Self {
+        let held = held(files(config, settings.as_deref()));
+        Self { settings, held }
+    }
+
+    /// The same files now, those alone that `watch` covers.
+    pub fn again(&self, config: &Path, watch: Watch) -> Self {
+        let mut files = files(config, self.settings.as_deref());
+        files.retain(|file| is_watched(file, watch));
+        Self {
+            settings: self.settings.clone(),
+            held: held(files),
+        }
+    }
+
+    /// Whether the files that `watch` covers held the same when `self` was taken.
+    pub fn still_holds(&self, now: &Self, watch: Watch) -> bool {
+        let known = self.held.iter().filter(|(file, _)| is_watched(file, watch));
+        now.held.iter().eq(known)
+    }
+
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.held == other.held
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+/// [`Snapshot::build`] of files that held still, and what they held.
+///
+/// A mixture of old and new files would be a policy that nobody wrote, and could be sound all the
+/// same: files that change while they are read are read again, and a set that never holds still
+/// is refused.
+pub fn build(
+    config: &Path,
+    at: Timestamp,
+    previous: Option<&Snapshot>,
+) -> (Result<Built, Broken>, Seen) {
+    // What is wrong with the settings is told by `Snapshot::build`.
+    let mut settings = settings::read(config, settings::environment(), &Faults::new())
+        .map(Arc::new)
+        .or_else(|| previous.map(|p| Arc::clone(&p.settings)));
+    for _ in 0..TRIES {
+        let before = Seen::take(config, settings.clone());
+        let built = Snapshot::build(config, at, previous);
+        if let Ok(built) = &built {
+            settings = Some(Arc::clone(&built.snapshot.settings));
+        }
+        if Seen::take(config, settings.clone()).is_same(&before) {
+            return (built, before);
+        }
+    }
+    let faults = Faults::new();
+    faults.error_hint(
+        &Where::Path(config.display().to_string()),
+        "settings or policies change while they are read",
+        "put the whole set in place, then reload",
+    );
+    let seen = Seen::take(config, settings);
+    (Err(Broken(faults.into_sorted())), seen)
+}
+
+/// Whether two lists of faults would be told in the same words.
+pub fn alike(one: &[Fault], other: &[Fault]) -> bool {
+    one.iter()
+        .map(Fault::summary)
+        .eq(other.iter().map(Fault::summary))
+}
+
+fn held(files: Vec<PathBuf>) -> BTreeMap<PathBuf, Option<[u8; 32]>> {
+    let hash = |file: &PathBuf| {
+        let bytes = std::fs::read(file).ok()?;
+        Some(*blake3::hash(&bytes).as_bytes())
+    };
+    files.into_iter().map(|f| (f.clone(), hash(&f))).collect()
+}
+
+/// Not among them: what is exchanged by itself (certificates, the admin token, the GeoIP database).
+fn files(config: &Path, settings: Option<&Settings>) -> Vec<PathBuf> {
+    let mut files = vec![config.to_owned()];
+    let Some(settings) = settings else {
+        return files;
+    };
+    files.push(settings.organisation.clone());
+    files.push(settings.policies.join("vocabulary.toml"));
+    // What is wrong with the folder is told by whoever reads the policy.
+    files.extend(law_files(&settings.policies, &Faults::new()));
+    files.extend(settings.jwt.as_ref().map(|jwt| jwt.keys.clone()));
+    files
+}
+
+fn is_watched(file: &Path, watch: Watch) -> bool {
+    match watch {
+        Watch::Always => true,
+        Watch::Never => false,
+        Watch::Volumes => file.ancestors().skip(1).any(|folder| {
+            // The volume's root alone has the link; `items` of a volume may lie deeper.
+            let link = std::fs::symlink_metadata(folder.join("..data"));
+            link.is_ok_and(|link| link.is_symlink())
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_volume_is_known_by_its_link_however_deep_a_file_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = folder.path().join("volume");
+        fs::create_dir_all(volume.join("..2026_1/law")).unwrap();
+        fs::write(volume.join("..2026_1/law/eu.toml"), "").unwrap();
+        symlink("..2026_1", volume.join("..data")).unwrap();
+        symlink("..data/law", volume.join("law")).unwrap();
+        let deep = volume.join("law/eu.toml");
+        assert!(deep.exists());
+        assert!(is_watched(&deep, Watch::Volumes));
+        assert!(is_watched(&volume.join("gone.toml"), Watch::Volumes));
+        let plain = folder.path().join("domicile.toml");
+        assert!(!is_watched(&plain, Watch::Volumes));
+        assert!(is_watched(&plain, Watch::Always));
+        assert!(!is_watched(&deep, Watch::Never));
+    }
+
+    #[test]
+    fn what_came_what_went_and_what_changed_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let look = |names: &[&str]| Seen {
+            settings: None,
+            held: held(names.iter().map(|n| file(n)).collect()),
+        };
+        fs::write(file("a"), "1").unwrap();
+        fs::write(file("b"), "1").unwrap();
+        let before = look(&["a", "b"]);
+        assert!(before.still_holds(&look(&["a", "b"]), Watch::Always));
+        assert!(!before.still_holds(&look(&["a"]), Watch::Always), "went");
+        assert!(!look(&["a"]).still_holds(&before, Watch::Always), "came");
+        fs::write(file("b"), "2").unwrap();
+        assert!(!before.still_holds(&look(&["a", "b"]), Watch::Always));
+        fs::remove_file(file("b")).unwrap();
+        assert!(!before.still_holds(&look(&["a", "b"]), Watch::Always));
+        // Outside volumes none of this counts unless it is asked for.
+        assert!(before.still_holds(&look(&[]), Watch::Volumes));
+    }
+}
