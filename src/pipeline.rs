@@ -31,7 +31,7 @@ pub use reply::{Content, Reply};
 pub use retry::{Kept, Lanes, keep_trying};
 
 use crate::{
-    admit::{body::Incoming, handshake::Peer, pace::AtWork, path, route::NoRoute},
+    admit::{body::Incoming, handshake::Peer, hops, pace::AtWork, path, route::NoRoute},
     message::{Field, FieldSet, Request, Response},
     respond::Refused,
     router::Worker,
@@ -89,6 +89,10 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     }
     if parts.method == Method::CONNECT {
         return Err(Refused::Tunnel);
+    }
+    let spent = hops::are_spent(&parts.method, &parts.headers).map_err(Refused::Head)?;
+    if spent || parts.method == Method::TRACE {
+        return Err(Refused::LastHop);
     }
     // RFC 9112 §3.2: one Host, no more and no less.
     let hosts = parts.headers.get_all(Field::Host).count();

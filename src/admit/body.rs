@@ -14,23 +14,26 @@ use tokio::time::{Instant, Sleep, timeout};
 
 use super::{
     http1::{self, FramingFault},
-    http2,
     memory::Held,
+    streams,
 };
 
 /// The body of a request, whichever protocol it came by.
 pub enum Incoming {
     /// Its connection watches the caller's pace.
     Http1(http1::Body),
-    Http2(hyper::body::Incoming),
+    Http2(streams::Body),
 }
 
-#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyFault {
     #[error("the body is longer than {limit} bytes")]
     TooLong { limit: usize },
     #[error("no byte of the body came for {} seconds", .0.as_secs())]
     Stalled(Duration),
+    /// Each byte came in time, but all of them together would take for ever.
+    #[error("the body came more slowly than {SLOWEST} bytes a second")]
+    Slow,
     /// The caller broke off, or its framing is wrong.
     #[error("the body ended early or its framing is wrong")]
     Broken,
@@ -51,16 +54,7 @@ impl Body for Incoming {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         match self.get_mut() {
             Self::Http1(body) => Pin::new(body).poll_frame(cx),
-            Self::Http2(body) => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|f| {
-                    let frame = f.map_err(|_| BodyFault::Broken)?;
-                    if let Some(trailers) = frame.trailers_ref() {
-                        http2::check_trailers(trailers)?;
-                    }
-                    Ok(frame)
-                }))
-            }
+            Self::Http2(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
@@ -113,9 +107,10 @@ pub async fn read_held(
     if body.is_end_stream() {
         return Ok(first);
     }
+    let pace = Pace::new(stall);
     let left = body.size_hint().exact();
     if let (Incoming::Http1(body), Some(left)) = (&mut body, left) {
-        return read_straight(body, first, left, held).await;
+        return read_straight(body, first, left, held, pace).await;
     }
     let Some(second) = next_data(&mut body, stall).await? else {
         return Ok(first);
@@ -136,6 +131,7 @@ pub async fn read_held(
         whole.extend_from_slice(&data);
         counted = counted.max(whole.len());
         drop(data);
+        pace.keeps(whole.len())?;
         next = next_data(&mut body, stall).await?;
     }
     Ok(whole.freeze())
@@ -148,6 +144,7 @@ async fn read_straight(
     first: Bytes,
     left: u64,
     held: &Held,
+    pace: Pace,
 ) -> Result<Bytes, BodyFault> {
     let left = usize::try_from(left).unwrap_or(usize::MAX);
     let mut whole = BytesMut::with_capacity(first.len() + left.min(AHEAD));
@@ -159,6 +156,7 @@ async fn read_straight(
             return Ok(whole.freeze());
         }
         held.grow(came)?;
+        pace.keeps(whole.len())?;
     }
 }
 
@@ -179,6 +177,32 @@ async fn next_data(body: &mut Incoming, stall: Duration) -> Result<Option<Bytes>
                 Ok(data) => return Ok(Some(data)),
                 Err(_trailers) => continue,
             },
+        }
+    }
+}
+
+/// Bytes a second. A body that drips holds its place among those at work and its memory; one byte
+/// just before each stall limit would hold them for months.
+const SLOWEST: usize = 500;
+
+/// Since when a body comes that is read as a whole.
+struct Pace {
+    since: Instant,
+    stall: Duration,
+}
+
+impl Pace {
+    fn new(stall: Duration) -> Self {
+        let since = Instant::now();
+        Self { since, stall }
+    }
+
+    /// Whether `count` bytes by now are enough; the time of one stall is everybody's.
+    fn keeps(&self, count: usize) -> Result<(), BodyFault> {
+        let due = Duration::from_millis((count as u64).saturating_mul(1000) / SLOWEST as u64);
+        match self.since.elapsed() > self.stall.saturating_add(due) {
+            true => Err(BodyFault::Slow),
+            false => Ok(()),
         }
     }
 }

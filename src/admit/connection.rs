@@ -6,15 +6,15 @@ use bytes::{Bytes, BytesMut};
 use http::Method;
 use http_body::Body;
 use http_body_util::Either;
-use hyper::{rt::Executor, server::conn, service::service_fn};
-use hyper_util::rt::TokioTimer;
 use tokio::{net::TcpStream, sync::watch, time::Instant};
 
 use super::{
     body::Incoming,
     held::Answers,
-    http1, http2,
+    http1::{self, HeadFault},
+    http2,
     pace::{AtWork, Pace, Paced},
+    streams::{Stream, Streams},
 };
 use crate::{
     message::{Request, Response},
@@ -24,19 +24,18 @@ use crate::{
 /// RFC 9113 §3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Streams of one HTTP/2 connection at one time.
-const STREAMS: u32 = 256;
-
 /// Serves the connection until it ends, idles too long, or `stop` turns true and its requests at
-/// work are answered. Dropping the future cuts the connection.
-pub async fn serve<F, A, B>(
+/// work are answered. `refused` is told of heads that `handle` does not get. Dropping the future cuts the connection.
+pub async fn serve<F, R, A, B>(
     stream: TcpStream,
     peer: SocketAddr,
     limits: &Limits,
     mut stop: watch::Receiver<bool>,
     handle: F,
+    refused: R,
 ) where
-    F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A + Clone + 'static,
+    R: Fn(HeadFault),
+    F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A,
     A: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -48,78 +47,92 @@ pub async fn serve<F, A, B>(
         },
         _ = stop.wait_for(|s| *s) => return,
     };
-    serve_as(stream, http2, peer, limits, stop, handle).await;
+    serve_as(stream, http2, peer, limits, stop, handle, refused).await;
 }
 
 /// The same for a stream of which it is known whether it speaks HTTP/2: by ALPN.
-pub async fn serve_as<S, F, A, B>(
+pub async fn serve_as<S, F, R, A, B>(
     stream: S,
     http2: bool,
     peer: SocketAddr,
     limits: &Limits,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
     handle: F,
+    refused: R,
 ) where
     S: http1::Transport,
-    F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A + Clone + 'static,
+    R: Fn(HeadFault),
+    F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A,
     A: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let pace = Pace::new();
     if http2 {
-        let held = Rc::new(Answers::default());
-        let service = {
-            let (pace, held) = (Rc::clone(&pace), Rc::clone(&held));
-            service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                let mut request = Request::from(request.map(Incoming::Http2));
-                let is_head = request.parts.method == Method::HEAD;
-                let answer = match http2::check(&mut request) {
-                    Ok(()) => Ok(handle(peer, request, pace.begin())),
-                    Err(fault) => Err(http2::refuse(fault, &request.parts.method)),
-                };
-                let held = Rc::clone(&held);
-                async move {
-                    let answer = match answer {
-                        // hyper would send the document of a refused HEAD with its answer.
-                        Ok(answer) if is_head => {
-                            http2::without_content(answer.await).map(Either::Right)
-                        }
-                        Ok(answer) => answer.await.map(|b| Either::Left(held.hold(b))),
-                        Err(refused) => refused.map(Either::Right),
-                    };
-                    Ok::<_, std::convert::Infallible>(http::Response::from(answer))
-                }
-            })
-        };
-        let io = Paced::new(stream, limits);
-        let connection = conn::http2::Builder::new(LocalExecutor)
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS)
-            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-            .max_pending_accept_reset_streams(64)
-            .keep_alive_interval(limits.idle)
-            .serve_connection(io, service);
-        let mut connection = std::pin::pin!(connection);
-        let began = Instant::now();
-        tokio::select! {
-            _ = &mut connection => return,
-            _ = stop.wait_for(|s| *s) => {}
-            () = idled(&pace, began, limits.idle) => {}
-            () = held.watch(limits.body_stall) => {}
-        }
-        // A caller that never confirms the end, or keeps an answer for ever, is cut off.
-        connection.as_mut().graceful_shutdown();
-        let asked = Instant::now();
-        tokio::select! {
-            _ = &mut connection => {}
-            () = idled(&pace, asked, limits.header_read) => {}
-            () = held.watch(limits.body_stall) => {}
-        }
-        return;
+        return serve_streams(stream, peer, limits, stop, handle, refused).await;
     }
     let handle = move |request| handle(peer, request, AtWork::unwatched());
-    http1::serve(stream, BytesMut::new(), limits.into(), stop, handle).await;
+    let limits = limits.into();
+    http1::serve(stream, BytesMut::new(), limits, stop, handle, refused).await;
+}
+
+async fn serve_streams<S, F, R, A, B>(
+    stream: S,
+    peer: SocketAddr,
+    limits: &Limits,
+    mut stop: watch::Receiver<bool>,
+    handle: F,
+    refused: R,
+) where
+    S: http1::Transport,
+    R: Fn(HeadFault),
+    F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A,
+    A: Future<Output = Response<B>> + 'static,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let streams = tokio::select! {
+        streams = Streams::accept(Paced::new(stream, limits), limits) => streams,
+        _ = stop.wait_for(|s| *s) => return,
+    };
+    let Some(mut streams) = streams else { return };
+    let (pace, held) = (Pace::new(), Rc::new(Answers::default()));
+    let begin = |stream: Stream| {
+        let Stream { request, reply } = stream;
+        let mut request = Request::from(request.map(Incoming::Http2));
+        let is_head = request.parts.method == Method::HEAD;
+        if let Err(fault) = http2::check(&mut request) {
+            refused(fault);
+            let problem = http2::refuse(fault, &request.parts.method);
+            tokio::task::spawn_local(reply.with(std::future::ready(problem.into())));
+            return;
+        }
+        let answer = handle(peer, request, pace.begin());
+        let held = Rc::clone(&held);
+        tokio::task::spawn_local(reply.with(async move {
+            let answer = answer.await;
+            let answer = match is_head {
+                // The document of a refused HEAD would go with its answer.
+                true => http2::without_content(answer).map(Either::Right),
+                false => answer.map(|body| Either::Left(held.hold(body))),
+            };
+            answer.into()
+        }));
+    };
+    let began = Instant::now();
+    tokio::select! {
+        () = streams.serve(&begin, limits.idle) => return,
+        _ = stop.wait_for(|s| *s) => {}
+        () = idled(&pace, began, limits.idle) => {}
+        () = held.watch(limits.body_stall) => {}
+    }
+    // A caller that never confirms the end, or keeps an answer for ever, is cut off.
+    streams.close();
+    let asked = Instant::now();
+    tokio::select! {
+        () = streams.serve(&begin, limits.idle) => {}
+        () = idled(&pace, asked, limits.header_read) => {}
+        () = held.watch(limits.body_stall) => {}
+    }
 }
 
 /// Waits until no request has been at work for `limit`, counted from `from` on.
@@ -160,16 +173,6 @@ async fn is_http2(stream: &TcpStream, limits: &Limits) -> io::Result<bool> {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(160));
         count = stream.peek(&mut seen).await?;
-    }
-}
-
-/// Runs HTTP/2's helper tasks in the worker that has the connection.
-#[derive(Clone, Copy)]
-struct LocalExecutor;
-
-impl<F: Future<Output: 'static> + 'static> Executor<F> for LocalExecutor {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
     }
 }
 

@@ -8,7 +8,6 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    io,
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
@@ -17,13 +16,13 @@ use std::{
 
 use rustls::server::Acceptor;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::{Mutex, oneshot},
     time::timeout,
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
+use super::farewell;
 use crate::tls::{ServerSide, TlsPeer};
 
 /// Unfinished handshakes in one worker.
@@ -35,9 +34,6 @@ const HANDSHAKE: u8 = 22;
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\n\
 Connection: close\r\nContent-Length: 101\r\n\r\n\
 {\"type\":\"urn:domicile:problem:not-tls\",\"title\":\"this port speaks TLS: write https://\",\"status\":400}\n\n";
-
-/// How long a caller without TLS may take to go after it was told.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The handshakes of one worker.
 #[derive(Default)]
@@ -169,27 +165,14 @@ pub async fn expect_tls(stream: TcpStream) -> Result<TcpStream, NoHandshake> {
     match stream.peek(&mut first).await {
         Ok(1) if first == [HANDSHAKE] => Ok(stream),
         Ok(1) => {
-            turn_away(stream, first).await;
+            // Only what looks like HTTP would understand.
+            if first[0].is_ascii_uppercase() {
+                farewell::say(stream, PLAIN).await;
+            }
             Err(NoHandshake::Plain)
         }
         _ => Err(NoHandshake::Failed),
     }
-}
-
-/// Tells a caller that looks like HTTP what it did; then closes so that it can read that.
-async fn turn_away(mut stream: TcpStream, first: [u8; 1]) {
-    if !first[0].is_ascii_uppercase() {
-        return;
-    }
-    let farewell = async {
-        stream.write_all(PLAIN).await?;
-        stream.shutdown().await?;
-        // Unread bytes would turn the close into a reset, which can overtake the answer.
-        let mut rest = [0; 4096];
-        while stream.read(&mut rest).await? > 0 {}
-        Ok::<_, io::Error>(())
-    };
-    let _ = timeout(FAREWELL, farewell).await;
 }
 
 /// The address and, after a handshake, the certificate of a connection's other end.

@@ -1,4 +1,4 @@
-//! The strict layer in front of HTTP/2 (RFC 9113): what hyper and h2 let pass, but another reader
+//! The strict layer in front of HTTP/2 (RFC 9113): what h2 lets pass, but another reader
 //! could read differently once it is written as HTTP/1.1, is refused here.
 //!
 //! h2 sees to frames, streams, flow control, HPACK, the order and number of pseudo-fields, names

@@ -11,10 +11,8 @@ use std::{
     time::Duration,
 };
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep},
 };
 
@@ -70,7 +68,7 @@ impl Drop for AtWork {
 
 /// A socket that ends a connection whose caller takes nothing for too long.
 pub struct Paced<S> {
-    io: TokioIo<S>,
+    io: S,
     /// How long the caller may take nothing of an answer.
     stall: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
@@ -79,7 +77,7 @@ pub struct Paced<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Paced<S> {
     pub fn new(stream: S, limits: &Limits) -> Self {
         Self {
-            io: TokioIo::new(stream),
+            io: stream,
             stall: limits.body_stall,
             stalled: None,
         }
@@ -107,17 +105,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Paced<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Read for Paced<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Write for Paced<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -30,6 +30,8 @@ pub struct AnswerBody {
     incoming: Option<Incoming>,
     /// It broke off.
     broken: bool,
+    /// Its trailer fields came, after which nothing can.
+    trailed: bool,
     /// Until the answer is over.
     live: Option<Box<Live>>,
     region: Arc<str>,
@@ -103,6 +105,7 @@ pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Re
     let mut body = AnswerBody {
         incoming,
         broken: false,
+        trailed: false,
         live: Some(live),
         region,
     };
@@ -144,6 +147,16 @@ impl AnswerBody {
         }
     }
 
+    /// Whether an answer of HTTP/2 of which no more comes came to its end. hyper takes a stream that
+    /// was reset with NO_ERROR for one that has ended; that is true only of one whose end came
+    /// before (RFC 9113 §8.1).
+    fn is_whole(&self) -> bool {
+        let at_its_end = |incoming: &Incoming| {
+            incoming.is_end_stream() || incoming.size_hint().exact() == Some(0)
+        };
+        self.trailed || self.incoming.as_ref().is_none_or(at_its_end)
+    }
+
     /// The answer is whole: its connection can serve the next request.
     fn finish(&mut self) {
         if let Some(live) = self.live.take() {
@@ -155,7 +168,7 @@ impl AnswerBody {
     fn fail(&mut self, fault: AnswerFault) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         self.broken = true;
         if let Some(live) = self.live.take()
-            && !live.progress.caller_failed()
+            && live.progress.caller_fault().is_none()
         {
             live.health.failed();
         }
@@ -208,13 +221,17 @@ impl Body for AnswerBody {
         match polled {
             Poll::Pending if live.is_stalled(cx) => this.fail(AnswerFault::Stalled),
             Poll::Pending => Poll::Pending,
-            Poll::Ready(None) => {
-                this.finish();
-                Poll::Ready(None)
-            }
+            Poll::Ready(None) => match this.is_whole() {
+                true => {
+                    this.finish();
+                    Poll::Ready(None)
+                }
+                false => this.fail(AnswerFault::Broken),
+            },
             Poll::Ready(Some(Err(()))) => this.fail(AnswerFault::Broken),
             Poll::Ready(Some(Ok(frame))) => {
                 live.timer = None;
+                this.trailed |= frame.is_trailers();
                 if this.is_read() {
                     this.finish();
                 }

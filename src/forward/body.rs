@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::slices::{Slices, SlicesCursor};
-use crate::message::Fields;
+use crate::{admit::body::BodyFault, message::Fields};
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -71,7 +71,7 @@ impl std::fmt::Debug for OutgoingBody {
 #[derive(Debug)]
 pub(super) struct Progress {
     waits_for_caller: Cell<bool>,
-    caller_failed: Cell<bool>,
+    caller_fault: Cell<Option<BodyFault>>,
     done: Cell<bool>,
     last_taken: Cell<Instant>,
 }
@@ -82,8 +82,9 @@ impl Progress {
         self.waits_for_caller.get() && !self.done.get()
     }
 
-    pub(super) fn caller_failed(&self) -> bool {
-        self.caller_failed.get()
+    /// What was wrong with the caller's body, once something was.
+    pub(super) fn caller_fault(&self) -> Option<BodyFault> {
+        self.caller_fault.get()
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -135,7 +136,7 @@ impl Upload {
     fn of(kind: Kind) -> Self {
         let progress = Rc::new(Progress {
             waits_for_caller: Cell::new(false),
-            caller_failed: Cell::new(false),
+            caller_fault: Cell::new(None),
             done: Cell::new(matches!(kind, Kind::Empty)),
             last_taken: Cell::new(Instant::now()),
         });
@@ -190,7 +191,9 @@ impl Upload {
     }
 
     fn fail(&self, error: BoxError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.progress.caller_failed.set(true);
+        let fault = error.downcast_ref().copied();
+        let fault = fault.unwrap_or(BodyFault::Broken);
+        self.progress.caller_fault.set(Some(fault));
         Poll::Ready(Some(Err(error)))
     }
 

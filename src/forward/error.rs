@@ -1,6 +1,6 @@
 use std::{fmt, io, sync::Arc};
 
-use crate::{domain::Destination, tls::Imposter};
+use crate::{admit::body::BodyFault, domain::Destination, tls::Imposter};
 
 /// Why a region gave no answer. Facts only: which status the caller sees is `respond`'s business.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,9 +32,13 @@ pub enum ForwardError {
     /// What came is no HTTP answer, or one that two readers could read differently.
     #[error("region `{region}` gave an answer that cannot be understood")]
     BadAnswer { region: Arc<str> },
-    /// The caller's own body broke off, so the request to the region was broken too.
+    /// The caller's own body broke off or stood still, so the request to the region was broken too.
     #[error("the caller's body broke off on the way to region `{region}`")]
-    CallerBody { region: Arc<str>, sent: Sent },
+    CallerBody {
+        region: Arc<str>,
+        sent: Sent,
+        fault: BodyFault,
+    },
 }
 
 /// Whether the region may have got some of the request.

@@ -23,7 +23,10 @@ use super::{
     multiplex::Lease,
 };
 use crate::{
-    admit::http1::pulse::Pulse, message::Response, settings::HttpVersion, tls::BackendSide,
+    admit::{body::BodyFault, http1::pulse::Pulse},
+    message::Response,
+    settings::HttpVersion,
+    tls::BackendSide,
 };
 
 /// Most bytes of an answer's head.
@@ -77,7 +80,7 @@ pub(super) enum FailedKind {
     Timeout,
     Reset,
     BadAnswer,
-    CallerBody,
+    CallerBody(BodyFault),
 }
 
 impl Link {
@@ -259,7 +262,9 @@ impl Whole {
             Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
             Poll::Ready(Err(Fault::Reset)) => FailedKind::Reset,
             Poll::Ready(Err(Fault::BadAnswer)) => FailedKind::BadAnswer,
-            Poll::Ready(Err(Fault::CallerBody)) => FailedKind::CallerBody,
+            Poll::Ready(Err(Fault::CallerBody)) => {
+                FailedKind::CallerBody(progress.caller_fault().unwrap_or(BodyFault::Broken))
+            }
             Poll::Pending => {
                 let due = due(self.connection.last_write(), progress, deadlines);
                 let pulse = self.pulse.get_or_insert_with(|| Pulse::new(due));
@@ -364,8 +369,8 @@ impl Failed {
         };
         let unsent = failure.take_message().map(Request::into_body);
         let error = failure.into_error();
-        let kind = if progress.caller_failed() {
-            FailedKind::CallerBody
+        let kind = if let Some(fault) = progress.caller_fault() {
+            FailedKind::CallerBody(fault)
         } else if is_no_answer(&error) {
             FailedKind::BadAnswer
         } else {

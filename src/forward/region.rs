@@ -251,7 +251,7 @@ impl RegionLink {
             drop(link);
             // A kept connection that the server had closed says nothing about the server.
             let is_stale = is_kept && failed.kind == FailedKind::Reset && !failed.answer_begun;
-            if !is_stale && failed.kind != FailedKind::CallerBody {
+            if !is_stale && !matches!(failed.kind, FailedKind::CallerBody(_)) {
                 server.health.failed();
             }
             // The server of a stale connection has not had the request: to repeat it is no more load.
@@ -339,7 +339,11 @@ impl RegionLink {
             FailedKind::Timeout => ForwardError::Timeout { region, sent },
             FailedKind::Reset => ForwardError::Reset { region, sent },
             FailedKind::BadAnswer => ForwardError::BadAnswer { region },
-            FailedKind::CallerBody => ForwardError::CallerBody { region, sent },
+            FailedKind::CallerBody(fault) => ForwardError::CallerBody {
+                region,
+                sent,
+                fault,
+            },
         }
     }
 }

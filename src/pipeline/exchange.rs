@@ -25,7 +25,7 @@ use crate::{
         body::{self, BodyFault, Incoming},
         caller::{Caller, ClientAddress},
         handshake::Peer,
-        headers,
+        headers, hops,
         memory::Held,
         outgoing::{self, Passing},
         path::Captures,
@@ -284,7 +284,7 @@ impl<'w> Exchange<'w> {
             version: self.version,
             decision: self.decision_str(),
         };
-        outgoing::outgoing(&parts.headers, &passing, || {
+        let mut fields = outgoing::outgoing(&parts.headers, &passing, || {
             let random = self.worker.random();
             #[expect(
                 clippy::cast_possible_truncation,
@@ -292,7 +292,9 @@ impl<'w> Exchange<'w> {
             )]
             let span = (self.worker.random() & u128::from(u64::MAX)) as u64;
             (random, span)
-        })
+        });
+        hops::spend(&parts.method, &mut fields);
+        fields
     }
 
     /// What a failed call of a region means to the caller.
@@ -311,7 +313,7 @@ impl<'w> Exchange<'w> {
             ForwardError::Reset { .. } | ForwardError::BadAnswer { .. } => {
                 Refused::BackendBroken { region, detail }
             }
-            ForwardError::CallerBody { .. } => Refused::Body(BodyFault::Broken),
+            ForwardError::CallerBody { fault, .. } => Refused::Body(*fault),
         }
     }
 

@@ -37,6 +37,8 @@ pub enum Refused {
     /// A compressed body cannot be classified.
     ContentEncoding,
     Tunnel,
+    /// TRACE, or an OPTIONS that may go no further (RFC 9110 §7.6.2, §9.3.8).
+    LastHop,
     /// Callers must have a certificate, and this one has none that holds.
     CallerCertificate,
     MethodOverride,
@@ -186,6 +188,12 @@ impl Refused {
                 "CONNECT is not passed on",
                 t("what goes through a tunnel could not be classified"),
             ),
+            Self::LastHop => (
+                S::NOT_IMPLEMENTED,
+                "last-hop",
+                "the request is not passed on, and nobody here answers it",
+                t("TRACE is not served; OPTIONS is passed on unless Max-Forwards is 0"),
+            ),
             Self::CallerCertificate => (
                 S::FORBIDDEN,
                 "caller-certificate",
@@ -201,7 +209,7 @@ impl Refused {
                     "the body is longer than the limit",
                     fault.to_string(),
                 ),
-                BodyFault::Stalled(_) => (
+                BodyFault::Stalled(_) | BodyFault::Slow => (
                     S::REQUEST_TIMEOUT,
                     "body-stalled",
                     "the body made no progress",

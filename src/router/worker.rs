@@ -25,7 +25,9 @@ use crate::{
         connection,
         connection::Counter,
         descriptors,
+        farewell::Refusals,
         handshake::{Handshakes, Peer},
+        http1::HeadFault,
         listener,
         memory::Till,
         pace::AtWork,
@@ -60,6 +62,7 @@ pub struct Worker {
     /// Told when there is another.
     pub open_again: Notify,
     handshakes: Handshakes,
+    refusals: Rc<Refusals>,
     /// Its part of the memory for bodies.
     pub till: Rc<Till>,
 }
@@ -109,6 +112,7 @@ impl Worker {
             lanes: RefCell::default(),
             open_again: Notify::new(),
             handshakes: Handshakes::default(),
+            refusals: Rc::default(),
             till: Till::new(Arc::clone(&shared.memory)),
             shared,
         })
@@ -323,7 +327,9 @@ async fn accept(
         let before = worker.shared.connections.fetch_add(1, Ordering::Relaxed);
         if before >= limit {
             worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
-            refuse_connection(stream, worker.snapshot().watched.data_plane.is_some());
+            worker.shared.metrics.refused_connections.inc();
+            let secure = worker.snapshot().watched.data_plane.is_some();
+            worker.refusals.refuse(stream, secure);
             continue;
         }
         let _ = stream.set_nodelay(true);
@@ -354,8 +360,9 @@ async fn serve(
     match secured {
         None => {
             let this = Connection::new(worker, peer, None);
+            let refused = this.counts_refused();
             let handle = move |_, request, at_work| Rc::clone(&this).answer(request, at_work);
-            connection::serve(stream, peer, &limits, stop, handle).await;
+            connection::serve(stream, peer, &limits, stop, handle, refused).await;
         }
         // Apart on the heap: else every plain connection would hold room for a session, too.
         Some(side) => Box::pin(serve_secured(worker, side, stream, peer, limits, stop)).await,
@@ -385,8 +392,9 @@ async fn serve_secured(
     let (_, session) = stream.get_ref();
     let is_http2 = session.alpn_protocol() == Some(b"h2");
     let this = Connection::new(worker, peer, Some(Rc::new(side.peer(session))));
+    let refused = this.counts_refused();
     let handle = move |_, request, at_work| Rc::clone(&this).answer(request, at_work);
-    connection::serve_as(stream, is_http2, peer, &limits, stop, handle).await;
+    connection::serve_as(stream, is_http2, peer, &limits, stop, handle, refused).await;
 }
 
 /// One connection and its worker.
@@ -408,14 +416,15 @@ impl Connection {
     ) -> Response<Reply> {
         pipeline::handle(&self.worker, &self.from, request, at_work).await
     }
-}
 
-/// Over the limit: said in one write, if the socket takes it at once and reads it, then closed.
-fn refuse_connection(stream: TcpStream, secure: bool) {
-    const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
-Connection: close\r\nContent-Length: 0\r\n\r\n";
-    if !secure {
-        let _ = stream.try_write(FULL);
+    /// What is told of heads that were refused before anything else looked at them.
+    fn counts_refused(self: &Rc<Self>) -> impl Fn(HeadFault) + use<> {
+        let this = Rc::clone(self);
+        move |fault| {
+            let (_, reason, _) = fault.facts();
+            let refused = &this.worker.shared.metrics.refused_heads;
+            refused.with_label_values(&[reason]).inc();
+        }
     }
 }
 

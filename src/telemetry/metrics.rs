@@ -72,6 +72,9 @@ pub struct Metrics {
     pub http_duration: HistogramVec,
     pub http_active: IntGauge,
     pub connections: IntGauge,
+    pub refused_connections: IntCounter,
+    /// `reason` (the problem's name): requests of which nothing beyond the head was looked at.
+    pub refused_heads: IntCounterVec,
     pub body_bytes: IntGauge,
     pub body_bytes_limit: IntGauge,
     pub access_log_lost: IntCounter,
@@ -255,6 +258,19 @@ impl Metrics {
             )?,
             http_active: gauge(r, "http_server_active_requests", "requests at work")?,
             connections: gauge(r, "domicile_connections", "open connections of callers")?,
+            refused_connections: register(
+                r,
+                IntCounter::new(
+                    "domicile_connections_refused_total",
+                    "connections closed because there were `data_plane.connections` already",
+                )?,
+            )?,
+            refused_heads: counters(
+                r,
+                "domicile_refused_heads_total",
+                "requests whose head was not sound HTTP or beyond a limit, by the problem's name",
+                &["reason"],
+            )?,
             body_bytes: gauge(
                 r,
                 "domicile_body_bytes",

@@ -160,6 +160,10 @@ fn heads_that_can_be_read_in_two_ways_go_nowhere() {
             "400",
         ),
         (
+            "PUT https://a/people/p HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "421",
+        ),
+        (
             "PUT /people/p HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
             "400",
         ),
@@ -442,7 +446,62 @@ fn slow_heads_and_bodies_are_told() {
         assert_eq!(statuses(&answer), ["408"], "{end}: {answer}");
         assert!(answer.contains("urn:domicile:problem:"), "{answer}");
     }
+    // Of a streamed body the region has the beginning by then, and never an end.
+    let opaque = "PUT /files/p/letter HTTP/1.1\r\nHost: a\r\nDomicile-Country: DE\r\n";
+    for framing in [
+        "Content-Length: 10\r\n\r\nhalf",
+        "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    ] {
+        let answer = say(&router, format!("{opaque}{framing}"));
+        assert_eq!(statuses(&answer), ["408"], "{framing}: {answer}");
+        let name = "urn:domicile:problem:body-stalled";
+        assert!(answer.contains(name), "{answer}");
+    }
     assert!(backends.touched().is_empty());
+}
+
+#[test]
+fn options_goes_as_many_hops_as_it_may_and_trace_none() {
+    let (mut setup, backends) = Setup::recording();
+    setup.set_route("opaque", "methods", vec!["OPTIONS", "TRACE"]);
+    let router = setup.start();
+    let ask = |method: &str, hops: &str| {
+        let answers = say(
+            &router,
+            format!(
+                "{method} /files/p/letter HTTP/1.1\r\nHost: a\r\nDomicile-Country: DE\r\n\
+                 Connection: close\r\n{hops}\r\n"
+            ),
+        );
+        statuses(&answers).join(" ")
+    };
+    assert_eq!(ask("TRACE", ""), "501");
+    assert_eq!(ask("OPTIONS", "Max-Forwards: 0\r\n"), "501");
+    assert_eq!(ask("OPTIONS", "Max-Forwards: -1\r\n"), "400");
+    assert!(backends.touched().is_empty());
+    assert_eq!(ask("OPTIONS", "Max-Forwards: 3\r\n"), "201");
+    let seen = &backends.of("eu").seen()[0];
+    assert_eq!(seen.header("max-forwards"), Some("2"));
+}
+
+#[test]
+fn refused_heads_are_counted_by_reason() {
+    let (setup, _backends) = Setup::recording();
+    let router = setup.start();
+    for bytes in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/3.0\r\n\r\n",
+    ] {
+        say(&router, bytes);
+    }
+    let metrics = crate::kit::setup::metrics(router.admin);
+    for counted in [
+        r#"domicile_refused_heads_total{reason="bad-host"} 2"#,
+        r#"domicile_refused_heads_total{reason="version-not-supported"} 1"#,
+    ] {
+        assert!(metrics.contains(counted), "{counted} in\n{metrics}");
+    }
 }
 
 #[test]

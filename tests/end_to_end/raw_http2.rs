@@ -403,3 +403,131 @@ fn a_window_that_stays_shut_ends_the_connection() {
     assert!(cut.ended || cut.error.is_some(), "{cut:?}");
     assert_eq!(cut.body, "");
 }
+
+#[test]
+fn a_stream_that_was_reset_is_never_a_whole_request() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    let head = put(&[
+        (":path", "/files/p/letter"),
+        ("domicile-country", "DE"),
+        ("content-type", "text/plain"),
+    ]);
+    let begun = [
+        frame(HEADERS, END_HEADERS, 1, &block(&head)),
+        frame(DATA, 0, 1, b"half of it"),
+    ]
+    .concat();
+    // NO_ERROR and CANCEL, of the stream and of the connection; and its bare end.
+    for end in [
+        frame(RESET, 0, 1, &[0; 4]),
+        frame(RESET, 0, 1, &[0, 0, 0, 8]),
+        frame(GO_AWAY, 0, 0, &[0; 8]),
+        Vec::new(),
+    ] {
+        let mut connection = connect(&router, &[]);
+        connection.write_all(&begun).unwrap();
+        connection.write_all(&end).unwrap();
+        drop(connection);
+        crate::kit::eventually("the connection is over", || {
+            crate::kit::setup::metrics(router.admin)
+                .contains("\ndomicile_connections 0\n")
+                .then_some(())
+        });
+        assert!(backends.touched().is_empty(), "{end:?}");
+    }
+}
+
+/// A region of HTTP/2 that answers its first request with these frames.
+fn answering(frames: Vec<u8>) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut preface = [0; 24];
+        stream.read_exact(&mut preface).unwrap();
+        stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).unwrap();
+            let [a, b, c, kind, ..] = head;
+            let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+            stream.read_exact(&mut payload).unwrap();
+            if kind == HEADERS {
+                break;
+            }
+        }
+        stream.write_all(&frames).unwrap();
+        // Until the router has seen it and goes.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    address
+}
+
+#[test]
+fn an_answer_that_was_reset_is_whole_only_if_all_of_it_came() {
+    let answer = |fields: &[(&str, &str)]| {
+        // `:status: 200` of the static table.
+        let head = [&[0x88][..], &block(fields)].concat();
+        [
+            frame(HEADERS, END_HEADERS, 1, &head),
+            frame(DATA, 0, 1, b"half"),
+            frame(RESET, 0, 1, &[0; 4]),
+        ]
+        .concat()
+    };
+    for (fields, is_whole) in [
+        (&[][..], false),
+        (&[("content-length", "8")], false),
+        (&[("content-length", "4")], true),
+    ] {
+        let (mut setup, _backends) = Setup::recording();
+        setup.region("sg", answering(answer(fields)));
+        setup.set(&["regions", "sg", "http"], "2");
+        let router = setup.start();
+        let request = crate::kit::http::Request::new("GET", "/files/p/letter")
+            .header("domicile-country", "SG");
+        let answer = crate::kit::http::Client::new(router.router).send(&request);
+        let is_complete = answer.is_ok_and(|a| a.status == 200 && a.complete);
+        assert_eq!(is_complete, is_whole, "{fields:?}");
+    }
+}
+
+#[test]
+fn a_caller_that_waits_for_a_100_gets_it_when_its_content_is_wanted() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    let head = |path| put(&[("expect", "100-continue"), (":path", path)]);
+    let mut connection = connect(&router, &[]);
+    let begun = frame(HEADERS, END_HEADERS, 1, &block(&head("/people/p")));
+    connection.write_all(&begun).unwrap();
+    let interim = loop {
+        let mut start = [0; 9];
+        connection.read_exact(&mut start).unwrap();
+        let [a, b, c, kind, flags, ..] = start;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        connection.read_exact(&mut payload).unwrap();
+        if kind == HEADERS {
+            assert_eq!(flags & END_STREAM, 0);
+            break payload;
+        }
+    };
+    // `100`, plain or in Huffman's code (RFC 7541 app. B).
+    let says = |text: &[u8]| interim.windows(3).any(|w| w == text);
+    assert!(says(b"100") || says(&[0x82, 0x08, 0x01]), "{interim:?}");
+    assert!(backends.touched().is_empty());
+    let content = frame(DATA, END_STREAM, 1, GERMAN.as_bytes());
+    connection.write_all(&content).unwrap();
+    let answered = outcome(&mut connection, 1);
+    assert!(
+        answered.answered && answered.error.is_none(),
+        "{answered:?}"
+    );
+    assert_eq!(backends.touched(), ["eu"]);
+    // A refusal takes its place.
+    let refused = say(
+        &router,
+        &frame(HEADERS, END_HEADERS, 1, &block(&head("/nowhere"))),
+    );
+    assert!(refused.body.contains("no-such-route"), "{refused:?}");
+}

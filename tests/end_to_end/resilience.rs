@@ -244,6 +244,43 @@ fn without_file_descriptors_what_is_open_is_served_and_the_rest_waits() {
     assert_eq!(warnings(&router), 1);
 }
 
+#[test]
+fn a_connection_too_many_is_told_so_and_ends() {
+    let (mut setup, backends) = Setup::recording();
+    setup.set(&["data_plane", "connections"], 1);
+    let router = setup.start();
+    let put = Request::new("PUT", "/people/a").json(of("DE"));
+    let mut kept = Client::new(router.router);
+    eventually("it has the only place", || {
+        let answer = kept.send(&put).ok();
+        answer.and_then(|a| (a.status == 201).then_some(()))
+    });
+    let stored = backends.of("eu").seen().len();
+    for body in [of("DE"), large("DE")] {
+        let document = problem(
+            &Request::new("PUT", "/people/b")
+                .json(body)
+                .send(router.router),
+            503,
+        );
+        assert_eq!(document["type"], "urn:domicile:problem:overloaded");
+    }
+    assert_eq!(backends.of("eu").seen().len(), stored, "nothing was read");
+    let counted = "\ndomicile_connections_refused_total ";
+    let metrics = metrics(router.admin);
+    let at = metrics.find(counted).unwrap() + counted.len();
+    assert!(!metrics[at..].starts_with('0'), "{metrics}");
+    drop(kept);
+    eventually("there is room again", || {
+        (Request::new("PUT", "/people/b")
+            .json(of("DE"))
+            .send(router.router)
+            .status
+            == 201)
+            .then_some(())
+    });
+}
+
 fn lines(text: &str) -> Vec<Value> {
     let lines = text.lines().map(serde_json::from_str);
     lines.collect::<Result<_, _>>().unwrap()

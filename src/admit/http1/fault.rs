@@ -52,6 +52,8 @@ pub enum HeadFault {
     Host,
     #[error("the target names another host than Host does")]
     HostConflict,
+    #[error("the target is an https URI, and the connection has no TLS")]
+    NotSecured,
     #[error("Content-Length is not one number of digits")]
     ContentLength,
     #[error("Content-Length stands more than once")]
@@ -66,6 +68,8 @@ pub enum HeadFault {
     OldTransferEncoding,
     #[error("Connection names something that is not the connection's")]
     Connection,
+    #[error("Max-Forwards is not one number of digits")]
+    Hops,
     #[error("Expect asks for something other than 100-continue")]
     Expectation,
     #[error("the connection's other half ended within the head")]
@@ -101,7 +105,8 @@ impl HeadFault {
             | Self::Underscore
             | Self::FieldValue
             | Self::PaddedValue
-            | Self::Connection => (
+            | Self::Connection
+            | Self::Hops => (
                 S::BAD_REQUEST,
                 "bad-field",
                 "a field of the request is not sound",
@@ -144,6 +149,11 @@ impl HeadFault {
                 S::HTTP_VERSION_NOT_SUPPORTED,
                 "version-not-supported",
                 "this version of HTTP is not spoken here",
+            ),
+            Self::NotSecured => (
+                S::MISDIRECTED_REQUEST,
+                "not-secured",
+                "an https resource is asked for without TLS",
             ),
             Self::Expectation => (
                 S::EXPECTATION_FAILED,

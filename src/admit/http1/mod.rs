@@ -58,6 +58,11 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
     /// Makes the end of the stream, when it is dropped, one that the caller cannot take for an
     /// orderly end. Streams whose bare end tells that by itself (TLS) need do nothing.
     fn tear(&self) {}
+
+    /// Whether what goes through it is sealed.
+    fn is_secure(&self) -> bool {
+        false
+    }
 }
 
 impl Transport for TcpStream {
@@ -68,7 +73,11 @@ impl Transport for TcpStream {
 }
 
 /// What comes without an orderly end of TLS is cut, as every reader of TLS knows.
-impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Transport for tokio_rustls::server::TlsStream<S> {}
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Transport for tokio_rustls::server::TlsStream<S> {
+    fn is_secure(&self) -> bool {
+        true
+    }
+}
 
 /// What a caller may take of the router's time and memory.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +100,8 @@ impl From<&crate::settings::Limits> for Limits {
 }
 
 /// Serves a connection until it ends, idles too long, or `stop` turns true and its request at
-/// work is answered. `first` are bytes of it that were read already. Dropping the future cuts the
+/// work is answered. `first` are bytes of it that were read already; `refused` is told of heads that
+/// `handle` does not get. Dropping the future cuts the
 /// connection. It has to stay in the task that polls it first.
 pub async fn serve<S, F, A, B>(
     io: S,
@@ -99,6 +109,7 @@ pub async fn serve<S, F, A, B>(
     limits: Limits,
     stop: watch::Receiver<bool>,
     handle: F,
+    refused: impl Fn(HeadFault),
 ) where
     S: Transport,
     F: Fn(Request<Incoming>) -> A,
@@ -119,6 +130,7 @@ pub async fn serve<S, F, A, B>(
                 .await
             }
             Next::Refused(fault, is_head) => {
+                refused(fault);
                 Box::pin(exchange::refuse(&link, fault, is_head, &limits, &mut pulse)).await;
                 false
             }
@@ -189,6 +201,10 @@ fn poll_head<S: Transport>(
                     let bytes = wire.bytes.split_to(length);
                     let is_head = asks_for_head(&bytes);
                     return Poll::Ready(match head::parse(bytes) {
+                        // RFC 9110 §7.4: such a request must be rejected.
+                        Ok(head) if wants_tls(&head) && !wire.io.is_secure() => {
+                            Next::Refused(HeadFault::NotSecured, is_head)
+                        }
                         Ok(head) => Next::Head(Box::new(head)),
                         Err(fault) => Next::Refused(fault, is_head),
                     });
@@ -213,6 +229,10 @@ fn poll_head<S: Transport>(
             Poll::Pending => return Poll::Pending,
         }
     }
+}
+
+fn wants_tls(head: &Head) -> bool {
+    head.uri.scheme() == Some(&http::uri::Scheme::HTTPS)
 }
 
 /// Whether the bytes of a refused request are one of HEAD, whose answer has no body.

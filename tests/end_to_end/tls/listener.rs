@@ -30,6 +30,8 @@ fn both_versions_are_spoken_and_the_strongest_key_exchange_is_preferred() {
         let sticks = answer.header("strict-transport-security");
         assert_eq!(sticks, Some("max-age=31536000"));
         assert_eq!(caller.session().protocol_version(), Some(spoken));
+        let absolute = caller.get("https://api.test/people/p", "").unwrap();
+        assert_eq!(absolute.status, 201, "{absolute:?}");
     }
     let config = shared(ca.client(None, &[]));
     let caller = Caller::connect(router.router, &config, "api.test").unwrap();

@@ -2,6 +2,7 @@
 
 mod admin;
 mod backend;
+mod checks;
 pub mod client;
 mod http2;
 mod listener;

@@ -253,9 +253,14 @@ fn a_handler_is_dropped_when_its_connection_breaks() {
         let wrote = Rc::new(Cell::new(false));
         let io = Reset(GET.as_bytes(), Rc::clone(&wrote));
         let (_stop, stopped) = watch::channel(false);
-        serve(io, BytesMut::new(), LIMITS, stopped, |_| {
-            pending::<Response<Small>>()
-        })
+        serve(
+            io,
+            BytesMut::new(),
+            LIMITS,
+            stopped,
+            |_| pending::<Response<Small>>(),
+            |_| {},
+        )
         .await;
         assert!(!wrote.get());
     });
@@ -295,9 +300,14 @@ fn a_head_and_a_small_body_are_one_write() {
         let writes = Rc::new(Cell::new(0));
         let io = Counting(GET.as_bytes(), Rc::clone(&writes));
         let (_stop, stopped) = watch::channel(false);
-        serve(io, BytesMut::new(), LIMITS, stopped, |_| async {
-            Response::new(Frames(vec![data("abc"), data("def")]))
-        })
+        serve(
+            io,
+            BytesMut::new(),
+            LIMITS,
+            stopped,
+            |_| async { Response::new(Frames(vec![data("abc"), data("def")])) },
+            |_| {},
+        )
         .await;
         assert_eq!(writes.get(), 1);
     });

@@ -273,9 +273,9 @@ fn a_body_that_stands_still_is_told_and_one_that_creeps_is_not() {
     run(async {
         let mut served = connect(echo);
         served
-            .send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
+            .send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n")
             .await;
-        for byte in ["a", "b", "c"] {
+        for byte in ["a", "b"] {
             tokio::time::sleep(Duration::from_secs(29)).await;
             served.send(byte).await;
         }
@@ -376,12 +376,36 @@ fn a_body_outlives_neither_its_request_nor_its_connection() {
 }
 
 #[test]
+fn a_body_that_drips_is_given_up() {
+    for framing in [
+        "Content-Length: 100\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n64\r\n",
+    ] {
+        run(async {
+            let mut served = connect(echo);
+            served
+                .send(format!("POST /a HTTP/1.1\r\nHost: a\r\n{framing}x"))
+                .await;
+            // Each in time, and 99 of them would take longer than anybody waits.
+            let mut dripped = 0;
+            while dripped < 99 && served.caller.write_all(b"x").await.is_ok() {
+                dripped += 1;
+                tokio::time::sleep(LIMITS.body_stall / 2).await;
+            }
+            assert!(dripped < 20, "{dripped}");
+            let answer = served.until(">").await;
+            assert!(answer.contains("more slowly"), "{answer}");
+        });
+    }
+}
+
+#[test]
 fn bytes_that_were_read_before_are_the_first() {
     run(async {
         let (mut caller, io) = duplex(1024);
         let (_stop, stopped) = watch::channel(false);
         let first = BytesMut::from(&GET.as_bytes()[..10]);
-        tokio::task::spawn_local(serve(io, first, LIMITS, stopped, echo));
+        tokio::task::spawn_local(serve(io, first, LIMITS, stopped, echo, |_| {}));
         caller.write_all(&GET.as_bytes()[10..]).await.unwrap();
         let mut answer = vec![0; 1024];
         let count = caller.read(&mut answer).await.unwrap();

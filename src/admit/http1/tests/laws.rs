@@ -49,7 +49,7 @@ const PARTS: [&str; 40] = [
 ];
 
 /// Heads that are sound but for what the lists hold, with a body that fits them.
-fn nearly_sound() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn nearly_sound() -> impl Strategy<Value = Vec<u8>> {
     let line = prop::sample::select(&PARTS[..5]);
     let fields = prop::collection::vec(prop::sample::select(&PARTS[7..21]), 0..4);
     let body = prop::collection::vec(prop::sample::select(&PARTS[25..32]), 0..3);
@@ -62,7 +62,7 @@ fn nearly_sound() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn stitched() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn stitched() -> impl Strategy<Value = Vec<u8>> {
     let parts = prop::sample::select(PARTS.as_slice());
     prop::collection::vec(parts, 0..14).prop_map(|parts| parts.concat().into_bytes())
 }

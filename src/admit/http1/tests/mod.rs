@@ -3,6 +3,7 @@
 mod answers;
 mod bodies;
 mod connection;
+mod differential;
 mod framing;
 mod heads;
 mod laws;

@@ -49,7 +49,8 @@ where
 {
     let (caller, io) = duplex(64 << 10);
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::task::spawn_local(serve(io, BytesMut::new(), LIMITS, stopped, handle));
+    let task =
+        tokio::task::spawn_local(serve(io, BytesMut::new(), LIMITS, stopped, handle, |_| {}));
     Served { caller, task, stop }
 }
 

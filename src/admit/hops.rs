@@ -1,0 +1,66 @@
+//! `Max-Forwards`: how many more recipients an OPTIONS may have (RFC 9110 §7.6.2). TRACE, of which
+//! the same is demanded, is served to nobody.
+
+use http::Method;
+
+use super::http1::{HeadFault, head::digits};
+use crate::message::Fields;
+
+const LEFT: &str = "max-forwards";
+
+/// Whether the request may not be passed on.
+///
+/// # Errors
+/// [`HeadFault::Hops`] for a count that is none, or stands twice.
+pub fn are_spent(method: &Method, fields: &Fields) -> Result<bool, HeadFault> {
+    if *method != Method::OPTIONS {
+        return Ok(false);
+    }
+    let Some(left) = fields.only(LEFT).map_err(|_| HeadFault::Hops)? else {
+        return Ok(false);
+    };
+    let left = digits(left.as_bytes()).map_err(|_| HeadFault::Hops)?;
+    Ok(left == 0)
+}
+
+/// Counts this hop in the fields that are passed on.
+pub fn spend(method: &Method, fields: &mut Fields) {
+    if *method != Method::OPTIONS {
+        return;
+    }
+    let left = fields.get(LEFT).map(|left| digits(left.as_bytes()));
+    if let Some(Ok(left)) = left {
+        fields.insert(LEFT, left.saturating_sub(1).to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(values: &[&str]) -> Fields {
+        values.iter().map(|value| (LEFT, value)).collect()
+    }
+
+    #[test]
+    fn each_hop_counts_one_and_none_is_left_of_zero() {
+        let mut two = fields(&["2"]);
+        assert_eq!(are_spent(&Method::OPTIONS, &two), Ok(false));
+        spend(&Method::OPTIONS, &mut two);
+        assert_eq!(two.get(LEFT).unwrap(), "1");
+        assert_eq!(are_spent(&Method::OPTIONS, &fields(&["0"])), Ok(true));
+        assert_eq!(are_spent(&Method::OPTIONS, &fields(&[])), Ok(false));
+        for wrong in [&["-1"][..], &["1", "1"], &["x"]] {
+            let found = are_spent(&Method::OPTIONS, &fields(wrong));
+            assert_eq!(found, Err(HeadFault::Hops), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn of_other_methods_it_means_nothing() {
+        let mut zero = fields(&["0"]);
+        assert_eq!(are_spent(&Method::GET, &zero), Ok(false));
+        spend(&Method::GET, &mut zero);
+        assert_eq!(zero.get(LEFT).unwrap(), "0");
+    }
+}

@@ -1,0 +1,330 @@
+//! HTTP/2 to callers: the streams of one connection, each served in a task.
+//!
+//! Frames, flow control, HPACK and floods are h2's; what a request may be is
+//! [`http2`](super::http2)'s. hyper's server would do between the two but for what RFC 9110 §10.1.1
+//! demands and it has no way to: the 100 that a caller waits for before it sends its content.
+
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use h2::{
+    Ping, PingPong, Reason, RecvStream, SendStream,
+    server::{Builder, Connection, SendResponse},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+
+use super::{body::BodyFault, http2::check_trailers};
+use crate::{settings::Limits, telemetry::clock};
+
+/// Streams of one connection at one time.
+const STREAMS: u32 = 256;
+
+/// What a caller may send of content before it is read, on a stream and on the connection.
+const WINDOW: u32 = 1 << 20;
+
+/// What is taken of answers before the caller takes it, on the whole connection.
+const AHEAD: usize = 400 << 10;
+
+/// Streams that were reset before anybody looked at them; more is a flood.
+const RESET: usize = 64;
+
+/// Streams that this side had to reset; more is a flood.
+const MISDEEDS: usize = 1024;
+
+/// How long a caller that was asked whether it is there may take to say so.
+const ANSWERS: Duration = Duration::from_secs(20);
+
+/// A connection after its preface.
+pub struct Streams<S: AsyncRead + AsyncWrite + Unpin> {
+    connection: Connection<S, Bytes>,
+    pings: Option<PingPong>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
+    /// Waits for the preface within `limits.header_read`; `None` if it does not come. Cancel safe
+    /// in so far as the connection is lost with it.
+    pub async fn accept(io: S, limits: &Limits) -> Option<Self> {
+        let mut builder = Builder::new();
+        builder
+            .initial_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .max_pending_accept_reset_streams(RESET)
+            .max_local_error_reset_streams(Some(MISDEEDS))
+            .max_send_buffer_size(AHEAD);
+        let shaken = timeout(limits.header_read, builder.handshake(io)).await;
+        let mut connection = shaken.ok()?.ok()?;
+        let pings = connection.ping_pong();
+        Some(Self { connection, pings })
+    }
+
+    /// Hands each stream to `begin`, which starts a task for it, until the connection is over.
+    /// Cancel safe.
+    pub async fn serve(&mut self, begin: impl Fn(Stream), every: Duration) {
+        let accept = async {
+            while let Some(Ok((request, respond))) = self.connection.accept().await {
+                begin(Stream::new(request, respond));
+            }
+        };
+        let Some(pings) = &mut self.pings else {
+            return accept.await;
+        };
+        tokio::select! {
+            () = accept => {}
+            () = lives(pings, every) => {}
+        }
+    }
+
+    /// Lets the streams that were begun end, and takes no others.
+    pub fn close(&mut self) {
+        self.connection.graceful_shutdown();
+    }
+}
+
+/// Ends when the caller does not answer a ping.
+async fn lives(pings: &mut PingPong, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        if pings.send_ping(Ping::opaque()).is_err() {
+            return;
+        }
+        let pong = timeout(ANSWERS, poll_fn(|cx| pings.poll_pong(cx))).await;
+        if !matches!(pong, Ok(Ok(_))) {
+            return;
+        }
+    }
+}
+
+type Respond = Rc<RefCell<SendResponse<Bytes>>>;
+
+/// A request, and the way to answer it.
+pub struct Stream {
+    pub request: Request<Body>,
+    pub reply: Reply,
+}
+
+pub struct Reply(Respond);
+
+impl Stream {
+    fn new(request: Request<RecvStream>, respond: SendResponse<Bytes>) -> Self {
+        let respond = Rc::new(RefCell::new(respond));
+        let (head, received) = request.into_parts();
+        let waits = !received.is_end_stream() && head.headers.contains_key(header::EXPECT);
+        let body = Body {
+            left: match received.is_end_stream() {
+                true => Some(0),
+                false => length(&head.headers),
+            },
+            received,
+            continues: waits.then(|| Rc::clone(&respond)),
+            has_data: true,
+        };
+        Self {
+            request: Request::from_parts(head, body),
+            reply: Reply(respond),
+        }
+    }
+}
+
+/// What `Content-Length` announces. h2 sees to it that so much comes.
+fn length(fields: &HeaderMap) -> Option<u64> {
+    let text = fields.get(header::CONTENT_LENGTH)?.to_str().ok()?;
+    text.parse().ok()
+}
+
+impl Reply {
+    /// Waits for the answer, and sends it; ends without if the caller resets the stream.
+    pub async fn with<B>(self, answer: impl Future<Output = Response<B>>)
+    where
+        B: HttpBody<Data = Bytes>,
+    {
+        let mut answer = pin!(answer);
+        let answer = poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer));
+            }
+            self.0.borrow_mut().poll_reset(cx).map(|_| None)
+        });
+        if let Some(answer) = answer.await {
+            // What fails here is the caller's connection, or stream: nobody is left to be told.
+            let _ = self.send(answer).await;
+        }
+    }
+
+    async fn send<B>(self, answer: Response<B>) -> Result<(), h2::Error>
+    where
+        B: HttpBody<Data = Bytes>,
+    {
+        let (mut head, body) = answer.into_parts();
+        clean(&mut head.headers);
+        let is_over = body.is_end_stream();
+        if let Some(length) = body.size_hint().exact()
+            && !is_over
+            && head.status != StatusCode::NO_CONTENT
+        {
+            let fields = head.headers.entry(header::CONTENT_LENGTH);
+            fields.or_insert_with(|| length.into());
+        }
+        let head = Response::from_parts(head, ());
+        let mut out = self.0.borrow_mut().send_response(head, is_over)?;
+        if is_over {
+            return Ok(());
+        }
+        let mut body = pin!(body);
+        loop {
+            let frame = poll_fn(|cx| {
+                if let Poll::Ready(reset) = out.poll_reset(cx) {
+                    return Poll::Ready(Err(reset.map_or_else(|e| e, h2::Error::from)));
+                }
+                body.as_mut().poll_frame(cx).map(Ok)
+            });
+            let frame = match frame.await? {
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) => {
+                    out.send_reset(Reason::INTERNAL_ERROR);
+                    return Ok(());
+                }
+                None => return out.send_data(Bytes::new(), true),
+            };
+            match frame.into_data() {
+                Ok(data) => {
+                    let is_last = body.is_end_stream();
+                    if !data.is_empty() {
+                        room(&mut out).await?;
+                    }
+                    out.send_data(data, is_last)?;
+                    if is_last {
+                        return Ok(());
+                    }
+                }
+                Err(frame) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        return out.send_trailers(trailers);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Waits until the caller takes something. More than a byte is not asked for, since what is
+/// reserved here is kept from the connection's other streams.
+async fn room(out: &mut SendStream<Bytes>) -> Result<(), h2::Error> {
+    out.reserve_capacity(1);
+    poll_fn(|cx| {
+        if let Poll::Ready(reset) = out.poll_reset(cx) {
+            return Poll::Ready(Err(reset.map_or_else(|e| e, h2::Error::from)));
+        }
+        while out.capacity() == 0 {
+            match ready!(out.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(error)),
+                None => return Poll::Ready(Err(Reason::STREAM_CLOSED.into())),
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+/// RFC 9113 §8.2.2: fields of HTTP/1.1 connections may not stand here. RFC 9110 §6.6.1: a date may.
+fn clean(fields: &mut HeaderMap) {
+    for name in [
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::TE,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+    ] {
+        fields.remove(name);
+    }
+    if !fields.contains_key(header::DATE) {
+        let now = httpdate::fmt_http_date(SystemTime::from(clock::now()));
+        if let Ok(now) = HeaderValue::try_from(now) {
+            fields.insert(header::DATE, now);
+        }
+    }
+}
+
+/// The content of a request, as it comes. Dropping it at any point is safe.
+pub struct Body {
+    received: RecvStream,
+    /// Whom the caller waits to hear a 100 from, until it did.
+    continues: Option<Respond>,
+    /// Trailer fields may follow.
+    has_data: bool,
+    /// Still to come, where that is known.
+    left: Option<u64>,
+}
+
+impl Body {
+    /// Of content that is wanted and has not begun to come (RFC 9110 §10.1.1).
+    fn say_continue(&mut self) {
+        if let Some(respond) = self.continues.take() {
+            let mut go_on = Response::new(());
+            *go_on.status_mut() = StatusCode::CONTINUE;
+            let _ = respond.borrow_mut().send_informational(go_on);
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let this = self.get_mut();
+        if this.has_data {
+            let Poll::Ready(data) = this.received.poll_data(cx) else {
+                this.say_continue();
+                return Poll::Pending;
+            };
+            match data {
+                Some(Ok(data)) => {
+                    this.continues = None;
+                    // Fails only for more than came.
+                    let _ = this.received.flow_control().release_capacity(data.len());
+                    this.left = this.left.map(|n| n.saturating_sub(data.len() as u64));
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                // Whatever the code: a stream that was reset did not come to its end.
+                Some(Err(_)) => return Poll::Ready(Some(Err(BodyFault::Broken))),
+                None => this.has_data = false,
+            }
+        }
+        Poll::Ready(match ready!(this.received.poll_trailers(cx)) {
+            Ok(Some(trailers)) => Some(match check_trailers(&trailers) {
+                Ok(()) => Ok(Frame::trailers(trailers)),
+                Err(fault) => Err(fault.into()),
+            }),
+            Ok(None) => None,
+            Err(_) => Some(Err(BodyFault::Broken)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.received.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
