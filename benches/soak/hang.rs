@@ -15,7 +15,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::{JoinHandle, JoinSet, spawn_local},
+    task::{JoinSet, spawn_local},
     time::{Instant, sleep, sleep_until},
 };
 
@@ -257,7 +257,7 @@ async fn ask(stream: &mut TcpStream, asked: &[u8], buffer: &mut Vec<u8>) -> Opti
 /// Answers each request, or none while it hangs.
 async fn store(listener: TcpListener, region: usize, hangs: watch::Receiver<bool>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let _: JoinHandle<()> = spawn_local(serve(stream, region, hangs.clone()));
+        drop(spawn_local(serve(stream, region, hangs.clone())));
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
         body::{self, BodyFault, Incoming},
         caller::{Caller, ClientAddress},
         handshake::Peer,
-        headers, hops,
+        headers,
         memory::Held,
         outgoing::{self, Passing},
         path::Captures,
@@ -284,7 +284,7 @@ impl<'w> Exchange<'w> {
             version: self.version,
             decision: self.decision_str(),
         };
-        let mut fields = outgoing::outgoing(&parts.headers, &passing, || {
+        outgoing::outgoing(&parts.headers, &passing, || {
             let random = self.worker.random();
             #[expect(
                 clippy::cast_possible_truncation,
@@ -292,9 +292,7 @@ impl<'w> Exchange<'w> {
             )]
             let span = (self.worker.random() & u128::from(u64::MAX)) as u64;
             (random, span)
-        });
-        hops::spend(&parts.method, &mut fields);
-        fields
+        })
     }
 
     /// What a failed call of a region means to the caller.

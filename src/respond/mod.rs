@@ -192,7 +192,7 @@ impl Refused {
                 S::NOT_IMPLEMENTED,
                 "last-hop",
                 "the request is not passed on, and nobody here answers it",
-                t("TRACE is not served; OPTIONS is passed on unless Max-Forwards is 0"),
+                t("TRACE is not served, and OPTIONS with Max-Forwards 0 goes no further"),
             ),
             Self::CallerCertificate => (
                 S::FORBIDDEN,
