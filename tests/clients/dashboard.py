@@ -156,7 +156,7 @@ def traffic(port, context, number):
     connection.close()
     # A head that no reader could be sure of: it is refused, and its connection ended.
     with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
-        with context.wrap_socket(plain, server_hostname="localhost") as secure:
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
             secure.sendall(b"GET / HTTP/1.1\r\n\r\n")
             while secure.recv(4096):
                 pass
