@@ -78,13 +78,14 @@ pub fn outgoing(
                 let is_sound = !seen.has_sound_trace && is_traceparent(value.as_bytes());
                 seen.has_sound_trace |= is_sound;
                 seen.has_broken_trace |= !is_sound;
-                return is_sound;
             }
             _ => {}
         }
         let goes = match field {
             Field::Forwarded | Field::XForwardedFor | Field::Via | Field::Te => true,
             Field::XForwardedProto | Field::XForwardedHost => !chain_passes,
+            // What this one was: the flags above are set by it.
+            Field::Traceparent => seen.has_broken_trace,
             Field::Host => passing.authority.is_some(),
             _ => {
                 HOP_BY_HOP.contains(field)
@@ -264,19 +265,24 @@ mod tests {
     #[test]
     fn hop_by_hop_fields_and_nominees_go() {
         let fields = map(&[
-            ("connection", "close, X-Private"),
+            ("connection", "close, X-Private, traceparent"),
             ("x-private", "1"),
             ("keep-alive", "timeout=5"),
             ("proxy-authorization", "Basic x"),
             ("te", "trailers"),
             ("upgrade", "h2c"),
             ("accept", "*/*"),
+            (
+                "traceparent",
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            ),
             ("cookie", "a=1"),
             ("cookie", "b=2"),
         ]);
         let out = outgoing(&fields, passing("192.0.2.7"), || (5, 6));
         for gone in [
             "connection",
+            "traceparent",
             "x-private",
             "keep-alive",
             "proxy-authorization",

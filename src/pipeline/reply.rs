@@ -118,7 +118,7 @@ impl Reply {
                 }
                 match ready!(Pin::new(body).poll_frame(cx)) {
                     Some(Err(error)) => {
-                        // hyper drops what it has not flushed when a body fails. One turn later
+                        // What is not flushed when a body fails can be lost. One turn later
                         // the head is out, and the caller sees a cut answer that names its region
                         // instead of no answer.
                         this.broken = Some(error.into());
