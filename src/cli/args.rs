@@ -189,6 +189,9 @@ pub struct Mutants {
     /// How many, chosen by a fixed seed; default: all.
     #[arg(long, value_name = "NUMBER")]
     pub sample: Option<usize>,
+    /// Those alone whose name holds this text, such as a rule's id or `group EEA`.
+    #[arg(long, value_name = "TEXT")]
+    pub only: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

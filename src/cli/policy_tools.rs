@@ -242,6 +242,9 @@ fn shortened(values: &[String]) -> String {
     }
 }
 
+/// Seconds from which a mutant is worth a line of its own.
+const SLOW: u64 = 10;
+
 pub fn mutants(args: &Mutants) -> Result<Ended, Failure> {
     let dir = &args.files.policies;
     let own = args.files.organisation.clone();
@@ -252,7 +255,15 @@ pub fn mutants(args: &Mutants) -> Result<Ended, Failure> {
     let first = cases.iter().find_map(|c| c.organisation.clone());
     let files =
         Files::load(dir, &first.unwrap_or_else(|| organisation.clone())).map_err(told(json))?;
-    let all = mutants::mutants(&files, args.sample);
+    let mut all = mutants::mutants(&files, args.sample);
+    if let Some(text) = &args.only {
+        all.retain(|m| m.said.contains(text.as_str()));
+        if all.is_empty() {
+            return Err(
+                format!("no mutant's name holds `{text}`: give a rule's id or a law's").into(),
+            );
+        }
+    }
     eprint_line(&format!("{} mutants, seed {}", all.len(), mutants::SEED));
     let tally = judge::judge(
         dir,
@@ -264,8 +275,13 @@ pub fn mutants(args: &Mutants) -> Result<Ended, Failure> {
             let said = match &one.fate {
                 judge::Fate::Survived(_) => format!("NOT NOTICED {}", one.mutant),
                 judge::Fate::Equivalent(_) => format!("changes no flow: {}", one.mutant),
+                _ if one.took.as_secs() >= SLOW => format!("noticed: {}", one.mutant),
                 _ if n % 100 == 0 => "judged".to_owned(),
                 _ => return,
+            };
+            let said = match one.took.as_secs() {
+                SLOW.. => format!("{said} (took {} s)", one.took.as_secs()),
+                _ => said,
             };
             eprint_line(&format!("{n} of {}: {said}", all.len()));
         },

@@ -136,9 +136,7 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
     let promised = in_parallel(all.len(), |i| {
         let day = all.get(i).copied()?;
         let (a, b) = (old.compile(instant(day)), new.compile(instant(day)));
-        let told =
-            |p: &Compiled| format!("{:?}{:?}", p.promises, p.checked().organisation.promises);
-        (!same || told(&a) != told(&b)).then(|| promises(&a, &b))
+        (!same || promises_told(&a) != promises_told(&b)).then(|| promises(&a, &b))
     });
     for (day, changes) in promised.iter().enumerate() {
         changes.iter().flatten().for_each(|c| add(c, day));
@@ -332,14 +330,17 @@ fn alike(classes: &[Vec<Place>], axis: &str, word: &str) -> String {
     }
 }
 
-/// Whether any promise says another thing of some flow.
-pub(super) fn promises_moved(old: &Compiled, new: &Compiled) -> bool {
-    let told = |p: &Compiled| format!("{:?}{:?}", p.promises, p.checked().organisation.promises);
-    told(old) != told(new) && !promises(old, new).is_empty()
+/// All that the promises of a day hang on: equal words are equal promises.
+pub(super) fn promises_told(policy: &Compiled) -> String {
+    format!(
+        "{:?}{:?}",
+        policy.promises,
+        policy.checked().organisation.promises
+    )
 }
 
 /// Changes of what promises say, over the classes of places and categories that they tell apart.
-fn promises(old: &Compiled, new: &Compiled) -> Vec<Change> {
+pub(super) fn promises(old: &Compiled, new: &Compiled) -> Vec<Change> {
     if old.promises.is_empty() && new.promises.is_empty() {
         return Vec::new();
     }

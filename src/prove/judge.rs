@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
@@ -31,6 +32,9 @@ use super::{
 pub struct Judged {
     pub mutant: String,
     pub fate: Fate,
+    /// By the clock.
+    #[serde(skip)]
+    pub took: Duration,
 }
 
 /// What became of a mutant.
@@ -161,9 +165,11 @@ pub fn judge(
     let done = AtomicUsize::new(0);
     let judged = in_parallel(mutants.len(), |i| {
         let mutant = mutants.get(i)?;
+        let begun = Instant::now();
         let judged = Judged {
             mutant: mutant.said.clone(),
             fate: fate(&suites, properties, mutant),
+            took: begun.elapsed(),
         };
         progress(&judged, done.fetch_add(1, Ordering::Relaxed) + 1);
         Some(judged)

@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -23,7 +23,7 @@ use super::{
     axes::Extra,
     classes::compare,
     days::{Mark, days, instant},
-    diff::{context, law_of, nothing, print, promises_moved, said},
+    diff::{context, law_of, nothing, print, promises, promises_told, said},
     engine::Bits,
     facts::question,
     mutants::Mutant,
@@ -37,11 +37,11 @@ pub struct Baseline {
     checked: Arc<Checked>,
     days: BTreeSet<Date>,
     context: String,
-    /// By law, what it compiles to on each day.
-    prints: Mutex<BTreeMap<String, Prints>>,
+    /// By law, what it compiles to on each day: for changes that may concern any of them.
+    prints: OnceLock<BTreeMap<String, Prints>>,
 }
 
-type Prints = Arc<BTreeMap<Date, Option<Mark>>>;
+type Prints = BTreeMap<Date, Option<Mark>>;
 
 #[derive(Clone, Debug)]
 pub enum Moved {
@@ -124,7 +124,7 @@ impl Baseline {
             checked: Arc::clone(checked),
             days: days(checked),
             context: context(checked),
-            prints: Mutex::new(BTreeMap::new()),
+            prints: OnceLock::new(),
         }
     }
 
@@ -137,10 +137,11 @@ impl Baseline {
             None => self.checked.laws().map(|(_, l)| l.id.to_string()).collect(),
         };
         // A few days are asked for anew; of many, what they are is kept.
-        let known: Vec<Prints> = match window {
-            Window::Any => laws.iter().map(|l| self.prints(l)).collect(),
-            Window::Rule { .. } => laws.iter().map(|_| Prints::default()).collect(),
+        let known = match window {
+            Window::Any => Some(self.prints.get_or_init(|| self.all_prints())),
+            Window::Rule { .. } => None,
         };
+        let promised: Mutex<HashSet<[String; 2]>> = Mutex::default();
         let same = self.context == context(new);
         let all: Vec<Date> = self.days.union(&days(new)).copied().collect();
         let all: Vec<Date> = all.into_iter().filter(|d| window.holds(*d)).collect();
@@ -148,18 +149,24 @@ impl Baseline {
             let day = *all.get(i)?;
             let is = new.compile(instant(day));
             let mut was = None;
-            let each = laws.iter().zip(&known).map(|(law, known)| {
-                let before = known.get(&day).copied().unwrap_or_else(|| {
+            let each = laws.iter().map(|law| {
+                let known = known.and_then(|all| all.get(law)?.get(&day).copied());
+                let before = known.unwrap_or_else(|| {
                     let old = was.get_or_insert_with(|| self.checked.compile(instant(day)));
                     print(old, law)
                 });
                 [before, print(&is, law)]
             });
             let each: Vec<[Option<Mark>; 2]> = each.collect();
-            // Groups of countries may stand in promises.
+            // Groups of countries may stand in promises, which seldom change from day to day.
             let promised = law.is_none() && {
                 let old = was.get_or_insert_with(|| self.checked.compile(instant(day)));
-                promises_moved(old, &is)
+                let told = [&*old, &is].map(promises_told);
+                let new = |told| {
+                    let mut seen = promised.lock().unwrap_or_else(PoisonError::into_inner);
+                    seen.insert(told)
+                };
+                told[0] != told[1] && new(told) && !promises(old, &is).is_empty()
             };
             Some((each, promised))
         });
@@ -230,19 +237,22 @@ impl Baseline {
         }
     }
 
-    fn prints(&self, law: &str) -> Prints {
-        let known = || self.prints.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(prints) = known().get(law) {
-            return Arc::clone(prints);
-        }
-        let all: Vec<Date> = self.days.iter().copied().collect();
-        let each = in_parallel(all.len(), |i| {
-            let day = *all.get(i)?;
-            Some((day, print(&self.checked.compile(instant(day)), law)))
+    fn all_prints(&self) -> BTreeMap<String, Prints> {
+        let days: Vec<Date> = self.days.iter().copied().collect();
+        let laws: Vec<&str> = self.checked.laws().map(|(_, l)| &*l.id).collect();
+        let each = in_parallel(days.len(), |i| {
+            let compiled = days.get(i).map(|day| self.checked.compile(instant(*day)));
+            let prints = laws.iter().map(|law| print(compiled.as_ref()?, law));
+            prints.collect::<Vec<_>>()
         });
-        let prints: Prints = Arc::new(each.into_iter().flatten().collect());
-        known().insert(law.to_owned(), Arc::clone(&prints));
-        prints
+        let mut all: BTreeMap<String, Prints> = BTreeMap::new();
+        for (day, prints) in days.iter().zip(each) {
+            for (law, print) in laws.iter().zip(prints) {
+                let of_law = all.entry((*law).to_owned()).or_default();
+                of_law.insert(*day, print);
+            }
+        }
+        all
     }
 }
 
