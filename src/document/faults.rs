@@ -4,11 +4,20 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 
 /// The text of one file, kept so that a fault can show the line it means.
-#[derive(Debug)]
 pub struct Source {
     /// As the user named it.
     pub path: String,
     pub text: String,
+}
+
+/// Every value of a file holds its source: told with the text, a small table would cost the square
+/// of the file.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a value or a fault stands.

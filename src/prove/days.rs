@@ -6,7 +6,7 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::policy::{Checked, Compiled, LawId, Rule, filing_edge};
 
-use super::{parties::told_all, ways::Ways};
+use super::{papers, parties::told_all, ways::Ways};
 
 /// Every day on which something begins or has ended, in ascending order, with one before them all.
 pub fn days(checked: &Checked) -> BTreeSet<Date> {
@@ -49,11 +49,13 @@ pub fn with_papers(policy: &Compiled, ways: &Ways<'_>) -> Mark {
     let checked = policy.checked();
     mark.add(&policy.personal.words());
     for usable in ways.table.usable_sorted() {
-        mark.add(&checked.instrument(usable.instrument));
+        let paper = checked.instrument(usable.instrument);
+        mark.add(&paper.map(papers::instrument));
     }
     for active in ways.table.assessed_sorted() {
         let all = &checked.organisation.assessments;
-        mark.add(&all.get(usize::from(active.index)));
+        let paper = all.get(usize::from(active.index));
+        mark.add(&paper.map(papers::assessment));
     }
     Mark(*mark.0.finalize().as_bytes())
 }

@@ -23,6 +23,7 @@ use super::{
     classes::verify,
     days::{Mark, days, instant, with_papers},
     facts::blank,
+    papers,
     prove::{Untrue, in_parallel},
     scene::{Said, Scene},
     ways::Ways,
@@ -332,11 +333,9 @@ fn alike(classes: &[Vec<Place>], axis: &str, word: &str) -> String {
 
 /// All that the promises of a day hang on: equal words are equal promises.
 pub(super) fn promises_told(policy: &Compiled) -> String {
-    format!(
-        "{:?}{:?}",
-        policy.promises,
-        policy.checked().organisation.promises
-    )
+    let all = &policy.checked().organisation.promises;
+    let said: Vec<_> = all.iter().map(papers::promise).collect();
+    format!("{:?}{said:?}", policy.promises)
 }
 
 /// Changes of what promises say, over the classes of places and categories that they tell apart.

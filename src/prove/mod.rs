@@ -23,6 +23,7 @@ pub mod judge;
 pub mod matrix;
 mod moved;
 pub mod mutants;
+mod papers;
 mod parties;
 mod parts;
 pub mod property;
