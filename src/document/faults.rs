@@ -3,6 +3,8 @@ use std::{cell::RefCell, fmt, ops::Range, sync::Arc};
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 
+use super::Node;
+
 /// The text of one file, kept so that a fault can show the line it means.
 pub struct Source {
     /// As the user named it.
@@ -153,6 +155,22 @@ impl Faults {
             .borrow()
             .iter()
             .any(|f| f.severity == Severity::Error)
+    }
+
+    /// Whether an error stands at a value or in it: what was made of it may not be what was meant.
+    pub fn concern(&self, node: &Node) -> bool {
+        let Some((own, whole)) = node.extent() else {
+            return false;
+        };
+        self.0.borrow().iter().any(|f| match &f.at {
+            Where::File { source, span } => {
+                f.severity == Severity::Error
+                    && Arc::ptr_eq(source, own)
+                    && whole.start <= span.start
+                    && span.start < whole.end
+            }
+            Where::Environment(_) | Where::Path(_) => false,
+        })
     }
 
     /// All faults, errors first, each group in the order of file and place.

@@ -80,6 +80,7 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::Fault;
 
     #[test]
     fn all_mistakes_are_told_at_once_with_their_places() {
@@ -97,7 +98,7 @@ mod tests {
             told,
             [
                 "t.toml:1:1: missing key `home`",
-                "t.toml:1:8: expected a string, found a whole number",
+                "t.toml:1:8: expected a string, found a whole number (put it in quotes)",
                 "t.toml:2:8: expected a whole number, found a string",
                 "t.toml:3:1: unknown key `limts` (did you mean `limits`?)",
             ]
@@ -109,6 +110,38 @@ mod tests {
         let faults = Faults::new();
         assert!(Node::parse("t.toml", "a = 1\nb = = 2\na = 3\n".into(), &faults).is_none());
         assert!(faults.has_errors());
+    }
+
+    #[test]
+    fn a_day_that_is_none_hides_no_other_mistake_and_is_told_once() {
+        let faults = Faults::new();
+        let text = "from = 2026-13-01\nuntil = 2026-02-30\nage = \"13\"\nsure = \"yes\"\n";
+        let node = Node::parse("t.toml", text.to_owned(), &faults).expect("the rest is whole");
+        let fields = node.fields(&faults).expect("a table");
+        for key in ["from", "until"] {
+            assert_eq!(fields.need(key).and_then(|n| n.date(&faults)), None);
+        }
+        fields.maybe("age").and_then(|n| n.integer(&faults));
+        fields.maybe("sure").and_then(|n| n.boolean(&faults));
+        fields.finish();
+        let told: Vec<String> = faults.into_sorted().iter().map(Fault::summary).collect();
+        let day = "year, month and day, each as the calendar has it";
+        assert_eq!(told.len(), 4, "{told:#?}");
+        assert!(told[0].starts_with("t.toml:1:8: invalid date"), "{told:#?}");
+        assert!(told[0].ends_with(&format!("({day})")), "{told:#?}");
+        assert!(told[1].starts_with("t.toml:2:9: "), "{told:#?}");
+        assert!(told[1].ends_with(&format!("({day})")), "{told:#?}");
+        assert_eq!(
+            told[2..],
+            [
+                "t.toml:3:7: expected a whole number, found a string (write it without quotes: `13`)",
+                "t.toml:4:8: expected true or false, found a string (write `true` or `false`, without quotes)",
+            ]
+        );
+        // Beside another syntax error nothing of the file counts.
+        let faults = Faults::new();
+        assert!(Node::parse("t.toml", "a = 2026-13-01\nb = = 2".into(), &faults).is_none());
+        assert!(faults.into_sorted().len() > 1);
     }
 
     #[test]

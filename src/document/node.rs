@@ -1,4 +1,4 @@
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{cell::Cell, ops::Range, path::Path, sync::Arc};
 
 use jiff::civil::Date;
 use toml::{
@@ -25,6 +25,8 @@ pub enum Value {
     List(Vec<Node>),
     /// In the order of the file: key, place of the key, value.
     Table(Vec<(String, Where, Node)>),
+    /// A date that is none: its fault is told, and whoever asks for the value says no more of it.
+    Broken,
 }
 
 impl Node {
@@ -41,25 +43,71 @@ impl Node {
     }
 
     /// Parses TOML. On syntax errors all that the parser can tell apart are told, and no node is
-    /// given: half a file must not be taken for a whole one.
+    /// given: half a file must not be taken for a whole one. A day that the calendar has not leaves
+    /// the rest whole, so that its other mistakes are told in the same run.
     pub fn parse(path: &str, text: String, faults: &Faults) -> Option<Self> {
         let source = Arc::new(Source {
             path: path.to_owned(),
             text,
         });
         let (table, errors) = DeTable::parse_recoverable(&source.text);
-        for error in &errors {
-            let span = error.span().unwrap_or(0..0);
-            faults.error(&at(&source, span), error.message().to_owned());
+        let spans: Vec<Range<usize>> = errors.iter().map(|e| e.span().unwrap_or(0..0)).collect();
+        for (error, span) in errors.iter().zip(&spans) {
+            let place = at(&source, span.clone());
+            let message = error.message().to_owned();
+            match error.message().starts_with("invalid date") {
+                true => faults.error_hint(&place, message, A_DAY),
+                false => faults.error(&place, message),
+            }
         }
-        if !errors.is_empty() {
+        let inner = Faults::new();
+        let reader = Reader {
+            source: &source,
+            broken: &spans,
+            met: Cell::new(0),
+            faults: &inner,
+        };
+        let value = reader.table(table.get_ref());
+        if reader.met.get() < spans.len() {
             return None;
         }
-        let span = table.span();
+        faults.absorb(inner.into_sorted());
         Some(Self {
-            at: at(&source, span),
-            value: from_table(&source, table.get_ref(), faults),
+            at: at(&source, table.span()),
+            value,
         })
+    }
+
+    /// From where to where it stands in its file, with all that is in it.
+    pub(super) fn extent(&self) -> Option<(&Arc<Source>, Range<usize>)> {
+        let Where::File { source, span } = &self.at else {
+            return None;
+        };
+        let mut whole = span.clone();
+        let mut wider = |place: &Where| {
+            if let Where::File { span, .. } = place {
+                whole = whole.start.min(span.start)..whole.end.max(span.end);
+            }
+        };
+        let mut inner = |node: &Self| {
+            if let Some((source, span)) = node.extent() {
+                let source = Arc::clone(source);
+                wider(&Where::File { source, span });
+            }
+        };
+        match &self.value {
+            Value::List(items) => items.iter().for_each(inner),
+            Value::Table(entries) => {
+                for (_, _, node) in entries {
+                    inner(node);
+                }
+                for (_, key, _) in entries {
+                    wider(key);
+                }
+            }
+            _ => {}
+        }
+        Some((source, whole))
     }
 
     /// The place of the value under `path` (`valid.until`), or of the nearest that stands above it.
@@ -87,21 +135,21 @@ impl Node {
     pub fn text(&self, faults: &Faults) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
-            _ => self.wrong("a string", faults),
+            _ => self.wrong(TEXT, faults),
         }
     }
 
     pub fn boolean(&self, faults: &Faults) -> Option<bool> {
         match self.value {
             Value::Boolean(b) => Some(b),
-            _ => self.wrong("true or false", faults),
+            _ => self.wrong(TRUTH, faults),
         }
     }
 
     pub fn integer(&self, faults: &Faults) -> Option<i64> {
         match self.value {
             Value::Integer(i) => Some(i),
-            _ => self.wrong("a whole number", faults),
+            _ => self.wrong(WHOLE, faults),
         }
     }
 
@@ -122,16 +170,16 @@ impl Node {
             Value::Date(date) => Some(*date),
             Value::Text(text) => match text.parse() {
                 Ok(date) => Some(date),
-                Err(_) => self.wrong("a date such as 2026-01-31", faults),
+                Err(_) => self.wrong(DAY, faults),
             },
-            _ => self.wrong("a date such as 2026-01-31", faults),
+            _ => self.wrong(DAY, faults),
         }
     }
 
     pub fn list(&self, faults: &Faults) -> Option<&[Self]> {
         match &self.value {
             Value::List(items) => Some(items),
-            _ => self.wrong("a list", faults),
+            _ => self.wrong(LIST, faults),
         }
     }
 
@@ -154,17 +202,47 @@ impl Node {
             Value::Date(_) => "a date",
             Value::List(_) => "a list",
             Value::Table(_) => "a table",
+            Value::Broken => "a date that is none",
         }
     }
 
     fn wrong<T>(&self, expected: &str, faults: &Faults) -> Option<T> {
-        faults.error(
-            &self.at,
-            format!("expected {expected}, found {}", self.kind()),
-        );
+        let message = format!("expected {expected}, found {}", self.kind());
+        match (self.instead_of(expected), &self.value) {
+            (_, Value::Broken) => {}
+            (Some(hint), _) => faults.error_hint(&self.at, message, hint),
+            (None, _) => faults.error(&self.at, message),
+        }
         None
     }
+
+    /// How what was meant is written. Texts are not repeated: they may be secrets.
+    fn instead_of(&self, expected: &str) -> Option<String> {
+        let hint = match (expected, &self.value) {
+            (WHOLE, Value::Text(text)) => {
+                let number: i64 = text.trim().parse().ok()?;
+                return Some(format!("write it without quotes: `{number}`"));
+            }
+            (WHOLE, Value::Float(_)) => "write it without a decimal point",
+            (TRUTH, _) => "write `true` or `false`, without quotes",
+            (TEXT, Value::List(_)) => "one alone goes here, without brackets",
+            (TEXT, Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Date(_)) => {
+                "put it in quotes"
+            }
+            (LIST, Value::Text(_)) => "put it in brackets, of one too: `[\"…\"]`",
+            (DAY, _) => A_DAY,
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
+
+const TEXT: &str = "a string";
+const WHOLE: &str = "a whole number";
+const TRUTH: &str = "true or false";
+const LIST: &str = "a list";
+const DAY: &str = "a date such as 2026-01-31";
+const A_DAY: &str = "year, month and day, each as the calendar has it";
 
 fn at(source: &Arc<Source>, span: Range<usize>) -> Where {
     Where::File {
@@ -173,64 +251,87 @@ fn at(source: &Arc<Source>, span: Range<usize>) -> Where {
     }
 }
 
-fn from_table(source: &Arc<Source>, table: &DeTable<'_>, faults: &Faults) -> Value {
-    let mut entries: Vec<(String, Where, Node)> = table
-        .iter()
-        .filter_map(|(key, value)| {
-            let node = from_value(source, value, faults)?;
-            Some((key.get_ref().to_string(), at(source, key.span()), node))
-        })
-        .collect();
-    entries.sort_by_key(|(_, place, _)| match place {
-        Where::File { span, .. } => span.start,
-        Where::Environment(_) | Where::Path(_) => 0,
-    });
-    Value::Table(entries)
+/// Makes nodes of what the parser gives.
+struct Reader<'a> {
+    source: &'a Arc<Source>,
+    /// Where it found something wrong.
+    broken: &'a [Range<usize>],
+    /// How many of these are dates that are none.
+    met: Cell<usize>,
+    faults: &'a Faults,
 }
 
-fn from_value(source: &Arc<Source>, value: &Spanned<DeValue<'_>>, faults: &Faults) -> Option<Node> {
-    let place = at(source, value.span());
-    let refuse = |message: String| {
-        faults.error(&place, message);
-        None
-    };
-    let value = match value.get_ref() {
-        DeValue::String(text) => Value::Text(text.to_string()),
-        DeValue::Integer(i) => {
-            let digits = i.as_str().replace('_', "");
-            match i64::from_str_radix(&digits, i.radix()) {
-                Ok(i) => Value::Integer(i),
-                Err(_) => return refuse("the number does not fit into 64 bits".to_owned()),
+impl Reader<'_> {
+    fn table(&self, table: &DeTable<'_>) -> Value {
+        let mut entries: Vec<(String, Where, Node)> = table
+            .iter()
+            .filter_map(|(key, value)| {
+                let node = self.value(value)?;
+                let place = at(self.source, key.span());
+                Some((key.get_ref().to_string(), place, node))
+            })
+            .collect();
+        entries.sort_by_key(|(_, place, _)| match place {
+            Where::File { span, .. } => span.start,
+            Where::Environment(_) | Where::Path(_) => 0,
+        });
+        Value::Table(entries)
+    }
+
+    fn value(&self, value: &Spanned<DeValue<'_>>) -> Option<Node> {
+        let place = at(self.source, value.span());
+        let refuse = |message: String| {
+            self.faults.error(&place, message);
+            None
+        };
+        let value = match value.get_ref() {
+            DeValue::Datetime(_) if self.broken.contains(&value.span()) => {
+                self.met.set(self.met.get() + 1);
+                Value::Broken
             }
-        }
-        DeValue::Float(x) => match x.as_str().replace('_', "").parse() {
-            Ok(x) => Value::Float(x),
-            Err(_) => return refuse(format!("`{}` is not a number", x.as_str())),
-        },
-        DeValue::Boolean(b) => Value::Boolean(*b),
-        DeValue::Datetime(when) => match (when.date, when.time) {
-            (Some(d), None) => {
-                let date = i16::try_from(d.year)
-                    .ok()
-                    .zip(i8::try_from(d.month).ok())
-                    .zip(i8::try_from(d.day).ok())
-                    .and_then(|((y, m), d)| Date::new(y, m, d).ok());
-                match date {
-                    Some(date) => Value::Date(date),
-                    None => return refuse(format!("`{when}` is not a day of the calendar")),
+            DeValue::String(text) => Value::Text(text.to_string()),
+            DeValue::Integer(i) => {
+                let digits = i.as_str().replace('_', "");
+                match i64::from_str_radix(&digits, i.radix()) {
+                    Ok(i) => Value::Integer(i),
+                    Err(_) => return refuse("the number does not fit into 64 bits".to_owned()),
                 }
             }
-            _ => return refuse(format!("`{when}`: expected a day without a time of day")),
-        },
-        DeValue::Array(items) => Value::List(
-            items
-                .iter()
-                .filter_map(|i| from_value(source, i, faults))
-                .collect(),
-        ),
-        DeValue::Table(table) => from_table(source, table, faults),
-    };
-    Some(Node { at: place, value })
+            DeValue::Float(x) => match x.as_str().replace('_', "").parse() {
+                Ok(x) => Value::Float(x),
+                Err(_) => return refuse(format!("`{}` is not a number", x.as_str())),
+            },
+            DeValue::Boolean(b) => Value::Boolean(*b),
+            DeValue::Datetime(when) => match (when.date, when.time) {
+                (Some(d), None) => {
+                    let date = i16::try_from(d.year)
+                        .ok()
+                        .zip(i8::try_from(d.month).ok())
+                        .zip(i8::try_from(d.day).ok())
+                        .and_then(|((y, m), d)| Date::new(y, m, d).ok());
+                    match date {
+                        Some(date) => Value::Date(date),
+                        None => {
+                            let message = format!("`{when}` is not a day of the calendar");
+                            self.faults.error_hint(&place, message, A_DAY);
+                            Value::Broken
+                        }
+                    }
+                }
+                _ => {
+                    let message = format!("`{when}`: expected a day without a time of day");
+                    self.faults
+                        .error_hint(&place, message, "such as `2026-01-31`");
+                    Value::Broken
+                }
+            },
+            DeValue::Array(items) => {
+                Value::List(items.iter().filter_map(|i| self.value(i)).collect())
+            }
+            DeValue::Table(table) => self.table(table),
+        };
+        Some(Node { at: place, value })
+    }
 }
 
 /// So that callers can hand a list of faults on as one error.

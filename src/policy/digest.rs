@@ -36,6 +36,8 @@ fn write(out: &mut String, node: &Node) {
         Value::Integer(i) => out.push_str(&i.to_string()),
         Value::Float(x) => out.push_str(&format!("{x:?}")),
         Value::Boolean(b) => out.push_str(if *b { "true" } else { "false" }),
+        // Its fault is told: no policy comes of it.
+        Value::Broken => {}
         Value::List(items) => {
             out.push('[');
             for item in items {

@@ -6,7 +6,7 @@ use jiff::{civil::Date, tz::TimeZone};
 use smallvec::SmallVec;
 
 use crate::{
-    document::{Faults, Fields, Node, Where},
+    document::{Faults, Fields, Node, Where, suggest},
     domain::{CategorySet, Operation},
 };
 
@@ -234,9 +234,12 @@ impl Law {
             let name = n.text(faults)?;
             let found = TimeZone::get(name).ok();
             if found.is_none() {
-                faults.error(
+                let known: Vec<_> = jiff::tz::db().available().collect();
+                let near = suggest(name, known.iter().map(jiff::tz::TimeZoneName::as_str));
+                faults.error_hint(
                     &n.at,
                     format!("`{name}` is not a time zone of the IANA database"),
+                    near.unwrap_or_else(|| "such as `Asia/Singapore`".to_owned()),
                 );
             }
             found

@@ -34,7 +34,10 @@ pub fn errors(checked: &Checked, complete: bool, faults: &Faults) {
         module_and_roles(checked, instrument, faults);
     }
     for law in &checked.laws {
-        for rule in &law.rules {
+        // Of a rule that was misread nothing follows.
+        let read = |r: &&Rule| !faults.concern(&r.source);
+        let rules: Vec<&Rule> = law.rules.iter().filter(read).collect();
+        for rule in &rules {
             unreachable_requirements(rule, faults);
         }
         if law.rules.len() > 128 {
@@ -43,7 +46,7 @@ pub fn errors(checked: &Checked, complete: bool, faults: &Faults) {
         if law.territory.is_empty() {
             faults.error(&law.at, format!("law `{}` has no territory", law.id));
         }
-        contradictions::rules(law, checked, &days, faults);
+        contradictions::rules(law, &rules, checked, &days, faults);
     }
     contradictions::attributes(checked, faults);
     contradictions::assessments(checked, faults);

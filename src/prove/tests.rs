@@ -156,6 +156,22 @@ fn one_changed_line_shows_its_flows_and_a_reformat_none() {
 }
 
 #[test]
+fn marks_of_papers_hang_on_what_they_say_and_not_on_their_file() {
+    let mark = |organisation: &str| {
+        let (_dir, files) = policy(LAW, organisation);
+        let day = super::days::instant("2022-01-01".parse().unwrap());
+        super::diff::print(&files.check().unwrap().compile(day), "SG").unwrap()
+    };
+    let paper = mark(ORGANISATION);
+    assert_eq!(paper, mark(&format!("# first\n{ORGANISATION}\n# last")));
+    // Another last day, on a day on which both hold.
+    assert_ne!(
+        paper,
+        mark(&ORGANISATION.replace("2022-12-31", "2023-12-31"))
+    );
+}
+
+#[test]
 fn the_matrix_says_how_long_records_are_kept() {
     let organisation = format!(
         "{ORGANISATION}\n\

@@ -15,9 +15,10 @@ use crate::{
 /// The id of a rule that nobody wrote: see `prove::files`.
 const HYPOTHESIS: &str = "hypothetical-prohibition";
 
-pub fn rules(law: &Law, checked: &Checked, days: &Days, faults: &Faults) {
-    for (i, a) in law.rules.iter().enumerate() {
-        for b in law.rules.iter().skip(i + 1) {
+/// `all`: the law's rules, without those that could not be read.
+pub fn rules(law: &Law, all: &[&Rule], checked: &Checked, days: &Days, faults: &Faults) {
+    for (i, a) in all.iter().copied().enumerate() {
+        for b in all.iter().copied().skip(i + 1) {
             // `policy prove` asks what one prohibition more would do; it is meant to contradict.
             let supposed = |r: &Rule| *r.id == *HYPOTHESIS;
             if supposed(a) || supposed(b) || !in_force(a) || !in_force(b) || a.when != b.when {

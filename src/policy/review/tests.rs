@@ -60,6 +60,36 @@ fn rule(kind: &str, id: &str, more: &str) -> String {
     format!("[[{kind}]]\nid = \"{id}\"\ncitation = \"c\"\n{more}\n")
 }
 
+/// The rest of a rule that was misread says more than was meant.
+#[test]
+fn of_a_misread_rule_nothing_follows() {
+    let other = rule("permit", "other", "mechanism = \"consent\"\nto = [\"SG\"]");
+    for (wrong, told) in [
+        ("operation = [\"erase\"]", "unknown key `operation`"),
+        (
+            "requires = [\"ground:transits\"]",
+            "unknown ground `transits`",
+        ),
+        ("flow = [\"outbond\"]", "unknown flow `outbond`"),
+        ("until = 2019-13-01", "invalid date"),
+    ] {
+        let misread = rule(
+            "permit",
+            "one",
+            &format!("mechanism = \"adequacy\"\nto = [\"SG\"]\n{wrong}"),
+        );
+        let found = summaries(&format!("{misread}{other}"), "");
+        assert!(
+            found.contains(told) && found.lines().count() == 1,
+            "{found}"
+        );
+    }
+    // And without the slip the two are a contradiction.
+    let one = rule("permit", "one", "mechanism = \"adequacy\"\nto = [\"SG\"]");
+    let found = summaries(&format!("{one}{other}"), "");
+    assert!(found.contains("contradict each other"), "{found}");
+}
+
 #[test]
 fn sound_files_are_silent() {
     assert_eq!(summaries("", ""), "");
