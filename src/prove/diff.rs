@@ -297,25 +297,33 @@ fn common(scene: &Scene<'_>, values: &[BTreeSet<u32>]) -> BTreeMap<String, Vec<S
             if every.get(name) == Some(&words) {
                 continue;
             }
-            let words: Vec<String> = words
-                .iter()
-                .map(|w| alike(axis.alike.as_slice(), name, w))
-                .collect();
-            on.entry(name.to_owned()).or_default().extend(words);
+            let mut told: BTreeSet<usize> = BTreeSet::new();
+            for word in &words {
+                let class = class_of(&axis.alike, name, word);
+                // One of a class stands for all of it.
+                if class.is_none_or(|(i, _)| told.insert(i)) {
+                    let text = alike(class.map(|(_, places)| places), word);
+                    on.entry(name.to_owned()).or_default().push(text);
+                }
+            }
         }
     }
     on
 }
 
+/// The destinations that the law cannot tell from this one, itself among them.
+fn class_of<'c>(
+    classes: &'c [Vec<Place>],
+    axis: &str,
+    word: &str,
+) -> Option<(usize, &'c Vec<Place>)> {
+    let mut all = classes.iter().enumerate();
+    all.find(|(_, c)| axis == "destination" && c.iter().any(|p| p.to_string() == word))
+}
+
 /// A destination with those that the law cannot tell from it.
-fn alike(classes: &[Vec<Place>], axis: &str, word: &str) -> String {
+fn alike(class: Option<&Vec<Place>>, word: &str) -> String {
     const SHOWN: usize = 6;
-    if axis != "destination" {
-        return word.to_owned();
-    }
-    let class = classes
-        .iter()
-        .find(|c| c.iter().any(|p| p.to_string() == word));
     let others: Vec<String> = class
         .into_iter()
         .flatten()

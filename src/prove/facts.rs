@@ -234,8 +234,8 @@ impl Fact {
             Self::Protection(p) => said("protection", Some(word(p))),
             Self::Ground(kind, said) => {
                 let text = match said {
-                    None => "unsaid".to_owned(),
-                    Some(true) => format!("{}, occasional", word(kind)),
+                    None => format!("no {}", word(kind)),
+                    Some(true) => format!("occasional {}", word(kind)),
                     Some(false) => word(kind),
                 };
                 vec![("ground", text)]
