@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use bytes::Bytes;
 use http::{StatusCode, uri::PathAndQuery};
 use jiff::civil::Date;
-use tokio::time::Instant;
 
 use super::{
     Fate, Heard, ItemState, SendState, Verdict,
@@ -17,7 +16,7 @@ use crate::{
     domain::RegionId,
     forward::{BulkAnswer, BulkVerdict, Expected, Outgoing, OutgoingBody, Part, Split, join_all},
     message::{Field, Fields, Parts, Value},
-    pipeline::{Exchange, keep},
+    pipeline::{Exchange, call::Call, keep},
     respond::Refused,
     telemetry::clock,
 };
@@ -136,13 +135,13 @@ async fn send_part(
             cell.set(verdict);
         }
     };
+    let call = Call::begin(x, region, &load.parts.method, &mut headers);
     let outgoing = Outgoing {
         method: load.parts.method.clone(),
         path_and_query: load.path.clone(),
         headers,
         body: OutgoingBody::Slices(part.body.clone()),
     };
-    let started = Instant::now();
     let answer = x
         .upstreams
         .send(own.iter().map(|(_, c)| *c), outgoing)
@@ -151,14 +150,14 @@ async fn send_part(
         Ok(answer) => answer,
         Err(error) => {
             let refused = Exchange::forward_refused(&error);
-            x.count_call(region, started, refused.name());
+            call.failed(refused.name());
             let status = refused.status();
             own.iter()
                 .for_each(|(s, _)| tell(s, status, Verdict::Failed(status)));
             return;
         }
     };
-    x.count_answer(region, started, answer.status());
+    call.answered(answer.status());
     let product = answer.headers().get(PRODUCT);
     if product.is_some_and(|p| p == "Elasticsearch") {
         heard.is_elastic.set(true);
