@@ -50,7 +50,7 @@ mod endpoint;
 mod error;
 mod gate;
 mod health;
-mod http1;
+pub mod http1;
 mod lanes;
 mod link;
 mod merge;

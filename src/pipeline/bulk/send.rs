@@ -1,6 +1,9 @@
 //! The parts of a decided bulk request on their way to their regions, all at once.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+};
 
 use bytes::Bytes;
 use http::{StatusCode, uri::PathAndQuery};
@@ -72,14 +75,12 @@ pub async fn send(
         });
         join_all(lanes).await;
     }
-    for copy in sends.iter().filter(|s| !s.is_main) {
-        copy.settle_copy(states);
-    }
     guard.told.set(true);
     drop(guard);
     Ok(Heard {
         answers: heard.answers.into_inner(),
         is_elastic: heard.is_elastic.get(),
+        left: HashMap::new(),
     })
 }
 
@@ -196,7 +197,7 @@ async fn send_part(
 }
 
 /// The body goes out unpacked, and the answer must come as plain JSON to be read.
-fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> Fields {
+pub fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> Fields {
     let mut headers = x.outgoing_headers(parts, leaves_home);
     headers.remove(Field::ContentEncoding);
     headers.insert(Field::AcceptEncoding, "identity");
@@ -208,19 +209,6 @@ fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> Fields {
         headers.remove(Field::Accept);
     }
     headers
-}
-
-impl SendState {
-    /// An erasure is done when every holder has done it.
-    fn settle_copy(&self, states: &[ItemState]) {
-        let status = StatusCode::from_u16(self.status.get()).unwrap_or(StatusCode::BAD_GATEWAY);
-        if status.is_success() || status == StatusCode::NOT_FOUND {
-            return;
-        }
-        if let Some(Fate::Sent { verdict, .. }) = states.get(self.item).map(|s| &s.fate) {
-            verdict.set(Verdict::CopyLeft(status, self.region));
-        }
-    }
 }
 
 /// Writes the outcome of everything that was permitted, also when the caller goes away before the
