@@ -128,6 +128,47 @@ impl FieldSet {
     }
 }
 
+/// What names are among the lines of a head; where it says no, that is certain.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Names {
+    known: FieldSet,
+    /// A bit for some of the names that are [`Field::Other`]: by length and last bytes, in which
+    /// names that share a beginning differ.
+    others: u64,
+}
+
+impl Names {
+    #[inline]
+    pub(super) fn insert(&mut self, field: Field, name: &[u8]) {
+        self.known.insert(field);
+        if field == Field::Other {
+            self.others |= Self::bit(name);
+        }
+    }
+
+    #[inline]
+    pub(super) fn may_have(self, field: Field, name: &[u8]) -> bool {
+        match field {
+            Field::Other => self.others & Self::bit(name) != 0,
+            field => self.known.contains(field),
+        }
+    }
+
+    pub(super) const fn known(self) -> FieldSet {
+        self.known
+    }
+
+    #[inline]
+    fn bit(name: &[u8]) -> u64 {
+        let sum = match name {
+            [.., a, b, c] => u32::from(*a) * 5 + u32::from(*b) * 3 + u32::from(*c),
+            [.., a] => u32::from(*a),
+            [] => 0,
+        };
+        1 << ((sum + name.len() as u32 * 7) % 64)
+    }
+}
+
 /// What a field is looked up by. Names that are known when the program is built are cheapest as a
 /// [`Field`].
 pub trait Key {
@@ -192,6 +233,25 @@ mod tests {
         assert!(Field::ALL.len() < 127, "the set has 128 places");
         assert_eq!(Field::of(b"x-other"), Field::Other);
         assert_eq!(Field::of(b""), Field::Other);
+    }
+
+    #[test]
+    fn names_that_were_put_in_are_never_denied_and_most_others_are() {
+        let mut names = Names::default();
+        let inside = ["a", "x-one", "x-two", "accept-language", "domicile-purpose"];
+        for name in inside {
+            names.insert(Field::of(name.as_bytes()), name.as_bytes());
+        }
+        for name in inside {
+            assert!(names.may_have(Field::Other, name.as_bytes()), "{name}");
+        }
+        let outside = ["domicile-target", "domicile-country", "x-three", "b", ""];
+        let denied = |n: &&&str| !names.may_have(Field::Other, n.as_bytes());
+        assert!(outside.iter().filter(denied).count() >= 3);
+        assert!(!names.may_have(Field::Host, b"host"));
+        names.insert(Field::Host, b"host");
+        assert!(names.may_have(Field::Host, b"host"));
+        assert!(names.known().contains(Field::Host));
     }
 
     #[test]

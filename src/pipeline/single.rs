@@ -239,13 +239,14 @@ pub async fn send(
     let answer = upstreams.send([cleared], outgoing).await;
     match answer {
         Ok(answer) => {
-            x.count_answer(region, started, answer.status());
-            outcomes.answered(answer.status());
+            let arrived = answer.body().arrived();
+            x.count_answer(region, arrived - started, answer.status());
+            outcomes.answered(answer.status(), Some(arrived));
             Ok(answer)
         }
         Err(error) => {
             let refused = Exchange::forward_refused(&error);
-            x.count_call(region, started, refused.name());
+            x.count_call(region, started.elapsed(), refused.name());
             Err(refused)
         }
     }

@@ -168,7 +168,7 @@ async fn send_part(
     let answer = upstreams.send(cleared, outgoing).await;
     match answer {
         Ok(answer) => {
-            x.count_answer(region, started, answer.status());
+            x.count_answer(region, started.elapsed(), answer.status());
             let verdicts = Verdicts::read(answer, part.body.items()).await;
             for (position, i) in indices.enumerate() {
                 let status = verdicts.as_ref().ok().and_then(|v| v.status(position));
@@ -190,12 +190,12 @@ fn status_of(
 ) -> StatusCode {
     match outcome {
         Ok(status) => {
-            x.count_answer(region, started, status);
+            x.count_answer(region, started.elapsed(), status);
             status
         }
         Err(error) => {
             let refused = Exchange::forward_refused(&error);
-            x.count_call(region, started, refused.name());
+            x.count_call(region, started.elapsed(), refused.name());
             refused.status()
         }
     }

@@ -151,14 +151,14 @@ async fn send_part(
         Ok(answer) => answer,
         Err(error) => {
             let refused = Exchange::forward_refused(&error);
-            x.count_call(region, started, refused.name());
+            x.count_call(region, started.elapsed(), refused.name());
             let status = refused.status();
             own.iter()
                 .for_each(|(s, _)| tell(s, status, Verdict::Failed(status)));
             return;
         }
     };
-    x.count_answer(region, started, answer.status());
+    x.count_answer(region, started.elapsed(), answer.status());
     let product = answer.headers().get(PRODUCT);
     if product.is_some_and(|p| p == "Elasticsearch") {
         heard.is_elastic.set(true);
