@@ -82,13 +82,16 @@ impl fmt::Debug for Value<'_> {
 #[inline]
 pub(super) fn is_value(bytes: &[u8]) -> bool {
     let sound = |b: &u8| (*b >= b' ' && *b != 0x7f) || *b == b'\t';
-    // Eight bytes at a time; tabs are rare enough to be looked at twice.
-    let (words, rest) = bytes.as_chunks::<8>();
+    // Eight bytes at a time, of which the last may overlap those before; tabs are rare enough to be
+    // looked at twice.
+    let Some(last) = bytes.last_chunk::<8>() else {
+        return bytes.iter().all(sound);
+    };
     let clean = |word: &[u8; 8]| !has_control(u64::from_le_bytes(*word));
-    words
-        .iter()
+    let (words, _) = bytes.as_chunks::<8>();
+    let all = words.iter().chain([last]);
+    all.into_iter()
         .all(|word| clean(word) || word.iter().all(sound))
-        && rest.iter().all(sound)
 }
 
 /// Whether one of eight bytes is below the space or DEL. It may tell so of bytes beside such a
@@ -177,6 +180,11 @@ impl Fields {
     /// Whether one of these may be there: false is certain.
     pub fn may_have(&self, any: FieldSet) -> bool {
         self.seen.known().has_any(any)
+    }
+
+    /// Whether a line of one of these names may be there: false is certain.
+    pub fn may_have_name(&self, of: Names) -> bool {
+        self.seen.may_meet(of)
     }
 
     #[inline]
@@ -332,7 +340,7 @@ impl Fields {
         }
         self.is_written |= self.lines.is_empty() && start == 0;
         let spelt = self.text.get(start..start + name).unwrap_or_default();
-        self.seen.insert(field, spelt);
+        self.seen.insert_as(field, spelt);
         // Smaller than the text's length, which fits.
         let (start, name_end) = (start as u32, (start + name) as u32);
         self.lines.push(Line {

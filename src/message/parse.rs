@@ -107,7 +107,7 @@ impl Fields {
             if lines.len() == MOST_FIELDS {
                 return Err(LineFault::TooMany);
             }
-            seen.insert(
+            seen.insert_as(
                 found.field,
                 rest.get(..found.name_len()).unwrap_or_default(),
             );

@@ -201,7 +201,8 @@ impl<'w> Exchange<'w> {
             template: &route.settings.path,
             query: parts.uri.query(),
         };
-        let wishes = if self.caller.trusted {
+        let may_steer = |names| parts.headers.may_have_name(names);
+        let wishes = if self.caller.trusted && route.steered_by.is_none_or(may_steer) {
             wishes::read(&head, &route.settings.steering, &snapshot.regions, plain)?
         } else {
             Wishes::default()
