@@ -73,14 +73,9 @@ impl fmt::Display for DecisionId {
     }
 }
 
-/// The lowest four bits as a lower-case digit.
-pub fn hexadecimal(value: u128) -> u8 {
-    digit((value & 0xf) as u8)
-}
-
 /// Eight digits at once: the four bits of each go apart, one to a byte, and those above nine are
 /// raised to the letters.
-fn eight_digits(value: u32) -> [u8; 8] {
+pub(crate) fn eight_digits(value: u32) -> [u8; 8] {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let mut apart = u64::from(value);
     apart = (apart | apart << 16) & 0x0000_ffff_0000_ffff;
@@ -88,14 +83,6 @@ fn eight_digits(value: u32) -> [u8; 8] {
     apart = (apart | apart << 4) & 0x0f0f_0f0f_0f0f_0f0f;
     let letters = ((apart + ONES * 6) >> 4) & ONES;
     (apart + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
-}
-
-/// Of a value below 16.
-fn digit(value: u8) -> u8 {
-    match value {
-        low @ 0..=9 => b'0' + low,
-        high => b'a' - 10 + high,
-    }
 }
 
 impl fmt::Debug for DecisionId {

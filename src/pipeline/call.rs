@@ -35,9 +35,10 @@ impl<'x, 'w> Call<'x, 'w> {
         }
     }
 
-    /// The head of an answer came.
-    pub fn answered(self, status: StatusCode) {
-        self.x.count_answer(self.region, self.started, status);
+    /// The head of an answer came at `arrived`.
+    pub fn answered(self, status: StatusCode, arrived: Instant) {
+        let took = arrived.saturating_duration_since(self.started);
+        self.x.count_answer(self.region, took, status);
         if let Some(span) = self.span {
             span.end(Ok(status));
         }
@@ -45,7 +46,8 @@ impl<'x, 'w> Call<'x, 'w> {
 
     /// There is none; `problem` is how the caller is told.
     pub fn failed(self, problem: &'static str) {
-        self.x.count_call(self.region, self.started, problem);
+        self.x
+            .count_call(self.region, self.started.elapsed(), problem);
         if let Some(span) = self.span {
             span.end(Err(problem));
         }
@@ -80,11 +82,11 @@ impl<'x, 'w> Calls<'x, 'w> {
         } = &self.call;
         let failed = match outcome {
             Ok(status) => {
-                x.count_answer(*region, *started, status);
+                x.count_answer(*region, started.elapsed(), status);
                 !status.is_success()
             }
             Err(problem) => {
-                x.count_call(*region, *started, problem);
+                x.count_call(*region, started.elapsed(), problem);
                 true
             }
         };

@@ -442,7 +442,7 @@ async fn send(
         .observe(seconds);
     let answer = answer?;
     if let Some(outcomes) = outcomes {
-        outcomes.answered(answer.status());
+        outcomes.answered(answer.status(), Some(answer.body().arrived()));
     }
     if routed.route.settings.answers == Answers::StatusOnly {
         let mut bare = single::safe(&answer);

@@ -214,7 +214,8 @@ impl<'w> Exchange<'w> {
             template: &route.settings.path,
             query: parts.uri.query(),
         };
-        let wishes = if self.caller.trusted {
+        let may_steer = |names| parts.headers.may_have_name(names);
+        let wishes = if self.caller.trusted && route.steered_by.is_none_or(may_steer) {
             wishes::read(&head, &route.settings.steering, &snapshot.regions, plain)?
         } else {
             Wishes::default()
@@ -274,6 +275,13 @@ impl<'w> Exchange<'w> {
         circumstances: Circumstances,
     ) -> Result<SmallVec<[RegionId; 4]>, Refused> {
         judge::homes(self, place, categories, countries, circumstances)
+    }
+
+    /// The time of day at an instant since the request came. Clocks that are set meanwhile do not
+    /// change it.
+    pub fn time_at(&self, instant: Instant) -> Timestamp {
+        let since = instant.saturating_duration_since(self.started);
+        self.at.saturating_add(since).unwrap_or(self.at)
     }
 
     fn decision_str(&self) -> &str {
@@ -446,18 +454,18 @@ impl<'w> Exchange<'w> {
     }
 
     /// Counts one call of a region that answered with this status.
-    pub fn count_answer(&self, region: RegionId, started: Instant, status: http::StatusCode) {
+    pub fn count_answer(&self, region: RegionId, took: Duration, status: http::StatusCode) {
         let outcome = match status.is_server_error() {
             true => "server-error",
             false => "answered",
         };
-        self.count_call(region, started, outcome);
+        self.count_call(region, took, outcome);
     }
 
     /// Counts one call of a region, by its outcome.
-    pub fn count_call(&self, region: RegionId, started: Instant, outcome: &'static str) {
+    pub fn count_call(&self, region: RegionId, took: Duration, outcome: &'static str) {
         if let Some(region) = self.snapshot.regions.get(region) {
-            let seconds = started.elapsed().as_secs_f64();
+            let seconds = took.as_secs_f64();
             let story = self.story.borrow();
             let route = story.route.as_ref();
             let handles = &self.worker.handles;

@@ -241,8 +241,9 @@ pub async fn send(
     let answer = upstreams.send([cleared], outgoing).await;
     match answer {
         Ok(answer) => {
-            call.answered(answer.status());
-            outcomes.answered(answer.status());
+            let arrived = answer.body().arrived();
+            call.answered(answer.status(), arrived);
+            outcomes.answered(answer.status(), Some(arrived));
             Ok(answer)
         }
         Err(error) => {
@@ -381,7 +382,11 @@ pub fn outgoing_body(x: &Exchange<'_>, taken: Taken) -> OutgoingBody {
     match taken {
         Taken::None => OutgoingBody::Empty,
         Taken::Whole(bytes) => OutgoingBody::Whole(bytes),
-        Taken::Stream(incoming) => {
+        Taken::Stream(mut incoming) => {
+            // Most short bodies came with their head.
+            if let Some(whole) = incoming.take_whole() {
+                return OutgoingBody::Whole(whole);
+            }
             let length = incoming.size_hint().exact();
             let stall = x.snapshot.settings.limits.body_stall;
             let body = Box::pin(Lifted {

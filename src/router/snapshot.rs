@@ -16,6 +16,7 @@ use crate::{
     },
     document::{Fault, Faults, Where, is_missing, suggest},
     domain::{Place, RecipientId, Region, RegionId, Regions, Transaction},
+    message::Names,
     policy::{self, Checked, Compiled, EntityId},
     settings::{self, Format, Mode, Places, RegionSettings, Route, Settings, UnknownHome},
     telemetry::Otlp,
@@ -57,6 +58,8 @@ pub struct ReadyRoute {
     pub unknown_home: Option<RegionId>,
     /// Whether any source reads the verified token.
     pub reads_token: bool,
+    /// The headers by which callers steer; `None` where they do it by anything else, too.
+    pub steered_by: Option<Names>,
     /// Whom the route discloses to.
     pub recipient: Option<Arc<ReadyRecipient>>,
 }
@@ -298,6 +301,7 @@ fn ready_routes(
                     found.cloned()
                 }),
                 reads_token: sources(route).any(|s| matches!(s, ValueSource::Jwt(_))),
+                steered_by: steering_headers(route),
             }),
             Err(found) => {
                 for fault in found {
@@ -320,6 +324,17 @@ fn ready_routes(
         }
     }
     ready
+}
+
+fn steering_headers(route: &Route) -> Option<Names> {
+    let mut names = Names::default();
+    for source in route.steering.sources() {
+        match source {
+            ValueSource::Header(name) => names.insert(name),
+            _ => return None,
+        }
+    }
+    Some(names)
 }
 
 /// The pointer as the settings hold it, so that it lives as long as they do.

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     io,
     pin::{Pin, pin},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -50,6 +50,21 @@ impl<S: Transport> Source for Link<S> {
             return Poll::Ready(Err(wire.lost()));
         }
         wire.poll_into(cx, into)
+    }
+
+    fn take_whole(&self, turn: u32) -> Option<Bytes> {
+        let mut wire = self.wire();
+        let left = wire.left()?;
+        let has_come = wire.bytes.len() as u64 >= left;
+        // Whoever waits for a 100 has not sent it; if the bytes are there all the same, they are
+        // read as any others.
+        if wire.turn != turn || !has_come || wire.fault.is_some() || !wire.due.is_empty() {
+            return None;
+        }
+        match wire.poll_piece(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(Ok(frame))) if wire.is_whole() => frame.into_data().ok(),
+            _ => None,
+        }
     }
 
     fn left(&self, turn: u32) -> (bool, Option<u64>) {

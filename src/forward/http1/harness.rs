@@ -43,6 +43,7 @@ pub fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, to_head: bool) -> Re
         ..Reader::default()
     };
     for piece in pieces {
+        reader.came.extend_from_slice(piece);
         reader.buffer.extend_from_slice(piece);
         if !reader.is_refused && reader.step().is_none() {
             reader.is_refused = true;
@@ -53,6 +54,9 @@ pub fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, to_head: bool) -> Re
 
 #[derive(Default)]
 struct Reader {
+    /// Everything.
+    came: Vec<u8>,
+    /// Not read yet.
     buffer: BytesMut,
     to_head: bool,
     scan: Scan,
@@ -67,12 +71,13 @@ impl Reader {
     /// Reads as far as the bytes go; `None`: they are no answer.
     fn step(&mut self) -> Option<()> {
         while self.decoder.is_none() {
-            let Some(length) = self.scan.find_end(&self.buffer).ok()? else {
+            let start = self.came.len() - self.buffer.len();
+            let head = head::take(&mut self.scan, &mut self.buffer, self.to_head);
+            let Some(head) = head.ok()? else {
                 return Some(());
             };
-            let head = self.buffer.split_to(length);
-            self.scan = Scan::default();
-            match head::parse(&head, self.to_head).ok()? {
+            let end = self.came.len() - self.buffer.len();
+            match head {
                 Head::Interim => {
                     self.interim += 1;
                     if self.interim > MOST_INTERIM {
@@ -84,7 +89,7 @@ impl Reader {
                     decoder,
                     keeps_alive,
                 } => {
-                    self.answer.head = head.to_vec();
+                    self.answer.head = self.came.get(start..end)?.to_vec();
                     self.answer.status = response.status().as_u16();
                     self.answer.fields = response.headers().clone();
                     self.answer.keeps_alive = keeps_alive;

@@ -175,7 +175,7 @@ async fn send_part(
     let answer = upstreams.send(cleared, outgoing).await;
     match answer {
         Ok(answer) => {
-            call.answered(answer.status());
+            call.answered(answer.status(), answer.body().arrived());
             let verdicts = Verdicts::read(answer, part.body.items()).await;
             for (position, i) in indices.enumerate() {
                 let status = verdicts.as_ref().ok().and_then(|v| v.status(position));

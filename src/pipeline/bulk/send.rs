@@ -158,7 +158,7 @@ async fn send_part(
             return;
         }
     };
-    call.answered(answer.status());
+    call.answered(answer.status(), answer.body().arrived());
     let product = answer.headers().get(PRODUCT);
     if product.is_some_and(|p| p == "Elasticsearch") {
         heard.is_elastic.set(true);

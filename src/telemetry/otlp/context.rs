@@ -1,6 +1,6 @@
 //! `traceparent` (W3C Trace Context, §3.2).
 
-use crate::domain::hexadecimal;
+use crate::domain::eight_digits;
 
 /// The lowest bit of the flags: somebody before tells this trace.
 pub const SAMPLED: u8 = 1;
@@ -62,11 +62,17 @@ fn number(digits: &[u8]) -> Option<u128> {
 /// In version 00.
 pub fn print(trace: u128, span: u64, flags: u8) -> [u8; LENGTH] {
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    let parts = [(3, 32, trace), (36, 16, span.into()), (53, 2, flags.into())];
-    for (at, length, mut digits) in parts {
-        for place in text.iter_mut().skip(at).take(length).rev() {
-            *place = hexadecimal(digits);
-            digits >>= 4;
+    let trace = [96, 64, 32, 0].map(|shift| eight_digits((trace >> shift) as u32));
+    let span = [32, 0].map(|shift| eight_digits((span >> shift) as u32));
+    let flags = eight_digits(flags.into());
+    let digits = [
+        (3, trace.as_flattened()),
+        (36, span.as_flattened()),
+        (53, flags.get(6..).unwrap_or_default()),
+    ];
+    for (at, digits) in digits {
+        for (place, digit) in text.iter_mut().skip(at).zip(digits) {
+            *place = *digit;
         }
     }
     text
