@@ -197,6 +197,9 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
     /// The log or the ledger cannot be written.
     pub async fn settle(&mut self) -> Result<HashMap<usize, Left>, Refused> {
         let (left, any) = self.settle_now();
+        if self.all.is_empty() {
+            return Ok(left);
+        }
         if any {
             erase::sync(self.x).await?;
         }
@@ -216,6 +219,10 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
     /// By item what callers are told of; and whether anything stays open.
     fn settle_now(&mut self) -> (HashMap<usize, Left>, bool) {
         self.is_settled = true;
+        // Most requests erase nothing, and take no lock here.
+        if self.all.is_empty() {
+            return (HashMap::new(), false);
+        }
         let erasures = &self.x.worker.shared.erasures;
         let rewritten = OnceCell::new();
         let (mut settled, mut open) = (Vec::with_capacity(self.all.len()), Vec::new());
@@ -225,7 +232,7 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
                 continue;
             };
             // Nothing known is nothing confirmed.
-            let status = StatusCode::from_u16(send.status.get());
+            let status = StatusCode::from_u16(send.status.get()).ok();
             let said = status.map_or(Said::NotNow, Said::of);
             if said == Said::Gone {
                 settled.push((row, Settled::Confirmed));
