@@ -399,7 +399,7 @@ fn envoy(folder: &Path, work: Work, port: u16, stores: &[SocketAddr]) -> Option<
         .iter()
         .map(|s| {
             format!(
-                "      - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }} }}\n",
+                "        - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }} }}\n",
                 s.port()
             )
         })
