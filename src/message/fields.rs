@@ -239,9 +239,10 @@ impl Fields {
     /// Puts a field in the place of all of its name, at the end. What no field can hold is left
     /// out, and what was there stays.
     pub fn insert(&mut self, key: impl Key, value: impl AsRef<[u8]>) {
-        if is_value(value.as_ref()) {
+        let (name, value) = (key.text().as_bytes(), value.as_ref());
+        if is_value(value) && !name.is_empty() {
             self.remove(&key);
-            self.append(key, value);
+            self.push(key.field(), name, value);
         }
     }
 
