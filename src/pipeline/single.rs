@@ -9,7 +9,9 @@ use http_body_util::BodyExt as _;
 use smallvec::SmallVec;
 
 use super::{
-    Content, Exchange, Flow, Judged, Judgement, Routed, erase, judge, keep, observe,
+    Content, Exchange, Flow, Judged, Judgement, Routed,
+    call::Call,
+    erase, judge, keep, observe,
     outcome::{self, Outcomes},
     overtake,
     person::{self, Person, Traces},
@@ -231,22 +233,22 @@ pub async fn send(
     x: &Exchange<'_>,
     region: RegionId,
     cleared: &Cleared,
-    outgoing: Outgoing,
+    mut outgoing: Outgoing,
 ) -> Result<Response<AnswerBody>, Refused> {
     let outcomes = Outcomes::new(x);
     let upstreams = &x.upstreams;
-    let started = tokio::time::Instant::now();
+    let call = Call::begin(x, region, &outgoing.method, &mut outgoing.headers);
     let answer = upstreams.send([cleared], outgoing).await;
     match answer {
         Ok(answer) => {
             let arrived = answer.body().arrived();
-            x.count_answer(region, arrived - started, answer.status());
+            call.answered(answer.status(), arrived);
             outcomes.answered(answer.status(), Some(arrived));
             Ok(answer)
         }
         Err(error) => {
             let refused = Exchange::forward_refused(&error);
-            x.count_call(region, started.elapsed(), refused.name());
+            call.failed(refused.name());
             Err(refused)
         }
     }

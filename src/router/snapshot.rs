@@ -19,6 +19,7 @@ use crate::{
     message::Names,
     policy::{self, Checked, Compiled, EntityId},
     settings::{self, Format, Mode, Places, RegionSettings, Route, Settings, UnknownHome},
+    telemetry::Otlp,
 };
 
 /// Everything that one request is judged by.
@@ -159,6 +160,14 @@ impl Snapshot {
         let geo = read_geo(&settings, previous, &places, faults)?;
         let before = previous.map(|p| &p.watched);
         let watched = Watched::read(&settings, &recipients, before, at, &places, faults);
+        if settings.otlp.is_some() && !Otlp::IS_BUILT {
+            faults.error_hint(
+                &places.at(&["otlp"]),
+                "this program was built without traces",
+                "remove [otlp], or build with `cargo build --release --features otlp` \
+                 (docs/traces.md)",
+            );
+        }
         let observe_to = match &settings.mode {
             Mode::Enforce => None,
             Mode::Observe { to } => regions.id(to),

@@ -43,3 +43,4 @@ mod store;
 mod support;
 mod support_tests;
 mod tls;
+mod traces;

@@ -11,6 +11,7 @@
 //! rule, and the limits end whatever waits for each other.
 
 mod decode;
+pub mod harness;
 mod head;
 mod request;
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::{cell::Cell, rc::Rc};
 use bytes::Bytes;
 use http::StatusCode;
 use jiff::civil::Date;
-use tokio::time::Instant;
 
 use super::{ItemState, State, each_path};
 use crate::{
@@ -14,7 +13,12 @@ use crate::{
     domain::RegionId,
     forward::{EachItem, Framing, Outgoing, OutgoingBody, Part, Split, Verdicts, join_all},
     message::{Field, Parts},
-    pipeline::{Exchange, Routed, keep, single::path_and_query},
+    pipeline::{
+        Exchange, Routed,
+        call::{Call, Calls},
+        keep,
+        single::path_and_query,
+    },
     respond::Refused,
     settings::UpstreamShape,
     telemetry::clock,
@@ -146,29 +150,32 @@ async fn send_part(
         });
         let mut headers = headers;
         headers.insert(Field::ContentType, "application/json");
-        let started = Instant::now();
+        let calls = Calls::begin(x, region, method, &mut headers);
         upstreams
             .send_each(method, &headers, each, |position, outcome| {
                 let Some(i) = sent.borrow().get(position).copied() else {
                     return;
                 };
-                settle(i, status_of(x, region, started, outcome));
+                let outcome = outcome.map_err(|e| Exchange::forward_refused(&e));
+                calls.one(outcome.as_ref().copied().map_err(Refused::name));
+                settle(i, outcome.unwrap_or_else(|refused| refused.status()));
             })
             .await;
+        calls.end();
         return;
     }
     let cleared: Vec<&Cleared> = indices.clone().filter_map(proof).collect();
+    let call = Call::begin(x, region, &parts.method, &mut headers);
     let outgoing = Outgoing {
         method: parts.method.clone(),
         path_and_query: path_and_query(parts),
         headers,
         body: OutgoingBody::Slices(part.body.clone()),
     };
-    let started = Instant::now();
     let answer = upstreams.send(cleared, outgoing).await;
     match answer {
         Ok(answer) => {
-            x.count_answer(region, started.elapsed(), answer.status());
+            call.answered(answer.status(), answer.body().arrived());
             let verdicts = Verdicts::read(answer, part.body.items()).await;
             for (position, i) in indices.enumerate() {
                 let status = verdicts.as_ref().ok().and_then(|v| v.status(position));
@@ -176,27 +183,10 @@ async fn send_part(
             }
         }
         Err(error) => {
-            let status = status_of(x, region, started, Err(error));
-            indices.for_each(|i| settle(i, status));
-        }
-    }
-}
-
-fn status_of(
-    x: &Exchange<'_>,
-    region: RegionId,
-    started: Instant,
-    outcome: Result<StatusCode, crate::forward::ForwardError>,
-) -> StatusCode {
-    match outcome {
-        Ok(status) => {
-            x.count_answer(region, started.elapsed(), status);
-            status
-        }
-        Err(error) => {
             let refused = Exchange::forward_refused(&error);
-            x.count_call(region, started.elapsed(), refused.name());
-            refused.status()
+            call.failed(refused.name());
+            let status = refused.status();
+            indices.for_each(|i| settle(i, status));
         }
     }
 }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::{
     Fate, ItemState, SendState,
+    erasures::Erasing,
     lanes::{Lane, Lanes},
     look::look,
 };
@@ -23,6 +24,7 @@ use crate::{
         single::claim,
     },
     respond::Refused,
+    settings::Erase,
 };
 
 /// Items that are decided before other requests of the worker have their turn.
@@ -43,6 +45,8 @@ pub struct Decided {
     pub moves: Vec<(usize, [Draft; 2])>,
     /// By item: the subjects whose homes are not known to hold a record yet.
     pub first: Vec<(usize, SubjectKey)>,
+    /// Of `sends`, those that erase.
+    pub erasing: Vec<Erasing>,
     /// Homes that items of this request claim, for the items after them.
     homes: Homes,
 }
@@ -74,6 +78,7 @@ pub async fn decide(
         leaves_home: Vec::new(),
         moves: Vec::new(),
         first: Vec::new(),
+        erasing: Vec::new(),
         homes: Homes::default(),
     };
     for (index, item) in items.iter().enumerate() {
@@ -213,8 +218,14 @@ impl One<'_, '_, '_> {
             .into_iter()
             .map(|region| Ok((region, self.grant(routed, person, region)?)))
             .collect::<Result<_, Refused>>()?;
+        let ends = person.pinned && routed.route.settings.erase == Erase::Subject;
         for (region, granted) in granted {
             let draft = self.draft(&granted, traces);
+            self.decided.erasing.push(Erasing {
+                send: self.decided.sends.len(),
+                subject: person.key,
+                ends: ends.then(|| (Arc::clone(&granted.judged.profile), traces.evidence)),
+            });
             granted.judged.count();
             let flow_home = granted.judged.flow_home;
             let is_main = region == person.home;

@@ -29,6 +29,8 @@ pub struct Lanes<'a> {
     pub lanes: Vec<Lane<'a>>,
     /// The index of items that name none, as the regions will read it from the path.
     index: Option<Cow<'a, str>>,
+    /// What stands before the index in the path.
+    prefix: Cow<'a, str>,
     /// The pipeline of items that name none.
     pipeline: Option<String>,
 }
@@ -59,6 +61,7 @@ impl<'a> Lanes<'a> {
         let lanes = Self {
             lanes,
             index: index_of(path),
+            prefix: decode(prefix_of(path)).unwrap_or_default(),
             pipeline: None,
         };
         lanes.call_by_first(x);
@@ -80,6 +83,15 @@ impl<'a> Lanes<'a> {
     /// The index of items that name none.
     pub fn index(&self) -> Option<&str> {
         self.index.as_deref()
+    }
+
+    /// Where an item's document lies, as Elasticsearch's own paths have it, percent-decoded; `None`
+    /// for one whose id its region will make.
+    pub fn place(&self, item: &BulkItem, body: &[u8]) -> Option<String> {
+        let id = item.id(body).filter(|id| !id.is_empty())?;
+        let own = item.index(body).filter(|i| !i.is_empty());
+        let index = own.as_deref().or(self.index())?;
+        Some(format!("{}/{index}/_doc/{id}", self.prefix))
     }
 
     /// Whether nothing is sent when any item is refused: what one route promises, holds for the
@@ -161,6 +173,12 @@ fn index_of(path: &str) -> Option<Cow<'_, str>> {
     decode(index).ok().filter(|i| !i.is_empty())
 }
 
+/// `/es/people/_bulk`: what stands before the index.
+fn prefix_of(path: &str) -> &str {
+    let before = path.strip_suffix("/_bulk").unwrap_or_default();
+    before.rsplit_once('/').map_or("", |(prefix, _)| prefix)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,5 +189,8 @@ mod tests {
         assert_eq!(index_of("/es/p%65ople/_bulk").as_deref(), Some("people"));
         assert_eq!(index_of("/_bulk"), None);
         assert_eq!(index_of("/people"), None);
+        assert_eq!(prefix_of("/people/_bulk"), "");
+        assert_eq!(prefix_of("/_bulk"), "");
+        assert_eq!(prefix_of("/es/a/people/_bulk"), "/es/a");
     }
 }
