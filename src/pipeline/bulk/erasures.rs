@@ -225,7 +225,7 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
                 continue;
             };
             // Nothing known is nothing confirmed.
-            let status = StatusCode::from_u16(send.status.get());
+            let status = StatusCode::from_u16(send.status.get()).ok();
             let said = status.map_or(Said::NotNow, Said::of);
             if said == Said::Gone {
                 settled.push((row, Settled::Confirmed));

@@ -74,12 +74,6 @@ impl<'a> Lanes<'a> {
         x.story.borrow_mut().route = first.cloned();
     }
 
-    /// What the request does but for its erasures.
-    pub fn operation(&self) -> Operation {
-        let first = self.lanes.first().map(|l| l.store.operation);
-        first.unwrap_or(Operation::Store)
-    }
-
     /// The index of items that name none.
     pub fn index(&self) -> Option<&str> {
         self.index.as_deref()
