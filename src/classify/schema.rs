@@ -117,6 +117,11 @@ impl<'a> Classified<'a> {
             .map(|(_, v)| *v)
     }
 
+    /// All values, each with its slot, in the order of the text.
+    pub fn values(&self) -> impl Iterator<Item = (Slot, Value<'a>)> + '_ {
+        self.values.iter().copied()
+    }
+
     pub fn first(&self, slot: Slot) -> Option<Value<'a>> {
         self.all(slot).next()
     }
