@@ -262,7 +262,11 @@ impl Kind {
     fn is_like(&self, other: &Self) -> bool {
         let permit = |kind: &Self| {
             let permit = kind.permit.as_ref()?;
-            Some((permit.destination(), permit.operation(), permit.is_flow_home()))
+            Some((
+                permit.destination(),
+                permit.operation(),
+                permit.is_flow_home(),
+            ))
         };
         Arc::ptr_eq(&self.profile, &other.profile)
             && self.evidence == other.evidence

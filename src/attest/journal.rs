@@ -185,8 +185,7 @@ impl Journal {
         permits: Vec<(Permit, Draft)>,
         refusals: Vec<Draft>,
     ) -> Result<Vec<Cleared>, Unwritable> {
-        let follows =
-            |(p, d): &(Permit, Draft)| may_follow(p, d.pin.is_some(), &d.profile);
+        let follows = |(p, d): &(Permit, Draft)| may_follow(p, d.pin.is_some(), &d.profile);
         let all_follow = refusals.is_empty() && permits.iter().all(follows);
         let (permits, mut drafts): (Vec<Permit>, Vec<Draft>) = permits.into_iter().unzip();
         drafts.extend(refusals);

@@ -109,11 +109,9 @@ impl Writer {
         }
         self.begin_segment_if_due()?;
         let known = self.profiles.len();
-        let written = self
-            .encode(items)
-            .and_then(|(frame, chain)| {
-                self.write(&frame, chain, items.iter().map(Item::entries).sum())
-            });
+        let written = self.encode(items).and_then(|(frame, chain)| {
+            self.write(&frame, chain, items.iter().map(Item::entries).sum())
+        });
         if written.is_err() {
             self.profiles.forget_after(known);
         }

@@ -10,7 +10,10 @@ use std::{cell::Cell, rc::Rc};
 
 use http::{StatusCode, uri::PathAndQuery};
 
-use super::{Content, Exchange, Routed, judge, observe, outcome, overtake, person::Traces, single::is_encoded};
+use super::{
+    Content, Exchange, Routed, judge, observe, outcome, overtake, person::Traces,
+    single::is_encoded,
+};
 use crate::{
     admit::body::Incoming,
     attest::{Bundle, Like},
@@ -24,6 +27,10 @@ use crate::{
 use decide::{Decided, decide, refusal};
 use merge::answer;
 use send::send;
+
+/// What is held of an item beside its bytes until the answer is out, at most: its place, what
+/// becomes of it, its entry and outcome on their way into the ledger, and its place in a part.
+const ITEM_BYTES: usize = 192;
 
 /// What became of one item so far.
 enum State {
@@ -73,6 +80,9 @@ pub async fn way(
         SplitFaultKind::TooMany(limit) => Refused::TooManyItems(limit),
         _ => Refused::Malformed(format!("the batch cannot be split: {fault}")),
     })?;
+    x.held
+        .grow(items.len().saturating_mul(ITEM_BYTES))
+        .map_err(Refused::Body)?;
     let decided = decide(x, routed, &body, &items).await?;
     let refused = decided.items.iter().find_map(|i| match &i.state {
         State::Refused(refused) => Some(Rc::clone(refused)),
@@ -124,11 +134,7 @@ pub async fn way(
 }
 
 /// Whose records go where; empty while no erasure is open that they could overtake.
-fn written_by<'p>(
-    x: &Exchange<'_>,
-    parts: &'p Parts,
-    bundle: &Bundle,
-) -> overtake::Write<'p> {
+fn written_by<'p>(x: &Exchange<'_>, parts: &'p Parts, bundle: &Bundle) -> overtake::Write<'p> {
     if x.worker.shared.erasures.is_empty() {
         return overtake::Write::of(parts.uri.path(), []);
     }
@@ -173,7 +179,9 @@ async fn atomic_refusal(
         refusals.push(None, entry);
     }
     let written = x.worker.journal.clear_bundle(refusals).await;
-    written.map(drop).map_err(|e| Refused::Ledger(e.to_string()))?;
+    written
+        .map(drop)
+        .map_err(|e| Refused::Ledger(e.to_string()))?;
     for item in &items {
         if let State::Sent { status, .. } = &item.state {
             status.set(StatusCode::FAILED_DEPENDENCY);

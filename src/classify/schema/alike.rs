@@ -188,7 +188,9 @@ impl Known {
         found.born = self.born.map(value);
         found.values.clear();
         let values = self.values.iter();
-        found.values.extend(values.map(|(slot, from)| (*slot, value(*from))));
+        found
+            .values
+            .extend(values.map(|(slot, from)| (*slot, value(*from))));
         true
     }
 }
@@ -264,7 +266,12 @@ mod tests {
             remembered += usize::from(alike.patience >= before && alike.patience > 0);
             let quick = quick.map(|()| found.clone());
             let plain = schema.classify(record);
-            prop_assert_eq!(told(&quick), told(&plain), "{}", String::from_utf8_lossy(record));
+            prop_assert_eq!(
+                told(&quick),
+                told(&plain),
+                "{}",
+                String::from_utf8_lossy(record)
+            );
         }
         Ok(remembered)
     }
@@ -305,8 +312,7 @@ mod tests {
     fn a_record_that_differs_at_any_byte_is_read_as_if_it_were_alone() {
         let schema = schema(false);
         for at in 0..RECORD.len() {
-            let bytes = br#" "\{}[]:,0-.eEtn9ax"#;
-            let bytes = bytes.iter().chain(&[0, 10, 0x7f, 0x80, 0xc3, 0xff]);
+            let bytes = br#"" \{]:,0-t"#.iter().chain(&[10, 0x80, 0xc3]);
             for byte in bytes {
                 let mut other = RECORD.as_bytes().to_vec();
                 other[at] = *byte;
@@ -316,9 +322,10 @@ mod tests {
                 shorter.remove(at);
                 let cut = RECORD.as_bytes()[..at].to_vec();
                 let plain = RECORD.as_bytes().to_vec();
-                for one in [other, longer, shorter, cut] {
-                    compare(&schema, &[plain.clone(), one]).unwrap();
-                }
+                // The plain one in between shows that nothing of the others stays.
+                let records = [other, longer, shorter, cut];
+                let records = records.into_iter().flat_map(|one| [plain.clone(), one]);
+                compare(&schema, &records.collect::<Vec<_>>()).unwrap();
             }
         }
     }
@@ -331,7 +338,9 @@ mod tests {
         let mut alike = Alike::default();
         let mut found = Classified::default();
         for record in &records {
-            schema.classify_alike(record, &mut alike, &mut found).unwrap();
+            schema
+                .classify_alike(record, &mut alike, &mut found)
+                .unwrap();
         }
         assert_eq!(alike.patience, 0);
         assert_eq!(alike.shapes.len(), SHAPES);

@@ -32,6 +32,10 @@ const TURN: usize = 2048;
 /// What an item costs that is read by itself, in the same measure.
 const ALONE: usize = 4;
 
+/// What is held of a refusal until the answer is out, beside what every item has: the refusal with
+/// its texts, and what its entry shares with no other.
+const REFUSAL_BYTES: usize = 384;
+
 /// A batch, decided.
 pub(super) struct Decided {
     pub items: Vec<ItemState>,
@@ -47,6 +51,8 @@ pub(super) struct Decided {
     pub until: Vec<(usize, Date)>,
 }
 
+/// # Errors
+/// The memory for bodies cannot hold what is refused.
 pub(super) async fn decide(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
@@ -80,7 +86,7 @@ pub(super) async fn decide(
         } else {
             x.worker.decision_id(x.at)
         };
-        work += deciding.item(item.of(body), decision);
+        work += deciding.item(item.of(body), decision)?;
     }
     deciding.facts.count(x);
     Ok(deciding.decided)
@@ -100,12 +106,14 @@ type ItemRefused = (Refused, Option<Rc<Judged>>);
 
 impl<'b> Deciding<'_, '_, '_, 'b> {
     /// Decides one item, and gives what that cost.
-    fn item(&mut self, bytes: &'b [u8], decision: DecisionId) -> usize {
+    fn item(&mut self, bytes: &'b [u8], decision: DecisionId) -> Result<usize, Refused> {
         let mut traces = Traces::default();
         let mut cost = ALONE;
         let state = match self.decide(bytes, decision, &mut traces, &mut cost) {
             Ok(state) => state,
             Err((refused, judged)) => {
+                let room = self.x.held.grow(REFUSAL_BYTES);
+                room.map_err(Refused::Body)?;
                 let judged = judged.as_deref();
                 let entry = refusal(self.x, decision, &refused, judged, traces);
                 self.decided.bundle.push(None, entry);
@@ -113,7 +121,7 @@ impl<'b> Deciding<'_, '_, '_, 'b> {
             }
         };
         self.decided.items.push(ItemState { decision, state });
-        cost
+        Ok(cost)
     }
 
     fn decide(

@@ -21,10 +21,7 @@ use crate::{
     },
     domain::{CategorySet, EvidenceSet, Operation, RegionId, SubjectKey},
     locate::Pin,
-    pipeline::{
-        Exchange, Flow, Judged, Judgement, Routed,
-        person::Person,
-    },
+    pipeline::{Exchange, Flow, Judged, Judgement, Routed, person::Person},
     settings::PinMode,
     telemetry::Metrics,
 };
@@ -78,7 +75,13 @@ impl Facts {
             && route.born.is_none()
             && route.pin != PinMode::Never;
         Self {
-            slots: routed.route.evidence_slots.iter().flatten().copied().collect(),
+            slots: routed
+                .route
+                .evidence_slots
+                .iter()
+                .flatten()
+                .copied()
+                .collect(),
             known: Vec::new(),
             places: [0; PLACES],
             patience: if is_plain { PATIENCE } else { 0 },
@@ -102,7 +105,11 @@ impl Facts {
                 Value::Number(_) | Value::Bool(_) | Value::Null => (2, &[][..]),
                 Value::Object | Value::Array => return None,
             };
-            let head = [u8::try_from(slot).ok()?, kind, u8::try_from(written.len()).ok()?];
+            let head = [
+                u8::try_from(slot).ok()?,
+                kind,
+                u8::try_from(written.len()).ok()?,
+            ];
             for part in [&head[..], written] {
                 let (place, after) = rest.split_at_mut_checked(part.len())?;
                 place.copy_from_slice(part);
@@ -121,12 +128,7 @@ impl Facts {
     }
 
     /// What the same facts came to before in this batch, for this person as well.
-    pub fn find(
-        &mut self,
-        x: &Exchange<'_>,
-        said: &Said,
-        key: SubjectKey,
-    ) -> Option<&mut Known> {
+    pub fn find(&mut self, x: &Exchange<'_>, said: &Said, key: SubjectKey) -> Option<&mut Known> {
         if self.known.is_empty() || x.worker.shared.consents.may_have(&key) {
             return None;
         }
@@ -188,7 +190,10 @@ impl Facts {
             evidence: person.evidence,
             met: 0,
         };
-        match usize::from(*place).checked_sub(1).and_then(|at| self.known.get_mut(at)) {
+        match usize::from(*place)
+            .checked_sub(1)
+            .and_then(|at| self.known.get_mut(at))
+        {
             Some(older) => {
                 older.count(&x.worker.shared.metrics);
                 *older = known;
@@ -245,7 +250,8 @@ fn place(said: &Said, pin: &Pin) -> usize {
     let region = pin.region.bytes();
     let region = region.fold(u64::from(pin.stored), |all, b| all << 8 ^ u64::from(b));
     let [a, b, c, d] = said.evidence;
-    let mixed = (a ^ b.rotate_left(13) ^ c.rotate_left(29) ^ d.rotate_left(43) ^ region.rotate_left(53))
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed =
+        (a ^ b.rotate_left(13) ^ c.rotate_left(29) ^ d.rotate_left(43) ^ region.rotate_left(53))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> (u64::BITS - PLACES.trailing_zeros())) as usize
 }

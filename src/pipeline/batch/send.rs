@@ -71,7 +71,15 @@ fn split(
             State::Refused(_) => None,
         });
         let ranges = items.iter().map(Item::range);
-        let split = Split::new(body, framing, ranges.zip(regions));
+        let split = match framing {
+            Framing::Array => Split::new(body, framing, ranges.zip(regions)),
+            // They were split at each line feed: none holds one.
+            Framing::Ndjson => {
+                let sends = ranges.zip(regions).enumerate();
+                let sends = sends.filter_map(|(i, (range, region))| Some((i, range, region?)));
+                Split::of_lines(body, sends)
+            }
+        };
         let split = split.map_err(|e| Refused::Malformed(e.to_string()))?;
         return Ok(vec![(None, split)]);
     }

@@ -171,7 +171,8 @@ async fn send_part(
             id,
         })
     };
-    match BulkAnswer::read(answer, own.len(), expected).await {
+    let room = |bytes| x.held.grow(bytes).is_ok();
+    match BulkAnswer::read(answer, own.len(), expected, room).await {
         Ok(BulkVerdict::Items(answer)) => {
             let place = heard.answers.borrow().len();
             for (at, ((send, _), told)) in own.iter().zip(answer.items()).enumerate() {
