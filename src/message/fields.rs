@@ -87,18 +87,12 @@ pub(super) fn is_value(bytes: &[u8]) -> bool {
     let Some(last) = bytes.last_chunk::<8>() else {
         return bytes.iter().all(sound);
     };
-    let clean = |word: &[u8; 8]| !has_control(u64::from_le_bytes(*word));
     let (words, _) = bytes.as_chunks::<8>();
-    let all = words.iter().chain([last]);
-    all.into_iter()
-        .all(|word| clean(word) || word.iter().all(sound))
-}
-
-/// Whether one of eight bytes is below the space or DEL. It may tell so of bytes beside such a
-/// one, too, but never overlooks one.
-#[inline]
-const fn has_control(word: u64) -> bool {
-    controls(word) != 0
+    let mut suspects = controls(u64::from_le_bytes(*last));
+    for word in words {
+        suspects |= controls(u64::from_le_bytes(*word));
+    }
+    suspects == 0 || bytes.iter().all(sound)
 }
 
 /// Which of eight bytes is the first below the space, or DEL.
@@ -111,7 +105,8 @@ pub(super) const fn first_control(word: u64) -> Option<usize> {
     }
 }
 
-/// The highest bit of each byte that is a control one, and of some beyond the first of these.
+/// The highest bit of each byte that is below the space or DEL, and of some beyond the first of
+/// these; 0 if there is none.
 #[inline]
 const fn controls(word: u64) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
@@ -244,9 +239,10 @@ impl Fields {
     /// Puts a field in the place of all of its name, at the end. What no field can hold is left
     /// out, and what was there stays.
     pub fn insert(&mut self, key: impl Key, value: impl AsRef<[u8]>) {
-        if is_value(value.as_ref()) {
+        let (name, value) = (key.text().as_bytes(), value.as_ref());
+        if is_value(value) && !name.is_empty() {
             self.remove(&key);
-            self.append(key, value);
+            self.push(key.field(), name, value);
         }
     }
 

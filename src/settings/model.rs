@@ -229,8 +229,8 @@ pub struct Limits {
     /// To the backend's first byte.
     pub response: Duration,
     pub idle: Duration,
-    /// Bytes of callers' bodies held at one time by all workers; `None`: half of the memory that
-    /// the process may use, where that can be told.
+    /// Bytes of callers' bodies, and of the tables of their items, held at one time by all
+    /// workers; `None`: half of the memory that the process may use, where that can be told.
     pub memory: Option<usize>,
 }
 

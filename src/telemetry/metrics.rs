@@ -308,9 +308,14 @@ impl Metrics {
     }
 
     pub fn evidence(&self, kinds: EvidenceSet) {
+        self.evidence_of(1, kinds);
+    }
+
+    /// The same of so many records.
+    pub fn evidence_of(&self, records: u64, kinds: EvidenceSet) {
         for (kind, counter) in EvidenceKind::ALL.into_iter().zip(&self.evidence) {
             if kinds.contains(kind) {
-                counter.inc();
+                counter.inc_by(records);
             }
         }
     }

@@ -25,6 +25,8 @@ const STREAMED: usize = 16 << 10;
 
 /// How much of a body is allocated ahead of its bytes.
 const AHEAD: u64 = 64 << 10;
+/// The like, as a multiple of what has come.
+const TIMES: u64 = 15;
 
 impl<S: Transport> Source for Link<S> {
     fn poll_frame(
@@ -243,7 +245,9 @@ impl<S: Transport> Wire<S> {
             Poll::Ready(Ok(())) if self.ended => return Poll::Ready(Ok(0)),
             Poll::Ready(Ok(())) => {
                 if into.capacity() == into.len() {
-                    let ahead = left.min(AHEAD.max(into.len() as u64));
+                    // A long body is moved a few times at most while it grows; what is not
+                    // written to yet is no memory.
+                    let ahead = left.min(AHEAD.max(TIMES * into.len() as u64));
                     into.reserve(usize::try_from(ahead).unwrap_or(usize::MAX));
                 }
                 let most = usize::try_from(left).unwrap_or(usize::MAX);

@@ -8,7 +8,7 @@ use jiff::civil::Date;
 
 use super::{ItemState, State, each_path};
 use crate::{
-    attest::{Cleared, OutcomeDraft},
+    attest::{Cleared, ClearedBundle, Outcomes},
     classify::json::Item,
     domain::RegionId,
     forward::{EachItem, Framing, Outgoing, OutgoingBody, Part, Split, Verdicts, join_all},
@@ -37,20 +37,11 @@ pub(super) async fn send(
     framing: Framing,
     items: &[Item],
     states: &Rc<[ItemState]>,
-    cleared: Vec<Cleared>,
+    cleared: ClearedBundle,
     leaves_home: &[RegionId],
     until: &[(usize, Date)],
 ) -> Result<(), Refused> {
     let groups = split(body, framing, items, states, until)?;
-    // `cleared` stands in the order of the permitted items.
-    let mut proofs: Vec<Option<Cleared>> = Vec::with_capacity(states.len());
-    let mut cleared = cleared.into_iter();
-    for state in states.iter() {
-        proofs.push(match state.state {
-            State::Sent { .. } => cleared.next(),
-            State::Refused(_) => None,
-        });
-    }
     let guard = Unanswered {
         x,
         states: Rc::clone(states),
@@ -62,7 +53,7 @@ pub(super) async fn send(
     });
     let lanes = lanes.map(|(until, part)| {
         let leaves = leaves_home.contains(&part.region);
-        send_part(x, routed, parts, part, &proofs, states, leaves, until)
+        send_part(x, routed, parts, part, &cleared, states, leaves, until)
     });
     join_all(lanes).await;
     guard.tell();
@@ -78,6 +69,24 @@ fn split(
     states: &[ItemState],
     until: &[(usize, Date)],
 ) -> Result<Vec<(Option<Date>, Split)>, Refused> {
+    if until.is_empty() {
+        let regions = states.iter().map(|s| match &s.state {
+            State::Sent { region, .. } => Some(*region),
+            State::Refused(_) => None,
+        });
+        let ranges = items.iter().map(Item::range);
+        let split = match framing {
+            Framing::Array => Split::new(body, framing, ranges.zip(regions)),
+            // They were split at each line feed: none holds one.
+            Framing::Ndjson => {
+                let sends = ranges.zip(regions).enumerate();
+                let sends = sends.filter_map(|(i, (range, region))| Some((i, range, region?)));
+                Split::of_lines(body, sends)
+            }
+        };
+        let split = split.map_err(|e| Refused::Malformed(e.to_string()))?;
+        return Ok(vec![(None, split)]);
+    }
     let mut days: Vec<Option<Date>> = vec![None; states.len()];
     let mut groups: Vec<Option<Date>> = Vec::new();
     for (index, day) in until {
@@ -112,7 +121,7 @@ async fn send_part(
     routed: &Routed<'_>,
     parts: &Parts,
     part: Part,
-    proofs: &[Option<Cleared>],
+    cleared: &ClearedBundle,
     states: &[ItemState],
     leaves_home: bool,
     until: Option<Date>,
@@ -120,7 +129,10 @@ async fn send_part(
     let upstreams = &x.upstreams;
     let region = part.region;
     let indices = part.indices.iter().filter_map(|i| usize::try_from(*i).ok());
-    let proof = |i: usize| proofs.get(i).and_then(Option::as_ref);
+    let like = |i: usize| match states.get(i).map(|s| &s.state) {
+        Some(State::Sent { like, .. }) => Some(*like),
+        Some(State::Refused(_)) | None => None,
+    };
     let settle = |i: usize, status: StatusCode| {
         if let Some(State::Sent { status: cell, .. }) = states.get(i).map(|s| &s.state) {
             cell.set(status);
@@ -137,7 +149,7 @@ async fn send_part(
             Some((
                 i,
                 EachItem {
-                    cleared: proof(i)?,
+                    cleared: cleared.of(like(i)?)?,
                     path,
                     body,
                 },
@@ -164,7 +176,7 @@ async fn send_part(
         calls.end();
         return;
     }
-    let cleared: Vec<&Cleared> = indices.clone().filter_map(proof).collect();
+    let cleared: Vec<&Cleared> = cleared.each(indices.clone().filter_map(like));
     let call = Call::begin(x, region, &parts.method, &mut headers);
     let outgoing = Outgoing {
         method: parts.method.clone(),
@@ -208,16 +220,12 @@ impl Drop for Unanswered<'_, '_> {
     fn drop(&mut self) {
         let at = clock::now();
         let told = self.told.get();
-        let outcomes = self.states.iter().filter_map(|item| {
-            let State::Sent { status, .. } = &item.state else {
-                return None;
-            };
-            Some(OutcomeDraft {
-                at,
-                decision: item.decision,
-                status: if told { status.get().as_u16() } else { 0 },
-            })
-        });
+        let mut outcomes = Outcomes::new(at, self.states.len());
+        for item in self.states.iter() {
+            if let State::Sent { status, .. } = &item.state {
+                outcomes.push(item.decision, if told { status.get().as_u16() } else { 0 });
+            }
+        }
         self.x.worker.journal.outcomes(outcomes);
     }
 }

@@ -30,6 +30,9 @@ use crate::{
 /// Items that are decided before other requests of the worker have their turn.
 pub const TURN: usize = 512;
 
+/// What is held of a refusal beside what every item has: its texts.
+const REFUSAL_BYTES: usize = 256;
+
 /// A bulk request, decided.
 pub struct Decided {
     pub items: Vec<ItemState>,
@@ -64,12 +67,14 @@ impl Homes {
     }
 }
 
+/// # Errors
+/// The memory for bodies cannot hold what is refused.
 pub async fn decide(
     x: &Exchange<'_>,
     lanes: &Lanes<'_>,
     body: &Bytes,
     items: &[BulkItem],
-) -> Decided {
+) -> Result<Decided, Refused> {
     let mut decided = Decided {
         items: Vec::with_capacity(items.len()),
         sends: Vec::with_capacity(items.len()),
@@ -104,6 +109,7 @@ pub async fn decide(
                 verdict: Cell::default(),
             },
             Err(refused) => {
+                x.held.grow(REFUSAL_BYTES).map_err(Refused::Body)?;
                 let draft = refusal(x, decision, &refused, traces);
                 decided.entries.push(draft);
                 Fate::Refused(Rc::new(refused))
@@ -111,7 +117,7 @@ pub async fn decide(
         };
         decided.items.push(ItemState { decision, fate });
     }
-    decided
+    Ok(decided)
 }
 
 /// The entry of a refusal.

@@ -1,12 +1,13 @@
 //! Which route an item of a bulk request takes: by its index.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::RefCell};
 
 use crate::{
     admit::path::decode,
     classify::{
         ValueSource,
         bulk::{BulkFault, BulkItem},
+        schema::Alike,
     },
     domain::Operation,
     message::Parts,
@@ -22,6 +23,8 @@ pub struct Lane<'a> {
     pub store: Routed<'a>,
     /// As `delete` takes it.
     pub erase: Routed<'a>,
+    /// What was seen of its documents in this request.
+    pub alike: RefCell<Alike>,
 }
 
 /// The lanes of one request, and what its head says of all items.
@@ -157,7 +160,12 @@ fn lane(store: Routed<'_>) -> Option<Lane<'_>> {
         client: store.client,
         operation: Operation::Erase,
     };
-    Some(Lane { bulk, store, erase })
+    Some(Lane {
+        bulk,
+        store,
+        erase,
+        alike: RefCell::default(),
+    })
 }
 
 /// `/people/_bulk`: the segment before `_bulk`.

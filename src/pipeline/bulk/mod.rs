@@ -55,6 +55,13 @@ const MEDIA: [&str; 4] = [
     "application/vnd.elasticsearch+json",
 ];
 
+/// What is held of an item beside its bytes until the answer is out, at most: its places, what
+/// becomes of it, its draft, and what is told of it. The regions' answers are counted as they come.
+const ITEM_BYTES: usize = 512;
+
+/// What a region answers to an ordinary item.
+const ANSWER_BYTES: usize = 160;
+
 /// What became of one item so far.
 pub struct ItemState {
     decision: DecisionId,
@@ -154,7 +161,12 @@ pub async fn way<'a>(
         BulkSplitFaultKind::TooMany(limit) => Refused::TooManyItems(limit),
         _ => Refused::Bulk(BulkFault::Split(fault)),
     })?;
-    let decided = decide(x, &lanes, &body, &items).await;
+    let room = x.held.grow(items.len().saturating_mul(ITEM_BYTES));
+    room.map_err(Refused::Body)?;
+    // Told now, while nothing is sent: later it could only be said that an outcome is unknown.
+    let answers = items.len().saturating_mul(ANSWER_BYTES) as u64;
+    x.held.foresee(answers).map_err(Refused::Body)?;
+    let decided = decide(x, &lanes, &body, &items).await?;
     let heard;
     let states: Rc<[ItemState]>;
     if lanes.are_atomic() && decided.items.iter().any(ItemState::is_refused) {

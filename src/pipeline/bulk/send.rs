@@ -14,7 +14,7 @@ use super::{
     rounds::{Group, rounds},
 };
 use crate::{
-    attest::{Cleared, OutcomeDraft},
+    attest::{Cleared, Outcomes},
     classify::bulk::BulkItem,
     domain::RegionId,
     forward::{BulkAnswer, BulkVerdict, Expected, Outgoing, OutgoingBody, Part, Split, join_all},
@@ -171,7 +171,8 @@ async fn send_part(
             id,
         })
     };
-    match BulkAnswer::read(answer, own.len(), expected).await {
+    let room = |bytes| x.held.grow(bytes).is_ok();
+    match BulkAnswer::read(answer, own.len(), expected, room).await {
         Ok(BulkVerdict::Items(answer)) => {
             let place = heard.answers.borrow().len();
             for (at, ((send, _), told)) in own.iter().zip(answer.items()).enumerate() {
@@ -224,13 +225,12 @@ impl Drop for Unanswered<'_, '_, '_> {
     fn drop(&mut self) {
         let at = clock::now();
         let told = self.told.get();
-        let outcomes = self.sends.iter().filter_map(|send| {
-            Some(OutcomeDraft {
-                at,
-                decision: self.states.get(send.item)?.decision,
-                status: if told { send.status.get() } else { 0 },
-            })
-        });
+        let mut outcomes = Outcomes::new(at, self.sends.len());
+        for send in self.sends {
+            if let Some(state) = self.states.get(send.item) {
+                outcomes.push(state.decision, if told { send.status.get() } else { 0 });
+            }
+        }
         self.x.worker.journal.outcomes(outcomes);
     }
 }

@@ -1,69 +1,87 @@
-//! `ExportTraceServiceRequest` in protobuf (opentelemetry-proto 1.x, `trace/v1/trace.proto`), and
-//! what is read of its answer. Attributes are named by OpenTelemetry's semantic conventions for
-//! HTTP; what those lack begins with `domicile.`.
+//! `ExportTraceServiceRequest` (`trace/v1/trace.proto`) by OpenTelemetry's own types, and what is
+//! read of its answer. Attributes are named by OpenTelemetry's semantic conventions for HTTP; what
+//! those lack begins with `domicile.`.
 
-use std::sync::Arc;
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
+    common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value},
+    resource::v1::Resource,
+    trace::v1::{
+        ResourceSpans, ScopeSpans, Span as Told, SpanFlags, Status, span::SpanKind,
+        status::StatusCode,
+    },
+};
+use prost::Message as _;
 
 use super::trace::Span;
 
-/// `SpanKind`.
-const SERVER: u64 = 2;
-const CLIENT: u64 = 3;
-/// `StatusCode`.
-const ERROR: u64 = 2;
-/// `SpanFlags`: whether the parent is remote is known, and is it.
-const KNOWN_REMOTE: u32 = 0x100;
-const REMOTE: u32 = 0x200;
-
 /// One request with all spans.
 pub fn request(service: &str, spans: &[Box<Span>]) -> Vec<u8> {
-    let mut out = Message(Vec::with_capacity(512 + spans.len() * 384));
     let version = env!("CARGO_PKG_VERSION");
-    out.nested(1, |resource_spans| {
-        resource_spans.nested(1, |resource| {
-            for (key, value) in [
-                ("service.name", service),
-                ("service.version", version),
-                ("telemetry.sdk.name", "domicile"),
-                ("telemetry.sdk.language", "rust"),
-                ("telemetry.sdk.version", version),
-            ] {
-                resource.attribute(1, key, |v| v.bytes(1, value.as_bytes()));
-            }
-        });
-        resource_spans.nested(2, |scope_spans| {
-            scope_spans.nested(1, |scope| {
-                scope.bytes(1, b"domicile");
-                scope.bytes(2, version.as_bytes());
-            });
-            for span in spans {
-                scope_spans.nested(2, |out| write(span, out));
-            }
-        });
-    });
-    out.0
+    let resource = [
+        ("service.name", service),
+        ("service.version", version),
+        ("telemetry.sdk.name", "domicile"),
+        ("telemetry.sdk.language", "rust"),
+        ("telemetry.sdk.version", version),
+    ];
+    let resource = resource.map(|(key, value)| attribute(key, text(value)));
+    let scope = InstrumentationScope {
+        name: "domicile".to_owned(),
+        version: version.to_owned(),
+        ..InstrumentationScope::default()
+    };
+    let scope_spans = ScopeSpans {
+        scope: Some(scope),
+        spans: spans.iter().map(|span| told(span)).collect(),
+        ..ScopeSpans::default()
+    };
+    let resource_spans = ResourceSpans {
+        resource: Some(Resource {
+            attributes: resource.to_vec(),
+            ..Resource::default()
+        }),
+        scope_spans: vec![scope_spans],
+        ..ResourceSpans::default()
+    };
+    let request = ExportTraceServiceRequest {
+        resource_spans: vec![resource_spans],
+    };
+    request.encode_to_vec()
 }
 
-fn write(span: &Span, out: &mut Message) {
-    out.bytes(1, &span.trace.to_be_bytes());
-    out.bytes(2, &span.id.to_be_bytes());
-    if let Some(parent) = span.parent {
-        out.bytes(4, &parent.to_be_bytes());
-    }
+fn told(span: &Span) -> Told {
     let name = match &span.route {
         Some(route) => format!("{} {route}", method_name(span.method)),
         None => method_name(span.method).to_owned(),
     };
-    out.bytes(5, name.as_bytes());
-    out.varint(6, if span.is_server { SERVER } else { CLIENT });
-    out.fixed64(7, span.start);
-    out.fixed64(8, span.end.max(span.start));
-    attributes(span, out);
-    if span.failed {
-        out.nested(15, |status| status.varint(3, ERROR));
+    let kind = match span.is_server {
+        true => SpanKind::Server,
+        false => SpanKind::Client,
+    };
+    let remote = match span.is_parent_remote {
+        true => SpanFlags::ContextIsRemoteMask as u32,
+        false => 0,
+    };
+    Told {
+        trace_id: span.trace.to_be_bytes().to_vec(),
+        span_id: span.id.to_be_bytes().to_vec(),
+        parent_span_id: span
+            .parent
+            .map(|id| id.to_be_bytes().to_vec())
+            .unwrap_or_default(),
+        name,
+        kind: kind.into(),
+        start_time_unix_nano: span.start,
+        end_time_unix_nano: span.end.max(span.start),
+        attributes: attributes(span),
+        status: span.failed.then(|| Status {
+            code: StatusCode::Error.into(),
+            ..Status::default()
+        }),
+        flags: u32::from(span.flags) | SpanFlags::ContextHasIsRemoteMask as u32 | remote,
+        ..Told::default()
     }
-    let remote = if span.is_parent_remote { REMOTE } else { 0 };
-    out.fixed32(16, u32::from(span.flags) | KNOWN_REMOTE | remote);
 }
 
 /// In a span's name a method of a caller's own invention is `HTTP`.
@@ -71,169 +89,69 @@ fn method_name(method: &str) -> &str {
     if method == "_OTHER" { "HTTP" } else { method }
 }
 
-fn attributes(span: &Span, out: &mut Message) {
-    let mut text = |key: &str, value: Option<&str>| {
-        if let Some(value) = value {
-            out.attribute(9, key, |v| v.bytes(1, value.as_bytes()));
-        }
-    };
+fn attributes(span: &Span) -> Vec<KeyValue> {
     let status = span.status.map(|s| s.to_string());
     let error = span.error.or(status.as_deref());
     let decision = span.decision.text();
-    text("http.request.method", Some(span.method));
-    text("http.route", span.route.as_deref());
-    text("url.scheme", span.scheme);
-    text("network.protocol.version", span.version);
-    text("error.type", error.filter(|_| span.failed));
-    text("domicile.decision", std::str::from_utf8(&decision).ok());
-    text("domicile.region", span.region.as_deref());
-    text("domicile.mechanism", span.mechanism.as_deref());
-    text("domicile.problem", span.problem);
-    let number = |out: &mut Message, key, value: u64| {
-        out.attribute(9, key, |v| v.varint(3, value));
-    };
-    if let Some(status) = span.status {
-        number(out, "http.response.status_code", status.into());
-    }
-    if let Some(items) = span.items {
-        number(out, "domicile.items", items);
-    }
-    if !span.rules.is_empty() {
-        out.attribute(9, "domicile.rules", |v| list(v, &span.rules));
-    }
-}
-
-fn list(value: &mut Message, items: &[Arc<str>]) {
-    value.nested(5, |array| {
-        for item in items {
-            array.nested(1, |v| v.bytes(1, item.as_bytes()));
-        }
+    let texts = [
+        ("http.request.method", Some(span.method)),
+        ("http.route", span.route.as_deref()),
+        ("url.scheme", span.scheme),
+        ("network.protocol.version", span.version),
+        ("error.type", error.filter(|_| span.failed)),
+        ("domicile.decision", std::str::from_utf8(&decision).ok()),
+        ("domicile.region", span.region.as_deref()),
+        ("domicile.mechanism", span.mechanism.as_deref()),
+        ("domicile.problem", span.problem),
+    ];
+    let texts = texts
+        .into_iter()
+        .filter_map(|(key, value)| Some(attribute(key, text(value?))));
+    let numbers = [
+        ("http.response.status_code", span.status.map(i64::from)),
+        (
+            "domicile.items",
+            span.items.map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
+        ),
+    ];
+    let numbers = numbers
+        .into_iter()
+        .filter_map(|(key, value)| Some(attribute(key, Value::IntValue(value?))));
+    let rules = (!span.rules.is_empty()).then(|| {
+        let values = span.rules.iter().map(|rule| any(text(rule))).collect();
+        attribute("domicile.rules", Value::ArrayValue(ArrayValue { values }))
     });
+    texts.chain(numbers).chain(rules).collect()
 }
 
-/// A message being written.
-struct Message(Vec<u8>);
-
-impl Message {
-    fn key(&mut self, field: u64, wire: u64) {
-        self.number(field << 3 | wire);
-    }
-
-    fn number(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.0.push((number & 0x7f) as u8 | 0x80);
-            number >>= 7;
-        }
-        self.0.push(number as u8);
-    }
-
-    fn varint(&mut self, field: u64, number: u64) {
-        self.key(field, 0);
-        self.number(number);
-    }
-
-    fn fixed64(&mut self, field: u64, number: u64) {
-        self.key(field, 1);
-        self.0.extend_from_slice(&number.to_le_bytes());
-    }
-
-    fn fixed32(&mut self, field: u64, number: u32) {
-        self.key(field, 5);
-        self.0.extend_from_slice(&number.to_le_bytes());
-    }
-
-    fn bytes(&mut self, field: u64, bytes: &[u8]) {
-        self.key(field, 2);
-        self.number(bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
-    }
-
-    /// The length goes before what is written, whose length is known only then.
-    fn nested(&mut self, field: u64, write: impl FnOnce(&mut Self)) {
-        self.key(field, 2);
-        let start = self.0.len();
-        write(self);
-        let mut length = Self(Vec::with_capacity(5));
-        length.number((self.0.len() - start) as u64);
-        self.0.splice(start..start, length.0);
-    }
-
-    fn attribute(&mut self, field: u64, key: &str, value: impl FnOnce(&mut Self)) {
-        self.nested(field, |pair| {
-            pair.bytes(1, key.as_bytes());
-            pair.nested(2, value);
-        });
+fn attribute(key: &str, value: Value) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(any(value)),
+        ..KeyValue::default()
     }
 }
 
-/// How many spans the collector did not take of a request that it answered with 200:
-/// `ExportTraceServiceResponse.partial_success.rejected_spans`. Unreadable counts as none.
+fn text(value: &str) -> Value {
+    Value::StringValue(value.to_owned())
+}
+
+fn any(value: Value) -> AnyValue {
+    AnyValue { value: Some(value) }
+}
+
+/// How many spans the collector did not take of a request that it answered with 200. Unreadable
+/// counts as none.
 pub fn rejected(answer: &[u8]) -> u64 {
-    let partial = field(answer, 1);
-    let number = partial.and_then(|Found { bytes, .. }| field(bytes?, 1));
-    number.and_then(|found| found.number).unwrap_or(0)
-}
-
-/// A field's value.
-struct Found<'a> {
-    number: Option<u64>,
-    bytes: Option<&'a [u8]>,
-}
-
-fn field(mut message: &[u8], wanted: u64) -> Option<Found<'_>> {
-    while !message.is_empty() {
-        let key = take_number(&mut message)?;
-        let mut found = Found {
-            number: None,
-            bytes: None,
-        };
-        match key & 7 {
-            0 => found.number = Some(take_number(&mut message)?),
-            1 => drop(take(&mut message, 8)?),
-            2 => {
-                let length = usize::try_from(take_number(&mut message)?).ok()?;
-                found.bytes = Some(take(&mut message, length)?);
-            }
-            5 => drop(take(&mut message, 4)?),
-            _ => return None,
-        }
-        if key >> 3 == wanted {
-            return Some(found);
-        }
-    }
-    None
-}
-
-fn take<'a>(message: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (taken, rest) = message.split_at_checked(length)?;
-    *message = rest;
-    Some(taken)
-}
-
-fn take_number(message: &mut &[u8]) -> Option<u64> {
-    let mut number = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = message.split_first()?;
-        *message = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
+    let answer = ExportTraceServiceResponse::decode(answer).ok();
+    let partial = answer.and_then(|answer| answer.partial_success);
+    partial.map_or(0, |p| u64::try_from(p.rejected_spans).unwrap_or(0))
 }
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry_proto::tonic::{
-        collector::trace::v1::{
-            ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
-        },
-        common::v1::{KeyValue, any_value::Value},
-        trace::v1::span::SpanKind,
-    };
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
     use proptest::prelude::*;
-    use prost::Message as _;
 
     use super::*;
     use crate::domain::DecisionId;

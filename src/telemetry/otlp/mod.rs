@@ -12,9 +12,8 @@
 //! 3. *One trace*: a caller's sound `traceparent` is continued and its choice whether to tell the
 //!    trace is followed (W3C Trace Context); what a region gets names the span of the exchange.
 //!
-//! Trade-off: the protocol is spoken by hand, half a thousand lines, instead of OpenTelemetry's SDK.
-//! That has neither a count of what it drops nor a client without an HTTP stack of its own, and
-//! would bring two dozen crates; what is written here is judged in the tests by its types.
+//! Trade-off: what is sent are OpenTelemetry's own types, but queue and thread are ours: its SDK has
+//! no count of what it drops, and its exporter brings an HTTP client of its own.
 
 #[cfg(not(feature = "otlp"))]
 mod absent;
