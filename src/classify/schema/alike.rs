@@ -229,7 +229,6 @@ mod tests {
         let schema = Schema {
             fields: fields.into_iter().collect(),
             strict,
-            ..Schema::default()
         };
         let known = [
             "user",
