@@ -5,6 +5,7 @@
 
 mod batch;
 mod bulk;
+mod call;
 mod counted;
 mod disclose;
 mod erase;

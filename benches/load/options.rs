@@ -30,7 +30,7 @@ const HELP: &str = "cargo bench --bench load -- [--works a,b] [--rounds 5] [--re
     [--connections 64] [--workers 1] [--rate N] [--idle N] [--only a,b] [--router PATH]
 cargo bench --bench load -- --instructions [--works a,b] [--update] [--strict] [--keep PATH]
 
-works:   domestic homebound domestic-16k homebound-16k opaque batch first-writes transfers
+works:   domestic homebound domestic-16k homebound-16k opaque domestic-opaque batch first-writes transfers
 proxies: domicile nginx nginx-lua haproxy envoy
 --rate   requests a second in all (open loop): latencies mean something then
 --idle   also measure the memory of N idle connections

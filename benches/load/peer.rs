@@ -208,7 +208,7 @@ fn nginx_lua(
     stores: &[SocketAddr],
     options: &Options,
 ) -> Option<Vec<String>> {
-    if matches!(work, Work::Opaque | Work::Transfers) {
+    if matches!(work, Work::Opaque | Work::DomesticOpaque | Work::Transfers) {
         return None;
     }
     let program = installed("nginx")?;
@@ -365,7 +365,7 @@ fn haproxy(
          frontend in\n  bind 127.0.0.1:{port}\n",
         options.workers
     );
-    if matches!(work, Work::Opaque) {
+    if matches!(work, Work::Opaque | Work::DomesticOpaque) {
         text.push_str(&format!(
             "  use_backend %[req.hdr(x-country),map({})]\n",
             homes.display()
@@ -399,7 +399,7 @@ fn envoy(folder: &Path, work: Work, port: u16, stores: &[SocketAddr]) -> Option<
         .iter()
         .map(|s| {
             format!(
-                "      - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }} }}\n",
+                "        - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }} }}\n",
                 s.port()
             )
         })

@@ -9,8 +9,11 @@ pub enum Work {
     Homebound,
     Domestic16k,
     Homebound16k,
-    /// Bodies of 1 KiB streamed unread; the person's home is pinned.
+    /// Bodies of 1 KiB that nobody reads; the person's home is pinned, the regions stand in their
+    /// real countries, so what they answer is judged on its way back.
     Opaque,
+    /// The same; all five regions in the location's country.
+    DomesticOpaque,
     /// NDJSON of 1,000 records of 300 bytes, split five ways.
     Batch,
     /// As `Homebound`, each subject seen for the first time: its pin is written ahead.
@@ -42,12 +45,13 @@ const SUBJECTS: usize = 2000;
 pub const BATCH: usize = 1000;
 
 impl Work {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Domestic,
         Self::Homebound,
         Self::Domestic16k,
         Self::Homebound16k,
         Self::Opaque,
+        Self::DomesticOpaque,
         Self::Batch,
         Self::FirstWrites,
         Self::Transfers,
@@ -60,6 +64,7 @@ impl Work {
             Self::Domestic16k => "domestic-16k",
             Self::Homebound16k => "homebound-16k",
             Self::Opaque => "opaque",
+            Self::DomesticOpaque => "domestic-opaque",
             Self::Batch => "batch",
             Self::FirstWrites => "first-writes",
             Self::Transfers => "transfers",
@@ -72,7 +77,10 @@ impl Work {
 
     /// Whether the five regions stand in one country.
     pub fn is_domestic(self) -> bool {
-        matches!(self, Self::Domestic | Self::Domestic16k)
+        matches!(
+            self,
+            Self::Domestic | Self::Domestic16k | Self::DomesticOpaque
+        )
     }
 
     /// How many plain requests one of these stands for, so that rounds take alike long.
@@ -126,7 +134,7 @@ impl Work {
                     sent(200),
                 )
             }
-            Self::Opaque => {
+            Self::Opaque | Self::DomesticOpaque => {
                 let line = format!("POST /files/{subject}/photo");
                 let body = "x".repeat(1024);
                 asked(&line, "application/octet-stream", country, &body, sent(200))

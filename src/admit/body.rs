@@ -44,6 +44,16 @@ pub enum BodyFault {
     Framing(#[from] FramingFault),
 }
 
+impl Incoming {
+    /// All of the body, if that needs no waiting.
+    pub fn take_whole(&mut self) -> Option<Bytes> {
+        match self {
+            Self::Http1(body) => body.take_whole(),
+            Self::Http2(_) => None,
+        }
+    }
+}
+
 impl Body for Incoming {
     type Data = Bytes;
     type Error = BodyFault;

@@ -105,6 +105,13 @@ pub(super) fn via(version: Version) -> &'static str {
     }
 }
 
+/// The one `traceparent` of a request, sound or not; one that `Connection` claims is none.
+pub fn traceparent(fields: &Fields) -> Option<&[u8]> {
+    let value = fields.only(Field::Traceparent).ok()??;
+    let is_claimed = nominated(fields).iter().any(|n| n == "traceparent");
+    (!is_claimed).then(|| value.as_bytes())
+}
+
 /// `00-` trace id `-` parent id `-` flags, lower-case hexadecimal, ids not all zero.
 pub(super) fn is_traceparent(value: &[u8]) -> bool {
     let hyphens = value.len() == 55

@@ -9,7 +9,7 @@ use http::{HeaderName, Version};
 
 use super::headers::{CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_traceparent, nominated, via};
 use crate::{
-    domain::hexadecimal,
+    domain::eight_digits,
     message::{Field, Fields, Value},
 };
 
@@ -176,16 +176,15 @@ fn settle_trace(out: &mut Fields, seen: &Seen, random: impl FnOnce() -> (u128, u
         out.remove("tracestate");
     }
     let (trace, span) = random();
+    let trace = [96, 64, 32, 0].map(|shift| eight_digits(((trace | 1) >> shift) as u32));
+    let span = [32, 0].map(|shift| eight_digits(((span | 1) >> shift) as u32));
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    let mut digits = trace | 1;
-    for place in text.iter_mut().skip(3).take(32).rev() {
-        *place = hexadecimal(digits);
-        digits >>= 4;
+    let (places, rest) = text.split_at_mut(35);
+    for (place, digits) in places.iter_mut().skip(3).zip(trace.as_flattened()) {
+        *place = *digits;
     }
-    let mut digits = u128::from(span | 1);
-    for place in text.iter_mut().skip(36).take(16).rev() {
-        *place = hexadecimal(digits);
-        digits >>= 4;
+    for (place, digits) in rest.iter_mut().skip(1).zip(span.as_flattened()) {
+        *place = *digits;
     }
     out.insert(Field::Traceparent, text);
 }

@@ -11,12 +11,12 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Books, Draft, JournalStatus, Unwritable,
+    Books, Bundle, JournalStatus, Pinning, Profile, Unwritable,
     open::FolderLock,
     queue::{Batch, Lazy, Queue, Shared},
     writer::{Item, WriteError, Writer},
 };
-use crate::telemetry::clock;
+use crate::{domain::SubjectKey, telemetry::clock};
 
 /// How long flows home may gather before they are written; leaves most of the 100 ms that they
 /// may be late to the disk.
@@ -68,6 +68,7 @@ pub(super) fn start(
                 writer,
                 books,
                 held: Vec::new(),
+                held_entries: 0,
                 spare: Vec::new(),
                 refused_before: 0,
                 expected: 1,
@@ -106,6 +107,8 @@ struct Committer<'a> {
     books: Books,
     /// Lazy entries in hand; after a failure they stay until a write succeeds.
     held: Vec<Lazy>,
+    /// Entries of these.
+    held_entries: usize,
     /// An empty buffer to give a worker for its full one.
     spare: Vec<Lazy>,
     /// How many requests had been turned away when the ledger last could be written.
@@ -143,8 +146,8 @@ impl Committer<'_> {
     /// than the others'.
     fn oldest(&self, batches: &[Batch]) -> Option<Timestamp> {
         let lazy = self.held.first().map(Lazy::at);
-        let ahead = batches.iter().filter_map(|b| b.drafts.first());
-        ahead.map(|draft| draft.at).chain(lazy).min()
+        let ahead = batches.iter().filter_map(|b| b.work.at());
+        ahead.chain(lazy).min()
     }
 
     /// Waits for work, lets it gather, and takes it.
@@ -185,7 +188,7 @@ impl Committer<'_> {
         queue.buffers.retain(|buffer| {
             // Whose worker has gone is fetched one last time.
             let kept = Arc::strong_count(buffer) > 1;
-            buffer.fetch(&mut self.spare, closing);
+            self.held_entries += buffer.fetch(&mut self.spare, closing);
             if self.held.is_empty() {
                 mem::swap(&mut self.held, &mut self.spare);
             } else {
@@ -214,13 +217,12 @@ impl Committer<'_> {
         let mut batches = batches.into_iter().peekable();
         let requests = batches.len();
         loop {
-            let lazy = self.held.len().min(FRAME);
-            let mut count = lazy;
+            let (lazy, mut count) = self.lazy_frame();
             let mut group = Vec::new();
             while let Some(batch) = batches.next_if(|b| {
-                lazy == self.held.len() && (count == 0 || count + b.drafts.len() <= FRAME)
+                lazy == self.held.len() && (count == 0 || count + b.work.entries() <= FRAME)
             }) {
-                count += batch.drafts.len();
+                count += batch.work.entries();
                 group.push(batch);
             }
             let written = self.commit(lazy, group);
@@ -238,7 +240,22 @@ impl Committer<'_> {
         self.expected = now.max(self.expected - self.expected.div_ceil(8)).max(1);
     }
 
-    /// One frame: `lazy` entries in hand and a group of batches.
+    /// How much of what is in hand makes a frame, and how many entries that is.
+    fn lazy_frame(&self) -> (usize, usize) {
+        if self.held_entries <= FRAME {
+            return (self.held.len(), self.held_entries);
+        }
+        let mut entries = 0;
+        let fits = |lazy: &&Lazy| {
+            let is_first = entries == 0;
+            entries += lazy.entries();
+            is_first || entries <= FRAME
+        };
+        let lazy = self.held.iter().take_while(fits).count();
+        (lazy, self.held.iter().take(lazy).map(Lazy::entries).sum())
+    }
+
+    /// One frame: `lazy` of what is in hand and a group of batches.
     fn commit(&mut self, lazy: usize, group: Vec<Batch>) -> Result<(), Unwritable> {
         let started = Instant::now();
         let first = self.writer.next();
@@ -248,26 +265,32 @@ impl Committer<'_> {
             at: clock::now().as_microsecond(),
             refused,
         });
-        let drafts = group.iter().flat_map(|batch| &batch.drafts);
         let items: Vec<_> = resumed
             .into_iter()
             .chain(self.held.iter().take(lazy).map(Lazy::item))
-            .chain(drafts.map(Item::Draft))
+            .chain(group.iter().flat_map(|batch| batch.work.items()))
             .collect();
         let written = self.writer.commit(&items);
         if written.is_ok() {
-            for (seq, item) in (first..).zip(&items) {
-                if let Item::Draft(draft) = item {
-                    self.let_pin_stand(seq, draft);
-                    self.let_person_count(seq, draft);
+            let mut seq = first;
+            for item in &items {
+                match item {
+                    Item::Draft(draft) => {
+                        self.let_pin_stand(seq, draft.pin.as_ref(), draft.key());
+                        self.let_person_count(seq, &draft.profile, draft.key(), draft.at);
+                    }
+                    Item::Bundle(bundle) => self.let_bundle_stand(seq, bundle),
+                    _ => {}
                 }
+                seq += item.entries() as u64;
             }
         }
         let wrote = !items.is_empty();
         drop(items);
         let answer = match written {
             Ok(()) => {
-                self.held.drain(..lazy);
+                let written = self.held.drain(..lazy).map(|lazy| lazy.entries());
+                self.held_entries -= written.sum::<usize>();
                 if wrote {
                     self.note_success(failed, started.elapsed());
                 }
@@ -282,7 +305,7 @@ impl Committer<'_> {
                 Err(Unwritable::Disk(error.to_string()))
             }
         };
-        self.shared.held.store(self.held.len(), Ordering::Relaxed);
+        self.shared.held.store(self.held_entries, Ordering::Relaxed);
         self.answer(group, &answer);
         // A batch that is too large is its own affair.
         match answer {
@@ -293,31 +316,51 @@ impl Committer<'_> {
 
     /// A pin stands once its entry is durable. The directory reports its own failures, and turns
     /// subjects away until a restart replays what it missed.
-    fn let_pin_stand(&self, seq: u64, draft: &Draft) {
-        if let (Some(pinning), Some(key)) = (&draft.pin, draft.key()) {
+    fn let_pin_stand(&self, seq: u64, pin: Option<&Pinning>, key: Option<SubjectKey>) {
+        if let (Some(pinning), Some(key)) = (pin, key) {
             let _ = self.books.directory.apply(seq, key, &pinning.change());
         }
     }
 
     /// A person counts once the entry is durable, and before the hold in the draft is let go. The
     /// counters report their own failures, as the directory does.
-    fn let_person_count(&self, seq: u64, draft: &Draft) {
-        if let (Some(counters), Some(key)) = (&self.books.counters, draft.key())
-            && !draft.profile.counted.is_empty()
+    fn let_person_count(
+        &self,
+        seq: u64,
+        profile: &Profile,
+        key: Option<SubjectKey>,
+        at: Timestamp,
+    ) {
+        if let (Some(counters), Some(key)) = (&self.books.counters, key)
+            && !profile.counted.is_empty()
         {
-            let _ = counters.apply(seq, key, draft.at, &draft.profile.counted);
+            let _ = counters.apply(seq, key, at, &profile.counted);
+        }
+    }
+
+    fn let_bundle_stand(&self, first: u64, bundle: &Bundle) {
+        if !bundle.has_effects() {
+            return;
+        }
+        for (seq, (kind, row, extra)) in (first..).zip(bundle.rows()) {
+            let Some(kind) = bundle.kinds().get(kind) else {
+                continue;
+            };
+            let key = row.key(kind);
+            self.let_pin_stand(seq, extra.and_then(|e| e.pin.as_ref()), key);
+            self.let_person_count(seq, &kind.profile, key, bundle.at());
         }
     }
 
     fn answer(&self, group: Vec<Batch>, answer: &Result<(), Unwritable>) {
         let mut drafts = 0;
         for batch in group {
-            drafts += batch.drafts.len();
+            drafts += batch.work.entries();
             if answer.is_err() {
                 self.shared.refused.fetch_add(1, Ordering::Relaxed);
             }
             // Claims are let go before the answer, so that whoever retries can claim again.
-            drop(batch.drafts);
+            drop(batch.work);
             // Who no longer listens has gone; the entry stands all the same.
             let _ = batch.reply.send(answer.clone());
         }

@@ -16,8 +16,6 @@ pub enum Unwritable {
     TooLarge { size: usize, most: usize },
     #[error("an entry that changes a pin names its subject")]
     NoSubject,
-    #[error("each permit has one entry")]
-    Unpaired,
 }
 
 #[derive(Debug, thiserror::Error)]

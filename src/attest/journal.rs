@@ -7,10 +7,11 @@ use smallvec::{SmallVec, smallvec};
 use tokio::sync::oneshot;
 
 use super::{
-    Books, Draft, LedgerError, OutcomeDraft, Pinning, Unwritable, commit,
+    Books, Bundle, ClearedBundle, Draft, LedgerError, OutcomeDraft, Outcomes, Pinning, Profile,
+    Unwritable, commit,
     disk::{Disk, Folder},
     open,
-    queue::{Buffer, Shared, Work},
+    queue::{Buffer, Lazy, Shared, Work},
 };
 use crate::decide::Permit;
 
@@ -95,6 +96,10 @@ impl Default for Options {
 }
 
 impl Cleared {
+    pub(super) fn of(permit: Permit) -> Self {
+        Self { permit }
+    }
+
     pub fn permit(&self) -> &Permit {
         &self.permit
     }
@@ -158,7 +163,7 @@ impl Journal {
     /// The entry does not stand, nothing may leave, and a claim in the draft is released.
     pub async fn clear(&self, permit: Permit, draft: Draft) -> Result<Cleared, Unwritable> {
         check(&draft)?;
-        if may_follow(&permit, &draft) {
+        if may_follow(&permit, draft.pin.is_some(), &draft.profile) {
             if let Some(draft) = self.shared.queue(&self.buffer, draft) {
                 self.write(smallvec![draft]).await?;
             }
@@ -180,31 +185,13 @@ impl Journal {
         permits: Vec<(Permit, Draft)>,
         refusals: Vec<Draft>,
     ) -> Result<Vec<Cleared>, Unwritable> {
-        let (permits, drafts) = permits.into_iter().unzip();
-        self.clear_batch(permits, drafts, refusals).await
-    }
-
-    /// [`Journal::clear_all`] for the permits of drafts that stand beside them: of a large batch
-    /// the drafts are most of the memory beside its body, and here they are not moved about.
-    ///
-    /// # Errors
-    /// As there, and when there are not as many drafts as permits.
-    pub async fn clear_batch(
-        &self,
-        permits: Vec<Permit>,
-        mut drafts: Vec<Draft>,
-        refusals: Vec<Draft>,
-    ) -> Result<Vec<Cleared>, Unwritable> {
-        if permits.len() != drafts.len() {
-            return Err(Unwritable::Unpaired);
-        }
-        let mut pairs = permits.iter().zip(&drafts);
-        let all_follow = refusals.is_empty() && pairs.all(|(p, d)| may_follow(p, d));
+        let follows = |(p, d): &(Permit, Draft)| may_follow(p, d.pin.is_some(), &d.profile);
+        let all_follow = refusals.is_empty() && permits.iter().all(follows);
+        let (permits, mut drafts): (Vec<Permit>, Vec<Draft>) = permits.into_iter().unzip();
         drafts.extend(refusals);
         drafts.iter().try_for_each(check)?;
-        let cleared = permits.into_iter().map(|permit| Cleared { permit });
-        let cleared = cleared.collect();
-        let mut drafts = Work::from_vec(drafts);
+        let cleared = permits.into_iter().map(Cleared::of).collect();
+        let mut drafts = SmallVec::from_vec(drafts);
         if all_follow {
             match self.shared.queue_all(&self.buffer, drafts) {
                 None => return Ok(cleared),
@@ -217,6 +204,28 @@ impl Journal {
         Ok(cleared)
     }
 
+    /// Writes the entries of a large batch: all of them stand, or none.
+    ///
+    /// # Errors
+    /// As [`Journal::clear`].
+    pub async fn clear_bundle(&self, bundle: Bundle) -> Result<ClearedBundle, Unwritable> {
+        bundle.check()?;
+        if bundle.is_empty() {
+            return Ok(ClearedBundle::default());
+        }
+        let mut bundle = Box::new(bundle);
+        let follows = bundle.may_follow();
+        let cleared = bundle.clear();
+        if follows {
+            match self.shared.queue_bundle(&self.buffer, bundle) {
+                None => return Ok(cleared),
+                Some(back) => bundle = back,
+            }
+        }
+        self.submit(Work::Bundle(bundle)).await?;
+        Ok(cleared)
+    }
+
     /// Writes the entry of a refusal, durable when it returns.
     pub async fn refuse(&self, draft: Draft) -> Result<(), Unwritable> {
         check(&draft)?;
@@ -226,12 +235,16 @@ impl Journal {
     /// Queues what the backend answered. Never waits; from the same door that cleared the
     /// decision, it is written after the decision's entry.
     pub fn outcome(&self, outcome: OutcomeDraft) {
-        self.outcomes([outcome]);
+        self.shared
+            .queue_outcomes(&self.buffer, Lazy::Outcome(outcome));
     }
 
     /// [`Journal::outcome`] for the items of a batch.
-    pub fn outcomes(&self, outcomes: impl IntoIterator<Item = OutcomeDraft>) {
-        self.shared.queue_outcomes(&self.buffer, outcomes);
+    pub fn outcomes(&self, outcomes: Outcomes) {
+        if !outcomes.rows.is_empty() {
+            let outcomes = Lazy::Outcomes(Box::new(outcomes));
+            self.shared.queue_outcomes(&self.buffer, outcomes);
+        }
     }
 
     /// Waits until everything queued so far, by all doors, is durable.
@@ -254,9 +267,13 @@ impl Journal {
         self.shared.status()
     }
 
-    async fn write(&self, drafts: Work) -> Result<(), Unwritable> {
+    async fn write(&self, drafts: SmallVec<[Draft; 1]>) -> Result<(), Unwritable> {
+        self.submit(Work::Drafts(drafts)).await
+    }
+
+    async fn submit(&self, work: Work) -> Result<(), Unwritable> {
         let (reply, answer) = oneshot::channel();
-        self.shared.submit(drafts, reply)?;
+        self.shared.submit(work, reply)?;
         answer.await.unwrap_or(Err(Unwritable::Closed))
     }
 }
@@ -281,14 +298,9 @@ impl WorkerJournal {
         self.journal.clear_all(permits, refusals).await
     }
 
-    /// See [`Journal::clear_batch`].
-    pub async fn clear_batch(
-        &self,
-        permits: Vec<Permit>,
-        drafts: Vec<Draft>,
-        refusals: Vec<Draft>,
-    ) -> Result<Vec<Cleared>, Unwritable> {
-        self.journal.clear_batch(permits, drafts, refusals).await
+    /// See [`Journal::clear_bundle`].
+    pub async fn clear_bundle(&self, bundle: Bundle) -> Result<ClearedBundle, Unwritable> {
+        self.journal.clear_bundle(bundle).await
     }
 
     /// See [`Journal::refuse`].
@@ -302,15 +314,15 @@ impl WorkerJournal {
     }
 
     /// See [`Journal::outcomes`].
-    pub fn outcomes(&self, outcomes: impl IntoIterator<Item = OutcomeDraft>) {
+    pub fn outcomes(&self, outcomes: Outcomes) {
         self.journal.outcomes(outcomes);
     }
 }
 
 /// Only flows home may run ahead of their entry, and neither a new pin nor a counted person ever
 /// (DESIGN, invariant 2).
-fn may_follow(permit: &Permit, draft: &Draft) -> bool {
-    permit.is_flow_home() && draft.pin.is_none() && draft.profile.counted.is_empty()
+pub(super) fn may_follow(permit: &Permit, changes_pin: bool, profile: &Profile) -> bool {
+    permit.is_flow_home() && !changes_pin && profile.counted.is_empty()
 }
 
 fn check(draft: &Draft) -> Result<(), Unwritable> {

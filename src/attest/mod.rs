@@ -13,6 +13,7 @@
 //!
 //! [`SubjectKey`]: crate::domain::SubjectKey
 
+mod bundle;
 mod codec;
 mod commit;
 mod disk;
@@ -24,6 +25,7 @@ mod head;
 mod journal;
 mod model;
 mod open;
+mod pack;
 mod queue;
 mod read;
 mod record;
@@ -31,6 +33,7 @@ mod segment;
 mod verify;
 mod writer;
 
+pub use bundle::{Bundle, ClearedBundle, Like, Outcomes};
 pub(crate) use disk::create_private_folder;
 pub use entry::{Entry, Kind};
 pub use error::{Damage, LedgerError, Unwritable};

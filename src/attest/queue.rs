@@ -17,16 +17,20 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::{
-    Draft, JournalStatus, OutcomeDraft, Unwritable,
+    Bundle, Draft, JournalStatus, OutcomeDraft, Outcomes, Unwritable,
     writer::{Item, Writer},
 };
 
-/// One draft without an allocation, or a batch.
-pub(super) type Work = SmallVec<[Draft; 1]>;
+/// What waits for one answer.
+pub(super) enum Work {
+    /// One draft without an allocation, or some.
+    Drafts(SmallVec<[Draft; 1]>),
+    Bundle(Box<Bundle>),
+}
 
 /// A flow home does not run ahead of a buffer whose first entry is this old: the disk is stuck.
 const LATEST: SignedDuration = SignedDuration::from_millis(75);
-/// Entries in one worker's buffer.
+/// Entries in one worker's buffer, but for a batch, which is taken whole when there are fewer.
 const BUFFER: usize = 65_536;
 /// Drafts that may wait for one commit.
 const WAITING: usize = 1_000_000;
@@ -36,6 +40,8 @@ const NOTHING: i64 = i64::MAX;
 pub(super) enum Lazy {
     Draft(Draft),
     Outcome(OutcomeDraft),
+    Bundle(Box<Bundle>),
+    Outcomes(Box<Outcomes>),
 }
 
 /// A worker's entries that wait for the thread to fetch them.
@@ -47,12 +53,14 @@ pub(super) struct Buffer {
 #[derive(Default)]
 struct Buffered {
     items: Vec<Lazy>,
+    /// Those of `items`; a batch's stand in one.
+    entries: usize,
     /// Nobody will fetch any more.
     sealed: bool,
 }
 
 pub(super) struct Batch {
-    pub drafts: Work,
+    pub work: Work,
     pub reply: oneshot::Sender<Result<(), Unwritable>>,
 }
 
@@ -119,19 +127,19 @@ impl Shared {
     /// Hands over drafts that must be durable before the answer.
     pub fn submit(
         &self,
-        drafts: Work,
+        work: Work,
         reply: oneshot::Sender<Result<(), Unwritable>>,
     ) -> Result<(), Unwritable> {
         let mut queue = self.queue_locked();
         if queue.closing {
             return Err(Unwritable::Closed);
         }
-        let waiting = queue.drafts + drafts.len();
+        let waiting = queue.drafts + work.entries();
         if waiting > WAITING {
             return Err(Unwritable::Behind { waiting });
         }
         queue.drafts = waiting;
-        queue.batches.push(Batch { drafts, reply });
+        queue.batches.push(Batch { work, reply });
         if queue.batches.len() >= queue.wake_at {
             self.wake.notify_one();
         }
@@ -143,10 +151,29 @@ impl Shared {
     #[must_use]
     pub fn queue(&self, buffer: &Buffer, draft: Draft) -> Option<Draft> {
         let mut buffered = buffer.lock();
-        if !self.may_follow(&buffered, &draft) {
+        if !self.may_follow(&buffered, draft.at) {
             return Some(draft);
         }
         buffered.items.push(Lazy::Draft(draft));
+        buffered.entries += 1;
+        drop(buffered);
+        self.nudge();
+        None
+    }
+
+    /// Queues some drafts; all of them or none, which are then given back.
+    #[must_use]
+    pub fn queue_all(
+        &self,
+        buffer: &Buffer,
+        drafts: SmallVec<[Draft; 1]>,
+    ) -> Option<SmallVec<[Draft; 1]>> {
+        let mut buffered = buffer.lock();
+        if !drafts.iter().all(|d| self.may_follow(&buffered, d.at)) {
+            return Some(drafts);
+        }
+        buffered.entries += drafts.len();
+        buffered.items.extend(drafts.into_iter().map(Lazy::Draft));
         drop(buffered);
         self.nudge();
         None
@@ -154,48 +181,34 @@ impl Shared {
 
     /// Queues a batch; all of it or none, which is then given back.
     #[must_use]
-    pub fn queue_all(&self, buffer: &Buffer, drafts: Work) -> Option<Work> {
+    pub fn queue_bundle(&self, buffer: &Buffer, bundle: Box<Bundle>) -> Option<Box<Bundle>> {
         let mut buffered = buffer.lock();
-        if !drafts.iter().all(|draft| self.may_follow(&buffered, draft)) {
-            return Some(drafts);
+        if !self.may_follow(&buffered, bundle.at()) {
+            return Some(bundle);
         }
-        if drafts.spilled() && buffered.items.is_empty() {
-            // Where they stand: a large batch has no room for them twice.
-            let drafts = drafts.into_vec().into_iter();
-            buffered.items = drafts.map(Lazy::Draft).collect();
-        } else {
-            buffered.items.extend(drafts.into_iter().map(Lazy::Draft));
-        }
+        buffered.entries += bundle.len();
+        buffered.items.push(Lazy::Bundle(bundle));
         drop(buffered);
         self.nudge();
         None
     }
 
-    pub fn queue_outcomes(
-        &self,
-        buffer: &Buffer,
-        outcomes: impl IntoIterator<Item = OutcomeDraft>,
-    ) {
+    /// Queues what one decision or one batch came to. It is counted as lost where there is no room.
+    pub fn queue_outcomes(&self, buffer: &Buffer, outcomes: Lazy) {
+        let entries = outcomes.entries();
         let mut buffered = buffer.lock();
         // Outcomes have room beyond the decisions', so that those under way can still be told.
-        let waiting = buffered.items.len().max(self.held.load(Ordering::Relaxed));
-        let room = match buffered.sealed {
-            true => 0,
-            false => (2 * BUFFER).saturating_sub(waiting),
-        };
-        let before = buffered.items.len();
-        let mut outcomes = outcomes.into_iter();
-        let taken = outcomes.by_ref().take(room).map(Lazy::Outcome);
-        buffered.items.extend(taken);
-        let queued = buffered.items.len() > before;
+        let waiting = buffered.entries.max(self.held.load(Ordering::Relaxed));
+        if buffered.sealed || waiting >= 2 * BUFFER {
+            drop(buffered);
+            self.outcomes_lost
+                .fetch_add(entries as u64, Ordering::Relaxed);
+            return;
+        }
+        buffered.entries += entries;
+        buffered.items.push(outcomes);
         drop(buffered);
-        if queued {
-            self.nudge();
-        }
-        let lost = outcomes.count() as u64;
-        if lost > 0 {
-            self.outcomes_lost.fetch_add(lost, Ordering::Relaxed);
-        }
+        self.nudge();
     }
 
     pub fn close(&self) {
@@ -213,11 +226,11 @@ impl Shared {
         let (waiting, queued_since) = {
             let queue = self.queue_locked();
             let mut waiting = queue.drafts;
-            let first = queue.batches.first().and_then(|b| b.drafts.first());
-            let mut since = first.map(|draft| draft.at);
+            let first = queue.batches.first();
+            let mut since = first.and_then(|batch| batch.work.at());
             for buffer in &queue.buffers {
                 let buffered = buffer.lock();
-                waiting += buffered.items.len();
+                waiting += buffered.entries;
                 since = since
                     .into_iter()
                     .chain(buffered.items.first().map(Lazy::at))
@@ -245,11 +258,11 @@ impl Shared {
         self.in_hand.store(since, Ordering::Relaxed);
     }
 
-    fn may_follow(&self, buffered: &Buffered, draft: &Draft) -> bool {
+    fn may_follow(&self, buffered: &Buffered, at: Timestamp) -> bool {
         let first = buffered.items.first();
-        let fresh = first.is_none_or(|first| is_fresh(first.at(), draft.at));
+        let fresh = first.is_none_or(|first| is_fresh(first.at(), at));
         fresh
-            && buffered.items.len() < BUFFER
+            && buffered.entries < BUFFER
             && !buffered.sealed
             && !self.failed.load(Ordering::Acquire)
     }
@@ -281,11 +294,13 @@ impl fmt::Debug for Buffer {
 }
 
 impl Buffer {
-    /// Swaps what is in the buffer for `empty`; with `last`, nothing is taken any more.
-    pub fn fetch(&self, empty: &mut Vec<Lazy>, last: bool) {
+    /// Swaps what is in the buffer for `empty`, and gives how many entries that is; with `last`,
+    /// nothing is taken any more.
+    pub fn fetch(&self, empty: &mut Vec<Lazy>, last: bool) -> usize {
         let mut buffered = self.lock();
         buffered.sealed |= last;
         mem::swap(&mut buffered.items, empty);
+        mem::take(&mut buffered.entries)
     }
 
     pub fn seal(&self) {
@@ -302,6 +317,16 @@ impl Lazy {
         match self {
             Self::Draft(draft) => draft.at,
             Self::Outcome(outcome) => outcome.at,
+            Self::Bundle(bundle) => bundle.at(),
+            Self::Outcomes(outcomes) => outcomes.at,
+        }
+    }
+
+    pub fn entries(&self) -> usize {
+        match self {
+            Self::Draft(_) | Self::Outcome(_) => 1,
+            Self::Bundle(bundle) => bundle.len(),
+            Self::Outcomes(outcomes) => outcomes.rows.len(),
         }
     }
 
@@ -309,7 +334,34 @@ impl Lazy {
         match self {
             Self::Draft(draft) => Item::Draft(draft),
             Self::Outcome(outcome) => Item::Outcome(outcome),
+            Self::Bundle(bundle) => Item::Bundle(bundle),
+            Self::Outcomes(outcomes) => Item::Outcomes(outcomes),
         }
+    }
+}
+
+impl Work {
+    pub fn entries(&self) -> usize {
+        match self {
+            Self::Drafts(drafts) => drafts.len(),
+            Self::Bundle(bundle) => bundle.len(),
+        }
+    }
+
+    /// When the first of it was decided.
+    pub fn at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Drafts(drafts) => drafts.first().map(|draft| draft.at),
+            Self::Bundle(bundle) => Some(bundle.at()),
+        }
+    }
+
+    pub fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        let (drafts, bundle) = match self {
+            Self::Drafts(drafts) => (drafts.as_slice(), None),
+            Self::Bundle(bundle) => (&[][..], Some(Item::Bundle(bundle))),
+        };
+        drafts.iter().map(Item::Draft).chain(bundle)
     }
 }
 

@@ -18,8 +18,8 @@ use crate::{
     locate::PinChange,
 };
 
-const DECISION: u8 = 0x10;
-const OUTCOME: u8 = 0x11;
+pub(super) const DECISION: u8 = 0x10;
+pub(super) const OUTCOME: u8 = 0x11;
 const RECOVERED: u8 = 0x12;
 const RESUMED: u8 = 0x13;
 
@@ -237,13 +237,13 @@ fn place(take: &mut Take<'_>) -> Read<Place> {
 }
 
 /// How an entry refers to its profile: by number in a segment, by digest in a leaf.
-enum ProfileRef<'a> {
+pub(super) enum ProfileRef<'a> {
     Number(u32),
     Digest(&'a Hash),
 }
 
 /// The part of a decision that follows its time.
-fn put_decision(
+pub(super) fn put_decision(
     out: &mut Vec<u8>,
     decision: DecisionId,
     profile: &ProfileRef<'_>,

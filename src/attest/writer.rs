@@ -3,10 +3,11 @@
 use std::{collections::HashMap, io, sync::Arc};
 
 use super::{
-    Draft, OutcomeDraft, Profile,
+    Bundle, Draft, OutcomeDraft, Outcomes, Profile,
     disk::{Disk, DiskFile},
     format::{BODY_MAX, FRAME_HEAD, FrameHead, Hash, SegmentHeader, chain},
     head::{Head, HeadFile},
+    pack::{put_bundle, put_outcomes},
     record::{put_draft, put_outcome, put_profile, put_recovered, put_resumed},
     segment,
 };
@@ -15,6 +16,8 @@ use super::{
 pub(super) enum Item<'a> {
     Draft(&'a Draft),
     Outcome(&'a OutcomeDraft),
+    Bundle(&'a Bundle),
+    Outcomes(&'a Outcomes),
     Recovered { at: i64, lost: u64 },
     Resumed { at: i64, refused: u64 },
 }
@@ -106,9 +109,9 @@ impl Writer {
         }
         self.begin_segment_if_due()?;
         let known = self.profiles.len();
-        let written = self
-            .encode(items)
-            .and_then(|(frame, chain)| self.write(&frame, chain, items.len()));
+        let written = self.encode(items).and_then(|(frame, chain)| {
+            self.write(&frame, chain, items.iter().map(Item::entries).sum())
+        });
         if written.is_err() {
             self.profiles.forget_after(known);
         }
@@ -123,25 +126,37 @@ impl Writer {
     fn encode(&mut self, items: &[Item<'_>]) -> Result<(Vec<u8>, Hash), WriteError> {
         let base = items.first().map_or(0, Item::at);
         let known = self.profiles.len();
-        let mut profiles = vec![0; FRAME_HEAD];
-        let mut entries = Vec::with_capacity(items.len() * 48);
+        let count: usize = items.iter().map(Item::entries).sum();
+        let mut profiles = Vec::new();
+        // Room for the chain too.
+        let mut frame = Vec::with_capacity(FRAME_HEAD + count * 40 + 256);
+        frame.resize(FRAME_HEAD, 0);
+        let entries = &mut frame;
+        let mut number = |profile: &Arc<Profile>| {
+            let before = self.profiles.len();
+            let number = self.profiles.number(profile);
+            if self.profiles.len() > before {
+                put_profile(&mut profiles, profile);
+            }
+            number
+        };
         for item in items {
             match item {
                 Item::Draft(draft) => {
-                    let before = self.profiles.len();
-                    let number = self.profiles.number(&draft.profile);
-                    if self.profiles.len() > before {
-                        put_profile(&mut profiles, &draft.profile);
-                    }
-                    put_draft(&mut entries, draft, number, base);
+                    let number = number(&draft.profile);
+                    put_draft(entries, draft, number, base);
                 }
-                Item::Outcome(outcome) => put_outcome(&mut entries, outcome, base),
-                Item::Recovered { at, lost } => put_recovered(&mut entries, *at, *lost, base),
-                Item::Resumed { at, refused } => put_resumed(&mut entries, *at, *refused, base),
+                Item::Outcome(outcome) => put_outcome(entries, outcome, base),
+                Item::Bundle(bundle) => put_bundle(entries, bundle, base, &mut number),
+                Item::Outcomes(outcomes) => put_outcomes(entries, outcomes, base),
+                Item::Recovered { at, lost } => put_recovered(entries, *at, *lost, base),
+                Item::Resumed { at, refused } => put_resumed(entries, *at, *refused, base),
             }
         }
-        let mut frame = profiles;
-        frame.append(&mut entries);
+        // They stand before the entries; of most frames there are none.
+        if !profiles.is_empty() {
+            frame.splice(FRAME_HEAD..FRAME_HEAD, profiles);
+        }
         let size = frame.len() - FRAME_HEAD;
         let length = u32::try_from(size)
             .ok()
@@ -149,7 +164,7 @@ impl Writer {
             .ok_or(WriteError::TooLarge(size))?;
         let head = FrameHead {
             length,
-            entries: u32::try_from(items.len()).map_err(|_| WriteError::TooLarge(size))?,
+            entries: u32::try_from(count).map_err(|_| WriteError::TooLarge(size))?,
             profiles: u32::try_from(self.profiles.len() - known)
                 .map_err(|_| WriteError::TooLarge(size))?,
             base,
@@ -245,7 +260,17 @@ impl Item<'_> {
         match self {
             Self::Draft(draft) => draft.at.as_microsecond(),
             Self::Outcome(outcome) => outcome.at.as_microsecond(),
+            Self::Bundle(bundle) => bundle.at().as_microsecond(),
+            Self::Outcomes(outcomes) => outcomes.at.as_microsecond(),
             Self::Recovered { at, .. } | Self::Resumed { at, .. } => *at,
+        }
+    }
+
+    pub fn entries(&self) -> usize {
+        match self {
+            Self::Bundle(bundle) => bundle.len(),
+            Self::Outcomes(outcomes) => outcomes.rows.len(),
+            Self::Draft(_) | Self::Outcome(_) | Self::Recovered { .. } | Self::Resumed { .. } => 1,
         }
     }
 }

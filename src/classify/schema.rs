@@ -4,7 +4,11 @@
 //! Only a field that the schema lists has a category; everything else counts as `user`, the most
 //! general one, so that a field nobody thought of is never taken for harmless.
 
+mod alike;
+
 use smallvec::SmallVec;
+
+pub use alike::Alike;
 
 use super::json::{
     Edit, JsonFault, KnownPart, Reach, Sink, Spotted, Value, Watch, WatchError, edit, scan_object,
@@ -75,7 +79,7 @@ pub enum SchemaFault {
 }
 
 /// What the body of one record says. Borrowed from the body; no `Debug` shows data.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Classified<'a> {
     pub categories: CategorySet,
     /// Leaves that neither the schema nor a source knows; `null` on the way to one does not
@@ -111,6 +115,11 @@ impl<'a> Classified<'a> {
             .iter()
             .filter(move |(s, _)| *s == slot)
             .map(|(_, v)| *v)
+    }
+
+    /// All values, each with its slot, in the order of the text.
+    pub fn values(&self) -> impl Iterator<Item = (Slot, Value<'a>)> + '_ {
+        self.values.iter().copied()
     }
 
     pub fn first(&self, slot: Slot) -> Option<Value<'a>> {
@@ -248,15 +257,7 @@ impl CompiledSchema {
     pub fn classify<'a>(&self, body: &'a [u8]) -> Result<Classified<'a>, JsonFault> {
         let mut reading = Reading {
             schema: self,
-            found: Classified {
-                categories: CategorySet::EMPTY,
-                unknown_fields: 0,
-                refused: None,
-                overfull: false,
-                age: None,
-                born: None,
-                values: SmallVec::new(),
-            },
+            found: Classified::default(),
         };
         scan_object(body, &self.watch, &mut reading)?;
         let mut found = reading.found;

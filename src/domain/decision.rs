@@ -20,23 +20,23 @@ impl DecisionId {
     /// The hyphenated form, as [`fmt::Display`] writes it, without its machinery: it stands in
     /// every answer.
     pub fn text(self) -> [u8; 36] {
-        let [a, b, c, d] = [96, 64, 32, 0].map(|shift| eight_digits((self.0 >> shift) as u32));
-        let mut text = [b'-'; 36];
-        let (b_high, b_low) = b.split_at(4);
-        let (c_high, c_low) = c.split_at(4);
-        let groups = [
-            (0, &a[..]),
-            (9, b_high),
-            (14, b_low),
-            (19, c_high),
-            (24, c_low),
-            (28, &d[..]),
+        let [a, b, c, d] = [
+            eight_digits((self.0 >> 96) as u32),
+            eight_digits((self.0 >> 64) as u32),
+            eight_digits((self.0 >> 32) as u32),
+            eight_digits(self.0 as u32),
         ];
-        for (at, group) in groups {
-            if let Some(place) = text.get_mut(at..at + group.len()) {
-                place.copy_from_slice(group);
-            }
-        }
+        let [b1, b2, b3, b4, b5, b6, b7, b8] = b;
+        let [c1, c2, c3, c4, c5, c6, c7, c8] = c;
+        let middle = [
+            b'-', b1, b2, b3, b4, b'-', b5, b6, b7, b8, b'-', c1, c2, c3, c4, b'-', c5, c6, c7, c8,
+        ];
+        let mut text = [0; 36];
+        let (start, rest) = text.split_at_mut(a.len());
+        let (between, end) = rest.split_at_mut(middle.len());
+        start.copy_from_slice(&a);
+        between.copy_from_slice(&middle);
+        end.copy_from_slice(&d);
         text
     }
 
@@ -73,14 +73,9 @@ impl fmt::Display for DecisionId {
     }
 }
 
-/// The lowest four bits as a lower-case digit.
-pub fn hexadecimal(value: u128) -> u8 {
-    digit((value & 0xf) as u8)
-}
-
 /// Eight digits at once: the four bits of each go apart, one to a byte, and those above nine are
 /// raised to the letters.
-fn eight_digits(value: u32) -> [u8; 8] {
+pub(crate) fn eight_digits(value: u32) -> [u8; 8] {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let mut apart = u64::from(value);
     apart = (apart | apart << 16) & 0x0000_ffff_0000_ffff;
@@ -88,14 +83,6 @@ fn eight_digits(value: u32) -> [u8; 8] {
     apart = (apart | apart << 4) & 0x0f0f_0f0f_0f0f_0f0f;
     let letters = ((apart + ONES * 6) >> 4) & ONES;
     (apart + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
-}
-
-/// Of a value below 16.
-fn digit(value: u8) -> u8 {
-    match value {
-        low @ 0..=9 => b'0' + low,
-        high => b'a' - 10 + high,
-    }
 }
 
 impl fmt::Debug for DecisionId {

@@ -15,7 +15,8 @@ mod subject;
 
 pub use category::{CategoryId, CategorySet};
 pub use circumstances::{Circumstances, SpecialGround};
-pub use decision::{DecisionId, Digest, hexadecimal};
+pub(crate) use decision::eight_digits;
+pub use decision::{DecisionId, Digest};
 pub use evidence::{EvidenceKind, EvidenceSet, Strength};
 pub use operation::Operation;
 pub use place::{Country, Place, PlaceError};

@@ -35,6 +35,8 @@ pub struct AnswerBody {
     /// Until the answer is over.
     live: Option<Box<Live>>,
     region: Arc<str>,
+    /// When its head came.
+    arrived: Instant,
 }
 
 /// What an unfinished answer holds.
@@ -48,6 +50,8 @@ struct Live {
     stall: Duration,
     /// Set while nothing comes.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Nothing of the body had to be waited for.
+    at_once: bool,
 }
 
 /// The answer began well and then broke off.
@@ -84,6 +88,7 @@ pub(super) struct Source {
     pub(super) seat: Seat,
     pub(super) stall: Duration,
     pub(super) region: Arc<str>,
+    pub(super) arrived: Instant,
 }
 
 /// Wraps the body and, of HTTP/2, cleans the head; that of HTTP/1.1 was cleaned when it was read.
@@ -101,6 +106,7 @@ pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Re
         _seat: source.seat,
         stall: source.stall,
         timer: None,
+        at_once: true,
     });
     let mut body = AnswerBody {
         incoming,
@@ -108,6 +114,7 @@ pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Re
         trailed: false,
         live: Some(live),
         region,
+        arrived: source.arrived,
     };
     if body.is_read() {
         body.finish();
@@ -139,6 +146,10 @@ impl AnswerBody {
         &self.region
     }
 
+    pub fn arrived(&self) -> Instant {
+        self.arrived
+    }
+
     fn is_read(&self) -> bool {
         match (&self.incoming, &self.live) {
             (Some(incoming), _) => incoming.is_end_stream(),
@@ -161,7 +172,11 @@ impl AnswerBody {
     fn finish(&mut self) {
         if let Some(live) = self.live.take() {
             let live = *live;
-            live.pool.give(live.link, live.progress.is_done());
+            let now = match live.at_once {
+                true => self.arrived,
+                false => Instant::now(),
+            };
+            live.pool.give(live.link, live.progress.is_done(), now);
         }
     }
 
@@ -219,8 +234,13 @@ impl Body for AnswerBody {
             Some(incoming) => Pin::new(incoming).poll_frame(cx).map_err(|_| ()),
         };
         match polled {
-            Poll::Pending if live.is_stalled(cx) => this.fail(AnswerFault::Stalled),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                live.at_once = false;
+                match live.is_stalled(cx) {
+                    true => this.fail(AnswerFault::Stalled),
+                    false => Poll::Pending,
+                }
+            }
             Poll::Ready(None) => match this.is_whole() {
                 true => {
                     this.finish();

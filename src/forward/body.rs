@@ -120,8 +120,9 @@ enum Kind {
 }
 
 impl Upload {
-    pub(super) fn new(body: OutgoingBody) -> Self {
-        Self::of(match body {
+    /// `now` counts as when the region took bytes last, until it does.
+    pub(super) fn new(body: OutgoingBody, now: Instant) -> Self {
+        let kind = match body {
             OutgoingBody::Empty => Kind::Empty,
             OutgoingBody::Whole(bytes) if bytes.is_empty() => Kind::Empty,
             OutgoingBody::Whole(bytes) => Kind::Whole(Some(bytes)),
@@ -130,15 +131,16 @@ impl Upload {
                 length: Some(0), ..
             } => Kind::Empty,
             OutgoingBody::Stream { body, length } => Kind::Stream { body, left: length },
-        })
+        };
+        Self::of(kind, now)
     }
 
-    fn of(kind: Kind) -> Self {
+    fn of(kind: Kind, now: Instant) -> Self {
         let progress = Rc::new(Progress {
             waits_for_caller: Cell::new(false),
             caller_fault: Cell::new(None),
             done: Cell::new(matches!(kind, Kind::Empty)),
-            last_taken: Cell::new(Instant::now()),
+            last_taken: Cell::new(now),
         });
         Self {
             kind,
@@ -159,7 +161,7 @@ impl Upload {
     }
 
     pub(super) fn again(spare: Spare) -> Self {
-        Self::of(spare.0)
+        Self::of(spare.0, Instant::now())
     }
 
     pub(super) fn progress(&self) -> Rc<Progress> {

@@ -60,8 +60,8 @@ pub enum BulkVerdict {
 }
 
 impl BulkAnswer {
-    /// Reads an answer to a part of `items` items, whole: at most 2 KiB an item. Cancel safe:
-    /// dropping it closes the connection.
+    /// Reads an answer to a part of `items` items, whole: at most 2 KiB an item, and as long as
+    /// there is `room` for the next bytes. Cancel safe: dropping it closes the connection.
     ///
     /// # Errors
     /// `NoVerdict`: whether any item was carried out is unknown.
@@ -69,6 +69,7 @@ impl BulkAnswer {
         answer: Response<B>,
         items: usize,
         expected: impl Fn(usize) -> Option<Expected<'e>>,
+        room: impl Fn(usize) -> bool,
     ) -> Result<BulkVerdict, NoVerdict>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -83,7 +84,7 @@ impl BulkAnswer {
             return Err(NoVerdict);
         }
         let limit = AROUND + items.saturating_mul(AVERAGE_ITEM);
-        let text = whole(answer.into_body(), limit).await?;
+        let text = whole(answer.into_body(), limit, room).await?;
         Self::parse(text, items, expected).map(BulkVerdict::Items)
     }
 
@@ -123,6 +124,7 @@ impl BulkAnswer {
 async fn whole<B: Body<Data = Bytes> + Unpin>(
     mut body: B,
     limit: usize,
+    room: impl Fn(usize) -> bool,
 ) -> Result<Bytes, NoVerdict> {
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
@@ -131,6 +133,9 @@ async fn whole<B: Body<Data = Bytes> + Unpin>(
             continue;
         };
         if all.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limit {
+            return Err(NoVerdict);
+        }
+        if !room(data.len()) {
             return Err(NoVerdict);
         }
         // One frame is not copied; many are joined.

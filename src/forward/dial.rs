@@ -17,7 +17,7 @@ use crate::{
 
 /// Resolves, connects, and for an `https` endpoint makes sure who is there: nothing of a request
 /// is sent before the server has proven to be the region's. Cancel safe.
-pub(super) async fn dial(
+pub(crate) async fn dial(
     endpoint: &Endpoint,
     side: Option<&BackendSide>,
     http: HttpVersion,

@@ -10,8 +10,9 @@ use rustls::pki_types::ServerName;
 /// with an optional prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Also the `Host` of each request.
     name: Arc<str>,
+    /// What follows the target in each request of HTTP/1.1.
+    line_end_and_host: Arc<[u8]>,
     host: Arc<str>,
     port: u16,
     /// Set when the host is an address, so that no name must be resolved.
@@ -65,6 +66,9 @@ impl Endpoint {
             .trim_end_matches(']');
         Ok(Self {
             name: authority.as_str().into(),
+            line_end_and_host: format!(" HTTP/1.1\r\nhost: {authority}\r\n")
+                .into_bytes()
+                .into(),
             host: host.into(),
             port,
             address: host.parse().ok().map(|ip| SocketAddr::new(ip, port)),
@@ -78,9 +82,14 @@ impl Endpoint {
         })
     }
 
-    /// `host:port` as the settings write it: for logs and metrics, and the `Host` header.
+    /// `host:port` as the settings write it: for logs and metrics, and the authority of each request.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// The rest of the request line, and `Host` (RFC 9112 §3.2).
+    pub(super) fn line_end_and_host(&self) -> &[u8] {
+        &self.line_end_and_host
     }
 
     /// `None` for plain `http`.

@@ -131,6 +131,7 @@ impl ItemWriter<'_> {
     pub fn answer(self, item: &ItemAnswer<'_>) -> Written {
         // By hand, since it is most of what is written for a batch.
         let out = &mut *self.out;
+        out.reserve(128);
         out.extend_from_slice(b"{\"index\":");
         write_number(out, self.index);
         out.extend_from_slice(b",\"status\":");

@@ -50,7 +50,7 @@ mod endpoint;
 mod error;
 mod gate;
 mod health;
-mod http1;
+pub mod http1;
 mod lanes;
 mod link;
 mod merge;
@@ -69,6 +69,8 @@ pub use batch::{Part, Split, SplitError};
 pub use body::{BoxError, BoxedStream, Outgoing, OutgoingBody};
 pub use bulk::{BulkAnswer, BulkVerdict, Expected, Told};
 pub use check::check;
+#[cfg(feature = "otlp")]
+pub(crate) use dial::dial;
 pub use each::{EachItem, FillError, fill};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ForwardError, Sent, Unreachable};

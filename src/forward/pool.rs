@@ -85,9 +85,9 @@ impl Pool {
     }
 
     /// Keeps a connection whose answer was read to its end, once it is ready for the next request.
-    pub(super) fn give(self: &Rc<Self>, mut link: Link, is_sent: bool) {
+    pub(super) fn give(self: &Rc<Self>, mut link: Link, is_sent: bool, now: Instant) {
         match link.rest() {
-            Rest::Ready => self.keep(link),
+            Rest::Ready => self.keep(link, now),
             Rest::Sending if is_sent => {
                 // Only the last bytes of the request are under way.
                 let pool = Rc::downgrade(self);
@@ -95,7 +95,7 @@ impl Pool {
                     if timeout(SETTLE, link.becomes_ready()).await == Ok(true)
                         && let Some(pool) = pool.upgrade()
                     {
-                        pool.keep(link);
+                        pool.keep(link, Instant::now());
                     }
                 });
             }
@@ -112,8 +112,8 @@ impl Pool {
         }
     }
 
-    fn keep(self: &Rc<Self>, mut link: Link) {
-        link.idle_since = Instant::now();
+    fn keep(self: &Rc<Self>, mut link: Link, now: Instant) {
+        link.idle_since = now;
         let mut reaper = self.reaper.borrow_mut();
         let waker = match &*reaper {
             Some(waker) => waker,

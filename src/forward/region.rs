@@ -136,8 +136,9 @@ impl RegionLink {
             });
         };
         self.tally.requests.fetch_add(1, Relaxed);
-        self.budget.request(Instant::now());
-        let outcome = self.try_servers(outgoing, seat).await;
+        let now = Instant::now();
+        self.budget.request(now);
+        let outcome = self.try_servers(outgoing, seat, now).await;
         if outcome.is_err() {
             self.tally.failures.fetch_add(1, Relaxed);
         }
@@ -148,6 +149,7 @@ impl RegionLink {
         &self,
         outgoing: Outgoing,
         seat: Seat,
+        started: Instant,
     ) -> Result<Response<AnswerBody>, ForwardError> {
         let Outgoing {
             method,
@@ -155,8 +157,7 @@ impl RegionLink {
             headers,
             body,
         } = outgoing;
-        let started = Instant::now();
-        let mut upload = Upload::new(body);
+        let mut upload = Upload::new(body, started);
         let order = self.order();
         let mut at = 0;
         let mut tries = 0;
@@ -243,6 +244,7 @@ impl RegionLink {
                         seat,
                         stall: self.limits.body_stall,
                         region: Arc::clone(&self.name),
+                        arrived: Instant::now(),
                     };
                     return Ok(answer::accept(response, source));
                 }

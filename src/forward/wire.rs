@@ -11,7 +11,7 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 /// An open connection to a region.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     pub(super) stream: Stream,
 }
 

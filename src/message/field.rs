@@ -126,6 +126,58 @@ impl FieldSet {
     pub const fn insert(&mut self, field: Field) {
         self.0 |= field.bit();
     }
+
+    const fn without(self, field: Field) -> Self {
+        Self(self.0 & !field.bit())
+    }
+}
+
+/// What names are among the lines of a head; where it says no, that is certain.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names {
+    known: FieldSet,
+    /// A bit for some of the names that are [`Field::Other`]: by length and last byte, in which
+    /// names that share a beginning differ.
+    others: u64,
+}
+
+impl Names {
+    pub fn insert(&mut self, key: impl Key) {
+        self.insert_as(key.field(), key.text().as_bytes());
+    }
+
+    /// Whether one name may be in both: false is certain.
+    pub const fn may_meet(self, others: Self) -> bool {
+        // That both have unknown names is what the bits are for.
+        let known = self.known.without(Field::Other);
+        known.has_any(others.known) || self.others & others.others != 0
+    }
+
+    #[inline]
+    pub(super) fn insert_as(&mut self, field: Field, name: &[u8]) {
+        self.known.insert(field);
+        if field == Field::Other {
+            self.others |= Self::bit(name);
+        }
+    }
+
+    #[inline]
+    pub(super) fn may_have(self, field: Field, name: &[u8]) -> bool {
+        match field {
+            Field::Other => self.others & Self::bit(name) != 0,
+            field => self.known.contains(field),
+        }
+    }
+
+    pub(super) const fn known(self) -> FieldSet {
+        self.known
+    }
+
+    #[inline]
+    fn bit(name: &[u8]) -> u64 {
+        let last = name.last().copied().unwrap_or_default();
+        1 << ((name.len() + usize::from(last) * 5) % 64)
+    }
 }
 
 /// What a field is looked up by. Names that are known when the program is built are cheapest as a
@@ -192,6 +244,31 @@ mod tests {
         assert!(Field::ALL.len() < 127, "the set has 128 places");
         assert_eq!(Field::of(b"x-other"), Field::Other);
         assert_eq!(Field::of(b""), Field::Other);
+    }
+
+    #[test]
+    fn names_that_were_put_in_are_never_denied_and_most_others_are() {
+        let mut names = Names::default();
+        let inside = ["a", "x-one", "x-two", "accept-language", "domicile-purpose"];
+        for name in inside {
+            names.insert(name);
+        }
+        for name in inside {
+            assert!(names.may_have(Field::Other, name.as_bytes()), "{name}");
+        }
+        let outside = ["domicile-target", "domicile-country", "x-three", "b", ""];
+        let denied = |n: &&&str| !names.may_have(Field::Other, n.as_bytes());
+        assert!(outside.iter().filter(denied).count() >= 3);
+        assert!(!names.may_have(Field::Host, b"host"));
+        let mut wanted = Names::default();
+        wanted.insert("domicile-target");
+        wanted.insert("host");
+        assert!(!names.may_meet(wanted) && !wanted.may_meet(names));
+        wanted.insert("x-two");
+        assert!(names.may_meet(wanted) && wanted.may_meet(names));
+        names.insert(Field::Host);
+        assert!(names.may_have(Field::Host, b"host"));
+        assert!(names.known().contains(Field::Host));
     }
 
     #[test]

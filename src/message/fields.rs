@@ -1,11 +1,11 @@
 //! Fields as text, and a table of where each stands.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Field, FieldSet, Key};
+use super::{Field, FieldSet, Key, Names};
 
 /// Field lines in the order they came or were added. Names are in lower case, values hold no
 /// control byte but the tab; no line is folded. `Debug` shows names alone: values can be personal.
@@ -14,13 +14,13 @@ pub struct Fields {
     text: Vec<u8>,
     lines: Vec<Line>,
     /// What was ever among the lines: a name that is not here need not be looked for.
-    seen: FieldSet,
+    seen: Names,
     /// The text is the lines, one after the other, as [`Fields::write`] writes them.
     is_written: bool,
 }
 
 /// Where in the text a line stands.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) name: u32,
     pub(super) name_end: u32,
@@ -82,28 +82,47 @@ impl fmt::Debug for Value<'_> {
 #[inline]
 pub(super) fn is_value(bytes: &[u8]) -> bool {
     let sound = |b: &u8| (*b >= b' ' && *b != 0x7f) || *b == b'\t';
-    // Eight bytes at a time; tabs are rare enough to be looked at twice.
-    let (words, rest) = bytes.as_chunks::<8>();
-    let clean = |word: &[u8; 8]| !has_control(u64::from_le_bytes(*word));
-    words
-        .iter()
-        .all(|word| clean(word) || word.iter().all(sound))
-        && rest.iter().all(sound)
+    // Eight bytes at a time, of which the last may overlap those before; tabs are rare enough to be
+    // looked at twice.
+    let Some(last) = bytes.last_chunk::<8>() else {
+        return bytes.iter().all(sound);
+    };
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut suspects = controls(u64::from_le_bytes(*last));
+    for word in words {
+        suspects |= controls(u64::from_le_bytes(*word));
+    }
+    suspects == 0 || bytes.iter().all(sound)
 }
 
-/// Whether one of eight bytes is below the space or DEL. It may tell so of bytes beside such a
-/// one, too, but never overlooks one.
+/// Which of eight bytes is the first below the space, or DEL.
 #[inline]
-const fn has_control(word: u64) -> bool {
+pub(super) const fn first_control(word: u64) -> Option<usize> {
+    match controls(word) {
+        0 => None,
+        // What it may tell wrongly stands beyond the first.
+        found => Some(found.trailing_zeros() as usize / 8),
+    }
+}
+
+/// The highest bit of each byte that is below the space or DEL, and of some beyond the first of
+/// these; 0 if there is none.
+#[inline]
+const fn controls(word: u64) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
     let below = word.wrapping_sub(ONES * 0x20) & !word;
     let del = word ^ (ONES * 0x7f);
     let is_del = del.wrapping_sub(ONES) & !del;
-    (below | is_del) & TOPS != 0
+    (below | is_del) & TOPS
 }
 
 impl Line {
+    #[inline]
+    pub(super) fn name_len(&self) -> usize {
+        (self.name_end - self.name) as usize
+    }
+
     #[inline]
     fn slice<'t>(&self, text: &'t [u8], from: u32, to: u32) -> &'t [u8] {
         text.get(from as usize..to as usize).unwrap_or_default()
@@ -131,12 +150,12 @@ impl Fields {
         Self {
             text: Vec::with_capacity(bytes),
             lines: Vec::with_capacity(lines),
-            seen: FieldSet::default(),
+            seen: Names::default(),
             is_written: true,
         }
     }
 
-    pub(super) fn of(text: Vec<u8>, lines: Vec<Line>, seen: FieldSet) -> Self {
+    pub(super) fn of(text: Vec<u8>, lines: Vec<Line>, seen: Names) -> Self {
         Self {
             text,
             lines,
@@ -155,7 +174,12 @@ impl Fields {
 
     /// Whether one of these may be there: false is certain.
     pub fn may_have(&self, any: FieldSet) -> bool {
-        self.seen.has_any(any)
+        self.seen.known().has_any(any)
+    }
+
+    /// Whether a line of one of these names may be there: false is certain.
+    pub fn may_have_name(&self, of: Names) -> bool {
+        self.seen.may_meet(of)
     }
 
     #[inline]
@@ -166,11 +190,10 @@ impl Fields {
     /// The first value of a name.
     #[inline]
     pub fn get(&self, key: impl Key) -> Option<Value<'_>> {
-        let field = key.field();
-        if !self.seen.contains(field) {
+        let (field, name) = (key.field(), key.text());
+        if !self.seen.may_have(field, name.as_bytes()) {
             return None;
         }
-        let name = key.text();
         let found = self.lines.iter().find(|l| l.is(&self.text, field, name));
         found.map(|line| line.value(&self.text))
     }
@@ -178,7 +201,7 @@ impl Fields {
     /// All values of a name, in their order.
     pub fn get_all<K: Key>(&self, key: K) -> impl Iterator<Item = Value<'_>> + use<'_, K> {
         let field = key.field();
-        let lines = match self.seen.contains(field) {
+        let lines = match self.seen.may_have(field, key.text().as_bytes()) {
             true => self.lines.as_slice(),
             false => &[],
         };
@@ -216,17 +239,19 @@ impl Fields {
     /// Puts a field in the place of all of its name, at the end. What no field can hold is left
     /// out, and what was there stays.
     pub fn insert(&mut self, key: impl Key, value: impl AsRef<[u8]>) {
-        if is_value(value.as_ref()) {
+        let (name, value) = (key.text().as_bytes(), value.as_ref());
+        if is_value(value) && !name.is_empty() {
             self.remove(&key);
-            self.append(key, value);
+            self.push(key.field(), name, value);
         }
     }
 
     /// Takes all fields of a name away.
     pub fn remove(&mut self, key: impl Key) {
         let field = key.field();
-        if self.seen.contains(field) {
-            let (text, name) = (&self.text, key.text());
+        let name = key.text();
+        if self.seen.may_have(field, name.as_bytes()) {
+            let text = &self.text;
             let before = self.lines.len();
             self.lines.retain(|line| !line.is(text, field, name));
             self.is_written &= self.lines.len() == before;
@@ -256,7 +281,9 @@ impl Fields {
             }
             if line.is_plain {
                 let whole = line.slice(&others.text, line.name, line.value_end + 2);
-                self.push_with(line.field, name.len(), |text| text.extend_from_slice(whole));
+                let start = self.text.len();
+                self.text.extend_from_slice(whole);
+                self.note(line.field, start, name.len());
             } else {
                 self.push(line.field, name, value.0);
             }
@@ -290,20 +317,13 @@ impl Fields {
     /// Adds a sound field.
     #[inline]
     fn push(&mut self, field: Field, name: &[u8], value: &[u8]) {
-        self.push_with(field, name.len(), |text| {
-            text.reserve(name.len() + value.len() + 4);
-            text.extend_from_slice(name);
-            text.extend_from_slice(b": ");
-            text.extend_from_slice(value);
-            text.extend_from_slice(b"\r\n");
-        });
-    }
-
-    #[inline]
-    fn push_with(&mut self, field: Field, name: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.text.len();
-        write(&mut self.text);
-        self.note(field, start, name);
+        self.text.reserve(name.len() + value.len() + 4);
+        self.text.extend_from_slice(name);
+        self.text.extend_from_slice(b": ");
+        self.text.extend_from_slice(value);
+        self.text.extend_from_slice(b"\r\n");
+        self.note(field, start, name.len());
     }
 
     /// Takes note of the line that the text ends in.
@@ -315,9 +335,10 @@ impl Fields {
             return;
         }
         self.is_written |= self.lines.is_empty() && start == 0;
+        let spelt = self.text.get(start..start + name).unwrap_or_default();
+        self.seen.insert_as(field, spelt);
         // Smaller than the text's length, which fits.
         let (start, name_end) = (start as u32, (start + name) as u32);
-        self.seen.insert(field);
         self.lines.push(Line {
             name: start,
             name_end,
@@ -331,23 +352,36 @@ impl Fields {
     /// Writes the lines, without those that are among `but` (RFC 9112 §5).
     pub fn write(&self, out: &mut BytesMut, but: FieldSet) {
         out.reserve(self.text.len() + 2 * self.lines.len());
-        if self.is_written && !self.seen.has_any(but) {
+        if self.is_written && !self.seen.known().has_any(but) {
             out.extend_from_slice(&self.text);
             return;
         }
+        // Lines that follow each other in the text go out together.
+        let mut run = 0..0;
         for line in &self.lines {
             if but.contains(line.field) {
                 continue;
             }
-            if line.is_plain {
-                out.extend_from_slice(line.slice(&self.text, line.name, line.value_end + 2));
+            if line.is_plain && line.name == run.end {
+                run.end = line.value_end + 2;
                 continue;
             }
-            out.extend_from_slice(line.name(&self.text));
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(line.value(&self.text).0);
-            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(self.text_at(&run));
+            run = line.name..line.value_end + 2;
+            if !line.is_plain {
+                run.start = run.end;
+                out.extend_from_slice(line.name(&self.text));
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(line.value(&self.text).0);
+                out.extend_from_slice(b"\r\n");
+            }
         }
+        out.extend_from_slice(self.text_at(&run));
+    }
+
+    fn text_at(&self, place: &Range<u32>) -> &[u8] {
+        let place = place.start as usize..place.end as usize;
+        self.text.get(place).unwrap_or_default()
     }
 
     /// As HTTP/2's library wants them.

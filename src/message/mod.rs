@@ -12,7 +12,7 @@ mod parse;
 
 use http::{Method, StatusCode, Uri, Version};
 
-pub use field::{Field, FieldSet, Key};
+pub use field::{Field, FieldSet, Key, Names};
 pub use fields::{Fields, NotText, Several, Value};
 pub use parse::{LineFault, MOST_FIELDS, check_name, is_token};
 

@@ -3,8 +3,8 @@
 use memchr::memchr;
 
 use super::{
-    Field, FieldSet, Fields,
-    fields::{Line, is_value},
+    Field, Fields, Names,
+    fields::{Line, first_control, is_value},
 };
 
 /// Room for what the stations add to an answer.
@@ -93,32 +93,119 @@ impl Fields {
         let mut text = Vec::with_capacity(bytes.len() + ADDED);
         text.extend_from_slice(bytes);
         let mut lines = Vec::with_capacity(16);
-        let mut seen = FieldSet::default();
+        let mut seen = Names::default();
         let mut at = 0;
-        while let Some(rest) = text.get_mut(at..)
-            && let Some(end) = memchr(b'\n', rest)
-        {
-            let line = rest.get_mut(..end).unwrap_or_default();
-            let Some((b'\r', line)) = line.split_last_mut() else {
-                return Err(LineFault::BareLineFeed);
+        while let Some(rest) = text.get_mut(at..) {
+            // The faults of a line are told by the slower reader.
+            let (found, length) = match read_sound(rest, at) {
+                Some(found) => found,
+                None => match read_next(rest, at)? {
+                    Some(found) => found,
+                    None => break,
+                },
             };
-            if line.is_empty() {
-                break;
-            }
             if lines.len() == MOST_FIELDS {
                 return Err(LineFault::TooMany);
             }
-            let found = read(line, at)?;
-            seen.insert(found.field);
+            seen.insert_as(
+                found.field,
+                rest.get(..found.name_len()).unwrap_or_default(),
+            );
             lines.push(found);
-            at += end + 1;
+            at += length;
         }
         Ok(Self::of(text, lines, seen))
     }
 }
 
-/// One line without its end, which begins at `start` of the text.
+/// The line that `rest` begins with, and its length with its end: name, colon and value in one
+/// walk. `None` for one that has a fault, or whose end is not there.
 #[inline]
+fn read_sound(rest: &mut [u8], start: usize) -> Option<(Line, usize)> {
+    let mut underscore = false;
+    let mut name_len = 0;
+    for byte in rest.iter_mut() {
+        let lower = lower(*byte);
+        if lower == 0 {
+            break;
+        }
+        underscore |= lower == b'_';
+        *byte = lower;
+        name_len += 1;
+    }
+    let name = rest.get(..name_len)?;
+    if rest.get(name_len) != Some(&b':') || name.is_empty() || underscore {
+        return None;
+    }
+    let field = Field::of(name);
+    let mut from = name_len + 1;
+    while matches!(rest.get(from), Some(b' ' | b'\t')) {
+        from += 1;
+    }
+    let end = value_end(rest, from)?;
+    if rest.get(end..end + 2)? != b"\r\n" {
+        return None;
+    }
+    let whole = end;
+    let mut end = end;
+    while end > from && matches!(rest.get(end - 1), Some(b' ' | b'\t')) {
+        end -= 1;
+    }
+    // All of it is below the text's length, which fits.
+    let place = |at: usize| (start + at) as u32;
+    let line = Line {
+        name: start as u32,
+        name_end: place(name_len),
+        value: place(from),
+        value_end: place(end),
+        field,
+        is_plain: from == name_len + 2 && rest.get(name_len + 1) == Some(&b' ') && end == whole,
+    };
+    Some((line, whole + 2))
+}
+
+/// Where the first control byte but the tab stands, from `at` on.
+#[inline]
+fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let (words, rest) = text.get(at..)?.as_chunks::<8>();
+        let controls = |word: &[u8; 8]| first_control(u64::from_le_bytes(*word));
+        let mut found = None;
+        for word in words {
+            found = controls(word);
+            if found.is_some() {
+                break;
+            }
+            at += 8;
+        }
+        at += match found {
+            Some(found) => found,
+            None => rest.iter().position(|b| *b < b' ' || *b == 0x7f)?,
+        };
+        if text.get(at) != Some(&b'\t') {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+/// The next line with whatever it is wrong in; `None` for the empty one, or where no line ends.
+#[cold]
+fn read_next(rest: &mut [u8], start: usize) -> Result<Option<(Line, usize)>, LineFault> {
+    let Some(end) = memchr(b'\n', rest) else {
+        return Ok(None);
+    };
+    let line = rest.get_mut(..end).unwrap_or_default();
+    let Some((b'\r', line)) = line.split_last_mut() else {
+        return Err(LineFault::BareLineFeed);
+    };
+    if line.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some((read(line, start)?, end + 1)))
+}
+
+/// One line without its end, which begins at `start` of the text.
 fn read(line: &mut [u8], start: usize) -> Result<Line, LineFault> {
     let colon = memchr(b':', line);
     let begins_blank = matches!(line, [b' ' | b'\t', ..]);
@@ -238,11 +325,36 @@ mod tests {
         assert_eq!(fields.get("x-long").unwrap(), "two words");
         assert_eq!(fields.get("x-empty").unwrap(), "");
         let mut out = bytes::BytesMut::new();
-        fields.write(&mut out, FieldSet::default());
+        fields.write(&mut out, super::super::FieldSet::default());
         let written = "host: a\r\nx-long: two words\r\nx-empty: \r\ncookie: a=1\r\n";
         assert_eq!(out, written.as_bytes());
         let again = parse(written).unwrap();
         assert_eq!(again, fields);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_read_in_one_walk_is_what_the_slower_reader_reads(
+            text in "[aA_:x -]{0,3}:?[ \t]{0,2}([a~\t \u{e4}]{0,20}|[a\r\n\x7f\0\t ]{0,12})\r?\n.{0,3}",
+            start in 0usize..9,
+        ) {
+            let mut quick = text.clone().into_bytes();
+            let mut slow = text.into_bytes();
+            let read = read_sound(&mut quick, start);
+            let known = read_next(&mut slow, start);
+            match read {
+                Some((line, length)) => {
+                    let (known, known_length) = known.unwrap().unwrap();
+                    proptest::prop_assert_eq!(line, known);
+                    proptest::prop_assert_eq!(length, known_length);
+                    proptest::prop_assert_eq!(quick, slow);
+                }
+                None => {
+                    let is_plain = matches!(&known, Ok(Some(_)));
+                    proptest::prop_assert!(!is_plain || slow.contains(&b'_'));
+                }
+            }
+        }
     }
 
     #[test]

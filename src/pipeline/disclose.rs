@@ -384,10 +384,18 @@ async fn send(
     outcomes: Option<&Outcomes<'_, '_>>,
 ) -> Result<Response<Content>, Refused> {
     let (method, path_and_query) = target(routed, parts);
+    let mut headers = fields(x, parts, to);
+    let span = x.client_span(&to.link.name, &method);
+    // Our traces are none of a third party's business, unless the settings send it theirs.
+    if let Some(span) = &span
+        && headers.contains_key(HeadField::Traceparent)
+    {
+        span.hand_on(&mut headers);
+    }
     let outgoing = Outgoing {
         method,
         path_and_query,
-        headers: fields(x, parts, to),
+        headers,
         body: OutgoingBody::Whole(body),
     };
     let failed = |failure, detail: &str| Refused::Recipient {
@@ -419,6 +427,9 @@ async fn send(
                 }
             }
         });
+    if let Some(span) = span {
+        span.end(answer.as_ref().map(Response::status).map_err(Refused::name));
+    }
     let word = answer.as_ref().map_or_else(Refused::name, |_| "answered");
     let metrics = &x.worker.shared.metrics;
     let name = to.link.name.as_ref();
@@ -431,7 +442,7 @@ async fn send(
         .observe(seconds);
     let answer = answer?;
     if let Some(outcomes) = outcomes {
-        outcomes.answered(answer.status());
+        outcomes.answered(answer.status(), Some(answer.body().arrived()));
     }
     if routed.route.settings.answers == Answers::StatusOnly {
         let mut bare = single::safe(&answer);

@@ -11,12 +11,12 @@ use smallvec::SmallVec;
 
 use super::{
     Content, Exchange, Flow, Judgement, Kept, Routed, judge, keep, overtake,
-    person::Person,
+    person::{Person, Traces},
     single::{attest, flow_back, path_and_query, send},
 };
 use crate::{
     attest::{Draft, Pinning, Profile},
-    domain::{RegionId, SubjectKey},
+    domain::{DecisionId, EvidenceSet, RegionId, SubjectKey},
     forward::{Outgoing, OutgoingBody, throw_away},
     locate::Directory,
     message::{Parts, Response},
@@ -240,7 +240,7 @@ impl Drop for Unsettled<'_, '_> {
 }
 
 /// An answer that names what is open is given when a restart would list it.
-async fn sync(x: &Exchange<'_>) -> Result<(), Refused> {
+pub async fn sync(x: &Exchange<'_>) -> Result<(), Refused> {
     let erasures = x.worker.shared.erasures.clone();
     let synced = tokio::task::spawn_blocking(move || erasures.sync()).await;
     match synced {
@@ -251,8 +251,17 @@ async fn sync(x: &Exchange<'_>) -> Result<(), Refused> {
     }
 }
 
-fn state_refused(error: &StateError) -> Refused {
+pub fn state_refused(error: &StateError) -> Refused {
     Refused::Directory(format!("the log of open erasures: {error}"))
+}
+
+/// An account whose erasure may be whole now.
+pub struct Account {
+    pub key: SubjectKey,
+    /// The erasure's own, and what stands in the entry that removes the pin.
+    pub decision: DecisionId,
+    pub profile: Arc<Profile>,
+    pub evidence: EvidenceSet,
 }
 
 /// Removes a subject's pin, once home and all copies have confirmed, where its erasures were to end
@@ -266,20 +275,48 @@ pub async fn end_pin(
     key: SubjectKey,
     profile: Arc<Profile>,
 ) -> Result<(), Refused> {
+    let account = Account {
+        key,
+        decision: x.decision,
+        profile,
+        evidence: x.story.borrow().traces.evidence,
+    };
+    end_pins(x, [account]).await
+}
+
+/// As [`end_pin`] for several, with one commit.
+///
+/// # Errors
+/// As [`end_pin`].
+pub async fn end_pins(
+    x: &Exchange<'_>,
+    accounts: impl IntoIterator<Item = Account>,
+) -> Result<(), Refused> {
     let shared = &x.worker.shared;
-    let Some(ending) = shared.erasures.end_pin(key) else {
+    let (mut drafts, mut endings) = (Vec::new(), Vec::new());
+    for account in accounts {
+        let Some(ending) = shared.erasures.end_pin(account.key) else {
+            continue;
+        };
+        let Some(region) = home_of(&shared.directory, &account.key)? else {
+            ending.done();
+            continue;
+        };
+        let traces = Traces {
+            key: Some(account.key),
+            evidence: account.evidence,
+        };
+        let mut draft = x.plain_draft(account.profile, traces);
+        draft.decision = account.decision;
+        draft.pin = Some(Pinning::Drop { region });
+        drafts.push(draft);
+        endings.push(ending);
+    }
+    if drafts.is_empty() {
         return Ok(());
-    };
-    let Some(region) = home_of(&shared.directory, &key)? else {
-        ending.done();
-        return Ok(());
-    };
-    let traces = x.story.borrow().traces;
-    let mut draft = x.plain_draft(profile, traces);
-    draft.subject = Some(key);
-    draft.pin = Some(Pinning::Drop { region });
+    }
     let journal = shared.journal.clone();
-    let written = tokio::task::spawn_local(remove(journal, draft, ending)).await;
+    let written = tokio::task::spawn_local(remove(journal, drafts, endings)).await;
     match written {
         Ok(written) => written.map_err(|e| Refused::Ledger(e.to_string())),
         Err(_) => Err(Refused::Internal("a pin was not removed")),
@@ -288,11 +325,11 @@ pub async fn end_pin(
 
 async fn remove(
     journal: crate::attest::Journal,
-    draft: Draft,
-    ending: crate::state::Ending,
+    drafts: Vec<Draft>,
+    endings: Vec<crate::state::Ending>,
 ) -> Result<(), crate::attest::Unwritable> {
-    journal.clear_all(Vec::new(), vec![draft]).await?;
-    ending.done();
+    journal.clear_all(Vec::new(), drafts).await?;
+    endings.into_iter().for_each(crate::state::Ending::done);
     Ok(())
 }
 

@@ -38,7 +38,7 @@ use crate::{
     message::{Field, Fields, Parts, Request, Response, Value},
     respond::Refused,
     router::{ReadyRoute, Snapshot, Worker},
-    telemetry::{access::Entry, clock},
+    telemetry::{Begin, ClientSpan, Told, Trace, access::Entry, clock},
 };
 
 /// One request on its way.
@@ -64,6 +64,8 @@ pub struct Exchange<'w> {
     tls: Option<&'static str>,
     /// What the ledger entry of a refusal will say, as far as the way has come.
     pub story: RefCell<Story>,
+    /// What a collector is told, if there is one.
+    trace: Option<Trace>,
 }
 
 /// As far as it is known: the route, the person's traces, the judgement.
@@ -104,6 +106,12 @@ impl<'w> Exchange<'w> {
             certified = names.is_some();
             caller = caller.secured(names, &plane.trusted_names);
         }
+        let started = Instant::now();
+        let trace = worker.shared.otlp.as_ref().map(|otlp| {
+            let parts = &request.parts;
+            let parent = headers::traceparent(&parts.headers);
+            otlp.begin(begin(worker, parent, at, started, decision, &parts.method))
+        });
         Self {
             worker,
             at,
@@ -114,11 +122,12 @@ impl<'w> Exchange<'w> {
             upstreams: worker.upstreams(),
             method: request.parts.method.clone(),
             version: request.parts.version,
-            started: Instant::now(),
+            started,
             held: Held::new(&worker.till),
             bytes_in: Cell::new(request.body.size_hint().exact()),
             tls: peer.tls.as_ref().map(|tls| tls.version()),
             story: RefCell::default(),
+            trace,
             snapshot,
         }
     }
@@ -127,6 +136,9 @@ impl<'w> Exchange<'w> {
     pub fn again(worker: &'w Worker, caller: Caller, method: Method, version: Version) -> Self {
         let at = clock::now();
         let decision = worker.decision_id(at);
+        let started = Instant::now();
+        let otlp = worker.shared.otlp.as_ref();
+        let trace = otlp.map(|o| o.begin_own(begin(worker, None, at, started, decision, &method)));
         Self {
             worker,
             at,
@@ -139,7 +151,8 @@ impl<'w> Exchange<'w> {
             upstreams: worker.upstreams(),
             method,
             version,
-            started: Instant::now(),
+            started,
+            trace,
             held: Held::uncounted(),
             bytes_in: Cell::new(None),
             tls: None,
@@ -201,7 +214,8 @@ impl<'w> Exchange<'w> {
             template: &route.settings.path,
             query: parts.uri.query(),
         };
-        let wishes = if self.caller.trusted {
+        let may_steer = |names| parts.headers.may_have_name(names);
+        let wishes = if self.caller.trusted && route.steered_by.is_none_or(may_steer) {
             wishes::read(&head, &route.settings.steering, &snapshot.regions, plain)?
         } else {
             Wishes::default()
@@ -261,6 +275,13 @@ impl<'w> Exchange<'w> {
         circumstances: Circumstances,
     ) -> Result<SmallVec<[RegionId; 4]>, Refused> {
         judge::homes(self, place, categories, countries, circumstances)
+    }
+
+    /// The time of day at an instant since the request came. Clocks that are set meanwhile do not
+    /// change it.
+    pub fn time_at(&self, instant: Instant) -> Timestamp {
+        let since = instant.saturating_duration_since(self.started);
+        self.at.saturating_add(since).unwrap_or(self.at)
     }
 
     fn decision_str(&self) -> &str {
@@ -328,6 +349,10 @@ impl<'w> Exchange<'w> {
     /// A problem document as the whole answer; `items` are a refused atomic batch's.
     pub fn problem(&self, refused: &Refused, items: Option<Bytes>) -> Response<Content> {
         self.story.borrow_mut().refused = Some(refused.name());
+        if let (Some(trace), Refused::Forbidden(why)) = (&self.trace, refused) {
+            let rule = why.rule.as_deref().map(Arc::from);
+            trace.say_rules(rule.as_slice());
+        }
         let body = match items {
             Some(items) => items,
             None => {
@@ -407,6 +432,9 @@ impl<'w> Exchange<'w> {
     /// The fields that say what was decided.
     pub fn say(&self, fields: &mut Fields, judged: &Judged, region: RegionId) {
         self.say_region(fields, region);
+        if let Some(trace) = &self.trace {
+            trace.say_rules(&judged.profile.rules);
+        }
         if let Some(mechanism) = &judged.mechanism {
             fields.insert(Field::DomicileMechanism, mechanism.as_ref());
         }
@@ -416,19 +444,28 @@ impl<'w> Exchange<'w> {
         fields.insert(Field::DomicileRegion, self.snapshot.regions.name(region));
     }
 
+    /// Begins the span of one exchange with `to`.
+    pub fn client_span(&self, to: &Arc<str>, method: &Method) -> Option<ClientSpan> {
+        self.trace.as_ref().map(|trace| {
+            let route = self.story.borrow().route.clone();
+            let random = self.worker.random();
+            trace.call(to, known_method(method), route.as_ref(), random)
+        })
+    }
+
     /// Counts one call of a region that answered with this status.
-    pub fn count_answer(&self, region: RegionId, started: Instant, status: http::StatusCode) {
+    pub fn count_answer(&self, region: RegionId, took: Duration, status: http::StatusCode) {
         let outcome = match status.is_server_error() {
             true => "server-error",
             false => "answered",
         };
-        self.count_call(region, started, outcome);
+        self.count_call(region, took, outcome);
     }
 
     /// Counts one call of a region, by its outcome.
-    pub fn count_call(&self, region: RegionId, started: Instant, outcome: &'static str) {
+    pub fn count_call(&self, region: RegionId, took: Duration, outcome: &'static str) {
         if let Some(region) = self.snapshot.regions.get(region) {
-            let seconds = started.elapsed().as_secs_f64();
+            let seconds = took.as_secs_f64();
             let story = self.story.borrow();
             let route = story.route.as_ref();
             let handles = &self.worker.handles;
@@ -467,27 +504,66 @@ impl<'w> Exchange<'w> {
         answer
     }
 
-    /// What the access log will say once the answer has gone out; `None` where there is no log.
+    /// What access log and collector will be told once the answer has gone out; `None` where there
+    /// is neither.
     pub fn entry(&self, answer: &Response<Content>) -> Option<Pending> {
-        let access = self.worker.shared.access.as_ref()?;
+        let access = self.worker.shared.access.as_ref();
+        if access.is_none() && self.trace.is_none() {
+            return None;
+        }
         let fields = answer.headers();
         let story = self.story.borrow();
-        let entry = Box::new(Entry {
-            at: self.at,
-            decision: self.decision,
-            method: known_method(&self.method),
-            route: story.route.clone(),
-            status: answer.status(),
-            region: word(fields.get(Field::DomicileRegion)),
-            mechanism: word(fields.get(Field::DomicileMechanism)),
-            problem: story.refused,
-            duration: Duration::ZERO,
-            bytes_in: self.bytes_in.get(),
-            bytes_out: 0,
-            version: self.version,
-            tls: self.tls,
+        let region = word(fields.get(Field::DomicileRegion));
+        let mechanism = word(fields.get(Field::DomicileMechanism));
+        let span = self.trace.as_ref().and_then(|trace| {
+            trace.answered(Told {
+                route: story.route.clone(),
+                status: answer.status(),
+                region: region.clone(),
+                mechanism: mechanism.clone(),
+                problem: story.refused,
+                version: self.version,
+                secure: self.caller.secure,
+            })
         });
-        Some(Pending::new(access.clone(), entry, self.started))
+        let entry = access.map(|access| {
+            let entry = Box::new(Entry {
+                at: self.at,
+                decision: self.decision,
+                method: known_method(&self.method),
+                route: story.route.clone(),
+                status: answer.status(),
+                region,
+                mechanism,
+                problem: story.refused,
+                duration: Duration::ZERO,
+                bytes_in: self.bytes_in.get(),
+                bytes_out: 0,
+                version: self.version,
+                tls: self.tls,
+            });
+            (access.clone(), entry)
+        });
+        Some(Pending::new(entry, span, self.started))
+    }
+}
+
+/// How a trace begins with a request.
+fn begin<'f>(
+    worker: &Worker,
+    parent: Option<&'f [u8]>,
+    at: Timestamp,
+    started: Instant,
+    decision: DecisionId,
+    method: &Method,
+) -> Begin<'f> {
+    Begin {
+        parent,
+        at,
+        started,
+        decision,
+        method: known_method(method),
+        random: [worker.random(), worker.random()],
     }
 }
 

@@ -26,7 +26,10 @@ use super::{
 };
 use crate::{
     attest::Profile,
-    classify::{json::Value, schema::Classified},
+    classify::{
+        json::Value,
+        schema::{Alike, Classified},
+    },
     decide::{self, Permit, Query, Verdict},
     domain::SubjectKey,
     respond::Refused,
@@ -64,6 +67,11 @@ impl Judged {
     pub fn count(&self) {
         self.metered.count();
     }
+
+    /// Counts so many decisions like this one.
+    pub fn count_all(&self, decisions: u64) {
+        self.metered.count_all(decisions);
+    }
 }
 
 /// Checks one record's body and reads what its route looks for.
@@ -72,14 +80,51 @@ pub fn classify<'b>(routed: &Routed<'_>, body: &'b [u8]) -> Result<Classified<'b
     let classified = schema
         .classify(body)
         .map_err(|f| Refused::Malformed(f.to_string()))?;
+    readable(routed, &classified)?;
+    Ok(classified)
+}
+
+fn readable(routed: &Routed<'_>, classified: &Classified<'_>) -> Result<(), Refused> {
     if let Some(part) = classified.refused {
-        return Err(Refused::UnknownField(schema.known_pointer(part).to_owned()));
+        let pointer = routed.route.schema.known_pointer(part);
+        return Err(Refused::UnknownField(pointer.to_owned()));
     }
     if classified.overfull {
         let detail = "the record has more values under the route's pointers than are read";
         return Err(Refused::Malformed(detail.to_owned()));
     }
-    Ok(classified)
+    Ok(())
+}
+
+/// [`classify`] for the items of a batch, into `found`.
+pub fn classify_alike<'b>(
+    routed: &Routed<'_>,
+    body: &'b [u8],
+    alike: &mut Alike,
+    found: &mut Classified<'b>,
+) -> Result<(), Refused> {
+    let schema = &routed.route.schema;
+    schema
+        .classify_alike(body, alike, found)
+        .map_err(|f| Refused::Malformed(f.to_string()))?;
+    readable(routed, found)
+}
+
+/// [`classify`] for the next record of a route, which probably looks like those before, into
+/// `found`.
+pub fn classify_next<'b>(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    body: &'b [u8],
+    found: &mut Classified<'b>,
+) -> Result<(), Refused> {
+    match x.worker.alike(&x.snapshot, routed.index) {
+        Some(mut alike) => classify_alike(routed, body, &mut alike, found),
+        None => {
+            *found = classify(routed, body)?;
+            Ok(())
+        }
+    }
 }
 
 /// A batch item's id, for its path of its own.
@@ -137,7 +182,7 @@ fn judged(
         && let Some(known) = remembered.flows.get(flow)
     {
         if let Some(plain) = known.plain.as_ref().filter(|_| personal.is_empty()) {
-            return Ok(Some(Judgement::new(Rc::clone(plain), Holds::new())));
+            return Ok(Some(Judgement::on_everybody(Rc::clone(plain))));
         }
         plan.clone_from(&known.plan);
     }
@@ -193,7 +238,10 @@ fn judged(
     metrics
         .decision_seconds
         .observe(started.elapsed().as_secs_f64());
-    Ok(Some(Judgement::new(judged, holds)))
+    Ok(Some(match plain {
+        true => Judgement::on_everybody(judged),
+        false => Judgement::new(judged, holds),
+    }))
 }
 
 /// The verdict on a question about the person of `key`, with the counts that `plan` asks; and where

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use http::StatusCode;
+use tokio::time::Instant;
 
 use super::{Exchange, Flow, person::Person};
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
 pub struct Outcomes<'x, 'w> {
     x: &'x Exchange<'w>,
     status: Cell<u16>,
+    answered: Cell<Option<Instant>>,
 }
 
 impl<'x, 'w> Outcomes<'x, 'w> {
@@ -23,18 +25,24 @@ impl<'x, 'w> Outcomes<'x, 'w> {
         Self {
             x,
             status: Cell::new(0),
+            answered: Cell::new(None),
         }
     }
 
-    pub fn answered(&self, status: StatusCode) {
+    /// `at`: when the answer came, if that is known better than by when this is dropped.
+    pub fn answered(&self, status: StatusCode, at: Option<Instant>) {
         self.status.set(status.as_u16());
+        self.answered.set(at);
     }
 }
 
 impl Drop for Outcomes<'_, '_> {
     fn drop(&mut self) {
         self.x.worker.journal.outcome(OutcomeDraft {
-            at: clock::now(),
+            at: match self.answered.get() {
+                Some(at) => self.x.time_at(at),
+                None => clock::now(),
+            },
             decision: self.x.decision,
             status: self.status.get(),
         });

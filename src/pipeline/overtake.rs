@@ -48,9 +48,20 @@ pub async fn hold(
     if !writes || erasures.is_empty() {
         return Ok(None);
     }
+    hold_all(x, write.to.iter().copied()).await
+}
+
+/// As [`hold`], of writes to several places.
+///
+/// # Errors
+/// As [`hold`].
+pub async fn hold_all(
+    x: &Exchange<'_>,
+    to: impl Iterator<Item = (SubjectKey, RegionId)>,
+) -> Result<Option<Held>, Refused> {
     let name = |region| Arc::from(x.snapshot.regions.name(region));
-    let to = write.to.iter().map(|(key, region)| (*key, name(*region)));
-    let held = erasures.hold(to.collect()).await;
+    let to = to.map(|(key, region)| (key, name(region))).collect();
+    let held = x.worker.shared.erasures.hold(to).await;
     if held.as_ref().is_some_and(Held::pin_ended) {
         let detail = "the person's account was erased at this moment: repeat the request";
         return Err(Refused::Directory(detail.to_owned()));

@@ -367,6 +367,10 @@ pub fn subject(
             }
             match value {
                 Some(Value::String(text)) => {
+                    // Most are hashed as they stand.
+                    if let Some(plain) = text.plain().filter(|p| !p.is_empty()) {
+                        return Ok(key(plain));
+                    }
                     let text = text.unescape();
                     return non_empty(&text).map(|t| key(t.as_bytes()));
                 }

@@ -26,6 +26,7 @@ pub const REMEMBERED: usize = 4096;
 pub struct Judgement {
     judged: Rc<Judged>,
     holds: RefCell<Holds>,
+    on_everybody: bool,
 }
 
 impl Deref for Judgement {
@@ -41,7 +42,23 @@ impl Judgement {
         Self {
             judged,
             holds: RefCell::new(holds),
+            on_everybody: false,
         }
+    }
+
+    /// On a flow that asks nothing of the person: of which no count, consent or age is known.
+    pub(super) fn on_everybody(judged: Rc<Judged>) -> Self {
+        Self {
+            judged,
+            holds: RefCell::default(),
+            on_everybody: true,
+        }
+    }
+
+    /// Whether the same flow of anybody is judged alike, of whom the register knows no consent and
+    /// the record no age.
+    pub fn is_on_everybody(&self) -> bool {
+        self.on_everybody
     }
 
     /// What is told of it, without the person's places.

@@ -13,7 +13,10 @@ use tokio::time::Instant;
 use crate::{
     admit::{connection::Place, memory::Held, pace::AtWork},
     forward::{AnswerBody, BatchBody, BoxError, ItemWriter, Written},
-    telemetry::access::{Access, Entry},
+    telemetry::{
+        ServerSpan,
+        access::{Access, Entry},
+    },
 };
 
 /// Writes the answer of one item of a batch.
@@ -48,24 +51,29 @@ pub struct Reply {
     pending: Option<Pending>,
 }
 
-/// A line of the access log, which is written when this is dropped: with the last of its answer.
+/// A line of the access log and the span of a trace, which are written when this is dropped: with
+/// the last of the answer.
 pub struct Pending {
-    access: Access,
-    entry: Option<Box<Entry>>,
+    entry: Option<(Access, Box<Entry>)>,
+    _span: Option<ServerSpan>,
     started: Instant,
 }
 
 impl Pending {
-    pub fn new(access: Access, entry: Box<Entry>, started: Instant) -> Self {
+    pub fn new(
+        entry: Option<(Access, Box<Entry>)>,
+        span: Option<ServerSpan>,
+        started: Instant,
+    ) -> Self {
         Self {
-            access,
-            entry: Some(entry),
+            entry,
+            _span: span,
             started,
         }
     }
 
     fn sent(&mut self, bytes: usize) {
-        if let Some(entry) = &mut self.entry {
+        if let Some((_, entry)) = &mut self.entry {
             entry.bytes_out += bytes as u64;
         }
     }
@@ -73,9 +81,9 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if let Some(mut entry) = self.entry.take() {
+        if let Some((access, mut entry)) = self.entry.take() {
             entry.duration = self.started.elapsed();
-            self.access.log(entry);
+            access.log(entry);
         }
     }
 }

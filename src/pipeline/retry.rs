@@ -10,12 +10,13 @@
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{Method, Version, uri::PathAndQuery};
 use smallvec::SmallVec;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Exchange, Flow,
+    Exchange, Flow, bulk,
     erase::{self, Said},
     judge, keep,
     person::{Person, Traces},
@@ -57,6 +58,8 @@ pub struct Kept {
     method: Method,
     path_and_query: PathAndQuery,
     headers: Fields,
+    /// Of a bulk request: the item's own line, which is all of the body.
+    line: Option<Bytes>,
     pause: Duration,
     due: Instant,
     room: Option<Room>,
@@ -87,10 +90,17 @@ impl Kept {
             method: x.method.clone(),
             path_and_query,
             headers,
+            line: None,
             pause: FIRST,
             due: Instant::now() + FIRST,
             room: None,
         }
+    }
+
+    /// Of a bulk request: asked for by this line.
+    pub fn with_line(mut self, line: Bytes) -> Self {
+        self.line = Some(line);
+        self
     }
 
     /// Gives it to the worker that tries again. Where there is no room to keep the request, the
@@ -118,7 +128,8 @@ impl Kept {
         let fields = self.headers.iter();
         let fields = fields.map(|(_, name, value)| name.len() + value.as_bytes().len() + 32);
         let fields: usize = fields.sum();
-        1024 + self.path_and_query.as_str().len() + fields
+        let line = self.line.as_ref().map_or(0, Bytes::len);
+        1024 + self.path_and_query.as_str().len() + line + fields
     }
 
     fn put_off(&mut self) {
@@ -345,11 +356,20 @@ async fn ask(x: &Exchange<'_>, kept: &Kept) -> Result<(Said, Arc<Profile>), Refu
         method: kept.method.clone(),
         path_and_query: kept.path_and_query.clone(),
         headers,
-        body: OutgoingBody::Empty,
+        body: match &kept.line {
+            None => OutgoingBody::Empty,
+            Some(line) => OutgoingBody::Whole(line.clone()),
+        },
     };
     let answer = send(x, flow.region, &cleared, outgoing).await?;
-    let said = Said::of(answer.status());
-    throw_away(answer.into_body()).await;
+    let said = match &kept.line {
+        Some(line) => bulk::said_of(answer, line).await,
+        None => {
+            let said = Said::of(answer.status());
+            throw_away(answer.into_body()).await;
+            said
+        }
+    };
     Ok((said, Arc::clone(&judged.profile)))
 }
 

@@ -9,7 +9,9 @@ use http_body_util::BodyExt as _;
 use smallvec::SmallVec;
 
 use super::{
-    Content, Exchange, Flow, Judged, Judgement, Routed, erase, judge, keep, observe,
+    Content, Exchange, Flow, Judged, Judgement, Routed,
+    call::Call,
+    erase, judge, keep, observe,
     outcome::{self, Outcomes},
     overtake,
     person::{self, Person, Traces},
@@ -20,6 +22,7 @@ use crate::{
         http1::FramingFault,
     },
     attest::{Cleared, Pinning},
+    classify::schema::Classified,
     domain::{Operation, RegionId},
     forward::{AnswerBody, AnswerError, Outgoing, OutgoingBody, throw_away},
     locate::{Claim, Pin},
@@ -126,18 +129,16 @@ pub fn is_encoded(parts: &Parts) -> bool {
 
 /// Classify and locate; what was found stays in the story, refused or not.
 pub fn find(x: &Exchange<'_>, routed: &Routed<'_>, taken: &Taken) -> Result<Person, Refused> {
-    let classified = match taken {
-        Taken::Whole(bytes) => Some(judge::classify(routed, bytes)?),
+    let mut classified = Classified::default();
+    let body = match taken {
+        Taken::Whole(bytes) => {
+            judge::classify_next(x, routed, bytes, &mut classified)?;
+            Some(&classified)
+        }
         Taken::None | Taken::Stream(_) => None,
     };
     let mut traces = Traces::default();
-    let person = person::find(
-        x,
-        routed,
-        classified.as_ref(),
-        routed.operation,
-        &mut traces,
-    );
+    let person = person::find(x, routed, body, routed.operation, &mut traces);
     if let Ok(person) = &person {
         traces.evidence = person.evidence;
     }
@@ -231,21 +232,22 @@ pub async fn send(
     x: &Exchange<'_>,
     region: RegionId,
     cleared: &Cleared,
-    outgoing: Outgoing,
+    mut outgoing: Outgoing,
 ) -> Result<Response<AnswerBody>, Refused> {
     let outcomes = Outcomes::new(x);
     let upstreams = &x.upstreams;
-    let started = tokio::time::Instant::now();
+    let call = Call::begin(x, region, &outgoing.method, &mut outgoing.headers);
     let answer = upstreams.send([cleared], outgoing).await;
     match answer {
         Ok(answer) => {
-            x.count_answer(region, started, answer.status());
-            outcomes.answered(answer.status());
+            let arrived = answer.body().arrived();
+            call.answered(answer.status(), arrived);
+            outcomes.answered(answer.status(), Some(arrived));
             Ok(answer)
         }
         Err(error) => {
             let refused = Exchange::forward_refused(&error);
-            x.count_call(region, started, refused.name());
+            call.failed(refused.name());
             Err(refused)
         }
     }
@@ -379,7 +381,11 @@ pub fn outgoing_body(x: &Exchange<'_>, taken: Taken) -> OutgoingBody {
     match taken {
         Taken::None => OutgoingBody::Empty,
         Taken::Whole(bytes) => OutgoingBody::Whole(bytes),
-        Taken::Stream(incoming) => {
+        Taken::Stream(mut incoming) => {
+            // Most short bodies came with their head.
+            if let Some(whole) = incoming.take_whole() {
+                return OutgoingBody::Whole(whole);
+            }
             let length = incoming.size_hint().exact();
             let stall = x.snapshot.settings.limits.body_stall;
             let body = Box::pin(Lifted {

@@ -197,6 +197,7 @@ fn needs_no_restart(config: &Path, current: &Settings, built: Built) -> Result<B
         // A connection that stands was let in by the old rules.
         ("admin.tls", current.admin.tls != next.admin.tls),
         ("access_log.path", current.access_log != next.access_log),
+        ("otlp", current.otlp != next.otlp),
         ("probes.listen", current.probes != next.probes),
         ("ledger.path", current.ledger != next.ledger),
         (

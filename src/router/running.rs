@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -36,7 +36,7 @@ use crate::{
     locate::{Directory, DirectoryError, SecretError, SubjectHasher, load_or_create_secret},
     settings::Settings,
     state::{Consents, Counters, Erasures, StateError},
-    telemetry::{Metrics, access::Access, clock},
+    telemetry::{Metrics, Otlp, access::Access, clock},
 };
 
 /// The subject-key secret's file in the directory's folder.
@@ -68,6 +68,8 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
     #[error("the access log cannot be opened, see `access_log.path`: {0}")]
     AccessLog(std::io::Error),
+    #[error("the exporter of traces cannot be started, see `[otlp]`: {0}")]
+    Otlp(std::io::Error),
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -191,6 +193,8 @@ impl Running {
     /// limit, the ledger is written to its end.
     pub fn stop(self) -> Result<(), Unwritable> {
         self.shared.draining.store(true, Ordering::Relaxed);
+        let drain = self.shared.snapshot.load().settings.data_plane.drain;
+        let drained = Instant::now() + drain;
         let _ = self.stop.send(true);
         for thread in self.threads {
             let _ = thread.join();
@@ -198,6 +202,9 @@ impl Running {
         // What was answered last is told, too.
         if let Some(access) = &self.shared.access {
             access.close();
+        }
+        if let Some(otlp) = &self.shared.otlp {
+            otlp.close(drained.max(Instant::now() + LAST_SPANS));
         }
         let _ = self.stop_admin.send(true);
         for thread in self.admins {
@@ -256,6 +263,9 @@ impl Running {
     }
 }
 
+/// For the last spans, where the drain took all of its time.
+const LAST_SPANS: Duration = Duration::from_secs(1);
+
 /// How often the threads are looked after.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -307,6 +317,8 @@ fn open(config: &Path, snapshot: Snapshot, seen: Seen) -> Result<Shared, StartEr
         replayed_pins = opened.replayed,
         "the ledger is open"
     );
+    let metrics = Metrics::new()?;
+    let watched_otlp = snapshot.watched.otlp.clone();
     Ok(Shared {
         config: config.to_owned(),
         health: ArcSwap::from_pointee(SharedHealth::new(&settings.regions)),
@@ -317,7 +329,6 @@ fn open(config: &Path, snapshot: Snapshot, seen: Seen) -> Result<Shared, StartEr
         consents,
         erasures,
         hasher,
-        metrics: Metrics::new()?,
         connections: AtomicUsize::new(0),
         tallies: Mutex::default(),
         last_reload: Mutex::new(LastReload::started(seen)),
@@ -330,6 +341,14 @@ fn open(config: &Path, snapshot: Snapshot, seen: Seen) -> Result<Shared, StartEr
             .map(Access::open)
             .transpose()
             .map_err(StartError::AccessLog)?,
+        otlp: match &settings.otlp {
+            Some(otlp) => {
+                let opened = Otlp::open(otlp, watched_otlp, &metrics);
+                Some(opened.map_err(StartError::Otlp)?)
+            }
+            None => None,
+        },
+        metrics,
         runtimes: Mutex::default(),
     })
 }

@@ -16,7 +16,7 @@ use crate::{
     forward::{RegionTally, SharedHealth},
     locate::{Directory, SubjectHasher},
     state::{Consents, Counters, Erasures},
-    telemetry::{Metrics, access::Access},
+    telemetry::{Metrics, Otlp, access::Access},
 };
 
 /// What all workers and the admin listener share. Workers read it through snapshots and caches;
@@ -45,6 +45,7 @@ pub struct Shared {
     /// The memory for callers' bodies.
     pub memory: Arc<Memory>,
     pub access: Option<Access>,
+    pub otlp: Option<Otlp>,
     /// What the workers' runtimes count of themselves, by the number of the worker.
     pub runtimes: Mutex<Vec<(usize, RuntimeMetrics)>>,
 }

@@ -16,8 +16,10 @@ use crate::{
     },
     document::{Fault, Faults, Where, is_missing, suggest},
     domain::{Place, RecipientId, Region, RegionId, Regions, Transaction},
+    message::Names,
     policy::{self, Checked, Compiled, EntityId},
     settings::{self, Format, Mode, Places, RegionSettings, Route, Settings, UnknownHome},
+    telemetry::Otlp,
 };
 
 /// Everything that one request is judged by.
@@ -56,6 +58,8 @@ pub struct ReadyRoute {
     pub unknown_home: Option<RegionId>,
     /// Whether any source reads the verified token.
     pub reads_token: bool,
+    /// The headers by which callers steer; `None` where they do it by anything else, too.
+    pub steered_by: Option<Names>,
     /// Whom the route discloses to.
     pub recipient: Option<Arc<ReadyRecipient>>,
 }
@@ -156,6 +160,14 @@ impl Snapshot {
         let geo = read_geo(&settings, previous, &places, faults)?;
         let before = previous.map(|p| &p.watched);
         let watched = Watched::read(&settings, &recipients, before, at, &places, faults);
+        if settings.otlp.is_some() && !Otlp::IS_BUILT {
+            faults.error_hint(
+                &places.at(&["otlp"]),
+                "this program was built without traces",
+                "remove [otlp], or build with `cargo build --release --features otlp` \
+                 (docs/traces.md)",
+            );
+        }
         let observe_to = match &settings.mode {
             Mode::Enforce => None,
             Mode::Observe { to } => regions.id(to),
@@ -289,6 +301,7 @@ fn ready_routes(
                     found.cloned()
                 }),
                 reads_token: sources(route).any(|s| matches!(s, ValueSource::Jwt(_))),
+                steered_by: steering_headers(route),
             }),
             Err(found) => {
                 for fault in found {
@@ -311,6 +324,17 @@ fn ready_routes(
         }
     }
     ready
+}
+
+fn steering_headers(route: &Route) -> Option<Names> {
+    let mut names = Names::default();
+    for source in route.steering.sources() {
+        match source {
+            ValueSource::Header(name) => names.insert(name),
+            _ => return None,
+        }
+    }
+    Some(names)
 }
 
 /// The pointer as the settings hold it, so that it lives as long as they do.

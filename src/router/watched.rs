@@ -19,6 +19,8 @@ pub struct Watched {
     pub data_plane: Option<Arc<Live<ServerSide>>>,
     pub admin: Option<Arc<Live<ServerSide>>>,
     pub token: Option<Arc<Live<Token>>>,
+    /// The collector of traces.
+    pub otlp: Option<Arc<Live<BackendSide>>>,
     /// By the name of the region, or of the recipient's link.
     pub backends: Vec<(Arc<str>, Arc<Live<BackendSide>>)>,
 }
@@ -48,6 +50,11 @@ impl Watched {
             let old = previous.and_then(|p| p.token.as_ref());
             begin(file, old, at, &path(&["admin"]), places, faults)
         });
+        let otlp = settings.otlp.as_ref().and_then(|o| o.tls.as_ref());
+        let otlp = otlp.and_then(|tls| {
+            let old = previous.and_then(|p| p.otlp.as_ref());
+            begin(tls, old, at, &path(&["otlp"]), places, faults)
+        });
         let mut backends = Vec::new();
         for (link, place) in links(settings, recipients) {
             let Some(tls) = &link.tls else { continue };
@@ -60,6 +67,7 @@ impl Watched {
             data_plane,
             admin,
             token,
+            otlp,
             backends,
         };
         warn_of_open_keys(settings, recipients, places, faults);
@@ -86,6 +94,9 @@ impl Watched {
         if let Some(live) = &self.token {
             say("admin.token_file", live.look(at, patient));
         }
+        if let Some(live) = &self.otlp {
+            say("otlp.tls", live.look(at, patient));
+        }
         for (name, live) in &self.backends {
             say(name, live.look(at, patient));
         }
@@ -105,6 +116,9 @@ impl Watched {
         if self.token.as_ref().is_some_and(|live| live.is_behind()) {
             behind.push("admin.token_file".to_owned());
         }
+        if self.otlp.as_ref().is_some_and(|live| live.is_behind()) {
+            behind.push("otlp.tls".to_owned());
+        }
         let backends = self.backends.iter().filter(|(_, live)| live.is_behind());
         behind.extend(backends.map(|(name, _)| name.to_string()));
         behind
@@ -118,7 +132,9 @@ impl Watched {
             .chain(
                 self.backends
                     .iter()
-                    .filter_map(|(_, b)| b.load().expiry.clone()),
+                    .map(|(_, backend)| backend)
+                    .chain(&self.otlp)
+                    .filter_map(|b| b.load().expiry.clone()),
             )
             .map(|(file, validity)| (file.display().to_string(), validity))
             .collect();
@@ -213,6 +229,10 @@ fn warn_of_open_keys(
             place.extend(path(&["tls", "key"]));
             keys.push((place, &pair.key));
         }
+    }
+    let otlp = settings.otlp.as_ref().and_then(|o| o.tls.as_ref());
+    if let Some(pair) = otlp.and_then(|t| t.certificate.as_ref()) {
+        keys.push((path(&["otlp", "tls", "key"]), &pair.key));
     }
     for (place, file) in keys {
         if tls::is_world_readable(file) {

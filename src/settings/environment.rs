@@ -176,6 +176,13 @@ fn value(key: &Key, at: &Where, text: String, faults: &Faults) -> Option<Node> {
                 return None;
             }
         },
+        Kind::Ratio => match text.trim().parse() {
+            Ok(number) => Value::Float(number),
+            Err(_) => {
+                faults.error(at, format!("expected a number, found `{text}`"));
+                return None;
+            }
+        },
         Kind::List => Value::List(
             text.split(',')
                 .map(str::trim)

@@ -23,6 +23,8 @@ pub enum Kind {
     Address,
     Boolean,
     Number,
+    /// From 0 to 1.
+    Ratio,
     Size,
     Duration,
     /// Strings; in the environment separated by commas.
@@ -165,7 +167,7 @@ pub static KEYS: &[Key] = keys! {
     "limits.idle" Duration Value("\"75s\""), "\"5m\"":
         "How long a connection may rest between requests.";
     "limits.memory" Size Computed("half of the memory that the process may use (its cgroup's limit, else the machine's), at most `8GiB`"), "\"512MiB\"":
-        "Callers' bodies held in memory at one time, over all workers: 503 with `Retry-After` beyond. Not less than `batch_bytes`, or the largest batches never pass.";
+        "Callers' bodies held in memory at one time, over all workers, and what is held of a batch's items beside (192 bytes each, in a bulk request 512 and the regions' answers; of a refused one up to 384 more): 503 with `Retry-After` beyond. Not less than `batch_bytes` and that for `batch_items`, or the largest batches never pass.";
 
     "reload.watch" Text Value("\"volumes\""), "\"always\"":
         "Which files of settings and policy are loaded again by themselves within a few seconds of a change: `volumes` (those in volumes that Kubernetes mounts, known by their `..data` link, which are exchanged as a whole), `always`, or `never`. SIGHUP and `POST /-/reload` load all of them in any case.";
@@ -177,6 +179,27 @@ pub static KEYS: &[Key] = keys! {
 
     "access_log.path" Path Required, "\"/var/log/domicile/access.log\"":
         "`stdout`, or the file to which a line of JSON is appended for each request (docs/failure.md). SIGHUP opens it anew. The section as a whole is optional: without it there is no access log.";
+
+    "otlp.endpoint" Text Required, "\"http://127.0.0.1:4318\"":
+        "The collector to which traces go over OTLP/HTTP; without a path, to its `/v1/traces`. Only in programs built with the feature `otlp` (docs/traces.md). The section as a whole is optional: without it there are no traces.";
+    "otlp.ca_file" Path Absent, "\"tls/collector-ca.pem\"":
+        "PEM file with the authorities that sign the collector; no others are believed. Required for `https`.";
+    "otlp.identity" List Computed("the host of the endpoint"), "[\"dns:collector.internal\"]":
+        "Who the collector must be, as for a region.";
+    "otlp.tls.chain" Path Required, "\"tls/router.pem\"":
+        "PEM file with the client certificate that the collector asks for. The table as a whole is optional.";
+    "otlp.tls.key" Path Required, "\"tls/router.key\"":
+        "PEM file with its private key.";
+    "otlp.headers_file" Path Absent, "\"/run/secrets/otlp-headers\"":
+        "File with fields for each request to the collector, such as its API key: `name=value`, separated by commas or line ends, values percent-encoded (as `OTEL_EXPORTER_OTLP_HEADERS`).";
+    "otlp.headers" Secret Absent, "":
+        "The fields themselves, in the same form. Win over `otlp.headers_file`.";
+    "otlp.sample" Ratio Value("1.0"), "0.01":
+        "Share of the requests without a trace of their caller's that are told. Of others their caller has decided (`traceparent`).";
+    "otlp.service" Text Value("\"domicile\""), "\"domicile-sg\"":
+        "How the router is called in traces: `service.name`.";
+    "otlp.timeout" Duration Value("\"10s\""), "\"2s\"":
+        "For one request to the collector.";
 
     "regions.<name>.country" Text Required, "\"DE\"":
         "Where the region's storage stands: ISO 3166-1 alpha-2, or a subdivision such as `CN-GD`. Region names are lower-case letters, digits and `-`.";

@@ -13,6 +13,7 @@ mod disclose;
 mod environment;
 mod keys;
 mod model;
+mod otlp;
 mod parts;
 mod places;
 mod reference;

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use http::{HeaderName, Method, Uri, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Method, Uri, uri::PathAndQuery};
 use ipnet::IpNet;
 
 use crate::{
@@ -36,6 +36,8 @@ pub struct Settings {
     pub log: Log,
     /// `None`: no access log.
     pub access_log: Option<AccessLog>,
+    /// `None`: no traces.
+    pub otlp: Option<Otlp>,
 }
 
 /// Where this router and its callers run.
@@ -227,8 +229,8 @@ pub struct Limits {
     /// To the backend's first byte.
     pub response: Duration,
     pub idle: Duration,
-    /// Bytes of callers' bodies held at one time by all workers; `None`: half of the memory that
-    /// the process may use, where that can be told.
+    /// Bytes of callers' bodies, and of the tables of their items, held at one time by all
+    /// workers; `None`: half of the memory that the process may use, where that can be told.
     pub memory: Option<usize>,
 }
 
@@ -512,6 +514,23 @@ pub struct Log {
 pub enum AccessLog {
     Stdout,
     File(PathBuf),
+}
+
+/// Where traces go, over OTLP/HTTP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Otlp {
+    /// Whole, with its path.
+    pub endpoint: Uri,
+    /// There if the endpoint is `https`.
+    pub tls: Option<BackendTls>,
+    /// Fields of each request to the collector; their values are marked as sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Share of the traces that begin here and are told, from 0 to 1.
+    pub sample: f64,
+    /// `service.name`.
+    pub service: Arc<str>,
+    /// For one request to the collector as a whole.
+    pub timeout: Duration,
 }
 
 impl Location {

@@ -25,7 +25,7 @@ pub fn reference() -> String {
     let mut section = None;
     for key in KEYS {
         // A key of a key's own small table stands with its parent.
-        let own = [".upstream", ".certificates.<n>", "<name>.tls"]
+        let own = [".upstream", ".certificates.<n>", "<name>.tls", "otlp.tls"]
             .iter()
             .find_map(|small| {
                 let own = key.section().strip_suffix(small)?;
@@ -76,6 +76,7 @@ fn row(out: &mut String, key: &Key, section: &str) {
         Kind::Address => "address and port",
         Kind::Boolean => "boolean",
         Kind::Number => "number",
+        Kind::Ratio => "number from 0 to 1",
         Kind::Size => "size",
         Kind::Duration => "duration",
         Kind::List => "list",

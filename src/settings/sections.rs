@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use super::{
     Geoip, Location, Mode, Settings, disclose,
     keys::{KEYS, Kind},
-    parts, regions,
+    otlp, parts, regions,
     routes::{self, Surroundings},
     secrets::Secrets,
     values,
@@ -51,6 +51,9 @@ pub(super) fn settings(
     let access_log = fields
         .maybe("access_log")
         .and_then(|n| parts::access_log(n.fields(faults)?, folder));
+    let otlp = fields
+        .maybe("otlp")
+        .and_then(|n| otlp::otlp(n.fields(faults)?, folder, secrets));
     let regions = fields
         .need("regions")
         .map(|n| regions::regions(n, folder, faults))
@@ -116,6 +119,7 @@ pub(super) fn settings(
         watch: watch?,
         log: log?,
         access_log,
+        otlp,
     })
 }
 

@@ -155,7 +155,7 @@ fn is_local(uri: &Uri) -> bool {
     }
 }
 
-fn identities(node: &Node, faults: &Faults) -> Vec<Identity> {
+pub(super) fn identities(node: &Node, faults: &Faults) -> Vec<Identity> {
     let items = node.texts(faults);
     if items.is_empty() {
         let hint = "write [\"spiffe://acme/eu/store\"], or leave it out";
@@ -171,7 +171,7 @@ fn identities(node: &Node, faults: &Faults) -> Vec<Identity> {
     found
 }
 
-fn pair(node: &Node, folder: &Path, faults: &Faults) -> Option<CertificateFiles> {
+pub(super) fn pair(node: &Node, folder: &Path, faults: &Faults) -> Option<CertificateFiles> {
     let fields = node.fields(faults)?;
     let file = |key| {
         let path = fields.need(key).and_then(|n| values::path(n, faults))?;

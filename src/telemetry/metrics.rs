@@ -78,6 +78,8 @@ pub struct Metrics {
     pub body_bytes: IntGauge,
     pub body_bytes_limit: IntGauge,
     pub access_log_lost: IntCounter,
+    /// `outcome` (`exported`, `dropped`, `failed`).
+    pub otlp_spans: IntCounterVec,
     pub workers: WorkerMetrics,
 }
 
@@ -288,15 +290,32 @@ impl Metrics {
                     "lines of the access log that were not written",
                 )?,
             )?,
+            otlp_spans: {
+                let spans = counters(
+                    r,
+                    "domicile_otlp_spans_total",
+                    "spans of traces: taken by the collector, dropped because the queue was full, or failed to be exported",
+                    &["outcome"],
+                )?;
+                for outcome in ["exported", "dropped", "failed"] {
+                    let _ = spans.with_label_values(&[outcome]);
+                }
+                spans
+            },
             workers: WorkerMetrics::new(r)?,
             registry,
         })
     }
 
     pub fn evidence(&self, kinds: EvidenceSet) {
+        self.evidence_of(1, kinds);
+    }
+
+    /// The same of so many records.
+    pub fn evidence_of(&self, records: u64, kinds: EvidenceSet) {
         for (kind, counter) in EvidenceKind::ALL.into_iter().zip(&self.evidence) {
             if kinds.contains(kind) {
-                counter.inc();
+                counter.inc_by(records);
             }
         }
     }

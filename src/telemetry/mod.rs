@@ -7,7 +7,9 @@ mod handles;
 mod ledger;
 pub mod log;
 pub mod metrics;
+mod otlp;
 pub mod workers;
 
 pub use handles::Handles;
 pub use metrics::Metrics;
+pub use otlp::{Begin, ClientSpan, Otlp, ServerSpan, Told, Trace};

@@ -282,6 +282,33 @@ fn too_much_is_refused_and_reaches_nobody() {
     assert_eq!(answer.items().len(), 10);
 }
 
+/// What is held of an item is more than a short one's own bytes.
+#[test]
+fn a_batch_whose_items_take_more_than_its_bytes_is_shed_while_nothing_is_sent() {
+    let (mut setup, backends) = Setup::recording();
+    setup.set(&["limits", "memory"], "1MiB");
+    setup.set(&["limits", "batch_bytes"], "1MiB");
+    setup.set(&["data_plane", "workers"], 1);
+    let router = setup.start();
+    // Some 200 KiB.
+    let many: Vec<String> = (0..6000).map(|n| line(&format!("m{n}"), "DE")).collect();
+    let broken = vec!["{}"; 3000];
+    let lines = Request::new("POST", "/people").ndjson(many.join("\n"));
+    let array = Request::new("POST", "/people").json(format!("[{}]", many.join(",")));
+    let refused = Request::new("POST", "/people").ndjson(broken.join("\n"));
+    for request in [&lines, &array, &refused] {
+        let answer = request.send(router.router);
+        problem(&answer, 503);
+        assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    }
+    assert!(backends.touched().is_empty(), "{:?}", backends.touched());
+    // It came back.
+    let answer = post_lines(&router, &many[..1000]);
+    assert!(answer.is_success(), "{answer:?}");
+    let answer = Request::new("POST", "/people").ndjson(broken[..1000].join("\n"));
+    assert_eq!(answer.send(router.router).status, 207);
+}
+
 #[test]
 fn an_oversized_head_is_refused() {
     let (setup, backends) = Setup::recording();

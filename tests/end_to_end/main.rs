@@ -13,6 +13,7 @@
     reason = "all of this binary is tests, whose failures are to be loud"
 )]
 
+mod alike;
 mod batch;
 mod broken_files;
 mod bulk;
@@ -43,3 +44,4 @@ mod store;
 mod support;
 mod support_tests;
 mod tls;
+mod traces;

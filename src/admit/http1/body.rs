@@ -26,6 +26,9 @@ pub(super) trait Source {
         into: &mut BytesMut,
     ) -> Poll<Result<usize, BodyFault>>;
 
+    /// All of a body that has come already, if its length was announced.
+    fn take_whole(&self, turn: u32) -> Option<Bytes>;
+
     /// Whether the body is over, and how much is still to come where that is known.
     fn left(&self, turn: u32) -> (bool, Option<u64>);
 
@@ -47,6 +50,12 @@ impl Body {
 
     pub(super) fn new(source: Rc<dyn Source>, turn: u32) -> Self {
         Self(Some(Live { source, turn }))
+    }
+
+    /// All of the body, if that needs no waiting: it has come, and its length was announced.
+    pub fn take_whole(&mut self) -> Option<Bytes> {
+        let live = self.0.as_ref()?;
+        live.source.take_whole(live.turn)
     }
 
     /// Reads content straight into `into`, as far as that has room, or room for more is made. 0 at

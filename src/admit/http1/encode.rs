@@ -1,6 +1,6 @@
 //! The head of an answer (RFC 9112 §4 to §6), and how its body is framed.
 
-use std::{cell::RefCell, time::SystemTime};
+use std::{cell::RefCell, io::Write as _, time::SystemTime};
 
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, Method, StatusCode, Version};
@@ -84,11 +84,7 @@ pub fn head(
     asked: Asked,
     keeps: bool,
 ) {
-    out.put_slice(b"HTTP/1.1 ");
-    out.put_slice(parts.status.as_str().as_bytes());
-    out.put_u8(b' ');
-    out.put_slice(parts.status.canonical_reason().unwrap_or("-").as_bytes());
-    out.put_slice(b"\r\n");
+    status_line(out, parts.status);
     parts.headers.write(out, OWN);
     match framing {
         Framing::Length(length) => number(out, length),
@@ -116,6 +112,23 @@ pub fn head(
     out.put_slice(b"\r\n");
 }
 
+fn status_line(out: &mut BytesMut, status: StatusCode) {
+    let usual: &[u8] = match status {
+        StatusCode::OK => b"HTTP/1.1 200 OK\r\n",
+        StatusCode::CREATED => b"HTTP/1.1 201 Created\r\n",
+        StatusCode::NO_CONTENT => b"HTTP/1.1 204 No Content\r\n",
+        _ => b"",
+    };
+    out.put_slice(usual);
+    if usual.is_empty() {
+        out.put_slice(b"HTTP/1.1 ");
+        out.put_slice(status.as_str().as_bytes());
+        out.put_u8(b' ');
+        out.put_slice(status.canonical_reason().unwrap_or("-").as_bytes());
+        out.put_slice(b"\r\n");
+    }
+}
+
 /// A field line.
 pub fn line(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
@@ -127,8 +140,17 @@ pub fn line(out: &mut BytesMut, name: &[u8], value: &[u8]) {
 
 /// `Content-Length`.
 pub fn number(out: &mut BytesMut, length: u64) {
+    const NAME: &[u8] = b"content-length: ";
     let mut digits = [0; 20];
-    line(out, b"content-length", decimal(length, &mut digits));
+    let digits = decimal(length, &mut digits);
+    let mut text = [0; NAME.len() + 22];
+    let mut rest = text.as_mut_slice();
+    // One write is cheaper than four; there is room for all of it.
+    for part in [NAME, digits, b"\r\n"] {
+        let _ = rest.write_all(part);
+    }
+    let left = rest.len();
+    out.put_slice(text.get(..text.len() - left).unwrap_or_default());
 }
 
 fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {

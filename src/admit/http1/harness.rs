@@ -90,19 +90,16 @@ impl Reader {
     }
 
     fn read_head(&mut self) -> bool {
-        let end = match self.scan.find_end(&self.buffer, HEADER_BYTES) {
-            Ok(Some(end)) => end,
-            Ok(None) => return false,
-            Err(fault) => return self.refuse(fault),
-        };
-        self.scan = Scan::default();
-        let head = self.buffer.split_to(end);
-        let raw = Bytes::copy_from_slice(&head);
-        match head::parse(head) {
-            Ok(head) => {
+        let before = self.buffer.clone();
+        match head::take(&mut self.scan, &mut self.buffer, HEADER_BYTES) {
+            Ok(Some(head)) => {
+                let length = before.len() - self.buffer.len();
+                let raw = before.freeze().slice(..length);
                 self.open = Some((Box::new(request(raw, &head)), head.framing.into()));
+                self.scan = Scan::default();
                 true
             }
+            Ok(None) => false,
             Err(fault) => self.refuse(fault),
         }
     }

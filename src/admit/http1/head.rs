@@ -7,6 +7,7 @@ use super::{
     fault::HeadFault,
     fields::tokens,
     line,
+    scan::{self, MAX_FIELDS, Scan},
     target::{self, Target},
 };
 use crate::message::{Field, Fields, Value};
@@ -63,21 +64,48 @@ const END_TO_END: [HeaderName; 24] = [
     header::ORIGIN,
 ];
 
-/// Parses the bytes that [`Scan::find_end`](super::scan::Scan::find_end) found to be a head.
-/// The target keeps the bytes.
-pub fn parse(mut head: BytesMut) -> Result<Head, HeadFault> {
-    if head.starts_with(b"\r\n") {
-        head.advance(2);
+/// Takes the next head out of `bytes` once it has come as a whole; `scan` is of what has come
+/// before, and begins anew with each head.
+///
+/// # Errors
+/// What is wrong with it; the bytes of a head that was found are gone then, too.
+pub fn take(
+    scan: &mut Scan,
+    bytes: &mut BytesMut,
+    limit: usize,
+) -> Result<Option<Head>, HeadFault> {
+    // Most heads come in one piece and have no fault. Of all others the scan tells the same,
+    // however they were cut.
+    if scan.is_fresh()
+        && let Some((head, length)) = take_at_once(bytes, limit)
+    {
+        bytes.advance(length);
+        return Ok(Some(head));
     }
-    let end = memchr::memchr(b'\n', &head).ok_or(HeadFault::RequestLine)?;
-    let mut first = head.split_to(end + 1).freeze();
-    first.truncate(end);
-    if first.last() != Some(&b'\r') {
-        return Err(HeadFault::BareLineFeed);
-    }
-    first.truncate(end - 1);
-    let line = line::parse(&first)?;
-    let fields = Fields::parse(&head)?;
+    let Some(length) = scan.find_end(bytes, limit)? else {
+        return Ok(None);
+    };
+    let head = parse(bytes.get(..length).unwrap_or_default());
+    bytes.advance(length);
+    *scan = Scan::default();
+    head.map(Some)
+}
+
+fn take_at_once(bytes: &[u8], limit: usize) -> Option<(Head, usize)> {
+    let length = scan::find_blank_line(bytes.get(..limit).unwrap_or(bytes))?;
+    let head = bytes.get(..length).filter(|h| !h.starts_with(b"\r\n"))?;
+    let head = parse(head).ok()?;
+    (head.fields.len() <= MAX_FIELDS).then_some((head, length))
+}
+
+/// Parses a whole head. Nothing of it is kept but copies.
+fn parse(head: &[u8]) -> Result<Head, HeadFault> {
+    let head = head.strip_prefix(b"\r\n").unwrap_or(head);
+    let end = memchr::memchr(b'\n', head).ok_or(HeadFault::RequestLine)?;
+    let (first, lines) = head.split_at_checked(end + 1).unwrap_or_default();
+    let first = first.strip_suffix(b"\r\n").ok_or(HeadFault::BareLineFeed)?;
+    let line = line::parse(first)?;
+    let fields = Fields::parse(lines)?;
     check_host(&line, &fields)?;
     let framing = framing(&fields, line.version)?;
     let keeps_alive = connection(&fields, line.version)?;

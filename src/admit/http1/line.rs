@@ -1,6 +1,5 @@
 //! The request line (RFC 9112 §3).
 
-use bytes::Bytes;
 use http::{Method, Uri, Version};
 
 use super::{
@@ -44,11 +43,11 @@ pub fn check_begun(line: &[u8]) -> Result<(), HeadFault> {
     Ok(())
 }
 
-/// Parses a line without its CR LF. Method and target are not copied.
-pub fn parse(line: &Bytes) -> Result<Line, HeadFault> {
+/// Parses a line without its CR LF.
+pub fn parse(line: &[u8]) -> Result<Line, HeadFault> {
     let (method, target, version) = split(line)?;
     let method = Method::from_bytes(method).map_err(|_| HeadFault::Method)?;
-    let (uri, target) = target::parse(&line.slice_ref(target), &method)?;
+    let (uri, target) = target::parse(target, &method)?;
     Ok(Line {
         method,
         uri,

@@ -20,7 +20,7 @@ pub(super) mod line;
 mod link;
 pub(crate) mod pool;
 pub(crate) mod pulse;
-pub(super) mod scan;
+pub(crate) mod scan;
 pub(super) mod target;
 #[cfg(test)]
 mod tests;
@@ -120,14 +120,11 @@ pub async fn serve<S, F, A, B>(
     let mut pulse = Pulse::new(Instant::now() + limits.idle);
     let mut stop = Stop::new(stop);
     loop {
-        // What a request at work needs is boxed, so that a connection that waits is small.
+        // The rare ways are boxed, so that a connection is small.
         let next = next_head(&link, &limits, &mut pulse, &mut stop).await;
         let keeps = match next {
             Next::Head(head) => {
-                Box::pin(exchange::serve(
-                    &link, *head, &limits, &mut pulse, &mut stop, &handle,
-                ))
-                .await
+                exchange::serve(&link, *head, &limits, &mut pulse, &mut stop, &handle).await
             }
             Next::Refused(fault, is_head) => {
                 refused(fault);
@@ -196,24 +193,15 @@ fn poll_head<S: Transport>(
 ) -> Poll<Next> {
     loop {
         if !wire.bytes.is_empty() {
-            match scan.find_end(&wire.bytes, limits.header_bytes) {
-                Ok(Some(length)) => {
-                    let bytes = wire.bytes.split_to(length);
-                    let is_head = asks_for_head(&bytes);
-                    return Poll::Ready(match head::parse(bytes) {
-                        // RFC 9110 §7.4: such a request must be rejected.
-                        Ok(head) if wants_tls(&head) && !wire.io.is_secure() => {
-                            Next::Refused(HeadFault::NotSecured, is_head)
-                        }
-                        Ok(head) => Next::Head(Box::new(head)),
-                        Err(fault) => Next::Refused(fault, is_head),
-                    });
+            let is_head = asks_for_head(&wire.bytes);
+            match head::take(scan, &mut wire.bytes, limits.header_bytes) {
+                // RFC 9110 §7.4: such a request must be rejected.
+                Ok(Some(head)) if wants_tls(&head) && !wire.io.is_secure() => {
+                    return Poll::Ready(Next::Refused(HeadFault::NotSecured, is_head));
                 }
+                Ok(Some(head)) => return Poll::Ready(Next::Head(Box::new(head))),
                 Ok(None) => {}
-                Err(fault) => {
-                    let is_head = asks_for_head(&wire.bytes);
-                    return Poll::Ready(Next::Refused(fault, is_head));
-                }
+                Err(fault) => return Poll::Ready(Next::Refused(fault, is_head)),
             }
         }
         if wire.ended {

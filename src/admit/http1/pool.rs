@@ -10,8 +10,8 @@ pub const SIZE: usize = 8 << 10;
 /// Larger ones, grown by a large head or body, are not kept.
 const LARGEST: usize = 32 << 10;
 
-/// Kept for the next: as many as a worker uses at one moment, more would only be memory.
-const KEPT: usize = 64;
+/// Kept for the next: as many as a busy worker uses at one moment, more would only be memory.
+const KEPT: usize = 256;
 
 thread_local! {
     static POOL: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };

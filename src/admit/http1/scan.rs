@@ -3,8 +3,10 @@
 //! What is found depends on the bytes alone, never on how they were cut into reads: faults are
 //! looked for line by line, and those of the request line as soon as it can have them.
 
+use std::sync::LazyLock;
+
 use bytes::BytesMut;
-use memchr::memchr;
+use memchr::{memchr, memmem::Finder};
 
 use super::{fault::HeadFault, line};
 
@@ -24,7 +26,18 @@ pub struct Scan {
     blank: bool,
 }
 
+/// The length up to and with the first empty line, if lines end in CR LF.
+pub(crate) fn find_blank_line(bytes: &[u8]) -> Option<usize> {
+    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+    END.find(bytes).map(|at| at + 4)
+}
+
 impl Scan {
+    /// Whether nothing was looked at yet.
+    pub fn is_fresh(&self) -> bool {
+        self.seen == 0
+    }
+
     /// Looks on in `bytes`, which begin where those of the last look began. `Some` is the length
     /// of the whole head, its last empty line included.
     ///

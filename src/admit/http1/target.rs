@@ -18,16 +18,17 @@ pub enum Target {
     Asterisk,
 }
 
-/// Parses a target without copying it.
+/// Parses a target. It is copied, so that the buffer it came in is free for the next request.
 ///
 /// Refused is what RFC 3986 has no place for, but for a few characters in a query that browsers
 /// send as they are (WHATWG URL) and that no reader takes for anything else.
-pub fn parse(target: &Bytes, method: &Method) -> Result<(Uri, Target), HeadFault> {
+pub fn parse(target: &[u8], method: &Method) -> Result<(Uri, Target), HeadFault> {
     if target.len() > MAX_TARGET {
         return Err(HeadFault::LongTarget);
     }
     let form = form(target, method)?;
-    let uri = Uri::from_maybe_shared(target.clone()).map_err(|_| HeadFault::TargetForm)?;
+    let uri = Uri::from_maybe_shared(Bytes::copy_from_slice(target))
+        .map_err(|_| HeadFault::TargetForm)?;
     // What the URI's parser made of it must be what was meant.
     let is_sound = match form {
         Target::Origin => uri.authority().is_none() && uri.path().starts_with('/'),

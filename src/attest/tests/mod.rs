@@ -1,5 +1,6 @@
 //! The ledger as a whole, over real files.
 
+mod bundles;
 mod counts;
 mod damage;
 mod failing_disk;

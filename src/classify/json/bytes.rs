@@ -60,6 +60,23 @@ pub(super) fn is_ascii(bytes: &[u8]) -> bool {
     blocks.as_flattened().is_ascii() && last.iter().fold(0, |all, b| all | *b) < 0x80
 }
 
+/// Whether two texts are the same. By words, since most are too short for a call to be worth it.
+#[inline(always)]
+pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let (words, tail) = one.as_chunks::<8>();
+    let (others, other_tail) = other.as_chunks::<8>();
+    if words.iter().zip(others).any(|(a, b)| a != b) {
+        return false;
+    }
+    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(last), Some(other)) => last == other,
+        _ => tail.iter().zip(other_tail).all(|(a, b)| a == b),
+    }
+}
+
 /// Which of eight bytes the lowest mark stands for.
 #[inline(always)]
 fn place(marks: u64) -> usize {
@@ -102,6 +119,20 @@ mod tests {
                     assert_eq!(special(&text[at + 1..]), length - at - 1);
                     assert_eq!(is_ascii(&text), byte < 0x80);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_the_same_only_if_each_byte_is() {
+        for length in 0..40 {
+            let text: Vec<u8> = (0..length).collect();
+            assert!(same(&text, &text.clone()));
+            assert!(!same(&text, &[text.clone(), vec![0]].concat()));
+            for at in 0..text.len() {
+                let mut other = text.clone();
+                other[at] ^= 0x40;
+                assert!(!same(&text, &other), "{at} of {length}");
             }
         }
     }

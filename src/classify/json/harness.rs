@@ -1,7 +1,7 @@
 //! What fuzzing and the property tests run over the scanner: one function, no expectations about
 //! the input.
 
-use super::{KnownPart, Reach, Sink, Value, Watch, scan, split_array, split_ndjson};
+use super::{KnownPart, Reach, Shape, Sink, Value, Watch, scan, split_array, split_ndjson};
 
 /// Everything a scan reports, in order; for tests and fuzzing, so `Debug` shows data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,10 @@ pub fn try_bytes(bytes: &[u8]) {
     {
         panic!("accepted what serde_json refuses");
     }
+    let mut parts = bytes.splitn(2, |b| *b == 0);
+    if let (Some(one), Some(other)) = (parts.next(), parts.next()) {
+        try_shape(one, other, &watch);
+    }
     for items in [split_array(bytes, 1000), split_ndjson(bytes, 1000)]
         .into_iter()
         .flatten()
@@ -68,5 +72,45 @@ pub fn try_bytes(bytes: &[u8]) {
             }
             end = range.end;
         }
+    }
+}
+
+/// Whether a text that is read by the shape of `one` is one to the scanner, too, in which it finds
+/// the same things.
+///
+/// # Panics
+/// If it is not.
+#[expect(
+    clippy::panic,
+    reason = "a fuzzing harness reports what it found by panicking"
+)]
+pub fn try_shape(one: &[u8], other: &[u8], watch: &Watch) {
+    let (mut before, mut after) = (Findings::default(), Findings::default());
+    if scan(one, watch, &mut before).is_err() {
+        return;
+    }
+    let Some((mut shape, starts)) = Shape::of(one) else {
+        return;
+    };
+    (0..starts.len()).for_each(|value| shape.want(value));
+    let mut values = 0;
+    if !shape.read(one, |_| values += 1) || values != starts.len() {
+        panic!("a text has not its own shape");
+    }
+    if !shape.read(other, |_| {}) {
+        return;
+    }
+    if scan(other, watch, &mut after).is_err() {
+        panic!("a shape accepted what the scanner refuses");
+    }
+    let pointers = |findings: &Findings| -> Vec<u16> {
+        findings
+            .values
+            .iter()
+            .map(|(pointer, _)| *pointer)
+            .collect()
+    };
+    if pointers(&before) != pointers(&after) || before.unknown != after.unknown {
+        panic!("two texts of one shape have other things to find");
     }
 }

@@ -260,6 +260,24 @@ proptest! {
     }
 
     #[test]
+    fn a_shape_accepts_only_what_the_scanner_reads_alike(
+        text in json(),
+        changes in vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..3),
+        pointers in pointers(),
+    ) {
+        let mut other = text.clone().into_bytes();
+        for (at, byte, how) in changes {
+            let at = at.index(other.len().max(1));
+            match how {
+                0 if at < other.len() => other[at] = byte,
+                1 if at < other.len() => drop(other.remove(at)),
+                _ => other.insert(at.min(other.len()), byte),
+            }
+        }
+        harness::try_shape(text.as_bytes(), &other, &watch(&pointers));
+    }
+
+    #[test]
     fn an_array_splits_into_what_it_was_joined_from(
         items in vec(json(), 0..8),
         space in prop::sample::select(vec!["", " ", "\n"]),

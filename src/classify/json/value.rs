@@ -38,6 +38,18 @@ impl<'a> RawString<'a> {
         read(self.text.raw)
     }
 
+    /// As written, in bytes: what a text is compared by.
+    #[inline]
+    pub fn written(&self) -> &'a [u8] {
+        self.text.raw
+    }
+
+    /// The bytes of the text that is meant, if no escape stands in it.
+    #[inline]
+    pub fn plain(&self) -> Option<&'a [u8]> {
+        (!self.text.escaped).then_some(self.text.raw)
+    }
+
     /// The text that is meant. Borrows unless an escape stands in it.
     pub fn unescape(&self) -> Cow<'a, str> {
         if self.text.escaped {

@@ -24,6 +24,9 @@ const MOST_EXTENSIONS: usize = 16 << 10;
 /// More digits than a length can have here are somebody's attempt at an overflow.
 const MOST_DIGITS: usize = 16;
 
+/// Content up to this length is copied; a buffer of which a part is held cannot be used again.
+const COPIED: usize = 1 << 10;
+
 /// How far a body was decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoder {
@@ -67,7 +70,7 @@ impl Decoder {
         }
     }
 
-    /// Takes the next piece off the front of `bytes`, without copying it.
+    /// Takes the next piece off the front of `bytes`; a long one is not copied.
     pub fn decode(&mut self, bytes: &mut BytesMut) -> Result<Piece, NoBody> {
         loop {
             let (chunk, extended) = match self {
@@ -142,7 +145,19 @@ impl Decoder {
 fn take(bytes: &mut BytesMut, left: &mut u64) -> Option<Bytes> {
     let here = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
     *left = left.saturating_sub(here as u64);
-    (here > 0).then(|| bytes.split_to(here).freeze())
+    if here == 0 {
+        return None;
+    }
+    let data = match bytes.get(..here) {
+        // So that the buffer is free for the next answer.
+        Some(short) if here <= COPIED => {
+            let copy = Bytes::copy_from_slice(short);
+            bytes.advance(here);
+            copy
+        }
+        _ => bytes.split_to(here).freeze(),
+    };
+    Some(data)
 }
 
 /// A chunk's size, how many digits say it, and the length of the whole line, extensions and CR LF

@@ -1,11 +1,12 @@
 //! The head of an answer (RFC 9112 §4 to §6): found, parsed, and cleaned of what ends at this hop.
 
+use bytes::{Buf, BytesMut};
 use http::{StatusCode, Version};
 use memchr::memchr;
 
 use super::{MOST_HEAD, decode::Decoder};
 use crate::{
-    admit::http1::fields::tokens,
+    admit::http1::{fields::tokens, scan::find_blank_line},
     message::{Field, FieldSet, Fields, Response, Told, Value},
 };
 
@@ -108,22 +109,53 @@ const OF_THE_HOP: FieldSet = FieldSet::of(&[
     Field::ProxyConnection,
 ]);
 
-/// Parses the bytes that [`Scan::find_end`] found.
+/// Takes the next head out of `bytes` once it has come as a whole; `scan` is of what has come
+/// before, and begins anew with each head.
 ///
 /// # Errors
 /// For whatever has no one meaning: 101, which nobody asked for; both `Transfer-Encoding` and
 /// `Content-Length`, or either twice; another coding than `chunked`; a length that is not digits.
-pub fn parse(head: &[u8], to_head: bool) -> Result<Head, NoAnswer> {
+pub fn take(
+    scan: &mut Scan,
+    bytes: &mut BytesMut,
+    to_head: bool,
+) -> Result<Option<Head>, NoAnswer> {
+    // Most heads come in one piece and are sound. Of all others the scan tells the same, however
+    // they were cut.
+    if scan.seen == 0
+        && let Some((head, length)) = take_at_once(bytes, to_head)
+    {
+        bytes.advance(length);
+        return Ok(Some(head));
+    }
+    let Some(length) = scan.find_end(bytes)? else {
+        return Ok(None);
+    };
+    let (head, _) = parse(bytes.get(..length).unwrap_or_default(), to_head)?;
+    bytes.advance(length);
+    *scan = Scan::default();
+    Ok(Some(head))
+}
+
+fn take_at_once(bytes: &[u8], to_head: bool) -> Option<(Head, usize)> {
+    let length = find_blank_line(bytes.get(..MOST_HEAD).unwrap_or(bytes))?;
+    let (head, lines) = parse(bytes.get(..length)?, to_head).ok()?;
+    (lines <= MOST_FIELDS).then_some((head, length))
+}
+
+/// Parses a whole head; with it how many fields there were.
+fn parse(head: &[u8], to_head: bool) -> Result<(Head, usize), NoAnswer> {
     let end = memchr(b'\n', head).ok_or(NoAnswer)?;
     let line = head.get(..end).unwrap_or_default();
     let (version, status) = status(line.strip_suffix(b"\r").ok_or(NoAnswer)?)?;
     let lines = head.get(end + 1..).unwrap_or_default();
     let mut fields = Fields::parse(lines).map_err(|_| NoAnswer)?;
+    let lines = fields.len();
     let framing = Framing::of(&fields)?;
     if status.is_informational() {
         return match status {
             StatusCode::SWITCHING_PROTOCOLS => Err(NoAnswer),
-            _ => Ok(Head::Interim),
+            _ => Ok((Head::Interim, lines)),
         };
     }
     let decoder = framing.decoder(version, status, to_head)?;
@@ -141,11 +173,12 @@ pub fn parse(head: &[u8], to_head: bool) -> Result<Head, NoAnswer> {
         status,
         headers: fields,
     };
-    Ok(Head::Final {
+    let head = Head::Final {
         response: Response::from_parts(told, ()),
         decoder,
         keeps_alive,
-    })
+    };
+    Ok((head, lines))
 }
 
 /// What the fields say of the body's end and of the connection.

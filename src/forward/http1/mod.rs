@@ -11,6 +11,7 @@
 //! rule, and the limits end whatever waits for each other.
 
 mod decode;
+pub mod harness;
 mod head;
 mod request;
 #[cfg(test)]
@@ -190,10 +191,8 @@ impl Connection {
             return Poll::Ready(Err(Fault::CallerBody));
         }
         loop {
-            if let Some(length) = self.scan.find_end(&self.bytes).map_err(bad)? {
-                let head = self.bytes.split_to(length);
-                self.scan = Scan::default();
-                let head = head::parse(&head, self.is_head).map_err(bad)?;
+            let head = head::take(&mut self.scan, &mut self.bytes, self.is_head);
+            if let Some(head) = head.map_err(bad)? {
                 match head {
                     Head::Final {
                         response,

@@ -25,8 +25,7 @@ impl Call<'_> {
         out.put_slice(self.method.as_str().as_bytes());
         out.put_u8(b' ');
         out.put_slice(self.target.as_str().as_bytes());
-        out.put_slice(b" HTTP/1.1\r\n");
-        encode::line(out, b"host", self.endpoint.name().as_bytes());
+        out.put_slice(self.endpoint.line_end_and_host());
         self.headers.write(out, OWN);
         if upload.is_chunked() {
             out.put_slice(b"transfer-encoding: chunked\r\n");

@@ -11,11 +11,14 @@ use super::{
 /// Finds and parses a head that comes in pieces of `step` bytes.
 fn read(text: &[u8], step: usize, to_head: bool) -> Result<Option<(Head, usize)>, NoAnswer> {
     let mut scan = Scan::default();
-    let mut here = 0;
-    while here < text.len() {
-        here = (here + step).min(text.len());
-        if let Some(length) = scan.find_end(&text[..here])? {
-            return head::parse(&text[..length], to_head).map(|head| Some((head, length)));
+    let mut bytes = BytesMut::new();
+    for piece in text.chunks(step) {
+        bytes.extend_from_slice(piece);
+        let before = bytes.len();
+        if let Some(head) = head::take(&mut scan, &mut bytes, to_head)? {
+            let left = bytes.len();
+            let taken = text.len().min(before) - left;
+            return Ok(Some((head, taken)));
         }
     }
     Ok(None)

@@ -58,7 +58,7 @@ fn write_item(
         });
     };
     match &item.state {
-        State::Sent { region, status } => {
+        State::Sent { region, status, .. } => {
             let region = snapshot.regions.name(*region);
             let status = status.get();
             let failed = failure(status, region).map(|r| r.problem(None));
@@ -83,6 +83,9 @@ fn write_item(
 
 /// What a permitted item's failing status means, where it is the router that set it.
 fn failure(status: StatusCode, region: &str) -> Option<Refused> {
+    if status.is_success() {
+        return None;
+    }
     let region = region.to_owned();
     match status {
         StatusCode::SERVICE_UNAVAILABLE => {

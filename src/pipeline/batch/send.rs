@@ -5,16 +5,20 @@ use std::{cell::Cell, rc::Rc};
 use bytes::Bytes;
 use http::StatusCode;
 use jiff::civil::Date;
-use tokio::time::Instant;
 
 use super::{ItemState, State, each_path};
 use crate::{
-    attest::{Cleared, OutcomeDraft},
+    attest::{Cleared, ClearedBundle, Outcomes},
     classify::json::Item,
     domain::RegionId,
     forward::{EachItem, Framing, Outgoing, OutgoingBody, Part, Split, Verdicts, join_all},
     message::{Field, Parts},
-    pipeline::{Exchange, Routed, keep, single::path_and_query},
+    pipeline::{
+        Exchange, Routed,
+        call::{Call, Calls},
+        keep,
+        single::path_and_query,
+    },
     respond::Refused,
     settings::UpstreamShape,
     telemetry::clock,
@@ -33,20 +37,11 @@ pub(super) async fn send(
     framing: Framing,
     items: &[Item],
     states: &Rc<[ItemState]>,
-    cleared: Vec<Cleared>,
+    cleared: ClearedBundle,
     leaves_home: &[RegionId],
     until: &[(usize, Date)],
 ) -> Result<(), Refused> {
     let groups = split(body, framing, items, states, until)?;
-    // `cleared` stands in the order of the permitted items.
-    let mut proofs: Vec<Option<Cleared>> = Vec::with_capacity(states.len());
-    let mut cleared = cleared.into_iter();
-    for state in states.iter() {
-        proofs.push(match state.state {
-            State::Sent { .. } => cleared.next(),
-            State::Refused(_) => None,
-        });
-    }
     let guard = Unanswered {
         x,
         states: Rc::clone(states),
@@ -58,7 +53,7 @@ pub(super) async fn send(
     });
     let lanes = lanes.map(|(until, part)| {
         let leaves = leaves_home.contains(&part.region);
-        send_part(x, routed, parts, part, &proofs, states, leaves, until)
+        send_part(x, routed, parts, part, &cleared, states, leaves, until)
     });
     join_all(lanes).await;
     guard.tell();
@@ -74,6 +69,24 @@ fn split(
     states: &[ItemState],
     until: &[(usize, Date)],
 ) -> Result<Vec<(Option<Date>, Split)>, Refused> {
+    if until.is_empty() {
+        let regions = states.iter().map(|s| match &s.state {
+            State::Sent { region, .. } => Some(*region),
+            State::Refused(_) => None,
+        });
+        let ranges = items.iter().map(Item::range);
+        let split = match framing {
+            Framing::Array => Split::new(body, framing, ranges.zip(regions)),
+            // They were split at each line feed: none holds one.
+            Framing::Ndjson => {
+                let sends = ranges.zip(regions).enumerate();
+                let sends = sends.filter_map(|(i, (range, region))| Some((i, range, region?)));
+                Split::of_lines(body, sends)
+            }
+        };
+        let split = split.map_err(|e| Refused::Malformed(e.to_string()))?;
+        return Ok(vec![(None, split)]);
+    }
     let mut days: Vec<Option<Date>> = vec![None; states.len()];
     let mut groups: Vec<Option<Date>> = Vec::new();
     for (index, day) in until {
@@ -108,7 +121,7 @@ async fn send_part(
     routed: &Routed<'_>,
     parts: &Parts,
     part: Part,
-    proofs: &[Option<Cleared>],
+    cleared: &ClearedBundle,
     states: &[ItemState],
     leaves_home: bool,
     until: Option<Date>,
@@ -116,7 +129,10 @@ async fn send_part(
     let upstreams = &x.upstreams;
     let region = part.region;
     let indices = part.indices.iter().filter_map(|i| usize::try_from(*i).ok());
-    let proof = |i: usize| proofs.get(i).and_then(Option::as_ref);
+    let like = |i: usize| match states.get(i).map(|s| &s.state) {
+        Some(State::Sent { like, .. }) => Some(*like),
+        Some(State::Refused(_)) | None => None,
+    };
     let settle = |i: usize, status: StatusCode| {
         if let Some(State::Sent { status: cell, .. }) = states.get(i).map(|s| &s.state) {
             cell.set(status);
@@ -133,7 +149,7 @@ async fn send_part(
             Some((
                 i,
                 EachItem {
-                    cleared: proof(i)?,
+                    cleared: cleared.of(like(i)?)?,
                     path,
                     body,
                 },
@@ -146,29 +162,32 @@ async fn send_part(
         });
         let mut headers = headers;
         headers.insert(Field::ContentType, "application/json");
-        let started = Instant::now();
+        let calls = Calls::begin(x, region, method, &mut headers);
         upstreams
             .send_each(method, &headers, each, |position, outcome| {
                 let Some(i) = sent.borrow().get(position).copied() else {
                     return;
                 };
-                settle(i, status_of(x, region, started, outcome));
+                let outcome = outcome.map_err(|e| Exchange::forward_refused(&e));
+                calls.one(outcome.as_ref().copied().map_err(Refused::name));
+                settle(i, outcome.unwrap_or_else(|refused| refused.status()));
             })
             .await;
+        calls.end();
         return;
     }
-    let cleared: Vec<&Cleared> = indices.clone().filter_map(proof).collect();
+    let cleared: Vec<&Cleared> = cleared.each(indices.clone().filter_map(like));
+    let call = Call::begin(x, region, &parts.method, &mut headers);
     let outgoing = Outgoing {
         method: parts.method.clone(),
         path_and_query: path_and_query(parts),
         headers,
         body: OutgoingBody::Slices(part.body.clone()),
     };
-    let started = Instant::now();
     let answer = upstreams.send(cleared, outgoing).await;
     match answer {
         Ok(answer) => {
-            x.count_answer(region, started, answer.status());
+            call.answered(answer.status(), answer.body().arrived());
             let verdicts = Verdicts::read(answer, part.body.items()).await;
             for (position, i) in indices.enumerate() {
                 let status = verdicts.as_ref().ok().and_then(|v| v.status(position));
@@ -176,27 +195,10 @@ async fn send_part(
             }
         }
         Err(error) => {
-            let status = status_of(x, region, started, Err(error));
-            indices.for_each(|i| settle(i, status));
-        }
-    }
-}
-
-fn status_of(
-    x: &Exchange<'_>,
-    region: RegionId,
-    started: Instant,
-    outcome: Result<StatusCode, crate::forward::ForwardError>,
-) -> StatusCode {
-    match outcome {
-        Ok(status) => {
-            x.count_answer(region, started, status);
-            status
-        }
-        Err(error) => {
             let refused = Exchange::forward_refused(&error);
-            x.count_call(region, started, refused.name());
-            refused.status()
+            call.failed(refused.name());
+            let status = refused.status();
+            indices.for_each(|i| settle(i, status));
         }
     }
 }
@@ -218,16 +220,12 @@ impl Drop for Unanswered<'_, '_> {
     fn drop(&mut self) {
         let at = clock::now();
         let told = self.told.get();
-        let outcomes = self.states.iter().filter_map(|item| {
-            let State::Sent { status, .. } = &item.state else {
-                return None;
-            };
-            Some(OutcomeDraft {
-                at,
-                decision: item.decision,
-                status: if told { status.get().as_u16() } else { 0 },
-            })
-        });
+        let mut outcomes = Outcomes::new(at, self.states.len());
+        for item in self.states.iter() {
+            if let State::Sent { status, .. } = &item.state {
+                outcomes.push(item.decision, if told { status.get().as_u16() } else { 0 });
+            }
+        }
         self.x.worker.journal.outcomes(outcomes);
     }
 }

@@ -138,10 +138,9 @@ impl Answer {
             Verdict::All(status) => return self.write_all(state, label, name, status, out),
             Verdict::Failed(status) => failure(status, name),
             Verdict::Open => failure(StatusCode::BAD_GATEWAY, name),
-            Verdict::CopyLeft(status, region) => Refused::ErasureOpen {
-                status,
-                unreached: vec![self.snapshot.regions.name(region).to_owned()],
-                retried: false,
+            Verdict::ErasureLeft => match self.heard.left.get(&index) {
+                Some(left) => left.told(&self.snapshot.regions),
+                None => Refused::Internal("an open erasure is not where it was put"),
             },
         };
         self.write_refused(state, label, &refused, out);

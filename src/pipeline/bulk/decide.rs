@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::{
     Fate, ItemState, SendState,
+    erasures::Erasing,
     lanes::{Lane, Lanes},
     look::look,
 };
@@ -23,10 +24,14 @@ use crate::{
         single::claim,
     },
     respond::Refused,
+    settings::Erase,
 };
 
 /// Items that are decided before other requests of the worker have their turn.
 pub const TURN: usize = 512;
+
+/// What is held of a refusal beside what every item has: its texts.
+const REFUSAL_BYTES: usize = 256;
 
 /// A bulk request, decided.
 pub struct Decided {
@@ -43,6 +48,8 @@ pub struct Decided {
     pub moves: Vec<(usize, [Draft; 2])>,
     /// By item: the subjects whose homes are not known to hold a record yet.
     pub first: Vec<(usize, SubjectKey)>,
+    /// Of `sends`, those that erase.
+    pub erasing: Vec<Erasing>,
     /// Homes that items of this request claim, for the items after them.
     homes: Homes,
 }
@@ -60,12 +67,14 @@ impl Homes {
     }
 }
 
+/// # Errors
+/// The memory for bodies cannot hold what is refused.
 pub async fn decide(
     x: &Exchange<'_>,
     lanes: &Lanes<'_>,
     body: &Bytes,
     items: &[BulkItem],
-) -> Decided {
+) -> Result<Decided, Refused> {
     let mut decided = Decided {
         items: Vec::with_capacity(items.len()),
         sends: Vec::with_capacity(items.len()),
@@ -74,6 +83,7 @@ pub async fn decide(
         leaves_home: Vec::new(),
         moves: Vec::new(),
         first: Vec::new(),
+        erasing: Vec::new(),
         homes: Homes::default(),
     };
     for (index, item) in items.iter().enumerate() {
@@ -99,6 +109,7 @@ pub async fn decide(
                 verdict: Cell::default(),
             },
             Err(refused) => {
+                x.held.grow(REFUSAL_BYTES).map_err(Refused::Body)?;
                 let draft = refusal(x, decision, &refused, traces);
                 decided.entries.push(draft);
                 Fate::Refused(Rc::new(refused))
@@ -106,7 +117,7 @@ pub async fn decide(
         };
         decided.items.push(ItemState { decision, fate });
     }
-    decided
+    Ok(decided)
 }
 
 /// The entry of a refusal.
@@ -213,8 +224,14 @@ impl One<'_, '_, '_> {
             .into_iter()
             .map(|region| Ok((region, self.grant(routed, person, region)?)))
             .collect::<Result<_, Refused>>()?;
+        let ends = person.pinned && routed.route.settings.erase == Erase::Subject;
         for (region, granted) in granted {
             let draft = self.draft(&granted, traces);
+            self.decided.erasing.push(Erasing {
+                send: self.decided.sends.len(),
+                subject: person.key,
+                ends: ends.then(|| (Arc::clone(&granted.judged.profile), traces.evidence)),
+            });
             granted.judged.count();
             let flow_home = granted.judged.flow_home;
             let is_main = region == person.home;

@@ -1,12 +1,13 @@
 //! Which route an item of a bulk request takes: by its index.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::RefCell};
 
 use crate::{
     admit::path::decode,
     classify::{
         ValueSource,
         bulk::{BulkFault, BulkItem},
+        schema::Alike,
     },
     domain::Operation,
     message::Parts,
@@ -22,6 +23,8 @@ pub struct Lane<'a> {
     pub store: Routed<'a>,
     /// As `delete` takes it.
     pub erase: Routed<'a>,
+    /// What was seen of its documents in this request.
+    pub alike: RefCell<Alike>,
 }
 
 /// The lanes of one request, and what its head says of all items.
@@ -29,6 +32,8 @@ pub struct Lanes<'a> {
     pub lanes: Vec<Lane<'a>>,
     /// The index of items that name none, as the regions will read it from the path.
     index: Option<Cow<'a, str>>,
+    /// What stands before the index in the path.
+    prefix: Cow<'a, str>,
     /// The pipeline of items that name none.
     pipeline: Option<String>,
 }
@@ -59,6 +64,7 @@ impl<'a> Lanes<'a> {
         let lanes = Self {
             lanes,
             index: index_of(path),
+            prefix: decode(prefix_of(path)).unwrap_or_default(),
             pipeline: None,
         };
         lanes.call_by_first(x);
@@ -71,15 +77,18 @@ impl<'a> Lanes<'a> {
         x.story.borrow_mut().route = first.cloned();
     }
 
-    /// What the request does but for its erasures.
-    pub fn operation(&self) -> Operation {
-        let first = self.lanes.first().map(|l| l.store.operation);
-        first.unwrap_or(Operation::Store)
-    }
-
     /// The index of items that name none.
     pub fn index(&self) -> Option<&str> {
         self.index.as_deref()
+    }
+
+    /// Where an item's document lies, as Elasticsearch's own paths have it, percent-decoded; `None`
+    /// for one whose id its region will make.
+    pub fn place(&self, item: &BulkItem, body: &[u8]) -> Option<String> {
+        let id = item.id(body).filter(|id| !id.is_empty())?;
+        let own = item.index(body).filter(|i| !i.is_empty());
+        let index = own.as_deref().or(self.index())?;
+        Some(format!("{}/{index}/_doc/{id}", self.prefix))
     }
 
     /// Whether nothing is sent when any item is refused: what one route promises, holds for the
@@ -151,7 +160,12 @@ fn lane(store: Routed<'_>) -> Option<Lane<'_>> {
         client: store.client,
         operation: Operation::Erase,
     };
-    Some(Lane { bulk, store, erase })
+    Some(Lane {
+        bulk,
+        store,
+        erase,
+        alike: RefCell::default(),
+    })
 }
 
 /// `/people/_bulk`: the segment before `_bulk`.
@@ -159,6 +173,12 @@ fn index_of(path: &str) -> Option<Cow<'_, str>> {
     let before = path.strip_suffix("/_bulk")?;
     let (_, index) = before.rsplit_once('/')?;
     decode(index).ok().filter(|i| !i.is_empty())
+}
+
+/// `/es/people/_bulk`: what stands before the index.
+fn prefix_of(path: &str) -> &str {
+    let before = path.strip_suffix("/_bulk").unwrap_or_default();
+    before.rsplit_once('/').map_or("", |(prefix, _)| prefix)
 }
 
 #[cfg(test)]
@@ -171,5 +191,8 @@ mod tests {
         assert_eq!(index_of("/es/p%65ople/_bulk").as_deref(), Some("people"));
         assert_eq!(index_of("/_bulk"), None);
         assert_eq!(index_of("/people"), None);
+        assert_eq!(prefix_of("/people/_bulk"), "");
+        assert_eq!(prefix_of("/_bulk"), "");
+        assert_eq!(prefix_of("/es/a/people/_bulk"), "/es/a");
     }
 }

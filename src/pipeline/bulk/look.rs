@@ -46,7 +46,7 @@ pub fn look<'l, 'a>(
             if source.contains(&b'\r') {
                 return Err(Refused::Bulk(BulkFault::CarriageReturn));
             }
-            let documents = documents(routed, item.action, source)?;
+            let documents = documents(lane, item.action, source)?;
             let key = subject(x, routed, id.as_deref(), &documents)?;
             (key, documents.into_iter().reduce(joined))
         }
@@ -69,19 +69,22 @@ type Documents<'b> = smallvec::SmallVec<[Classified<'b>; 1]>;
 
 /// The documents that the item brings: two in an update that also says what to store anew.
 fn documents<'b>(
-    routed: &Routed<'_>,
+    lane: &Lane<'_>,
     action: Action,
     source: &'b [u8],
 ) -> Result<Documents<'b>, Refused> {
     let mut documents = Documents::new();
     if action != Action::Update {
-        documents.push(judge::classify(routed, source)?);
+        let mut found = Classified::default();
+        let mut alike = lane.alike.borrow_mut();
+        judge::classify_alike(&lane.store, source, &mut alike, &mut found)?;
+        documents.push(found);
         return Ok(documents);
     }
     let found = update(source).map_err(|f| Refused::Bulk(f.into()))?;
-    documents.push(judge::classify(routed, found.doc)?);
+    documents.push(judge::classify(&lane.store, found.doc)?);
     if let Some(upsert) = found.upsert {
-        documents.push(judge::classify(routed, upsert)?);
+        documents.push(judge::classify(&lane.store, upsert)?);
     }
     Ok(documents)
 }

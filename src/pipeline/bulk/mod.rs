@@ -9,6 +9,7 @@
 mod answer;
 mod back;
 mod decide;
+mod erasures;
 mod lanes;
 mod look;
 mod observe;
@@ -17,13 +18,14 @@ mod rounds;
 mod send;
 mod shape;
 
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{cell::Cell, collections::HashMap, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::StatusCode;
 use jiff::civil::Date;
 use tokio::time::Instant;
 
+pub use erasures::said_of;
 pub use shape::{shape, takes};
 
 use super::{Content, Exchange, Routed, outcome, overtake, person::Traces};
@@ -34,13 +36,14 @@ use crate::{
     },
     attest::Draft,
     classify::bulk::{BulkFault, BulkSplitFaultKind, split_bulk},
-    domain::{DecisionId, Operation, RegionId},
+    domain::{DecisionId, Operation, RegionId, SubjectKey},
     forward::{BulkAnswer, Told},
     message::{Field, Fields, Parts, Response},
     respond::Refused,
 };
 use answer::Answer;
 use decide::{Decided, decide, refusal};
+use erasures::{Left, Open};
 use lanes::Lanes;
 use send::{Load, send};
 
@@ -51,6 +54,13 @@ const MEDIA: [&str; 4] = [
     "application/vnd.elasticsearch+x-ndjson",
     "application/vnd.elasticsearch+json",
 ];
+
+/// What is held of an item beside its bytes until the answer is out, at most: its places, what
+/// becomes of it, its draft, and what is told of it. The regions' answers are counted as they come.
+const ITEM_BYTES: usize = 512;
+
+/// What a region answers to an ordinary item.
+const ANSWER_BYTES: usize = 160;
 
 /// What became of one item so far.
 pub struct ItemState {
@@ -82,8 +92,8 @@ enum Verdict {
     All(StatusCode),
     /// Nothing that can be used: the status is ours.
     Failed(StatusCode),
-    /// An erasure is done, but not in this region.
-    CopyLeft(StatusCode, RegionId),
+    /// An erasure is not done everywhere: [`Heard::left`] says where.
+    ErasureLeft,
 }
 
 /// One item on its way to one region.
@@ -104,6 +114,8 @@ pub struct Heard {
     answers: Vec<BulkAnswer>,
     /// Some region says that it is Elasticsearch.
     is_elastic: bool,
+    /// By item: where an erasure is still open.
+    left: HashMap<usize, Left>,
 }
 
 impl Heard {
@@ -149,7 +161,12 @@ pub async fn way<'a>(
         BulkSplitFaultKind::TooMany(limit) => Refused::TooManyItems(limit),
         _ => Refused::Bulk(BulkFault::Split(fault)),
     })?;
-    let decided = decide(x, &lanes, &body, &items).await;
+    let room = x.held.grow(items.len().saturating_mul(ITEM_BYTES));
+    room.map_err(Refused::Body)?;
+    // Told now, while nothing is sent: later it could only be said that an outcome is unknown.
+    let answers = items.len().saturating_mul(ANSWER_BYTES) as u64;
+    x.held.foresee(answers).map_err(Refused::Body)?;
+    let decided = decide(x, &lanes, &body, &items).await?;
     let heard;
     let states: Rc<[ItemState]>;
     if lanes.are_atomic() && decided.items.iter().any(ItemState::is_refused) {
@@ -181,22 +198,32 @@ async fn carry_out(
 ) -> Result<(Rc<[ItemState]>, Heard), Refused> {
     let unwritable = |e: crate::attest::Unwritable| Refused::Ledger(e.to_string());
     let journal = &x.worker.journal;
-    let written = written(x, load.parts, &decided);
-    let operation = lanes.operation();
-    let held = overtake::hold(x, operation, &written).await?;
+    erasures::has_room(x, &decided)?;
+    let written = written(x, &decided);
+    let of = written.iter().map(|(key, region, _)| (*key, *region));
+    let held = overtake::hold_all(x, of).await?;
+    let again = erasures::brought_again(&decided);
     let cleared = journal.clear_all(decided.permits, decided.entries).await;
     let cleared = cleared.map_err(unwritable)?;
-    overtake::stand(x, held, &written);
+    if let Some(held) = held {
+        let name = |region| x.snapshot.regions.name(region);
+        let all = written
+            .iter()
+            .map(|(key, to, item)| (*key, name(*to), *item));
+        held.overtake_each(all, |item| erasures::place(x, lanes, &load, item));
+    }
     let states: Rc<[ItemState]> = decided.items.into();
-    let heard = send(
-        x,
-        &load,
-        &states,
-        &decided.sends,
-        &cleared,
-        &decided.leaves_home,
-    )
-    .await?;
+    let (sends, leaves) = (&decided.sends, &decided.leaves_home);
+    // After what is written: an erasure of this request is overtaken by what comes after it alone.
+    let mut open = Open::note(
+        (x, lanes, &load),
+        (&states, sends, leaves),
+        decided.erasing,
+        &again,
+    )?;
+    let mut heard = send(x, &load, &states, sends, &cleared, leaves).await?;
+    heard.left = open.settle().await?;
+    drop(open);
     // In the order of the items, as what asks for them.
     let is_taken = |item: usize| {
         let at = decided.sends.partition_point(|s| s.item < item);
@@ -216,15 +243,17 @@ async fn carry_out(
     Ok((states, heard))
 }
 
-/// Whose records go where; empty while no erasure is open that they could overtake.
-fn written<'p>(x: &Exchange<'_>, parts: &'p Parts, decided: &Decided) -> overtake::Write<'p> {
+/// Whose records go where, and by which item; empty while no erasure is open that they could
+/// overtake.
+fn written(x: &Exchange<'_>, decided: &Decided) -> Vec<(SubjectKey, RegionId, usize)> {
     if x.worker.shared.erasures.is_empty() {
-        return overtake::Write::of(parts.uri.path(), []);
+        return Vec::new();
     }
     let sends = decided.permits.iter().zip(&decided.sends);
     let stores = sends.filter(|((_, draft), _)| draft.profile.operation != Operation::Erase);
-    let subjects = stores.filter_map(|((_, draft), send)| Some((draft.subject?, send.region)));
-    overtake::Write::of(parts.uri.path(), subjects)
+    stores
+        .filter_map(|((_, draft), send)| Some((draft.subject?, send.region, send.item)))
+        .collect()
 }
 
 impl ItemState {

@@ -1,23 +1,25 @@
 //! The parts of a decided bulk request on their way to their regions, all at once.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+};
 
 use bytes::Bytes;
 use http::{StatusCode, uri::PathAndQuery};
 use jiff::civil::Date;
-use tokio::time::Instant;
 
 use super::{
     Fate, Heard, ItemState, SendState, Verdict,
     rounds::{Group, rounds},
 };
 use crate::{
-    attest::{Cleared, OutcomeDraft},
+    attest::{Cleared, Outcomes},
     classify::bulk::BulkItem,
     domain::RegionId,
     forward::{BulkAnswer, BulkVerdict, Expected, Outgoing, OutgoingBody, Part, Split, join_all},
     message::{Field, Fields, Parts, Value},
-    pipeline::{Exchange, keep},
+    pipeline::{Exchange, call::Call, keep},
     respond::Refused,
     telemetry::clock,
 };
@@ -73,14 +75,12 @@ pub async fn send(
         });
         join_all(lanes).await;
     }
-    for copy in sends.iter().filter(|s| !s.is_main) {
-        copy.settle_copy(states);
-    }
     guard.told.set(true);
     drop(guard);
     Ok(Heard {
         answers: heard.answers.into_inner(),
         is_elastic: heard.is_elastic.get(),
+        left: HashMap::new(),
     })
 }
 
@@ -136,13 +136,13 @@ async fn send_part(
             cell.set(verdict);
         }
     };
+    let call = Call::begin(x, region, &load.parts.method, &mut headers);
     let outgoing = Outgoing {
         method: load.parts.method.clone(),
         path_and_query: load.path.clone(),
         headers,
         body: OutgoingBody::Slices(part.body.clone()),
     };
-    let started = Instant::now();
     let answer = x
         .upstreams
         .send(own.iter().map(|(_, c)| *c), outgoing)
@@ -151,14 +151,14 @@ async fn send_part(
         Ok(answer) => answer,
         Err(error) => {
             let refused = Exchange::forward_refused(&error);
-            x.count_call(region, started, refused.name());
+            call.failed(refused.name());
             let status = refused.status();
             own.iter()
                 .for_each(|(s, _)| tell(s, status, Verdict::Failed(status)));
             return;
         }
     };
-    x.count_answer(region, started, answer.status());
+    call.answered(answer.status(), answer.body().arrived());
     let product = answer.headers().get(PRODUCT);
     if product.is_some_and(|p| p == "Elasticsearch") {
         heard.is_elastic.set(true);
@@ -171,7 +171,8 @@ async fn send_part(
             id,
         })
     };
-    match BulkAnswer::read(answer, own.len(), expected).await {
+    let room = |bytes| x.held.grow(bytes).is_ok();
+    match BulkAnswer::read(answer, own.len(), expected, room).await {
         Ok(BulkVerdict::Items(answer)) => {
             let place = heard.answers.borrow().len();
             for (at, ((send, _), told)) in own.iter().zip(answer.items()).enumerate() {
@@ -197,7 +198,7 @@ async fn send_part(
 }
 
 /// The body goes out unpacked, and the answer must come as plain JSON to be read.
-fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> Fields {
+pub fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> Fields {
     let mut headers = x.outgoing_headers(parts, leaves_home);
     headers.remove(Field::ContentEncoding);
     headers.insert(Field::AcceptEncoding, "identity");
@@ -209,19 +210,6 @@ fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> Fields {
         headers.remove(Field::Accept);
     }
     headers
-}
-
-impl SendState {
-    /// An erasure is done when every holder has done it.
-    fn settle_copy(&self, states: &[ItemState]) {
-        let status = StatusCode::from_u16(self.status.get()).unwrap_or(StatusCode::BAD_GATEWAY);
-        if status.is_success() || status == StatusCode::NOT_FOUND {
-            return;
-        }
-        if let Some(Fate::Sent { verdict, .. }) = states.get(self.item).map(|s| &s.fate) {
-            verdict.set(Verdict::CopyLeft(status, self.region));
-        }
-    }
 }
 
 /// Writes the outcome of everything that was permitted, also when the caller goes away before the
@@ -237,13 +225,12 @@ impl Drop for Unanswered<'_, '_, '_> {
     fn drop(&mut self) {
         let at = clock::now();
         let told = self.told.get();
-        let outcomes = self.sends.iter().filter_map(|send| {
-            Some(OutcomeDraft {
-                at,
-                decision: self.states.get(send.item)?.decision,
-                status: if told { send.status.get() } else { 0 },
-            })
-        });
+        let mut outcomes = Outcomes::new(at, self.sends.len());
+        for send in self.sends {
+            if let Some(state) = self.states.get(send.item) {
+                outcomes.push(state.decision, if told { send.status.get() } else { 0 });
+            }
+        }
         self.x.worker.journal.outcomes(outcomes);
     }
 }

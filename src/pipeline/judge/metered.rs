@@ -52,6 +52,11 @@ impl Metered {
     pub fn count(&self) {
         self.0.iter().for_each(IntCounter::inc);
     }
+
+    /// So many decisions like this one.
+    pub fn count_all(&self, decisions: u64) {
+        self.0.iter().for_each(|c| c.inc_by(decisions));
+    }
 }
 
 /// A refusal, or what observe mode let pass instead of one; `why` is how the caller is told, or

@@ -50,6 +50,10 @@ fn with(section: &str, line: &str) -> String {
     put("reload", "[reload]", &[]);
     put("log", "[log]", &[]);
     put("access_log", "[access_log]", &["path = \"stdout\""]);
+    put("otlp", "[otlp]", &["endpoint = \"http://127.0.0.1:4318\""]);
+    if section == "otlp.tls" {
+        put(section, "[otlp.tls]", &pair);
+    }
     let region = [
         "country = \"SG\"",
         "entity = \"acme-sg\"",
@@ -131,7 +135,10 @@ fn companion(key: &Key) -> &'static str {
 
 /// Keys whose files do not exist here.
 fn needs_files(key: &Key) -> bool {
-    matches!(key.path, "admin.token_file" | "directory.secret_file")
+    matches!(
+        key.path,
+        "admin.token_file" | "directory.secret_file" | "otlp.headers_file"
+    )
 }
 
 #[test]

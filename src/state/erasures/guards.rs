@@ -64,7 +64,7 @@ impl Drop for Ending {
         let mut state = self.inner.lock();
         state.ending.remove(&self.subject);
         if self.done {
-            self.inner.close(&mut state, self.subject, |_| true);
+            self.inner.end(&mut state, self.subject, |_| true);
         } else if let Some(rows) = state.rows.get_mut(&self.subject) {
             rows.iter_mut().for_each(|row| row.stage = Stage::Repeat);
         }
@@ -94,8 +94,30 @@ impl Held {
         let mut state = self.inner.lock();
         for (subject, region) in &self.writes {
             self.inner.spare_pin(&mut state, *subject);
-            self.inner.close(&mut state, *subject, |row| {
+            self.inner.end(&mut state, *subject, |row| {
                 row.region == *region && row.is_overtaken(path, record)
+            });
+        }
+    }
+
+    /// As [`Held::overtake`], where each write has a place of its own: subject, region, and a number
+    /// by which `place` gives path and hash. `None`: the record is new, and overtakes none.
+    pub fn overtake_each<'n>(
+        self,
+        writes: impl IntoIterator<Item = (SubjectKey, &'n str, usize)>,
+        place: impl Fn(usize) -> Option<(String, SubjectKey)>,
+    ) {
+        let mut state = self.inner.lock();
+        for (subject, region, number) in writes {
+            if !state.rows.contains_key(&subject) {
+                continue;
+            }
+            self.inner.spare_pin(&mut state, subject);
+            let Some((path, record)) = place(number) else {
+                continue;
+            };
+            self.inner.end(&mut state, subject, |row| {
+                *row.region == *region && row.is_overtaken(&path, record)
             });
         }
     }

@@ -84,26 +84,26 @@ impl Log {
     }
 
     /// One write for all rows of a request.
-    pub fn note(&mut self, subject: SubjectKey, rows: &[Row]) -> io::Result<()> {
+    pub fn note(&mut self, rows: &[(SubjectKey, Row)]) -> io::Result<()> {
         let mut text = Vec::with_capacity(rows.len() * 256);
-        for row in rows {
-            put(&mut text, &Line::Open(Open::of(subject, row)))?;
+        for (subject, row) in rows {
+            put(&mut text, &Line::Open(Open::of(*subject, row)))?;
         }
         self.append(&text)
     }
 
     /// A row that has changed. A disk that fails is told of in the log for operators alone: memory
     /// has the row, and the line that opened it stands.
-    pub fn say(&mut self, subject: SubjectKey, row: &Row) {
-        if let Err(error) = self.note(subject, std::slice::from_ref(row)) {
+    pub fn say(&mut self, subject: SubjectKey, row: Row) {
+        if let Err(error) = self.note(&[(subject, row)]) {
             tracing::warn!(%error, "the log of open erasures cannot be written");
         }
     }
 
     /// See [`Log::say`]: what is not noted as closed is listed once more after a restart.
-    pub fn close(&mut self, subject: SubjectKey, rows: &[Row]) {
+    pub fn close(&mut self, rows: &[(SubjectKey, Row)]) {
         let mut text = Vec::new();
-        for row in rows {
+        for (subject, row) in rows {
             let key = Key {
                 subject: subject.reveal(),
                 region: Arc::clone(&row.region),

@@ -222,56 +222,77 @@ impl Erasures {
     /// # Errors
     /// [`StateError::ErasuresFull`], or what the disk says; then nothing may be sent.
     pub fn note(&self, new: &NewErasure<'_>, regions: &[Arc<str>]) -> Result<(), StateError> {
-        let mut state = self.inner.lock();
-        if self.inner.open.load(Ordering::SeqCst) + regions.len() > MOST {
-            return Err(StateError::ErasuresFull(MOST));
+        let rows = regions.iter().map(|region| (new.subject, new.row(region)));
+        self.note_rows(rows.collect())
+    }
+
+    /// As [`Erasures::note`] for many, each at one holder: all of them, or none.
+    ///
+    /// # Errors
+    /// As [`Erasures::note`].
+    pub fn note_all<'n>(
+        &self,
+        new: impl IntoIterator<Item = (NewErasure<'n>, Arc<str>)>,
+    ) -> Result<(), StateError> {
+        let rows = new.into_iter();
+        self.note_rows(rows.map(|(new, at)| (new.subject, new.row(&at))).collect())
+    }
+
+    /// Whether so many more can be noted at this moment.
+    ///
+    /// # Errors
+    /// [`StateError::ErasuresFull`].
+    pub fn has_room_for(&self, rows: usize) -> Result<(), StateError> {
+        match self.inner.open.load(Ordering::SeqCst) + rows {
+            sum if sum > MOST => Err(StateError::ErasuresFull(MOST)),
+            _ => Ok(()),
         }
-        let fresh: Vec<Row> = regions.iter().map(|region| new.row(region)).collect();
-        state
-            .log
-            .note(new.subject, &fresh)
-            .map_err(StateError::Io)?;
-        let rows = state.rows.entry(new.subject).or_default();
-        let before = rows.len();
-        rows.retain(|old| {
-            !fresh
-                .iter()
-                .any(|f| f.region == old.region && f.record == old.record)
-        });
-        let replaced = before - rows.len();
-        rows.extend(fresh);
-        self.inner.open.fetch_add(regions.len(), Ordering::SeqCst);
+    }
+
+    fn note_rows(&self, fresh: Vec<(SubjectKey, Row)>) -> Result<(), StateError> {
+        let mut state = self.inner.lock();
+        self.has_room_for(fresh.len())?;
+        state.log.note(&fresh).map_err(StateError::Io)?;
+        let count = fresh.len();
+        let mut replaced = 0;
+        for (subject, row) in fresh {
+            let rows = state.rows.entry(subject).or_default();
+            let before = rows.len();
+            rows.retain(|old| old.region != row.region || old.record != row.record);
+            replaced += before - rows.len();
+            rows.push(row);
+        }
+        self.inner.open.fetch_add(count, Ordering::SeqCst);
         self.inner.open.fetch_sub(replaced, Ordering::SeqCst);
         Ok(())
     }
 
     /// What became of a try at one holder. Whatever is overtaken or replaced by now stays so.
     pub fn settle(&self, id: &RowId, settled: Settled) {
+        self.settle_all([(id, settled)]);
+    }
+
+    /// As [`Erasures::settle`] for many, with one line after the other in the log.
+    pub fn settle_all<'r>(&self, all: impl IntoIterator<Item = (&'r RowId, Settled)>) {
         let mut state = self.inner.lock();
-        let ends = {
-            let Some(row) = state.row(id) else { return };
+        let mut gone = Vec::new();
+        for (id, settled) in all {
+            let Some(row) = state.row(id) else { continue };
             match settled {
-                Settled::Confirmed if row.ends_pin => {
-                    row.stage = Stage::Confirmed;
-                    false
+                Settled::Confirmed if row.ends_pin => row.stage = Stage::Confirmed,
+                Settled::Confirmed | Settled::Forgotten => {
+                    gone.extend(state.take(id.subject, |row| row.is(id)));
                 }
-                Settled::Confirmed | Settled::Forgotten => true,
-                Settled::Open => {
-                    row.stage = Stage::Retrying;
-                    false
-                }
+                Settled::Open => row.stage = Stage::Retrying,
                 Settled::Repeat { refused } => {
                     row.stage = Stage::Repeat;
                     row.refused = refused;
                     let row = row.clone();
-                    state.log.say(id.subject, &row);
-                    return;
+                    state.log.say(id.subject, row);
                 }
             }
-        };
-        if ends {
-            self.inner.close(&mut state, id.subject, |row| row.is(id));
         }
+        self.inner.close(&mut state, &gone);
     }
 
     /// The pin stays, whatever is confirmed from here on: a holder has refused in its own name, or
@@ -485,6 +506,19 @@ impl State {
         let rows = self.rows.get_mut(&id.subject)?;
         rows.iter_mut().find(|r| r.is(id))
     }
+
+    /// Takes rows out of the table.
+    fn take(&mut self, subject: SubjectKey, ends: impl Fn(&Row) -> bool) -> Vec<(SubjectKey, Row)> {
+        let Some(rows) = self.rows.get_mut(&subject) else {
+            return Vec::new();
+        };
+        let (gone, left): (Vec<Row>, Vec<Row>) = rows.drain(..).partition(ends);
+        *rows = left;
+        if rows.is_empty() {
+            self.rows.remove(&subject);
+        }
+        gone.into_iter().map(|row| (subject, row)).collect()
+    }
 }
 
 impl Inner {
@@ -492,25 +526,26 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes rows out of table and log.
-    fn close(&self, state: &mut State, subject: SubjectKey, ends: impl Fn(&Row) -> bool) {
-        let Some(rows) = state.rows.get_mut(&subject) else {
+    /// Tells the log of rows that were taken out of the table.
+    fn close(&self, state: &mut State, gone: &[(SubjectKey, Row)]) {
+        if gone.is_empty() {
             return;
-        };
-        let (gone, left): (Vec<Row>, Vec<Row>) = rows.drain(..).partition(ends);
-        *rows = left;
-        if rows.is_empty() {
-            state.rows.remove(&subject);
         }
-        state.log.close(subject, &gone);
+        state.log.close(gone);
         let left = self.open.fetch_sub(gone.len(), Ordering::SeqCst) - gone.len();
         state.log.shrink(left, &state.rows);
+    }
+
+    /// Takes rows out of table and log.
+    fn end(&self, state: &mut State, subject: SubjectKey, ends: impl Fn(&Row) -> bool) {
+        let gone = state.take(subject, ends);
+        self.close(state, &gone);
     }
 
     fn spare_pin(&self, state: &mut State, subject: SubjectKey) {
         if let Some(rows) = state.rows.get_mut(&subject) {
             rows.iter_mut().for_each(|row| row.ends_pin = false);
         }
-        self.close(state, subject, |row| row.stage == Stage::Confirmed);
+        self.end(state, subject, |row| row.stage == Stage::Confirmed);
     }
 }

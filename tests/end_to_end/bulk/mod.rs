@@ -1,5 +1,6 @@
 //! Bulk requests of Elasticsearch and OpenSearch: what goes where, and what the caller is told.
 
+mod erasures;
 mod failures;
 mod items;
 mod whole;

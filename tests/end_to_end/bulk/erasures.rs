@@ -1,0 +1,387 @@
+//! Deletes that some holder does not confirm: tried again, overtaken, held, and what ends with them.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use serde_json::{Value, json};
+
+use super::{Regions, bulk, items, send, setup, statuses};
+use crate::kit::backend::{Backend, Reply};
+use crate::kit::elastic;
+use crate::kit::http::{Request, get};
+use crate::kit::setup::{Router, Setup, metrics};
+use crate::kit::{all_entries, contains, eventually};
+
+/// Said of each `delete` item by itself, the request as a whole being fine.
+const ITEMS_429: u16 = 1;
+
+/// A region whose answer to deletes can be changed; 0 is a connection that breaks.
+struct Region {
+    backend: Backend,
+    answer: Arc<AtomicU16>,
+}
+
+impl Region {
+    fn new(answer: u16) -> Self {
+        let answer = Arc::new(AtomicU16::new(answer));
+        let says = Arc::clone(&answer);
+        let backend = Backend::scripted(move |seen| {
+            let said = elastic::answer(seen);
+            let answer = |said: Value| Reply::Answer {
+                status: 200,
+                media: "application/json",
+                body: said.to_string().into_bytes(),
+            };
+            match says.load(Ordering::SeqCst) {
+                _ if !contains(&seen.body, b"{\"delete\"") => answer(said),
+                0 => Reply::Reset(Vec::new()),
+                200 => answer(said),
+                ITEMS_429 => answer(rejected(said)),
+                status => Reply::status(status),
+            }
+        });
+        Self { backend, answer }
+    }
+
+    fn says(&self, status: u16) {
+        self.answer.store(status, Ordering::SeqCst);
+    }
+
+    fn bodies(&self) -> Vec<String> {
+        let seen = self.backend.requests().into_iter();
+        seen.map(|s| String::from_utf8(s.body).unwrap()).collect()
+    }
+
+    /// Waits for one more delete of this id.
+    fn wait_delete(&self, id: &str) {
+        let count = || {
+            let bodies = self.bodies();
+            let own = bodies
+                .iter()
+                .filter(|b| b.contains("delete") && b.contains(id));
+            own.count()
+        };
+        let before = count();
+        eventually("the holder is asked again", || {
+            (count() > before).then_some(())
+        });
+    }
+}
+
+fn rejected(mut answer: Value) -> Value {
+    for item in answer["items"].as_array_mut().unwrap() {
+        if let Some(delete) = item.get_mut("delete") {
+            delete["status"] = json!(429);
+            delete["error"] =
+                json!({ "type": "es_rejected_execution_exception", "reason": "full" });
+        }
+    }
+    answer["errors"] = json!(true);
+    answer
+}
+
+/// `eu` is the home, `sg` has the copies.
+fn world(eu: u16, sg: u16) -> (Setup, Regions, Region, Region) {
+    let (mut setup, regions) = setup();
+    let (eu, sg) = (Region::new(eu), Region::new(sg));
+    setup.region("eu", eu.backend.address);
+    setup.region("sg", sg.backend.address);
+    (setup, regions, eu, sg)
+}
+
+fn index(id: &str) -> [String; 2] {
+    let action = format!(r#"{{"index":{{"_index":"people","_id":"{id}"}}}}"#);
+    [action, r#"{"country":"DE"}"#.to_owned()]
+}
+
+fn delete(id: &str) -> String {
+    format!(r#"{{"delete":{{"_index":"people","_id":"{id}"}}}}"#)
+}
+
+#[track_caller]
+fn store(router: &Router, id: &str) {
+    let lines = index(id);
+    let stored = items(&send(router, &[&lines[0], &lines[1]]));
+    assert_eq!(statuses(&stored), [201], "{stored:?}");
+}
+
+/// A German with a copy in Singapore.
+#[track_caller]
+fn with_copy(router: &Router, id: &str) {
+    store(router, id);
+    let lines = index(id);
+    let copied = bulk(&[&lines[0], &lines[1]])
+        .header("domicile-operation", "replicate")
+        .header("domicile-target", "sg")
+        .send(router.router);
+    let copied = items(&copied);
+    assert_eq!(statuses(&copied), [201], "{copied:?}");
+}
+
+fn open(router: &Router) -> Vec<Value> {
+    let answer = get(router.admin, "/v1/erasures");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()["erasures"].as_array().unwrap().clone()
+}
+
+fn wait_none_open(router: &Router) {
+    eventually("nothing is open", || open(router).is_empty().then_some(()));
+}
+
+fn pins(router: &Router) -> u64 {
+    let scrape = metrics(router.admin);
+    let line = scrape
+        .lines()
+        .find_map(|l| l.strip_prefix("domicile_directory_pins "));
+    line.unwrap().parse().unwrap()
+}
+
+/// The one item, which says that these regions have not erased.
+#[track_caller]
+fn incomplete(found: &[(String, Value)], regions: &[&str], retried: bool) -> Value {
+    let (action, item) = &found[0];
+    assert_eq!(action, "delete");
+    assert!(item["status"].as_u64().unwrap() >= 400, "{item}");
+    let error = &item["error"];
+    assert_eq!(error["type"], "domicile_erasure_incomplete", "{item}");
+    assert_eq!(error["unreached"], json!(regions));
+    let reason = error["reason"].as_str().unwrap();
+    assert_eq!(
+        reason.contains("the router tries again"),
+        retried,
+        "{reason}"
+    );
+    item.clone()
+}
+
+#[test]
+fn a_copy_that_comes_back_is_erased_without_the_caller() {
+    let (setup, _regions, eu, sg) = world(200, 0);
+    let router = setup.start();
+    with_copy(&router, "late-7");
+    let line = delete("late-7");
+    let found = items(&send(&router, &[&line]));
+    let item = incomplete(&found, &["sg"], true);
+    let listed = open(&router);
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    let row = &listed[0];
+    assert_eq!(row["state"], "retrying");
+    assert_eq!(row["region"], "sg");
+    assert_eq!(row["route"], "people-bulk");
+    assert_eq!(row["decision"], item["domicile"]["decision"]);
+    let log = fs::read(router.folder.path().join("directory/erasures.log")).unwrap();
+    assert!(contains(&log, b"\"sg\""));
+    assert!(!contains(&log, b"late-7") && !row.to_string().contains("late-7"));
+
+    sg.wait_delete("late-7");
+    sg.says(200);
+    wait_none_open(&router);
+    assert_eq!(sg.bodies().last().unwrap(), &format!("{line}\n"));
+    assert_eq!(eu.bodies().len(), 2, "the home has confirmed already");
+    let tries: Vec<Value> = all_entries(router.admin)
+        .into_iter()
+        .filter(|e| e["operation"] == "erase" && e["region"] == "sg")
+        .collect();
+    assert!(tries.len() >= 2, "{tries:?}");
+    assert_ne!(tries.last().unwrap()["decision"], row["decision"]);
+}
+
+#[test]
+fn a_home_that_is_down_is_asked_again_for_its_items_alone() {
+    let (setup, _regions, eu, _sg) = world(0, 200);
+    let router = setup.start();
+    for id in ["one", "two"] {
+        store(&router, id);
+    }
+    let found = items(&send(&router, &[&delete("one"), &delete("two")]));
+    incomplete(&found, &["eu"], true);
+    incomplete(&found[1..], &["eu"], true);
+    assert_eq!(open(&router).len(), 2);
+    eu.says(200);
+    wait_none_open(&router);
+    let bodies = eu.bodies();
+    for id in ["one", "two"] {
+        assert!(bodies.contains(&format!("{}\n", delete(id))), "{bodies:?}");
+    }
+}
+
+#[test]
+fn what_a_region_says_of_an_item_is_told_and_tried_again_all_the_same() {
+    let (setup, _regions, eu, _sg) = world(ITEMS_429, 200);
+    let router = setup.start();
+    store(&router, "busy");
+    let found = items(&send(&router, &[&delete("busy")]));
+    assert_eq!(statuses(&found), [429], "{found:?}");
+    assert_eq!(
+        found[0].1["error"]["type"],
+        "es_rejected_execution_exception"
+    );
+    assert_eq!(open(&router)[0]["state"], "retrying");
+    eu.wait_delete("busy");
+    eu.says(200);
+    wait_none_open(&router);
+}
+
+#[test]
+fn what_a_holder_refuses_is_left_to_the_caller() {
+    let (setup, _regions, _eu, sg) = world(200, 403);
+    let router = setup.start();
+    with_copy(&router, "denied");
+    let line = delete("denied");
+    incomplete(&items(&send(&router, &[&line])), &["sg"], false);
+    assert_eq!(open(&router)[0]["state"], "repeat");
+    sg.says(200);
+    assert_eq!(statuses(&items(&send(&router, &[&line]))), [200]);
+    assert!(open(&router).is_empty());
+}
+
+#[test]
+fn a_newer_record_is_not_erased() {
+    let (setup, _regions, eu, _sg) = world(503, 200);
+    let router = setup.start();
+    for id in ["again", "other"] {
+        store(&router, id);
+        let found = items(&send(&router, &[&delete(id)]));
+        assert_eq!(statuses(&found), [503], "{found:?}");
+    }
+    // By another path, with the index in it: the same document.
+    let body = "{\"index\":{\"_id\":\"again\"}}\n{\"country\":\"DE\"}\n";
+    let written = Request::new("POST", "/people/_bulk")
+        .ndjson(body)
+        .send(router.router);
+    assert_eq!(statuses(&items(&written)), [201]);
+    let left = open(&router);
+    assert_eq!(left.len(), 1, "{left:?}");
+    // Deleted and brought back within one request, the first of which fails.
+    eu.says(ITEMS_429);
+    store(&router, "both");
+    let lines = index("both");
+    let found = items(&send(&router, &[&delete("both"), &lines[0], &lines[1]]));
+    assert_eq!(statuses(&found), [429, 201], "{found:?}");
+    assert_eq!(open(&router).len(), 1);
+    // The other way round it is to be erased.
+    let found = items(&send(&router, &[&lines[0], &lines[1], &delete("both")]));
+    assert_eq!(statuses(&found), [201, 429], "{found:?}");
+    assert_eq!(open(&router).len(), 2);
+    eu.says(200);
+    wait_none_open(&router);
+    let bodies = eu.bodies();
+    let last = bodies.iter().rposition(|b| b == body).unwrap();
+    let deletes = bodies[last..]
+        .iter()
+        .filter(|b| b.contains(&delete("again")));
+    assert_eq!(deletes.count(), 0, "{bodies:?}");
+}
+
+#[test]
+fn a_legal_hold_keeps_a_document_and_stops_the_tries() {
+    let (setup, _regions, _eu, sg) = world(200, 503);
+    let router = setup.start();
+    with_copy(&router, "evidence");
+    with_copy(&router, "kept");
+    incomplete(
+        &items(&send(&router, &[&delete("evidence")])),
+        &["sg"],
+        true,
+    );
+    let file = router.folder.path().join("policies/organisation.toml");
+    let mut policy = fs::read_to_string(&file).unwrap();
+    policy.push_str("\n[[holds]]\nid = \"case-7\"\ncitation = \"order 7 of an invented court\"\n");
+    fs::write(&file, policy).unwrap();
+    let answer = Request::new("POST", "/-/reload").send(router.admin);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let row = eventually("the next try is refused", || {
+        let mut open = open(&router).into_iter();
+        open.find(|row| row["state"] == "repeat")
+    });
+    assert_eq!(row["refused"], "case-7");
+    let before = sg.bodies().len();
+    let found = items(&send(&router, &[&delete("kept")]));
+    assert_eq!(statuses(&found), [451], "{found:?}");
+    assert_eq!(found[0].1["error"]["rule"], "case-7");
+    assert_eq!(sg.bodies().len(), before, "nothing was sent");
+    assert_eq!(open(&router).len(), 1);
+}
+
+#[test]
+fn after_a_restart_the_caller_repeats_what_is_open() {
+    let (setup, _regions, _eu, sg) = world(200, 503);
+    let mut router = setup.start();
+    with_copy(&router, "lost");
+    let line = delete("lost");
+    incomplete(&items(&send(&router, &[&line])), &["sg"], true);
+    router.restart();
+    let after = open(&router);
+    assert_eq!(after.len(), 1);
+    assert_eq!(after[0]["state"], "repeat");
+    sg.says(200);
+    assert_eq!(statuses(&items(&send(&router, &[&line]))), [200]);
+    router.restart();
+    assert!(open(&router).is_empty());
+}
+
+#[test]
+fn an_account_ends_with_its_last_copy() {
+    let (mut setup, regions, _eu, sg) = world(200, 503);
+    for route in setup.settings["routes"].as_array_mut().unwrap() {
+        let route = route.as_table_mut().unwrap();
+        if route.get("name").and_then(|n| n.as_str()) == Some("people-bulk") {
+            route.insert("erase".to_owned(), "subject".into());
+        }
+    }
+    let router = setup.start();
+    with_copy(&router, "mover");
+    store(&router, "plain");
+    store(&router, "stays");
+    eventually("they are known", || (pins(&router) == 3).then_some(()));
+    let lines = index("stays");
+    let found = items(&send(
+        &router,
+        &[
+            &delete("mover"),
+            &delete("plain"),
+            &delete("stays"),
+            &lines[0],
+            &lines[1],
+        ],
+    ));
+    assert_eq!(statuses(&found)[1..], [200, 200, 201], "{found:?}");
+    incomplete(&found, &["sg"], true);
+    // Of three one has ended: another is open, and the third was brought again.
+    eventually("one pin is gone", || (pins(&router) == 2).then_some(()));
+    sg.says(200);
+    wait_none_open(&router);
+    eventually("the other is, too", || (pins(&router) == 1).then_some(()));
+    let dropped = all_entries(router.admin).into_iter();
+    assert_eq!(dropped.filter(|e| e["pin"] == "drop").count(), 2);
+    // Who comes back may live elsewhere.
+    let moved = [&index("mover")[0], r#"{"country":"IN"}"#];
+    assert_eq!(statuses(&items(&send(&router, &moved))), [201]);
+    assert_eq!(regions.reached_by("mover"), ["in"]);
+}
+
+#[test]
+fn many_are_noted_and_tried_together() {
+    let (setup, _regions, eu, _sg) = world(503, 200);
+    let router = setup.start();
+    let ids: Vec<String> = (0..200).map(|i| format!("m{i}")).collect();
+    let lines: Vec<String> = ids.iter().flat_map(|id| index(id)).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    assert!(
+        statuses(&items(&send(&router, &lines)))
+            .iter()
+            .all(|s| *s == 201)
+    );
+    let deletes: Vec<String> = ids.iter().map(|id| delete(id)).collect();
+    let deletes: Vec<&str> = deletes.iter().map(String::as_str).collect();
+    let found = items(&send(&router, &deletes));
+    assert!(statuses(&found).iter().all(|s| *s == 503), "{found:?}");
+    assert_eq!(open(&router).len(), 200);
+    eu.says(200);
+    wait_none_open(&router);
+    let bodies = eu.bodies();
+    for line in deletes {
+        assert!(bodies.contains(&format!("{line}\n")), "{line}");
+    }
+}
