@@ -124,8 +124,7 @@ impl Fields {
 fn read_sound(rest: &mut [u8], start: usize) -> Option<(Line, usize)> {
     let mut underscore = false;
     let mut name_len = 0;
-    loop {
-        let byte = rest.get_mut(name_len)?;
+    for byte in rest.iter_mut() {
         let lower = lower(*byte);
         if lower == 0 {
             break;
@@ -169,15 +168,18 @@ fn read_sound(rest: &mut [u8], start: usize) -> Option<(Line, usize)> {
 #[inline]
 fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        let rest = text.get(at..)?;
-        at += match rest.first_chunk::<8>() {
-            Some(word) => match first_control(u64::from_le_bytes(*word)) {
-                Some(found) => found,
-                None => {
-                    at += 8;
-                    continue;
-                }
-            },
+        let (words, rest) = text.get(at..)?.as_chunks::<8>();
+        let controls = |word: &[u8; 8]| first_control(u64::from_le_bytes(*word));
+        let mut found = None;
+        for word in words {
+            found = controls(word);
+            if found.is_some() {
+                break;
+            }
+            at += 8;
+        }
+        at += match found {
+            Some(found) => found,
             None => rest.iter().position(|b| *b < b' ' || *b == 0x7f)?,
         };
         if text.get(at) != Some(&b'\t') {

@@ -110,6 +110,23 @@ pub fn classify_alike<'b>(
     readable(routed, found)
 }
 
+/// [`classify`] for the next record of a route, which probably looks like those before, into
+/// `found`.
+pub fn classify_next<'b>(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    body: &'b [u8],
+    found: &mut Classified<'b>,
+) -> Result<(), Refused> {
+    match x.worker.alike(&x.snapshot, routed.index) {
+        Some(mut alike) => classify_alike(routed, body, &mut alike, found),
+        None => {
+            *found = classify(routed, body)?;
+            Ok(())
+        }
+    }
+}
+
 /// A batch item's id, for its path of its own.
 pub fn subject_text(routed: &Routed<'_>, body: &[u8]) -> Option<String> {
     let slot = routed.route.subject_slot?;

@@ -22,6 +22,7 @@ use crate::{
         http1::FramingFault,
     },
     attest::{Cleared, Pinning},
+    classify::schema::Classified,
     domain::{Operation, RegionId},
     forward::{AnswerBody, AnswerError, Outgoing, OutgoingBody, throw_away},
     locate::{Claim, Pin},
@@ -128,18 +129,16 @@ pub fn is_encoded(parts: &Parts) -> bool {
 
 /// Classify and locate; what was found stays in the story, refused or not.
 pub fn find(x: &Exchange<'_>, routed: &Routed<'_>, taken: &Taken) -> Result<Person, Refused> {
-    let classified = match taken {
-        Taken::Whole(bytes) => Some(judge::classify(routed, bytes)?),
+    let mut classified = Classified::default();
+    let body = match taken {
+        Taken::Whole(bytes) => {
+            judge::classify_next(x, routed, bytes, &mut classified)?;
+            Some(&classified)
+        }
         Taken::None | Taken::Stream(_) => None,
     };
     let mut traces = Traces::default();
-    let person = person::find(
-        x,
-        routed,
-        classified.as_ref(),
-        routed.operation,
-        &mut traces,
-    );
+    let person = person::find(x, routed, body, routed.operation, &mut traces);
     if let Ok(person) = &person {
         traces.evidence = person.evidence;
     }

@@ -33,6 +33,7 @@ use crate::{
         pace::AtWork,
     },
     attest::WorkerJournal,
+    classify::schema::Alike,
     domain::{DecisionId, RecipientId, Regions},
     forward::{Shares, Upstreams},
     locate::PinCache,
@@ -54,6 +55,8 @@ pub struct Worker {
     upstreams: RefCell<(u64, Rc<Upstreams>)>,
     pub journal: WorkerJournal,
     judgements: RefCell<Judgements>,
+    /// What the records of each route look like, by the routes of the newest snapshot.
+    alike: RefCell<Vec<Alike>>,
     random: RefCell<Random>,
     pub handles: Handles,
     pub at_work: Counter,
@@ -106,6 +109,7 @@ impl Worker {
             upstreams: RefCell::new((snapshot.generation, Rc::new(upstreams))),
             journal: shared.journal.worker(),
             judgements: RefCell::default(),
+            alike: RefCell::default(),
             random: RefCell::new(Random::new()),
             handles: Handles::new(shared.metrics.clone()),
             at_work: Counter::default(),
@@ -141,6 +145,7 @@ impl Worker {
 
     fn renew(&self, snapshot: &Snapshot) {
         *self.judgements.borrow_mut() = Judgements::default();
+        self.alike.borrow_mut().clear();
         let current = Rc::clone(&self.upstreams.borrow().1);
         let settings = &snapshot.settings;
         let health = self.shared.health.load_full();
@@ -198,6 +203,17 @@ impl Worker {
     /// own judgements to them.
     pub fn judgements(&self, of: &Snapshot) -> Option<RefMut<'_, Judgements>> {
         (self.upstreams.borrow().0 == of.generation).then(|| self.judgements.borrow_mut())
+    }
+
+    /// What is remembered of the records of a snapshot's route; `None` as for
+    /// [`judgements`](Self::judgements).
+    pub fn alike(&self, of: &Snapshot, route: usize) -> Option<RefMut<'_, Alike>> {
+        let is_newest = self.upstreams.borrow().0 == of.generation;
+        let mut all = is_newest.then(|| self.alike.borrow_mut())?;
+        if all.len() < of.routes.len() {
+            all.resize_with(of.routes.len(), Alike::default);
+        }
+        RefMut::filter_map(all, |all| all.get_mut(route)).ok()
     }
 
     /// A new id, of a request that began at `at`.

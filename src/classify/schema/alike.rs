@@ -1,4 +1,4 @@
-//! Records that are like one another, as in a batch: the shapes of those before are remembered,
+//! Records that are like one another, as in a batch or on one route: the shapes of those before are remembered,
 //! and a record of a known shape says what the one before it said, but for its values.
 
 use smallvec::SmallVec;
@@ -16,6 +16,9 @@ const SHAPES: usize = 4;
 /// not each is learnt in vain.
 const PATIENCE: u8 = 16;
 
+/// After so many that were not looked at, it is tried again: what is written to a route changes.
+const REST: u16 = 4096;
+
 /// What was seen of the records so far. Of one schema: another's are not like these.
 #[derive(Debug)]
 pub struct Alike {
@@ -25,6 +28,8 @@ pub struct Alike {
     /// The next to be forgotten.
     oldest: usize,
     patience: u8,
+    /// Records since it ended.
+    rested: u16,
 }
 
 /// What a schema finds in each record of one shape.
@@ -55,6 +60,7 @@ impl Default for Alike {
             last: 0,
             oldest: 0,
             patience: PATIENCE,
+            rested: 0,
         }
     }
 }
@@ -76,6 +82,8 @@ impl CompiledSchema {
                 return Ok(());
             }
             alike.patience -= 1;
+        } else {
+            alike.rest();
         }
         *found = self.classify(body)?;
         if alike.patience > 0 {
@@ -96,6 +104,14 @@ impl Alike {
             }
         }
         false
+    }
+
+    fn rest(&mut self) {
+        self.rested += 1;
+        if self.rested >= REST {
+            self.rested = 0;
+            self.patience = PATIENCE;
+        }
     }
 
     fn learn(&mut self, body: &[u8], found: &Classified<'_>) {
@@ -213,7 +229,6 @@ mod tests {
         let schema = Schema {
             fields: fields.into_iter().collect(),
             strict,
-            ..Schema::default()
         };
         let known = [
             "user",

@@ -198,6 +198,9 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
     /// The log or the ledger cannot be written.
     pub async fn settle(&mut self) -> Result<HashMap<usize, Left>, Refused> {
         let (left, any) = self.settle_now();
+        if self.all.is_empty() {
+            return Ok(left);
+        }
         if any {
             erase::sync(self.x).await?;
         }
@@ -217,6 +220,10 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
     /// By item what callers are told of; and whether anything stays open.
     fn settle_now(&mut self) -> (HashMap<usize, Left>, bool) {
         self.is_settled = true;
+        // Most requests erase nothing, and take no lock here.
+        if self.all.is_empty() {
+            return (HashMap::new(), false);
+        }
         let erasures = &self.x.worker.shared.erasures;
         let rewritten = OnceCell::new();
         let (mut settled, mut open) = (Vec::with_capacity(self.all.len()), Vec::new());

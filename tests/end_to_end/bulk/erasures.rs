@@ -334,7 +334,7 @@ fn an_account_ends_with_its_last_copy() {
     with_copy(&router, "mover");
     store(&router, "plain");
     store(&router, "stays");
-    assert_eq!(pins(&router), 3);
+    eventually("they are known", || (pins(&router) == 3).then_some(()));
     let lines = index("stays");
     let found = items(&send(
         &router,

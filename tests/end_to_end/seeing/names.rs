@@ -18,7 +18,11 @@ use crate::tls::{secured, shared};
 const OURS: [&str; 4] = ["domicile_", "domicile:", "http_server_", "process_"];
 
 /// In `docs/bulk.md`: Elasticsearch wants its own form of an error's type.
-const NO_METRICS: [&str; 2] = ["domicile_region_refused", "domicile_transfer_forbidden"];
+const NO_METRICS: [&str; 3] = [
+    "domicile_erasure_incomplete",
+    "domicile_region_refused",
+    "domicile_transfer_forbidden",
+];
 
 /// The names of a scrape of a router that did a little of everything.
 fn scrape() -> String {
