@@ -151,6 +151,11 @@ when = { counts = ["cn.ordinary around 3"], exporters = ["ciio"] }
 id = "xx-three"
 citation = "x"
 confidence = "medium"
+[[permit]]
+id = "xx-four"
+mechanism = "scc"
+requires = ["approved"]
+citation = "x"
 "#;
     let all = faults_of(ORGANISATION, Some(law));
     let told: Vec<String> = all.iter().map(Fault::summary).collect();
@@ -161,7 +166,7 @@ confidence = "medium"
         "xx.toml:6:12: missing key `citation`",
         "xx.toml:10:13: unknown requirement `instrment`",
         "xx.toml:10:26: unknown ground `necessity`",
-        "asks for facts of an instrument, and requires none",
+        "rule `xx-four` asks for facts of an instrument, and requires none",
         "rule `xx-one` stands twice",
         "xx.toml:16:20: `cn.ordinary around 3` is no test of a counter",
         "unknown key `exporters` (did you mean `exporter`?)",
@@ -173,6 +178,9 @@ confidence = "medium"
             told.join("\n")
         );
     }
+    // What it requires was misread: that it is no instrument does not follow.
+    let follows = "rule `xx-one` asks for facts";
+    assert!(!told.iter().any(|t| t.contains(follows)), "{told:#?}");
 }
 
 #[test]
