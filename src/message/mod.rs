@@ -3,8 +3,8 @@
 //! Goals: a field is looked at where it stands, no name is hashed, nothing is copied that is not
 //! changed; what goes out to HTTP/1.1 is text already. `http::HeaderMap`, with a hash, two
 //! reference counts and 100 bytes for each field, took a seventh of all instructions of a request
-//! (`docs/performance.md`). Trade-off: looking up a name that is not in [`Field`] walks the
-//! fields, which is why their number is limited, and HTTP/2 pays a conversion at its edge.
+//! (`docs/performance.md`). Trade-off: looking up a name that is not in [`Field`] may
+//! walk the fields, which is why their number is limited, and HTTP/2 pays a conversion at its edge.
 
 mod field;
 mod fields;

@@ -294,6 +294,31 @@ mod tests {
     const RECORD: &str = r#" {"id":"u-1","person":{"country":"DE","age":44,"n":null},"born":"2001-02-03", "email":"a\u0062@example.com","ok":true,"off":false,"score":-17.5e+3,"tags":["a",1,{}],"notes":[{"text":"é and more than sixteen bytes of it"},[]],"k\n":0,"":""}"#;
 
     #[test]
+    fn what_was_given_up_is_tried_again_later() {
+        let schema = schema(false);
+        let mut alike = Alike::default();
+        let mut read = |record: &str| {
+            let mut found = Classified::default();
+            let bytes = record.as_bytes();
+            schema
+                .classify_alike(bytes, &mut alike, &mut found)
+                .unwrap();
+            alike.patience
+        };
+        for number in 0..u32::from(PATIENCE) {
+            read(&format!(r#"{{"k{number}":1}}"#));
+        }
+        assert_eq!(read(RECORD), 0);
+        for _ in 0..REST {
+            read(RECORD);
+        }
+        // Learnt once, and known from then on.
+        let before = read(RECORD);
+        assert!(before > 0);
+        assert!(read(RECORD) >= before);
+    }
+
+    #[test]
     fn a_record_of_the_same_shape_is_read_by_it() {
         let values = [
             ("u-1", "u-20000"),
