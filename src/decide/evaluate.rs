@@ -3,19 +3,20 @@
 use smallvec::SmallVec;
 
 use crate::{
-    domain::{Country, Operation, Outcome, Place, PromiseOutcome},
+    domain::{Country, Operation, Outcome, PromiseOutcome},
     policy::{
-        Compiled, Copies, LawId, LawSet, NO_LAW, NO_LAW_FILE, PromiseId, Rule, RuleId, RuleMask,
-        look,
+        Compiled, Copies, LawId, NO_LAW, NO_LAW_FILE, PromiseId, Rule, RuleId, RuleMask, Usable,
     },
 };
 
 use super::{
-    mechanism::rests,
+    flow::Attached,
+    holds::Holds,
+    mechanism::{rests, usables},
     promise,
     query::Query,
     verdict::{FindingKind, FindingLaw, LawFinding, Lead, Verdict},
-    view::{self, Holds, Link, View, bits},
+    view::{View, bits},
 };
 
 /// Decides one flow. Total and deterministic: no I/O, no clock but the question's own instant;
@@ -38,7 +39,7 @@ pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
     let attached = Attached::of(policy, query);
     let mut findings: SmallVec<[LawFinding; 4]> = SmallVec::new();
     for id in attached.laws.iter() {
-        if let Some(view) = attached.view(policy, id, query) {
+        if let Some(view) = attached.view(policy, id) {
             findings.push(judge(&view, id));
         }
     }
@@ -59,82 +60,6 @@ pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
     conclude(policy, query, &attached, findings, broken)
 }
 
-/// The laws that govern a flow, and by what.
-pub(crate) struct Attached {
-    pub laws: LawSet,
-    pub person: LawSet,
-    pub citizen: LawSet,
-    pub exporter: LawSet,
-    via: LawSet,
-    pub without_law: SmallVec<[Country; 1]>,
-}
-
-impl Attached {
-    pub fn of(policy: &Compiled, query: &Query) -> Self {
-        let subject = &query.subject;
-        let mut person = LawSet::EMPTY;
-        let mut citizen = LawSet::EMPTY;
-        let mut without_law: SmallVec<[Country; 1]> = SmallVec::new();
-        for country in people(query) {
-            person = person.union(look(&policy.person, country));
-            if subject.citizenships.is_empty() {
-                citizen = citizen.union(look(&policy.citizen, country));
-            }
-            if look(&policy.territory, country).is_empty() && !without_law.contains(&country) {
-                without_law.push(country);
-            }
-        }
-        for place in &subject.citizenships {
-            if let Some(country) = place.country() {
-                citizen = citizen.union(look(&policy.citizen, country));
-            }
-        }
-        without_law.sort_unstable();
-        let lifts = query
-            .from
-            .entity
-            .and_then(|e| policy.entity_lifts.get(e.index()))
-            .copied()
-            .unwrap_or_default();
-        person = person.without(lifts);
-        let governs = |party: &super::query::Party| match party.entity {
-            Some(entity) => policy.entity_laws.get(entity.index()).copied(),
-            None => None,
-        };
-        let place = query.from.place.country();
-        let lies_in = place.map(|c| look(&policy.place, c)).unwrap_or_default();
-        let exporter = governs(&query.from).unwrap_or_default().union(lies_in);
-        let via = query.via.as_ref().map(|party| {
-            let at_place = party.place.country().map(|c| look(&policy.exporter, c));
-            governs(party).or(at_place).unwrap_or_default()
-        });
-        let via = via.unwrap_or_default();
-        Self {
-            laws: person.union(citizen).union(exporter).union(via),
-            person,
-            citizen,
-            exporter,
-            via,
-            without_law,
-        }
-    }
-
-    pub fn view<'a>(&self, policy: &'a Compiled, id: LawId, query: &'a Query) -> Option<View<'a>> {
-        let link = Link {
-            person: self.person.contains(id),
-            citizen: self.citizen.contains(id),
-            by_via: self.via.contains(id) && !self.exporter.contains(id),
-        };
-        View::new(policy, id, query, link)
-    }
-}
-
-/// The countries whose people the record is about: where the person lives and was; where neither
-/// is known, the citizenships.
-pub(super) fn people(query: &Query) -> impl Iterator<Item = Country> + '_ {
-    view::people(query).filter_map(Place::country)
-}
-
 /// What one law says of the flow.
 pub(crate) fn judge(view: &View<'_>, id: LawId) -> LawFinding {
     let finding = |kind, rule: RuleId| LawFinding {
@@ -148,22 +73,31 @@ pub(crate) fn judge(view: &View<'_>, id: LawId) -> LawFinding {
     if let Some(rule) = child(view) {
         return finding(FindingKind::Forbidden, rule);
     }
-    let candidates = view.candidates();
-    for (_, rule) in rules(view, candidates & view.table.forbids) {
-        if forbids(view, rule) {
+    let candidates = view.may_concern();
+    for (_, rule, holds) in open(view, candidates & view.table.forbids) {
+        if forbids(view, rule, holds) {
             return finding(FindingKind::Forbidden, rule.number);
         }
     }
-    for (_, rule) in rules(view, candidates & view.table.localises) {
-        if keeps_away(view, rule) {
-            return finding(FindingKind::Localised, rule.number);
+    if !view.to_inside() {
+        for (_, rule, holds) in open(view, candidates & view.table.localises) {
+            if keeps_away(view, rule, holds) {
+                return finding(FindingKind::Localised, rule.number);
+            }
         }
     }
-    for (bit, rule) in rules(view, candidates & view.table.permits) {
-        if view.holds(&rule.when) != Holds::Yes {
+    let mut permits = candidates & view.table.permits;
+    let mut usable: &[Usable] = &[];
+    if permits & view.table.ask_instruments != 0 {
+        usable = usables(view);
+        let served = usable.iter().fold(0, |all, u| all | u.rules);
+        permits &= served | !view.table.need_instruments;
+    }
+    for (bit, rule, holds) in open(view, permits) {
+        if holds != Holds::Yes {
             continue;
         }
-        if let Some(rests) = rests(view, rule, bit) {
+        if let Some(rests) = rests(view, rule, bit, usable) {
             return LawFinding {
                 mechanism: rule.mechanism,
                 module: rests.module,
@@ -173,6 +107,22 @@ pub(crate) fn judge(view: &View<'_>, id: LawId) -> LawFinding {
         }
     }
     finding(FindingKind::Missing, view.law.transfer.rule)
+}
+
+/// Rules of a mask that no fact rules out, in the order of the law file, with how the rest of
+/// their conditions comes out.
+fn open<'a>(view: &View<'a>, mask: RuleMask) -> impl Iterator<Item = (RuleMask, &'a Rule, Holds)> {
+    bits(mask).filter_map(move |i| {
+        let test = view.table.tests.get(i)?;
+        if view.facts.intersects(test.against) {
+            return None;
+        }
+        if !view.concerns(i) {
+            return None;
+        }
+        let rule = view.law.rules.get(usize::from(test.index))?;
+        Some((1 << i, rule, view.left(test.left, &rule.when)))
+    })
 }
 
 /// Active rules of a mask with their bits, in the order of the law file.
@@ -207,14 +157,14 @@ fn child(view: &View<'_>) -> Option<RuleId> {
         .map(|(rule, _, _)| *rule)
 }
 
-/// Whether a prohibition, one of the candidates, forbids the flow.
-pub(super) fn forbids(view: &View<'_>, rule: &Rule) -> bool {
-    view.holds(&rule.when) != Holds::No && !view.lifted(&rule.unless)
+/// Whether a prohibition, one of the candidates, forbids the flow. `holds`: its condition.
+pub(super) fn forbids(view: &View<'_>, rule: &Rule, holds: Holds) -> bool {
+    holds != Holds::No && !view.lifted(&rule.unless)
 }
 
-/// Whether a localisation rule keeps the flow from its destination.
-pub(super) fn keeps_away(view: &View<'_>, rule: &Rule) -> bool {
-    if view.to_inside() || view.holds(&rule.when) == Holds::No || view.lifted(&rule.unless) {
+/// Whether a localisation rule keeps the flow from its destination. `holds`: its condition.
+pub(super) fn keeps_away(view: &View<'_>, rule: &Rule, holds: Holds) -> bool {
+    if view.to_inside() || holds == Holds::No || view.lifted(&rule.unless) {
         return false;
     }
     match view.query.operation {
@@ -248,7 +198,7 @@ fn without_law(policy: &Compiled, query: &Query, country: Country) -> LawFinding
 fn conclude(
     policy: &Compiled,
     query: &Query,
-    attached: &Attached,
+    attached: &Attached<'_>,
     findings: SmallVec<[LawFinding; 4]>,
     broken: SmallVec<[RuleId; 2]>,
 ) -> Verdict {
@@ -282,6 +232,9 @@ fn conclude(
 
 /// The permitting finding whose mechanism asks most; the first of equals.
 fn most_demanding(policy: &Compiled, findings: &[LawFinding]) -> Lead {
+    if findings.len() == 1 {
+        return Lead::Finding(0);
+    }
     let demand = |f: &LawFinding| {
         let mechanism = f.mechanism.and_then(|m| policy.checked().mechanism(m));
         mechanism.map_or(0, |m| m.demand)
@@ -305,7 +258,7 @@ fn is_homely(operation: Operation) -> bool {
 fn goes_home(
     policy: &Compiled,
     query: &Query,
-    attached: &Attached,
+    attached: &Attached<'_>,
     findings: &[LawFinding],
 ) -> bool {
     let only_home = findings.iter().all(|f| {
@@ -320,11 +273,7 @@ fn goes_home(
     if stays && (is_homely(query.operation) || query.operation == Operation::Read) {
         return true;
     }
-    let at_home = attached.person.union(attached.citizen).iter().any(|id| {
-        let table = policy.laws.get(id.index());
-        table.is_some_and(|t| t.territory.contains(query.to.place))
-    });
-    is_homely(query.operation) && at_home
+    is_homely(query.operation) && attached.ends_at_home()
 }
 
 /// For the answer: what every promise says of the flow.

@@ -35,7 +35,9 @@ pub(crate) fn judged(policy: &Compiled, query: &Query) -> Vec<(PromiseId, Promis
 }
 
 fn judge(policy: &Compiled, query: &Query, index: usize, promise: &Promise) -> PromiseOutcome {
-    let Some(table) = policy.promises.get(index).filter(|t| t.stands) else {
+    let asks = 1 << query.operation as u8;
+    let table = policy.promises.get(index);
+    let Some(table) = table.filter(|t| t.stands && t.operations & asks != 0) else {
         return PromiseOutcome::NotConcerned;
     };
     let s = &query.subject;
