@@ -5,14 +5,15 @@ use smallvec::SmallVec;
 use crate::{
     domain::{Country, Operation, Outcome, PromiseOutcome},
     policy::{
-        Compiled, Copies, LawId, NO_LAW, NO_LAW_FILE, PromiseId, Rule, RuleId, RuleMask, Usable,
+        Compiled, Copies, LawId, NO_LAW, NO_LAW_FILE, PromiseId, Rule, RuleId, RuleMask, Test,
+        Usable,
     },
 };
 
 use super::{
     flow::Attached,
     holds::Holds,
-    mechanism::{rests, usables},
+    mechanism::{Rests, rests, usables},
     promise,
     query::Query,
     verdict::{FindingKind, FindingLaw, LawFinding, Lead, Verdict},
@@ -25,29 +26,29 @@ use super::{
 /// The policy must have been compiled for the question's instant, or for one before the same
 /// boundary. A permit allocates nothing.
 pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
+    let mut verdict = Verdict {
+        outcome: Outcome::Permit,
+        operation: query.operation,
+        findings: SmallVec::new(),
+        broken: SmallVec::new(),
+        lead: Lead::None,
+        flow_home: query.via.is_none() && is_homely(query.operation),
+        recipient: query.recipient,
+    };
     if !query.possible().intersects(policy.personal) {
-        return Verdict {
-            outcome: Outcome::Permit,
-            operation: query.operation,
-            findings: SmallVec::new(),
-            broken: SmallVec::new(),
-            lead: Lead::None,
-            flow_home: query.via.is_none() && is_homely(query.operation),
-            recipient: query.recipient,
-        };
+        return verdict;
     }
     let attached = Attached::of(policy, query);
-    let mut findings: SmallVec<[LawFinding; 4]> = SmallVec::new();
     for id in attached.laws.iter() {
         if let Some(view) = attached.view(policy, id) {
-            findings.push(judge(&view, id));
+            verdict.findings.push(judge(&view, id));
         }
     }
     for country in &attached.without_law {
-        findings.push(without_law(policy, query, *country));
+        verdict.findings.push(without_law(policy, query, *country));
     }
-    if findings.is_empty() {
-        findings.push(LawFinding {
+    if verdict.findings.is_empty() {
+        verdict.findings.push(LawFinding {
             law: FindingLaw::None,
             kind: FindingKind::Forbidden,
             rule: NO_LAW,
@@ -56,8 +57,9 @@ pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
             instrument: None,
         });
     }
-    let broken = promise::broken(policy, query, attached.laws);
-    conclude(policy, query, &attached, findings, broken)
+    promise::add_broken(policy, query, attached.laws, &mut verdict.broken);
+    conclude(policy, query, &attached, &mut verdict);
+    verdict
 }
 
 /// What one law says of the flow.
@@ -74,14 +76,14 @@ pub(crate) fn judge(view: &View<'_>, id: LawId) -> LawFinding {
         return finding(FindingKind::Forbidden, rule);
     }
     let candidates = view.may_concern();
-    for (_, rule, holds) in open(view, candidates & view.table.forbids) {
-        if forbids(view, rule, holds) {
+    for (test, _, rule) in open(view, candidates & view.table.forbids) {
+        if forbids(view, rule, view.left(test.left, &rule.when)) {
             return finding(FindingKind::Forbidden, rule.number);
         }
     }
     if !view.to_inside() {
-        for (_, rule, holds) in open(view, candidates & view.table.localises) {
-            if keeps_away(view, rule, holds) {
+        for (test, _, rule) in open(view, candidates & view.table.localises) {
+            if keeps_away(view, rule, view.left(test.left, &rule.when)) {
                 return finding(FindingKind::Localised, rule.number);
             }
         }
@@ -93,11 +95,15 @@ pub(crate) fn judge(view: &View<'_>, id: LawId) -> LawFinding {
         let served = usable.iter().fold(0, |all, u| all | u.rules);
         permits &= served | !view.table.need_instruments;
     }
-    for (bit, rule, holds) in open(view, permits) {
-        if holds != Holds::Yes {
+    for (test, bit, rule) in open(view, permits) {
+        if view.left(test.left, &rule.when) != Holds::Yes {
             continue;
         }
-        if let Some(rests) = rests(view, rule, bit, usable) {
+        let rests = match test.met {
+            true => Some(Rests::ON_FACTS),
+            false => rests(view, rule, bit, usable),
+        };
+        if let Some(rests) = rests {
             return LawFinding {
                 mechanism: rule.mechanism,
                 module: rests.module,
@@ -109,19 +115,21 @@ pub(crate) fn judge(view: &View<'_>, id: LawId) -> LawFinding {
     finding(FindingKind::Missing, view.law.transfer.rule)
 }
 
-/// Rules of a mask that no fact rules out, in the order of the law file, with how the rest of
-/// their conditions comes out.
-fn open<'a>(view: &View<'a>, mask: RuleMask) -> impl Iterator<Item = (RuleMask, &'a Rule, Holds)> {
+/// Rules of a mask that no fact rules out, in the order of the law file, with their tests and bits.
+fn open<'a>(
+    view: &View<'a>,
+    mask: RuleMask,
+) -> impl Iterator<Item = (&'a Test, RuleMask, &'a Rule)> {
     bits(mask).filter_map(move |i| {
         let test = view.table.tests.get(i)?;
         if view.facts.intersects(test.against) {
             return None;
         }
-        if !view.concerns(i) {
+        if view.in_doubt & (1 << i) != 0 && !view.concerns(i) {
             return None;
         }
         let rule = view.law.rules.get(usize::from(test.index))?;
-        Some((1 << i, rule, view.left(test.left, &rule.when)))
+        Some((test, 1 << i, rule))
     })
 }
 
@@ -195,38 +203,26 @@ fn without_law(policy: &Compiled, query: &Query, country: Country) -> LawFinding
     }
 }
 
-fn conclude(
-    policy: &Compiled,
-    query: &Query,
-    attached: &Attached<'_>,
-    findings: SmallVec<[LawFinding; 4]>,
-    broken: SmallVec<[RuleId; 2]>,
-) -> Verdict {
-    let refusing = findings
-        .iter()
-        .enumerate()
-        .filter(|(_, f)| f.kind != FindingKind::Permitted)
-        .min_by_key(|(i, f)| (f.kind, *i));
-    let lead = match (refusing, broken.first()) {
+/// From what laws and promises say to the outcome.
+fn conclude(policy: &Compiled, query: &Query, attached: &Attached<'_>, verdict: &mut Verdict) {
+    let findings = verdict.findings.as_slice();
+    let mut refusing: Option<(usize, &LawFinding)> = None;
+    for (i, f) in findings.iter().enumerate() {
+        let first = refusing.is_none_or(|(_, known)| f.kind < known.kind);
+        if first && f.kind != FindingKind::Permitted {
+            refusing = Some((i, f));
+        }
+    }
+    verdict.lead = match (refusing, verdict.broken.first()) {
         (Some((_, f)), Some(promise)) if f.kind == FindingKind::Missing => Lead::Promise(*promise),
         (Some((i, _)), _) => Lead::Finding(u8::try_from(i).unwrap_or(u8::MAX)),
         (None, Some(promise)) => Lead::Promise(*promise),
-        (None, None) => most_demanding(policy, &findings),
+        (None, None) => most_demanding(policy, findings),
     };
-    let permits = refusing.is_none() && broken.is_empty();
-    let flow_home = permits && goes_home(policy, query, attached, &findings);
-    Verdict {
-        outcome: if permits {
-            Outcome::Permit
-        } else {
-            Outcome::Refuse
-        },
-        operation: query.operation,
-        findings,
-        broken,
-        lead,
-        flow_home,
-        recipient: query.recipient,
+    let permits = refusing.is_none() && verdict.broken.is_empty();
+    verdict.flow_home = permits && goes_home(policy, query, attached, findings);
+    if !permits {
+        verdict.outcome = Outcome::Refuse;
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) struct Start<'a> {
 }
 
 impl<'a> Flow<'a> {
+    #[inline(always)]
     pub fn of(policy: &Compiled, query: &'a Query) -> Self {
         let consents = query.subject.consents.iter().map(|c| c.kind);
         let facts = Facts::kind(query.subject.kind)
@@ -95,7 +96,7 @@ impl<'a> Attached<'a> {
         let mut person = LawSet::EMPTY;
         let mut citizen = LawSet::EMPTY;
         let mut without_law: SmallVec<[Country; 1]> = SmallVec::new();
-        for country in people(query) {
+        people(query).for_each(|country| {
             let laws = policy.of_country(country);
             person = person.union(laws.person);
             if subject.citizenships.is_empty() {
@@ -104,13 +105,15 @@ impl<'a> Attached<'a> {
             if laws.territory.is_empty() && !without_law.contains(&country) {
                 without_law.push(country);
             }
-        }
+        });
         for place in &subject.citizenships {
             if let Some(country) = place.country() {
                 citizen = citizen.union(policy.of_country(country).citizen);
             }
         }
-        without_law.sort_unstable();
+        if without_law.len() > 1 {
+            without_law.sort_unstable();
+        }
         let lifts = query
             .from
             .entity
@@ -142,6 +145,7 @@ impl<'a> Attached<'a> {
         }
     }
 
+    #[inline(always)]
     pub fn view(&self, policy: &'a Compiled, id: LawId) -> Option<View<'a>> {
         let link = Link {
             person: self.person.contains(id),

@@ -29,6 +29,8 @@ impl View<'_> {
     pub fn left(&self, left: Left, when: &When) -> Holds {
         match left {
             Left::Nothing => Holds::Yes,
+            Left::Categories if self.categories_fit(when) => Holds::Yes,
+            Left::Categories => Holds::No,
             Left::Lists => self.lists(when),
             Left::All => self.holds(when),
         }
@@ -44,11 +46,15 @@ impl View<'_> {
             && (when.parties.is_empty() || when.parties.intersects(self.parties()))
     }
 
+    fn categories_fit(&self, when: &When) -> bool {
+        let possible = self.query.possible();
+        when.categories.is_none_or(|c| c.intersects(possible)) && !when.without.intersects(possible)
+    }
+
     /// What neither facts nor attributes tell; see [`When::asks_more`].
     fn lists(&self, when: &When) -> Holds {
         let q = self.query;
-        let certain = when.categories.is_none_or(|c| c.intersects(q.possible()))
-            && !when.without.intersects(q.possible())
+        let certain = self.categories_fit(when)
             && when
                 .purposes
                 .as_ref()

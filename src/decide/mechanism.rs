@@ -17,6 +17,14 @@ pub(crate) struct Rests {
     pub module: Option<u8>,
 }
 
+impl Rests {
+    /// On what the question says alone.
+    pub const ON_FACTS: Self = Self {
+        instrument: None,
+        module: None,
+    };
+}
+
 /// The first instrument of `usable` under which everything that `rule` requires holds, or none
 /// where none is needed; `None`: something is missing.
 pub(crate) fn rests(

@@ -1,5 +1,7 @@
 //! One flow as one law sees it: where its ends lie, who exports, who the person is to that law.
 
+use std::num::NonZeroU64;
+
 use jiff::civil::Date;
 
 use crate::{
@@ -34,7 +36,7 @@ pub(crate) struct View<'a> {
     pub to_place: Place,
     pub facts: Facts,
     /// The rules whose places must be looked at one by one.
-    in_doubt: RuleMask,
+    pub in_doubt: RuleMask,
 }
 
 /// What attached the law.
@@ -60,8 +62,7 @@ impl<'a> View<'a> {
             _ => &flow.from,
         };
         let origin = start.party;
-        let (exporter, from) = table.party(origin.entity);
-        let (importer, to) = table.party(query.to.entity);
+        let (from, to) = (table.party(origin.entity), table.party(query.to.entity));
         let mut origin_place = start.place;
         let mut to_place = query.to.place;
         if from.outside {
@@ -81,9 +82,10 @@ impl<'a> View<'a> {
             (false, false) => Shape::Foreign,
         };
         let unsure_place = to_place.country().is_none() || origin_place.country().is_none();
-        let mut any = to.as_any & table.party(query.from.entity).1.as_any;
-        if let Some(via) = &query.via {
-            any &= table.party(via.entity).1.as_any;
+        let mut any = to.as_any;
+        if any != 0 {
+            let others = std::iter::once(&query.from).chain(&query.via);
+            others.for_each(|party| any &= table.party(party.entity).as_any);
         }
         let mut view = Self {
             policy,
@@ -93,8 +95,8 @@ impl<'a> View<'a> {
             origin,
             shape,
             person: link.person,
-            exporter,
-            importer,
+            exporter: from.has,
+            importer: to.has,
             age: query.subject.age,
             sensitive: false,
             origin_place,
@@ -151,12 +153,8 @@ impl<'a> View<'a> {
             & by(&self.table.by_flow, self.shape as usize)
     }
 
-    /// Whether the places of the rule with this index in the table are this flow's, where its
-    /// country alone leaves that in doubt.
+    /// Whether the places of the rule with this index in the table are this flow's.
     pub fn concerns(&self, rule: usize) -> bool {
-        if self.in_doubt & (1 << rule) == 0 {
-            return true;
-        }
         let rule = self.table.rules.get(rule);
         rule.is_some_and(|r| r.to.contains(self.to_place) && self.starts_under(r))
     }
@@ -310,13 +308,16 @@ fn age_on(born: Date, day: Date) -> u16 {
 
 /// The indexes of the bits that are set, ascending.
 pub(crate) fn bits(mask: RuleMask) -> impl Iterator<Item = usize> {
-    let mut rest = mask;
+    // A word at a time: counts and shifts over 128 bits take several instructions each.
+    #[expect(clippy::cast_possible_truncation, reason = "each half is a word")]
+    let (mut word, mut above, mut first) = (mask as u64, (mask >> 64) as u64, 0);
     std::iter::from_fn(move || {
-        let next = usize::try_from(rest.trailing_zeros())
-            .ok()
-            .filter(|n| *n < 128)?;
-        rest &= rest - 1;
-        Some(next)
+        if word == 0 {
+            (word, above, first) = (above, 0, 64);
+        }
+        let next = NonZeroU64::new(word)?.trailing_zeros() as usize;
+        word &= word.wrapping_sub(1);
+        Some(first + next)
     })
 }
 

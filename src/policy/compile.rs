@@ -47,6 +47,8 @@ pub struct Compiled {
     /// By entity: the laws that the person alone does not attach when it exports.
     pub(crate) entity_lifts: Vec<LawSet>,
     pub(crate) promises: Vec<PromiseTable>,
+    /// By operation: those of them that stand and say something of it.
+    promises_about: [Vec<u16>; 6],
     /// Where the default homes lie.
     pub(crate) default_places: PlaceSet,
     pub(crate) personal: CategorySet,
@@ -208,12 +210,14 @@ impl Checked {
             entity_laws: Vec::new(),
             entity_lifts: Vec::new(),
             promises: self.promises_on(utc_day, observed),
+            promises_about: Default::default(),
             default_places: self.default_places_on(utc_day),
             personal: self.personal(),
             laws: tables,
             shadow: None,
         };
         compiled.attach();
+        compiled.sort_promises();
         compiled
     }
 
@@ -327,6 +331,21 @@ impl Compiled {
             children.chain([t.sensitive_below])
         });
         ages.max().unwrap_or(0)
+    }
+
+    fn sort_promises(&mut self) {
+        for (about, operation) in self.promises_about.iter_mut().zip(Operation::ALL) {
+            let all = self.promises.iter().zip(0..=u16::MAX);
+            let asks = |t: &PromiseTable| t.operations & (1 << operation as u8) != 0;
+            let of_it = all.filter(|(t, _)| t.stands && asks(t));
+            *about = of_it.map(|(_, i)| i).collect();
+        }
+    }
+
+    /// Indexes of the promises that stand and say something of an operation.
+    pub(crate) fn promises_about(&self, operation: Operation) -> &[u16] {
+        let about = self.promises_about.get(operation as usize);
+        about.map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn of_country(&self, country: Country) -> CountryLaws {
@@ -529,14 +548,13 @@ impl LawTable {
 
     /// The attributes of an entity on the law's day.
     pub fn attributes_of(&self, entity: Option<EntityId>) -> AttributeSet {
-        self.attributes.of_kind(self.attributes.kind(entity))
+        self.party(entity).has
     }
 
     /// The same, with what they say to the law's rules.
-    pub fn party(&self, entity: Option<EntityId>) -> (AttributeSet, PartyFacts) {
+    pub fn party(&self, entity: Option<EntityId>) -> PartyFacts {
         let kind = self.attributes.kind(entity);
-        let facts = self.parties.get(kind).copied().unwrap_or_default();
-        (self.attributes.of_kind(kind), facts)
+        self.parties.get(kind).copied().unwrap_or_default()
     }
 }
 

@@ -6,7 +6,7 @@
 //! flow cost one AND each. What has too many answers for bits (categories, purposes, counts, days)
 //! is looked at rule by rule, and only for the rules that are left.
 
-use crate::domain::{ConsentKind, Protection, Role, SubjectKind, Transaction};
+use crate::domain::{CategorySet, ConsentKind, Protection, Role, SubjectKind, Transaction};
 
 use super::{
     condition::{Need, When},
@@ -153,21 +153,22 @@ impl Facts {
         against
     }
 
-    /// The answers with which a mechanism lacks what it needs; none where another look decides.
-    fn without(need: Need, watched: &mut Watched) -> Self {
+    /// The answers with which a mechanism lacks what it needs; `None`: facts do not tell. Of a
+    /// consent they tell only that there is one of its kind.
+    fn without(need: Need, watched: &mut Watched) -> Option<Self> {
         let of = |attribute| [attribute].into_iter().collect();
-        match need {
-            Need::Instrument | Need::Assessment(_) => Self::default(),
+        Some(match need {
+            Need::Instrument | Need::Assessment(_) => return None,
             Need::Consent { kind, .. } => Self::one(NO_CONSENT, kind as u32),
             Need::Ground { kind, occasional } => {
                 let question = if occasional { NO_OCCASIONAL } else { NO_GROUND };
                 Self::one(question, kind as u32)
             }
-            Need::Exporter(one) => watched.has_none(End::Exporter, of(one)).unwrap_or_default(),
-            Need::Importer(one) => watched.has_none(End::Importer, of(one)).unwrap_or_default(),
+            Need::Exporter(one) => watched.has_none(End::Exporter, of(one))?,
+            Need::Importer(one) => watched.has_none(End::Importer, of(one))?,
             Need::Protection(one) => Self::all_but(PROTECTION, 4, 1 << one as u64),
             Need::Transaction(one) => Self::all_but(TRANSACTION, 7, 1 << one as u64),
-        }
+        })
     }
 }
 
@@ -177,6 +178,8 @@ pub struct Test {
     /// The answers with which the rule does not hold, or, for a permit, lacks something.
     pub against: Facts,
     pub left: Left,
+    /// A permit that no fact is against lacks nothing.
+    pub met: bool,
     /// Index in [`super::law::Law::rules`].
     pub index: u8,
 }
@@ -185,10 +188,25 @@ pub struct Test {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
     Nothing,
+    /// Its categories.
+    Categories,
     /// [`When::asks_more`].
     Lists,
     /// The law asks about more sets of attributes than there are bits.
     All,
+}
+
+impl Left {
+    fn of(when: &When) -> Self {
+        let mut others = when.clone();
+        others.categories = None;
+        others.without = CategorySet::EMPTY;
+        match (when.asks_more(), others.asks_more()) {
+            (false, _) => Self::Nothing,
+            (true, false) => Self::Categories,
+            (true, true) => Self::Lists,
+        }
+    }
 }
 
 impl Test {
@@ -196,11 +214,8 @@ impl Test {
         let when = &rule.when;
         let mut test = Self {
             against: Facts::against(when),
-            left: if when.asks_more() {
-                Left::Lists
-            } else {
-                Left::Nothing
-            },
+            left: Left::of(when),
+            met: true,
             index,
         };
         for (end, any_of, none_of) in [
@@ -218,9 +233,13 @@ impl Test {
             }
         }
         for any in &rule.requires {
-            if let [need] = any.as_slice() {
-                test.against = test.against.and(Facts::without(*need, watched));
-            }
+            let against = match any.as_slice() {
+                [need] => Facts::without(*need, watched),
+                _ => None,
+            };
+            test.against = test.against.and(against.unwrap_or_default());
+            let consent = matches!(any.as_slice(), [Need::Consent { .. }]);
+            test.met &= against.is_some() && !consent;
         }
         test
     }

@@ -35,7 +35,7 @@ pub use counter::{Counted, Counter, Thresholds, Window};
 pub(crate) use days::filing_edge;
 pub(crate) use days::{day_in, filing_holds, start_of};
 pub use demo::freshen;
-pub(crate) use facts::{Facts, Flag, Left};
+pub(crate) use facts::{Facts, Flag, Left, Test};
 pub use instrument::{Assessment, AssessmentKind, AssessmentOutcome, Document, Filing, Instrument};
 pub use keep::{Hold, Retention, retain_until};
 pub(crate) use law::Shape;

@@ -54,10 +54,6 @@ impl Attributes {
         kind.copied().map_or(0, usize::from)
     }
 
-    pub fn of_kind(&self, kind: usize) -> AttributeSet {
-        self.kinds.get(kind).copied().unwrap_or_default()
-    }
-
     pub fn kinds(&self) -> &[AttributeSet] {
         &self.kinds
     }
@@ -80,6 +76,7 @@ pub struct Watched(Vec<(End, AttributeSet)>);
 /// What the attributes of one kind of party say, in each place that it may have in a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartyFacts {
+    pub has: AttributeSet,
     pub as_exporter: u64,
     pub as_importer: u64,
     /// Of all parties together, those stand that stand for each.
@@ -114,6 +111,7 @@ impl Watched {
 
     pub fn facts(&self, has: AttributeSet, outside: AttributeSet) -> PartyFacts {
         let mut facts = PartyFacts {
+            has,
             outside: has.intersects(outside),
             ..PartyFacts::default()
         };
