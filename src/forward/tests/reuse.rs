@@ -216,7 +216,7 @@ fn renewal_keeps_the_connections_of_regions_that_stay() {
         let next = up
             .renewed(&regions(&after), &after, &patient(), health, &[])
             .unwrap();
-        let answer = next.send(&[cleared(1)], get()).await.unwrap();
+        let answer = next.send(&[cleared(1)], &mut get()).await.unwrap();
         text(answer).await.unwrap();
         assert_eq!(server.connections(), 1);
 
@@ -226,7 +226,7 @@ fn renewal_keeps_the_connections_of_regions_that_stay() {
         let moved = next
             .renewed(&regions(&moved), &moved, &patient(), health, &[])
             .unwrap();
-        text(moved.send(&[cleared(1)], get()).await.unwrap())
+        text(moved.send(&[cleared(1)], &mut get()).await.unwrap())
             .await
             .unwrap();
         assert_eq!(server.connections(), 2, "another place is another region");
