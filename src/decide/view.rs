@@ -53,6 +53,8 @@ impl<'a> View<'a> {
         Self::of(policy, id, &Flow::of(policy, query), link)
     }
 
+    // In the one loop that asks for it: as a call, the view is moved as a whole.
+    #[inline(always)]
     pub(super) fn of(policy: &'a Compiled, id: LawId, flow: &Flow<'a>, link: Link) -> Option<Self> {
         let law = policy.checked().law(id)?;
         let table = policy.laws.get(id.index())?;

@@ -181,7 +181,7 @@ pub const CONSENTS: [(&str, ConsentKind); 6] = [
     ("written", ConsentKind::Written),
 ];
 pub const BASES: [(&str, Basis); 6] = Basis::WORDS;
-const KINDS: [(&str, SubjectKind); 3] = SubjectKind::WORDS;
+pub const KINDS: [(&str, SubjectKind); 3] = SubjectKind::WORDS;
 pub const TRANSACTIONS: [(&str, Transaction); 6] = Transaction::WORDS;
 pub const PROTECTIONS: [(&str, Protection); 4] = [
     ("clear", Protection::Clear),

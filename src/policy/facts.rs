@@ -9,7 +9,7 @@
 use crate::domain::{CategorySet, ConsentKind, Protection, Role, SubjectKind, Transaction};
 
 use super::{
-    condition::{Need, When},
+    condition::{self, Need, When},
     law::Rule,
     parties::{End, Watched},
 };
@@ -34,22 +34,34 @@ pub enum Flag {
     Direct,
 }
 
-// The first bit of each other question.
+// How many answers each other question has; one more where nothing need be said.
+const KINDS: u32 = condition::KINDS.len() as u32;
+const TRANSACTIONS: u32 = condition::TRANSACTIONS.len() as u32 + 1;
+const ROLES: u32 = condition::ROLES.len() as u32 + 1;
+const PROTECTIONS: u32 = condition::PROTECTIONS.len() as u32;
+const GROUNDS: u32 = condition::GROUNDS.len() as u32;
+const CONSENTS: u32 = condition::CONSENTS.len() as u32;
+
+// The first bit of each.
 const KIND: u32 = 12;
-const TRANSACTION: u32 = KIND + 3;
-const EXPORTER_ROLE: u32 = TRANSACTION + 7;
-const IMPORTER_ROLE: u32 = EXPORTER_ROLE + 3;
-const PROTECTION: u32 = IMPORTER_ROLE + 3;
+const TRANSACTION: u32 = KIND + KINDS;
+const EXPORTER_ROLE: u32 = TRANSACTION + TRANSACTIONS;
+const IMPORTER_ROLE: u32 = EXPORTER_ROLE + ROLES;
+const PROTECTION: u32 = IMPORTER_ROLE + ROLES;
 /// Set where no such ground is asserted, and where none is for an occasional transfer.
-const NO_GROUND: u32 = PROTECTION + 4;
+const NO_GROUND: u32 = PROTECTION + PROTECTIONS;
 const NO_OCCASIONAL: u32 = NO_GROUND + GROUNDS;
 /// Set where there is no consent of that kind.
 const NO_CONSENT: u32 = NO_OCCASIONAL + GROUNDS;
 
-const GROUNDS: u32 = 12;
+const _: () = assert!(
+    NO_CONSENT + CONSENTS <= u64::BITS,
+    "answers no longer fit a word"
+);
+
 /// The answer to what the caller need not say.
-const NO_TRANSACTION: u32 = 6;
-const NO_ROLE: u32 = 2;
+const NO_TRANSACTION: u32 = TRANSACTIONS - 1;
+const NO_ROLE: u32 = ROLES - 1;
 
 impl Facts {
     fn one(question: u32, answer: u32) -> Self {
@@ -101,7 +113,7 @@ impl Facts {
 
     pub fn consents(kinds: impl Iterator<Item = ConsentKind>) -> Self {
         let given = kinds.fold(0, |all, kind| all | 1 << kind as u64);
-        Self::all_but(NO_CONSENT, 6, given)
+        Self::all_but(NO_CONSENT, CONSENTS, given)
     }
 
     pub fn parties(parties: u64) -> Self {
@@ -136,17 +148,17 @@ impl Facts {
             }
         }
         if let Some(kinds) = when.subject_kinds {
-            against = against.and(Self::all_but(KIND, 3, u64::from(kinds)));
+            against = against.and(Self::all_but(KIND, KINDS, u64::from(kinds)));
         }
         if let Some(wanted) = when.transactions {
-            against = against.and(Self::all_but(TRANSACTION, 7, u64::from(wanted)));
+            against = against.and(Self::all_but(TRANSACTION, TRANSACTIONS, u64::from(wanted)));
         }
         for (question, role) in [
             (EXPORTER_ROLE, when.exporter_role),
             (IMPORTER_ROLE, when.importer_role),
         ] {
             if let Some(role) = role {
-                against = against.and(Self::all_but(question, 3, 1 << role as u64));
+                against = against.and(Self::all_but(question, ROLES, 1 << role as u64));
             }
         }
         against.said |= u64::from(when.transactions_without) << TRANSACTION;
@@ -166,8 +178,8 @@ impl Facts {
             }
             Need::Exporter(one) => watched.has_none(End::Exporter, of(one))?,
             Need::Importer(one) => watched.has_none(End::Importer, of(one))?,
-            Need::Protection(one) => Self::all_but(PROTECTION, 4, 1 << one as u64),
-            Need::Transaction(one) => Self::all_but(TRANSACTION, 7, 1 << one as u64),
+            Need::Protection(one) => Self::all_but(PROTECTION, PROTECTIONS, 1 << one as u64),
+            Need::Transaction(one) => Self::all_but(TRANSACTION, TRANSACTIONS, 1 << one as u64),
         })
     }
 }
