@@ -188,6 +188,10 @@ fn broken(text: &str, chance: &mut Chance) -> Vec<u8> {
                 .split(|c: char| !(c.is_alphanumeric() || "-._".contains(c)))
                 .collect();
             let words: Vec<&str> = words.into_iter().filter(|w| w.len() > 1).collect();
+            if words.is_empty() {
+                // Cut down to nothing before.
+                return text.as_bytes().to_vec();
+            }
             let (old, new) = (chance.of(&words), chance.of(&words));
             text.replacen(old, new, 1 + chance.below(3)).into_bytes()
         }
