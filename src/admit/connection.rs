@@ -108,7 +108,8 @@ async fn serve_streams<S, F, R, A, B>(
         }
         let answer = handle(peer, request, pace.begin());
         let held = Rc::clone(&held);
-        tokio::task::spawn_local(reply.with(async move {
+        // Boxed: a future that takes another one holds it twice.
+        let answer = Box::pin(async move {
             let answer = answer.await;
             let answer = match is_head {
                 // The document of a refused HEAD would go with its answer.
@@ -116,7 +117,8 @@ async fn serve_streams<S, F, R, A, B>(
                 false => answer.map(|body| Either::Left(held.hold(body))),
             };
             answer.into()
-        }));
+        });
+        tokio::task::spawn_local(reply.with(answer));
     };
     let began = Instant::now();
     tokio::select! {

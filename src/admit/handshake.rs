@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
-use super::farewell;
+use super::{farewell, outgoing};
 use crate::tls::{ServerSide, TlsPeer};
 
 /// Unfinished handshakes in one worker.
@@ -176,10 +176,11 @@ pub async fn expect_tls(stream: TcpStream) -> Result<TcpStream, NoHandshake> {
 }
 
 /// The address and, after a handshake, the certificate of a connection's other end.
-#[derive(Clone)]
 pub struct Peer {
     pub address: SocketAddr,
     pub tls: Option<Rc<TlsPeer>>,
+    /// What regions were told of it last.
+    pub told: outgoing::Memory,
 }
 
 #[cfg(test)]

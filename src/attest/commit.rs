@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::{
     Books, Bundle, JournalStatus, Pinning, Profile, Unwritable,
     open::FolderLock,
+    porter::Post,
     queue::{Batch, Lazy, Queue, Shared},
     writer::{Item, WriteError, Writer},
 };
@@ -21,6 +22,8 @@ use crate::{domain::SubjectKey, telemetry::clock};
 /// How long flows home may gather before they are written; leaves most of the 100 ms that they
 /// may be late to the disk.
 const GATHER: Duration = Duration::from_millis(25);
+/// For so long requests that are probably about to ask are waited for, if a commit takes that long.
+const BRIEF: Duration = Duration::from_millis(1);
 /// While the ledger cannot be written, so often it is tried without being asked.
 const RETRY: Duration = Duration::from_millis(100);
 /// About so many entries make one frame; a batch is never divided.
@@ -176,7 +179,9 @@ impl Committer<'_> {
         // groups would take turns, each waiting for the other's fsync.
         let target = self.expected - self.expected / 8;
         if queue.batches.len() < target && !queue.batches.is_empty() && !queue.closing {
-            let patience = (self.usual / 4).min(Duration::from_millis(5));
+            // As long as a commit takes, where that is short: on a quick disk waiting is cheaper than
+            // many small commits; on a slow one a quarter of it must do.
+            let patience = (self.usual / 4).clamp(self.usual.min(BRIEF), Duration::from_millis(5));
             queue.wake_at = target;
             queue = self.wait(queue, patience, |q| q.batches.len() < target && !q.closing);
         }
@@ -354,6 +359,7 @@ impl Committer<'_> {
 
     fn answer(&self, group: Vec<Batch>, answer: &Result<(), Unwritable>) {
         let mut drafts = 0;
+        let mut post = Post::default();
         for batch in group {
             drafts += batch.work.entries();
             if answer.is_err() {
@@ -361,10 +367,10 @@ impl Committer<'_> {
             }
             // Claims are let go before the answer, so that whoever retries can claim again.
             drop(batch.work);
-            // Who no longer listens has gone; the entry stands all the same.
-            let _ = batch.reply.send(answer.clone());
+            post.add(batch.reply, answer.clone());
         }
         self.shared.queue_locked().drafts -= drafts;
+        post.deliver();
     }
 
     fn note_success(&mut self, failed: bool, took: Duration) {

@@ -11,6 +11,7 @@ use super::{
     Unwritable, commit,
     disk::{Disk, Folder},
     open,
+    porter::{Inbox, Porter, Reply},
     queue::{Buffer, Lazy, Shared, Work},
 };
 use crate::decide::Permit;
@@ -24,6 +25,7 @@ use crate::decide::Permit;
 pub struct Journal {
     shared: Arc<Shared>,
     buffer: Arc<Buffer>,
+    inbox: Option<Arc<Inbox>>,
     _thread: Arc<commit::Thread>,
 }
 
@@ -141,6 +143,7 @@ impl Journal {
         let journal = Self {
             buffer: shared.register(),
             shared,
+            inbox: None,
             _thread: Arc::new(thread),
         };
         Ok((journal, opened))
@@ -156,21 +159,40 @@ impl Journal {
         }
     }
 
+    /// As [`Journal::worker`], for a worker that runs the porter beside its requests: then all
+    /// answers of one commit wake it once.
+    pub fn worker_with_porter(&self) -> (WorkerJournal, Porter) {
+        let inbox = Arc::new(Inbox::default());
+        let mut worker = self.worker();
+        worker.journal.inbox = Some(Arc::clone(&inbox));
+        (worker, Porter::new(inbox))
+    }
+
     /// Writes the entry of a permit. A flow home that changes no pin returns once it is queued;
     /// everything else waits until the entry is durable, sharing the fsync with concurrent calls.
     ///
     /// # Errors
     /// The entry does not stand, nothing may leave, and a claim in the draft is released.
     pub async fn clear(&self, permit: Permit, draft: Draft) -> Result<Cleared, Unwritable> {
-        check(&draft)?;
-        if may_follow(&permit, draft.pin.is_some(), &draft.profile) {
-            if let Some(draft) = self.shared.queue(&self.buffer, draft) {
-                self.write(smallvec![draft]).await?;
-            }
-        } else {
-            self.write(smallvec![draft]).await?;
+        // The draft is no part of what waits: most requests' futures would hold it for nothing.
+        if let Some(answer) = self.hand_over(&permit, draft)? {
+            durable(answer).await?;
         }
         Ok(Cleared { permit })
+    }
+
+    /// Queues a draft that may follow its flow, else submits it and gives what to wait for.
+    fn hand_over(&self, permit: &Permit, draft: Draft) -> Result<Option<Durable>, Unwritable> {
+        check(&draft)?;
+        let draft = if may_follow(permit, draft.pin.is_some(), &draft.profile) {
+            match self.shared.queue(&self.buffer, draft) {
+                None => return Ok(None),
+                Some(draft) => draft,
+            }
+        } else {
+            draft
+        };
+        self.submit(Work::Drafts(smallvec![draft])).map(Some)
     }
 
     /// The proof for a disclosure that concerns nobody: no transfer, so no entry (an aggregate
@@ -222,7 +244,7 @@ impl Journal {
                 Some(back) => bundle = back,
             }
         }
-        self.submit(Work::Bundle(bundle)).await?;
+        durable(self.submit(Work::Bundle(bundle))?).await?;
         Ok(cleared)
     }
 
@@ -268,20 +290,25 @@ impl Journal {
     }
 
     async fn write(&self, drafts: SmallVec<[Draft; 1]>) -> Result<(), Unwritable> {
-        self.submit(Work::Drafts(drafts)).await
+        durable(self.submit(Work::Drafts(drafts))?).await
     }
 
-    async fn submit(&self, work: Work) -> Result<(), Unwritable> {
-        let (reply, answer) = oneshot::channel();
-        self.shared.submit(work, reply)?;
-        answer.await.unwrap_or(Err(Unwritable::Closed))
+    fn submit(&self, work: Work) -> Result<Durable, Unwritable> {
+        let (to, answer) = oneshot::channel();
+        let inbox = self.inbox.clone();
+        self.shared.submit(work, Reply { to, inbox })?;
+        Ok(answer)
     }
 }
 
 impl WorkerJournal {
     /// See [`Journal::clear`].
-    pub async fn clear(&self, permit: Permit, draft: Draft) -> Result<Cleared, Unwritable> {
-        self.journal.clear(permit, draft).await
+    pub fn clear(
+        &self,
+        permit: Permit,
+        draft: Draft,
+    ) -> impl Future<Output = Result<Cleared, Unwritable>> {
+        self.journal.clear(permit, draft)
     }
 
     /// See [`Journal::clear_impersonal`].
@@ -317,6 +344,13 @@ impl WorkerJournal {
     pub fn outcomes(&self, outcomes: Outcomes) {
         self.journal.outcomes(outcomes);
     }
+}
+
+/// Comes when what was submitted stands, or cannot be written.
+type Durable = oneshot::Receiver<Result<(), Unwritable>>;
+
+async fn durable(answer: Durable) -> Result<(), Unwritable> {
+    answer.await.unwrap_or(Err(Unwritable::Closed))
 }
 
 /// Only flows home may run ahead of their entry, and neither a new pin nor a counted person ever

@@ -26,6 +26,7 @@ mod journal;
 mod model;
 mod open;
 mod pack;
+mod porter;
 mod queue;
 mod read;
 mod record;
@@ -42,6 +43,7 @@ pub use journal::{Cleared, Journal, JournalStatus, Opened, Options, WorkerJourna
 pub use model::{
     Books, Draft, Observed, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict,
 };
+pub use porter::Porter;
 pub use read::{acknowledged, read, tail};
 pub use verify::{Recovery, VerifyReport, verify};
 

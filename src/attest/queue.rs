@@ -14,10 +14,10 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
 use super::{
     Bundle, Draft, JournalStatus, OutcomeDraft, Outcomes, Unwritable,
+    porter::Reply,
     writer::{Item, Writer},
 };
 
@@ -61,7 +61,7 @@ struct Buffered {
 
 pub(super) struct Batch {
     pub work: Work,
-    pub reply: oneshot::Sender<Result<(), Unwritable>>,
+    pub reply: Reply,
 }
 
 #[derive(Default)]
@@ -125,11 +125,7 @@ impl Shared {
     }
 
     /// Hands over drafts that must be durable before the answer.
-    pub fn submit(
-        &self,
-        work: Work,
-        reply: oneshot::Sender<Result<(), Unwritable>>,
-    ) -> Result<(), Unwritable> {
+    pub fn submit(&self, work: Work, reply: Reply) -> Result<(), Unwritable> {
         let mut queue = self.queue_locked();
         if queue.closing {
             return Err(Unwritable::Closed);
@@ -140,7 +136,14 @@ impl Shared {
         }
         queue.drafts = waiting;
         queue.batches.push(Batch { work, reply });
-        if queue.batches.len() >= queue.wake_at {
+        let is_awaited = queue.batches.len() >= queue.wake_at;
+        if is_awaited {
+            // Told once; whoever comes before it is up need not call again.
+            queue.wake_at = usize::MAX;
+        }
+        // Not under the lock, for which the thread would at once have to wait.
+        drop(queue);
+        if is_awaited {
             self.wake.notify_one();
         }
         Ok(())

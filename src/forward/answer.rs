@@ -32,6 +32,8 @@ pub struct AnswerBody {
     broken: bool,
     /// Its trailer fields came, after which nothing can.
     trailed: bool,
+    /// All of it, where it is short and came with the head; then nothing is under way any more.
+    here: Option<Bytes>,
     /// Until the answer is over.
     live: Option<Box<Live>>,
     region: Arc<str>,
@@ -92,10 +94,26 @@ pub(super) struct Source {
 }
 
 /// Wraps the body and, of HTTP/2, cleans the head; that of HTTP/1.1 was cleaned when it was read.
-pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Response<AnswerBody> {
+pub(super) fn accept(
+    response: Response<Option<Incoming>>,
+    mut source: Source,
+) -> Response<AnswerBody> {
     let (mut head, incoming) = response.into_parts();
     if incoming.is_some() {
         clean(&mut head);
+    } else if let Some(whole) = source.link.take_short() {
+        let body = AnswerBody {
+            incoming,
+            broken: false,
+            trailed: false,
+            here: Some(whole).filter(|w| !w.is_empty()),
+            live: None,
+            region: source.region,
+            arrived: source.arrived,
+        };
+        let is_sent = source.progress.is_done();
+        source.pool.give(source.link, is_sent, source.arrived);
+        return Response::from_parts(head, body);
     }
     let region = source.region;
     let live = Box::new(Live {
@@ -112,6 +130,7 @@ pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Re
         incoming,
         broken: false,
         trailed: false,
+        here: None,
         live: Some(live),
         region,
         arrived: source.arrived,
@@ -148,6 +167,11 @@ impl AnswerBody {
 
     pub fn arrived(&self) -> Instant {
         self.arrived
+    }
+
+    /// All of it, if it came with the head.
+    pub fn take_here(&mut self) -> Option<Bytes> {
+        self.here.take()
     }
 
     fn is_read(&self) -> bool {
@@ -226,6 +250,9 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         let this = &mut *self;
+        if let Some(whole) = this.here.take() {
+            return Poll::Ready(Some(Ok(Frame::data(whole))));
+        }
         let Some(live) = &mut this.live else {
             return Poll::Ready(None);
         };
@@ -261,7 +288,7 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.live.is_none() && self.is_read()
+        self.here.is_none() && self.live.is_none() && self.is_read()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -271,7 +298,7 @@ impl Body for AnswerBody {
                 .link
                 .left()
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
-            (None, None) => SizeHint::with_exact(0),
+            (None, None) => SizeHint::with_exact(self.here.as_ref().map_or(0, Bytes::len) as u64),
         }
     }
 }

@@ -139,13 +139,13 @@ impl Upstreams {
         headers: &Fields,
         item: EachItem<'_>,
     ) -> Result<StatusCode, ForwardError> {
-        let outgoing = Outgoing {
+        let mut outgoing = Outgoing {
             method: method.clone(),
             path_and_query: item.path,
             headers: headers.clone(),
             body: OutgoingBody::Whole(item.body),
         };
-        let answer = self.send([item.cleared], outgoing).await?;
+        let answer = self.send([item.cleared], &mut outgoing).await?;
         let status = answer.status();
         throw_away(answer.into_body()).await;
         Ok(status)

@@ -60,17 +60,23 @@ impl Gate {
         }
     }
 
-    /// Takes a seat. Cancel safe: a dropped wait leaves the queue.
+    /// A seat that is free now.
+    pub(super) fn enter_at_once(&self) -> Option<Seat> {
+        let permit = Arc::clone(&self.seats).try_acquire_owned().ok()?;
+        Some(Seat { _permit: permit })
+    }
+
+    /// Waits for a seat. Cancel safe: a dropped wait leaves the queue.
     pub(super) async fn enter(&self) -> Result<Seat, Full> {
-        if let Ok(permit) = Arc::clone(&self.seats).try_acquire_owned() {
-            return Ok(Seat { _permit: permit });
+        if let Some(seat) = self.enter_at_once() {
+            return Ok(seat);
         }
         if self.waiting.get() >= self.most_waiting {
             return Err(Full);
         }
         let _place = Place::take(&self.waiting);
         let seat = Arc::clone(&self.seats).acquire_owned();
-        match Box::pin(timeout(self.patience, seat)).await {
+        match timeout(self.patience, seat).await {
             Ok(Ok(permit)) => Ok(Seat { _permit: permit }),
             _ => Err(Full),
         }

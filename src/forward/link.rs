@@ -195,26 +195,58 @@ impl Link {
         }
     }
 
-    /// Sends one request, at `now`, and waits for the head of the answer; informational answers
-    /// (1xx) are passed over. The body stands in the answer only if it is not the link's own to
-    /// read. After a failure, or when dropped before the end, drop the link too.
+    /// Begins to send one request at `now`; the answer is [`Link::poll_answer`]'s. Gives the body
+    /// back where the request is one for [`Link::exchange`].
+    pub(super) fn begin(
+        &mut self,
+        call: &Call<'_>,
+        upload: Upload,
+        now: Instant,
+    ) -> Option<Upload> {
+        match &mut self.way {
+            Way::Whole(whole) => {
+                whole.connection.begin(call, upload, now);
+                None
+            }
+            Way::Stream(_) => Some(upload),
+        }
+    }
+
+    /// Sends on, and waits for the head of the answer to what was begun; informational answers
+    /// (1xx) are passed over. The link reads the body. After a failure, or when given up before
+    /// the end, drop the link too.
+    pub(super) fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: &Progress,
+        deadlines: Deadlines,
+    ) -> Poll<Result<Response<Option<Incoming>>, Failed>> {
+        match &mut self.way {
+            Way::Whole(whole) => whole.poll_exchange(cx, progress, deadlines),
+            Way::Stream(_) => Poll::Ready(Err(Failed::unbegun())),
+        }
+    }
+
+    /// Sends one request on a stream of HTTP/2 and waits for the head of the answer, in which the
+    /// body stands. After a failure, or when dropped before the end, drop the link too.
     pub(super) async fn exchange(
         &mut self,
         call: &Call<'_>,
         upload: Upload,
         progress: &Progress,
         deadlines: Deadlines,
-        now: Instant,
     ) -> Result<Response<Option<Incoming>>, Failed> {
         match &mut self.way {
-            Way::Whole(whole) => {
-                whole.connection.begin(call, upload, now);
-                poll_fn(|cx| whole.poll_exchange(cx, progress, deadlines))
-                    .await
-                    .map(|response| response.map(|()| None))
-            }
-            // Apart on the heap: few regions speak HTTP/2.
-            Way::Stream(lease) => Box::pin(stream(lease, call, upload, progress, deadlines)).await,
+            Way::Stream(lease) => stream(lease, call, upload, progress, deadlines).await,
+            Way::Whole(_) => Err(Failed::unbegun()),
+        }
+    }
+
+    /// The whole body of an answer of which all came with its head, if it is short.
+    pub(super) fn take_short(&mut self) -> Option<Bytes> {
+        match &mut self.way {
+            Way::Whole(whole) => whole.connection.take_short(),
+            Way::Stream(_) => None,
         }
     }
 }
@@ -257,9 +289,11 @@ impl Whole {
         cx: &mut Context<'_>,
         progress: &Progress,
         deadlines: Deadlines,
-    ) -> Poll<Result<Response<()>, Failed>> {
+    ) -> Poll<Result<Response<Option<Incoming>>, Failed>> {
         let kind = match self.connection.poll_answer(cx) {
-            Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
+            Poll::Ready(Ok(head)) => {
+                return Poll::Ready(Ok(Response::from_parts(head, None)));
+            }
             Poll::Ready(Err(Fault::Reset)) => FailedKind::Reset,
             Poll::Ready(Err(Fault::BadAnswer)) => FailedKind::BadAnswer,
             Poll::Ready(Err(Fault::CallerBody)) => {
@@ -353,6 +387,16 @@ async fn wait<T>(
 }
 
 impl Failed {
+    /// The link was asked for what was not begun on it.
+    fn unbegun() -> Self {
+        Self {
+            kind: FailedKind::Reset,
+            sent: Sent::Nothing,
+            answer_begun: false,
+            unsent: None,
+        }
+    }
+
     /// From a failure, or from none where it took too long.
     fn of(
         failure: Option<TrySendError<Request<Upload>>>,

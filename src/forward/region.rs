@@ -2,6 +2,8 @@
 
 use std::{
     cell::Cell,
+    future::poll_fn,
+    mem,
     rc::Rc,
     sync::{
         Arc,
@@ -13,11 +15,11 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
-    AnswerBody, Endpoint, EndpointState, ForwardError, Outgoing, Sent, Unreachable,
+    AnswerBody, Endpoint, EndpointState, ForwardError, Outgoing, OutgoingBody, Sent, Unreachable,
     answer::{self, Source},
     body::Upload,
     budget::Budget,
-    gate::{Gate, Seat},
+    gate::{Full, Gate},
     health::EndpointHealth,
     http1::Call,
     link::{Deadlines, Failed, FailedKind},
@@ -124,39 +126,30 @@ impl RegionLink {
         }
     }
 
-    /// Sends a request to one endpoint after the other as far as that is safe.
+    /// Sends a request to one endpoint after the other as far as that is safe. The body is taken
+    /// out of `outgoing`.
     pub(super) async fn send(
         &self,
-        outgoing: Outgoing,
+        outgoing: &mut Outgoing,
     ) -> Result<Response<AnswerBody>, ForwardError> {
-        let Ok(seat) = self.gate.enter().await else {
-            self.tally.busy.fetch_add(1, Relaxed);
-            return Err(ForwardError::Busy {
-                region: Arc::clone(&self.name),
-            });
+        let seat = match self.gate.enter_at_once() {
+            Some(seat) => seat,
+            // Rare, and large.
+            None => match Box::pin(self.gate.enter()).await {
+                Ok(seat) => seat,
+                Err(Full) => return Err(self.busy()),
+            },
         };
         self.tally.requests.fetch_add(1, Relaxed);
-        let now = Instant::now();
-        self.budget.request(now);
-        let outcome = self.try_servers(outgoing, seat, now).await;
-        if outcome.is_err() {
-            self.tally.failures.fetch_add(1, Relaxed);
-        }
-        outcome
-    }
-
-    async fn try_servers(
-        &self,
-        outgoing: Outgoing,
-        seat: Seat,
-        started: Instant,
-    ) -> Result<Response<AnswerBody>, ForwardError> {
+        let started = Instant::now();
+        self.budget.request(started);
         let Outgoing {
             method,
             path_and_query,
             headers,
             body,
         } = outgoing;
+        let body = mem::replace(body, OutgoingBody::Empty);
         let mut upload = Upload::new(body, started);
         let order = self.order();
         let mut at = 0;
@@ -166,7 +159,7 @@ impl RegionLink {
         let mut only_new = false;
         loop {
             let Some(server) = order.get(at).and_then(|i| self.servers.get(*i)) else {
-                return Err(self.unreachable(Unreachable::Unresolved));
+                return Err(self.failed(self.unreachable(Unreachable::Unresolved)));
             };
             let now = match tries {
                 0 => started,
@@ -202,26 +195,24 @@ impl RegionLink {
                     if at < order.len() && started.elapsed() < self.limits.response {
                         continue;
                     }
-                    return Err(match earlier {
+                    return Err(self.failed(match earlier {
                         Sent::Nothing => self.unreachable(why),
                         sent => self.error(FailedKind::Reset, sent),
-                    });
+                    }));
                 }
             };
-            let target =
-                server
-                    .endpoint
-                    .target(&path_and_query)
-                    .map_err(|_| ForwardError::BadTarget {
-                        region: Arc::clone(&self.name),
-                    })?;
+            let Ok(target) = server.endpoint.target(path_and_query) else {
+                return Err(self.failed(ForwardError::BadTarget {
+                    region: Arc::clone(&self.name),
+                }));
+            };
             let spare = upload.spare();
             let progress = upload.progress();
             let call = Call {
                 endpoint: &server.endpoint,
-                method: &method,
+                method,
                 target: &target,
-                headers: &headers,
+                headers,
             };
             // Connecting takes time that is not the answer's.
             let now = if is_kept { now } else { Instant::now() };
@@ -230,8 +221,12 @@ impl RegionLink {
                 stall: self.limits.body_stall,
                 at_last: (tries > 0).then(|| started + self.limits.response),
             };
-            let exchange = link.exchange(&call, upload, &progress, deadlines, now);
-            let failed = match exchange.await {
+            let exchanged = match link.begin(&call, upload, now) {
+                None => poll_fn(|cx| link.poll_answer(cx, &progress, deadlines)).await,
+                // Apart on the heap: few regions speak HTTP/2.
+                Some(upload) => Box::pin(link.exchange(&call, upload, &progress, deadlines)).await,
+            };
+            let failed = match exchanged {
                 Ok(response) => {
                     server.health.succeeded();
                     let idle = server.pool.idle() as u64;
@@ -266,7 +261,7 @@ impl RegionLink {
             }
             upload = match failed.unsent.or(spare.map(Upload::again)) {
                 Some(again) if may_try_again => again,
-                _ => return Err(self.error(failed.kind, earlier)),
+                _ => return Err(self.failed(self.error(failed.kind, earlier))),
             };
             self.tally.retries.fetch_add(1, Relaxed);
             tries += 1;
@@ -326,6 +321,20 @@ impl RegionLink {
                 "nothing was sent: {imposter}"
             );
         }
+    }
+
+    fn busy(&self) -> ForwardError {
+        self.tally.busy.fetch_add(1, Relaxed);
+        ForwardError::Busy {
+            region: Arc::clone(&self.name),
+        }
+    }
+
+    /// Counts a request that ends without the head of an answer.
+    #[cold]
+    fn failed(&self, error: ForwardError) -> ForwardError {
+        self.tally.failures.fetch_add(1, Relaxed);
+        error
     }
 
     fn unreachable(&self, why: Unreachable) -> ForwardError {

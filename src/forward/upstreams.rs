@@ -119,11 +119,22 @@ impl Upstreams {
     pub async fn send<'a>(
         &self,
         cleared: impl IntoIterator<Item = &'a Cleared>,
-        outgoing: Outgoing,
+        outgoing: &mut Outgoing,
     ) -> Result<Response<AnswerBody>, ForwardError> {
+        self.way(cleared)?.send(outgoing).await
+    }
+
+    /// The way to the one region or recipient that the permits name.
+    ///
+    /// # Errors
+    /// `NotCleared` for no permit or permits of several regions.
+    pub fn way<'a>(
+        &self,
+        cleared: impl IntoIterator<Item = &'a Cleared>,
+    ) -> Result<Way<'_>, ForwardError> {
         let to = only_destination(cleared)?;
         let link = self.link(to).ok_or(ForwardError::Unknown(to))?;
-        link.send(outgoing).await
+        Ok(Way(link))
     }
 
     /// Counts of each region, to be read by metrics from any thread.
@@ -183,6 +194,19 @@ impl Upstreams {
             health,
             shares,
         })
+    }
+}
+
+/// A way that permits opened, for one request.
+pub struct Way<'u>(&'u RegionLink);
+
+impl<'u> Way<'u> {
+    /// See [`Upstreams::send`].
+    pub fn send(
+        self,
+        outgoing: &'u mut Outgoing,
+    ) -> impl Future<Output = Result<Response<AnswerBody>, ForwardError>> + use<'u> {
+        self.0.send(outgoing)
     }
 }
 

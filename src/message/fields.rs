@@ -274,20 +274,53 @@ impl Fields {
         others: &Self,
         mut takes: impl FnMut(Field, &[u8], Value<'_>) -> bool,
     ) {
+        // Lines that follow each other in the text are copied together.
+        let mut run = 0..0;
         for line in &others.lines {
             let (name, value) = (line.name(&others.text), line.value(&others.text));
             if !takes(line.field, name, value) {
                 continue;
             }
-            if line.is_plain {
-                let whole = line.slice(&others.text, line.name, line.value_end + 2);
-                let start = self.text.len();
-                self.text.extend_from_slice(whole);
-                self.note(line.field, start, name.len());
-            } else {
+            if !line.is_plain {
+                self.copy(others, &run);
+                run = 0..0;
                 self.push(line.field, name, value.0);
+                continue;
             }
+            if line.name != run.end {
+                self.copy(others, &run);
+                run = line.name..line.name;
+            }
+            run.end = line.value_end + 2;
+            self.take_note(line, name, run.start);
         }
+        self.copy(others, &run);
+    }
+
+    /// Adds all fields of others.
+    pub fn append_all(&mut self, others: &Self) {
+        self.extend(others, |_, _, _| true);
+    }
+
+    fn copy(&mut self, others: &Self, run: &Range<u32>) {
+        self.text.extend_from_slice(others.text_at(run));
+    }
+
+    /// Takes note of a line of others, of whose text all from `run` on is about to be copied.
+    #[inline]
+    fn take_note(&mut self, line: &Line, name: &[u8], run: u32) {
+        self.is_written |= self.lines.is_empty() && self.text.is_empty();
+        self.seen.insert_as(line.field, name);
+        // Both are heads' texts; no head is long.
+        let shift = (self.text.len() as u32).wrapping_sub(run);
+        let there = |at: u32| at.wrapping_add(shift);
+        self.lines.push(Line {
+            name: there(line.name),
+            name_end: there(line.name_end),
+            value: there(line.value),
+            value_end: there(line.value_end),
+            ..*line
+        });
     }
 
     #[inline]

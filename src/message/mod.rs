@@ -27,12 +27,13 @@ pub struct Parts {
 
 #[derive(Debug)]
 pub struct Request<B> {
-    pub parts: Parts,
+    /// Apart, so that a request is cheap to hand on.
+    pub parts: Box<Parts>,
     pub body: B,
 }
 
 impl<B> Request<B> {
-    pub fn into_parts(self) -> (Parts, B) {
+    pub fn into_parts(self) -> (Box<Parts>, B) {
         (self.parts, self.body)
     }
 }
@@ -46,6 +47,7 @@ impl<B> From<http::Request<B>> for Request<B> {
             version: parts.version,
             headers: Fields::from(&parts.headers),
         };
+        let parts = Box::new(parts);
         Self { parts, body }
     }
 }

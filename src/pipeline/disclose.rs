@@ -392,7 +392,7 @@ async fn send(
     {
         span.hand_on(&mut headers);
     }
-    let outgoing = Outgoing {
+    let mut outgoing = Outgoing {
         method,
         path_and_query,
         headers,
@@ -406,7 +406,7 @@ async fn send(
     let started = Instant::now();
     let answer = x
         .upstreams
-        .send([cleared], outgoing)
+        .send([cleared], &mut outgoing)
         .await
         .map_err(|error| {
             use RecipientFailure as F;

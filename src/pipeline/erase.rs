@@ -88,14 +88,14 @@ pub async fn erase(
                 return Err(refused);
             }
         };
-        let outgoing = Outgoing {
+        let mut outgoing = Outgoing {
             method: parts.method.clone(),
             path_and_query: path_and_query(parts),
             headers: x.outgoing_headers(parts, !judged.flow_home),
             body: OutgoingBody::Empty,
         };
         let is_home = region == person.home;
-        let status = match send(x, region, &cleared, outgoing).await {
+        let status = match send(x, region, &cleared, &mut outgoing).await {
             Ok(answer) => match (Said::of(answer.status()), is_home) {
                 (Said::NotNow, _) => {
                     throw_away(answer.into_body()).await;

@@ -66,6 +66,8 @@ pub struct Exchange<'w> {
     pub story: RefCell<Story>,
     /// What a collector is told, if there is one.
     trace: Option<Trace>,
+    /// What the caller's connection told last.
+    told: Option<&'w outgoing::Memory>,
 }
 
 /// As far as it is known: the route, the person's traces, the judgement.
@@ -93,7 +95,7 @@ pub struct Routed<'a> {
 }
 
 impl<'w> Exchange<'w> {
-    pub fn new<B: Body>(worker: &'w Worker, peer: &Peer, request: &Request<B>) -> Self {
+    pub fn new<B: Body>(worker: &'w Worker, peer: &'w Peer, request: &Request<B>) -> Self {
         let at = clock::now();
         let snapshot = worker.snapshot_for(at);
         let plane = &snapshot.settings.data_plane;
@@ -128,6 +130,7 @@ impl<'w> Exchange<'w> {
             tls: peer.tls.as_ref().map(|tls| tls.version()),
             story: RefCell::default(),
             trace,
+            told: Some(&peer.told),
             snapshot,
         }
     }
@@ -153,6 +156,7 @@ impl<'w> Exchange<'w> {
             version,
             started,
             trace,
+            told: None,
             held: Held::uncounted(),
             bytes_in: Cell::new(None),
             tls: None,
@@ -304,6 +308,7 @@ impl<'w> Exchange<'w> {
             authority: parts.uri.authority().map(http::uri::Authority::as_str),
             version: self.version,
             decision: self.decision_str(),
+            memory: self.told,
         };
         outgoing::outgoing(&parts.headers, &passing, || {
             let random = self.worker.random();

@@ -113,13 +113,13 @@ pub(super) async fn pass(
     let cleared = cleared
         .first()
         .ok_or(Refused::Internal("the ledger gave no proof"))?;
-    let outgoing = Outgoing {
+    let mut outgoing = Outgoing {
         method: parts.method.clone(),
         path_and_query: single::path_and_query(parts),
         headers: x.outgoing_headers(parts, false),
         body,
     };
-    let answer = single::send(x, to, cleared, outgoing).await?;
+    let answer = single::send(x, to, cleared, &mut outgoing).await?;
     let mut answer = answer.map(Content::Region);
     crate::admit::headers::drop_own_answers(answer.headers_mut());
     x.say_region(answer.headers_mut(), to);

@@ -352,7 +352,7 @@ async fn ask(x: &Exchange<'_>, kept: &Kept) -> Result<(Said, Arc<Profile>), Refu
     let cleared = attest(x, &person, &flow, &judged).await?;
     let mut headers = kept.headers.clone();
     headers.insert(Field::DomicileDecision, x.decision_text);
-    let outgoing = Outgoing {
+    let mut outgoing = Outgoing {
         method: kept.method.clone(),
         path_and_query: kept.path_and_query.clone(),
         headers,
@@ -361,7 +361,7 @@ async fn ask(x: &Exchange<'_>, kept: &Kept) -> Result<(Said, Arc<Profile>), Refu
             Some(line) => OutgoingBody::Whole(line.clone()),
         },
     };
-    let answer = send(x, flow.region, &cleared, outgoing).await?;
+    let answer = send(x, flow.region, &cleared, &mut outgoing).await?;
     let said = match &kept.line {
         Some(line) => bulk::said_of(answer, line).await,
         None => {

@@ -66,13 +66,13 @@ pub async fn way(
     let leaves_home = !judged.flow_home;
     let mut headers = x.outgoing_headers(parts, leaves_home);
     keep::say_until(x, &flow, &judged, &mut headers);
-    let outgoing = Outgoing {
+    let mut outgoing = Outgoing {
         method: parts.method.clone(),
         path_and_query: path_and_query(parts),
         headers,
         body: outgoing_body(x, taken),
     };
-    let answer = send(x, region, &cleared, outgoing).await?;
+    let answer = send(x, region, &cleared, &mut outgoing).await?;
     if answer.status().is_success() {
         match flow.operation {
             Operation::Relocate => {
@@ -232,12 +232,14 @@ pub async fn send(
     x: &Exchange<'_>,
     region: RegionId,
     cleared: &Cleared,
-    mut outgoing: Outgoing,
+    outgoing: &mut Outgoing,
 ) -> Result<Response<AnswerBody>, Refused> {
     let outcomes = Outcomes::new(x);
-    let upstreams = &x.upstreams;
     let call = Call::begin(x, region, &outgoing.method, &mut outgoing.headers);
-    let answer = upstreams.send([cleared], outgoing).await;
+    let answer = match x.upstreams.way([cleared]) {
+        Ok(way) => way.send(outgoing).await,
+        Err(error) => Err(error),
+    };
     match answer {
         Ok(answer) => {
             let arrived = answer.body().arrived();
@@ -270,13 +272,20 @@ pub async fn flow_back(
         .is_some_and(|r| r.place == x.snapshot.location);
     let free = here || flow.operation == Operation::Read;
     let passes = routed.route.settings.answers == Answers::Full
-        && (free || (!empty && Box::pin(may_read_back(x, routed, person, flow)).await?));
+        && (free || (!empty && may_read_back(x, routed, person, flow).await?));
     if passes {
-        let (head, body) = answer.into_parts();
-        let body = begin(body).await.map_err(|error| Refused::BackendBroken {
-            region: x.snapshot.regions.name(flow.region).to_owned(),
-            detail: error.to_string(),
-        })?;
+        let (head, mut body) = answer.into_parts();
+        let body = match body.take_here() {
+            // Most answers.
+            Some(whole) => Content::Whole(whole),
+            None if body.is_end_stream() => Content::Whole(Bytes::new()),
+            None => Box::pin(begin(body))
+                .await
+                .map_err(|error| Refused::BackendBroken {
+                    region: x.snapshot.regions.name(flow.region).to_owned(),
+                    detail: error.to_string(),
+                })?,
+        };
         let mut answer = Response::from_parts(head, body);
         crate::admit::headers::drop_own_answers(answer.headers_mut());
         return Ok(answer);
@@ -335,18 +344,21 @@ async fn may_read_back(
         operation: Operation::Read,
         ..flow.clone()
     };
-    let Some(judged) = judge::judge_if_permitted(x, routed, person, &back)? else {
-        return Ok(false);
+    let cleared = {
+        let Some(judged) = judge::judge_if_permitted(x, routed, person, &back)? else {
+            return Ok(false);
+        };
+        let Ok(permit) = judged.permit(x) else {
+            return Ok(false);
+        };
+        let mut traces = x.story.borrow().traces;
+        traces.evidence = person.evidence;
+        let mut draft = x.draft(&judged, traces);
+        draft.holds = judged.take_holds();
+        judged.count();
+        x.worker.journal.clear(permit, draft)
     };
-    let Ok(permit) = judged.permit(x) else {
-        return Ok(false);
-    };
-    let mut traces = x.story.borrow().traces;
-    traces.evidence = person.evidence;
-    let mut draft = x.draft(&judged, traces);
-    draft.holds = judged.take_holds();
-    judged.count();
-    match x.worker.journal.clear(permit, draft).await {
+    match cleared.await {
         Ok(_cleared) => Ok(true),
         Err(error) => Err(Refused::Ledger(error.to_string())),
     }

@@ -45,7 +45,8 @@ impl Seen {
     /// The same files now, those alone that `watch` covers.
     pub fn again(&self, config: &Path, watch: Watch) -> Self {
         let mut files = files(config, self.settings.as_deref());
-        files.retain(|file| is_watched(file, watch));
+        let mut folders = Folders::new(watch);
+        files.retain(|file| folders.is_watched(file));
         Self {
             settings: self.settings.clone(),
             held: held(files),
@@ -54,7 +55,11 @@ impl Seen {
 
     /// Whether the files that `watch` covers held the same when `self` was taken.
     pub fn still_holds(&self, now: &Self, watch: Watch) -> bool {
-        let known = self.held.iter().filter(|(file, _)| is_watched(file, watch));
+        let mut folders = Folders::new(watch);
+        let known = self
+            .held
+            .iter()
+            .filter(|(file, _)| folders.is_watched(file));
         now.held.iter().eq(known)
     }
 
@@ -130,15 +135,38 @@ fn files(config: &Path, settings: Option<&Settings>) -> Vec<PathBuf> {
     files
 }
 
-fn is_watched(file: &Path, watch: Watch) -> bool {
-    match watch {
-        Watch::Always => true,
-        Watch::Never => false,
-        Watch::Volumes => file.ancestors().skip(1).any(|folder| {
+/// Which files `watch` covers. A policy is dozens of files in a few folders, and each is looked
+/// for every second: a folder is asked once.
+struct Folders {
+    watch: Watch,
+    volumes: BTreeMap<PathBuf, bool>,
+}
+
+impl Folders {
+    fn new(watch: Watch) -> Self {
+        let volumes = BTreeMap::new();
+        Self { watch, volumes }
+    }
+
+    fn is_watched(&mut self, file: &Path) -> bool {
+        match self.watch {
+            Watch::Always => true,
+            Watch::Never => false,
+            Watch::Volumes => file.parent().is_some_and(|folder| self.is_volume(folder)),
+        }
+    }
+
+    fn is_volume(&mut self, folder: &Path) -> bool {
+        if let Some(known) = self.volumes.get(folder) {
+            return *known;
+        }
+        let found = folder.ancestors().any(|folder| {
             // The volume's root alone has the link; `items` of a volume may lie deeper.
             let link = std::fs::symlink_metadata(folder.join("..data"));
             link.is_ok_and(|link| link.is_symlink())
-        }),
+        });
+        self.volumes.insert(folder.to_owned(), found);
+        found
     }
 }
 
@@ -158,6 +186,7 @@ mod tests {
         symlink("..data/law", volume.join("law")).unwrap();
         let deep = volume.join("law/eu.toml");
         assert!(deep.exists());
+        let is_watched = |file: &Path, watch| Folders::new(watch).is_watched(file);
         assert!(is_watched(&deep, Watch::Volumes));
         assert!(is_watched(&volume.join("gone.toml"), Watch::Volumes));
         let plain = folder.path().join("domicile.toml");

@@ -30,6 +30,7 @@ use crate::{
         http1::HeadFault,
         listener,
         memory::Till,
+        outgoing::Memory,
         pace::AtWork,
     },
     attest::WorkerJournal,
@@ -84,6 +85,7 @@ pub enum WorkerError {
 }
 
 impl Worker {
+    /// Must run inside the worker's `LocalSet`, where its porter is started.
     pub fn new(shared: Arc<Shared>) -> Result<Self, WorkerError> {
         let mut cache = Cache::new(Arc::clone(&shared.snapshot));
         let snapshot = Arc::clone(cache.load());
@@ -103,11 +105,13 @@ impl Worker {
             None,
         )?;
         register_tallies(&shared, &upstreams);
+        let (journal, porter) = shared.journal.worker_with_porter();
+        tokio::task::spawn_local(porter.carry());
         Ok(Self {
             snapshot: RefCell::new(cache),
             pins: RefCell::new(PinCache::new(shared.directory.clone(), PINS)),
             upstreams: RefCell::new((snapshot.generation, Rc::new(upstreams))),
-            journal: shared.journal.worker(),
+            journal,
             judgements: RefCell::default(),
             alike: RefCell::default(),
             random: RefCell::new(Random::new()),
@@ -421,7 +425,8 @@ struct Connection {
 
 impl Connection {
     fn new(worker: Rc<Worker>, address: SocketAddr, tls: Option<Rc<TlsPeer>>) -> Rc<Self> {
-        let from = Peer { address, tls };
+        let told = Memory::default();
+        let from = Peer { address, tls, told };
         Rc::new(Self { worker, from })
     }
 

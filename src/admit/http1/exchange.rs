@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     admit::body::Incoming,
-    message::{Field, Parts, Request, Response},
+    message::{Field, Request, Response},
     respond::Refused,
 };
 
@@ -53,7 +53,7 @@ where
     A: Future<Output = Response<B>>,
     B: HttpBody<Data = Bytes>,
 {
-    let asked = Asked::new(&head.method, head.version, head.takes_trailers);
+    let asked = Asked::new(&head.parts.method, head.parts.version, head.takes_trailers);
     let (keeps_alive, stall) = (head.keeps_alive, limits.body_stall);
     let answer = {
         let mut answer = pin!(handle(request(link, head)));
@@ -115,12 +115,7 @@ fn request<S: Transport>(link: &Rc<Link<S>>, head: Head) -> Request<Incoming> {
         Body::new(Rc::clone(link) as Rc<dyn Source>, turn)
     };
     Request {
-        parts: Parts {
-            method: head.method,
-            uri: head.uri,
-            version: head.version,
-            headers: head.fields,
-        },
+        parts: head.parts,
         body: Incoming::Http1(body),
     }
 }

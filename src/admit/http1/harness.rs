@@ -114,10 +114,10 @@ impl Reader {
 fn request(raw: Bytes, head: &Head) -> Request {
     Request {
         raw,
-        method: head.method.as_str().to_owned(),
-        target: head.uri.to_string(),
-        version: head.version,
-        fields: head.fields.clone(),
+        method: head.parts.method.as_str().to_owned(),
+        target: head.parts.uri.to_string(),
+        version: head.parts.version,
+        fields: head.parts.headers.clone(),
         is_chunked: head.framing == Framing::Chunked,
         body: Vec::new(),
         trailers: None,

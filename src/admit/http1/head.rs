@@ -1,7 +1,7 @@
 //! A whole head: line and fields, and what they say of the body and the connection.
 
 use bytes::{Buf, BytesMut};
-use http::{HeaderName, Method, Uri, Version, header};
+use http::{HeaderName, Method, Version, header};
 
 use super::{
     fault::HeadFault,
@@ -10,15 +10,12 @@ use super::{
     scan::{self, MAX_FIELDS, Scan},
     target::{self, Target},
 };
-use crate::message::{Field, Fields, Value};
+use crate::message::{Field, Fields, Parts, Value};
 
 /// A request's head that nothing is wrong with.
 #[derive(Debug)]
 pub struct Head {
-    pub method: Method,
-    pub uri: Uri,
-    pub version: Version,
-    pub fields: Fields,
+    pub parts: Box<Parts>,
     pub framing: Framing,
     /// The caller means to send further requests.
     pub keeps_alive: bool,
@@ -95,7 +92,7 @@ fn take_at_once(bytes: &[u8], limit: usize) -> Option<(Head, usize)> {
     let length = scan::find_blank_line(bytes.get(..limit).unwrap_or(bytes))?;
     let head = bytes.get(..length).filter(|h| !h.starts_with(b"\r\n"))?;
     let head = parse(head).ok()?;
-    (head.fields.len() <= MAX_FIELDS).then_some((head, length))
+    (head.parts.headers.len() <= MAX_FIELDS).then_some((head, length))
 }
 
 /// Parses a whole head. Nothing of it is kept but copies.
@@ -117,10 +114,12 @@ fn parse(head: &[u8]) -> Result<Head, HeadFault> {
     Ok(Head {
         // What follows a CONNECT would be the tunnel's, if there were one (RFC 9110 §9.3.6).
         keeps_alive: keeps_alive && line.method != Method::CONNECT,
-        method: line.method,
-        uri: line.uri,
-        version: line.version,
-        fields,
+        parts: Box::new(Parts {
+            method: line.method,
+            uri: line.uri,
+            version: line.version,
+            headers: fields,
+        }),
         framing,
         expects_continue,
         takes_trailers,

@@ -124,7 +124,7 @@ pub async fn serve<S, F, A, B>(
         let next = next_head(&link, &limits, &mut pulse, &mut stop).await;
         let keeps = match next {
             Next::Head(head) => {
-                exchange::serve(&link, *head, &limits, &mut pulse, &mut stop, &handle).await
+                exchange::serve(&link, head, &limits, &mut pulse, &mut stop, &handle).await
             }
             Next::Refused(fault, is_head) => {
                 refused(fault);
@@ -143,7 +143,7 @@ pub async fn serve<S, F, A, B>(
 }
 
 enum Next {
-    Head(Box<Head>),
+    Head(Head),
     /// The fault, and whether the answer goes without a body, since HEAD was asked for.
     Refused(HeadFault, bool),
     /// The caller is gone, idled too long, or the worker stops.
@@ -199,7 +199,7 @@ fn poll_head<S: Transport>(
                 Ok(Some(head)) if wants_tls(&head) && !wire.io.is_secure() => {
                     return Poll::Ready(Next::Refused(HeadFault::NotSecured, is_head));
                 }
-                Ok(Some(head)) => return Poll::Ready(Next::Head(Box::new(head))),
+                Ok(Some(head)) => return Poll::Ready(Next::Head(head)),
                 Ok(None) => {}
                 Err(fault) => return Poll::Ready(Next::Refused(fault, is_head)),
             }
@@ -220,7 +220,7 @@ fn poll_head<S: Transport>(
 }
 
 fn wants_tls(head: &Head) -> bool {
-    head.uri.scheme() == Some(&http::uri::Scheme::HTTPS)
+    head.parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS)
 }
 
 /// Whether the bytes of a refused request are one of HEAD, whose answer has no body.

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 
 use bytes::BytesMut;
 
-/// A read of this size takes most requests at once.
-pub const SIZE: usize = 8 << 10;
+/// A read of this size takes most requests at once: a record of 16 KiB with its head, too. What is
+/// not written to is no memory.
+pub const SIZE: usize = 20 << 10;
 
 /// Larger ones, grown by a large head or body, are not kept.
 const LARGEST: usize = 32 << 10;

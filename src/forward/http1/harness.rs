@@ -85,13 +85,13 @@ impl Reader {
                     }
                 }
                 Head::Final {
-                    response,
+                    told,
                     decoder,
                     keeps_alive,
                 } => {
                     self.answer.head = self.came.get(start..end)?.to_vec();
-                    self.answer.status = response.status().as_u16();
-                    self.answer.fields = response.headers().clone();
+                    self.answer.status = told.status.as_u16();
+                    self.answer.fields = told.headers;
                     self.answer.keeps_alive = keeps_alive;
                     self.answer.ends_with_connection = decoder.ends_with_connection();
                     self.decoder = Some(decoder);

@@ -7,7 +7,7 @@ use memchr::memchr;
 use super::{MOST_HEAD, decode::Decoder};
 use crate::{
     admit::http1::{fields::tokens, scan::find_blank_line},
-    message::{Field, FieldSet, Fields, Response, Told, Value},
+    message::{Field, FieldSet, Fields, Told, Value},
 };
 
 /// Fields of one head.
@@ -93,7 +93,7 @@ pub enum Head {
     Interim,
     Final {
         /// Without the fields that end at this hop.
-        response: Response<()>,
+        told: Told,
         decoder: Decoder,
         keeps_alive: bool,
     },
@@ -174,7 +174,7 @@ fn parse(head: &[u8], to_head: bool) -> Result<(Head, usize), NoAnswer> {
         headers: fields,
     };
     let head = Head::Final {
-        response: Response::from_parts(told, ()),
+        told,
         decoder,
         keeps_alive,
     };

@@ -37,7 +37,7 @@ pub(super) use request::{Call, OWN, expects_content};
 use super::{body::Upload, wire::Wire};
 use crate::{
     admit::http1::{encode, pool},
-    message::Response,
+    message::Told,
 };
 use decode::{Decoder, Piece};
 use head::{Head, Scan};
@@ -183,10 +183,7 @@ impl Connection {
     }
 
     /// Sends on, and waits for the head of the answer, which may come before the request is out.
-    pub(super) fn poll_answer(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<()>, Fault>> {
+    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Told, Fault>> {
         if self.poll_on(cx).is_err() {
             return Poll::Ready(Err(Fault::CallerBody));
         }
@@ -195,13 +192,13 @@ impl Connection {
             if let Some(head) = head.map_err(bad)? {
                 match head {
                     Head::Final {
-                        response,
+                        told,
                         decoder,
                         keeps_alive,
                     } => {
                         self.decoder = decoder;
                         self.keeps_alive = keeps_alive;
-                        return Poll::Ready(Ok(response));
+                        return Poll::Ready(Ok(told));
                     }
                     Head::Interim => {
                         self.interim += 1;
@@ -247,6 +244,19 @@ impl Connection {
                 Ok(_) => {}
             }
         }
+    }
+
+    /// The whole body of an answer, if it is short and came with the head. It is copied, so that the
+    /// buffer is free for the next.
+    pub(super) fn take_short(&mut self) -> Option<Bytes> {
+        let length = usize::try_from(self.decoder.left()?).ok()?;
+        if length > COPIED {
+            return None;
+        }
+        let data = Bytes::copy_from_slice(self.bytes.get(..length)?);
+        self.bytes.advance(length);
+        self.decoder = Decoder::Done;
+        Some(data)
     }
 
     /// What is still to come of the answer's body, where that is known.

@@ -119,8 +119,8 @@ fn post(body: &'static str) -> Outgoing {
     outgoing(Method::POST, OutgoingBody::Whole(Bytes::from(body)))
 }
 
-async fn send(up: &Upstreams, out: Outgoing) -> Result<Response<AnswerBody>, ForwardError> {
-    up.send(&[cleared(0)], out).await
+async fn send(up: &Upstreams, mut out: Outgoing) -> Result<Response<AnswerBody>, ForwardError> {
+    up.send(&[cleared(0)], &mut out).await
 }
 
 async fn text(answer: Response<AnswerBody>) -> Result<String, AnswerError> {

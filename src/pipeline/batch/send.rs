@@ -178,13 +178,13 @@ async fn send_part(
     }
     let cleared: Vec<&Cleared> = cleared.each(indices.clone().filter_map(like));
     let call = Call::begin(x, region, &parts.method, &mut headers);
-    let outgoing = Outgoing {
+    let mut outgoing = Outgoing {
         method: parts.method.clone(),
         path_and_query: path_and_query(parts),
         headers,
         body: OutgoingBody::Slices(part.body.clone()),
     };
-    let answer = upstreams.send(cleared, outgoing).await;
+    let answer = upstreams.send(cleared, &mut outgoing).await;
     match answer {
         Ok(answer) => {
             call.answered(answer.status(), answer.body().arrived());

@@ -137,7 +137,7 @@ async fn send_part(
         }
     };
     let call = Call::begin(x, region, &load.parts.method, &mut headers);
-    let outgoing = Outgoing {
+    let mut outgoing = Outgoing {
         method: load.parts.method.clone(),
         path_and_query: load.path.clone(),
         headers,
@@ -145,7 +145,7 @@ async fn send_part(
     };
     let answer = x
         .upstreams
-        .send(own.iter().map(|(_, c)| *c), outgoing)
+        .send(own.iter().map(|(_, c)| *c), &mut outgoing)
         .await;
     let answer = match answer {
         Ok(answer) => answer,
