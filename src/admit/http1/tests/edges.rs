@@ -1,7 +1,5 @@
 //! Whole connections whose heads and bodies end where reads and buffers do.
 
-use std::rc::Rc;
-
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -58,7 +56,6 @@ fn head(path: &str, framing: &str, length: usize) -> String {
 /// Sends in pieces, each of which is read before the next is sent, and reads two answers.
 async fn ask(served: &mut Served, text: &str, cuts: &[usize]) -> [String; 2] {
     let (mut read, mut write) = tokio::io::split(&mut served.caller);
-    let text = Rc::<str>::from(text);
     let send = async {
         let mut from = 0;
         for cut in cuts.iter().copied().chain([text.len()]) {
