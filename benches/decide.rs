@@ -8,7 +8,9 @@
 //! - decide: the median over the questions of the time per law that attaches, below 300 ns, and no
 //!   slower with 1,000 instruments than with 10.
 //!
-//! `cargo bench --bench decide`
+//! `cargo bench --bench decide`. With `-- --once`, every question is asked [`ROUNDS`] times and
+//! nothing is timed: for a counter of instructions (`valgrind --tool=callgrind
+//! --toggle-collect='*::ask_all*'`), which is the same whatever else the machine does.
 
 #![expect(
     clippy::expect_used,
@@ -28,7 +30,7 @@ use std::{
     time::Instant,
 };
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group};
 use domicile::{
     decide::{Query, decide},
     document::{Faults, Node},
@@ -213,5 +215,33 @@ fn compilation(c: &mut Criterion) {
     });
 }
 
+/// How often `--once` asks each question.
+const ROUNDS: u32 = 10;
+
+/// All questions in their order; gives the laws that attached.
+#[inline(never)]
+fn ask_all(workload: &[(Compiled, Vec<Query>)]) -> usize {
+    let mut laws = 0;
+    for (policy, queries) in workload {
+        for query in queries {
+            laws += black_box(decide(policy, black_box(query))).findings().len();
+        }
+    }
+    laws
+}
+
+fn once() {
+    let workload = workload(AT.parse().expect("an instant"), 10);
+    let laws: usize = (0..ROUNDS).map(|_| ask_all(&workload)).sum();
+    println!("{laws} laws attached in {ROUNDS} rounds");
+}
+
 criterion_group!(benches, bars, decisions, compilation);
-criterion_main!(benches);
+
+fn main() {
+    if std::env::args().any(|a| a == "--once") {
+        return once();
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

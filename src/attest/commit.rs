@@ -22,7 +22,7 @@ use crate::{domain::SubjectKey, telemetry::clock};
 /// How long flows home may gather before they are written; leaves most of the 100 ms that they
 /// may be late to the disk.
 const GATHER: Duration = Duration::from_millis(25);
-/// For so long requests that are probably about to ask are waited for, if a commit takes that long.
+/// Requests that are probably about to ask are waited for at most so long, unless the disk is slow.
 const BRIEF: Duration = Duration::from_millis(1);
 /// While the ledger cannot be written, so often it is tried without being asked.
 const RETRY: Duration = Duration::from_millis(100);
@@ -179,9 +179,11 @@ impl Committer<'_> {
         // groups would take turns, each waiting for the other's fsync.
         let target = self.expected - self.expected / 8;
         if queue.batches.len() < target && !queue.batches.is_empty() && !queue.closing {
-            // As long as a commit takes, where that is short: on a quick disk waiting is cheaper than
-            // many small commits; on a slow one a quarter of it must do.
-            let patience = (self.usual / 4).clamp(self.usual.min(BRIEF), Duration::from_millis(5));
+            // What waits here goes abroad or is a person's first record: some hundred microseconds
+            // are little beside the way there, and many small commits cost as much as the requests.
+            // Where the disk is slow, a quarter of a commit must do.
+            let brief = (self.usual * 4).min(BRIEF);
+            let patience = brief.max((self.usual / 4).min(Duration::from_millis(5)));
             queue.wake_at = target;
             queue = self.wait(queue, patience, |q| q.batches.len() < target && !q.closing);
         }

@@ -8,7 +8,8 @@ use crate::{
 };
 
 use super::{
-    evaluate::{Attached, promises},
+    evaluate::promises,
+    flow::Attached,
     missing::of_finding,
     query::Query,
     shadow::observed,
@@ -27,7 +28,7 @@ pub fn answer(
     let laws: Vec<Finding> = verdict
         .findings()
         .iter()
-        .map(|f| finding(policy, query, &attached, f))
+        .map(|f| finding(policy, &attached, f))
         .collect();
     let missing: Vec<Missing> = laws.iter().flat_map(|l| l.missing.clone()).collect();
     let region = regions.filter(|_| verdict.is_permit()).and_then(|all| {
@@ -78,9 +79,9 @@ pub fn answer(
     }
 }
 
-fn finding(policy: &Compiled, query: &Query, attached: &Attached, found: &LawFinding) -> Finding {
+fn finding(policy: &Compiled, attached: &Attached<'_>, found: &LawFinding) -> Finding {
     let checked = policy.checked().as_ref();
-    let (missing, tried) = of_finding(policy, query, attached, found);
+    let (missing, tried) = of_finding(policy, attached, found);
     let described = |id: RuleId, effect: Option<&str>| {
         let info = checked.rule(id)?;
         Some(RuleFinding {

@@ -16,7 +16,8 @@ use crate::{
 };
 
 use super::{
-    evaluate::{Attached, rules},
+    evaluate::rules,
+    flow::Attached,
     query::Query,
     verdict::{FindingKind, FindingLaw, Verdict},
     view::View,
@@ -74,7 +75,7 @@ fn asked(policy: &Compiled, query: &Query) -> SmallVec<[Counting; 2]> {
     }
     let attached = Attached::of(policy, query);
     for id in attached.laws.iter() {
-        let Some(view) = attached.view(policy, id, query) else {
+        let Some(view) = attached.view(policy, id) else {
             continue;
         };
         let crosses = matches!(view.shape, Shape::Outbound | Shape::Foreign);

@@ -3,19 +3,21 @@
 use smallvec::SmallVec;
 
 use crate::{
-    domain::{Country, Operation, Outcome, Place, PromiseOutcome},
+    domain::{Country, Operation, Outcome, PromiseOutcome},
     policy::{
-        Compiled, Copies, LawId, LawSet, NO_LAW, NO_LAW_FILE, PromiseId, Rule, RuleId, RuleMask,
-        look,
+        Compiled, Copies, LawId, NO_LAW, NO_LAW_FILE, PromiseId, Rule, RuleId, RuleMask, Test,
+        Usable,
     },
 };
 
 use super::{
-    mechanism::rests,
+    flow::Attached,
+    holds::Holds,
+    mechanism::{Rests, rests, usables},
     promise,
     query::Query,
     verdict::{FindingKind, FindingLaw, LawFinding, Lead, Verdict},
-    view::{self, Holds, Link, View, bits},
+    view::{View, bits},
 };
 
 /// Decides one flow. Total and deterministic: no I/O, no clock but the question's own instant;
@@ -24,29 +26,29 @@ use super::{
 /// The policy must have been compiled for the question's instant, or for one before the same
 /// boundary. A permit allocates nothing.
 pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
+    let mut verdict = Verdict {
+        outcome: Outcome::Permit,
+        operation: query.operation,
+        findings: SmallVec::new(),
+        broken: SmallVec::new(),
+        lead: Lead::None,
+        flow_home: query.via.is_none() && is_homely(query.operation),
+        recipient: query.recipient,
+    };
     if !query.possible().intersects(policy.personal) {
-        return Verdict {
-            outcome: Outcome::Permit,
-            operation: query.operation,
-            findings: SmallVec::new(),
-            broken: SmallVec::new(),
-            lead: Lead::None,
-            flow_home: query.via.is_none() && is_homely(query.operation),
-            recipient: query.recipient,
-        };
+        return verdict;
     }
     let attached = Attached::of(policy, query);
-    let mut findings: SmallVec<[LawFinding; 4]> = SmallVec::new();
     for id in attached.laws.iter() {
-        if let Some(view) = attached.view(policy, id, query) {
-            findings.push(judge(&view, id));
+        if let Some(view) = attached.view(policy, id) {
+            verdict.findings.push(judge(&view, id));
         }
     }
     for country in &attached.without_law {
-        findings.push(without_law(policy, query, *country));
+        verdict.findings.push(without_law(policy, query, *country));
     }
-    if findings.is_empty() {
-        findings.push(LawFinding {
+    if verdict.findings.is_empty() {
+        verdict.findings.push(LawFinding {
             law: FindingLaw::None,
             kind: FindingKind::Forbidden,
             rule: NO_LAW,
@@ -55,84 +57,9 @@ pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
             instrument: None,
         });
     }
-    let broken = promise::broken(policy, query, attached.laws);
-    conclude(policy, query, &attached, findings, broken)
-}
-
-/// The laws that govern a flow, and by what.
-pub(crate) struct Attached {
-    pub laws: LawSet,
-    pub person: LawSet,
-    pub citizen: LawSet,
-    pub exporter: LawSet,
-    via: LawSet,
-    pub without_law: SmallVec<[Country; 1]>,
-}
-
-impl Attached {
-    pub fn of(policy: &Compiled, query: &Query) -> Self {
-        let subject = &query.subject;
-        let mut person = LawSet::EMPTY;
-        let mut citizen = LawSet::EMPTY;
-        let mut without_law: SmallVec<[Country; 1]> = SmallVec::new();
-        for country in people(query) {
-            person = person.union(look(&policy.person, country));
-            if subject.citizenships.is_empty() {
-                citizen = citizen.union(look(&policy.citizen, country));
-            }
-            if look(&policy.territory, country).is_empty() && !without_law.contains(&country) {
-                without_law.push(country);
-            }
-        }
-        for place in &subject.citizenships {
-            if let Some(country) = place.country() {
-                citizen = citizen.union(look(&policy.citizen, country));
-            }
-        }
-        without_law.sort_unstable();
-        let lifts = query
-            .from
-            .entity
-            .and_then(|e| policy.entity_lifts.get(e.index()))
-            .copied()
-            .unwrap_or_default();
-        person = person.without(lifts);
-        let governs = |party: &super::query::Party| match party.entity {
-            Some(entity) => policy.entity_laws.get(entity.index()).copied(),
-            None => None,
-        };
-        let place = query.from.place.country();
-        let lies_in = place.map(|c| look(&policy.place, c)).unwrap_or_default();
-        let exporter = governs(&query.from).unwrap_or_default().union(lies_in);
-        let via = query.via.as_ref().map(|party| {
-            let at_place = party.place.country().map(|c| look(&policy.exporter, c));
-            governs(party).or(at_place).unwrap_or_default()
-        });
-        let via = via.unwrap_or_default();
-        Self {
-            laws: person.union(citizen).union(exporter).union(via),
-            person,
-            citizen,
-            exporter,
-            via,
-            without_law,
-        }
-    }
-
-    pub fn view<'a>(&self, policy: &'a Compiled, id: LawId, query: &'a Query) -> Option<View<'a>> {
-        let link = Link {
-            person: self.person.contains(id),
-            citizen: self.citizen.contains(id),
-            by_via: self.via.contains(id) && !self.exporter.contains(id),
-        };
-        View::new(policy, id, query, link)
-    }
-}
-
-/// The countries whose people the record is about: where the person lives and was; where neither
-/// is known, the citizenships.
-pub(super) fn people(query: &Query) -> impl Iterator<Item = Country> + '_ {
-    view::people(query).filter_map(Place::country)
+    promise::add_broken(policy, query, attached.laws, &mut verdict.broken);
+    conclude(policy, query, &attached, &mut verdict);
+    verdict
 }
 
 /// What one law says of the flow.
@@ -148,22 +75,35 @@ pub(crate) fn judge(view: &View<'_>, id: LawId) -> LawFinding {
     if let Some(rule) = child(view) {
         return finding(FindingKind::Forbidden, rule);
     }
-    let candidates = view.candidates();
-    for (_, rule) in rules(view, candidates & view.table.forbids) {
-        if forbids(view, rule) {
+    let candidates = view.may_concern();
+    for (test, _, rule) in open(view, candidates & view.table.forbids) {
+        if forbids(view, rule, view.left(test.left, &rule.when)) {
             return finding(FindingKind::Forbidden, rule.number);
         }
     }
-    for (_, rule) in rules(view, candidates & view.table.localises) {
-        if keeps_away(view, rule) {
-            return finding(FindingKind::Localised, rule.number);
+    if !view.to_inside() {
+        for (test, _, rule) in open(view, candidates & view.table.localises) {
+            if keeps_away(view, rule, view.left(test.left, &rule.when)) {
+                return finding(FindingKind::Localised, rule.number);
+            }
         }
     }
-    for (bit, rule) in rules(view, candidates & view.table.permits) {
-        if view.holds(&rule.when) != Holds::Yes {
+    let mut permits = candidates & view.table.permits;
+    let mut usable: &[Usable] = &[];
+    if permits & view.table.ask_instruments != 0 {
+        usable = usables(view);
+        let served = usable.iter().fold(0, |all, u| all | u.rules);
+        permits &= served | !view.table.need_instruments;
+    }
+    for (test, bit, rule) in open(view, permits) {
+        if view.left(test.left, &rule.when) != Holds::Yes {
             continue;
         }
-        if let Some(rests) = rests(view, rule, bit) {
+        let rests = match test.met {
+            true => Some(Rests::ON_FACTS),
+            false => rests(view, rule, bit, usable),
+        };
+        if let Some(rests) = rests {
             return LawFinding {
                 mechanism: rule.mechanism,
                 module: rests.module,
@@ -173,6 +113,24 @@ pub(crate) fn judge(view: &View<'_>, id: LawId) -> LawFinding {
         }
     }
     finding(FindingKind::Missing, view.law.transfer.rule)
+}
+
+/// Rules of a mask that no fact rules out, in the order of the law file, with their tests and bits.
+fn open<'a>(
+    view: &View<'a>,
+    mask: RuleMask,
+) -> impl Iterator<Item = (&'a Test, RuleMask, &'a Rule)> {
+    bits(mask).filter_map(move |i| {
+        let test = view.table.tests.get(i)?;
+        if view.facts.intersects(test.against) {
+            return None;
+        }
+        if view.in_doubt & (1 << i) != 0 && !view.concerns(i) {
+            return None;
+        }
+        let rule = view.law.rules.get(usize::from(test.index))?;
+        Some((test, 1 << i, rule))
+    })
 }
 
 /// Active rules of a mask with their bits, in the order of the law file.
@@ -207,14 +165,14 @@ fn child(view: &View<'_>) -> Option<RuleId> {
         .map(|(rule, _, _)| *rule)
 }
 
-/// Whether a prohibition, one of the candidates, forbids the flow.
-pub(super) fn forbids(view: &View<'_>, rule: &Rule) -> bool {
-    view.holds(&rule.when) != Holds::No && !view.lifted(&rule.unless)
+/// Whether a prohibition, one of the candidates, forbids the flow. `holds`: its condition.
+pub(super) fn forbids(view: &View<'_>, rule: &Rule, holds: Holds) -> bool {
+    holds != Holds::No && !view.lifted(&rule.unless)
 }
 
-/// Whether a localisation rule keeps the flow from its destination.
-pub(super) fn keeps_away(view: &View<'_>, rule: &Rule) -> bool {
-    if view.to_inside() || view.holds(&rule.when) == Holds::No || view.lifted(&rule.unless) {
+/// Whether a localisation rule keeps the flow from its destination. `holds`: its condition.
+pub(super) fn keeps_away(view: &View<'_>, rule: &Rule, holds: Holds) -> bool {
+    if view.to_inside() || holds == Holds::No || view.lifted(&rule.unless) {
         return false;
     }
     match view.query.operation {
@@ -245,43 +203,34 @@ fn without_law(policy: &Compiled, query: &Query, country: Country) -> LawFinding
     }
 }
 
-fn conclude(
-    policy: &Compiled,
-    query: &Query,
-    attached: &Attached,
-    findings: SmallVec<[LawFinding; 4]>,
-    broken: SmallVec<[RuleId; 2]>,
-) -> Verdict {
-    let refusing = findings
-        .iter()
-        .enumerate()
-        .filter(|(_, f)| f.kind != FindingKind::Permitted)
-        .min_by_key(|(i, f)| (f.kind, *i));
-    let lead = match (refusing, broken.first()) {
+/// From what laws and promises say to the outcome.
+fn conclude(policy: &Compiled, query: &Query, attached: &Attached<'_>, verdict: &mut Verdict) {
+    let findings = verdict.findings.as_slice();
+    let mut refusing: Option<(usize, &LawFinding)> = None;
+    for (i, f) in findings.iter().enumerate() {
+        let first = refusing.is_none_or(|(_, known)| f.kind < known.kind);
+        if first && f.kind != FindingKind::Permitted {
+            refusing = Some((i, f));
+        }
+    }
+    verdict.lead = match (refusing, verdict.broken.first()) {
         (Some((_, f)), Some(promise)) if f.kind == FindingKind::Missing => Lead::Promise(*promise),
         (Some((i, _)), _) => Lead::Finding(u8::try_from(i).unwrap_or(u8::MAX)),
         (None, Some(promise)) => Lead::Promise(*promise),
-        (None, None) => most_demanding(policy, &findings),
+        (None, None) => most_demanding(policy, findings),
     };
-    let permits = refusing.is_none() && broken.is_empty();
-    let flow_home = permits && goes_home(policy, query, attached, &findings);
-    Verdict {
-        outcome: if permits {
-            Outcome::Permit
-        } else {
-            Outcome::Refuse
-        },
-        operation: query.operation,
-        findings,
-        broken,
-        lead,
-        flow_home,
-        recipient: query.recipient,
+    let permits = refusing.is_none() && verdict.broken.is_empty();
+    verdict.flow_home = permits && goes_home(policy, query, attached, findings);
+    if !permits {
+        verdict.outcome = Outcome::Refuse;
     }
 }
 
 /// The permitting finding whose mechanism asks most; the first of equals.
 fn most_demanding(policy: &Compiled, findings: &[LawFinding]) -> Lead {
+    if findings.len() == 1 {
+        return Lead::Finding(0);
+    }
     let demand = |f: &LawFinding| {
         let mechanism = f.mechanism.and_then(|m| policy.checked().mechanism(m));
         mechanism.map_or(0, |m| m.demand)
@@ -305,7 +254,7 @@ fn is_homely(operation: Operation) -> bool {
 fn goes_home(
     policy: &Compiled,
     query: &Query,
-    attached: &Attached,
+    attached: &Attached<'_>,
     findings: &[LawFinding],
 ) -> bool {
     let only_home = findings.iter().all(|f| {
@@ -320,11 +269,7 @@ fn goes_home(
     if stays && (is_homely(query.operation) || query.operation == Operation::Read) {
         return true;
     }
-    let at_home = attached.person.union(attached.citizen).iter().any(|id| {
-        let table = policy.laws.get(id.index());
-        table.is_some_and(|t| t.territory.contains(query.to.place))
-    });
-    is_homely(query.operation) && at_home
+    is_homely(query.operation) && attached.ends_at_home()
 }
 
 /// For the answer: what every promise says of the flow.

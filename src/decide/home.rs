@@ -9,9 +9,11 @@ use crate::{
 };
 
 use super::{
-    evaluate::{Attached, decide, people, rules},
+    evaluate::{decide, rules},
+    flow::{Attached, people},
+    holds::Holds,
     query::{Party, Query},
-    view::{Holds, View},
+    view::View,
 };
 
 /// Why a person has no home.
@@ -51,7 +53,7 @@ pub fn home_candidates(
         return Err(HomeFault::Unknown);
     }
     let attached = Attached::of(policy, template);
-    let demanding = demanding(policy, &attached, template);
+    let demanding = demanding(policy, &attached);
     if !demanding.is_empty() {
         return of_localising(policy, regions, &attached, template, &demanding);
     }
@@ -69,11 +71,7 @@ pub fn home_candidates(
 }
 
 /// The laws that want the primary copy in their territory, each with its rule.
-fn demanding(
-    policy: &Compiled,
-    attached: &Attached,
-    template: &Query,
-) -> SmallVec<[(LawId, RuleId); 2]> {
+fn demanding(policy: &Compiled, attached: &Attached<'_>) -> SmallVec<[(LawId, RuleId); 2]> {
     let mut all = SmallVec::new();
     for id in attached.laws.iter() {
         let store = policy.laws.get(id.index()).map_or(0, |t| {
@@ -83,7 +81,7 @@ fn demanding(
         if store == 0 {
             continue;
         }
-        let Some(view) = attached.view(policy, id, template) else {
+        let Some(view) = attached.view(policy, id) else {
             continue;
         };
         if let Some(rule) = demand(&view, store) {
@@ -102,7 +100,7 @@ fn demand(view: &View<'_>, store: u128) -> Option<RuleId> {
 fn of_localising(
     policy: &Compiled,
     regions: &Regions,
-    attached: &Attached,
+    attached: &Attached<'_>,
     template: &Query,
     demanding: &[(LawId, RuleId)],
 ) -> Result<Homes, HomeFault> {
@@ -140,7 +138,7 @@ fn of_localising(
 fn own_homes(
     policy: &Compiled,
     regions: &Regions,
-    attached: &Attached,
+    attached: &Attached<'_>,
     country: Country,
     homes: &mut Homes,
 ) {
@@ -150,7 +148,7 @@ fn own_homes(
             homes.push(id);
         }
     };
-    let laws = crate::policy::look(&policy.person, country);
+    let laws = policy.of_country(country).person;
     if laws.is_empty() && attached.without_law.contains(&country) {
         return;
     }
@@ -175,7 +173,7 @@ fn own_homes(
 fn default_homes(
     policy: &Compiled,
     regions: &Regions,
-    attached: &Attached,
+    attached: &Attached<'_>,
     template: &Query,
 ) -> Homes {
     let checked = policy.checked();

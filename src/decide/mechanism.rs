@@ -8,7 +8,7 @@ use crate::{
     },
 };
 
-use super::view::View;
+use super::view::{View, role};
 
 /// What a mechanism rests on, when it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +17,24 @@ pub(crate) struct Rests {
     pub module: Option<u8>,
 }
 
-/// The first instrument under which everything that `rule` requires holds, or none where none is
-/// needed; `None`: something is missing.
-pub(crate) fn rests(view: &View<'_>, rule: &Rule, bit: RuleMask) -> Option<Rests> {
-    let needs_instrument = rule
-        .requires
-        .iter()
-        .flatten()
-        .any(|n| *n == Need::Instrument);
-    if needs_instrument {
-        for usable in usables(view).iter().filter(|u| u.rules & bit != 0) {
+impl Rests {
+    /// On what the question says alone.
+    pub const ON_FACTS: Self = Self {
+        instrument: None,
+        module: None,
+    };
+}
+
+/// The first instrument of `usable` under which everything that `rule` requires holds, or none
+/// where none is needed; `None`: something is missing.
+pub(crate) fn rests(
+    view: &View<'_>,
+    rule: &Rule,
+    bit: RuleMask,
+    usable: &[Usable],
+) -> Option<Rests> {
+    if view.table.ask_instruments & bit != 0 {
+        for usable in usable.iter().filter(|u| u.rules & bit != 0) {
             let Some(instrument) = view.policy.checked().instrument(usable.instrument) else {
                 continue;
             };
@@ -152,11 +160,11 @@ pub(crate) fn people_covered(view: &View<'_>, instrument: &Instrument) -> bool {
 pub(crate) fn module(view: &View<'_>, instrument: &Instrument) -> Option<u8> {
     let exporter = (view.origin.role)
         .or(instrument.exporter_role)
-        .or_else(|| view.role(view.origin))
+        .or_else(|| role(view.policy, view.origin))
         .or_else(|| instrument.module.map(|m| roles_of(m).0))?;
     let importer = (view.query.to.role)
         .or(instrument.importer_role)
-        .or_else(|| view.role(&view.query.to))
+        .or_else(|| role(view.policy, &view.query.to))
         .or_else(|| instrument.module.map(|m| roles_of(m).1))?;
     match (exporter, importer) {
         (Role::Controller, Role::Controller) => Some(1),

@@ -13,14 +13,16 @@ use crate::{
 };
 
 use super::{
-    evaluate::{Attached, rules},
+    evaluate::rules,
+    flow::Attached,
+    holds::Holds,
     mechanism::{
         Candidate, covers, module, need_holds, people_covered, purpose_covered, usables,
         usables_if_accepted,
     },
     query::{Party, Query},
     verdict::{FindingKind, FindingLaw, LawFinding, Verdict},
-    view::{Holds, View},
+    view::View,
 };
 
 /// All of them, law by law in the order of the findings. Nothing in it is personal data.
@@ -29,22 +31,21 @@ pub fn missing(policy: &Compiled, query: &Query, verdict: &Verdict) -> Vec<Missi
     verdict
         .findings()
         .iter()
-        .flat_map(|f| of_finding(policy, query, &attached, f).0)
+        .flat_map(|f| of_finding(policy, &attached, f).0)
         .collect()
 }
 
 /// What one law's mechanisms lack, one entry each, and the rules that were tried.
 pub(super) fn of_finding<'a>(
     policy: &'a Compiled,
-    query: &'a Query,
-    attached: &Attached,
+    attached: &Attached<'a>,
     finding: &LawFinding,
 ) -> (Vec<Missing>, Vec<&'a Rule>) {
     let (mut all, mut tried): (Vec<Missing>, Vec<&Rule>) = (Vec::new(), Vec::new());
     let FindingLaw::Law(id) = finding.law else {
         return (all, tried);
     };
-    let view = attached.view(policy, id, query);
+    let view = attached.view(policy, id);
     let Some(view) = view.filter(|_| finding.kind == FindingKind::Missing) else {
         return (all, tried);
     };

@@ -4,6 +4,8 @@ mod answer;
 mod counting;
 mod evaluate;
 mod explain;
+mod flow;
+mod holds;
 mod home;
 mod malformed;
 mod mechanism;
@@ -32,9 +34,11 @@ pub use verdict::{FindingKind, FindingLaw, LawFinding, Verdict};
 /// What `prove` looks at to cut the space of flows into classes.
 pub(crate) mod inside {
     pub(crate) use super::{
-        evaluate::{Attached, judge},
+        evaluate::judge,
+        flow::Attached,
+        holds::Holds,
         mechanism::{assessment_covers, module, people_covered, purpose_covered, usables},
-        view::{Holds, Link, View},
+        view::{Link, View},
     };
 }
 

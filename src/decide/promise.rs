@@ -12,15 +12,30 @@ use super::{mechanism::purpose_covered, query::Query};
 
 /// The rules of the promises that the flow would break.
 pub(super) fn broken(policy: &Compiled, query: &Query, laws: LawSet) -> SmallVec<[RuleId; 2]> {
-    let all = &policy.checked().organisation.promises;
-    let mut broken: SmallVec<[RuleId; 2]> = all
-        .iter()
-        .enumerate()
-        .filter(|(i, p)| judge(policy, query, *i, p) == PromiseOutcome::Broken)
-        .map(|(_, p)| p.rule)
-        .collect();
-    broken.extend(recipient(policy, query, laws));
+    let mut broken = SmallVec::new();
+    add_broken(policy, query, laws, &mut broken);
     broken
+}
+
+/// The same, added to a list.
+pub(super) fn add_broken(
+    policy: &Compiled,
+    query: &Query,
+    laws: LawSet,
+    broken: &mut SmallVec<[RuleId; 2]>,
+) {
+    for index in policy.promises_about(query.operation) {
+        let index = usize::from(*index);
+        let promise = policy.checked().organisation.promises.get(index);
+        if let Some(promise) = promise
+            && judge(policy, query, index, promise) == PromiseOutcome::Broken
+        {
+            broken.push(promise.rule);
+        }
+    }
+    if let Some(rule) = recipient(policy, query, laws) {
+        broken.push(rule);
+    }
 }
 
 pub(crate) fn judged(policy: &Compiled, query: &Query) -> Vec<(PromiseId, PromiseOutcome)> {
@@ -35,9 +50,14 @@ pub(crate) fn judged(policy: &Compiled, query: &Query) -> Vec<(PromiseId, Promis
 }
 
 fn judge(policy: &Compiled, query: &Query, index: usize, promise: &Promise) -> PromiseOutcome {
-    let Some(table) = policy.promises.get(index).filter(|t| t.stands) else {
+    let asks = 1 << query.operation as u8;
+    let table = policy.promises.get(index);
+    let Some(table) = table.filter(|t| t.stands && t.operations & asks != 0) else {
         return PromiseOutcome::NotConcerned;
     };
+    if !query.possible().intersects(promise.categories) {
+        return PromiseOutcome::NotConcerned;
+    }
     let s = &query.subject;
     let mut people = s
         .countries
@@ -45,15 +65,13 @@ fn judge(policy: &Compiled, query: &Query, index: usize, promise: &Promise) -> P
         .chain(s.collected_in.iter())
         .chain(s.citizenships.iter().filter(|_| s.countries.is_empty()));
     let concerned = table.subjects.any || people.any(|p| table.subjects.contains(*p));
-    if !concerned || !query.possible().intersects(promise.categories) {
+    if !concerned {
         return PromiseOutcome::NotConcerned;
     }
     let to = query.to.place;
-    let mut asked = false;
     let mut kept = true;
     let mut within = |set: &Option<PlaceSet>, applies: bool, wanted: bool| {
         if let Some(set) = set.as_ref().filter(|_| applies) {
-            asked = true;
             kept &= set.contains(to) == wanted;
         }
     };
@@ -69,16 +87,15 @@ fn judge(policy: &Compiled, query: &Query, index: usize, promise: &Promise) -> P
     if let Some(only) = &promise.recipients_only
         && op == Operation::Disclose
     {
-        asked = true;
         let recipient = query
             .recipient
             .and_then(|r| policy.checked().recipient_info(r));
         kept &= recipient.is_some_and(|r| only.contains(&r.id));
     }
-    match (asked, kept) {
-        (false, _) => PromiseOutcome::NotConcerned,
-        (true, true) => PromiseOutcome::Kept,
-        (true, false) => PromiseOutcome::Broken,
+    if kept {
+        PromiseOutcome::Kept
+    } else {
+        PromiseOutcome::Broken
     }
 }
 

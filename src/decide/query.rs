@@ -8,7 +8,7 @@ use crate::{
         Basis, CategorySet, Circumstances, ConsentKind, Giver, GroundKind, Operation, Place,
         Protection, Role, SpecialGround, SubjectKind, Transaction,
     },
-    policy::{Compiled, CounterId, EntityId, PurposeId, RecipientId},
+    policy::{Compiled, CounterId, EntityId, Facts, PurposeId, RecipientId},
 };
 
 /// One flow to be decided. Built from a [`crate::domain::Question`] by [`Compiled::resolve`], or
@@ -134,6 +134,10 @@ impl Grounds {
 
     pub(super) fn intersects(self, bits: u16) -> bool {
         self.any & bits != 0
+    }
+
+    pub(super) fn facts(self) -> Facts {
+        Facts::grounds(self.any, self.occasional)
     }
 }
 

@@ -12,7 +12,8 @@ use crate::{
 };
 
 use super::{
-    evaluate::{Attached, decide, forbids, keeps_away, rules},
+    evaluate::{decide, forbids, keeps_away, rules},
+    flow::Attached,
     promise,
     query::Query,
     verdict::{FindingKind, FindingLaw, LawFinding, Verdict},
@@ -61,16 +62,16 @@ pub fn observed(policy: &Compiled, query: &Query, verdict: &Verdict) -> Disagree
         let FindingLaw::Law(id) = finding.law else {
             continue;
         };
-        if let Some(view) = attached.view(shadow, id, query) {
+        if let Some(view) = attached.view(shadow, id) {
             let candidates = view.candidates();
             let table = view.table;
             let forbidding = rules(&view, candidates & table.forbids);
             forbidding
-                .filter(|(_, r)| forbids(&view, r))
+                .filter(|(_, r)| forbids(&view, r, view.holds(&r.when)))
                 .for_each(|(_, r)| add(r.number));
             let localising = rules(&view, candidates & table.localises);
             localising
-                .filter(|(_, r)| keeps_away(&view, r))
+                .filter(|(_, r)| keeps_away(&view, r, view.holds(&r.when)))
                 .for_each(|(_, r)| add(r.number));
         }
         if finding.kind == FindingKind::Missing {

@@ -1,16 +1,19 @@
 //! One flow as one law sees it: where its ends lie, who exports, who the person is to that law.
 
+use std::num::NonZeroU64;
+
 use jiff::civil::Date;
 
 use crate::{
     domain::{CategorySet, ConsentKind, Giver, Place, Role},
     policy::{
-        ActiveRule, AttributeSet, Compiled, CountTest, Counted, CounterId, Law, LawId, LawTable,
-        Rule, RuleMask, Shape, Unless, When, day_in,
+        ActiveRule, AttributeSet, Compiled, Counted, CounterId, Facts, Flag, Law, LawId, LawTable,
+        Rule, RuleMask, Shape, Unless, day_in,
     },
 };
 
 use super::{
+    flow::{Flow, part_of},
     mechanism::is_covered_by,
     query::{Party, Query, QueryConsent},
 };
@@ -23,11 +26,7 @@ pub(crate) struct View<'a> {
     /// Who exports under this law: the flow's start, or the router's location.
     pub origin: &'a Party,
     pub shape: Shape,
-    pub same_entity: bool,
-    pub in_place: bool,
-    pub direct: bool,
     pub person: bool,
-    pub citizen: bool,
     pub exporter: AttributeSet,
     pub importer: AttributeSet,
     /// Age, where it is known, on the law's day.
@@ -35,15 +34,9 @@ pub(crate) struct View<'a> {
     pub sensitive: bool,
     pub origin_place: Place,
     pub to_place: Place,
-}
-
-/// How a condition on a flow came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holds {
-    Yes,
-    No,
-    /// It hangs on a counter that is not known.
-    Unknown(CounterId),
+    pub facts: Facts,
+    /// The rules whose places must be looked at one by one.
+    pub in_doubt: RuleMask,
 }
 
 /// What attached the law.
@@ -57,18 +50,32 @@ pub(crate) struct Link {
 
 impl<'a> View<'a> {
     pub fn new(policy: &'a Compiled, id: LawId, query: &'a Query, link: Link) -> Option<Self> {
+        Self::of(policy, id, &Flow::of(policy, query), link)
+    }
+
+    // In the one loop that asks for it: as a call, the view is moved as a whole.
+    #[inline(always)]
+    pub(super) fn of(policy: &'a Compiled, id: LawId, flow: &Flow<'a>, link: Link) -> Option<Self> {
         let law = policy.checked().law(id)?;
         let table = policy.laws.get(id.index())?;
-        let origin = query
-            .via
-            .as_ref()
-            .filter(|_| link.by_via)
-            .unwrap_or(&query.from);
-        let exporter = table.attributes_of(origin.entity);
-        let importer = table.attributes_of(query.to.entity);
-        let (origin_place, origin_inside) = place(policy, law, table, origin, exporter);
-        let origin_place = part_of(policy, origin, origin_place);
-        let (to_place, to_inside) = place(policy, law, table, &query.to, importer);
+        let query = flow.query;
+        let start = match &flow.via {
+            Some(via) if link.by_via => via,
+            _ => &flow.from,
+        };
+        let origin = start.party;
+        let (from, to) = (table.party(origin.entity), table.party(query.to.entity));
+        let mut origin_place = start.place;
+        let mut to_place = query.to.place;
+        if from.outside {
+            let place = seat(policy, origin);
+            origin_place = part_of(policy, origin.entity, place);
+        }
+        if to.outside {
+            to_place = seat(policy, &query.to);
+        }
+        let origin_inside = start.inside.contains(id) && !from.outside;
+        let to_inside = flow.to_inside.contains(id) && !to.outside;
         let shape = match (origin_inside, to_inside) {
             (true, true) if origin_place.country() == to_place.country() => Shape::Domestic,
             (true, true) => Shape::Within,
@@ -76,7 +83,12 @@ impl<'a> View<'a> {
             (true, false) => Shape::Outbound,
             (false, false) => Shape::Foreign,
         };
-        let same_entity = origin.entity.is_some() && origin.entity == query.to.entity;
+        let unsure_place = to_place.country().is_none() || origin_place.country().is_none();
+        let mut any = to.as_any;
+        if any != 0 {
+            let others = std::iter::once(&query.from).chain(&query.via);
+            others.for_each(|party| any &= table.party(party.entity).as_any);
+        }
         let mut view = Self {
             policy,
             law,
@@ -84,23 +96,30 @@ impl<'a> View<'a> {
             query,
             origin,
             shape,
-            same_entity,
-            in_place: same_entity && origin.place == query.to.place,
-            direct: origin.entity.is_none(),
             person: link.person,
-            citizen: link.citizen,
-            exporter,
-            importer,
+            exporter: from.has,
+            importer: to.has,
             age: query.subject.age,
             sensitive: false,
             origin_place,
             to_place,
+            facts: flow.facts.and(start.facts),
+            in_doubt: if unsure_place {
+                RuleMask::MAX
+            } else {
+                table.exact
+            },
         };
         if let Some(born) = query.subject.born {
             view.age = Some(age_on(born, view.day()));
         }
         let young = view.age.is_some_and(|a| a < table.sensitive_below);
         view.sensitive = young || query.possible().intersects(table.sensitive);
+        view.facts = (view.facts)
+            .and(Facts::parties(from.as_exporter | to.as_importer | any))
+            .and(Facts::flag(Flag::Sensitive, view.sensitive))
+            .and(Facts::flag(Flag::Person, link.person))
+            .and(Facts::flag(Flag::Citizen, link.citizen));
         Some(view)
     }
 
@@ -116,35 +135,30 @@ impl<'a> View<'a> {
 
     /// The rules whose places, operation and kind of flow are this one's.
     pub fn candidates(&self) -> RuleMask {
+        let mask = self.may_concern();
+        bits(mask & self.in_doubt)
+            .filter(|i| !self.concerns(*i))
+            .fold(mask, |m, i| m & !(1 << i))
+    }
+
+    /// The same before those that are in doubt were looked at.
+    pub fn may_concern(&self) -> RuleMask {
         let at = |table: &[RuleMask], place: Place| {
             place.country().map_or(RuleMask::MAX, |c| {
                 table.get(c.index()).copied().unwrap_or(0)
             })
         };
         let by = |table: &[RuleMask], index: usize| table.get(index).copied().unwrap_or(0);
-        let mask = (self.table.to_anywhere | at(&self.table.by_to, self.to_place))
+        (self.table.to_anywhere | at(&self.table.by_to, self.to_place))
             & (self.table.from_anywhere | at(&self.table.by_origin, self.origin_place))
             & by(&self.table.by_operation, self.query.operation as usize)
-            & by(&self.table.by_flow, self.shape as usize);
-        let unsure_place =
-            self.to_place.country().is_none() || self.origin_place.country().is_none();
-        let exact = if unsure_place {
-            RuleMask::MAX
-        } else {
-            self.table.exact
-        };
-        if mask & exact == 0 {
-            return mask;
-        }
-        bits(mask & exact)
-            .filter(|i| {
-                !self
-                    .table
-                    .rules
-                    .get(*i)
-                    .is_some_and(|r| r.to.contains(self.to_place) && self.starts_under(r))
-            })
-            .fold(mask, |m, i| m & !(1 << i))
+            & by(&self.table.by_flow, self.shape as usize)
+    }
+
+    /// Whether the places of the rule with this index in the table are this flow's.
+    pub fn concerns(&self, rule: usize) -> bool {
+        let rule = self.table.rules.get(rule);
+        rule.is_some_and(|r| r.to.contains(self.to_place) && self.starts_under(r))
     }
 
     /// Of `rules`, those that concern this person and this start of the flow, wherever it ends.
@@ -160,130 +174,6 @@ impl<'a> View<'a> {
     fn starts_under(&self, rule: &ActiveRule) -> bool {
         rule.origin.contains(self.origin_place)
             && (rule.of.any || people(self.query).any(|p| rule.of.contains(*p)))
-    }
-
-    pub fn holds(&self, when: &When) -> Holds {
-        let q = self.query;
-        let set =
-            |wanted: AttributeSet, has: AttributeSet| wanted.is_empty() || wanted.intersects(has);
-        let is = |wanted: Option<bool>, fact: bool| wanted.is_none_or(|w| w == fact);
-        let kind = q
-            .subject
-            .kind
-            .unwrap_or(crate::domain::SubjectKind::Customer);
-        let certain = when.categories.is_none_or(|c| c.intersects(q.possible()))
-            && !when.without.intersects(q.possible())
-            && is(when.sensitive, self.sensitive)
-            && when
-                .subject_kinds
-                .is_none_or(|k| k & (1 << kind as u8) != 0)
-            && when
-                .purposes
-                .as_ref()
-                .is_none_or(|p| q.purpose.is_some_and(|own| p.contains(&own)))
-            && !q
-                .purpose
-                .is_some_and(|p| when.purposes_without.contains(&p))
-            && set(when.exporter, self.exporter)
-            && !when.exporter_without.intersects(self.exporter)
-            && set(when.importer, self.importer)
-            && !when.importer_without.intersects(self.importer)
-            && (when.parties.is_empty() || when.parties.intersects(self.parties()))
-            && when
-                .exporter_role
-                .is_none_or(|r| self.role(self.origin) == Some(r))
-            && when
-                .importer_role
-                .is_none_or(|r| self.role(&q.to) == Some(r))
-            && is(when.person, self.person)
-            && is(when.citizen, self.citizen)
-            && when
-                .collected_abroad
-                .is_none_or(|w| w == self.collected_abroad())
-            && when
-                .unapproved_order
-                .is_none_or(|w| w == self.unapproved_order())
-            && when
-                .basis
-                .is_none_or(|b| q.basis.is_some_and(|own| b & (1 << own as u8) != 0))
-            && when.special_grounds.is_none_or(|letters| {
-                q.special_ground
-                    .is_some_and(|own| letters & (1 << own.bit()) != 0)
-            })
-            && when
-                .transactions
-                .is_none_or(|t| q.transaction.is_some_and(|own| t & (1 << own as u8) != 0))
-            && when
-                .below_age
-                .is_none_or(|limit| self.age.is_some_and(|a| a < limit))
-            && is(when.instructs_exporter, q.instructs_exporter)
-            && q.transaction
-                .is_none_or(|own| when.transactions_without & (1 << own as u8) == 0)
-            && is(when.same_entity, self.same_entity)
-            && is(when.in_place, self.in_place)
-            && is(when.direct, self.direct);
-        if !certain {
-            return Holds::No;
-        }
-        let mut unknown = None;
-        for (table, wanted) in [(when.above, true), (when.below, false)] {
-            let Some(table) = table else { continue };
-            match self.passes(table) {
-                Holds::Unknown(counter) => unknown = unknown.or(Some(counter)),
-                passed if (passed == Holds::Yes) != wanted => return Holds::No,
-                _ => {}
-            }
-        }
-        for alternatives in &when.counts {
-            let mut missing = None;
-            let met = alternatives
-                .iter()
-                .any(|test| match self.count(test.counter) {
-                    Some(count) => test.holds(count),
-                    None => {
-                        missing = missing.or(Some(test.counter));
-                        false
-                    }
-                });
-            match (met, missing) {
-                (true, _) => {}
-                (false, Some(counter)) => unknown = unknown.or(Some(counter)),
-                (false, None) => return Holds::No,
-            }
-        }
-        unknown.map_or(Holds::Yes, Holds::Unknown)
-    }
-
-    /// Whether the record passes a table of thresholds: the lowest number among the counters that
-    /// it touches holds for each of them.
-    fn passes(&self, table: u8) -> Holds {
-        let vocabulary = &self.policy.checked().vocabulary;
-        let Some(thresholds) = vocabulary.thresholds.get(usize::from(table)) else {
-            return Holds::No;
-        };
-        let (stated, possible) = (self.query.categories(), self.query.possible());
-        let counted = |test: &CountTest| vocabulary.counters.get(test.counter.index());
-        let touched = |test: &CountTest| {
-            counted(test).is_some_and(|c| c.counted.holds(stated, possible).unwrap_or(true))
-        };
-        let tests = &thresholds.tests;
-        let Some(lowest) = tests.iter().filter(|t| touched(t)).map(|t| t.number).min() else {
-            return Holds::No;
-        };
-        let mut unknown = None;
-        for test in tests {
-            // What is linked to a touched category is looked at where it is known, and not missed
-            // where it is not: its people are among the touched category's own.
-            let linked = || counted(test).is_some_and(|c| c.counted.classes(possible) > 0);
-            match (touched(test), self.count(test.counter)) {
-                (true, None) => unknown = unknown.or(Some(test.counter)),
-                (own, Some(count)) if (own || linked()) && test.holds_at(lowest, count) => {
-                    return Holds::Yes;
-                }
-                _ => {}
-            }
-        }
-        unknown.map_or(Holds::No, Holds::Unknown)
     }
 
     /// Whether an exception lifts a prohibition.
@@ -335,33 +225,6 @@ impl<'a> View<'a> {
     /// The record's categories that concern a person.
     pub fn personal(&self) -> CategorySet {
         self.query.categories().intersection(self.policy.personal)
-    }
-
-    /// A party's role: the question's, else the entity's own.
-    pub fn role(&self, party: &Party) -> Option<Role> {
-        party.role.or_else(|| {
-            let entity = self.policy.checked().entity_info(party.entity?)?;
-            entity.role
-        })
-    }
-
-    fn parties(&self) -> AttributeSet {
-        let of = |party: &Party| self.table.attributes_of(party.entity);
-        let via = self.query.via.as_ref().map(of).unwrap_or_default();
-        of(&self.query.from).union(self.importer).union(via)
-    }
-
-    fn collected_abroad(&self) -> bool {
-        match self.query.subject.collected_in {
-            Some(place) => !self.table.territory.contains(place),
-            None => matches!(self.shape, Shape::Inbound | Shape::Foreign),
-        }
-    }
-
-    fn unapproved_order(&self) -> bool {
-        self.query
-            .order
-            .is_some_and(|order| !order.approved && !self.table.territory.contains(order.authority))
     }
 
     /// Whether a copy lies in the territory already.
@@ -422,30 +285,20 @@ pub(super) fn people(query: &Query) -> impl Iterator<Item = &Place> + '_ {
         .chain(citizenships)
 }
 
-/// Where a party counts as being, and whether that is inside the territory. An international
-/// organisation is outside wherever its offices stand.
-fn place(
-    policy: &Compiled,
-    law: &Law,
-    table: &LawTable,
-    party: &Party,
-    has: AttributeSet,
-) -> (Place, bool) {
-    if !has.intersects(law.outside) {
-        return (party.place, table.territory.contains(party.place));
-    }
-    let own = party.entity.and_then(|e| policy.checked().entity_info(e));
-    let own = own.map(|e| e.place).filter(|p| p.country().is_none());
-    (own.unwrap_or(party.place), false)
+/// A party's role: the question's, else the entity's own.
+pub(super) fn role(policy: &Compiled, party: &Party) -> Option<Role> {
+    party.role.or_else(|| {
+        let entity = policy.checked().entity_info(party.entity?)?;
+        entity.role
+    })
 }
 
-/// Where the flow starts, as finely as is known: an entity of Texas that the question only places
-/// in its country answers to Texan law all the same.
-fn part_of(policy: &Compiled, party: &Party, place: Place) -> Place {
+/// Where a party counts as being that is outside the territory wherever its offices stand, as an
+/// international organisation is.
+fn seat(policy: &Compiled, party: &Party) -> Place {
     let own = party.entity.and_then(|e| policy.checked().entity_info(e));
-    own.map(|e| e.place)
-        .filter(|own| own.within(&place))
-        .unwrap_or(place)
+    let own = own.map(|e| e.place).filter(|p| p.country().is_none());
+    own.unwrap_or(party.place)
 }
 
 /// Full years from birth to `day`; 0 for a birth in the future.
@@ -457,13 +310,16 @@ fn age_on(born: Date, day: Date) -> u16 {
 
 /// The indexes of the bits that are set, ascending.
 pub(crate) fn bits(mask: RuleMask) -> impl Iterator<Item = usize> {
-    let mut rest = mask;
+    // A word at a time: counts and shifts over 128 bits take several instructions each.
+    #[expect(clippy::cast_possible_truncation, reason = "each half is a word")]
+    let (mut word, mut above, mut first) = (mask as u64, (mask >> 64) as u64, 0);
     std::iter::from_fn(move || {
-        let next = usize::try_from(rest.trailing_zeros())
-            .ok()
-            .filter(|n| *n < 128)?;
-        rest &= rest - 1;
-        Some(next)
+        if word == 0 {
+            (word, above, first) = (above, 0, 64);
+        }
+        let next = NonZeroU64::new(word)?.trailing_zeros() as usize;
+        word &= word.wrapping_sub(1);
+        Some(first + next)
     })
 }
 

@@ -13,14 +13,17 @@ use foldhash::{HashMap, HashMapExt};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use smallvec::SmallVec;
 
-use crate::domain::{CategorySet, Country, Digest, Operation};
+use crate::domain::{CategorySet, Country, Digest, Operation, Place};
 
 use super::{
     checked::Checked,
+    condition::Need,
     counter::Counted,
     days::{day_in, filing_edge, last_boundary, next_boundary, start_of},
+    facts::Test,
     law::{Effect, Law, Rule},
-    sets::{AttributeSet, CounterId, EntityId, InstrumentId, LawId, LawSet, PlaceSet, RuleId},
+    parties::{Attributes, PartyFacts, Watched},
+    sets::{AttributeSet, CounterId, EntityId, InstrumentId, LawSet, PlaceSet, RuleId},
 };
 
 /// Rules of one law, by their place in [`LawTable::rules`].
@@ -35,23 +38,34 @@ pub struct Compiled {
     since: Option<Timestamp>,
     next_boundary: Option<Timestamp>,
     pub(crate) laws: Vec<LawTable>,
-    /// By country index: whose people each law protects, wherever they are.
-    pub(crate) person: Box<[LawSet]>,
-    pub(crate) citizen: Box<[LawSet]>,
-    pub(crate) exporter: Box<[LawSet]>,
-    pub(crate) place: Box<[LawSet]>,
-    /// By country index: the laws whose territory it is, however they attach.
-    pub(crate) territory: Box<[LawSet]>,
+    /// By country index.
+    countries: Box<[CountryLaws]>,
+    /// Laws whose territory is more than whole countries.
+    parted: LawSet,
     /// By entity: the laws that govern it as an exporter.
     pub(crate) entity_laws: Vec<LawSet>,
     /// By entity: the laws that the person alone does not attach when it exports.
     pub(crate) entity_lifts: Vec<LawSet>,
     pub(crate) promises: Vec<PromiseTable>,
+    /// By operation: those of them that stand and say something of it.
+    promises_about: [Vec<u16>; 6],
     /// Where the default homes lie.
     pub(crate) default_places: PlaceSet,
     pub(crate) personal: CategorySet,
     /// The same policy with the rules under observation in force.
     shadow: Option<Box<Compiled>>,
+}
+
+/// The laws of one country.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CountryLaws {
+    /// Those that protect its people, wherever they are.
+    pub person: LawSet,
+    pub citizen: LawSet,
+    pub exporter: LawSet,
+    pub place: LawSet,
+    /// Those whose territory it is, however they attach.
+    pub territory: LawSet,
 }
 
 /// Whether rules under observation are in force.
@@ -68,14 +82,21 @@ pub struct LawTable {
     pub today: (Timestamp, Timestamp),
     pub territory: PlaceSet,
     /// By entity, on that day.
-    pub attributes: Arc<[AttributeSet]>,
+    attributes: Arc<Attributes>,
+    /// By kind of party.
+    parties: Vec<PartyFacts>,
     /// Active rules by their index in the law: prohibitions, localisation, permits in order.
     pub rules: Vec<ActiveRule>,
+    /// How each of them is tested.
+    pub tests: Vec<Test>,
     pub forbids: RuleMask,
     pub localises: RuleMask,
     pub permits: RuleMask,
     /// Rules whose places are more than whole countries, and are checked one by one.
     pub exact: RuleMask,
+    /// Permits that may rest on an instrument, and those of them that rest on nothing else.
+    pub ask_instruments: RuleMask,
+    pub need_instruments: RuleMask,
     /// Rules for any destination, and for any place of origin; the tables hold the others.
     pub to_anywhere: RuleMask,
     pub from_anywhere: RuleMask,
@@ -122,6 +143,8 @@ pub struct ActiveAssessment {
 pub struct PromiseTable {
     /// It binds; a promise under observation does so in the shadow alone.
     pub stands: bool,
+    /// Bits of the operations of which it says something.
+    pub operations: u8,
     pub subjects: PlaceSet,
     pub store_only_in: Option<PlaceSet>,
     pub read_only_from: Option<PlaceSet>,
@@ -146,7 +169,7 @@ impl Checked {
 
     fn compile_with(self: &Arc<Self>, at: Timestamp, observed: Observed) -> Compiled {
         let mut days = self.days();
-        let mut attributes: Vec<(Date, Arc<[AttributeSet]>)> = Vec::new();
+        let mut attributes: Vec<(Date, Arc<Attributes>)> = Vec::new();
         let mut tables = Vec::with_capacity(self.laws.len());
         for law in &self.laws {
             let day = day_in(at, &law.timezone);
@@ -154,7 +177,7 @@ impl Checked {
             let of_day = match known {
                 Some((_, set)) => Arc::clone(set),
                 None => {
-                    let set = attributes_on(self, day);
+                    let set = Arc::new(Attributes::on(self, day));
                     attributes.push((day, Arc::clone(&set)));
                     set
                 }
@@ -182,20 +205,19 @@ impl Checked {
             at,
             since,
             next_boundary,
-            person: empty(),
-            citizen: empty(),
-            exporter: empty(),
-            place: empty(),
-            territory: empty(),
+            countries: vec![CountryLaws::default(); COUNTRIES].into_boxed_slice(),
+            parted: LawSet::EMPTY,
             entity_laws: Vec::new(),
             entity_lifts: Vec::new(),
             promises: self.promises_on(utc_day, observed),
+            promises_about: Default::default(),
             default_places: self.default_places_on(utc_day),
             personal: self.personal(),
             laws: tables,
             shadow: None,
         };
         compiled.attach();
+        compiled.sort_promises();
         compiled
     }
 
@@ -233,6 +255,7 @@ impl Checked {
                     |e: &Option<super::places::PlaceExpr>| e.as_ref().map(|e| e.on(day, groups));
                 PromiseTable {
                     stands: !p.observe || observed == Observed::InForce,
+                    operations: p.operations(),
                     subjects: p.subjects.on(day, groups),
                     store_only_in: set(&p.store_only_in),
                     read_only_from: set(&p.read_only_from),
@@ -256,57 +279,26 @@ impl Checked {
     }
 }
 
-fn empty() -> Box<[LawSet]> {
-    vec![LawSet::EMPTY; COUNTRIES].into_boxed_slice()
-}
-
-fn attributes_on(checked: &Checked, day: Date) -> Arc<[AttributeSet]> {
-    let groups = &checked.vocabulary.groups;
-    let established: Vec<_> = checked
-        .vocabulary
-        .established
-        .iter()
-        .map(|(attribute, places)| (*attribute, places.on(day, groups)))
-        .collect();
-    checked
-        .entities()
-        .map(|(_, entity)| {
-            let mut set = AttributeSet::EMPTY;
-            for (attribute, interval) in &entity.attributes {
-                if interval.contains(day) {
-                    set.insert(*attribute);
-                }
-            }
-            for (attribute, places) in &established {
-                if places.contains(entity.place) {
-                    set.insert(*attribute);
-                }
-            }
-            set
-        })
-        .collect()
-}
-
-fn insert(table: &mut [LawSet], country: Country, law: LawId) {
-    if let Some(set) = table.get_mut(country.index()) {
-        set.insert(law);
-    }
-}
-
 impl Compiled {
     fn attach(&mut self) {
         let checked = Arc::clone(&self.checked);
         for ((id, law), table) in checked.laws().zip(&self.laws) {
+            if !table.territory.is_of_countries() {
+                self.parted.insert(id);
+            }
             for country in table.territory.countries.iter() {
-                insert(&mut self.territory, country, id);
+                let Some(laws) = self.countries.get_mut(country.index()) else {
+                    continue;
+                };
+                laws.territory.insert(id);
                 for (attaches, to) in [
-                    (law.attaches.person, &mut self.person),
-                    (law.attaches.citizen, &mut self.citizen),
-                    (law.attaches.exporter, &mut self.exporter),
-                    (law.attaches.place, &mut self.place),
+                    (law.attaches.person, &mut laws.person),
+                    (law.attaches.citizen, &mut laws.citizen),
+                    (law.attaches.exporter, &mut laws.exporter),
+                    (law.attaches.place, &mut laws.place),
                 ] {
                     if attaches {
-                        insert(to, country, id);
+                        to.insert(id);
                     }
                 }
             }
@@ -315,7 +307,7 @@ impl Compiled {
             let established = info
                 .place
                 .country()
-                .map(|c| look(&self.exporter, c))
+                .map(|c| self.of_country(c).exporter)
                 .unwrap_or_default();
             let (mut governed, mut lifted) = (established, LawSet::EMPTY);
             for ((id, law), table) in checked.laws().zip(&self.laws) {
@@ -339,6 +331,39 @@ impl Compiled {
             children.chain([t.sensitive_below])
         });
         ages.max().unwrap_or(0)
+    }
+
+    fn sort_promises(&mut self) {
+        for (about, operation) in self.promises_about.iter_mut().zip(Operation::ALL) {
+            let all = self.promises.iter().zip(0..=u16::MAX);
+            let asks = |t: &PromiseTable| t.operations & (1 << operation as u8) != 0;
+            let of_it = all.filter(|(t, _)| t.stands && asks(t));
+            *about = of_it.map(|(_, i)| i).collect();
+        }
+    }
+
+    /// Indexes of the promises that stand and say something of an operation.
+    pub(crate) fn promises_about(&self, operation: Operation) -> &[u16] {
+        let about = self.promises_about.get(operation as usize);
+        about.map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn of_country(&self, country: Country) -> CountryLaws {
+        let laws = self.countries.get(country.index());
+        laws.copied().unwrap_or_default()
+    }
+
+    /// The laws in whose territory a place lies.
+    pub(crate) fn inside(&self, place: Place) -> LawSet {
+        let of_country = place.country().map(|c| self.of_country(c).territory);
+        let mut inside = of_country.unwrap_or_default();
+        for id in self.parted.iter() {
+            let table = self.laws.get(id.index());
+            if table.is_some_and(|t| t.territory.contains(place)) {
+                inside.insert(id);
+            }
+        }
+        inside
     }
 
     pub fn checked(&self) -> &Arc<Checked> {
@@ -384,18 +409,13 @@ impl Compiled {
     }
 }
 
-/// The laws of a country in one of the tables.
-pub(crate) fn look(table: &[LawSet], country: Country) -> LawSet {
-    table.get(country.index()).copied().unwrap_or_default()
-}
-
 impl LawTable {
     fn new(
         checked: &Checked,
         law: &Law,
         day: Date,
         at: Timestamp,
-        attributes: Arc<[AttributeSet]>,
+        attributes: Arc<Attributes>,
         observed: Observed,
     ) -> Self {
         let groups = &checked.vocabulary.groups;
@@ -409,11 +429,15 @@ impl LawTable {
                 .territory
                 .on(day_in(at, &law.territory_timezone), groups),
             attributes,
+            parties: Vec::new(),
             rules: Vec::new(),
+            tests: Vec::new(),
             forbids: 0,
             localises: 0,
             permits: 0,
             exact: 0,
+            ask_instruments: 0,
+            need_instruments: 0,
             to_anywhere: 0,
             from_anywhere: 0,
             by_to: vec![0; COUNTRIES].into_boxed_slice(),
@@ -444,12 +468,17 @@ impl LawTable {
             .filter(|r| stands(r))
             .filter_map(|r| r.replaces.as_ref().map(|of| of.rule))
             .collect();
+        let mut watched = Watched::default();
         for (index, rule) in law.rules.iter().enumerate() {
             let counts = stands(rule) && !replaced.contains(&rule.number);
             if counts && table.rules.len() < 128 {
-                table.add_rule(u8::try_from(index).unwrap_or(u8::MAX), rule, checked);
+                let index = u8::try_from(index).unwrap_or(u8::MAX);
+                table.add_rule(index, rule, checked);
+                table.tests.push(Test::of(rule, index, &mut watched));
             }
         }
+        let kinds = table.attributes.kinds().iter();
+        table.parties = kinds.map(|has| watched.facts(*has, law.outside)).collect();
         for (id, instrument) in checked.instruments() {
             table.add_instrument(id, instrument, law, checked);
         }
@@ -470,6 +499,14 @@ impl LawTable {
             Effect::Forbid => self.forbids |= bit,
             Effect::Localise => self.localises |= bit,
             Effect::Permit => self.permits |= bit,
+        }
+        for any in &rule.requires {
+            if any.contains(&Need::Instrument) {
+                self.ask_instruments |= bit;
+            }
+            if *any.as_slice() == [Need::Instrument] {
+                self.need_instruments |= bit;
+            }
         }
         let active = ActiveRule {
             index,
@@ -511,10 +548,13 @@ impl LawTable {
 
     /// The attributes of an entity on the law's day.
     pub fn attributes_of(&self, entity: Option<EntityId>) -> AttributeSet {
-        entity
-            .and_then(|e| self.attributes.get(e.index()))
-            .copied()
-            .unwrap_or_default()
+        self.party(entity).has
+    }
+
+    /// The same, with what they say to the law's rules.
+    pub fn party(&self, entity: Option<EntityId>) -> PartyFacts {
+        let kind = self.attributes.kind(entity);
+        self.parties.get(kind).copied().unwrap_or_default()
     }
 }
 

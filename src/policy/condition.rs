@@ -181,7 +181,7 @@ pub const CONSENTS: [(&str, ConsentKind); 6] = [
     ("written", ConsentKind::Written),
 ];
 pub const BASES: [(&str, Basis); 6] = Basis::WORDS;
-const KINDS: [(&str, SubjectKind); 3] = SubjectKind::WORDS;
+pub const KINDS: [(&str, SubjectKind); 3] = SubjectKind::WORDS;
 pub const TRANSACTIONS: [(&str, Transaction); 6] = Transaction::WORDS;
 pub const PROTECTIONS: [(&str, Protection); 4] = [
     ("clear", Protection::Clear),
@@ -283,6 +283,55 @@ impl When {
 }
 
 impl When {
+    /// Whether the condition asks what neither [`Facts`](super::facts::Facts) nor the parties'
+    /// attributes tell.
+    pub fn asks_more(&self) -> bool {
+        let Self {
+            sensitive: _,
+            subject_kinds: _,
+            exporter: _,
+            exporter_without: _,
+            importer: _,
+            importer_without: _,
+            parties: _,
+            exporter_role: _,
+            importer_role: _,
+            person: _,
+            citizen: _,
+            transactions: _,
+            same_entity: _,
+            in_place: _,
+            direct: _,
+            transactions_without: _,
+            categories,
+            without,
+            purposes,
+            purposes_without,
+            collected_abroad,
+            unapproved_order,
+            basis,
+            special_grounds,
+            below_age,
+            instructs_exporter,
+            above,
+            below,
+            counts,
+        } = self;
+        categories.is_some()
+            || !without.is_empty()
+            || purposes.is_some()
+            || !purposes_without.is_empty()
+            || collected_abroad.is_some()
+            || unapproved_order.is_some()
+            || basis.is_some()
+            || special_grounds.is_some()
+            || below_age.is_some()
+            || instructs_exporter.is_some()
+            || above.is_some()
+            || below.is_some()
+            || !counts.is_empty()
+    }
+
     /// Every edge that the condition draws, those of its tables of thresholds included.
     pub fn count_tests<'a>(
         &'a self,

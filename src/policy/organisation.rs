@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::{
     document::{Faults, Fields, Node, Value, Where, suggest},
-    domain::{CategorySet, Country, Place, Role},
+    domain::{CategorySet, Country, Operation, Place, Role},
 };
 
 use super::{
@@ -83,6 +83,28 @@ pub struct Promise {
     pub recipients_only: Option<Vec<Arc<str>>>,
     /// Under observation: told of, and without effect.
     pub observe: bool,
+}
+
+impl Promise {
+    /// Bits of the operations of which the promise says something.
+    pub fn operations(&self) -> u8 {
+        let mut bits = 0;
+        for operation in Operation::ALL {
+            let asks = match operation {
+                Operation::Store | Operation::Replicate | Operation::Relocate => {
+                    self.store_only_in.is_some()
+                }
+                Operation::Read => self.read_only_from.is_some(),
+                Operation::Disclose => {
+                    self.disclose_only_to.is_some() || self.recipients_only.is_some()
+                }
+                Operation::Erase => false,
+            };
+            let never = self.never_to.is_some() && operation != Operation::Erase;
+            bits |= u8::from(asks || never) << operation as u8;
+        }
+        bits
+    }
 }
 
 /// A third party that may be sent data.

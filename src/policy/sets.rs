@@ -75,6 +75,11 @@ impl PlaceSet {
         inside && !self.except.as_ref().is_some_and(|e| e.contains(place))
     }
 
+    /// Whether there is nothing but whole countries in it.
+    pub fn is_of_countries(&self) -> bool {
+        !self.any && self.parts.is_empty() && self.except.is_none()
+    }
+
     /// Whether a whole country's membership says all about places in it.
     pub fn is_by_country(&self) -> bool {
         self.parts.is_empty() && self.except.as_ref().is_none_or(|e| e.is_by_country())
@@ -98,7 +103,7 @@ impl PlaceSet {
 }
 
 /// A set of attributes of entities, by their index in the vocabulary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct AttributeSet(u128);
 
 impl AttributeSet {
@@ -129,6 +134,14 @@ impl AttributeSet {
         (0..128u8)
             .map(AttributeId)
             .filter(move |a| self.contains(*a))
+    }
+}
+
+impl FromIterator<AttributeId> for AttributeSet {
+    fn from_iter<I: IntoIterator<Item = AttributeId>>(all: I) -> Self {
+        let mut set = Self::EMPTY;
+        all.into_iter().for_each(|a| set.insert(a));
+        set
     }
 }
 
@@ -197,6 +210,10 @@ impl LawSet {
 
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+
+    pub fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     pub fn is_empty(self) -> bool {

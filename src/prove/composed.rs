@@ -99,9 +99,7 @@ impl Variants {
             }
             // Nobody's law speaks for people of a country without one, but at a default home.
             let lawless = query.subject.countries.iter().any(|p| {
-                let law = p
-                    .country()
-                    .map(|c| crate::policy::look(&policy.territory, c));
+                let law = p.country().map(|c| policy.of_country(c).territory);
                 law.is_some_and(crate::policy::LawSet::is_empty)
             });
             if lawless && permits && !policy.default_places.contains(query.to.place) {
@@ -186,7 +184,7 @@ fn people(policy: &Compiled) -> Vec<Subject> {
         .iter()
         .filter_map(|t| t.territory.countries.iter().next())
         .collect();
-    let lawless = Country::all().find(|c| crate::policy::look(&policy.territory, *c).is_empty());
+    let lawless = Country::all().find(|c| policy.of_country(*c).territory.is_empty());
     countries.extend(lawless);
     let lives = |c: &Country| Subject {
         countries: SmallVec::from_iter([Place::of(*c)]),

@@ -169,9 +169,7 @@ fn named(extra: &Extra, place: Place) -> Vec<bool> {
 
 fn from_told(sides: &[&Ways<'_>], place: Place) -> Vec<bool> {
     let of = |w: &&Ways<'_>| {
-        let lies = place
-            .country()
-            .map(|c| crate::policy::look(&w.policy.place, c));
+        let lies = place.country().map(|c| w.policy.of_country(c).place);
         let mut told = vec![
             w.table.territory.contains(place),
             lies.is_some_and(|l| l.contains(w.id)),

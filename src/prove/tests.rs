@@ -10,6 +10,8 @@ use super::{
 };
 use crate::domain::Operation;
 
+mod wording;
+
 const VOCABULARY: &str = include_str!("../../policies/vocabulary.toml");
 
 const LAW: &str = r#"

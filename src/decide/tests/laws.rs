@@ -19,9 +19,10 @@ use crate::{
     policy::{Checked, Compiled, CounterId, EntityId},
 };
 
-static CASES: LazyLock<Arc<Checked>> =
+pub(super) static CASES: LazyLock<Arc<Checked>> =
     LazyLock::new(|| shipped("examples/cases/organisation.toml"));
-static NOW: LazyLock<Compiled> = LazyLock::new(|| CASES.compile(at("2026-11-21T12:00:00Z")));
+pub(super) static NOW: LazyLock<Compiled> =
+    LazyLock::new(|| CASES.compile(at("2026-11-21T12:00:00Z")));
 
 fn at(text: &str) -> Timestamp {
     text.parse().expect("an instant")
@@ -54,7 +55,7 @@ fn party() -> impl Strategy<Value = Party> {
 }
 
 prop_compose! {
-    fn query()(
+    pub(super) fn query()(
         operation in prop::sample::select(&Operation::ALL[..]),
         countries in prop::collection::vec(place().prop_filter("a country", |p| p.country().is_some()), 1..3),
         citizen in prop::option::weighted(0.2, Just("RU".parse::<Place>().expect("a place"))),

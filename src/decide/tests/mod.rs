@@ -2,6 +2,7 @@
 
 mod cases;
 mod demo;
+mod facts;
 mod faults;
 mod laws;
 mod observation;

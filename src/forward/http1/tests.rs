@@ -31,10 +31,10 @@ fn framing(text: &str, to_head: bool) -> Option<(u16, Decoder, bool)> {
     match head {
         Head::Interim => None,
         Head::Final {
-            response,
+            told,
             decoder,
             keeps_alive,
-        } => Some((response.status().as_u16(), decoder, keeps_alive)),
+        } => Some((told.status.as_u16(), decoder, keeps_alive)),
     }
 }
 

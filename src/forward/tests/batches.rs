@@ -57,8 +57,8 @@ fn a_batch_is_split_sent_at_once_and_merged_in_order() {
                 .iter()
                 .map(|_| cleared(part.region.0))
                 .collect();
-            let out = outgoing(Method::POST, OutgoingBody::Slices(part.body));
-            let answer = up.send(&permits, out).await.unwrap();
+            let mut out = outgoing(Method::POST, OutgoingBody::Slices(part.body));
+            let answer = up.send(&permits, &mut out).await.unwrap();
             let verdicts = Verdicts::read(answer, part.indices.len()).await.unwrap();
             (part.indices, verdicts)
         }))

@@ -150,10 +150,10 @@ fn only_permits_of_one_known_region_open_the_door() {
                 ForwardError::Unknown(Destination::Region(RegionId(2))),
             ),
         ] {
-            assert_eq!(up.send(permits, get()).await.err(), Some(error));
+            assert_eq!(up.send(permits, &mut get()).await.err(), Some(error));
         }
         assert_eq!(server.connections(), 0);
-        assert!(up.send(&[cleared(0), cleared(0)], get()).await.is_ok());
+        assert!(up.send(&[cleared(0), cleared(0)], &mut get()).await.is_ok());
         assert_eq!(server.connections(), 1);
     });
 }
@@ -168,7 +168,7 @@ fn the_region_of_the_permit_is_called_and_no_other_whatever_fails() {
         ];
         let up = upstreams(&both, &patient(), MANY);
         for _ in 0..5 {
-            let error = up.send(&[cleared(0)], get()).await.err().unwrap();
+            let error = up.send(&[cleared(0)], &mut get()).await.err().unwrap();
             assert_eq!(error.region(), Some(&name()));
             assert_eq!(error.sent(), Sent::Nothing);
         }
@@ -196,7 +196,7 @@ fn a_hanging_region_takes_no_more_than_its_seats() {
         hang.until_connections(2).await;
         let error = send(&up, get()).await.err();
         assert_eq!(error, Some(ForwardError::Busy { region: name() }));
-        assert!(up.send(&[cleared(1)], get()).await.is_ok());
+        assert!(up.send(&[cleared(1)], &mut get()).await.is_ok());
         assert_eq!(hang.connections(), 2);
         let (_, tally) = up.tallies().next().unwrap();
         assert_eq!((tally.read().requests, tally.read().busy), (2, 1));

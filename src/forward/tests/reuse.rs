@@ -1,3 +1,5 @@
+use http_body::Body as _;
+
 use super::{script::Server, *};
 
 #[test]
@@ -64,6 +66,35 @@ fn answers_without_a_body_keep_the_connection() {
             assert_eq!(text(answer).await.unwrap(), "");
         }
         assert_eq!(server.connections(), 1);
+    });
+}
+
+#[test]
+fn an_answer_that_came_whole_frees_its_connection_before_anybody_reads_it() {
+    run(async {
+        let server = Server::start(async |_, peer| {
+            for body in ["one", "another", ""] {
+                peer.request().await;
+                let length = body.len();
+                peer.write(&format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+                ))
+                .await;
+            }
+            peer.until_closed().await;
+        })
+        .await;
+        let up = eu(&[server.url()], &patient());
+        let mut answers = Vec::new();
+        for _ in 0..3 {
+            answers.push(send(&up, get()).await.unwrap());
+        }
+        assert_eq!(server.connections(), 1);
+        for (answer, body) in answers.into_iter().zip(["one", "another", ""]) {
+            assert_eq!(answer.body().size_hint().exact(), Some(body.len() as u64));
+            assert_eq!(answer.body().is_end_stream(), body.is_empty());
+            assert_eq!(text(answer).await.unwrap(), body);
+        }
     });
 }
 
@@ -216,7 +247,7 @@ fn renewal_keeps_the_connections_of_regions_that_stay() {
         let next = up
             .renewed(&regions(&after), &after, &patient(), health, &[])
             .unwrap();
-        let answer = next.send(&[cleared(1)], get()).await.unwrap();
+        let answer = next.send(&[cleared(1)], &mut get()).await.unwrap();
         text(answer).await.unwrap();
         assert_eq!(server.connections(), 1);
 
@@ -226,7 +257,7 @@ fn renewal_keeps_the_connections_of_regions_that_stay() {
         let moved = next
             .renewed(&regions(&moved), &moved, &patient(), health, &[])
             .unwrap();
-        text(moved.send(&[cleared(1)], get()).await.unwrap())
+        text(moved.send(&[cleared(1)], &mut get()).await.unwrap())
             .await
             .unwrap();
         assert_eq!(server.connections(), 2, "another place is another region");
