@@ -119,12 +119,15 @@ impl Decoder {
                         let Some(length) = trailer_end(bytes)? else {
                             return Ok(Piece::More);
                         };
-                        *self = Self::Done;
                         if length == 2 {
                             bytes.advance(2);
+                            *self = Self::Done;
                             return Ok(Piece::End);
                         }
-                        return trailers(&bytes.split_to(length).freeze()).map(Piece::Trailers);
+                        // A body with a fault never ends: the connection would be kept.
+                        let fields = trailers(&bytes.split_to(length).freeze())?;
+                        *self = Self::Done;
+                        return Ok(Piece::Trailers(fields));
                     }
                 },
             }

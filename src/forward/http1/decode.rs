@@ -126,12 +126,14 @@ impl Decoder {
                     let Some(length) = trailer_end(bytes)? else {
                         return Ok(Piece::More);
                     };
-                    *self = Self::Done;
                     if length == 2 {
                         bytes.advance(2);
+                        *self = Self::Done;
                         return Ok(Piece::End);
                     }
+                    // Where they have a fault, the answer is never whole.
                     let fields = trailers(&bytes.split_to(length).freeze())?;
+                    *self = Self::Done;
                     return Ok(match fields.is_empty() {
                         true => Piece::End,
                         false => Piece::Trailers(fields),

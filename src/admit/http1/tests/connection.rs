@@ -133,6 +133,35 @@ fn a_broken_chunk_fails_the_body_and_ends_the_connection() {
 }
 
 #[test]
+fn a_fault_in_trailers_ends_the_connection_whatever_is_answered() {
+    run(async {
+        let head = "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for trailer in [
+            "Host: b",
+            "X : a",
+            "Content_Length: 3",
+            "X",
+            "GET / HTTP/1.1",
+        ] {
+            for reads in [true, false] {
+                let mut served = connect(move |request| async move {
+                    match reads {
+                        true => echo(request).await,
+                        false => text(200, "<unread>"),
+                    }
+                });
+                served
+                    .send(format!("{head}3\r\nabc\r\n0\r\n{trailer}\r\n\r\n{GET}"))
+                    .await;
+                let answer = served.rest().await;
+                assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+                assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{trailer}: {answer}");
+            }
+        }
+    });
+}
+
+#[test]
 fn the_100_is_sent_when_the_body_is_first_read() {
     run(async {
         let head =

@@ -4,6 +4,7 @@ mod answers;
 mod bodies;
 mod connection;
 mod differential;
+mod edges;
 mod framing;
 mod heads;
 mod laws;
