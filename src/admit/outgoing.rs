@@ -34,11 +34,11 @@ pub struct Passing<'r> {
 }
 
 /// What a connection's last request told of its caller. It is the same for the next one as a rule,
-/// and to put it together anew took a third of an outgoing head.
-#[derive(Debug, Default)]
+/// and to put it together anew took a third of an outgoing head. Without `Debug`: it holds the
+/// caller's address.
+#[derive(Default)]
 pub struct Memory(RefCell<Option<Remembered>>);
 
-#[derive(Debug)]
 struct Remembered {
     host: Option<Box<[u8]>>,
     hide_client: bool,
