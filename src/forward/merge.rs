@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame};
 use serde::Serialize;
-use smallvec::SmallVec;
 
 use super::slices::Framing;
 use crate::domain::{DecisionId, FlowEnd, Missing};
@@ -81,7 +80,10 @@ pub struct ItemWriter<'b> {
 
 /// What stands between the index and the decision of most items: statuses and regions are few.
 #[derive(Default)]
-struct Phrases(SmallVec<[Phrase; 8]>);
+struct Phrases(Vec<Phrase>);
+
+/// Phrases that are kept for one answer.
+const PHRASES: usize = 8;
 
 struct Phrase {
     status: StatusCode,
@@ -196,7 +198,7 @@ impl Phrases {
         let start = out.len();
         write_status(out, status, Some(region));
         out.extend_from_slice(DECISION);
-        if self.0.len() < self.0.inline_size() {
+        if self.0.len() < PHRASES {
             self.0.push(Phrase {
                 status,
                 region: region.into(),
