@@ -58,7 +58,7 @@ pub fn soft_limit(limits: &str) -> Option<u64> {
 /// ledger's next file and whoever asks the admin listener what is the matter.
 const SPARED: u64 = 32;
 /// What a router opens once its callers come, for each worker and beside.
-const PER_WORKER: u64 = 8;
+const PER_WORKER: u64 = 5;
 const BESIDE_WORKERS: u64 = 8;
 
 /// How many connections of callers there is room for, before `workers` have begun and while the
@@ -107,8 +107,8 @@ mod tests {
 
     #[test]
     fn callers_leave_some_to_everybody_else() {
-        assert_eq!(room(20_000, 20, 4), 20_000 - 20 - 40 - 32);
-        assert_eq!(room(64, 16, 1), 16);
+        assert_eq!(room(20_000, 20, 4), 20_000 - 20 - 28 - 32);
+        assert_eq!(room(64, 15, 1), 18);
         assert_eq!(room(30, 20, 1), 1);
         assert_eq!(room(30, 200, 1), 1);
         assert!(room_now(1) > 0);
