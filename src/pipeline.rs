@@ -10,6 +10,7 @@ mod counted;
 mod disclose;
 mod erase;
 mod exchange;
+mod form;
 mod judge;
 mod keep;
 mod observe;
@@ -46,6 +47,10 @@ const METHOD_OVERRIDES: FieldSet = FieldSet::of(&[
     Field::XHttpMethod,
     Field::XMethodOverride,
 ]);
+
+/// Fields by which some frameworks and gateways take a request for one of another path: whose record
+/// it is, and by which route, would have been judged of the path that nobody goes by.
+const TARGET_OVERRIDES: FieldSet = FieldSet::of(&[Field::XOriginalUrl, Field::XRewriteUrl]);
 
 /// Answers one request, whatever it is.
 ///
@@ -87,6 +92,9 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     // every first request); the field is dropped with the other hop-by-hop ones.
     if parts.headers.may_have(METHOD_OVERRIDES) {
         return Err(Refused::MethodOverride);
+    }
+    if parts.headers.may_have(TARGET_OVERRIDES) {
+        return Err(Refused::TargetOverride);
     }
     if parts.method == Method::CONNECT {
         return Err(Refused::Tunnel);

@@ -10,6 +10,7 @@ use tokio::{net::TcpStream, sync::watch, time::Instant};
 
 use super::{
     body::Incoming,
+    farewell::leave,
     held::Answers,
     http1::{self, HeadFault},
     http2,
@@ -45,7 +46,7 @@ pub async fn serve<F, R, A, B>(
             Ok(http2) => http2,
             Err(_) => return,
         },
-        _ = stop.wait_for(|s| *s) => return,
+        () = leave(&mut stop) => return,
     };
     serve_as(stream, http2, peer, limits, stop, handle, refused).await;
 }
@@ -92,7 +93,7 @@ async fn serve_streams<S, F, R, A, B>(
 {
     let streams = tokio::select! {
         streams = Streams::accept(Paced::new(stream, limits), limits) => streams,
-        _ = stop.wait_for(|s| *s) => return,
+        () = leave(&mut stop) => return,
     };
     let Some(mut streams) = streams else { return };
     let (pace, held) = (Pace::new(), Rc::new(Answers::default()));

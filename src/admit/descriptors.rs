@@ -37,7 +37,7 @@ impl Alarm {
         due
     }
 
-    pub fn exhausted(&self, error: &io::Error) {
+    pub fn exhausted(&self, error: &dyn std::fmt::Display) {
         if self.is_due(Instant::now()) {
             tracing::warn!(
                 %error,
@@ -52,6 +52,34 @@ impl Alarm {
 pub fn soft_limit(limits: &str) -> Option<u64> {
     let line = limits.lines().find(|l| l.starts_with("Max open files"))?;
     line.split_whitespace().nth(3)?.parse().ok()
+}
+
+/// Kept from callers' connections, where there are few descriptors: for calls to regions, the
+/// ledger's next file and whoever asks the admin listener what is the matter.
+const SPARED: u64 = 32;
+/// What a router opens once its callers come, for each worker and beside.
+const PER_WORKER: u64 = 5;
+const BESIDE_WORKERS: u64 = 8;
+
+/// How many connections of callers there is room for, before `workers` have begun and while the
+/// process has `open` descriptors.
+pub fn room(soft_limit: u64, open: u64, workers: usize) -> usize {
+    let workers = u64::try_from(workers).unwrap_or(u64::MAX);
+    let own = workers.saturating_mul(PER_WORKER) + BESIDE_WORKERS;
+    let left = soft_limit.saturating_sub(open.saturating_add(own));
+    // Some connection must get in, however few there are.
+    let room = left.saturating_sub(SPARED.min(left / 2)).max(1);
+    usize::try_from(room).unwrap_or(usize::MAX)
+}
+
+/// [`room`] of this process; no bound where nothing can be told.
+pub fn room_now(workers: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let open = std::fs::read_dir("/proc/self/fd").map(Iterator::count);
+    match (soft_limit(&limits), open) {
+        (Some(limit), Ok(open)) => room(limit, u64::try_from(open).unwrap_or(u64::MAX), workers),
+        _ => usize::MAX,
+    }
 }
 
 /// Descriptors that the settings may come to use: a caller's connection each, and for each
@@ -75,6 +103,15 @@ mod tests {
         assert_eq!(soft_limit(&text.replace("1024 ", "unlimited ")), None);
         assert_eq!(soft_limit("nothing"), None);
         assert_eq!(needed(16_384, 4, 1024), 16_384 + 4096 + 64);
+    }
+
+    #[test]
+    fn callers_leave_some_to_everybody_else() {
+        assert_eq!(room(20_000, 20, 4), 20_000 - 20 - 28 - 32);
+        assert_eq!(room(64, 15, 1), 18);
+        assert_eq!(room(30, 20, 1), 1);
+        assert_eq!(room(30, 200, 1), 1);
+        assert!(room_now(1) > 0);
     }
 
     #[test]

@@ -5,10 +5,22 @@ use std::{io, rc::Rc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::watch,
     time::timeout,
 };
 
 use super::connection::Counter;
+
+/// How long a connection without a request goes on when the router stops: its caller may have sent
+/// one that is still on its way, and is told with the answer that the connection ends.
+pub const GRACE: Duration = Duration::from_millis(300);
+
+/// Waits until the worker wants to stop and callers have had their [`GRACE`].
+pub async fn leave(stop: &mut watch::Receiver<bool>) {
+    // An error: nobody is left who could wish.
+    let _ = stop.wait_for(|stop| *stop).await;
+    tokio::time::sleep(GRACE).await;
+}
 
 /// How long a caller may take to go after it was told.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -61,6 +61,23 @@ pub fn find<'r, 'p>(
     Err(NoRoute::Method(methods))
 }
 
+/// What `Allow` says of a route whose methods are `listed` (RFC 9110 §15.5.6). Of one that takes all
+/// these are the methods that mean something here: an empty field would say that none is allowed.
+pub fn allowed(listed: &[Method]) -> Vec<Method> {
+    if !listed.is_empty() {
+        return listed.to_vec();
+    }
+    [
+        Method::DELETE,
+        Method::GET,
+        Method::HEAD,
+        Method::PATCH,
+        Method::POST,
+        Method::PUT,
+    ]
+    .into()
+}
+
 /// Whether the method's request carries a representation whose media type means something.
 fn carries_body(method: &Method) -> bool {
     matches!(*method, Method::PUT | Method::POST | Method::PATCH)

@@ -65,11 +65,11 @@ fields! {
     13 {
         Authorization b"authorization", CacheControl b"cache-control",
         DomicileBody b"domicile-body", LastModified b"last-modified",
-        XHttpMethod b"x-http-method",
+        XHttpMethod b"x-http-method", XRewriteUrl b"x-rewrite-url",
     }
     14 {
         ContentLength b"content-length", Http2Settings b"http2-settings",
-        TrueClientIp b"true-client-ip",
+        TrueClientIp b"true-client-ip", XOriginalUrl b"x-original-url",
     }
     15 {
         AcceptEncoding b"accept-encoding", DomicileRegion b"domicile-region",

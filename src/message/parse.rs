@@ -29,7 +29,7 @@ pub enum LineFault {
 
 /// Fields that the router goes by, which nobody may send in a spelling that a gateway behind it
 /// (CGI, WSGI) would read as the same field.
-const NOT_WITH_UNDERSCORE: [&str; 12] = [
+const NOT_WITH_UNDERSCORE: [&str; 14] = [
     "content-length",
     "transfer-encoding",
     "content-type",
@@ -40,6 +40,8 @@ const NOT_WITH_UNDERSCORE: [&str; 12] = [
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
     "proxy-authorization",
     "x-real-ip",
 ];

@@ -11,8 +11,7 @@ use std::{cell::Cell, rc::Rc};
 use http::{StatusCode, uri::PathAndQuery};
 
 use super::{
-    Content, Exchange, Routed, judge, observe, outcome, overtake, person::Traces,
-    single::is_encoded,
+    Content, Exchange, Routed, form::check_form, judge, observe, outcome, overtake, person::Traces,
 };
 use crate::{
     admit::body::Incoming,
@@ -61,8 +60,12 @@ pub async fn way(
     {
         return Err(Refused::MethodNotAllowed(vec![http::Method::POST]));
     }
-    if is_encoded(parts) && x.snapshot.observe_to.is_none() {
-        return Err(Refused::ContentEncoding);
+    if x.snapshot.observe_to.is_none() {
+        let wanted = match routed.route.settings.format {
+            Format::Array => "application/json",
+            _ => "application/x-ndjson",
+        };
+        check_form(parts, wanted)?;
     }
     let body = x.read(incoming, limits.batch_bytes).await?;
     let framing = match routed.route.settings.format {

@@ -210,8 +210,8 @@ impl<'w> Exchange<'w> {
             Some(_) => Some(Operation::Disclose),
             None => wishes::plain_operation(&parts.method),
         };
-        let plain =
-            plain.ok_or_else(|| Refused::MethodNotAllowed(route.settings.methods.clone()))?;
+        let plain = plain
+            .ok_or_else(|| Refused::MethodNotAllowed(route::allowed(&route.settings.methods)))?;
         let head = Head {
             headers: &parts.headers,
             captures,

@@ -11,7 +11,9 @@ use smallvec::SmallVec;
 use super::{
     Content, Exchange, Flow, Judged, Judgement, Routed,
     call::Call,
-    erase, judge, keep, observe,
+    erase,
+    form::check_form,
+    judge, keep, observe,
     outcome::{self, Outcomes},
     overtake,
     person::{self, Person, Traces},
@@ -99,32 +101,37 @@ pub async fn take(
     let limits = &x.snapshot.settings.limits;
     let writes = matches!(parts.method, Method::PUT | Method::POST | Method::PATCH);
     if !writes {
-        // A body here has no meaning that two readers would agree on (RFC 9110 §9.3.1).
-        if incoming.size_hint().lower() > 0 || !incoming.is_end_stream() {
-            return Err(Refused::Malformed(format!(
-                "a {} request on this route has no body",
-                parts.method
-            )));
-        }
-        return Ok(Taken::None);
+        return take_nothing(x, parts, incoming).await;
     }
     if routed.route.settings.format == Format::Opaque {
         return Ok(Taken::Stream(incoming));
     }
-    if is_encoded(parts) && x.snapshot.observe_to.is_none() {
-        return Err(Refused::ContentEncoding);
+    if x.snapshot.observe_to.is_none() {
+        check_form(parts, "application/json")?;
     }
     x.read(incoming, limits.record_bytes)
         .await
         .map(Taken::Whole)
 }
 
-/// Whether the body is compressed or otherwise encoded.
-pub fn is_encoded(parts: &Parts) -> bool {
-    parts
-        .headers
-        .get_all(Field::ContentEncoding)
-        .any(|v| !v.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+/// A body where none is wanted has no meaning that two readers would agree on (RFC 9110 §9.3.1).
+/// One that turns out to be empty is none: some senders end a request by an empty frame or chunk.
+async fn take_nothing(
+    x: &Exchange<'_>,
+    parts: &Parts,
+    incoming: Incoming,
+) -> Result<Taken, Refused> {
+    if incoming.is_end_stream() {
+        return Ok(Taken::None);
+    }
+    match x.read(incoming, 0).await {
+        Ok(_) => Ok(Taken::None),
+        Err(Refused::Body(BodyFault::TooLong { .. })) => Err(Refused::Malformed(format!(
+            "a {} request on this route has no body",
+            parts.method
+        ))),
+        Err(other) => Err(other),
+    }
 }
 
 /// Classify and locate; what was found stays in the story, refused or not.

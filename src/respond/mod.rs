@@ -42,6 +42,8 @@ pub enum Refused {
     /// Callers must have a certificate, and this one has none that holds.
     CallerCertificate,
     MethodOverride,
+    /// The target is another one to a backend that goes by `X-Original-URL` or its like.
+    TargetOverride,
     Body(BodyFault),
     TooManyItems(usize),
     /// Not one strict JSON object; says where, never what.
@@ -181,6 +183,12 @@ impl Refused {
                 "method-override",
                 "the request asks to be taken for one of another method",
                 t("send the method that is meant, without X-HTTP-Method-Override"),
+            ),
+            Self::TargetOverride => (
+                S::BAD_REQUEST,
+                "target-override",
+                "the request asks to be taken for one of another target",
+                t("send the target that is meant, without X-Original-URL and X-Rewrite-URL"),
             ),
             Self::Tunnel => (
                 S::BAD_REQUEST,

@@ -330,6 +330,7 @@ fn open(config: &Path, snapshot: Snapshot, seen: Seen) -> Result<Shared, StartEr
         erasures,
         hasher,
         connections: AtomicUsize::new(0),
+        room: descriptors::room_now(settings.data_plane.workers),
         tallies: Mutex::default(),
         last_reload: Mutex::new(LastReload::started(seen)),
         draining: AtomicBool::new(false),

@@ -33,6 +33,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Open connections of callers, over all workers.
     pub connections: AtomicUsize,
+    /// How many of them there are descriptors for, others' needs left out.
+    pub room: usize,
     /// What is known of the backends' health, shared between workers.
     pub health: ArcSwap<SharedHealth>,
     /// Counts of each worker's calls by region, for the metrics.

@@ -3,10 +3,12 @@
 use std::{
     cell::{RefCell, RefMut},
     collections::hash_map::RandomState,
+    future::poll_fn,
     hash::BuildHasher,
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
+    task::Poll,
     time::Duration,
 };
 
@@ -25,7 +27,7 @@ use crate::{
         connection,
         connection::Counter,
         descriptors,
-        farewell::Refusals,
+        farewell::{self, Refusals},
         handshake::{Handshakes, Peer},
         http1::HeadFault,
         listener,
@@ -316,6 +318,9 @@ pub fn run(
     ended
 }
 
+/// Connections that are let in after the wish to stop, at most: a flood must not put it off.
+const LAST: usize = 4096;
+
 async fn accept(
     worker: &Rc<Worker>,
     listener: &tokio::net::TcpListener,
@@ -323,9 +328,20 @@ async fn accept(
     mut stop: watch::Receiver<bool>,
 ) {
     loop {
+        if worker.shared.connections.load(Ordering::Relaxed) >= worker.shared.room {
+            let full = "callers have all but the spared ones";
+            worker.shared.descriptors.exhausted(&full);
+            tokio::select! {
+                () = tokio::time::sleep(descriptors::REST) => continue,
+                _ = stop.wait_for(|s| *s) => return,
+            }
+        }
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|s| *s) => return,
+            accepted = listener.accept() => Some(accepted),
+            _ = stop.wait_for(|s| *s) => None,
+        };
+        let Some(accepted) = accepted else {
+            return let_in_the_last(worker, listener, open, &stop).await;
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -343,28 +359,54 @@ async fn accept(
                 }
             }
         };
-        let limit = worker.snapshot().settings.data_plane.connections;
-        let before = worker.shared.connections.fetch_add(1, Ordering::Relaxed);
-        if before >= limit {
-            worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
-            worker.shared.metrics.refused_connections.inc();
-            let secure = worker.snapshot().watched.data_plane.is_some();
-            worker.refusals.refuse(stream, secure);
-            continue;
-        }
-        let _ = stream.set_nodelay(true);
-        *open.borrow_mut() += 1;
-        let guard = OpenConnection {
-            shared: Arc::clone(&worker.shared),
-            open: Rc::clone(open),
-        };
-        let worker = Rc::clone(worker);
-        let stop = stop.clone();
-        tokio::task::spawn_local(async move {
-            serve(worker, stream, peer, stop).await;
-            drop(guard);
-        });
+        let_in(worker, open, &stop, stream, peer);
     }
+}
+
+/// Those who had connected when the wish to stop came: the end of the listener would reset them.
+async fn let_in_the_last(
+    worker: &Rc<Worker>,
+    listener: &tokio::net::TcpListener,
+    open: &Rc<RefCell<usize>>,
+    stop: &watch::Receiver<bool>,
+) {
+    for _ in 0..LAST {
+        let next = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
+        let Poll::Ready(Ok((stream, peer))) = next else {
+            return;
+        };
+        let_in(worker, open, stop, stream, peer);
+    }
+}
+
+fn let_in(
+    worker: &Rc<Worker>,
+    open: &Rc<RefCell<usize>>,
+    stop: &watch::Receiver<bool>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    let limit = worker.snapshot().settings.data_plane.connections;
+    let before = worker.shared.connections.fetch_add(1, Ordering::Relaxed);
+    if before >= limit {
+        worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        worker.shared.metrics.refused_connections.inc();
+        let secure = worker.snapshot().watched.data_plane.is_some();
+        worker.refusals.refuse(stream, secure);
+        return;
+    }
+    let _ = stream.set_nodelay(true);
+    *open.borrow_mut() += 1;
+    let guard = OpenConnection {
+        shared: Arc::clone(&worker.shared),
+        open: Rc::clone(open),
+    };
+    let worker = Rc::clone(worker);
+    let stop = stop.clone();
+    tokio::task::spawn_local(async move {
+        serve(worker, stream, peer, stop).await;
+        drop(guard);
+    });
 }
 
 async fn serve(
@@ -400,7 +442,7 @@ async fn serve_secured(
     let mut stopped = stop.clone();
     let shaken = tokio::select! {
         shaken = worker.handshakes.accept(stream, &side, limits.header_read) => shaken,
-        _ = stopped.wait_for(|s| *s) => return,
+        () = farewell::leave(&mut stopped) => return,
     };
     let result = match &shaken {
         Ok(_) => "done",

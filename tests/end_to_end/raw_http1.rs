@@ -49,6 +49,76 @@ fn until(stream: &mut TcpStream, end: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+#[test]
+fn what_a_backend_could_take_for_another_record_is_refused() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    for (fields, status) in [
+        ("X-Original-URL: /people/b\r\n", "400"),
+        ("X-Rewrite-URL: /people/b\r\n", "400"),
+        ("X_Original_URL: /people/b\r\n", "400"),
+        ("Content-Type: application/json; charset=utf-7\r\n", "415"),
+        (
+            "Content-Type: application/json\r\nContent-Type: text/plain\r\n",
+            "415",
+        ),
+    ] {
+        let body = r#"{"country":"DE"}"#;
+        let answers = say(
+            &router,
+            format!(
+                "PUT /people/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            ),
+        );
+        assert_eq!(statuses(&answers), [status], "{fields}: {answers}");
+    }
+    assert!(backends.touched().is_empty(), "{:?}", backends.touched());
+}
+
+#[test]
+fn content_that_turns_out_empty_is_none() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    assert_eq!(router.put("a", r#"{"country":"DE"}"#).status, 201);
+    let get = |body: &str| {
+        say(
+            &router,
+            format!(
+                "GET /people/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{body}0\r\n\r\n"
+            ),
+        )
+    };
+    let answers = get("");
+    assert_eq!(
+        statuses(&answers),
+        ["201"],
+        "what the region says: {answers}"
+    );
+    let before = backends.of("eu").seen().len();
+    let answers = get("1\r\nx\r\n");
+    assert_eq!(statuses(&answers), ["400"], "{answers}");
+    assert_eq!(backends.of("eu").seen().len(), before);
+}
+
+#[test]
+fn a_route_of_all_methods_names_them_where_one_means_nothing() {
+    let (setup, _backends) = Setup::recording();
+    let router = setup.start();
+    let answers = say(
+        &router,
+        "PURGE /files/a/b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    );
+    assert_eq!(statuses(&answers), ["405"], "{answers}");
+    let allow = "\r\nallow: DELETE, GET, HEAD, PATCH, POST, PUT\r\n";
+    assert!(
+        answers
+            .to_ascii_lowercase()
+            .contains(&allow.to_ascii_lowercase()),
+        "{answers}"
+    );
+}
+
 fn statuses(answers: &str) -> Vec<&str> {
     let lines = answers.split("HTTP/1.1 ").skip(1);
     lines.map(|line| line.get(..3).unwrap()).collect()

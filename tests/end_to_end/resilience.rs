@@ -239,6 +239,10 @@ fn without_file_descriptors_what_is_open_is_served_and_the_rest_waits() {
     for _ in 0..20 {
         assert_eq!(kept.send(&put).unwrap().status, 201);
     }
+    // A region that was not called before, and whoever asks what is the matter.
+    let other = Request::new("PUT", "/people/c").json(of("IN"));
+    assert_eq!(kept.send(&other).unwrap().status, 201);
+    assert_eq!(get(router.admin, "/readyz").status, 200);
     drop(greedy);
     assert_eq!(router.put("b", &of("DE")).status, 201);
     assert_eq!(warnings(&router), 1);

@@ -50,7 +50,7 @@ use link::{Link, Wire};
 use pulse::{Pulse, Stop};
 use scan::Scan;
 
-use super::body::Incoming;
+use super::{body::Incoming, farewell::GRACE};
 use crate::message::{Request, Response};
 
 /// A stream to a caller.
@@ -159,7 +159,7 @@ async fn next_head<S: Transport>(
 ) -> Next {
     let mut scan = Scan::default();
     // When nothing began, and when something did.
-    let (mut idle, mut begun) = (None, None);
+    let (mut idle, mut begun, mut told) = (None, None, None);
     poll_fn(|cx| {
         let mut wire = link.wire();
         let found = poll_head(&mut wire, &mut scan, limits, cx);
@@ -170,7 +170,12 @@ async fn next_head<S: Transport>(
             scan.take_blank(&mut wire.bytes);
             wire.rest();
             let since = *idle.get_or_insert_with(Instant::now);
-            if stop.poll(cx).is_ready() || pulse.poll(cx, since + limits.idle).is_ready() {
+            let mut until = since + limits.idle;
+            if stop.poll(cx).is_ready() {
+                // A request may be on its way, which an end at once would leave unanswered.
+                until = until.min(*told.get_or_insert_with(Instant::now) + GRACE);
+            }
+            if pulse.poll(cx, until).is_ready() {
                 return Poll::Ready(Next::Ended);
             }
         } else {

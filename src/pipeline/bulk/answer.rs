@@ -193,9 +193,13 @@ impl Answer {
         status: StatusCode,
         out: &mut Vec<u8>,
     ) {
-        let detail = format!(
-            "region `{region}` answered {status} to its whole part of the request, of which nothing was carried out"
-        );
+        // A 4xx is a refusal; behind a 5xx, a gateway's above all, some may have been done.
+        let done = match status.is_server_error() {
+            true => "and does not say what of it was carried out",
+            false => "of which nothing was carried out",
+        };
+        let detail =
+            format!("region `{region}` answered {status} to its whole part of the request, {done}");
         let error = Error {
             r#type: "domicile_region_refused",
             reason: &detail,

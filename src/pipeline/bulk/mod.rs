@@ -28,7 +28,7 @@ use tokio::time::Instant;
 pub use erasures::said_of;
 pub use shape::{shape, takes};
 
-use super::{Content, Exchange, Routed, outcome, overtake, person::Traces};
+use super::{Content, Exchange, Routed, form::is_other_charset, outcome, overtake, person::Traces};
 use crate::{
     admit::{
         body::Incoming,
@@ -291,8 +291,8 @@ async fn nothing_sent(x: &Exchange<'_>, decided: Decided) -> Result<Vec<ItemStat
     Ok(items)
 }
 
-/// Whether the media type is one of bulk bodies. Its parameters (`charset`, `compatible-with`)
-/// are the regions' business.
+/// Whether the media type is one of bulk bodies. Its parameters (`compatible-with`) are the regions'
+/// business, but for a `charset` by which they would read other documents.
 fn is_bulk(headers: &Fields) -> bool {
     let mut values = headers.get_all(Field::ContentType);
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -300,7 +300,7 @@ fn is_bulk(headers: &Fields) -> bool {
     };
     let essence = value.to_str().ok().and_then(|v| v.split(';').next());
     let essence = essence.unwrap_or_default().trim();
-    MEDIA.iter().any(|m| m.eq_ignore_ascii_case(essence))
+    !is_other_charset(value.as_bytes()) && MEDIA.iter().any(|m| m.eq_ignore_ascii_case(essence))
 }
 
 /// Whether the body is packed.

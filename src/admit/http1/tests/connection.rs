@@ -17,6 +17,7 @@ use super::served::{GET, LIMITS, connect, echo, run, text};
 use crate::{
     admit::{
         body::{BodyFault, Incoming, read_whole},
+        farewell::GRACE,
         http1::serve,
     },
     message::Request,
@@ -335,7 +336,24 @@ fn a_handler_may_leave_a_body_for_as_long_as_it_likes() {
 }
 
 #[test]
-fn a_stop_ends_idle_connections_at_once_and_others_after_their_answer() {
+fn a_stop_leaves_a_request_that_is_on_its_way_an_answer() {
+    run(async {
+        let mut served = connect(echo);
+        served.send(GET).await;
+        served.until(">").await;
+        served.stop.send(true).unwrap();
+        // The connection knows of it before the request comes.
+        tokio::time::sleep(GRACE / 3).await;
+        served.send(GET).await;
+        let answer = served.rest().await;
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        assert!(answer.ends_with("<GET /a >"), "{answer}");
+        served.task.await.unwrap();
+    });
+}
+
+#[test]
+fn a_stop_ends_idle_connections_soon_and_others_after_their_answer() {
     run(async {
         let mut idle = connect(echo);
         idle.send(GET).await;
