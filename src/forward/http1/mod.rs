@@ -37,7 +37,7 @@ pub(super) use request::{Call, OWN, expects_content};
 use super::{body::Upload, wire::Wire};
 use crate::{
     admit::http1::{encode, pool},
-    message::Told,
+    message::{Earlier, Told},
 };
 use decode::{Decoder, Piece};
 use head::{Head, Scan};
@@ -80,6 +80,8 @@ pub(super) struct Connection {
     /// Something of an answer came.
     answer_begun: bool,
     scan: Scan,
+    /// Of the answer before.
+    earlier: Earlier,
     interim: usize,
     decoder: Decoder,
     keeps_alive: bool,
@@ -119,6 +121,7 @@ impl Connection {
             bytes: BytesMut::new(),
             answer_begun: false,
             scan: Scan::default(),
+            earlier: Earlier::default(),
             interim: 0,
             decoder: Decoder::Done,
             keeps_alive: true,
@@ -188,7 +191,8 @@ impl Connection {
             return Poll::Ready(Err(Fault::CallerBody));
         }
         loop {
-            let head = head::take(&mut self.scan, &mut self.bytes, self.is_head);
+            let bytes = &mut self.bytes;
+            let head = head::take(&mut self.scan, &mut self.earlier, bytes, self.is_head);
             if let Some(head) = head.map_err(bad)? {
                 match head {
                     Head::Final {
