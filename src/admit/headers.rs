@@ -45,6 +45,9 @@ pub(super) const OWN_PREFIX: &[u8] = b"domicile-";
 
 /// The names that `Connection` claims for the connection.
 pub(super) fn nominated(fields: &Fields) -> Vec<String> {
+    if !fields.may_have(const { FieldSet::of(&[Field::Connection]) }) {
+        return Vec::new();
+    }
     fields
         .get_all(Field::Connection)
         .flat_map(|value| tokens(value.as_bytes()))

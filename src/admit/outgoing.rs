@@ -10,7 +10,7 @@ use http::{HeaderName, Version};
 use super::headers::{CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_traceparent, nominated, via};
 use crate::{
     domain::eight_digits,
-    message::{Field, Fields, Value},
+    message::{Field, FieldSet, Fields, Value},
 };
 
 /// What is known of the request beside its fields.
@@ -25,7 +25,8 @@ pub struct Passing<'r> {
     pub secure: bool,
     /// The data leaves home: the caller's address, itself personal data, stays behind.
     pub hide_client: bool,
-    /// The authority of an absolute target, which overrides `Host` (RFC 9112 §3.2.2).
+    /// The authority of an absolute target, by which the route was found: what `Host` says is not
+    /// told (RFC 9112 §3.2.2).
     pub authority: Option<&'r str>,
     pub version: Version,
     pub decision: &'r str,
@@ -85,7 +86,24 @@ impl Seen {
 /// Elements of a list, joined by commas.
 type Chain = Vec<u8>;
 
-/// The fields for the region.
+/// Fields that do not pass as they stand, or not always; those named `Domicile-…` aside.
+const LOOKED_AT: FieldSet = FieldSet::of(&[
+    Field::Forwarded,
+    Field::XForwardedFor,
+    Field::Via,
+    Field::Te,
+    Field::XForwardedProto,
+    Field::XForwardedHost,
+    Field::Traceparent,
+])
+.and(HOP_BY_HOP)
+.and(CLIENT_ADDRESS)
+.and(SAID_ANEW);
+
+/// What whoever sends the request says of the endpoint and of the body.
+const SAID_ANEW: FieldSet = FieldSet::of(&[Field::Host, Field::ContentLength, Field::Expect]);
+
+/// The fields for the region, but for those that its connection says itself.
 ///
 /// Hop-by-hop fields and `Connection`'s nominees go (RFC 9110 §7.6.1), so do all `Domicile-…`;
 /// `Forwarded`, `X-Forwarded-*`, `Via` and `traceparent` are continued or begun. `random` is asked
@@ -96,46 +114,17 @@ pub fn outgoing(
     random: impl FnOnce() -> (u128, u64),
 ) -> Fields {
     let nominated = nominated(fields);
-    let chain_passes = passing.proxied && !passing.hide_client;
     let mut seen = Seen::default();
     let mut out = Fields::with_capacity(fields.len() + 8, ROOM);
     out.extend(fields, |field, name, value| {
-        match field {
-            Field::Other | Field::DomicileRetainUntil => {}
-            Field::Forwarded if chain_passes => add(&mut seen.forwarded, value),
-            Field::XForwardedFor if chain_passes => add(&mut seen.forwarded_for, value),
-            Field::Via => add(&mut seen.via, value),
-            Field::Te => {
-                seen.trailers |= value.as_bytes().eq_ignore_ascii_case(b"trailers");
-            }
-            Field::XForwardedProto => seen.has_proto |= chain_passes,
-            Field::XForwardedHost => seen.has_host |= chain_passes,
-            Field::Traceparent => {
-                let is_sound = !seen.has_sound_trace && is_traceparent(value.as_bytes());
-                seen.has_sound_trace |= is_sound;
-                seen.has_broken_trace |= !is_sound;
-            }
-            _ => {}
-        }
-        let goes = match field {
-            Field::Forwarded | Field::XForwardedFor | Field::Via | Field::Te => true,
-            Field::XForwardedProto | Field::XForwardedHost => !chain_passes,
-            // What this one was: the flags above are set by it.
-            Field::Traceparent => seen.has_broken_trace,
-            Field::Host => passing.authority.is_some(),
-            _ => {
-                HOP_BY_HOP.contains(field)
-                    || (passing.hide_client && CLIENT_ADDRESS.contains(field))
-                    || name.starts_with(OWN_PREFIX)
-            }
+        let goes = match LOOKED_AT.contains(field) {
+            true => goes(field, value, passing, &mut seen),
+            false => name.starts_with(OWN_PREFIX),
         };
         !goes
             && (passing.trusted || !is_among(passing.steering, name))
             && !nominated.iter().any(|n| n.as_bytes() == name)
     });
-    if let Some(authority) = passing.authority {
-        out.append(Field::Host, authority);
-    }
     if seen.trailers {
         out.append(Field::Te, "trailers");
     }
@@ -143,6 +132,34 @@ pub fn outgoing(
     tell_caller(&mut out, fields, passing, &seen);
     out.append(Field::DomicileDecision, passing.decision);
     out
+}
+
+/// Whether a field that is looked at is left out; what it says is noted.
+fn goes(field: Field, value: Value<'_>, passing: &Passing<'_>, seen: &mut Seen) -> bool {
+    let chain_passes = passing.proxied && !passing.hide_client;
+    match field {
+        Field::Forwarded if chain_passes => add(&mut seen.forwarded, value),
+        Field::XForwardedFor if chain_passes => add(&mut seen.forwarded_for, value),
+        Field::Via => add(&mut seen.via, value),
+        Field::Te => {
+            seen.trailers |= value.as_bytes().eq_ignore_ascii_case(b"trailers");
+        }
+        Field::XForwardedProto => seen.has_proto |= chain_passes,
+        Field::XForwardedHost => seen.has_host |= chain_passes,
+        Field::Traceparent => {
+            let is_sound = !seen.has_sound_trace && is_traceparent(value.as_bytes());
+            seen.has_sound_trace |= is_sound;
+            seen.has_broken_trace |= !is_sound;
+        }
+        _ => {}
+    }
+    match field {
+        Field::XForwardedProto | Field::XForwardedHost => !chain_passes,
+        // What this one was: the flags above are set by it.
+        Field::Traceparent => seen.has_broken_trace,
+        field if CLIENT_ADDRESS.contains(field) => passing.hide_client,
+        _ => true,
+    }
 }
 
 /// Room that most heads have enough of.
@@ -231,7 +248,8 @@ fn settle_trace(out: &mut Fields, seen: &Seen, random: impl FnOnce() -> (u128, u
         return;
     }
     if seen.has_broken_trace {
-        out.remove("tracestate");
+        out.remove(Field::Traceparent);
+        out.remove(Field::Tracestate);
     }
     let (trace, span) = random();
     let trace = [96, 64, 32, 0].map(|shift| eight_digits(((trace | 1) >> shift) as u32));
@@ -244,7 +262,7 @@ fn settle_trace(out: &mut Fields, seen: &Seen, random: impl FnOnce() -> (u128, u
     for (place, digits) in rest.iter_mut().skip(1).zip(span.as_flattened()) {
         *place = *digits;
     }
-    out.insert(Field::Traceparent, text);
+    out.append(Field::Traceparent, text);
 }
 
 fn add(chain: &mut Chain, value: Value<'_>) {
@@ -480,8 +498,9 @@ mod tests {
             ..passing("192.0.2.7")
         };
         let out = outgoing(&fields, passing, || (5, 6));
-        assert_eq!(out.get_all("host").count(), 1);
-        assert_eq!(text(&out, "host"), "two.example");
+        assert_eq!(text(&out, "x-forwarded-host"), "two.example");
+        assert!(text(&out, "forwarded").ends_with(";host=\"two.example\""));
+        assert!(!out.contains_key("host"), "the endpoint has its own");
     }
 
     #[test]

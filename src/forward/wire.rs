@@ -20,6 +20,15 @@ impl Wire {
     pub(super) fn holds_back(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
     }
+
+    /// Whether nothing can be read now; wakes the task when that changes. Only what is read tells
+    /// that it is not so.
+    pub(super) fn is_quiet(&self, cx: &mut Context<'_>) -> bool {
+        match &self.stream {
+            Stream::Plain(stream) => stream.poll_read_ready(cx).is_pending(),
+            Stream::Tls(_) => false,
+        }
+    }
 }
 
 pub(super) enum Stream {

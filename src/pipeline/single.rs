@@ -304,7 +304,7 @@ pub async fn flow_back(
 pub async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
     let length = body.size_hint().exact().filter(|n| *n <= SHORT);
     let Some(length) = length else {
-        return Ok(Content::Region(body));
+        return Ok(Content::Region(Box::new(body)));
     };
     let mut whole: Option<Bytes> = None;
     let mut trailers = None;
@@ -330,7 +330,7 @@ pub async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
     let whole = whole.unwrap_or_default();
     Ok(match trailers {
         None => Content::Whole(whole),
-        trailers => Content::Trailed(whole, trailers),
+        trailers => Content::Trailed(whole, trailers.map(Box::new)),
     })
 }
 

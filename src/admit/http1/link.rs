@@ -173,6 +173,9 @@ impl<S: Transport> Wire<S> {
     /// connection breaks. A caller that only ended its sending still waits for the answer.
     pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> Meanwhile {
         while self.is_whole() && !self.ended && self.bytes.len() < pool::SIZE {
+            if self.io.is_quiet(cx) {
+                break;
+            }
             match self.poll_fill(cx, 512) {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Meanwhile::Gone,

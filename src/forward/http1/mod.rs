@@ -77,6 +77,8 @@ pub(super) struct Connection {
     wrote: bool,
     /// Read, not yet parsed.
     bytes: BytesMut,
+    /// The answer was waited for.
+    waited: bool,
     /// Something of an answer came.
     answer_begun: bool,
     scan: Scan,
@@ -119,6 +121,7 @@ impl Connection {
             last_write: Instant::now(),
             wrote: false,
             bytes: BytesMut::new(),
+            waited: false,
             answer_begun: false,
             scan: Scan::default(),
             earlier: Earlier::default(),
@@ -135,10 +138,8 @@ impl Connection {
     pub(super) fn poll_is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
         let mut byte = [0; 1];
         let mut byte = ReadBuf::new(&mut byte);
-        self.rests
-            && Pin::new(&mut self.wire)
-                .poll_read(cx, &mut byte)
-                .is_pending()
+        let wire = Pin::new(&mut self.wire);
+        self.rests && (wire.is_quiet(cx) || wire.poll_read(cx, &mut byte).is_pending())
     }
 
     /// Begins an exchange on a connection that is quiet: nothing is written yet. `now` counts as
@@ -148,6 +149,7 @@ impl Connection {
         self.last_write = now;
         self.wrote = false;
         self.write_failed = false;
+        self.waited = false;
         self.answer_begun = false;
         self.scan = Scan::default();
         self.interim = 0;
@@ -212,6 +214,10 @@ impl Connection {
                         continue;
                     }
                 }
+            }
+            // No region answers at once: until it does, no buffer is needed.
+            if !std::mem::replace(&mut self.waited, true) && self.wire.is_quiet(cx) {
+                return Poll::Pending;
             }
             match ready!(self.poll_fill(cx, 1024)) {
                 Ok(0) | Err(_) => return Poll::Ready(Err(Fault::Reset)),
@@ -348,7 +354,7 @@ impl Connection {
             self.wrote = true;
             self.unflushed = self.wire.holds_back();
             let short = count.min(self.out.len());
-            self.out.advance(short);
+            pool::advance(&mut self.out, short);
             self.data
                 .advance(count.saturating_sub(short).min(self.data.len()));
         }
