@@ -69,10 +69,10 @@ impl Earlier {
         };
         let start = first.start();
         let came = self.came.get(start..).unwrap_or_default();
-        let same = start + common(bytes, came);
-        if same == self.came.len() {
+        if bytes.starts_with(came) {
             return known.len();
         }
+        let same = start + common(bytes, came);
         let begun = known.iter().filter(|line| line.start() <= same).count();
         begun.saturating_sub(1)
     }
@@ -88,10 +88,17 @@ impl Earlier {
 fn common(one: &[u8], other: &[u8]) -> usize {
     let (words, _) = one.as_chunks::<8>();
     let (others, _) = other.as_chunks::<8>();
-    let whole = words.iter().zip(others).take_while(|(a, b)| a == b).count() * 8;
-    let one = one.get(whole..).unwrap_or_default().iter();
-    let other = other.get(whole..).unwrap_or_default();
-    whole + one.zip(other).take_while(|(a, b)| a == b).count()
+    let mut same = 0;
+    for (word, other) in words.iter().zip(others) {
+        let differ = u64::from_le_bytes(*word) ^ u64::from_le_bytes(*other);
+        if differ != 0 {
+            return same + differ.trailing_zeros() as usize / 8;
+        }
+        same += 8;
+    }
+    let rest = one.get(same..).unwrap_or_default().iter();
+    let others = other.get(same..).unwrap_or_default();
+    same + rest.zip(others).take_while(|(a, b)| a == b).count()
 }
 
 #[cfg(test)]
@@ -159,6 +166,18 @@ mod tests {
         for _ in 0..2 {
             assert!(read(&mut earlier, &format!("{many}\r\n")).is_some());
             assert!(read(&mut earlier, &format!("{many}a: 1\r\n\r\n")).is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_common_is_counted_to_the_byte() {
+        let text = b"Content-Length: 12\r\nHost: a\r\n";
+        for end in 0..text.len() {
+            let mut other = text.to_vec();
+            other[end] ^= 1;
+            assert_eq!(common(text, &other), end);
+            assert_eq!(common(text, &text[..end]), end);
+            assert_eq!(common(&text[..end], text), end);
         }
     }
 

@@ -165,6 +165,11 @@ impl Names {
         }
     }
 
+    pub(super) const fn insert_all(&mut self, others: Self) {
+        self.known = self.known.and(others.known);
+        self.others |= others.others;
+    }
+
     #[inline]
     pub(super) fn may_have(self, field: Field, name: &[u8]) -> bool {
         match field {

@@ -338,10 +338,16 @@ impl Fields {
         let shift = (self.text.len() as u32).wrapping_sub(place.start);
         self.is_written &= others.is_written;
         self.copy(others, place);
-        self.lines.reserve(lines.len());
+        match shift {
+            0 => self.lines.extend_from_slice(lines),
+            _ => self.lines.extend(lines.iter().map(|l| l.shifted(shift))),
+        }
+        if lines.len() == others.lines.len() {
+            self.seen.insert_all(others.seen);
+            return;
+        }
         for line in lines {
             self.seen.insert_as(line.field, line.name(&others.text));
-            self.lines.push(line.shifted(shift));
         }
     }
 

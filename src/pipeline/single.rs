@@ -340,10 +340,7 @@ async fn may_read_back(
     person: &Person,
     flow: &Flow,
 ) -> Result<bool, Refused> {
-    let back = Flow {
-        operation: Operation::Read,
-        ..flow.clone()
-    };
+    let back = flow.to(Operation::Read);
     let cleared = {
         let Some(judged) = judge::judge_if_permitted(x, routed, person, &back)? else {
             return Ok(false);
