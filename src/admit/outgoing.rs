@@ -7,7 +7,9 @@ use std::{cell::RefCell, io::Write as _, net::IpAddr};
 
 use http::{HeaderName, Version};
 
-use super::headers::{CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_traceparent, nominated, via};
+use super::headers::{
+    CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_traceparent, nominated, say_decision, via,
+};
 use crate::{
     domain::eight_digits,
     message::{Field, FieldSet, Fields, Value},
@@ -29,7 +31,7 @@ pub struct Passing<'r> {
     /// told (RFC 9112 §3.2.2).
     pub authority: Option<&'r str>,
     pub version: Version,
-    pub decision: &'r str,
+    pub decision: &'r [u8; 36],
     /// What was told for the connection's last request.
     pub memory: Option<&'r Memory>,
 }
@@ -130,7 +132,7 @@ pub fn outgoing(
     }
     settle_trace(&mut out, &seen, random);
     tell_caller(&mut out, fields, passing, &seen);
-    out.append(Field::DomicileDecision, passing.decision);
+    say_decision(&mut out, passing.decision);
     out
 }
 
@@ -254,15 +256,16 @@ fn settle_trace(out: &mut Fields, seen: &Seen, random: impl FnOnce() -> (u128, u
     let (trace, span) = random();
     let trace = [96, 64, 32, 0].map(|shift| eight_digits(((trace | 1) >> shift) as u32));
     let span = [32, 0].map(|shift| eight_digits(((span | 1) >> shift) as u32));
-    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    let (places, rest) = text.split_at_mut(35);
-    for (place, digits) in places.iter_mut().skip(3).zip(trace.as_flattened()) {
+    let mut line = *b"traceparent: 00-00000000000000000000000000000000-0000000000000000-00\r\n";
+    let (places, rest) = line.split_at_mut("traceparent: ".len() + 35);
+    let places = places.iter_mut().skip("traceparent: ".len() + 3);
+    for (place, digits) in places.zip(trace.as_flattened()) {
         *place = *digits;
     }
     for (place, digits) in rest.iter_mut().skip(1).zip(span.as_flattened()) {
         *place = *digits;
     }
-    out.append(Field::Traceparent, text);
+    out.append_line(Field::Traceparent, &line);
 }
 
 fn add(chain: &mut Chain, value: Value<'_>) {
@@ -329,7 +332,7 @@ mod tests {
             hide_client: false,
             authority: None,
             version: Version::HTTP_11,
-            decision: "d",
+            decision: b"019aa7b1-0000-7000-8000-000000000001",
             memory: None,
         }
     }
@@ -370,7 +373,8 @@ mod tests {
         assert_eq!(text(&out, "accept"), "*/*");
         assert_eq!(out.get_all("cookie").count(), 2);
         assert_eq!(text(&out, "via"), "1.1 domicile");
-        assert_eq!(text(&out, "domicile-decision"), "d");
+        let id = "019aa7b1-0000-7000-8000-000000000001";
+        assert_eq!(text(&out, "domicile-decision"), id);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::client::TlsStream;
@@ -21,8 +21,15 @@ impl Wire {
         matches!(self.stream, Stream::Tls(_))
     }
 
-    /// Whether nothing can be read now; wakes the task when that changes. Only what is read tells
-    /// that it is not so.
+    /// Whether nothing can be read now. Only what is read tells that it is not so.
+    pub(super) fn is_quiet_now(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(stream) => stream.try_io(Interest::READABLE, || Ok(())).is_err(),
+            Stream::Tls(_) => false,
+        }
+    }
+
+    /// The same; wakes the task when that changes.
     pub(super) fn is_quiet(&self, cx: &mut Context<'_>) -> bool {
         match &self.stream {
             Stream::Plain(stream) => stream.poll_read_ready(cx).is_pending(),

@@ -243,12 +243,17 @@ impl Fields {
     /// # Errors
     /// If there are several.
     pub fn only(&self, key: impl Key) -> Result<Option<Value<'_>>, Several> {
-        let mut values = self.get_all(key);
-        let first = values.next();
-        match first.is_some() && values.next().is_some() {
-            false => Ok(first),
-            true => Err(Several),
+        let (field, name) = (key.field(), key.text());
+        if !self.seen.may_have(field, name.as_bytes()) {
+            return Ok(None);
         }
+        let mut only = None;
+        for line in &self.lines {
+            if line.is(&self.text, field, name) && only.replace(line).is_some() {
+                return Err(Several);
+            }
+        }
+        Ok(only.map(|line| line.value(&self.text)))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Field, &str, Value<'_>)> {
@@ -397,6 +402,16 @@ impl Fields {
         }
         self.text.extend_from_slice(b"\r\n");
         self.note(field, before, name.len());
+    }
+
+    /// Adds a line as it is written, its end included, for which whoever made it vouches.
+    pub fn append_line<const LENGTH: usize>(&mut self, field: Field, line: &[u8; LENGTH]) {
+        let name = field.text().len();
+        debug_assert!(line.starts_with(field.text().as_bytes()) && line.ends_with(b"\r\n"));
+        debug_assert!(is_value(line.get(name..LENGTH - 2).unwrap_or(line)));
+        let start = self.text.len();
+        self.text.extend_from_slice(line);
+        self.note(field, start, name);
     }
 
     /// Adds a sound field.
@@ -581,6 +596,17 @@ mod tests {
         fields.append_with(Field::Te, |text| text.extend_from_slice(b""));
         let none = FieldSet::default();
         assert_eq!(text(&fields, none), "via: 1.1 a\r\nte: \r\n");
+    }
+
+    #[test]
+    fn a_line_that_is_written_already_is_a_field_like_others() {
+        let mut fields: Fields = [("x-a", "1")].into_iter().collect();
+        fields.append_line(Field::Via, b"via: 1.1 domicile\r\n");
+        assert_eq!(fields.get(Field::Via).unwrap(), "1.1 domicile");
+        let none = FieldSet::default();
+        assert_eq!(text(&fields, none), "x-a: 1\r\nvia: 1.1 domicile\r\n");
+        let but_via = FieldSet::of(&[Field::Via]);
+        assert_eq!(text(&fields, but_via), "x-a: 1\r\n");
     }
 
     #[test]

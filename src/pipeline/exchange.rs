@@ -284,10 +284,6 @@ impl<'w> Exchange<'w> {
         self.at.saturating_add(since).unwrap_or(self.at)
     }
 
-    fn decision_str(&self) -> &str {
-        std::str::from_utf8(&self.decision_text).unwrap_or("-")
-    }
-
     /// The fields that go to a region.
     ///
     /// `leaves_home`: the caller's address stays behind, it is nobody's purpose abroad.
@@ -301,7 +297,7 @@ impl<'w> Exchange<'w> {
             hide_client: leaves_home,
             authority: parts.uri.authority().map(http::uri::Authority::as_str),
             version: self.version,
-            decision: self.decision_str(),
+            decision: &self.decision_text,
             memory: self.told,
         };
         outgoing::outgoing(&parts.headers, &passing, || {
@@ -476,7 +472,7 @@ impl<'w> Exchange<'w> {
     pub fn finish(&self, mut answer: Response<Content>) -> Response<Content> {
         let status = answer.status();
         let fields = answer.headers_mut();
-        fields.insert(Field::DomicileDecision, self.decision_text);
+        headers::say_decision(fields, &self.decision_text);
         headers::add_via(fields, self.version);
         // RFC 6797: who has come by TLS should not be led back to plain HTTP. A backend may know
         // better.

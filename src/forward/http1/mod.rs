@@ -21,7 +21,7 @@ use std::{
     future::Future,
     io,
     pin::{Pin, pin},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -140,6 +140,12 @@ impl Connection {
         let mut byte = ReadBuf::new(&mut byte);
         let wire = Pin::new(&mut self.wire);
         self.rests && (wire.is_quiet(cx) || wire.poll_read(cx, &mut byte).is_pending())
+    }
+
+    /// The same, without waking.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut noop = Context::from_waker(Waker::noop());
+        self.rests && (self.wire.is_quiet_now() || self.poll_is_quiet(&mut noop))
     }
 
     /// Begins an exchange on a connection that is quiet: nothing is written yet. `now` counts as
