@@ -134,6 +134,10 @@ impl Committer<'_> {
                 break;
             }
         }
+        // A ledger that is closed ends with its last frame.
+        if let Err(error) = self.writer.repair() {
+            tracing::warn!(%error, "the room at the ledger's end could not be given back");
+        }
         if let Err(error) = self.writer.sync_head() {
             tracing::error!(%error, "the ledger's head could not be made durable");
         }

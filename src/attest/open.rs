@@ -118,7 +118,7 @@ pub(super) fn open(
     let head_file = HeadFile::start(disk.as_mut(), head).map_err(io)?;
     let applied = Applied::attach(books, head.ledger, end.next - 1)?;
     opened.replayed = replay(&segments, &tail, &applied, books)?;
-    let bytes = segments.iter().map(|s| s.length).sum::<u64>() - tail.torn;
+    let bytes = segments.iter().map(|s| s.length).sum::<u64>() - tail.room;
     let mut writer = Writer::new(
         disk,
         head_file,
@@ -198,6 +198,8 @@ pub(super) struct Tail {
     pub profiles: Vec<std::sync::Arc<super::Profile>>,
     /// Bytes after `offset` that are no whole frame.
     pub torn: u64,
+    /// All bytes after `offset`.
+    pub room: u64,
 }
 
 /// Checks that the segments join, and the last `check_bytes` of them in full.
@@ -213,6 +215,7 @@ fn check(
         next: 1,
         profiles: Vec::new(),
         torn: 0,
+        room: 0,
     };
     let mut checked_from = segments.len().saturating_sub(1);
     let mut sum = segments.last().map_or(0, |s| s.length);
@@ -253,7 +256,10 @@ fn check(
             if !last || matches!(stop, Stop::Io(_)) || (acknowledged && !cut) {
                 return Err(walk.damage(stop));
             }
-            tail.torn = segment.length - walk.offset;
+        }
+        if last {
+            tail.torn = segment.torn_after(walk.offset)?;
+            tail.room = segment.length.saturating_sub(walk.offset);
         }
         tail.offset = walk.offset;
         tail.chain = walk.chain;

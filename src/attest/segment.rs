@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Read as _},
+    io::{self, BufReader, Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -82,6 +82,27 @@ impl Segment {
             .and_then(|file| file.read_exact_at(&mut hash, offset))
             .map_err(LedgerError::io(&self.path))?;
         Ok(hash)
+    }
+
+    /// Bytes after `offset` that are neither frames nor room: up to the last that is not zero.
+    pub fn torn_after(&self, offset: u64) -> Result<u64, LedgerError> {
+        let failed = || LedgerError::io(&self.path);
+        let mut file = File::open(&self.path).map_err(failed())?;
+        file.seek(SeekFrom::Start(offset)).map_err(failed())?;
+        let mut torn = 0;
+        let mut passed = 0;
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            let count = file.read(&mut piece).map_err(failed())?;
+            let read = piece.get(..count).unwrap_or_default();
+            if let Some(last) = read.iter().rposition(|b| *b != 0) {
+                torn = passed + last as u64 + 1;
+            }
+            passed += count as u64;
+            if count == 0 {
+                return Ok(torn);
+            }
+        }
     }
 }
 
@@ -164,11 +185,24 @@ impl Walk {
         })
     }
 
-    /// The next frame, its profiles learnt, its chain compared if `check`; `None` at the end.
+    /// The next frame, its profiles learnt, its chain compared if `check`; `None` at the end, or
+    /// where nothing but room that was made ahead can stand.
     pub fn next(&mut self, check: bool) -> Result<Option<Frame>, Stop> {
         let mut bytes = [0; FRAME_HEAD];
-        if !self.fill(&mut bytes, true)? {
-            return Ok(None);
+        let mut came = self.fill(&mut bytes)?;
+        if came > 0 && bytes == [0; FRAME_HEAD] {
+            // What was read ahead may be older than a frame that stands here now.
+            self.rewind()?;
+            came = self.fill(&mut bytes)?;
+            if bytes == [0; FRAME_HEAD] {
+                self.rewind()?;
+                return Ok(None);
+            }
+        }
+        match came {
+            0 => return Ok(None),
+            FRAME_HEAD => {}
+            _ => return Err(Stop::Flaw("it ends within a frame")),
         }
         let head = FrameHead::decode(&bytes)?;
         let mut body = std::mem::take(&mut self.body);
@@ -231,28 +265,29 @@ impl Walk {
             return Err(Stop::Flaw("it ends within a frame"));
         }
         let mut tail = [0; FRAME_TAIL];
-        self.fill(&mut tail, false)?;
+        if self.fill(&mut tail)? < FRAME_TAIL {
+            return Err(Stop::Flaw("it ends within a frame"));
+        }
         Ok(tail)
     }
 
-    /// Fills `bytes`; false at the end of the file if `may_end`.
-    fn fill(&mut self, bytes: &mut [u8], may_end: bool) -> Result<bool, Stop> {
-        let mut rest = &mut *bytes;
-        let mut some = false;
-        while !rest.is_empty() {
+    /// Back to the end of the last frame, with nothing read ahead.
+    fn rewind(&mut self) -> Result<(), Stop> {
+        let seek = self.reader.seek(SeekFrom::Start(self.offset));
+        seek.map(drop).map_err(Stop::Io)
+    }
+
+    /// Fills `bytes` as far as the file goes, and gives how far that is.
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<usize, Stop> {
+        let mut filled = 0;
+        while let Some(rest) = bytes.get_mut(filled..).filter(|r| !r.is_empty()) {
             match self.reader.read(rest) {
-                Ok(0) if may_end && !some => return Ok(false),
-                Ok(0) => {
-                    return Err(Stop::Flaw("it ends within a frame"));
-                }
-                Ok(count) => {
-                    some = true;
-                    rest = rest.get_mut(count..).unwrap_or_default();
-                }
+                Ok(0) => break,
+                Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Stop::Io(error)),
             }
         }
-        Ok(true)
+        Ok(filled)
     }
 }

@@ -81,6 +81,7 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
         next: 1,
         profiles: Vec::new(),
         torn: 0,
+        room: 0,
     };
     let mut last_path = None;
     for (index, segment) in segments.iter().enumerate() {
@@ -102,10 +103,7 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
             let frame = match walk.next(true) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
-                Err(Stop::Flaw(_)) if last && walk.next > head.seq => {
-                    report.torn_bytes = segment.length.saturating_sub(walk.offset);
-                    break;
-                }
+                Err(Stop::Flaw(_)) if last && walk.next > head.seq => break,
                 Err(stop) => return Err(walk.damage(stop)),
             };
             for entry in walk.entries(&frame).map_err(|m| walk.damage(m.into()))? {
@@ -119,6 +117,9 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
                     });
                 }
             }
+        }
+        if last {
+            report.torn_bytes = segment.torn_after(walk.offset)?;
         }
         report.bytes += walk.offset;
         tail.chain = walk.chain;

@@ -12,6 +12,11 @@ use super::{
     segment,
 };
 
+/// Room that is made ahead, in bytes. A frame that is written into a file's room changes nothing of
+/// the file but its bytes, which saves the file system an entry in its journal at each fsync: half
+/// of what a commit costs, in time and in work.
+const ROOM: u64 = 256 << 10;
+
 /// One entry to be written.
 pub(super) enum Item<'a> {
     Draft(&'a Draft),
@@ -56,6 +61,9 @@ pub(super) struct Writer {
     profiles: Interner,
     /// A failed write may have left bytes after `end.offset`.
     dirty: bool,
+    /// Up to where the last segment's file has room that was made ahead: zeros after
+    /// `end.offset`.
+    room: u64,
     pub segments: u64,
     /// Bytes of all segments.
     pub bytes: u64,
@@ -83,14 +91,16 @@ impl Writer {
             limit,
             profiles: interner,
             dirty: true,
+            room: 0,
             segments,
             bytes,
         }
     }
 
-    /// Cuts off what may stand after the last whole frame.
+    /// Cuts off what may stand after the last whole frame, room included.
     pub fn repair(&mut self) -> io::Result<()> {
         if self.end.segment != 0 {
+            self.dirty |= self.room > self.end.offset;
             self.clean_file()?;
         }
         Ok(())
@@ -179,20 +189,38 @@ impl Writer {
 
     fn write(&mut self, frame: &[u8], chain: Hash, entries: usize) -> Result<(), WriteError> {
         let offset = self.end.offset;
+        let end = offset + frame.len() as u64;
+        let room = self.room_after(end);
         let file = self.clean_file()?;
-        let written = file.write_at(frame, offset).and_then(|()| file.sync());
-        if let Err(error) = written {
-            self.dirty = true;
-            // Tried at once, so that a full disk gets its room back; else before the next write.
-            let _ = self.clean_file();
-            return Err(error.into());
-        }
+        let written = file.write_at(frame, offset).and_then(|()| {
+            let made = room > end && make_room(file.as_mut(), end, room);
+            file.sync().map(|()| made)
+        });
+        let made = match written {
+            Ok(made) => made,
+            Err(error) => {
+                self.dirty = true;
+                // Tried at once, so that a full disk gets its room back; else before the next write.
+                let _ = self.clean_file();
+                return Err(error.into());
+            }
+        };
+        self.room = if made { room } else { self.room.max(end) };
         self.end.offset += frame.len() as u64;
         self.end.chain = chain;
         self.end.next += entries as u64;
         self.bytes += frame.len() as u64;
         self.advance_head();
         Ok(())
+    }
+
+    /// Up to where a frame that ends at `end` makes room for those after it; no further than
+    /// `end` where there is room, or the segment ends.
+    fn room_after(&self, end: u64) -> u64 {
+        if end <= self.room {
+            return end;
+        }
+        (end + ROOM).min(self.limit).max(end)
     }
 
     /// The entries stand whatever comes of this, so a failure is no failure of the commit.
@@ -219,6 +247,7 @@ impl Writer {
         };
         if self.dirty {
             file.truncate(self.end.offset)?;
+            self.room = self.end.offset;
             file.sync()?;
             self.dirty = false;
         }
@@ -245,6 +274,7 @@ impl Writer {
         self.head.sync()?;
         self.file = Some(file);
         self.dirty = false;
+        self.room = 0;
         self.end.segment = header.first;
         self.end.offset = bytes.len() as u64;
         self.end.chain = chain;
@@ -253,6 +283,15 @@ impl Writer {
         self.bytes += bytes.len() as u64;
         Ok(())
     }
+}
+
+/// Zeros from `end` to `room`, if the disk has them; without them it works as well. `false`: the
+/// file ends at `end`.
+fn make_room(file: &mut dyn DiskFile, end: u64, room: u64) -> bool {
+    let zeros = vec![0; usize::try_from(room - end).unwrap_or_default()];
+    let made = file.write_at(&zeros, end).is_ok();
+    // A full disk gets back what it gave; if it does not take it, there may be room.
+    made || file.truncate(end).is_err()
 }
 
 impl Item<'_> {

@@ -68,12 +68,27 @@ pub struct BatchBody<F> {
     items: u32,
     next: u32,
     is_over: bool,
+    known: Phrases,
 }
 
 /// Takes exactly one answer for the item it was made for.
 pub struct ItemWriter<'b> {
     out: &'b mut Vec<u8>,
     index: u32,
+    known: &'b mut Phrases,
+}
+
+/// What stands between the index and the decision of most items: statuses and regions are few.
+#[derive(Default)]
+struct Phrases(Vec<Phrase>);
+
+/// Phrases that are kept for one answer.
+const PHRASES: usize = 8;
+
+struct Phrase {
+    status: StatusCode,
+    region: Box<str>,
+    text: Box<[u8]>,
 }
 
 /// Proof that an item was answered.
@@ -89,6 +104,7 @@ impl<F: FnMut(u32, ItemWriter<'_>) -> Written> BatchBody<F> {
             items,
             next: 0,
             is_over: false,
+            known: Phrases::default(),
         }
     }
 
@@ -109,6 +125,7 @@ impl<F: FnMut(u32, ItemWriter<'_>) -> Written> BatchBody<F> {
             let writer = ItemWriter {
                 out: &mut out,
                 index: self.next,
+                known: &mut self.known,
             };
             let Written(()) = (self.write)(self.next, writer);
             if !is_array {
@@ -134,16 +151,20 @@ impl ItemWriter<'_> {
         out.reserve(128);
         out.extend_from_slice(b"{\"index\":");
         write_number(out, self.index);
-        out.extend_from_slice(b",\"status\":");
-        out.extend_from_slice(item.status.as_str().as_bytes());
-        if let Some(region) = item.region {
-            out.extend_from_slice(b",\"region\":");
-            write_text(out, region);
-        }
-        if let Some(decision) = item.decision {
-            out.extend_from_slice(b",\"decision\":\"");
-            out.extend_from_slice(&decision.text());
-            out.push(b'"');
+        match (item.region, item.decision) {
+            (Some(region), Some(decision)) => {
+                self.known.write(out, item.status, region);
+                out.extend_from_slice(&decision.text());
+                out.push(b'"');
+            }
+            (region, decision) => {
+                write_status(out, item.status, region);
+                if let Some(decision) = decision {
+                    out.extend_from_slice(DECISION);
+                    out.extend_from_slice(&decision.text());
+                    out.push(b'"');
+                }
+            }
         }
         out.push(b'}');
         if let Some(problem) = &item.problem {
@@ -156,6 +177,43 @@ impl ItemWriter<'_> {
             self.out.remove(joint);
         }
         Written(())
+    }
+}
+
+const DECISION: &[u8] = b",\"decision\":\"";
+
+impl Phrases {
+    /// Writes status, region and the name of the decision.
+    fn write(&mut self, out: &mut Vec<u8>, status: StatusCode, region: &str) {
+        // Names of regions are too short for a call to be worth it.
+        let is_it = |known: &&Phrase| {
+            known.status == status
+                && known.region.len() == region.len()
+                && known.region.bytes().eq(region.bytes())
+        };
+        if let Some(known) = self.0.iter().find(is_it) {
+            out.extend_from_slice(&known.text);
+            return;
+        }
+        let start = out.len();
+        write_status(out, status, Some(region));
+        out.extend_from_slice(DECISION);
+        if self.0.len() < PHRASES {
+            self.0.push(Phrase {
+                status,
+                region: region.into(),
+                text: out.get(start..).unwrap_or_default().into(),
+            });
+        }
+    }
+}
+
+fn write_status(out: &mut Vec<u8>, status: StatusCode, region: Option<&str>) {
+    out.extend_from_slice(b",\"status\":");
+    out.extend_from_slice(status.as_str().as_bytes());
+    if let Some(region) = region {
+        out.extend_from_slice(b",\"region\":");
+        write_text(out, region);
     }
 }
 
@@ -248,13 +306,19 @@ mod tests {
         ) {
             let mut out = Vec::new();
             let decision = id.map(DecisionId::from_bytes);
-            let writer = ItemWriter { out: &mut out, index };
-            let Written(()) = writer.answer(&ItemAnswer {
-                status: StatusCode::from_u16(status).unwrap(),
-                region: region.as_deref(),
-                decision,
-                problem: None,
-            });
+            let mut known = Phrases::default();
+            // The second is written from memory, where there is any.
+            let mut again = Vec::new();
+            for out in [&mut out, &mut again] {
+                let writer = ItemWriter { out, index, known: &mut known };
+                let Written(()) = writer.answer(&ItemAnswer {
+                    status: StatusCode::from_u16(status).unwrap(),
+                    region: region.as_deref(),
+                    decision,
+                    problem: None,
+                });
+            }
+            prop_assert_eq!(&out, &again);
             let mut expected = json!({"index": index, "status": status});
             if let Some(region) = region {
                 expected["region"] = json!(region);

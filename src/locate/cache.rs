@@ -12,19 +12,37 @@ use crate::domain::SubjectKey;
 /// Two generations bound it: when the young one is full it becomes the old one, and what is still
 /// asked for moves back. Absence is never remembered. A pin that moved, gained or lost a copy is
 /// read anew, because its slot's epoch changed.
+///
+/// There are as many subjects as people, and few pins that differ: a subject is remembered with
+/// the number of its pin.
 pub struct PinCache {
     directory: Directory,
     young: Map,
     old: Map,
     half: usize,
+    pins: Vec<Pin>,
+    places: HashMap<Pin, u32>,
+    /// Pins that were known and are forgotten.
+    forgotten: u64,
     /// Workers keep their own: the cache must not be shared.
     _not_sync: std::marker::PhantomData<std::cell::Cell<()>>,
 }
 
-type Map = HashMap<SubjectKey, (u32, Pin), BuildHasherDefault<KeyHasher>>;
+/// Which pin it is, among all that one cache has met: the same number is the same pin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PinNumber(u64);
+
+impl PinNumber {
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// By subject: the epoch of its slot, and the place of its pin.
+type Map = HashMap<SubjectKey, (u32, u32), BuildHasherDefault<KeyHasher>>;
 
 impl PinCache {
-    /// Pins that one worker remembers by default, about 10 MB.
+    /// Pins that one worker remembers by default, about 3 MB.
     pub const CAPACITY: usize = 65_536;
 
     pub fn new(directory: Directory, capacity: usize) -> Self {
@@ -33,32 +51,76 @@ impl PinCache {
             young: Map::default(),
             old: Map::default(),
             half: (capacity / 2).max(1),
+            pins: Vec::new(),
+            places: HashMap::new(),
+            forgotten: 0,
             _not_sync: std::marker::PhantomData,
         }
     }
 
     /// The durable pin of a subject. Reads the directory's file on a miss (microseconds).
     pub fn lookup(&mut self, key: &SubjectKey) -> Result<Option<&Pin>, DirectoryError> {
+        let place = self.place(key)?;
+        Ok(place.and_then(|place| self.pins.get(place as usize)))
+    }
+
+    /// As [`PinCache::lookup`], and which pin it is.
+    pub fn lookup_numbered(
+        &mut self,
+        key: &SubjectKey,
+    ) -> Result<Option<(PinNumber, &Pin)>, DirectoryError> {
+        let place = self.place(key)?;
+        Ok(place.and_then(|place| {
+            let number = PinNumber(self.forgotten + u64::from(place));
+            Some((number, self.pins.get(place as usize)?))
+        }))
+    }
+
+    fn place(&mut self, key: &SubjectKey) -> Result<Option<u32>, DirectoryError> {
         // Read before the pin: a change in between makes the remembered epoch stale, never fresh.
         let epoch = self.directory.epoch(key);
-        let fresh = self.young.get(key).is_some_and(|(at, _)| *at == epoch);
-        if !fresh {
-            let pin = match self.old.remove(key) {
-                Some((at, pin)) if at == epoch => pin,
-                _ => match self.directory.lookup(key)? {
-                    Some(pin) => pin,
-                    None => {
-                        self.young.remove(key);
-                        return Ok(None);
-                    }
-                },
-            };
-            if self.young.len() >= self.half {
-                self.old = std::mem::take(&mut self.young);
-            }
-            self.young.insert(*key, (epoch, pin));
+        match self.young.get(key) {
+            Some((at, place)) if *at == epoch => Ok(Some(*place)),
+            _ => self.read(key, epoch),
         }
-        Ok(self.young.get(key).map(|(_, pin)| pin))
+    }
+
+    #[cold]
+    fn read(&mut self, key: &SubjectKey, epoch: u32) -> Result<Option<u32>, DirectoryError> {
+        let place = match self.old.remove(key) {
+            Some((at, place)) if at == epoch => place,
+            _ => match self.directory.lookup(key)? {
+                Some(pin) => self.place_of(pin),
+                None => {
+                    self.young.remove(key);
+                    return Ok(None);
+                }
+            },
+        };
+        if self.young.len() >= self.half {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(*key, (epoch, place));
+        Ok(Some(place))
+    }
+
+    /// Where a pin stands from now on.
+    fn place_of(&mut self, pin: Pin) -> u32 {
+        if let Some(place) = self.places.get(&pin) {
+            return *place;
+        }
+        // Regions and countries bound them, but no setting does.
+        if self.pins.len() >= self.half {
+            self.forgotten += self.pins.len() as u64;
+            self.pins.clear();
+            self.places.clear();
+            self.young.clear();
+            self.old.clear();
+        }
+        let place = u32::try_from(self.pins.len()).unwrap_or(u32::MAX);
+        self.pins.push(pin.clone());
+        self.places.insert(pin, place);
+        place
     }
 
     /// How many pins are remembered.

@@ -18,7 +18,7 @@ mod secret;
 mod store;
 mod subject;
 
-pub use cache::PinCache;
+pub use cache::{PinCache, PinNumber};
 pub use claims::{Claim, Claimed};
 pub use directory::{Directory, DirectoryError, DirectoryStatus};
 pub use import::{ImportError, ImportReport, import_ids, print_keys};

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use crate::domain::Place;
 
 /// Where a subject's data lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pin {
     /// The home, by the region's name.
     pub region: Arc<str>,

@@ -198,6 +198,29 @@ fn a_cache_stays_within_its_bound_and_stays_right() {
 }
 
 #[test]
+fn the_same_number_is_the_same_pin_for_ever() {
+    let (_folder, directory) = opened();
+    for n in 0..100 {
+        let region = REGIONS[usize::try_from(n % 5).unwrap()];
+        directory
+            .apply(n + 1, key(n), &claim_change(region))
+            .unwrap();
+    }
+    directory.flush().unwrap();
+    // Room for fewer pins than there are, and for all.
+    for capacity in [4, 400] {
+        let mut cache = PinCache::new(directory.clone(), capacity);
+        let mut met: HashMap<u64, Pin> = HashMap::new();
+        for n in 0..100 {
+            let (number, pin) = cache.lookup_numbered(&key(n)).unwrap().unwrap();
+            let known = met.entry(number.get()).or_insert_with(|| pin.clone());
+            assert_eq!(known, pin);
+        }
+        assert_eq!(met.len() == REGIONS.len(), capacity == 400);
+    }
+}
+
+#[test]
 fn importing_pins_only_those_without_a_home() {
     let (_folder, directory) = opened();
     let hasher = hasher();

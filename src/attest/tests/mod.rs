@@ -6,6 +6,7 @@ mod damage;
 mod failing_disk;
 mod group;
 mod kill;
+mod room;
 mod round_trip;
 
 use std::{

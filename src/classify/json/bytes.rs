@@ -9,19 +9,15 @@ const TOPS: u64 = 0x8080_8080_8080_8080;
 /// by blocks of sixty-four, in a loop that the compiler turns into vector instructions.
 #[inline(always)]
 pub(super) fn special(bytes: &[u8]) -> usize {
-    if let Some((first, rest)) = bytes.split_first_chunk::<8>() {
-        let found = specials(u64::from_le_bytes(*first));
-        if found != 0 {
-            return place(found);
-        }
-        if let Some((second, rest)) = rest.split_first_chunk::<8>() {
-            let found = specials(u64::from_le_bytes(*second));
+    if let Some((short, rest)) = bytes.split_first_chunk::<16>() {
+        let (words, _) = short.as_chunks::<8>();
+        for (number, word) in words.iter().enumerate() {
+            let found = specials(u64::from_le_bytes(*word));
             if found != 0 {
-                return 8 + place(found);
+                return number * 8 + place(found);
             }
-            return 16 + far_special(rest);
         }
-        return 8 + far_special(rest);
+        return 16 + far_special(rest);
     }
     far_special(bytes)
 }
@@ -30,10 +26,15 @@ pub(super) fn special(bytes: &[u8]) -> usize {
 #[inline(never)]
 fn far_special(bytes: &[u8]) -> usize {
     let mut rest = bytes;
-    while let Some((block, tail)) = rest.split_first_chunk::<64>() {
-        // Flipping bit 1 puts the quote (0x22) beside the control characters, and 0x20 away.
-        let special = |b: &u8| (*b ^ 2 <= 0x20) | (*b == b'\\');
-        if block.iter().fold(false, |seen, b| seen | special(b)) {
+    let is_near = bytes.first_chunk::<16>().is_some_and(has_special);
+    while !is_near && let Some((block, tail)) = rest.split_first_chunk::<64>() {
+        if has_special(block) {
+            break;
+        }
+        rest = tail;
+    }
+    while let Some((block, tail)) = rest.split_first_chunk::<16>() {
+        if has_special(block) {
             break;
         }
         rest = tail;
@@ -45,8 +46,27 @@ fn far_special(bytes: &[u8]) -> usize {
         }
         rest = tail;
     }
-    let skipped = rest.iter().position(|b| *b ^ 2 <= 0x20 || *b == b'\\');
-    bytes.len() - rest.len() + skipped.unwrap_or(rest.len())
+    let passed = bytes.len() - rest.len();
+    let skipped = match bytes.last_chunk::<8>() {
+        // Zeros come after what is left, and are found there if nothing is before.
+        Some(last) if !rest.is_empty() => {
+            let left = u64::from_le_bytes(*last) >> (u64::BITS - 8 * rest.len() as u32);
+            place(specials(left))
+        }
+        _ => {
+            let found = rest.iter().position(|b| *b ^ 2 <= 0x20 || *b == b'\\');
+            found.unwrap_or(rest.len())
+        }
+    };
+    passed + skipped
+}
+
+/// The compiler makes vector instructions of it.
+#[inline(always)]
+fn has_special<const N: usize>(block: &[u8; N]) -> bool {
+    // Flipping bit 1 puts the quote (0x22) beside the control characters, and 0x20 away.
+    let special = |b: &u8| (*b ^ 2).saturating_sub(0x20).min(*b ^ b'\\') == 0;
+    block.iter().fold(false, |seen, b| seen | special(b))
 }
 
 /// Whether no byte is above 0x7f. Looks at a last block that overlaps the one before, where the
@@ -58,23 +78,6 @@ pub(super) fn is_ascii(bytes: &[u8]) -> bool {
         None => tail,
     };
     blocks.as_flattened().is_ascii() && last.iter().fold(0, |all, b| all | *b) < 0x80
-}
-
-/// Whether two texts are the same. By words, since most are too short for a call to be worth it.
-#[inline(always)]
-pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
-    if one.len() != other.len() {
-        return false;
-    }
-    let (words, tail) = one.as_chunks::<8>();
-    let (others, other_tail) = other.as_chunks::<8>();
-    if words.iter().zip(others).any(|(a, b)| a != b) {
-        return false;
-    }
-    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
-        (Some(last), Some(other)) => last == other,
-        _ => tail.iter().zip(other_tail).all(|(a, b)| a == b),
-    }
 }
 
 /// Which of eight bytes the lowest mark stands for.
@@ -119,20 +122,6 @@ mod tests {
                     assert_eq!(special(&text[at + 1..]), length - at - 1);
                     assert_eq!(is_ascii(&text), byte < 0x80);
                 }
-            }
-        }
-    }
-
-    #[test]
-    fn texts_are_the_same_only_if_each_byte_is() {
-        for length in 0..40 {
-            let text: Vec<u8> = (0..length).collect();
-            assert!(same(&text, &text.clone()));
-            assert!(!same(&text, &[text.clone(), vec![0]].concat()));
-            for at in 0..text.len() {
-                let mut other = text.clone();
-                other[at] ^= 0x40;
-                assert!(!same(&text, &other), "{at} of {length}");
             }
         }
     }

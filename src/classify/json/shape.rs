@@ -27,12 +27,19 @@ pub struct Shape {
 /// What stands before a value, and the value.
 #[derive(Clone, Copy, Debug)]
 struct Step {
+    /// The first bytes of what stands before, and which of them count.
+    head: u128,
+    mask: u128,
     /// Bytes of `between`.
+    start: u32,
     length: u32,
     kind: Kind,
     /// Whether anybody wants the value.
     wanted: bool,
 }
+
+/// Bytes of what stands before a value that are compared at once.
+const HEAD: usize = size_of::<u128>();
 
 /// `null` and empty containers stand between the values: they can be no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +95,18 @@ impl Shape {
         if self.steps.len() > MANY || self.between.len() + before.len() > LONG {
             return None;
         }
+        let mut head = [0; HEAD];
+        let mut mask = [0; HEAD];
+        for ((head, mask), byte) in head.iter_mut().zip(&mut mask).zip(before) {
+            *head = *byte;
+            *mask = u8::MAX;
+        }
+        let start = u32::try_from(self.between.len()).ok()?;
         self.between.extend_from_slice(before);
         self.steps.push(Step {
+            head: u128::from_le_bytes(head),
+            mask: u128::from_le_bytes(mask),
+            start,
             length: u32::try_from(before.len()).ok()?,
             kind,
             wanted: false,
@@ -112,17 +129,11 @@ impl Shape {
         if u32::try_from(text.len()).is_err() {
             return false;
         }
-        let mut between = self.between.as_slice();
         let mut at = 0;
         for step in &self.steps {
-            let Some((before, after)) = between.split_at_checked(step.length as usize) else {
+            let Some(start) = self.pass(step, text, at) else {
                 return false;
             };
-            between = after;
-            let start = at + before.len();
-            if !text.get(at..start).is_some_and(|t| bytes::same(t, before)) {
-                return false;
-            }
             let (value, end) = match step.kind {
                 Kind::String => match string(text, start.wrapping_sub(1)) {
                     Ok((found, end)) => (Value::String(RawString::checked(found)), end),
@@ -157,5 +168,27 @@ impl Shape {
             }
         }
         false
+    }
+
+    /// Where the value starts whose step begins at `at`. `None`: what stands before it differs.
+    #[inline(always)]
+    fn pass(&self, step: &Step, text: &[u8], at: usize) -> Option<usize> {
+        let rest = text.get(at..)?;
+        let length = step.length as usize;
+        let is_same = match rest.first_chunk::<HEAD>() {
+            Some(head) if length <= HEAD => {
+                (u128::from_le_bytes(*head) ^ step.head) & step.mask == 0
+            }
+            _ => self.is_same(step, rest),
+        };
+        is_same.then_some(at + length)
+    }
+
+    /// For what is long, or near the end of the text.
+    #[inline(never)]
+    fn is_same(&self, step: &Step, rest: &[u8]) -> bool {
+        let start = step.start as usize;
+        let before = self.between.get(start..start + step.length as usize);
+        before.is_some_and(|before| rest.starts_with(before))
     }
 }

@@ -41,6 +41,9 @@ struct Known {
     values: SmallVec<[(Slot, From); 8]>,
     age: Option<From>,
     born: Option<From>,
+    /// If nothing but the text says values, and no age: for each wanted one the slots it goes to,
+    /// one after the other.
+    plain: Option<SmallVec<[(usize, Slot); 8]>>,
 }
 
 /// Where a value comes from.
@@ -174,7 +177,12 @@ impl Known {
             }
         }
         wanted.iter().for_each(|number| shape.want(*number));
+        let plain = values.iter().map(|(slot, from)| Some((text(from)?, *slot)));
+        let plain: Option<SmallVec<[_; 8]>> = plain.collect();
+        let in_order = |plain: &SmallVec<[(usize, Slot); 8]>| plain.is_sorted_by_key(|(n, _)| *n);
+        let plain = plain.filter(|p| in_order(p) && age.is_none() && born.is_none());
         Some(Self {
+            plain,
             shape,
             categories: found.categories,
             unknown_fields: found.unknown_fields,
@@ -186,6 +194,40 @@ impl Known {
 
     #[inline]
     fn read<'a>(&self, body: &'a [u8], found: &mut Classified<'a>) -> bool {
+        let is_read = match &self.plain {
+            Some(plain) => self.read_plain(body, plain, found),
+            None => self.read_all(body, found),
+        };
+        if is_read {
+            found.categories = self.categories;
+            found.unknown_fields = self.unknown_fields;
+            found.refused = None;
+            found.overfull = false;
+        }
+        is_read
+    }
+
+    #[inline]
+    fn read_plain<'a>(
+        &self,
+        body: &'a [u8],
+        plain: &[(usize, Slot)],
+        found: &mut Classified<'a>,
+    ) -> bool {
+        found.values.clear();
+        found.age = None;
+        found.born = None;
+        let mut slots = plain.iter().peekable();
+        let mut number = 0;
+        self.shape.read(body, |value| {
+            while let Some((_, slot)) = slots.next_if(|(n, _)| *n == number) {
+                found.values.push((*slot, value));
+            }
+            number += 1;
+        })
+    }
+
+    fn read_all<'a>(&self, body: &'a [u8], found: &mut Classified<'a>) -> bool {
         let mut wanted: SmallVec<[Value<'a>; 8]> = SmallVec::new();
         if !self.shape.read(body, |value| wanted.push(value)) {
             return false;
@@ -196,10 +238,6 @@ impl Known {
             From::Object => Value::Object,
             From::Array => Value::Array,
         };
-        found.categories = self.categories;
-        found.unknown_fields = self.unknown_fields;
-        found.refused = None;
-        found.overfull = false;
         found.age = self.age.map(value);
         found.born = self.born.map(value);
         found.values.clear();

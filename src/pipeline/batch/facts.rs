@@ -20,7 +20,7 @@ use crate::{
         schema::{Classified, Slot},
     },
     domain::{CategorySet, EvidenceSet, Operation, RegionId, SubjectKey},
-    locate::Pin,
+    locate::PinNumber,
     pipeline::{Exchange, Flow, Judged, Judgement, Routed, person::Person},
     settings::PinMode,
     telemetry::Metrics,
@@ -56,7 +56,9 @@ pub(super) struct Said {
 /// Facts, and what they came to.
 pub(super) struct Known {
     said: Said,
-    pinned: Pin,
+    pinned: PinNumber,
+    /// The home is known to hold a record.
+    stored: bool,
     judged: Rc<Judged>,
     /// Its entry is like that of the first with these facts.
     pub like: Like,
@@ -134,10 +136,10 @@ impl Facts {
         }
         let mut pins = x.worker.pins.borrow_mut();
         // A fault of the directory is told where it is asked again.
-        let pin = pins.lookup(&key).ok()??;
+        let (pin, _) = pins.lookup_numbered(&key).ok()??;
         let place = usize::from(*self.places.get(place(said, pin))?);
         let known = self.known.get_mut(place.checked_sub(1)?)?;
-        if known.said != *said || !is_same(&known.pinned, pin) {
+        if known.said != *said || known.pinned != pin {
             return None;
         }
         known.met += 1;
@@ -145,11 +147,12 @@ impl Facts {
         Some(known)
     }
 
-    /// What the directory knows of a person, to be given to [`Facts::note`].
-    pub fn pin(x: &Exchange<'_>, key: SubjectKey) -> Option<Pin> {
+    /// What the directory knows of a person, to be given to [`Facts::note`]: which pin it is, and
+    /// whether the home holds a record.
+    pub fn pin(x: &Exchange<'_>, key: SubjectKey) -> Option<(PinNumber, bool)> {
         let mut pins = x.worker.pins.borrow_mut();
-        let pin = pins.lookup(&key).ok()??;
-        pin.held_in.is_empty().then(|| pin.clone())
+        let (number, pin) = pins.lookup_numbered(&key).ok()??;
+        pin.held_in.is_empty().then_some((number, pin.stored))
     }
 
     /// Notes what a record came to that was judged on its own; `pinned` is what the directory knew
@@ -161,7 +164,7 @@ impl Facts {
     pub fn note(
         &mut self,
         x: &Exchange<'_>,
-        (said, pinned): (Said, Pin),
+        (said, pinned): (Said, (PinNumber, bool)),
         person: &Person,
         flow: &Flow,
         judged: &Judgement,
@@ -173,16 +176,18 @@ impl Facts {
             return;
         }
         // What was judged in between is what stood there all the time.
-        if !Self::pin(x, person.key).is_some_and(|now| is_same(&now, &pinned)) {
+        if Self::pin(x, person.key) != Some(pinned) {
             return;
         }
-        let Some(place) = self.places.get_mut(place(&said, &pinned)) else {
+        let (pinned, stored) = pinned;
+        let Some(place) = self.places.get_mut(place(&said, pinned)) else {
             return;
         };
         self.patience = self.patience.saturating_sub(1);
         let known = Known {
             said,
             pinned,
+            stored,
             judged: judged.shared(),
             like,
             region: flow.region,
@@ -216,7 +221,7 @@ impl Facts {
 impl Known {
     /// Whether this person's home is not known to hold a record yet.
     pub fn is_first(&self) -> bool {
-        !self.pinned.stored
+        !self.stored
     }
 
     /// The record that was met last came to something else; gives what its evidence was.
@@ -232,26 +237,10 @@ impl Known {
     }
 }
 
-fn is_same(one: &Pin, other: &Pin) -> bool {
-    let Pin {
-        region,
-        countries,
-        held_in,
-        stored,
-    } = one;
-    *stored == other.stored
-        && *region == other.region
-        && *countries == other.countries
-        && held_in.is_empty()
-        && other.held_in.is_empty()
-}
-
-fn place(said: &Said, pin: &Pin) -> usize {
-    let region = pin.region.bytes();
-    let region = region.fold(u64::from(pin.stored), |all, b| all << 8 ^ u64::from(b));
+fn place(said: &Said, pin: PinNumber) -> usize {
     let [a, b, c, d] = said.evidence;
     let mixed =
-        (a ^ b.rotate_left(13) ^ c.rotate_left(29) ^ d.rotate_left(43) ^ region.rotate_left(53))
+        (a ^ b.rotate_left(13) ^ c.rotate_left(29) ^ d.rotate_left(43) ^ pin.get().rotate_left(53))
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> (u64::BITS - PLACES.trailing_zeros())) as usize
 }
