@@ -107,7 +107,7 @@ mod tests {
 
     fn read(earlier: &mut Earlier, text: &str) -> Option<Fields> {
         let (fields, length) = earlier.read(text.as_bytes())?;
-        assert!(text.is_char_boundary(length) && text[..length].ends_with("\r\n"));
+        assert!(text.as_bytes()[..length].ends_with(b"\r\n"));
         Some(fields)
     }
 
@@ -151,7 +151,8 @@ mod tests {
         let head = "Host: a\r\nAccept: */*\r\n\r\n";
         assert!(read(&mut earlier, head).is_some());
         for end in 0..head.len() {
-            assert!(read(&mut earlier, &head[..end]).is_none(), "{end}");
+            let cut = &head.as_bytes()[..end];
+            assert!(earlier.read(cut).is_none(), "{end}");
         }
         for wrong in [
             "Host: a\r\nAccept: */*\r\n b\r\n\r\n",

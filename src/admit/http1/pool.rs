@@ -73,7 +73,7 @@ mod tests {
         let room = buffer.capacity();
         buffer.extend_from_slice(b"head");
         advance(&mut buffer, 1);
-        assert_eq!(buffer, "ead"[..]);
+        assert_eq!(buffer.as_ref(), b"ead");
         let mut buffer = take();
         buffer.extend_from_slice(b"head");
         advance(&mut buffer, 4);
