@@ -107,6 +107,11 @@ pub async fn read_held(
         return Err(BodyFault::TooLong { limit });
     }
     held.foresee(announced.lower())?;
+    // Most bodies came with their head.
+    if let Some(whole) = body.take_whole() {
+        held.grow(whole.len())?;
+        return Ok(whole);
+    }
     let Some(first) = next_data(&mut body, stall).await? else {
         return Ok(Bytes::new());
     };

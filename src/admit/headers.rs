@@ -45,6 +45,9 @@ pub(super) const OWN_PREFIX: &[u8] = b"domicile-";
 
 /// The names that `Connection` claims for the connection.
 pub(super) fn nominated(fields: &Fields) -> Vec<String> {
+    if !fields.may_have(const { FieldSet::of(&[Field::Connection]) }) {
+        return Vec::new();
+    }
     fields
         .get_all(Field::Connection)
         .flat_map(|value| tokens(value.as_bytes()))
@@ -78,11 +81,27 @@ pub fn drop_own_answers(fields: &mut Fields) {
     }
 }
 
+/// `Domicile-Decision`, as it stands in answers and in requests to regions.
+pub(crate) fn say_decision(fields: &mut Fields, id: &[u8; 36]) {
+    let mut line = *b"domicile-decision: 00000000-0000-0000-0000-000000000000\r\n";
+    for (place, digit) in line.iter_mut().skip("domicile-decision: ".len()).zip(id) {
+        *place = *digit;
+    }
+    fields.remove(Field::DomicileDecision);
+    fields.append_line(Field::DomicileDecision, &line);
+}
+
 /// RFC 9110 §7.6.3.
 pub fn add_via(fields: &mut Fields, version: Version) {
-    let element = via(version);
     if !fields.may_have(const { FieldSet::of(&[Field::Via]) }) {
-        fields.append(Field::Via, element);
+        fields.append_line(
+            Field::Via,
+            match version {
+                Version::HTTP_2 => b"via: 2.0 domicile\r\n",
+                Version::HTTP_10 => b"via: 1.0 domicile\r\n",
+                _ => b"via: 1.1 domicile\r\n",
+            },
+        );
         return;
     }
     let mut list = String::new();
@@ -92,7 +111,7 @@ pub fn add_via(fields: &mut Fields, version: Version) {
             list.push_str(", ");
         }
     }
-    list.push_str(element);
+    list.push_str(via(version));
     fields.insert(Field::Via, list);
 }
 

@@ -7,10 +7,12 @@ use std::{cell::RefCell, io::Write as _, net::IpAddr};
 
 use http::{HeaderName, Version};
 
-use super::headers::{CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_traceparent, nominated, via};
+use super::headers::{
+    CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_traceparent, nominated, say_decision, via,
+};
 use crate::{
     domain::eight_digits,
-    message::{Field, Fields, Value},
+    message::{Field, FieldSet, Fields, Value},
 };
 
 /// What is known of the request beside its fields.
@@ -25,10 +27,11 @@ pub struct Passing<'r> {
     pub secure: bool,
     /// The data leaves home: the caller's address, itself personal data, stays behind.
     pub hide_client: bool,
-    /// The authority of an absolute target, which overrides `Host` (RFC 9112 §3.2.2).
+    /// The authority of an absolute target, by which the route was found: what `Host` says is not
+    /// told (RFC 9112 §3.2.2).
     pub authority: Option<&'r str>,
     pub version: Version,
-    pub decision: &'r str,
+    pub decision: &'r [u8; 36],
     /// What was told for the connection's last request.
     pub memory: Option<&'r Memory>,
 }
@@ -85,7 +88,24 @@ impl Seen {
 /// Elements of a list, joined by commas.
 type Chain = Vec<u8>;
 
-/// The fields for the region.
+/// Fields that do not pass as they stand, or not always; those named `Domicile-…` aside.
+const LOOKED_AT: FieldSet = FieldSet::of(&[
+    Field::Forwarded,
+    Field::XForwardedFor,
+    Field::Via,
+    Field::Te,
+    Field::XForwardedProto,
+    Field::XForwardedHost,
+    Field::Traceparent,
+])
+.and(HOP_BY_HOP)
+.and(CLIENT_ADDRESS)
+.and(SAID_ANEW);
+
+/// What whoever sends the request says of the endpoint and of the body.
+const SAID_ANEW: FieldSet = FieldSet::of(&[Field::Host, Field::ContentLength, Field::Expect]);
+
+/// The fields for the region, but for those that its connection says itself.
 ///
 /// Hop-by-hop fields and `Connection`'s nominees go (RFC 9110 §7.6.1), so do all `Domicile-…`;
 /// `Forwarded`, `X-Forwarded-*`, `Via` and `traceparent` are continued or begun. `random` is asked
@@ -96,53 +116,52 @@ pub fn outgoing(
     random: impl FnOnce() -> (u128, u64),
 ) -> Fields {
     let nominated = nominated(fields);
-    let chain_passes = passing.proxied && !passing.hide_client;
     let mut seen = Seen::default();
     let mut out = Fields::with_capacity(fields.len() + 8, ROOM);
     out.extend(fields, |field, name, value| {
-        match field {
-            Field::Other | Field::DomicileRetainUntil => {}
-            Field::Forwarded if chain_passes => add(&mut seen.forwarded, value),
-            Field::XForwardedFor if chain_passes => add(&mut seen.forwarded_for, value),
-            Field::Via => add(&mut seen.via, value),
-            Field::Te => {
-                seen.trailers |= value.as_bytes().eq_ignore_ascii_case(b"trailers");
-            }
-            Field::XForwardedProto => seen.has_proto |= chain_passes,
-            Field::XForwardedHost => seen.has_host |= chain_passes,
-            Field::Traceparent => {
-                let is_sound = !seen.has_sound_trace && is_traceparent(value.as_bytes());
-                seen.has_sound_trace |= is_sound;
-                seen.has_broken_trace |= !is_sound;
-            }
-            _ => {}
-        }
-        let goes = match field {
-            Field::Forwarded | Field::XForwardedFor | Field::Via | Field::Te => true,
-            Field::XForwardedProto | Field::XForwardedHost => !chain_passes,
-            // What this one was: the flags above are set by it.
-            Field::Traceparent => seen.has_broken_trace,
-            Field::Host => passing.authority.is_some(),
-            _ => {
-                HOP_BY_HOP.contains(field)
-                    || (passing.hide_client && CLIENT_ADDRESS.contains(field))
-                    || name.starts_with(OWN_PREFIX)
-            }
+        let goes = match LOOKED_AT.contains(field) {
+            true => goes(field, value, passing, &mut seen),
+            false => name.starts_with(OWN_PREFIX),
         };
         !goes
             && (passing.trusted || !is_among(passing.steering, name))
             && !nominated.iter().any(|n| n.as_bytes() == name)
     });
-    if let Some(authority) = passing.authority {
-        out.append(Field::Host, authority);
-    }
     if seen.trailers {
         out.append(Field::Te, "trailers");
     }
     settle_trace(&mut out, &seen, random);
     tell_caller(&mut out, fields, passing, &seen);
-    out.append(Field::DomicileDecision, passing.decision);
+    say_decision(&mut out, passing.decision);
     out
+}
+
+/// Whether a field that is looked at is left out; what it says is noted.
+fn goes(field: Field, value: Value<'_>, passing: &Passing<'_>, seen: &mut Seen) -> bool {
+    let chain_passes = passing.proxied && !passing.hide_client;
+    match field {
+        Field::Forwarded if chain_passes => add(&mut seen.forwarded, value),
+        Field::XForwardedFor if chain_passes => add(&mut seen.forwarded_for, value),
+        Field::Via => add(&mut seen.via, value),
+        Field::Te => {
+            seen.trailers |= value.as_bytes().eq_ignore_ascii_case(b"trailers");
+        }
+        Field::XForwardedProto => seen.has_proto |= chain_passes,
+        Field::XForwardedHost => seen.has_host |= chain_passes,
+        Field::Traceparent => {
+            let is_sound = !seen.has_sound_trace && is_traceparent(value.as_bytes());
+            seen.has_sound_trace |= is_sound;
+            seen.has_broken_trace |= !is_sound;
+        }
+        _ => {}
+    }
+    match field {
+        Field::XForwardedProto | Field::XForwardedHost => !chain_passes,
+        // What this one was: the flags above are set by it.
+        Field::Traceparent => seen.has_broken_trace,
+        field if CLIENT_ADDRESS.contains(field) => passing.hide_client,
+        _ => true,
+    }
 }
 
 /// Room that most heads have enough of.
@@ -231,20 +250,22 @@ fn settle_trace(out: &mut Fields, seen: &Seen, random: impl FnOnce() -> (u128, u
         return;
     }
     if seen.has_broken_trace {
-        out.remove("tracestate");
+        out.remove(Field::Traceparent);
+        out.remove(Field::Tracestate);
     }
     let (trace, span) = random();
     let trace = [96, 64, 32, 0].map(|shift| eight_digits(((trace | 1) >> shift) as u32));
     let span = [32, 0].map(|shift| eight_digits(((span | 1) >> shift) as u32));
-    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    let (places, rest) = text.split_at_mut(35);
-    for (place, digits) in places.iter_mut().skip(3).zip(trace.as_flattened()) {
+    let mut line = *b"traceparent: 00-00000000000000000000000000000000-0000000000000000-00\r\n";
+    let (places, rest) = line.split_at_mut("traceparent: ".len() + 35);
+    let places = places.iter_mut().skip("traceparent: ".len() + 3);
+    for (place, digits) in places.zip(trace.as_flattened()) {
         *place = *digits;
     }
     for (place, digits) in rest.iter_mut().skip(1).zip(span.as_flattened()) {
         *place = *digits;
     }
-    out.insert(Field::Traceparent, text);
+    out.append_line(Field::Traceparent, &line);
 }
 
 fn add(chain: &mut Chain, value: Value<'_>) {
@@ -311,7 +332,7 @@ mod tests {
             hide_client: false,
             authority: None,
             version: Version::HTTP_11,
-            decision: "d",
+            decision: b"019aa7b1-0000-7000-8000-000000000001",
             memory: None,
         }
     }
@@ -352,7 +373,8 @@ mod tests {
         assert_eq!(text(&out, "accept"), "*/*");
         assert_eq!(out.get_all("cookie").count(), 2);
         assert_eq!(text(&out, "via"), "1.1 domicile");
-        assert_eq!(text(&out, "domicile-decision"), "d");
+        let id = "019aa7b1-0000-7000-8000-000000000001";
+        assert_eq!(text(&out, "domicile-decision"), id);
     }
 
     #[test]
@@ -480,8 +502,9 @@ mod tests {
             ..passing("192.0.2.7")
         };
         let out = outgoing(&fields, passing, || (5, 6));
-        assert_eq!(out.get_all("host").count(), 1);
-        assert_eq!(text(&out, "host"), "two.example");
+        assert_eq!(text(&out, "x-forwarded-host"), "two.example");
+        assert!(text(&out, "forwarded").ends_with(";host=\"two.example\""));
+        assert!(!out.contains_key("host"), "the endpoint has its own");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub enum PathFault {
 /// Refuses paths that two readers could take for two different resources: servlet containers
 /// drop `;…` from a segment before they resolve dots, others read a backslash as a slash.
 pub fn check(path: &str) -> Result<(), PathFault> {
-    if !path.contains(['%', '.', '\\']) {
+    if !path.bytes().any(|b| matches!(b, b'%' | b'.' | b'\\')) {
         return Ok(());
     }
     for segment in path.split('/') {
@@ -85,8 +85,10 @@ impl PathTemplate {
                     captures
                 });
             }
-            let (head, tail) = match rest.split_once('/') {
-                Some((head, tail)) => (head, tail),
+            let slash = rest.bytes().position(|b| b == b'/');
+            let parts = slash.and_then(|at| Some((rest.get(..at)?, rest.get(at + 1..)?)));
+            let (head, tail) = match parts {
+                Some(parts) => parts,
                 None => {
                     ended = true;
                     (rest, "")

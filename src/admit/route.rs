@@ -19,10 +19,11 @@ pub enum NoRoute {
     MediaType(Vec<String>),
 }
 
-/// The first route, in the order of the settings, that takes the request.
-pub fn find<'r, 'p>(
+/// The first route, in the order of the settings, that takes the request. `host` is asked for only
+/// where a route wants one.
+pub fn find<'r, 'p, 'h>(
     routes: impl Iterator<Item = (usize, &'r Route)> + Clone,
-    host: Option<&str>,
+    host: impl Fn() -> Option<&'h str>,
     path: &'p str,
     method: &Method,
     headers: &Fields,
@@ -30,7 +31,7 @@ pub fn find<'r, 'p>(
     let mut methods: Vec<Method> = Vec::new();
     let mut media_types = Vec::new();
     for (index, route) in routes {
-        if !host_fits(route.host.as_deref(), host) {
+        if route.host.as_deref().is_some_and(|w| !host_fits(w, host())) {
             continue;
         }
         let Some(captures) = route.path.capture(path) else {
@@ -89,8 +90,7 @@ fn method_fits(allowed: &[Method], method: &Method) -> bool {
         || (*method == Method::HEAD && allowed.contains(&Method::GET))
 }
 
-fn host_fits(wanted: Option<&str>, host: Option<&str>) -> bool {
-    let Some(wanted) = wanted else { return true };
+fn host_fits(wanted: &str, host: Option<&str>) -> bool {
     let Some(host) = host.and_then(|h| h.parse::<Authority>().ok()) else {
         return false;
     };
@@ -103,6 +103,9 @@ fn media_type_fits(wanted: &str, headers: &Fields) -> bool {
     let (Some(value), None) = (values.next(), values.next()) else {
         return false;
     };
+    if value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()) {
+        return true;
+    }
     let Ok(value) = value.to_str() else {
         return false;
     };
@@ -195,7 +198,7 @@ mod tests {
         }
         find(
             table.iter().enumerate(),
-            Some(host),
+            || Some(host),
             path,
             &method,
             &headers,
@@ -235,7 +238,7 @@ mod tests {
         let table = table();
         let found = find(
             table.iter().enumerate(),
-            None,
+            || None,
             "/people",
             &Method::POST,
             &headers,

@@ -12,6 +12,11 @@ pub enum Unwritable {
     Closed,
     #[error("the ledger cannot keep up: {waiting} entries wait")]
     Behind { waiting: usize },
+    /// What waits may come to stand all the same when the disk goes on; nothing was sent for it.
+    #[error(
+        "the ledger's disk has not confirmed a write for {seconds} seconds: look at the disk that `ledger.path` is on"
+    )]
+    Stuck { seconds: u64 },
     #[error("one batch may have at most {most} bytes of entries, this one has {size}")]
     TooLarge { size: usize, most: usize },
     #[error("an entry that changes a pin names its subject")]

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use jiff::Timestamp;
 use smallvec::{SmallVec, smallvec};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Books, Bundle, ClearedBundle, Draft, LedgerError, OutcomeDraft, Outcomes, Pinning, Profile,
@@ -12,7 +12,7 @@ use super::{
     disk::{Disk, Folder},
     open,
     porter::{Inbox, Porter, Reply},
-    queue::{Buffer, Lazy, Shared, Work},
+    queue::{Buffer, Lazy, PATIENCE, Shared, Work},
 };
 use crate::decide::Permit;
 
@@ -349,8 +349,16 @@ impl WorkerJournal {
 /// Comes when what was submitted stands, or cannot be written.
 type Durable = oneshot::Receiver<Result<(), Unwritable>>;
 
+/// # Errors
+/// [`Unwritable::Stuck`] while the disk hangs: then nothing may leave, and the entry may come to
+/// stand later, as that of a permit that was not used.
 async fn durable(answer: Durable) -> Result<(), Unwritable> {
-    answer.await.unwrap_or(Err(Unwritable::Closed))
+    match timeout(PATIENCE, answer).await {
+        Ok(answer) => answer.unwrap_or(Err(Unwritable::Closed)),
+        Err(_) => Err(Unwritable::Stuck {
+            seconds: PATIENCE.as_secs(),
+        }),
+    }
 }
 
 /// Only flows home may run ahead of their entry, and neither a new pin nor a counted person ever

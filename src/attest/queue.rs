@@ -10,6 +10,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -34,6 +35,9 @@ const LATEST: SignedDuration = SignedDuration::from_millis(75);
 const BUFFER: usize = 65_536;
 /// Drafts that may wait for one commit.
 const WAITING: usize = 1_000_000;
+/// How long anybody waits for the disk. Longer than any sound one takes for a write, shorter than
+/// callers are patient.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Later than every entry.
 const NOTHING: i64 = i64::MAX;
 
@@ -126,6 +130,7 @@ impl Shared {
 
     /// Hands over drafts that must be durable before the answer.
     pub fn submit(&self, work: Work, reply: Reply) -> Result<(), Unwritable> {
+        self.check_disk(work.at())?;
         let mut queue = self.queue_locked();
         if queue.closing {
             return Err(Unwritable::Closed);
@@ -259,6 +264,23 @@ impl Shared {
     pub fn note_in_hand(&self, since: Option<Timestamp>) {
         let since = since.map_or(NOTHING, Timestamp::as_microsecond);
         self.in_hand.store(since, Ordering::Relaxed);
+    }
+
+    /// Whether there is hope: behind a write that has not ended for so long, others only pile up.
+    /// One that failed is tried again and again, and tells why by itself.
+    fn check_disk(&self, now: Option<Timestamp>) -> Result<(), Unwritable> {
+        if self.failed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let now = now.map_or(0, Timestamp::as_microsecond);
+        let since = self.in_hand.load(Ordering::Relaxed);
+        let waited = Duration::from_micros(now.saturating_sub(since).try_into().unwrap_or(0));
+        match waited > PATIENCE {
+            true => Err(Unwritable::Stuck {
+                seconds: waited.as_secs(),
+            }),
+            false => Ok(()),
+        }
     }
 
     fn may_follow(&self, buffered: &Buffered, at: Timestamp) -> bool {

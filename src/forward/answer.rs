@@ -27,7 +27,7 @@ use crate::message::{Field, Response, Told};
 /// the body is merely not wanted, [`throw_away`](super::throw_away) keeps the connection.
 pub struct AnswerBody {
     /// Of HTTP/2; of HTTP/1.1 the link reads it.
-    incoming: Option<Incoming>,
+    incoming: Option<Box<Incoming>>,
     /// It broke off.
     broken: bool,
     /// Its trailer fields came, after which nothing can.
@@ -103,7 +103,7 @@ pub(super) fn accept(
         clean(&mut head);
     } else if let Some(whole) = source.link.take_short() {
         let body = AnswerBody {
-            incoming,
+            incoming: None,
             broken: false,
             trailed: false,
             here: Some(whole).filter(|w| !w.is_empty()),
@@ -127,7 +127,7 @@ pub(super) fn accept(
         at_once: true,
     });
     let mut body = AnswerBody {
-        incoming,
+        incoming: incoming.map(Box::new),
         broken: false,
         trailed: false,
         here: None,
@@ -189,7 +189,7 @@ impl AnswerBody {
         let at_its_end = |incoming: &Incoming| {
             incoming.is_end_stream() || incoming.size_hint().exact() == Some(0)
         };
-        self.trailed || self.incoming.as_ref().is_none_or(at_its_end)
+        self.trailed || self.incoming.as_deref().is_none_or(at_its_end)
     }
 
     /// The answer is whole: its connection can serve the next request.

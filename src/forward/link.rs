@@ -5,7 +5,7 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -114,7 +114,10 @@ impl Link {
 
     /// Whether a request can be sent now: the last exchange is over and the peer has not closed.
     pub(super) fn is_ready(&mut self) -> bool {
-        self.poll_is_ready(&mut Context::from_waker(Waker::noop()))
+        match &mut self.way {
+            Way::Whole(whole) => whole.connection.is_quiet(),
+            Way::Stream(lease) => !lease.is_closed(),
+        }
     }
 
     /// The same; wakes the task when it ends.

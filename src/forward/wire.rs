@@ -5,7 +5,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::client::TlsStream;
@@ -19,6 +19,22 @@ impl Wire {
     /// Whether what was written may stay here until it is flushed.
     pub(super) fn holds_back(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// Whether nothing can be read now. Only what is read tells that it is not so.
+    pub(super) fn is_quiet_now(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(stream) => stream.try_io(Interest::READABLE, || Ok(())).is_err(),
+            Stream::Tls(_) => false,
+        }
+    }
+
+    /// The same; wakes the task when that changes.
+    pub(super) fn is_quiet(&self, cx: &mut Context<'_>) -> bool {
+        match &self.stream {
+            Stream::Plain(stream) => stream.poll_read_ready(cx).is_pending(),
+            Stream::Tls(_) => false,
+        }
     }
 }
 

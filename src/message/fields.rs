@@ -5,14 +5,14 @@ use std::{fmt, ops::Range};
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Field, FieldSet, Key, Names};
+use super::{Field, FieldSet, Key, Names, parse::Parted};
 
 /// Field lines in the order they came or were added. Names are in lower case, values hold no
 /// control byte but the tab; no line is folded. `Debug` shows names alone: values can be personal.
 #[derive(Clone, Default)]
 pub struct Fields {
-    text: Vec<u8>,
-    lines: Vec<Line>,
+    pub(super) text: Vec<u8>,
+    pub(super) lines: Vec<Line>,
     /// What was ever among the lines: a name that is not here need not be looked for.
     seen: Names,
     /// The text is the lines, one after the other, as [`Fields::write`] writes them.
@@ -123,6 +123,25 @@ impl Line {
         (self.name_end - self.name) as usize
     }
 
+    /// Where it begins.
+    #[inline]
+    pub(super) fn start(&self) -> usize {
+        self.name as usize
+    }
+
+    /// Where the line stands in a text where all stands so much later.
+    #[inline]
+    fn shifted(&self, by: u32) -> Self {
+        let there = |at: u32| at.wrapping_add(by);
+        Self {
+            name: there(self.name),
+            name_end: there(self.name_end),
+            value: there(self.value),
+            value_end: there(self.value_end),
+            ..*self
+        }
+    }
+
     #[inline]
     fn slice<'t>(&self, text: &'t [u8], from: u32, to: u32) -> &'t [u8] {
         text.get(from as usize..to as usize).unwrap_or_default()
@@ -162,6 +181,14 @@ impl Fields {
             seen,
             is_written: false,
         }
+    }
+
+    /// Becomes a copy of others in the room that is there.
+    pub(super) fn become_like(&mut self, others: &Self) {
+        self.text.clone_from(&others.text);
+        self.lines.clone_from(&others.lines);
+        self.seen = others.seen;
+        self.is_written = others.is_written;
     }
 
     pub fn len(&self) -> usize {
@@ -216,12 +243,17 @@ impl Fields {
     /// # Errors
     /// If there are several.
     pub fn only(&self, key: impl Key) -> Result<Option<Value<'_>>, Several> {
-        let mut values = self.get_all(key);
-        let first = values.next();
-        match first.is_some() && values.next().is_some() {
-            false => Ok(first),
-            true => Err(Several),
+        let (field, name) = (key.field(), key.text());
+        if !self.seen.may_have(field, name.as_bytes()) {
+            return Ok(None);
         }
+        let mut only = None;
+        for line in &self.lines {
+            if line.is(&self.text, field, name) && only.replace(line).is_some() {
+                return Err(Several);
+            }
+        }
+        Ok(only.map(|line| line.value(&self.text)))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Field, &str, Value<'_>)> {
@@ -297,9 +329,41 @@ impl Fields {
         self.copy(others, &run);
     }
 
-    /// Adds all fields of others.
+    /// Adds all fields of others, text and all.
     pub fn append_all(&mut self, others: &Self) {
-        self.extend(others, |_, _, _| true);
+        self.append_lines(others, &others.lines, &(0..others.text.len() as u32));
+    }
+
+    /// Adds these lines of others, whose whole text that place is.
+    pub(super) fn append_lines(&mut self, others: &Self, lines: &[Line], place: &Range<u32>) {
+        if lines.is_empty() {
+            return;
+        }
+        self.is_written |= self.lines.is_empty() && self.text.is_empty();
+        let shift = (self.text.len() as u32).wrapping_sub(place.start);
+        self.is_written &= others.is_written;
+        self.copy(others, place);
+        match shift {
+            0 => self.lines.extend_from_slice(lines),
+            _ => self.lines.extend(lines.iter().map(|l| l.shifted(shift))),
+        }
+        if lines.len() == others.lines.len() {
+            self.seen.insert_all(others.seen);
+            return;
+        }
+        for line in lines {
+            self.seen.insert_as(line.field, line.name(&others.text));
+        }
+    }
+
+    /// Adds a line as it came.
+    pub(super) fn append_raw(&mut self, raw: &[u8], parted: Parted) {
+        let start = self.text.len();
+        self.text.extend_from_slice(raw);
+        let line = parted.note(&mut self.text, start);
+        self.is_written &= line.is_plain;
+        self.seen.insert_as(line.field, line.name(&self.text));
+        self.lines.push(line);
     }
 
     fn copy(&mut self, others: &Self, run: &Range<u32>) {
@@ -313,14 +377,7 @@ impl Fields {
         self.seen.insert_as(line.field, name);
         // Both are heads' texts; no head is long.
         let shift = (self.text.len() as u32).wrapping_sub(run);
-        let there = |at: u32| at.wrapping_add(shift);
-        self.lines.push(Line {
-            name: there(line.name),
-            name_end: there(line.name_end),
-            value: there(line.value),
-            value_end: there(line.value_end),
-            ..*line
-        });
+        self.lines.push(line.shifted(shift));
     }
 
     #[inline]
@@ -345,6 +402,16 @@ impl Fields {
         }
         self.text.extend_from_slice(b"\r\n");
         self.note(field, before, name.len());
+    }
+
+    /// Adds a line as it is written, its end included, for which whoever made it vouches.
+    pub fn append_line<const LENGTH: usize>(&mut self, field: Field, line: &[u8; LENGTH]) {
+        let name = field.text().len();
+        debug_assert!(line.starts_with(field.text().as_bytes()) && line.ends_with(b"\r\n"));
+        debug_assert!(is_value(line.get(name..LENGTH - 2).unwrap_or(line)));
+        let start = self.text.len();
+        self.text.extend_from_slice(line);
+        self.note(field, start, name);
     }
 
     /// Adds a sound field.
@@ -529,6 +596,17 @@ mod tests {
         fields.append_with(Field::Te, |text| text.extend_from_slice(b""));
         let none = FieldSet::default();
         assert_eq!(text(&fields, none), "via: 1.1 a\r\nte: \r\n");
+    }
+
+    #[test]
+    fn a_line_that_is_written_already_is_a_field_like_others() {
+        let mut fields: Fields = [("x-a", "1")].into_iter().collect();
+        fields.append_line(Field::Via, b"via: 1.1 domicile\r\n");
+        assert_eq!(fields.get(Field::Via).unwrap(), "1.1 domicile");
+        let none = FieldSet::default();
+        assert_eq!(text(&fields, none), "x-a: 1\r\nvia: 1.1 domicile\r\n");
+        let but_via = FieldSet::of(&[Field::Via]);
+        assert_eq!(text(&fields, but_via), "x-a: 1\r\n");
     }
 
     #[test]

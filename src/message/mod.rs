@@ -6,12 +6,14 @@
 //! (`docs/performance.md`). Trade-off: looking up a name that is not in [`Field`] may
 //! walk the fields, which is why their number is limited, and HTTP/2 pays a conversion at its edge.
 
+mod earlier;
 mod field;
 mod fields;
 mod parse;
 
 use http::{Method, StatusCode, Uri, Version};
 
+pub use earlier::Earlier;
 pub use field::{Field, FieldSet, Key, Names};
 pub use fields::{Fields, NotText, Several, Value};
 pub use parse::{LineFault, MOST_FIELDS, check_name, is_token};

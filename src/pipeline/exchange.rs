@@ -18,7 +18,7 @@ use super::{
     Content, Judged, judge,
     person::Traces,
     reply::Pending,
-    wishes::{self, Head, Wishes},
+    wishes::{self, Head, Wished},
 };
 use crate::{
     admit::{
@@ -88,7 +88,7 @@ pub struct Routed<'a> {
     pub route: &'a ReadyRoute,
     pub index: usize,
     pub head: Head<'a>,
-    pub wishes: Wishes,
+    pub wishes: Wished,
     pub token: Option<Claims>,
     pub client: ClientAddress,
     pub operation: Operation,
@@ -178,14 +178,10 @@ impl<'w> Exchange<'w> {
         snapshot: &Snapshot,
         parts: &'p Parts,
     ) -> Result<(usize, Captures<'p>), NoRoute> {
-        let host = parts
-            .uri
-            .authority()
-            .map(http::uri::Authority::as_str)
-            .or_else(|| {
-                let host = parts.headers.get(Field::Host);
-                host.and_then(|h| h.to_str().ok())
-            });
+        let host = || {
+            let named = parts.uri.authority().map(http::uri::Authority::as_str);
+            named.or_else(|| parts.headers.get(Field::Host)?.to_str().ok())
+        };
         let routes = snapshot.routes.iter().map(|r| &*r.settings).enumerate();
         route::find(
             routes,
@@ -220,9 +216,9 @@ impl<'w> Exchange<'w> {
         };
         let may_steer = |names| parts.headers.may_have_name(names);
         let wishes = if self.caller.trusted && route.steered_by.is_none_or(may_steer) {
-            wishes::read(&head, &route.settings.steering, &snapshot.regions, plain)?
+            wishes::read(&head, &route.settings.steering, &snapshot.regions, plain)?.into()
         } else {
-            Wishes::default()
+            Wished::default()
         };
         let token = if route.reads_token {
             self.token(snapshot, &parts.headers)?
@@ -288,10 +284,6 @@ impl<'w> Exchange<'w> {
         self.at.saturating_add(since).unwrap_or(self.at)
     }
 
-    fn decision_str(&self) -> &str {
-        std::str::from_utf8(&self.decision_text).unwrap_or("-")
-    }
-
     /// The fields that go to a region.
     ///
     /// `leaves_home`: the caller's address stays behind, it is nobody's purpose abroad.
@@ -303,11 +295,9 @@ impl<'w> Exchange<'w> {
             proxied: self.caller.proxied,
             secure: self.caller.secure,
             hide_client: leaves_home,
-            // RFC 9112 §3.2.2: where the target names an authority, by which the route was found,
-            // a `Host` that says something else is not passed on.
             authority: parts.uri.authority().map(http::uri::Authority::as_str),
             version: self.version,
-            decision: self.decision_str(),
+            decision: &self.decision_text,
             memory: self.told,
         };
         outgoing::outgoing(&parts.headers, &passing, || {
@@ -482,7 +472,7 @@ impl<'w> Exchange<'w> {
     pub fn finish(&self, mut answer: Response<Content>) -> Response<Content> {
         let status = answer.status();
         let fields = answer.headers_mut();
-        fields.insert(Field::DomicileDecision, self.decision_text);
+        headers::say_decision(fields, &self.decision_text);
         headers::add_via(fields, self.version);
         // RFC 6797: who has come by TLS should not be led back to plain HTTP. A backend may know
         // better.

@@ -120,7 +120,7 @@ pub(super) async fn pass(
         body,
     };
     let answer = single::send(x, to, cleared, &mut outgoing).await?;
-    let mut answer = answer.map(Content::Region);
+    let mut answer = answer.map(|body| Content::Region(Box::new(body)));
     crate::admit::headers::drop_own_answers(answer.headers_mut());
     x.say_region(answer.headers_mut(), to);
     Ok(answer)

@@ -29,9 +29,9 @@ pub type BatchContent = BatchBody<WriteItem>;
 pub enum Content {
     Whole(Bytes),
     /// The same, and what HTTP/2 says after it (gRPC's status).
-    Trailed(Bytes, Option<HeaderMap>),
+    Trailed(Bytes, Option<Box<HeaderMap>>),
     /// A region's answer, streamed as it comes; a broken one breaks the caller's connection.
-    Region(AnswerBody),
+    Region(Box<AnswerBody>),
     /// The merged answer to a batch.
     Batch(BatchContent),
     /// An answer that is written as it is sent.
@@ -117,7 +117,7 @@ impl Reply {
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
             Content::Trailed(bytes, trailers) => Poll::Ready(match bytes.is_empty() {
-                true => trailers.take().map(|t| Ok(Frame::trailers(t))),
+                true => trailers.take().map(|t| Ok(Frame::trailers(*t))),
                 false => Some(Ok(Frame::data(std::mem::take(bytes)))),
             }),
             Content::Region(body) => {

@@ -311,7 +311,7 @@ pub async fn flow_back(
 pub async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
     let length = body.size_hint().exact().filter(|n| *n <= SHORT);
     let Some(length) = length else {
-        return Ok(Content::Region(body));
+        return Ok(Content::Region(Box::new(body)));
     };
     let mut whole: Option<Bytes> = None;
     let mut trailers = None;
@@ -337,7 +337,7 @@ pub async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
     let whole = whole.unwrap_or_default();
     Ok(match trailers {
         None => Content::Whole(whole),
-        trailers => Content::Trailed(whole, trailers),
+        trailers => Content::Trailed(whole, trailers.map(Box::new)),
     })
 }
 
@@ -347,10 +347,7 @@ async fn may_read_back(
     person: &Person,
     flow: &Flow,
 ) -> Result<bool, Refused> {
-    let back = Flow {
-        operation: Operation::Read,
-        ..flow.clone()
-    };
+    let back = flow.to(Operation::Read);
     let cleared = {
         let Some(judged) = judge::judge_if_permitted(x, routed, person, &back)? else {
             return Ok(false);

@@ -1,5 +1,7 @@
 //! What a trusted caller asks for beyond its plain request: the steering headers.
 
+use std::{ops::Deref, sync::LazyLock};
+
 use http::Method;
 use smallvec::SmallVec;
 
@@ -30,6 +32,28 @@ pub struct Wishes {
     /// The order that a disclosure obeys.
     pub order: Option<Order>,
     pub circumstances: Circumstances,
+}
+
+/// The wishes of one request. Apart on the heap, since most callers have none.
+#[derive(Clone, Debug, Default)]
+pub struct Wished(Option<Box<Wishes>>);
+
+impl From<Wishes> for Wished {
+    fn from(wishes: Wishes) -> Self {
+        Self(Some(Box::new(wishes)))
+    }
+}
+
+impl Deref for Wished {
+    type Target = Wishes;
+
+    fn deref(&self) -> &Wishes {
+        static NONE: LazyLock<Wishes> = LazyLock::new(Wishes::default);
+        match &self.0 {
+            Some(wishes) => wishes,
+            None => &NONE,
+        }
+    }
 }
 
 /// Where the values of a request's head stand.

@@ -232,7 +232,7 @@ where
         };
         if let Ok(count) = written {
             let head = count.min(self.out.len());
-            self.out.advance(head);
+            pool::advance(&mut self.out, head);
             self.large.advance((count - head).min(self.large.len()));
         }
         Poll::Ready(written)

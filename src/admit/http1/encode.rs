@@ -85,8 +85,15 @@ pub fn head(
     keeps: bool,
 ) {
     status_line(out, parts.status);
-    parts.headers.write(out, OWN);
+    // What a region said of the length is true as a rule, and passes with all else.
+    let is_said = matches!(framing, Framing::Length(length) if says(&parts.headers, length));
+    let own = match is_said {
+        true => const { OWN.without(Field::ContentLength) },
+        false => OWN,
+    };
+    parts.headers.write(out, own);
     match framing {
+        Framing::Length(_) if is_said => {}
         Framing::Length(length) => number(out, length),
         Framing::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
         Framing::UntilClose => {}
@@ -110,6 +117,13 @@ pub fn head(
         out.put_slice(b"connection: keep-alive\r\n");
     }
     out.put_slice(b"\r\n");
+}
+
+/// Whether the one `Content-Length` says just this.
+fn says(fields: &Fields, length: u64) -> bool {
+    let mut digits = [0; 20];
+    let digits = decimal(length, &mut digits);
+    matches!(fields.only(Field::ContentLength), Ok(Some(said)) if said.as_bytes() == digits)
 }
 
 fn status_line(out: &mut BytesMut, status: StatusCode) {

@@ -10,7 +10,7 @@ use super::{
     head::{self, Framing, Head},
     scan::Scan,
 };
-use crate::message::{FieldSet, Fields};
+use crate::message::{Earlier, FieldSet, Fields};
 
 /// Most bytes of a head here; small, so that fuzzing finds the limit.
 pub const HEADER_BYTES: usize = 2 << 10;
@@ -53,6 +53,7 @@ pub fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Read> {
 struct Reader {
     buffer: BytesMut,
     scan: Scan,
+    earlier: Earlier,
     /// The request whose body is being read.
     open: Option<(Box<Request>, Decoder)>,
     found: Vec<Read>,
@@ -91,7 +92,12 @@ impl Reader {
 
     fn read_head(&mut self) -> bool {
         let before = self.buffer.clone();
-        match head::take(&mut self.scan, &mut self.buffer, HEADER_BYTES) {
+        match head::take(
+            &mut self.scan,
+            &mut self.earlier,
+            &mut self.buffer,
+            HEADER_BYTES,
+        ) {
             Ok(Some(head)) => {
                 let length = before.len() - self.buffer.len();
                 let raw = before.freeze().slice(..length);

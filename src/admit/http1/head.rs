@@ -6,11 +6,11 @@ use http::{HeaderName, Method, Version, header};
 use super::{
     fault::HeadFault,
     fields::tokens,
-    line,
-    scan::{self, MAX_FIELDS, Scan},
+    line::{self, Line},
+    scan::{MAX_FIELDS, Scan},
     target::{self, Target},
 };
-use crate::message::{Field, Fields, Parts, Value};
+use crate::message::{Earlier, Field, Fields, Parts, Value};
 
 /// A request's head that nothing is wrong with.
 #[derive(Debug)]
@@ -62,19 +62,20 @@ const END_TO_END: [HeaderName; 24] = [
 ];
 
 /// Takes the next head out of `bytes` once it has come as a whole; `scan` is of what has come
-/// before, and begins anew with each head.
+/// before, and begins anew with each head; `earlier` is of the connection.
 ///
 /// # Errors
 /// What is wrong with it; the bytes of a head that was found are gone then, too.
 pub fn take(
     scan: &mut Scan,
+    earlier: &mut Earlier,
     bytes: &mut BytesMut,
     limit: usize,
 ) -> Result<Option<Head>, HeadFault> {
     // Most heads come in one piece and have no fault. Of all others the scan tells the same,
     // however they were cut.
     if scan.is_fresh()
-        && let Some((head, length)) = take_at_once(bytes, limit)
+        && let Some((head, length)) = take_at_once(earlier, bytes.get(..limit).unwrap_or(bytes))
     {
         bytes.advance(length);
         return Ok(Some(head));
@@ -88,11 +89,12 @@ pub fn take(
     head.map(Some)
 }
 
-fn take_at_once(bytes: &[u8], limit: usize) -> Option<(Head, usize)> {
-    let length = scan::find_blank_line(bytes.get(..limit).unwrap_or(bytes))?;
-    let head = bytes.get(..length).filter(|h| !h.starts_with(b"\r\n"))?;
-    let head = parse(head).ok()?;
-    (head.parts.headers.len() <= MAX_FIELDS).then_some((head, length))
+fn take_at_once(earlier: &mut Earlier, bytes: &[u8]) -> Option<(Head, usize)> {
+    let (line, begun) = line::take(bytes)?;
+    let (fields, length) = earlier.read(bytes.get(begun..)?)?;
+    let is_within = fields.len() <= MAX_FIELDS;
+    let head = Head::of(line, fields).ok().filter(|_| is_within)?;
+    Some((head, begun + length))
 }
 
 /// Parses a whole head. Nothing of it is kept but copies.
@@ -101,33 +103,38 @@ fn parse(head: &[u8]) -> Result<Head, HeadFault> {
     let end = memchr::memchr(b'\n', head).ok_or(HeadFault::RequestLine)?;
     let (first, lines) = head.split_at_checked(end + 1).unwrap_or_default();
     let first = first.strip_suffix(b"\r\n").ok_or(HeadFault::BareLineFeed)?;
-    let line = line::parse(first)?;
-    let fields = Fields::parse(lines)?;
-    check_host(&line, &fields)?;
-    let framing = framing(&fields, line.version)?;
-    let keeps_alive = connection(&fields, line.version)?;
-    let expects_continue = expectation(&fields, line.version)? && framing != Framing::Length(0);
-    let takes_trailers = fields
-        .get_all(Field::Te)
-        .flat_map(|v| tokens(v.as_bytes()))
-        .any(|t| t.is_some_and(|t| t.eq_ignore_ascii_case(b"trailers")));
-    Ok(Head {
-        // What follows a CONNECT would be the tunnel's, if there were one (RFC 9110 §9.3.6).
-        keeps_alive: keeps_alive && line.method != Method::CONNECT,
-        parts: Box::new(Parts {
-            method: line.method,
-            uri: line.uri,
-            version: line.version,
-            headers: fields,
-        }),
-        framing,
-        expects_continue,
-        takes_trailers,
-    })
+    Head::of(line::parse(first)?, Fields::parse(lines)?)
+}
+
+impl Head {
+    /// What line and fields say together.
+    fn of(line: Line, fields: Fields) -> Result<Self, HeadFault> {
+        check_host(&line, &fields)?;
+        let framing = framing(&fields, line.version)?;
+        let keeps_alive = connection(&fields, line.version)?;
+        let expects_continue = expectation(&fields, line.version)? && framing != Framing::Length(0);
+        let takes_trailers = fields
+            .get_all(Field::Te)
+            .flat_map(|v| tokens(v.as_bytes()))
+            .any(|t| t.is_some_and(|t| t.eq_ignore_ascii_case(b"trailers")));
+        Ok(Self {
+            // What follows a CONNECT would be the tunnel's, if there were one (RFC 9110 §9.3.6).
+            keeps_alive: keeps_alive && line.method != Method::CONNECT,
+            parts: Box::new(Parts {
+                method: line.method,
+                uri: line.uri,
+                version: line.version,
+                headers: fields,
+            }),
+            framing,
+            expects_continue,
+            takes_trailers,
+        })
+    }
 }
 
 /// RFC 9112 §3.2: one sound Host, that of an absolute target; only HTTP/1.0 may do without.
-fn check_host(line: &line::Line, fields: &Fields) -> Result<(), HeadFault> {
+fn check_host(line: &Line, fields: &Fields) -> Result<(), HeadFault> {
     let Some(host) = fields.only(Field::Host).map_err(|_| HeadFault::ManyHosts)? else {
         return match line.version {
             Version::HTTP_10 => Ok(()),

@@ -43,6 +43,28 @@ pub fn check_begun(line: &[u8]) -> Result<(), HeadFault> {
     Ok(())
 }
 
+/// Takes the line that `bytes` begin with, if it is one of HTTP/1.1 with a path, as nearly all are;
+/// with its length. `None` tells nothing: [`parse`] knows.
+pub fn take(bytes: &[u8]) -> Option<(Line, usize)> {
+    const END: &[u8] = b" HTTP/1.1\r\n";
+    let space = bytes.iter().take(MAX_METHOD + 1).position(|b| *b == b' ')?;
+    let method = Method::from_bytes(bytes.get(..space)?).ok()?;
+    let rest = bytes
+        .get(space + 1..)
+        .filter(|_| method != Method::CONNECT)?;
+    let (uri, length) = target::take_path(rest)?;
+    if !rest.get(length..)?.starts_with(END) {
+        return None;
+    }
+    let line = Line {
+        method,
+        uri,
+        version: Version::HTTP_11,
+        target: Target::Origin,
+    };
+    Some((line, space + 1 + length + END.len()))
+}
+
 /// Parses a line without its CR LF.
 pub fn parse(line: &[u8]) -> Result<Line, HeadFault> {
     let (method, target, version) = split(line)?;

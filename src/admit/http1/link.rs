@@ -23,7 +23,7 @@ use super::{
     decode::{Decoder, Piece},
     pool,
 };
-use crate::admit::body::BodyFault;
+use crate::{admit::body::BodyFault, message::Earlier};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -33,6 +33,7 @@ pub(super) struct Wire<S> {
     pub(super) io: S,
     /// Read, not yet parsed.
     pub(super) bytes: BytesMut,
+    pub(super) earlier: Earlier,
     /// The peer sends nothing any more.
     pub(super) ended: bool,
     pub(super) decoder: Decoder,
@@ -62,6 +63,7 @@ impl<S: Transport> Link<S> {
         Rc::new(Self(RefCell::new(Wire {
             io,
             bytes,
+            earlier: Earlier::default(),
             ended: false,
             decoder: Decoder::Done,
             turn: 0,
@@ -171,6 +173,9 @@ impl<S: Transport> Wire<S> {
     /// connection breaks. A caller that only ended its sending still waits for the answer.
     pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> Meanwhile {
         while self.is_whole() && !self.ended && self.bytes.len() < pool::SIZE {
+            if self.io.is_quiet(cx) {
+                break;
+            }
             match self.poll_fill(cx, 512) {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Meanwhile::Gone,

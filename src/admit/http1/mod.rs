@@ -59,6 +59,12 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
     /// orderly end. Streams whose bare end tells that by itself (TLS) need do nothing.
     fn tear(&self) {}
 
+    /// Whether nothing can be read now; wakes the task when that changes. Only what is read tells
+    /// that it is not so.
+    fn is_quiet(&self, _cx: &mut Context<'_>) -> bool {
+        false
+    }
+
     /// Whether what goes through it is sealed.
     fn is_secure(&self) -> bool {
         false
@@ -69,6 +75,10 @@ impl Transport for TcpStream {
     fn tear(&self) {
         // Whether it succeeds makes no difference any more.
         let _ = self.set_zero_linger();
+    }
+
+    fn is_quiet(&self, cx: &mut Context<'_>) -> bool {
+        self.poll_read_ready(cx).is_pending()
     }
 }
 
@@ -162,8 +172,10 @@ async fn next_head<S: Transport>(
     let (mut idle, mut begun, mut told) = (None, None, None);
     poll_fn(|cx| {
         let mut wire = link.wire();
-        let found = poll_head(&mut wire, &mut scan, limits, cx);
-        if let Poll::Ready(next) = found {
+        // After an answer the next request is not here, as a rule: then no buffer is needed.
+        let is_new = idle.is_none() && begun.is_none() && wire.bytes.is_empty() && !wire.ended;
+        let is_quiet = is_new && wire.io.is_quiet(cx);
+        if !is_quiet && let Poll::Ready(next) = poll_head(&mut wire, &mut scan, limits, cx) {
             return Poll::Ready(next);
         }
         if scan.is_blank(&wire.bytes) {
@@ -199,7 +211,8 @@ fn poll_head<S: Transport>(
     loop {
         if !wire.bytes.is_empty() {
             let is_head = asks_for_head(&wire.bytes);
-            match head::take(scan, &mut wire.bytes, limits.header_bytes) {
+            let (bytes, earlier) = (&mut wire.bytes, &mut wire.earlier);
+            match head::take(scan, earlier, bytes, limits.header_bytes) {
                 // RFC 9110 §7.4: such a request must be rejected.
                 Ok(Some(head)) if wants_tls(&head) && !wire.io.is_secure() => {
                     return Poll::Ready(Next::Refused(HeadFault::NotSecured, is_head));

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 /// A read of this size takes most requests at once: a record of 16 KiB with its head, too. What is
 /// not written to is no memory.
@@ -37,6 +37,15 @@ pub fn give(mut buffer: BytesMut) {
     }
 }
 
+/// Takes bytes off the front. A buffer that becomes empty so has all of its room again.
+pub fn advance(buffer: &mut BytesMut, count: usize) {
+    if count >= buffer.len() {
+        buffer.clear();
+    } else {
+        buffer.advance(count);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +65,19 @@ mod tests {
         give(again);
         assert_ne!(take().as_ptr(), place);
         assert_eq!(held, "body");
+    }
+
+    #[test]
+    fn what_was_taken_off_gives_its_room_back_at_the_end() {
+        let mut buffer = take();
+        let room = buffer.capacity();
+        buffer.extend_from_slice(b"head");
+        advance(&mut buffer, 1);
+        assert_eq!(buffer, "ead"[..]);
+        let mut buffer = take();
+        buffer.extend_from_slice(b"head");
+        advance(&mut buffer, 4);
+        assert_eq!((buffer.len(), buffer.capacity()), (0, room));
     }
 
     #[test]

@@ -3,10 +3,8 @@
 //! What is found depends on the bytes alone, never on how they were cut into reads: faults are
 //! looked for line by line, and those of the request line as soon as it can have them.
 
-use std::sync::LazyLock;
-
 use bytes::BytesMut;
-use memchr::{memchr, memmem::Finder};
+use memchr::memchr;
 
 use super::{fault::HeadFault, line};
 
@@ -24,12 +22,6 @@ pub struct Scan {
     lines: usize,
     /// An empty line stood before the request (RFC 9112 §2.2 asks to allow for one).
     blank: bool,
-}
-
-/// The length up to and with the first empty line, if lines end in CR LF.
-pub(crate) fn find_blank_line(bytes: &[u8]) -> Option<usize> {
-    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
-    END.find(bytes).map(|at| at + 4)
 }
 
 impl Scan {

@@ -27,8 +27,7 @@ pub fn parse(target: &[u8], method: &Method) -> Result<(Uri, Target), HeadFault>
         return Err(HeadFault::LongTarget);
     }
     let form = form(target, method)?;
-    let uri = Uri::from_maybe_shared(Bytes::copy_from_slice(target))
-        .map_err(|_| HeadFault::TargetForm)?;
+    let uri = uri(target)?;
     // What the URI's parser made of it must be what was meant.
     let is_sound = match form {
         Target::Origin => uri.authority().is_none() && uri.path().starts_with('/'),
@@ -41,6 +40,61 @@ pub fn parse(target: &[u8], method: &Method) -> Result<(Uri, Target), HeadFault>
     }
     Ok((uri, form))
 }
+
+fn uri(target: &[u8]) -> Result<Uri, HeadFault> {
+    let copy = Bytes::copy_from_slice(target);
+    Uri::from_maybe_shared(copy).map_err(|_| HeadFault::TargetForm)
+}
+
+/// Takes the path and query that `bytes` begin with and a space ends; with its length. `None` where
+/// [`parse`] has to look at it.
+pub fn take_path(bytes: &[u8]) -> Option<(Uri, usize)> {
+    let mut length = 0;
+    loop {
+        match *bytes.get(length)? {
+            b if CLASSES.get(usize::from(b)).is_some_and(|c| *c != 0) => length += 1,
+            b'%' if is_escape(bytes.get(length + 1..length + 3)?) => length += 3,
+            b' ' => break,
+            _ => return None,
+        }
+    }
+    let path = bytes.get(..length).filter(|p| p.starts_with(b"/"))?;
+    let uri = (length <= MAX_TARGET).then(|| uri(path))?;
+    Some((uri.ok()?, length))
+}
+
+fn is_escape(digits: &[u8]) -> bool {
+    digits.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// [`UNRESERVED`], [`IN_PATHS`] or 0 for each byte.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0u8;
+    while byte < 0x80 {
+        let class = match byte {
+            b if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') => UNRESERVED,
+            b'/' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b','
+            | b';' | b'=' | b'?' => IN_PATHS,
+            _ => 0,
+        };
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a byte is below 256, and it is checked when built"
+        )]
+        {
+            classes[byte as usize] = class;
+        }
+        byte += 1;
+    }
+    classes
+};
+
+/// RFC 3986 §2.3.
+const UNRESERVED: u8 = 1;
+
+/// What else stands in a path or a query as it is.
+const IN_PATHS: u8 = 2;
 
 fn form(target: &[u8], method: &Method) -> Result<Target, HeadFault> {
     if *method == Method::CONNECT {
@@ -88,15 +142,12 @@ pub fn check_path(text: &[u8]) -> Result<(), HeadFault> {
     let mut bytes = text.iter();
     while let Some(byte) = bytes.next() {
         match byte {
-            b if is_unreserved(*b) => {}
-            b'/' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b','
-            | b';' | b'=' => {}
             b'?' => in_query = true,
+            b if CLASSES.get(usize::from(*b)).is_some_and(|c| *c != 0) => {}
             b'%' => {
-                let mut digit = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
-                if !(digit() && digit()) {
-                    return Err(HeadFault::TargetCharacter);
-                }
+                let digits = bytes.as_slice().get(..2).filter(|d| is_escape(d));
+                bytes.nth(1);
+                digits.ok_or(HeadFault::TargetCharacter)?;
             }
             b'[' | b']' | b'{' | b'}' | b'|' | b'^' | b'`' if in_query => {}
             _ => return Err(HeadFault::TargetCharacter),
@@ -105,8 +156,9 @@ pub fn check_path(text: &[u8]) -> Result<(), HeadFault> {
     Ok(())
 }
 
+#[inline]
 fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+    CLASSES.get(usize::from(byte)) == Some(&UNRESERVED)
 }
 
 /// `uri-host [ ":" port ]`, no more lenient than names and addresses need: no user information,
@@ -121,9 +173,11 @@ pub fn check_host(host: &[u8]) -> Result<(), HeadFault> {
         address.parse::<Ipv6Addr>().map_err(|_| HeadFault::Host)?;
         rest.get(1..).unwrap_or_default()
     } else {
-        let end = host.iter().position(|b| *b == b':').unwrap_or(host.len());
-        let (name, rest) = host.split_at_checked(end).ok_or(HeadFault::Host)?;
-        if name.is_empty() || !name.iter().all(|b| is_unreserved(*b)) {
+        let end = host.iter().position(|b| !is_unreserved(*b));
+        let (name, rest) = host
+            .split_at_checked(end.unwrap_or(host.len()))
+            .ok_or(HeadFault::Host)?;
+        if name.is_empty() {
             return Err(HeadFault::Host);
         }
         rest

@@ -255,3 +255,108 @@ fn a_first_start_that_a_full_disk_ended_can_be_repeated() {
         assert_eq!(verify(&rig.ledger()).unwrap().entries, 0);
     }
 }
+
+/// A disk whose next fsync ends when the test says so.
+struct Hanging(Folder, Arc<Gate>);
+struct HangingFile(Box<dyn DiskFile>, Arc<Gate>);
+
+#[derive(Default)]
+struct Gate {
+    shut: std::sync::Mutex<bool>,
+    reached: std::sync::Mutex<bool>,
+    changed: std::sync::Condvar,
+    arrived: std::sync::Condvar,
+}
+
+struct Opens<'a>(&'a Gate);
+
+impl Drop for Opens<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl Gate {
+    fn set(&self, shut: bool) {
+        *self.shut.lock().unwrap() = shut;
+        self.changed.notify_all();
+    }
+
+    fn wait_until_reached(&self) {
+        let reached = self.reached.lock().unwrap();
+        drop(
+            self.arrived
+                .wait_while(reached, |reached| !*reached)
+                .unwrap(),
+        );
+    }
+
+    fn pass(&self) {
+        *self.reached.lock().unwrap() = *self.shut.lock().unwrap();
+        self.arrived.notify_all();
+        let shut = self.shut.lock().unwrap();
+        drop(self.changed.wait_while(shut, |shut| *shut).unwrap());
+    }
+}
+
+impl Disk for Hanging {
+    fn open(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let file = self.0.open(name)?;
+        Ok(Box::new(HangingFile(file, Arc::clone(&self.1))))
+    }
+}
+
+impl DiskFile for HangingFile {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_at(bytes, offset)
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.0.truncate(length)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.1.pass();
+        self.0.sync()
+    }
+}
+
+#[test]
+fn nobody_waits_for_ever_for_a_disk_that_hangs() {
+    let rig = Rig::new();
+    let gate = Arc::new(Gate::default());
+    let disk = Hanging(Folder::new(&rig.ledger()), Arc::clone(&gate));
+    let disk = Box::new(disk);
+    let opened = Journal::open_on(&rig.ledger(), Options::default(), rig.directory(), disk);
+    let journal = opened.unwrap().0;
+    let shared = profile("/p");
+    // Its clock runs ahead while nothing else is to be done.
+    let clock = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    // The journal's thread must end whatever the test finds.
+    let opens = Opens(&gate);
+    gate.set(true);
+    let stuck = clock.block_on(journal.clear(abroad(), draft(1, &shared)));
+    assert_eq!(stuck.unwrap_err(), Unwritable::Stuck { seconds: 10 });
+    gate.wait_until_reached();
+    // Whoever comes much later is not even queued.
+    let late = 60_000_000;
+    let stuck = block_on(journal.clear(abroad(), draft(late, &shared)));
+    assert!(
+        matches!(stuck, Err(Unwritable::Stuck { seconds: 59.. })),
+        "{stuck:?}"
+    );
+    let stuck = block_on(journal.refuse(draft(late, &shared)));
+    assert!(matches!(stuck, Err(Unwritable::Stuck { .. })), "{stuck:?}");
+    assert_eq!(journal.status().waiting, 1);
+    drop(opens);
+    block_on(journal.flush()).unwrap();
+    let _ = block_on(journal.clear(abroad(), draft(late, &shared))).unwrap();
+    // What nobody was told of stands too, and nothing was sent for it.
+    let entries = read(&rig.ledger(), 0, 9, None).unwrap().0;
+    let decisions: Vec<_> = entries.iter().filter_map(Entry::decision).collect();
+    assert_eq!(decisions, [1, late].map(decision));
+}

@@ -9,7 +9,7 @@ use super::{
     decode::{Decoder, Piece},
     head::{self, Head, Scan},
 };
-use crate::message::Fields;
+use crate::message::{Earlier, Fields};
 
 /// What was read of one answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,7 @@ struct Reader {
     buffer: BytesMut,
     to_head: bool,
     scan: Scan,
+    earlier: Earlier,
     interim: usize,
     /// Once the head is here.
     decoder: Option<Decoder>,
@@ -72,7 +73,12 @@ impl Reader {
     fn step(&mut self) -> Option<()> {
         while self.decoder.is_none() {
             let start = self.came.len() - self.buffer.len();
-            let head = head::take(&mut self.scan, &mut self.buffer, self.to_head);
+            let head = head::take(
+                &mut self.scan,
+                &mut self.earlier,
+                &mut self.buffer,
+                self.to_head,
+            );
             let Some(head) = head.ok()? else {
                 return Some(());
             };

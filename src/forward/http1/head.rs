@@ -6,8 +6,8 @@ use memchr::memchr;
 
 use super::{MOST_HEAD, decode::Decoder};
 use crate::{
-    admit::http1::{fields::tokens, scan::find_blank_line},
-    message::{Field, FieldSet, Fields, Told, Value},
+    admit::http1::fields::tokens,
+    message::{Earlier, Field, FieldSet, Fields, Told, Value},
 };
 
 /// Fields of one head.
@@ -110,20 +110,21 @@ const OF_THE_HOP: FieldSet = FieldSet::of(&[
 ]);
 
 /// Takes the next head out of `bytes` once it has come as a whole; `scan` is of what has come
-/// before, and begins anew with each head.
+/// before, and begins anew with each head; `earlier` is of the connection.
 ///
 /// # Errors
 /// For whatever has no one meaning: 101, which nobody asked for; both `Transfer-Encoding` and
 /// `Content-Length`, or either twice; another coding than `chunked`; a length that is not digits.
 pub fn take(
     scan: &mut Scan,
+    earlier: &mut Earlier,
     bytes: &mut BytesMut,
     to_head: bool,
 ) -> Result<Option<Head>, NoAnswer> {
     // Most heads come in one piece and are sound. Of all others the scan tells the same, however
     // they were cut.
     if scan.seen == 0
-        && let Some((head, length)) = take_at_once(bytes, to_head)
+        && let Some((head, length)) = take_at_once(earlier, bytes, to_head)
     {
         bytes.advance(length);
         return Ok(Some(head));
@@ -131,54 +132,71 @@ pub fn take(
     let Some(length) = scan.find_end(bytes)? else {
         return Ok(None);
     };
-    let (head, _) = parse(bytes.get(..length).unwrap_or_default(), to_head)?;
+    let head = parse(bytes.get(..length).unwrap_or_default(), to_head)?;
     bytes.advance(length);
     *scan = Scan::default();
     Ok(Some(head))
 }
 
-fn take_at_once(bytes: &[u8], to_head: bool) -> Option<(Head, usize)> {
-    let length = find_blank_line(bytes.get(..MOST_HEAD).unwrap_or(bytes))?;
-    let (head, lines) = parse(bytes.get(..length)?, to_head).ok()?;
-    (lines <= MOST_FIELDS).then_some((head, length))
+fn take_at_once(earlier: &mut Earlier, bytes: &[u8], to_head: bool) -> Option<(Head, usize)> {
+    let bytes = bytes.get(..MOST_HEAD).unwrap_or(bytes);
+    let (line, lines) = split(bytes).ok()?;
+    let (fields, length) = earlier.read(lines)?;
+    let is_within = fields.len() <= MOST_FIELDS;
+    let head = Head::of(line, fields, to_head).ok().filter(|_| is_within)?;
+    Some((head, bytes.len() - lines.len() + length))
 }
 
-/// Parses a whole head; with it how many fields there were.
-fn parse(head: &[u8], to_head: bool) -> Result<(Head, usize), NoAnswer> {
+/// Parses a whole head.
+fn parse(head: &[u8], to_head: bool) -> Result<Head, NoAnswer> {
+    let (line, lines) = split(head)?;
+    let fields = Fields::parse(lines).map_err(|_| NoAnswer)?;
+    Head::of(line, fields, to_head)
+}
+
+/// The first line, and what follows it.
+fn split(head: &[u8]) -> Result<((Version, StatusCode), &[u8]), NoAnswer> {
     let end = memchr(b'\n', head).ok_or(NoAnswer)?;
     let line = head.get(..end).unwrap_or_default();
-    let (version, status) = status(line.strip_suffix(b"\r").ok_or(NoAnswer)?)?;
-    let lines = head.get(end + 1..).unwrap_or_default();
-    let mut fields = Fields::parse(lines).map_err(|_| NoAnswer)?;
-    let lines = fields.len();
-    let framing = Framing::of(&fields)?;
-    if status.is_informational() {
-        return match status {
-            StatusCode::SWITCHING_PROTOCOLS => Err(NoAnswer),
-            _ => Ok((Head::Interim, lines)),
+    let line = status(line.strip_suffix(b"\r").ok_or(NoAnswer)?)?;
+    Ok((line, head.get(end + 1..).unwrap_or_default()))
+}
+
+impl Head {
+    /// What status and fields say together.
+    fn of(
+        (version, status): (Version, StatusCode),
+        mut fields: Fields,
+        to_head: bool,
+    ) -> Result<Self, NoAnswer> {
+        let framing = Framing::of(&fields)?;
+        if status.is_informational() {
+            return match status {
+                StatusCode::SWITCHING_PROTOCOLS => Err(NoAnswer),
+                _ => Ok(Self::Interim),
+            };
+        }
+        let decoder = framing.decoder(version, status, to_head)?;
+        let keeps_alive = framing.keeps_alive(version) && !decoder.ends_with_connection();
+        if fields.may_have(OF_THE_HOP) {
+            fields.retain(|field, name| {
+                !OF_THE_HOP.contains(field) && !framing.named.iter().any(|named| named == name)
+            });
+        }
+        if status == StatusCode::NO_CONTENT {
+            // RFC 9110 §8.6 forbids it there, and a reader might wait for such a body.
+            fields.remove(Field::ContentLength);
+        }
+        let told = Told {
+            status,
+            headers: fields,
         };
+        Ok(Self::Final {
+            told,
+            decoder,
+            keeps_alive,
+        })
     }
-    let decoder = framing.decoder(version, status, to_head)?;
-    let keeps_alive = framing.keeps_alive(version) && !decoder.ends_with_connection();
-    if fields.may_have(OF_THE_HOP) {
-        fields.retain(|field, name| {
-            !OF_THE_HOP.contains(field) && !framing.named.iter().any(|named| named == name)
-        });
-    }
-    if status == StatusCode::NO_CONTENT {
-        // RFC 9110 §8.6 forbids it there, and a reader might wait for such a body.
-        fields.remove(Field::ContentLength);
-    }
-    let told = Told {
-        status,
-        headers: fields,
-    };
-    let head = Head::Final {
-        told,
-        decoder,
-        keeps_alive,
-    };
-    Ok((head, lines))
 }
 
 /// What the fields say of the body's end and of the connection.

@@ -21,7 +21,7 @@ use std::{
     future::Future,
     io,
     pin::{Pin, pin},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -37,7 +37,7 @@ pub(super) use request::{Call, OWN, expects_content};
 use super::{body::Upload, wire::Wire};
 use crate::{
     admit::http1::{encode, pool},
-    message::Told,
+    message::{Earlier, Told},
 };
 use decode::{Decoder, Piece};
 use head::{Head, Scan};
@@ -77,9 +77,13 @@ pub(super) struct Connection {
     wrote: bool,
     /// Read, not yet parsed.
     bytes: BytesMut,
+    /// The answer was waited for.
+    waited: bool,
     /// Something of an answer came.
     answer_begun: bool,
     scan: Scan,
+    /// Of the answer before.
+    earlier: Earlier,
     interim: usize,
     decoder: Decoder,
     keeps_alive: bool,
@@ -117,8 +121,10 @@ impl Connection {
             last_write: Instant::now(),
             wrote: false,
             bytes: BytesMut::new(),
+            waited: false,
             answer_begun: false,
             scan: Scan::default(),
+            earlier: Earlier::default(),
             interim: 0,
             decoder: Decoder::Done,
             keeps_alive: true,
@@ -132,10 +138,14 @@ impl Connection {
     pub(super) fn poll_is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
         let mut byte = [0; 1];
         let mut byte = ReadBuf::new(&mut byte);
-        self.rests
-            && Pin::new(&mut self.wire)
-                .poll_read(cx, &mut byte)
-                .is_pending()
+        let wire = Pin::new(&mut self.wire);
+        self.rests && (wire.is_quiet(cx) || wire.poll_read(cx, &mut byte).is_pending())
+    }
+
+    /// The same, without waking.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut noop = Context::from_waker(Waker::noop());
+        self.rests && (self.wire.is_quiet_now() || self.poll_is_quiet(&mut noop))
     }
 
     /// Begins an exchange on a connection that is quiet: nothing is written yet. `now` counts as
@@ -145,6 +155,7 @@ impl Connection {
         self.last_write = now;
         self.wrote = false;
         self.write_failed = false;
+        self.waited = false;
         self.answer_begun = false;
         self.scan = Scan::default();
         self.interim = 0;
@@ -188,7 +199,8 @@ impl Connection {
             return Poll::Ready(Err(Fault::CallerBody));
         }
         loop {
-            let head = head::take(&mut self.scan, &mut self.bytes, self.is_head);
+            let bytes = &mut self.bytes;
+            let head = head::take(&mut self.scan, &mut self.earlier, bytes, self.is_head);
             if let Some(head) = head.map_err(bad)? {
                 match head {
                     Head::Final {
@@ -208,6 +220,10 @@ impl Connection {
                         continue;
                     }
                 }
+            }
+            // No region answers at once: until it does, no buffer is needed.
+            if !std::mem::replace(&mut self.waited, true) && self.wire.is_quiet(cx) {
+                return Poll::Pending;
             }
             match ready!(self.poll_fill(cx, 1024)) {
                 Ok(0) | Err(_) => return Poll::Ready(Err(Fault::Reset)),
@@ -344,7 +360,7 @@ impl Connection {
             self.wrote = true;
             self.unflushed = self.wire.holds_back();
             let short = count.min(self.out.len());
-            self.out.advance(short);
+            pool::advance(&mut self.out, short);
             self.data
                 .advance(count.saturating_sub(short).min(self.data.len()));
         }

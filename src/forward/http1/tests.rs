@@ -7,15 +7,16 @@ use super::{
     decode::{Decoder, Piece},
     head::{self, Head, NoAnswer, Scan},
 };
+use crate::message::Earlier;
 
 /// Finds and parses a head that comes in pieces of `step` bytes.
 fn read(text: &[u8], step: usize, to_head: bool) -> Result<Option<(Head, usize)>, NoAnswer> {
-    let mut scan = Scan::default();
+    let (mut scan, mut earlier) = (Scan::default(), Earlier::default());
     let mut bytes = BytesMut::new();
     for piece in text.chunks(step) {
         bytes.extend_from_slice(piece);
         let before = bytes.len();
-        if let Some(head) = head::take(&mut scan, &mut bytes, to_head)? {
+        if let Some(head) = head::take(&mut scan, &mut earlier, &mut bytes, to_head)? {
             let left = bytes.len();
             let taken = text.len().min(before) - left;
             return Ok(Some((head, taken)));

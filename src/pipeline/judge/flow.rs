@@ -97,6 +97,21 @@ impl Flow {
         }
     }
 
+    /// The same with another operation.
+    pub fn to(&self, operation: Operation) -> Self {
+        Self {
+            operation,
+            countries: SmallVec::from_slice(&self.countries),
+            held_in: SmallVec::from_slice(&self.held_in),
+            purpose: self.purpose.clone(),
+            grounds: match self.grounds.is_empty() {
+                true => SmallVec::new(),
+                false => self.grounds.clone(),
+            },
+            ..*self
+        }
+    }
+
     /// What the ledger keeps of the grounds that the caller asserted.
     pub fn reference(&self) -> Option<Arc<str>> {
         let ground = self.grounds.iter().find(|g| g.reference.is_some())?;

@@ -1,8 +1,12 @@
 //! The counters' file.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::{StateError, storing::Change, tally::Quarter};
 use crate::{domain::SubjectKey, state::open_database};
@@ -17,8 +21,12 @@ const TIMES: TableDefinition<'_, (u32, Quarter), u64> = TableDefinition::new("ti
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 pub(super) struct Store {
+    /// As of the last write: to open it takes thirty times as long as to look a person up.
+    people: Mutex<Option<People>>,
     database: Database,
 }
+
+type People = ReadOnlyTable<(u32, [u8; 16]), Quarter>;
 
 /// A tally as it stands in the file: name, id, people by last time.
 pub(super) type Stored = (String, u32, Vec<(Quarter, u64)>);
@@ -45,14 +53,23 @@ impl Store {
             }
         }
         write.commit()?;
-        Ok((Self { database }, found))
+        let people = Mutex::default();
+        Ok((Self { people, database }, found))
     }
 
     /// When the person was counted last.
     pub fn last(&self, tally: u32, key: &SubjectKey) -> Result<Option<Quarter>, StateError> {
-        let read = self.database.begin_read()?;
-        let people = read.open_table(PEOPLE)?;
+        let mut known = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        let people = match &mut *known {
+            Some(people) => people,
+            none => none.insert(self.database.begin_read()?.open_table(PEOPLE)?),
+        };
         Ok(people.get((tally, key.to_bytes()))?.map(|v| v.value()))
+    }
+
+    /// To be called after a commit: who was counted is seen from here on.
+    fn forget(&self) {
+        *self.people.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Writes changes in their order, in one durable transaction.
@@ -96,8 +113,9 @@ impl Store {
                 .open_table(META)?
                 .insert("applied", last.seq.to_le_bytes().as_slice())?;
         }
-        write.commit()?;
-        Ok(())
+        let committed = write.commit();
+        self.forget();
+        Ok(committed?)
     }
 
     /// See [`super::Counters::attach`].
