@@ -143,6 +143,9 @@ impl Connection {
             .timer(TokioTimer::new())
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOWS)
+            // Until the server has said how many it takes: those beyond would wait behind streams of
+            // this connection, however long these last, while another one could be opened.
+            .initial_max_send_streams(1)
             .max_header_list_size(super::link::BUFFER as u32)
             .keep_alive_interval(SILENCE)
             .keep_alive_timeout(SILENCE)
