@@ -166,7 +166,7 @@ pub static KEYS: &[Key] = keys! {
         "From the request to the backend's first byte.";
     "limits.idle" Duration Value("\"75s\""), "\"5m\"":
         "How long a connection may rest between requests.";
-    "limits.memory" Size Computed("half of the memory that the process may use (its cgroup's limit, else the machine's), at most `8GiB`"), "\"512MiB\"":
+    "limits.memory" Size Computed("a third of the memory that the process may use (its cgroup's limit, else the machine's), at most `8GiB`"), "\"512MiB\"":
         "Callers' bodies held in memory at one time, over all workers, and what is held of a batch's items beside (192 bytes each, in a bulk request 512 and the regions' answers; of a refused one up to 384 more): 503 with `Retry-After` beyond. Not less than `batch_bytes` and that for `batch_items`, or the largest batches never pass.";
 
     "reload.watch" Text Value("\"volumes\""), "\"always\"":

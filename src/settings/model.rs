@@ -230,7 +230,7 @@ pub struct Limits {
     pub response: Duration,
     pub idle: Duration,
     /// Bytes of callers' bodies, and of the tables of their items, held at one time by all
-    /// workers; `None`: half of the memory that the process may use, where that can be told.
+    /// workers; `None`: a third of the memory that the process may use, where that can be told.
     pub memory: Option<usize>,
 }
 

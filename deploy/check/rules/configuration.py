@@ -13,7 +13,7 @@ from .pods import quantity
 
 DEFAULTS = {
     "data_plane": {"listen": "127.0.0.1:8080", "drain": "25s", "drain_delay": "0s", "trusted": []},
-    "limits": {"batch_bytes": "64MiB", "memory": "half of the pod's"},
+    "limits": {"batch_bytes": "64MiB", "memory": "a third of the pod's"},
     "ledger": {"path": "/var/lib/domicile/ledger"},
     "directory": {"path": "/var/lib/domicile/directory"},
 }
