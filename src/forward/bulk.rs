@@ -388,4 +388,48 @@ mod tests {
             assert!(read.is_err(), "{text}");
         }
     }
+
+    #[test]
+    fn the_fuzzing_corpus_passes() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/bulk_answers");
+        let mut seen = 0;
+        for file in std::fs::read_dir(folder).expect("a corpus") {
+            let bytes = std::fs::read(file.expect("a file").path()).expect("readable");
+            crate::forward::harness::try_bulk_answer(&bytes);
+            seen += 1;
+        }
+        assert!(seen >= 10, "{seen}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_believed_another_reader_reads_too(
+            places in proptest::collection::vec(0..PIECES.len(), 0..12),
+        ) {
+            let answer: String = places.iter().map(|at| PIECES[*at]).collect();
+            let body = "{\"index\":{\"_id\":\"1\"}}\n{}\n{\"create\":{}}\n{}\n";
+            for answer in [answer.clone(), format!("{{\"items\":[{FIRST},{SECOND}{answer}")] {
+                let text = format!("{body}\0{answer}");
+                crate::forward::harness::try_bulk_answer(text.as_bytes());
+            }
+        }
+    }
+
+    /// Pieces of which sound and broken answers are made.
+    const PIECES: [&str; 14] = [
+        "{\"items\":[",
+        "]}",
+        "]",
+        "}",
+        ",",
+        FIRST,
+        SECOND,
+        THIRD,
+        "\"it\\u0065ms\":[]",
+        "\"took\":1",
+        "{\"index\":{\"_id\":\"1\",\"status\":",
+        "200",
+        "\"error\":{\"type\":\"a\",\"x\":[]}",
+        " ",
+    ];
 }

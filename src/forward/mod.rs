@@ -49,6 +49,7 @@ mod elements;
 mod endpoint;
 mod error;
 mod gate;
+pub mod harness;
 mod health;
 pub mod http1;
 mod lanes;

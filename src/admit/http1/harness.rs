@@ -1,6 +1,9 @@
 //! What fuzzing and the property tests run over the parser: a connection's reading without the
 //! connection, and what must hold for any bytes.
 
+mod passing;
+mod served;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Version};
 
@@ -11,6 +14,8 @@ use super::{
     scan::Scan,
 };
 use crate::message::{Earlier, FieldSet, Fields};
+
+pub use served::try_connection;
 
 /// Most bytes of a head here; small, so that fuzzing finds the limit.
 pub const HEADER_BYTES: usize = 2 << 10;
@@ -41,7 +46,15 @@ pub struct Request {
 /// Reads one request after the other from pieces, as they might come over a connection, until
 /// one is refused or the pieces end.
 pub fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Read> {
-    let mut reader = Reader::default();
+    read_within(pieces, HEADER_BYTES)
+}
+
+/// The same with another limit of a head.
+fn read_within<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> Vec<Read> {
+    let mut reader = Reader {
+        limit,
+        ..Reader::default()
+    };
     for piece in pieces {
         reader.buffer.extend_from_slice(piece);
         while reader.step() {}
@@ -51,6 +64,7 @@ pub fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Read> {
 
 #[derive(Default)]
 struct Reader {
+    limit: usize,
     buffer: BytesMut,
     scan: Scan,
     earlier: Earlier,
@@ -96,7 +110,7 @@ impl Reader {
             &mut self.scan,
             &mut self.earlier,
             &mut self.buffer,
-            HEADER_BYTES,
+            self.limit,
         ) {
             Ok(Some(head)) => {
                 let length = before.len() - self.buffer.len();
@@ -170,8 +184,8 @@ fn print_fields(fields: &HeaderMap, text: &mut Vec<u8>) {
 }
 
 /// Reads arbitrary bytes as a connection's, and checks what must hold for any of them: the cuts
-/// between reads change nothing, what is accepted is strict by a second, naive reading, and it is
-/// read as the same when written anew.
+/// between reads change nothing, what is accepted is strict by a second, naive reading, it is read
+/// as the same when written anew, and a region gets it as one request.
 ///
 /// # Panics
 /// If something does not hold; that is its purpose.
@@ -193,12 +207,19 @@ pub fn try_bytes(bytes: &[u8]) {
     {
         panic!("cut in two it reads differently");
     }
+    let step = bytes.last().map_or(1, |b| usize::from(*b).max(2));
+    if read(bytes.chunks(step)) != whole {
+        panic!("in pieces it reads differently");
+    }
     for found in whole {
         let Read::Request(request) = found else {
             continue;
         };
         if !is_strict(&request.raw) {
             panic!("accepted a head that is not strict");
+        }
+        if let Err(fault) = passing::check(&request) {
+            panic!("{fault}");
         }
         let text = print(&request);
         let again = read([text.as_slice()]);

@@ -14,6 +14,8 @@ pub const MAX_FIELDS: usize = 100;
 /// How far a head was looked through.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
+    /// Where the head begins: after an empty line that still stands before it.
+    head: usize,
     /// Where the line begins that has not ended yet.
     line: usize,
     /// Up to where no line feed stands.
@@ -34,13 +36,15 @@ impl Scan {
     /// of the whole head, its last empty line included.
     ///
     /// # Errors
-    /// What the lines are found to be wrong in. `limit` is the most bytes that a head may have.
+    /// What the lines are found to be wrong in. `limit` is the most bytes that a head may have; an
+    /// empty line before it, which may have been taken away, counts for nothing.
     pub fn find_end(&mut self, bytes: &[u8], limit: usize) -> Result<Option<usize>, HeadFault> {
-        let within = bytes.get(..limit).unwrap_or(bytes);
         loop {
+            let most = limit.saturating_add(self.head);
+            let within = bytes.get(..most).unwrap_or(bytes);
             let Some(found) = memchr(b'\n', within.get(self.seen..).unwrap_or_default()) else {
                 self.seen = within.len();
-                return self.unended(within, limit);
+                return self.unended(within, most);
             };
             let end = self.seen + found;
             let line = within.get(self.line..end).unwrap_or_default();
@@ -65,6 +69,7 @@ impl Scan {
                     return Err(HeadFault::EmptyLines);
                 }
                 self.blank = true;
+                self.head = self.line;
                 continue;
             } else {
                 line::check(line)?;
@@ -96,6 +101,7 @@ impl Scan {
     /// Takes the empty line away, so that a connection which waits holds no bytes.
     pub fn take_blank(&mut self, bytes: &mut BytesMut) {
         bytes.clear();
+        self.head = 0;
         self.line = 0;
         self.seen = 0;
     }

@@ -195,3 +195,18 @@ proptest! {
         harness::try_bytes(format!("{text}\n").as_bytes());
     }
 }
+
+#[test]
+fn the_fuzzing_corpus_passes() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/bulk");
+    let (mut split, mut refused) = (0, 0);
+    for file in std::fs::read_dir(folder).expect("a corpus") {
+        let bytes = std::fs::read(file.expect("a file").path()).expect("readable");
+        harness::try_bytes(&bytes);
+        match split_bulk(&bytes, 1000) {
+            Ok(_) => split += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(split >= 8 && refused >= 10, "{split} and {refused}");
+}

@@ -1,15 +1,65 @@
 //! What fuzzing and the property tests run over the reading of answers: a connection's bytes
 //! without the connection, and what must hold for any of them.
 
-use bytes::BytesMut;
-use http::HeaderMap;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, uri::PathAndQuery};
+use http_body_util::{BodyExt, Full};
+use tokio::time::Instant;
 
 use super::{
-    MOST_INTERIM,
+    Call, MOST_INTERIM,
     decode::{Decoder, Piece},
     head::{self, Head, Scan},
 };
-use crate::message::{Earlier, Fields};
+use crate::{
+    admit::http1::encode,
+    forward::{
+        Endpoint,
+        body::{OutgoingBody, Upload},
+    },
+    message::{Earlier, Fields},
+};
+
+/// A request as a region gets it, `body` as a whole or in one chunk.
+pub fn request_bytes(
+    method: &Method,
+    target: &PathAndQuery,
+    headers: &Fields,
+    body: Vec<u8>,
+    is_chunked: bool,
+) -> Vec<u8> {
+    let address = http::Uri::from_static("http://192.0.2.1:8080");
+    let Ok(endpoint) = Endpoint::parse(&address) else {
+        return Vec::new();
+    };
+    let call = Call {
+        endpoint: &endpoint,
+        method,
+        target,
+        headers,
+    };
+    let body = Bytes::from(body);
+    let sent = match is_chunked {
+        true => OutgoingBody::Stream {
+            body: Box::pin(Full::new(body.clone()).map_err(|never| match never {})),
+            length: None,
+        },
+        false => OutgoingBody::Whole(body.clone()),
+    };
+    let mut out = BytesMut::new();
+    call.write(&mut out, &Upload::new(sent, Instant::now()));
+    if is_chunked && !body.is_empty() {
+        encode::chunk_size(&mut out, body.len());
+        out.extend_from_slice(&body);
+        out.extend_from_slice(b"\r\n");
+    } else {
+        out.extend_from_slice(&body);
+    }
+    if is_chunked {
+        encode::last_chunk(&mut out, None);
+    }
+    out.to_vec()
+}
 
 /// What was read of one answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -88,6 +88,30 @@ fn a_large_body_arrives_whole() {
 }
 
 #[test]
+fn an_empty_line_before_a_head_is_no_part_of_it_however_it_comes() {
+    run(async {
+        let start = "GET /a HTTP/1.1\r\nHost: a\r\nX: ";
+        let most = LIMITS.header_bytes - start.len() - 4;
+        for (length, status) in [(most, "200"), (most + 1, "431")] {
+            let head = format!("{start}{}\r\n\r\n", "x".repeat(length));
+            for cut in [0, 1, 2, 3] {
+                let mut served = connect(echo);
+                let text = format!("\r\n{head}");
+                let (first, second) = text.split_at(cut);
+                served.send(first).await;
+                tokio::task::yield_now().await;
+                tokio::task::yield_now().await;
+                served.send(second).await;
+                served.caller.shutdown().await.unwrap();
+                let answer = served.rest().await;
+                let wanted = format!("HTTP/1.1 {status} ");
+                assert!(answer.starts_with(&wanted), "{length} {cut}: {answer}");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_broken_head_is_answered_and_ends_the_connection() {
     run(async {
         let called = Rc::new(Cell::new(0));

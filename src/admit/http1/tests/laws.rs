@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::admit::http1::harness::{read, try_bytes};
+use crate::admit::http1::harness::{Read, read, try_bytes, try_connection};
 
 /// Pieces of which sound and broken requests are made.
 const PARTS: [&str; 40] = [
@@ -94,6 +94,21 @@ proptest! {
     }
 
     #[test]
+    fn connections_hand_on_what_is_read(
+        choice: u8,
+        requests in prop::collection::vec(nearly_sound(), 1..4),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..2),
+    ) {
+        let mut bytes = vec![choice];
+        bytes.extend(requests.concat());
+        for (index, byte) in flips {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        try_connection(&bytes);
+    }
+
+    #[test]
     fn cuts_change_nothing(bytes in stitched(), cuts in prop::collection::vec(0usize..200, 0..6)) {
         let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(bytes.len())).collect();
         cuts.sort_unstable();
@@ -105,6 +120,26 @@ proptest! {
         pieces.push(&bytes[start..]);
         prop_assert_eq!(read(pieces), read([bytes.as_slice()]));
     }
+}
+
+#[test]
+fn the_fuzzing_corpus_passes() {
+    let corpus = |name: &str| {
+        let folder = format!("{}/fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
+        let files = std::fs::read_dir(folder).expect("a corpus");
+        files.map(|file| std::fs::read(file.expect("a file").path()).expect("readable"))
+    };
+    let (mut whole, mut broken) = (0, 0);
+    for bytes in corpus("http1") {
+        try_bytes(&bytes);
+        match read([bytes.as_slice()]).last() {
+            Some(Read::Request(_)) => whole += 1,
+            Some(Read::RefusedHead(_) | Read::RefusedBody(_)) => broken += 1,
+            None => {}
+        }
+    }
+    assert!(whole >= 20 && broken >= 20, "{whole} and {broken}");
+    assert!(corpus("connection").map(|b| try_connection(&b)).count() >= 60);
 }
 
 #[test]
