@@ -37,6 +37,19 @@ fn claim_change(region: &str) -> PinChange {
     }
 }
 
+/// A hundred subjects, whose homes take turns.
+fn with_a_hundred() -> (TempDir, Directory) {
+    let (folder, directory) = opened();
+    for n in 0..100 {
+        let region = REGIONS[usize::try_from(n % 5).unwrap()];
+        directory
+            .apply(n + 1, key(n), &claim_change(region))
+            .unwrap();
+    }
+    directory.flush().unwrap();
+    (folder, directory)
+}
+
 fn hasher() -> SubjectHasher {
     SubjectHasher::new(&Secret::new([3; 32])).unwrap()
 }
@@ -178,14 +191,7 @@ fn a_cache_follows_moves_and_never_remembers_absence() {
 
 #[test]
 fn a_cache_stays_within_its_bound_and_stays_right() {
-    let (_folder, directory) = opened();
-    for n in 0..100 {
-        let region = REGIONS[usize::try_from(n % 5).unwrap()];
-        directory
-            .apply(n + 1, key(n), &claim_change(region))
-            .unwrap();
-    }
-    directory.flush().unwrap();
+    let (_folder, directory) = with_a_hundred();
     let mut cache = PinCache::new(directory, 10);
     for round in 0..3 {
         for n in 0..100 {
@@ -199,14 +205,7 @@ fn a_cache_stays_within_its_bound_and_stays_right() {
 
 #[test]
 fn the_same_number_is_the_same_pin_for_ever() {
-    let (_folder, directory) = opened();
-    for n in 0..100 {
-        let region = REGIONS[usize::try_from(n % 5).unwrap()];
-        directory
-            .apply(n + 1, key(n), &claim_change(region))
-            .unwrap();
-    }
-    directory.flush().unwrap();
+    let (_folder, directory) = with_a_hundred();
     // Room for fewer pins than there are, and for all.
     for capacity in [4, 400] {
         let mut cache = PinCache::new(directory.clone(), capacity);

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::{
     Fields,
-    fields::Line,
+    line::Line,
     parse::{ADDED, MOST_FIELDS, Parted},
 };
 

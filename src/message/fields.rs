@@ -5,7 +5,7 @@ use std::{fmt, ops::Range};
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Field, FieldSet, Key, Names, parse::Parted};
+use super::{Field, FieldSet, Key, Names, Value, line::Line, parse::Parted, value::is_value};
 
 /// Field lines in the order they came or were added. Names are in lower case, values hold no
 /// control byte but the tab; no line is folded. `Debug` shows names alone: values can be personal.
@@ -19,149 +19,9 @@ pub struct Fields {
     is_written: bool,
 }
 
-/// Where in the text a line stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) name: u32,
-    pub(super) name_end: u32,
-    pub(super) value: u32,
-    pub(super) value_end: u32,
-    pub(super) field: Field,
-    /// The text reads `name: value`, and the line's end follows.
-    pub(super) is_plain: bool,
-}
-
-/// A field's value. Compares byte by byte.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Value<'f>(&'f [u8]);
-
-/// There are bytes beyond visible ASCII, spaces and tabs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotText;
-
 /// The field stands more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Several;
-
-impl<'f> Value<'f> {
-    pub fn as_bytes(self) -> &'f [u8] {
-        self.0
-    }
-
-    /// # Errors
-    /// For bytes that are no visible ASCII.
-    pub fn to_str(self) -> Result<&'f str, NotText> {
-        let visible = |ok, b: &u8| ok & ((*b >= b' ' && *b < 0x7f) || *b == b'\t');
-        match self.0.iter().fold(true, visible) {
-            true => std::str::from_utf8(self.0).map_err(|_| NotText),
-            false => Err(NotText),
-        }
-    }
-}
-
-impl PartialEq<str> for Value<'_> {
-    fn eq(&self, other: &str) -> bool {
-        self.0 == other.as_bytes()
-    }
-}
-
-impl PartialEq<&str> for Value<'_> {
-    fn eq(&self, other: &&str) -> bool {
-        self.0 == other.as_bytes()
-    }
-}
-
-/// Values can be personal.
-impl fmt::Debug for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Value(redacted)")
-    }
-}
-
-/// RFC 9110 §5.5, with the obsolete bytes above ASCII.
-#[inline]
-pub(super) fn is_value(bytes: &[u8]) -> bool {
-    let sound = |b: &u8| (*b >= b' ' && *b != 0x7f) || *b == b'\t';
-    // Eight bytes at a time, of which the last may overlap those before; tabs are rare enough to be
-    // looked at twice.
-    let Some(last) = bytes.last_chunk::<8>() else {
-        return bytes.iter().all(sound);
-    };
-    let (words, _) = bytes.as_chunks::<8>();
-    let mut suspects = controls(u64::from_le_bytes(*last));
-    for word in words {
-        suspects |= controls(u64::from_le_bytes(*word));
-    }
-    suspects == 0 || bytes.iter().all(sound)
-}
-
-/// Which of eight bytes is the first below the space, or DEL.
-#[inline]
-pub(super) const fn first_control(word: u64) -> Option<usize> {
-    match controls(word) {
-        0 => None,
-        // What it may tell wrongly stands beyond the first.
-        found => Some(found.trailing_zeros() as usize / 8),
-    }
-}
-
-/// The highest bit of each byte that is below the space or DEL, and of some beyond the first of
-/// these; 0 if there is none.
-#[inline]
-const fn controls(word: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
-    let below = word.wrapping_sub(ONES * 0x20) & !word;
-    let del = word ^ (ONES * 0x7f);
-    let is_del = del.wrapping_sub(ONES) & !del;
-    (below | is_del) & TOPS
-}
-
-impl Line {
-    #[inline]
-    pub(super) fn name_len(&self) -> usize {
-        (self.name_end - self.name) as usize
-    }
-
-    /// Where it begins.
-    #[inline]
-    pub(super) fn start(&self) -> usize {
-        self.name as usize
-    }
-
-    /// Where the line stands in a text where all stands so much later.
-    #[inline]
-    fn shifted(&self, by: u32) -> Self {
-        let there = |at: u32| at.wrapping_add(by);
-        Self {
-            name: there(self.name),
-            name_end: there(self.name_end),
-            value: there(self.value),
-            value_end: there(self.value_end),
-            ..*self
-        }
-    }
-
-    #[inline]
-    fn slice<'t>(&self, text: &'t [u8], from: u32, to: u32) -> &'t [u8] {
-        text.get(from as usize..to as usize).unwrap_or_default()
-    }
-
-    #[inline]
-    fn name<'t>(&self, text: &'t [u8]) -> &'t [u8] {
-        self.slice(text, self.name, self.name_end)
-    }
-
-    #[inline]
-    fn value<'t>(&self, text: &'t [u8]) -> Value<'t> {
-        Value(self.slice(text, self.value, self.value_end))
-    }
-
-    #[inline]
-    fn is(&self, text: &[u8], field: Field, name: &str) -> bool {
-        self.field == field && (field != Field::Other || self.name(text) == name.as_bytes())
-    }
-}
 
 impl Fields {
     /// With room for so many fields of so many bytes.
@@ -316,7 +176,7 @@ impl Fields {
             if !line.is_plain {
                 self.copy(others, &run);
                 run = 0..0;
-                self.push(line.field, name, value.0);
+                self.push(line.field, name, value.as_bytes());
                 continue;
             }
             if line.name != run.end {
@@ -472,7 +332,7 @@ impl Fields {
                 run.start = run.end;
                 out.extend_from_slice(line.name(&self.text));
                 out.extend_from_slice(b": ");
-                out.extend_from_slice(line.value(&self.text).0);
+                out.extend_from_slice(line.value(&self.text).as_bytes());
                 out.extend_from_slice(b"\r\n");
             }
         }
@@ -489,7 +349,7 @@ impl Fields {
         let mut map = HeaderMap::with_capacity(self.lines.len());
         for line in &self.lines {
             let name = HeaderName::from_bytes(line.name(&self.text));
-            let value = HeaderValue::from_bytes(line.value(&self.text).0);
+            let value = HeaderValue::from_bytes(line.value(&self.text).as_bytes());
             if let (Ok(name), Ok(value)) = (name, value) {
                 map.append(name, value);
             }
@@ -544,6 +404,7 @@ impl fmt::Debug for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::NotText;
 
     fn text(fields: &Fields, but: FieldSet) -> String {
         let mut out = BytesMut::new();
@@ -572,20 +433,6 @@ mod tests {
         assert_eq!(text(&fields, none), "x-b: \r\nhost: b\r\n");
         assert_eq!(text(&fields, FieldSet::of(&[Field::Host])), "x-b: \r\n");
         assert_eq!(fields.len(), 2);
-    }
-
-    #[test]
-    fn control_bytes_are_found_wherever_they_stand() {
-        for length in 0..24 {
-            for at in 0..length {
-                for byte in 0..=255 {
-                    let mut value = vec![b'~'; length];
-                    value[at] = byte;
-                    let sound = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
-                    assert_eq!(is_value(&value), sound, "{byte} at {at} of {length}");
-                }
-            }
-        }
     }
 
     #[test]

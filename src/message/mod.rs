@@ -9,14 +9,17 @@
 mod earlier;
 mod field;
 mod fields;
+mod line;
 mod parse;
+mod value;
 
 use http::{Method, StatusCode, Uri, Version};
 
 pub use earlier::Earlier;
 pub use field::{Field, FieldSet, Key, Names};
-pub use fields::{Fields, NotText, Several, Value};
+pub use fields::{Fields, Several};
 pub use parse::{LineFault, MOST_FIELDS, check_name, is_token};
+pub use value::{NotText, Value};
 
 /// The head of a request.
 #[derive(Clone, Debug)]

@@ -4,7 +4,8 @@ use memchr::memchr;
 
 use super::{
     Field, Fields, Names,
-    fields::{Line, first_control, is_value},
+    line::Line,
+    value::{first_control, is_value},
 };
 
 /// Room for what the stations add to an answer.
