@@ -97,7 +97,10 @@ pub fn gauges(shared: &Shared) {
         metrics.access_log_lost.inc_by(access.lost());
     }
     if let Ok(runtimes) = shared.runtimes.lock() {
-        metrics.workers.show(&runtimes);
+        let counts = runtimes
+            .iter()
+            .map(|r| (r.number, &r.metrics, r.coalesce.paused()));
+        metrics.workers.show(counts);
     }
     thresholds::gauges(shared, &snapshot, now);
     metrics.policy_info.reset();

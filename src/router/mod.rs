@@ -1,6 +1,7 @@
 //! The running router: its shared state, its workers, its keeper, and how they start and stop.
 
 mod checks;
+mod coalesce;
 pub mod keeper;
 pub mod outlook;
 pub mod reload;
@@ -12,6 +13,7 @@ mod thresholds;
 mod watched;
 pub mod worker;
 
+pub use coalesce::Coalesce;
 pub use running::{Running, StartError};
 pub use shared::Shared;
 pub use snapshot::{ReadyRecipient, ReadyRoute, Snapshot};

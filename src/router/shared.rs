@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::runtime::RuntimeMetrics;
 
-use super::{Snapshot, reload::LastReload};
+use super::{Coalesce, Snapshot, reload::LastReload};
 use crate::{
     admit::{descriptors::Alarm, memory::Memory},
     attest::Journal,
@@ -48,6 +48,12 @@ pub struct Shared {
     pub memory: Arc<Memory>,
     pub access: Option<Access>,
     pub otlp: Option<Otlp>,
-    /// What the workers' runtimes count of themselves, by the number of the worker.
-    pub runtimes: Mutex<Vec<(usize, RuntimeMetrics)>>,
+    pub runtimes: Mutex<Vec<Runtime>>,
+}
+
+/// A worker's runtime, as metrics see it.
+pub struct Runtime {
+    pub number: usize,
+    pub metrics: RuntimeMetrics,
+    pub coalesce: Arc<Coalesce>,
 }

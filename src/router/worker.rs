@@ -16,11 +16,11 @@ use arc_swap::{ArcSwap, Cache};
 use jiff::Timestamp;
 use tokio::{
     net::TcpStream,
+    runtime::LocalOptions,
     sync::{Notify, watch},
-    task::LocalSet,
 };
 
-use super::{Shared, Snapshot, reload};
+use super::{Coalesce, Shared, Snapshot, reload, shared::Runtime};
 use crate::{
     admit::{
         body::Incoming,
@@ -71,6 +71,7 @@ pub struct Worker {
     refusals: Rc<Refusals>,
     /// Its part of the memory for bodies.
     pub till: Rc<Till>,
+    coalesce: Arc<Coalesce>,
 }
 
 /// Numbers that tell decisions and traces apart, from a seed of the system's: xoshiro256++ of
@@ -87,8 +88,8 @@ pub enum WorkerError {
 }
 
 impl Worker {
-    /// Must run inside the worker's `LocalSet`, where its porter is started.
-    pub fn new(shared: Arc<Shared>) -> Result<Self, WorkerError> {
+    /// Must run inside the worker's runtime, where its porter is started.
+    pub fn new(shared: Arc<Shared>, coalesce: Arc<Coalesce>) -> Result<Self, WorkerError> {
         let mut cache = Cache::new(Arc::clone(&shared.snapshot));
         let snapshot = Arc::clone(cache.load());
         let settings = &snapshot.settings;
@@ -124,6 +125,7 @@ impl Worker {
             handshakes: Handshakes::default(),
             refusals: Rc::default(),
             till: Till::new(Arc::clone(&shared.memory)),
+            coalesce,
             shared,
         })
     }
@@ -154,6 +156,7 @@ impl Worker {
         self.alike.borrow_mut().clear();
         let current = Rc::clone(&self.upstreams.borrow().1);
         let settings = &snapshot.settings;
+        self.coalesce.set_pause(settings.data_plane.coalesce);
         let health = self.shared.health.load_full();
         let secured = &snapshot.watched.backends;
         let next = current.renewed(
@@ -290,19 +293,26 @@ pub fn run(
     listener: std::net::TcpListener,
     stop: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
+    let pause = shared.snapshot.load().settings.data_plane.coalesce;
+    let coalesce = Arc::new(Coalesce::new(pause));
+    let before_park = Arc::clone(&coalesce);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
+        .on_thread_park(move || before_park.before_park())
+        .build_local(LocalOptions::default())?;
     if let Ok(mut runtimes) = shared.runtimes.lock() {
-        runtimes.push((number, runtime.metrics()));
+        runtimes.push(Runtime {
+            number,
+            metrics: runtime.metrics(),
+            coalesce: Arc::clone(&coalesce),
+        });
     }
-    let local = LocalSet::new();
-    let ended = local.block_on(&runtime, async move {
-        let worker = Rc::new(Worker::new(Arc::clone(&shared))?);
+    let ended = runtime.block_on(async move {
+        let worker = Rc::new(Worker::new(Arc::clone(&shared), coalesce)?);
         let listener = listener::adopt(listener)?;
         let drain = worker.snapshot().settings.data_plane.drain;
         let open = Rc::new(RefCell::new(0usize));
-        // Ends with the set of tasks below.
+        // Ends with the runtime.
         tokio::task::spawn_local(pipeline::keep_trying(Rc::clone(&worker)));
         accept(&worker, &listener, &open, stop).await;
         drop(listener);
@@ -312,7 +322,6 @@ pub fn run(
         }
         Ok(())
     });
-    drop(local);
     // A name that is being looked up would hold the end for as long as its resolver takes.
     runtime.shutdown_background();
     ended
@@ -477,6 +486,7 @@ impl Connection {
         request: Request<Incoming>,
         at_work: AtWork,
     ) -> Response<Reply> {
+        self.worker.coalesce.count();
         pipeline::handle(&self.worker, &self.from, request, at_work).await
     }
 

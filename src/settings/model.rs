@@ -82,6 +82,8 @@ pub struct DataPlane {
     pub connections: usize,
     /// Requests at work at one time in one worker.
     pub concurrent_requests: usize,
+    /// How long a busy worker lets events gather before it looks for them.
+    pub coalesce: Duration,
     /// How long a stopping router waits for requests at work.
     pub drain: Duration,
     /// How long it goes on as before after it was told to stop, but for `/readyz`.

@@ -17,6 +17,9 @@ use super::{
 use crate::document::{Faults, Fields, Node, suggest};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+/// With the system's own slack as long again: of the order of what a busy worker does between two
+/// looks at its sockets. Measured in `docs/performance.md`.
+const COALESCE: Duration = Duration::from_micros(50);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -59,6 +62,10 @@ pub(super) fn data_plane(fields: Fields<'_>, folder: &Path) -> DataPlane {
         workers: number(&fields, "workers", 1024, cores()),
         connections: number(&fields, "connections", 10_000_000, 16_384),
         concurrent_requests: number(&fields, "concurrent_requests", 1_000_000, 1024),
+        coalesce: fields
+            .maybe("coalesce")
+            .and_then(|n| values::duration(n, Duration::ZERO, MILLISECOND, faults))
+            .unwrap_or(COALESCE),
         drain: fields
             .maybe("drain")
             .and_then(|n| values::duration(n, Duration::ZERO, HOUR, faults))

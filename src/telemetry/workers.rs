@@ -1,12 +1,13 @@
 //! What the workers' runtimes count of themselves.
 
+use std::time::Duration;
+
 use prometheus::{CounterVec, IntGaugeVec, Opts, Registry};
 use tokio::runtime::RuntimeMetrics;
 
 use super::metrics::register;
 
-/// By `worker`, its number. tokio's own counts: tasks of a worker's connections live in its
-/// `LocalSet` and are not among `tasks`.
+/// By `worker`, its number: tokio's own counts.
 #[derive(Clone)]
 pub struct WorkerMetrics {
     tasks: IntGaugeVec,
@@ -32,7 +33,7 @@ impl WorkerMetrics {
         Ok(Self {
             tasks: gauges(
                 "domicile_worker_tasks",
-                "tasks of a worker's runtime, those of its connections not among them",
+                "tasks of a worker's runtime: one for each connection, and a few beside",
             )?,
             queued: gauges(
                 "domicile_worker_queued_tasks",
@@ -49,11 +50,14 @@ impl WorkerMetrics {
         })
     }
 
-    /// Copies what the runtimes count. One caller at a time.
-    pub fn show(&self, runtimes: &[(usize, RuntimeMetrics)]) {
-        self.busy.reset();
+    /// Copies what the runtimes count. One caller at a time. Each comes with its number and the time
+    /// for which it paused, which tokio takes for work.
+    pub fn show<'a>(
+        &self,
+        runtimes: impl Iterator<Item = (usize, &'a RuntimeMetrics, Duration)>,
+    ) {
         self.parks.reset();
-        for (number, runtime) in runtimes {
+        for (number, runtime, paused) in runtimes {
             let number = number.to_string();
             let worker = [number.as_str()];
             let whole = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
@@ -62,8 +66,12 @@ impl WorkerMetrics {
             let queued = self.queued.with_label_values(&worker);
             queued.set(whole(runtime.global_queue_depth()));
             // Each runtime has one thread.
-            let busy = runtime.worker_total_busy_duration(0).as_secs_f64();
-            self.busy.with_label_values(&worker).inc_by(busy);
+            let busy = runtime.worker_total_busy_duration(0);
+            let busy = busy.saturating_sub(paused).as_secs_f64();
+            // The two are not read in one moment; a counter that went back would count as one that
+            // began anew.
+            let told = self.busy.with_label_values(&worker);
+            told.inc_by((busy - told.get()).max(0.0));
             #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
             let parks = runtime.worker_park_count(0) as f64;
             self.parks.with_label_values(&worker).inc_by(parks);
