@@ -10,6 +10,8 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
+use crate::admit::http1::send_now;
+
 /// An open connection to a region.
 pub(crate) struct Wire {
     pub(super) stream: Stream,
@@ -69,6 +71,11 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Stream::Plain(stream) = &self.stream
+            && let Some(sent) = send_now(stream, buf)
+        {
+            return Poll::Ready(sent);
+        }
         either!(self.poll_write(cx, buf))
     }
 

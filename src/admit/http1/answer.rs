@@ -219,8 +219,14 @@ where
         link: &Link<S>,
     ) -> Poll<std::io::Result<usize>> {
         let mut wire = link.wire();
+        let at_once = match self.large.is_empty() {
+            true => wire.io.send_now(&self.out),
+            false => None,
+        };
         let io = Pin::new(&mut wire.io);
-        let written = if self.large.is_empty() {
+        let written = if let Some(written) = at_once {
+            written
+        } else if self.large.is_empty() {
             ready!(io.poll_write(cx, &self.out))
         } else if self.out.is_empty() {
             ready!(io.poll_write(cx, &self.large))

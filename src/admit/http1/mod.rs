@@ -28,6 +28,7 @@ mod upload;
 
 use std::{
     future::{Future, poll_fn},
+    io,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
@@ -35,8 +36,9 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body as HttpBody;
+use rustix::net::SendFlags;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, Interest},
     net::TcpStream,
     sync::watch,
     time::Instant,
@@ -59,6 +61,11 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
     /// orderly end. Streams whose bare end tells that by itself (TLS) need do nothing.
     fn tear(&self) {}
 
+    /// Hands over bytes, if any are taken now.
+    fn send_now(&mut self, _bytes: &[u8]) -> Option<io::Result<usize>> {
+        None
+    }
+
     /// Whether nothing can be read now; wakes the task when that changes. Only what is read tells
     /// that it is not so.
     fn is_quiet(&self, _cx: &mut Context<'_>) -> bool {
@@ -77,9 +84,27 @@ impl Transport for TcpStream {
         let _ = self.set_zero_linger();
     }
 
+    fn send_now(&mut self, bytes: &[u8]) -> Option<io::Result<usize>> {
+        send_now(self, bytes)
+    }
+
     fn is_quiet(&self, cx: &mut Context<'_>) -> bool {
         self.poll_read_ready(cx).is_pending()
     }
+}
+
+/// Hands bytes to a socket, if it takes any now. As a rule it does; then nothing is needed of what a
+/// wait costs, nor of what the C library does around calls at which a thread may be cancelled.
+pub(crate) fn send_now(stream: &TcpStream, bytes: &[u8]) -> Option<io::Result<usize>> {
+    let send = || Ok(rustix::net::send(stream, bytes, SendFlags::NOSIGNAL)?);
+    let sent = stream.try_io(Interest::WRITABLE, send);
+    let waits = |e: &io::Error| {
+        matches!(
+            e.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+        )
+    };
+    (!sent.as_ref().is_err_and(waits)).then_some(sent)
 }
 
 /// What comes without an orderly end of TLS is cut, as every reader of TLS knows.

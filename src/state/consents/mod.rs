@@ -16,7 +16,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -49,6 +49,8 @@ struct Inner {
     database: Database,
     /// A bit for everybody who may have a consent.
     known: Box<[AtomicU64]>,
+    /// Whether any of them is set: where nobody consents, no word of the set need be fetched.
+    any: AtomicBool,
     /// One change at a time.
     writing: Mutex<()>,
 }
@@ -64,6 +66,7 @@ impl Consents {
         let inner = Inner {
             database,
             known: (0..WORDS).map(|_| AtomicU64::new(0)).collect(),
+            any: AtomicBool::new(false),
             writing: Mutex::new(()),
         };
         let write = inner.database.begin_write()?;
@@ -82,6 +85,9 @@ impl Consents {
 
     /// Whether the person may have a consent on record; no lock, no file. `false` is certain.
     pub fn may_have(&self, key: &SubjectKey) -> bool {
+        if !self.inner.any.load(Ordering::Acquire) {
+            return false;
+        }
         let (word, bit) = place(key);
         self.inner
             .known
@@ -178,6 +184,7 @@ impl Inner {
         if let Some(word) = self.known.get(word) {
             word.fetch_or(bit, Ordering::Release);
         }
+        self.any.store(true, Ordering::Release);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, ()> {
