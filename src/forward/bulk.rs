@@ -199,8 +199,12 @@ fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<Told> {
                 None => is_plain &= is_word(id.raw(), 64),
             },
             (Member::Ours, _) => return None,
-            (Member::Number, Some(Value::Number(_) | Value::Bool(_)))
-            | (Member::Name, Some(Value::String(_))) => {}
+            (Member::Number, Some(Value::Bool(_))) => {}
+            (Member::Number, Some(Value::Number(n))) => is_plain &= is_count(n.as_str()),
+            (Member::Index, Some(Value::String(name))) => is_plain &= is_index(name.raw()),
+            (Member::Word(words), Some(Value::String(word))) => {
+                is_plain &= words.contains(&word.raw());
+            }
             (Member::Counts, None) => is_plain &= counts(pull)?,
             (_, value) => {
                 is_plain = false;
@@ -226,8 +230,10 @@ enum Member {
     Status,
     Id,
     Number,
-    /// Of the index, its type, or a word for what was done.
-    Name,
+    /// An index's name. It is not the one that was asked for where that is an alias.
+    Index,
+    /// One of these.
+    Word(&'static [&'static str]),
     Counts,
     /// The name of what we add.
     Ours,
@@ -239,7 +245,12 @@ fn member(name: &str) -> Member {
         "status" => Member::Status,
         "_id" => Member::Id,
         "_version" | "_seq_no" | "_primary_term" | "forced_refresh" => Member::Number,
-        "_index" | "_type" | "result" | "failure_store" => Member::Name,
+        "_index" => Member::Index,
+        "_type" => Member::Word(&["_doc"]),
+        "result" => Member::Word(&["created", "updated", "deleted", "noop", "not_found"]),
+        "failure_store" => {
+            Member::Word(&["not_applicable_or_unknown", "used", "not_enabled", "failed"])
+        }
         "_shards" => Member::Counts,
         "domicile" => Member::Ours,
         _ => Member::Other,
@@ -252,7 +263,7 @@ fn counts(pull: &mut Pull<'_>) -> Option<bool> {
     let mut plain = true;
     while pull.key(&mut open).ok()?.is_some() {
         match pull.scalar().ok()? {
-            Some(Value::Number(_)) => {}
+            Some(Value::Number(n)) => plain &= is_count(n.as_str()),
             Some(_) => plain = false,
             None => {
                 plain = false;
@@ -295,6 +306,17 @@ fn word<'a>(pull: &mut Pull<'a>) -> Option<&'a str> {
     let text = pull.skip().ok()?;
     let word = text.strip_prefix('"')?.strip_suffix('"')?;
     is_word(word, 80).then_some(word)
+}
+
+/// A number that servers count with: whole, of 64 bits at most.
+fn is_count(number: &str) -> bool {
+    number.len() <= 20 && number.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+}
+
+/// What Elasticsearch and OpenSearch let an index be called, less what is not ASCII.
+fn is_index(name: &str) -> bool {
+    let may_stand = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.+".contains(&b);
+    !name.is_empty() && name.len() <= 255 && name.bytes().all(may_stand)
 }
 
 fn is_word(text: &str, longest: usize) -> bool {
@@ -344,11 +366,38 @@ mod tests {
     }
 
     #[test]
+    fn what_servers_say_of_themselves_is_plain() {
+        for member in [
+            r#""_index":".ds-people-2026.11.22-000001""#,
+            r#""_type":"_doc""#,
+            r#""result":"noop""#,
+            r#""failure_store":"not_applicable_or_unknown""#,
+            r#""forced_refresh":true"#,
+            r#""_version":18446744073709551615"#,
+            r#""_seq_no":-2"#,
+            r#""_shards":{"total":2,"successful":1,"failed":0}"#,
+        ] {
+            let first = format!(r#"{{"index":{{"_id":"1","status":200,{member}}}}}"#);
+            let answer = parse(&format!("{first},{SECOND},{THIRD}")).unwrap();
+            assert!(answer.items()[0].is_plain, "{member}");
+        }
+    }
+
+    #[test]
     fn what_could_carry_a_document_is_not_plain() {
         for member in [
             r#""error":{"type":"mapper_parsing_exception","reason":"x"}"#,
             r#""get":{"_source":{"name":"x"}}"#,
             r#""result":{"a":1}"#,
+            r#""result":"Jo Doe""#,
+            r#""result":"jo_doe""#,
+            r#""_type":"jo""#,
+            r#""failure_store":"jo""#,
+            r#""_index":"Jo Doe""#,
+            r#""_index":"""#,
+            r#""_version":1980.0101"#,
+            r#""_seq_no":123456789012345678901"#,
+            r#""_shards":{"total":1.5}"#,
             r#""_shards":{"failures":[{"reason":"x"}]}"#,
             r#""_shards":{"total":"x"}"#,
             r#""_seq_no":"x""#,

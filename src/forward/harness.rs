@@ -1,6 +1,7 @@
 //! What fuzzing runs over the reading of what regions answer to parts of batches.
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{BulkAnswer, Expected};
@@ -37,8 +38,12 @@ pub fn try_bulk_answer(bytes: &[u8]) {
     let Ok(read) = BulkAnswer::parse(text, items.len(), expected) else {
         return;
     };
-    let Ok(whole) = serde_json::from_slice::<Value>(answer) else {
+    if serde_json::from_slice::<IgnoredAny>(answer).is_err() {
         panic!("believed what serde_json refuses");
+    }
+    // A number that no double holds is JSON all the same (RFC 8259 §6).
+    let Ok(whole) = serde_json::from_slice::<Value>(answer) else {
+        return;
     };
     let Some(told) = whole.get("items").and_then(Value::as_array) else {
         panic!("believed an answer without items");

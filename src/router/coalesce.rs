@@ -57,7 +57,8 @@ impl Coalesce {
     /// Counts a request.
     pub fn count(&self) {
         // One thread writes, so nothing is lost between the two.
-        self.requests.store(self.requests.load(Relaxed) + 1, Relaxed);
+        self.requests
+            .store(self.requests.load(Relaxed) + 1, Relaxed);
     }
 
     /// Pauses if the worker is busy: to be called when it has nothing left to do. Whatever comes

@@ -52,10 +52,7 @@ impl WorkerMetrics {
 
     /// Copies what the runtimes count. One caller at a time. Each comes with its number and the time
     /// for which it paused, which tokio takes for work.
-    pub fn show<'a>(
-        &self,
-        runtimes: impl Iterator<Item = (usize, &'a RuntimeMetrics, Duration)>,
-    ) {
+    pub fn show<'a>(&self, runtimes: impl Iterator<Item = (usize, &'a RuntimeMetrics, Duration)>) {
         self.parks.reset();
         for (number, runtime, paused) in runtimes {
             let number = number.to_string();
