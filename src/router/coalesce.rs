@@ -18,6 +18,12 @@ const BUSY: u64 = 8;
 /// How long requests are counted, at least, before the worker counts as busy or not.
 const WINDOW: Duration = Duration::from_millis(1);
 
+/// A pause that took this long: others want the processor, and to leave it is to stand in line.
+const LATE: Duration = Duration::from_millis(1);
+
+/// How long nothing pauses after that.
+const REST: Duration = Duration::from_millis(20);
+
 /// What one worker's thread keeps of it. Only that thread writes, but for the pause.
 pub struct Coalesce {
     began: Instant,
@@ -31,6 +37,8 @@ pub struct Coalesce {
     is_busy: AtomicBool,
     /// Nanoseconds.
     paused: AtomicU64,
+    /// In nanoseconds since `began`.
+    rests_until: AtomicU64,
 }
 
 impl Coalesce {
@@ -43,6 +51,7 @@ impl Coalesce {
             before: AtomicU64::default(),
             is_busy: AtomicBool::default(),
             paused: AtomicU64::default(),
+            rests_until: AtomicU64::default(),
         };
         this.set_pause(pause);
         this
@@ -69,17 +78,24 @@ impl Coalesce {
             return;
         }
         let now = self.began.elapsed();
-        if self.is_busy(now) {
+        if nanos(now) >= self.rests_until.load(Relaxed) && self.is_busy(now) {
             thread::sleep(Duration::from_micros(pause.into()));
-            let paused = self.began.elapsed().saturating_sub(now);
-            let all = self.paused.load(Relaxed) + nanos(paused);
-            self.paused.store(all, Relaxed);
+            self.note(now, self.began.elapsed());
         }
     }
 
     /// How long it has paused, all in all: for the runtime this is work.
     pub fn paused(&self) -> Duration {
         Duration::from_nanos(self.paused.load(Relaxed))
+    }
+
+    fn note(&self, from: Duration, to: Duration) {
+        let took = to.saturating_sub(from);
+        let all = self.paused.load(Relaxed) + nanos(took);
+        self.paused.store(all, Relaxed);
+        if took >= LATE.max(4 * Duration::from_micros(self.pause.load(Relaxed).into())) {
+            self.rests_until.store(nanos(to + REST), Relaxed);
+        }
     }
 
     fn is_busy(&self, now: Duration) -> bool {
@@ -147,6 +163,27 @@ mod tests {
         assert!(worker.is_busy(WINDOW));
         take(&worker, 100);
         assert!(!worker.is_busy(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn a_worker_whose_processor_others_want_keeps_it() {
+        let worker = worker();
+        let at = Duration::from_secs(1);
+        worker.note(at, at + LATE / 2);
+        assert_eq!(worker.rests_until.load(Relaxed), 0);
+        worker.note(at, at + LATE);
+        assert_eq!(worker.rests_until.load(Relaxed), nanos(at + LATE + REST));
+        assert_eq!(worker.paused(), LATE / 2 + LATE);
+        // It is busy, but rests for another hour.
+        let far = nanos(Duration::from_secs(3600));
+        worker.rests_until.store(far, Relaxed);
+        take(&worker, 1_000_000);
+        thread::sleep(2 * WINDOW);
+        worker.before_park();
+        assert_eq!(worker.paused(), LATE / 2 + LATE);
+        worker.rests_until.store(0, Relaxed);
+        worker.before_park();
+        assert!(worker.paused() > LATE / 2 + LATE);
     }
 
     #[test]

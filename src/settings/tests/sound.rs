@@ -25,6 +25,7 @@ listen = "0.0.0.0:8080"
 trusted = ["127.0.0.1/32", "::1"]
 proxies = ["10.0.0.0/8"]
 workers = 2
+coalesce = "20us"
 drain = "1s"
 [admin]
 listen = "127.0.0.1:9090"
@@ -132,6 +133,8 @@ fn the_whole_example_is_understood() {
         .collect();
     assert_eq!(trusted, ["127.0.0.1/32", "::1/128"]);
     assert_eq!(settings.data_plane.workers, 2);
+    let coalesce = settings.data_plane.coalesce;
+    assert_eq!(coalesce, Duration::from_micros(20));
     assert_eq!(
         settings.geoip,
         Geoip::File {
@@ -216,6 +219,8 @@ fn the_least_settings_have_safe_defaults() {
     assert!(settings.data_plane.listen.ip().is_loopback());
     assert!(settings.admin.listen.ip().is_loopback());
     assert!(settings.data_plane.trusted.is_empty());
+    let coalesce = settings.data_plane.coalesce;
+    assert_eq!(coalesce, Duration::from_micros(50));
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.routes[0].unknown_home, UnknownHome::Refuse);
     assert_eq!(settings.routes[0].conflict, Conflict::All);

@@ -146,6 +146,11 @@ pub const BROKEN: &[(&str, &str, &str)] = &[
     ),
     (
         ROUTE,
+        "[data_plane]\ncoalesce = \"2ms\"\n",
+        "23:12: the duration is not between 0ns and 1ms",
+    ),
+    (
+        ROUTE,
         "[data_plane]\ntls = {}\n",
         "23:7: missing key `certificates`",
     ),
