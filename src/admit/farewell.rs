@@ -54,7 +54,7 @@ pub async fn say(mut stream: TcpStream, text: &'static [u8]) {
 pub struct Refusals(Counter);
 
 impl Refusals {
-    /// Closes a connection; must run inside a `LocalSet`. One of a listener that speaks TLS ends
+    /// Closes a connection; must run where `spawn_local` does. One of a listener that speaks TLS ends
     /// without a word, since a handshake is what there is no room for.
     pub fn refuse(self: &Rc<Self>, stream: TcpStream, secure: bool) {
         if secure {

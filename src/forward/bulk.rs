@@ -27,6 +27,9 @@ const AVERAGE_ITEM: usize = 2 << 10;
 /// Bytes of an answer whatever the number of items.
 const AROUND: usize = 64 << 10;
 
+/// What servers say was done.
+const RESULTS: [&str; 5] = ["created", "updated", "deleted", "noop", "not_found"];
+
 /// What the request asked for at one place.
 pub struct Expected<'a> {
     pub action: Action,
@@ -114,8 +117,8 @@ impl BulkAnswer {
         std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
     }
 
-    /// Of an item that is not passed on: what was done, and the class of the error, where these
-    /// are plain words.
+    /// Of an item that is not passed on: what was done, where that is one of the servers' words, and
+    /// the class of the error, where that is a plain word.
     pub fn words(&self, told: &Told) -> (Option<&str>, Option<&str>) {
         words(self.text(told)).unwrap_or_default()
     }
@@ -247,7 +250,7 @@ fn member(name: &str) -> Member {
         "_version" | "_seq_no" | "_primary_term" | "forced_refresh" => Member::Number,
         "_index" => Member::Index,
         "_type" => Member::Word(&["_doc"]),
-        "result" => Member::Word(&["created", "updated", "deleted", "noop", "not_found"]),
+        "result" => Member::Word(&RESULTS),
         "failure_store" => {
             Member::Word(&["not_applicable_or_unknown", "used", "not_enabled", "failed"])
         }
@@ -282,7 +285,7 @@ fn words(item: &str) -> Option<(Option<&str>, Option<&str>)> {
     let (mut result, mut error) = (None, None);
     while let Some(key) = pull.key(&mut inner).ok()? {
         match key.raw() {
-            "result" => result = word(&mut pull),
+            "result" => result = word(&mut pull).filter(|word| RESULTS.contains(word)),
             "error" => {
                 let Ok(mut open) = pull.object() else {
                     pull.skip().ok()?;
@@ -406,6 +409,8 @@ mod tests {
             let first = format!(r#"{{"index":{{"_id":"1","status":400,{member}}}}}"#);
             let answer = parse(&format!("{first},{SECOND},{THIRD}")).unwrap();
             assert!(!answer.items()[0].is_plain, "{member}");
+            let (result, _) = answer.words(&answer.items()[0]);
+            assert_eq!(result, None, "{member}");
         }
         let third = r#"{"delete":{"status":400,"error":{"reason":"Jo said \"x\"","type":"a_b"}}}"#;
         let spoken = SECOND.replace("W0tpsmIBdwcYyG50zbta", "Jo Doe");

@@ -34,7 +34,7 @@
 //! * **An answer without a length that ends with the connection** (HTTP/1.0 style) cannot be told
 //!   from a truncated one; it is passed on as it is (RFC 9112 §6.3, rule 8).
 //!
-//! Everything here runs inside a `tokio::task::LocalSet` and is `!Send`; only [`SharedHealth`] and
+//! Everything here runs where `spawn_local` does (`LocalRuntime`, `LocalSet`) and is `!Send`; only [`SharedHealth`] and
 //! [`RegionTally`] are seen by other threads.
 
 mod answer;

@@ -110,7 +110,7 @@ impl Upstreams {
     /// Calls the one region or recipient that the permits name, and no other.
     ///
     /// The answer's head is back when this returns; its body arrives as it is read. Must run
-    /// inside a `LocalSet`. Cancel safe: dropping it closes the connection in use, so the region
+    /// where `spawn_local` does. Cancel safe: dropping it closes the connection in use, so the region
     /// sees a broken request or none; what it had already taken may have had its effect.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use arc_swap::{ArcSwap, Cache};
 use jiff::Timestamp;
 use tokio::{
     net::TcpStream,
-    runtime::LocalOptions,
+    runtime::{LocalOptions, LocalRuntime},
     sync::{Notify, watch},
 };
 
@@ -295,11 +295,7 @@ pub fn run(
 ) -> Result<(), WorkerError> {
     let pause = shared.snapshot.load().settings.data_plane.coalesce;
     let coalesce = Arc::new(Coalesce::new(pause));
-    let before_park = Arc::clone(&coalesce);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .on_thread_park(move || before_park.before_park())
-        .build_local(LocalOptions::default())?;
+    let runtime = runtime(&coalesce)?;
     if let Ok(mut runtimes) = shared.runtimes.lock() {
         runtimes.push(Runtime {
             number,
@@ -325,6 +321,14 @@ pub fn run(
     // A name that is being looked up would hold the end for as long as its resolver takes.
     runtime.shutdown_background();
     ended
+}
+
+fn runtime(coalesce: &Arc<Coalesce>) -> std::io::Result<LocalRuntime> {
+    let coalesce = Arc::clone(coalesce);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(move || coalesce.before_park())
+        .build_local(LocalOptions::default())
 }
 
 /// Connections that are let in after the wish to stop, at most: a flood must not put it off.
@@ -510,5 +514,25 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
         *self.open.borrow_mut() -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_workers_runtime_pauses_before_it_looks_for_events() {
+        let coalesce = Arc::new(Coalesce::new(Duration::from_micros(50)));
+        let runtime = runtime(&coalesce).unwrap();
+        let wait =
+            || runtime.block_on(async { tokio::time::sleep(Duration::from_millis(5)).await });
+        wait();
+        assert_eq!(coalesce.paused(), Duration::ZERO, "nothing was asked");
+        for _ in 0..10_000_000 {
+            coalesce.count();
+        }
+        wait();
+        assert!(coalesce.paused() >= Duration::from_micros(50));
     }
 }
