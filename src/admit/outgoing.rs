@@ -3,7 +3,11 @@
 //! Looking each field up by name, to drop or to replace it, walks or hashes forty names a request;
 //! a look at each field that is there is a tenth of that (`docs/performance.md`).
 
-use std::{cell::RefCell, io::Write as _, net::IpAddr};
+mod memory;
+#[cfg(test)]
+mod tests;
+
+use std::{io::Write as _, net::IpAddr};
 
 use http::{HeaderName, Version};
 
@@ -12,8 +16,12 @@ use super::headers::{
 };
 use crate::{
     domain::eight_digits,
-    message::{Field, FieldSet, Fields, Value},
+    message::{Field, FieldSet, Fields, Kind, Value},
 };
+
+pub use memory::Memory;
+
+use memory::{Alike, Runs};
 
 /// What is known of the request beside its fields.
 pub struct Passing<'r> {
@@ -32,31 +40,12 @@ pub struct Passing<'r> {
     pub authority: Option<&'r str>,
     pub version: Version,
     pub decision: &'r [u8; 36],
+    /// Of the fields, on the caller's connection.
+    pub kind: Kind,
+    /// Of what is told beside the fields by the settings: which of them.
+    pub generation: u64,
     /// What was told for the connection's last request.
     pub memory: Option<&'r Memory>,
-}
-
-/// What a connection's last request told of its caller. It is the same for the next one as a rule,
-/// and to put it together anew took a third of an outgoing head. Without `Debug`: it holds the
-/// caller's address.
-#[derive(Default)]
-pub struct Memory(RefCell<Option<Remembered>>);
-
-struct Remembered {
-    host: Option<Box<[u8]>>,
-    hide_client: bool,
-    secure: bool,
-    version: Version,
-    fields: Fields,
-}
-
-impl Remembered {
-    fn is_of(&self, host: Option<&[u8]>, passing: &Passing<'_>) -> bool {
-        self.hide_client == passing.hide_client
-            && self.secure == passing.secure
-            && self.version == passing.version
-            && self.host.as_deref() == host
-    }
 }
 
 /// What was seen on the way; the chains are continued, in their order.
@@ -89,18 +78,22 @@ impl Seen {
 type Chain = Vec<u8>;
 
 /// Fields that do not pass as they stand, or not always; those named `Domicile-…` aside.
-const LOOKED_AT: FieldSet = FieldSet::of(&[
+const LOOKED_AT: FieldSet = DECISIVE
+    .and(SAID_ANEW)
+    .and(FieldSet::of(&[Field::Traceparent]));
+
+/// Fields on whose values it hangs what is told of others, or of the caller. Whoever gives a head's
+/// kind tells kinds apart by them and by `Host`.
+pub const DECISIVE: FieldSet = FieldSet::of(&[
     Field::Forwarded,
     Field::XForwardedFor,
     Field::Via,
     Field::Te,
     Field::XForwardedProto,
     Field::XForwardedHost,
-    Field::Traceparent,
 ])
 .and(HOP_BY_HOP)
-.and(CLIENT_ADDRESS)
-.and(SAID_ANEW);
+.and(CLIENT_ADDRESS);
 
 /// What whoever sends the request says of the endpoint and of the body.
 const SAID_ANEW: FieldSet = FieldSet::of(&[Field::Host, Field::ContentLength, Field::Expect]);
@@ -115,23 +108,42 @@ pub fn outgoing(
     passing: &Passing<'_>,
     random: impl FnOnce() -> (u128, u64),
 ) -> Fields {
+    let alike = Alike::of(passing).zip(passing.memory);
+    if let Some((alike, memory)) = alike
+        && let Some(mut out) = memory.again(alike, fields)
+    {
+        if !out.contains_key(Field::Traceparent) {
+            begin_trace(&mut out, random);
+        }
+        say_decision(&mut out, passing.decision);
+        return out;
+    }
     let nominated = nominated(fields);
-    let mut seen = Seen::default();
+    let (mut seen, mut runs) = (Seen::default(), Runs::default());
     let mut out = Fields::with_capacity(fields.len() + 8, ROOM);
     out.extend(fields, |field, name, value| {
         let goes = match LOOKED_AT.contains(field) {
             true => goes(field, value, passing, &mut seen),
             false => name.starts_with(OWN_PREFIX),
         };
-        !goes
+        let passes = !goes
             && (passing.trusted || !is_among(passing.steering, name))
-            && !nominated.iter().any(|n| n.as_bytes() == name)
+            && !nominated.iter().any(|n| n.as_bytes() == name);
+        runs.note(passes);
+        passes
     });
+    let passed = out.len();
     if seen.trailers {
         out.append(Field::Te, "trailers");
     }
-    settle_trace(&mut out, &seen, random);
     tell_caller(&mut out, fields, passing, &seen);
+    if let Some((alike, memory)) = alike
+        && !seen.has_broken_trace
+        && seen.has_sound_trace == out.contains_key(Field::Traceparent)
+    {
+        memory.keep(alike, runs, &out, passed);
+    }
+    settle_trace(&mut out, &seen, random);
     say_decision(&mut out, passing.decision);
     out
 }
@@ -178,25 +190,13 @@ fn tell_caller(out: &mut Fields, fields: &Fields, passing: &Passing<'_>, seen: &
         Some(authority) => Some(authority.as_bytes()),
         None => fields.get(Field::Host).map(Value::as_bytes),
     };
-    let Some(memory) = passing.memory.filter(|_| seen.begins_all()) else {
-        return put_caller(out, host, passing, seen);
-    };
-    let mut memory = memory.0.borrow_mut();
-    let known = match &mut *memory {
-        Some(known) if known.is_of(host, passing) => known,
-        other => {
-            let mut told = Fields::default();
-            put_caller(&mut told, host, passing, seen);
-            other.insert(Remembered {
-                host: host.map(Into::into),
-                hide_client: passing.hide_client,
-                secure: passing.secure,
-                version: passing.version,
-                fields: told,
-            })
+    match passing.memory.filter(|_| seen.begins_all()) {
+        Some(memory) => {
+            let put = |told: &mut Fields| put_caller(told, host, passing, seen);
+            memory.tell_caller(out, host, passing, put);
         }
-    };
-    out.append_all(&known.fields);
+        None => put_caller(out, host, passing, seen),
+    }
 }
 
 fn put_caller(out: &mut Fields, host: Option<&[u8]>, passing: &Passing<'_>, seen: &Seen) {
@@ -253,6 +253,10 @@ fn settle_trace(out: &mut Fields, seen: &Seen, random: impl FnOnce() -> (u128, u
         out.remove(Field::Traceparent);
         out.remove(Field::Tracestate);
     }
+    begin_trace(out, random);
+}
+
+fn begin_trace(out: &mut Fields, random: impl FnOnce() -> (u128, u64)) {
     let (trace, span) = random();
     let trace = [96, 64, 32, 0].map(|shift| eight_digits(((trace | 1) >> shift) as u32));
     let span = [32, 0].map(|shift| eight_digits(((span | 1) >> shift) as u32));
@@ -303,234 +307,5 @@ fn push_address(text: &mut Vec<u8>, address: IpAddr) {
             text.push(b'0' + octet / 10 % 10);
         }
         text.push(b'0' + octet % 10);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn map(fields: &[(&str, &str)]) -> Fields {
-        fields.iter().copied().collect()
-    }
-
-    fn outgoing(
-        fields: &Fields,
-        passing: Passing<'_>,
-        random: impl FnOnce() -> (u128, u64),
-    ) -> Fields {
-        super::outgoing(fields, &passing, random)
-    }
-
-    fn passing(peer: &str) -> Passing<'static> {
-        Passing {
-            steering: &[],
-            trusted: false,
-            peer: peer.parse().unwrap(),
-            proxied: false,
-            secure: false,
-            hide_client: false,
-            authority: None,
-            version: Version::HTTP_11,
-            decision: b"019aa7b1-0000-7000-8000-000000000001",
-            memory: None,
-        }
-    }
-
-    fn text<'m>(map: &'m Fields, name: &str) -> &'m str {
-        map.get(name).map_or("", |v| v.to_str().unwrap())
-    }
-
-    #[test]
-    fn hop_by_hop_fields_and_nominees_go() {
-        let fields = map(&[
-            ("connection", "close, X-Private, traceparent"),
-            ("x-private", "1"),
-            ("keep-alive", "timeout=5"),
-            ("proxy-authorization", "Basic x"),
-            ("te", "trailers"),
-            ("upgrade", "h2c"),
-            ("accept", "*/*"),
-            (
-                "traceparent",
-                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            ),
-            ("cookie", "a=1"),
-            ("cookie", "b=2"),
-        ]);
-        let out = outgoing(&fields, passing("192.0.2.7"), || (5, 6));
-        for gone in [
-            "connection",
-            "traceparent",
-            "x-private",
-            "keep-alive",
-            "proxy-authorization",
-            "upgrade",
-        ] {
-            assert!(!out.contains_key(gone), "{gone} in {out:?}");
-        }
-        assert_eq!(text(&out, "te"), "trailers");
-        assert_eq!(text(&out, "accept"), "*/*");
-        assert_eq!(out.get_all("cookie").count(), 2);
-        assert_eq!(text(&out, "via"), "1.1 domicile");
-        let id = "019aa7b1-0000-7000-8000-000000000001";
-        assert_eq!(text(&out, "domicile-decision"), id);
-    }
-
-    #[test]
-    fn steering_is_dropped_from_strangers_and_own_fields_from_all() {
-        let steering = [HeaderName::from_static("x-target-region")];
-        let fields = map(&[
-            ("domicile-target", "eu"),
-            ("domicile-decision", "forged"),
-            ("x-target-region", "eu"),
-        ]);
-        for trusted in [false, true] {
-            let passing = Passing {
-                steering: &steering,
-                trusted,
-                ..passing("192.0.2.7")
-            };
-            let out = outgoing(&fields, passing, || (5, 6));
-            assert_eq!(out.contains_key("x-target-region"), trusted);
-            assert!(!out.contains_key("domicile-target"));
-            assert_eq!(out.get_all("domicile-decision").count(), 1);
-        }
-    }
-
-    #[test]
-    fn a_strangers_chain_is_replaced_and_a_proxys_is_continued() {
-        let fields = map(&[
-            ("host", "api.example"),
-            ("x-forwarded-for", "203.0.113.9"),
-            ("x-forwarded-for", "198.51.100.4"),
-            ("via", "1.0 first"),
-            ("x-forwarded-proto", "https"),
-        ]);
-        let out = outgoing(&fields, passing("192.0.2.107"), || (5, 6));
-        assert_eq!(text(&out, "x-forwarded-for"), "192.0.2.107");
-        assert_eq!(
-            text(&out, "forwarded"),
-            "for=192.0.2.107;proto=http;host=\"api.example\""
-        );
-        assert_eq!(text(&out, "x-forwarded-proto"), "http");
-        assert_eq!(text(&out, "x-forwarded-host"), "api.example");
-        assert_eq!(text(&out, "via"), "1.0 first, 1.1 domicile");
-        let secure = Passing {
-            secure: true,
-            ..passing("192.0.2.107")
-        };
-        let out = outgoing(&fields, secure, || (5, 6));
-        assert_eq!(text(&out, "x-forwarded-proto"), "https");
-        assert!(text(&out, "forwarded").contains(";proto=https;"));
-        let proxied = Passing {
-            proxied: true,
-            ..passing("2001:db8::1")
-        };
-        let out = outgoing(&fields, proxied, || (5, 6));
-        assert_eq!(
-            text(&out, "x-forwarded-for"),
-            "203.0.113.9, 198.51.100.4, 2001:db8::1"
-        );
-        assert!(text(&out, "forwarded").starts_with("for=\"[2001:db8::1]\""));
-        assert_eq!(text(&out, "x-forwarded-proto"), "https");
-    }
-
-    #[test]
-    fn what_is_remembered_is_told_only_of_what_is_the_same() {
-        let memory = Memory::default();
-        let plain = [("host", "api.example"), ("accept", "*/*")];
-        let other = [("host", "other.example")];
-        let via = [("host", "api.example"), ("via", "1.0 first")];
-        let forwarded = [("host", "api.example"), ("x-forwarded-proto", "https")];
-        let none: [(&str, &str); 0] = [];
-        let heads: [&[(&str, &str)]; 7] = [&plain, &plain, &other, &via, &forwarded, &none, &plain];
-        for fields in heads.map(map) {
-            for (hide_client, secure, proxied) in [
-                (false, false, false),
-                (true, false, false),
-                (false, true, true),
-            ] {
-                let passing = Passing {
-                    hide_client,
-                    secure,
-                    proxied,
-                    ..passing("192.0.2.7")
-                };
-                let afresh = super::outgoing(&fields, &passing, || (5, 6));
-                let passing = Passing {
-                    memory: Some(&memory),
-                    ..passing
-                };
-                let told = super::outgoing(&fields, &passing, || (5, 6));
-                assert_eq!(told, afresh);
-                let again = super::outgoing(&fields, &passing, || (5, 6));
-                assert_eq!(again, afresh);
-            }
-        }
-    }
-
-    #[test]
-    fn a_callers_address_stays_behind_when_the_data_leaves_home() {
-        let names = [
-            "x-real-ip",
-            "x-client-ip",
-            "x-cluster-client-ip",
-            "true-client-ip",
-            "cf-connecting-ip",
-            "fastly-client-ip",
-            "x-forwarded-for",
-            "forwarded",
-        ];
-        let fields = map(&names.map(|name| (name, "for=203.0.113.9")));
-        let abroad = Passing {
-            proxied: true,
-            hide_client: true,
-            ..passing("203.0.113.9")
-        };
-        let out = outgoing(&fields, abroad, || (5, 6));
-        let told = |v: Value<'_>| v.to_str().unwrap().contains("203.0.113");
-        assert!(!out.iter().any(|(_, _, v)| told(v)), "{out:?}");
-        assert_eq!(text(&out, "forwarded"), "for=_hidden;proto=http");
-    }
-
-    #[test]
-    fn an_authority_overrides_the_host() {
-        let fields = map(&[("host", "one.example")]);
-        let passing = Passing {
-            authority: Some("two.example"),
-            ..passing("192.0.2.7")
-        };
-        let out = outgoing(&fields, passing, || (5, 6));
-        assert_eq!(text(&out, "x-forwarded-host"), "two.example");
-        assert!(text(&out, "forwarded").ends_with(";host=\"two.example\""));
-        assert!(!out.contains_key("host"), "the endpoint has its own");
-    }
-
-    #[test]
-    fn trace_context_passes_only_when_sound() {
-        let sound = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let fields = map(&[("traceparent", sound), ("tracestate", "a=b")]);
-        let out = outgoing(&fields, passing("192.0.2.7"), || (5, 6));
-        assert_eq!(text(&out, "traceparent"), sound);
-        assert_eq!(text(&out, "tracestate"), "a=b");
-        let broken = [
-            "00-0-0-0".to_owned(),
-            sound.to_uppercase(),
-            sound.replace('b', "g"),
-        ];
-        for broken in broken {
-            let fields = map(&[("traceparent", &broken), ("tracestate", "a=b")]);
-            let out = outgoing(&fields, passing("192.0.2.7"), || (4, 0xab));
-            assert_eq!(
-                text(&out, "traceparent"),
-                "00-00000000000000000000000000000005-00000000000000ab-00"
-            );
-            assert!(!out.contains_key("tracestate"));
-        }
-        let twice = map(&[("traceparent", sound), ("traceparent", sound)]);
-        let out = outgoing(&twice, passing("192.0.2.7"), || (4, 6));
-        assert_eq!(out.get_all("traceparent").count(), 1);
-        assert_ne!(text(&out, "traceparent"), sound);
     }
 }

@@ -1,7 +1,7 @@
 //! What comes back: the cleaned head and a body that breaks visibly when the region's breaks.
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -26,23 +26,24 @@ use crate::message::{Field, Response, Told};
 /// Dropping it at any point is safe: an unfinished answer closes the connection to the region. Where
 /// the body is merely not wanted, [`throw_away`](super::throw_away) keeps the connection.
 pub struct AnswerBody {
-    /// Of HTTP/2; of HTTP/1.1 the link reads it.
-    incoming: Option<Box<Incoming>>,
-    /// It broke off.
-    broken: bool,
-    /// Its trailer fields came, after which nothing can.
-    trailed: bool,
-    /// All of it, where it is short and came with the head; then nothing is under way any more.
-    here: Option<Bytes>,
-    /// Until the answer is over.
-    live: Option<Box<Live>>,
-    region: Arc<str>,
+    state: State,
     /// When its head came.
     arrived: Instant,
 }
 
+enum State {
+    /// All that is still to come is here, and nothing is under way any more.
+    Here(Bytes),
+    /// Until the answer is over; `None` once it broke off.
+    Live(Option<Box<Live>>),
+}
+
 /// What an unfinished answer holds.
 struct Live {
+    /// Of HTTP/2; of HTTP/1.1 the link reads it.
+    incoming: Option<Incoming>,
+    /// Its trailer fields came, after which nothing can.
+    trailed: bool,
     link: Link,
     pool: Rc<Pool>,
     health: Arc<EndpointHealth>,
@@ -54,6 +55,7 @@ struct Live {
     timer: Option<Pin<Box<Sleep>>>,
     /// Nothing of the body had to be waited for.
     at_once: bool,
+    region: Arc<str>,
 }
 
 /// The answer began well and then broke off.
@@ -93,30 +95,27 @@ pub(super) struct Source {
     pub(super) arrived: Instant,
 }
 
-/// Wraps the body and, of HTTP/2, cleans the head; that of HTTP/1.1 was cleaned when it was read.
-pub(super) fn accept(
+/// An answer of HTTP/1.1 that came whole with its head.
+pub(super) fn whole(
     response: Response<Option<Incoming>>,
-    mut source: Source,
+    body: Bytes,
+    arrived: Instant,
 ) -> Response<AnswerBody> {
+    response.map(|_| AnswerBody {
+        state: State::Here(body),
+        arrived,
+    })
+}
+
+/// Wraps the body and, of HTTP/2, cleans the head; that of HTTP/1.1 was cleaned when it was read.
+pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Response<AnswerBody> {
     let (mut head, incoming) = response.into_parts();
     if incoming.is_some() {
         clean(&mut head);
-    } else if let Some(whole) = source.link.take_short() {
-        let body = AnswerBody {
-            incoming: None,
-            broken: false,
-            trailed: false,
-            here: Some(whole).filter(|w| !w.is_empty()),
-            live: None,
-            region: source.region,
-            arrived: source.arrived,
-        };
-        let is_sent = source.progress.is_done();
-        source.pool.give(source.link, is_sent, source.arrived);
-        return Response::from_parts(head, body);
     }
-    let region = source.region;
     let live = Box::new(Live {
+        incoming,
+        trailed: false,
         link: source.link,
         pool: source.pool,
         health: source.health,
@@ -125,17 +124,14 @@ pub(super) fn accept(
         stall: source.stall,
         timer: None,
         at_once: true,
+        region: source.region,
     });
+    let is_read = live.is_read();
     let mut body = AnswerBody {
-        incoming: incoming.map(Box::new),
-        broken: false,
-        trailed: false,
-        here: None,
-        live: Some(live),
-        region,
+        state: State::Live(Some(live)),
         arrived: source.arrived,
     };
-    if body.is_read() {
+    if is_read {
         body.finish();
     }
     Response::from_parts(head, body)
@@ -161,40 +157,22 @@ fn clean(head: &mut Told) {
 }
 
 impl AnswerBody {
-    pub fn region(&self) -> &Arc<str> {
-        &self.region
-    }
-
     pub fn arrived(&self) -> Instant {
         self.arrived
     }
 
     /// All of it, if it came with the head.
     pub fn take_here(&mut self) -> Option<Bytes> {
-        self.here.take()
-    }
-
-    fn is_read(&self) -> bool {
-        match (&self.incoming, &self.live) {
-            (Some(incoming), _) => incoming.is_end_stream(),
-            (None, Some(live)) => live.link.is_read(),
-            (None, None) => !self.broken,
+        match &mut self.state {
+            State::Here(bytes) if !bytes.is_empty() => Some(mem::take(bytes)),
+            _ => None,
         }
-    }
-
-    /// Whether an answer of HTTP/2 of which no more comes came to its end. hyper takes a stream that
-    /// was reset with NO_ERROR for one that has ended; that is true only of one whose end came
-    /// before (RFC 9113 §8.1).
-    fn is_whole(&self) -> bool {
-        let at_its_end = |incoming: &Incoming| {
-            incoming.is_end_stream() || incoming.size_hint().exact() == Some(0)
-        };
-        self.trailed || self.incoming.as_deref().is_none_or(at_its_end)
     }
 
     /// The answer is whole: its connection can serve the next request.
     fn finish(&mut self) {
-        if let Some(live) = self.live.take() {
+        let over = State::Here(Bytes::new());
+        if let State::Live(Some(live)) = mem::replace(&mut self.state, over) {
             let live = *live;
             let now = match live.at_once {
                 true => self.arrived,
@@ -205,20 +183,37 @@ impl AnswerBody {
     }
 
     fn fail(&mut self, fault: AnswerFault) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
-        self.broken = true;
-        if let Some(live) = self.live.take()
-            && live.progress.caller_fault().is_none()
-        {
+        let State::Live(Some(live)) = mem::replace(&mut self.state, State::Live(None)) else {
+            return Poll::Ready(None);
+        };
+        if live.progress.caller_fault().is_none() {
             live.health.failed();
         }
         Poll::Ready(Some(Err(AnswerError {
-            region: Arc::clone(&self.region),
+            region: Arc::clone(&live.region),
             fault,
         })))
     }
 }
 
 impl Live {
+    fn is_read(&self) -> bool {
+        match &self.incoming {
+            Some(incoming) => incoming.is_end_stream(),
+            None => self.link.is_read(),
+        }
+    }
+
+    /// Whether an answer of HTTP/2 of which no more comes came to its end. hyper takes a stream that
+    /// was reset with NO_ERROR for one that has ended; that is true only of one whose end came
+    /// before (RFC 9113 §8.1).
+    fn is_whole(&self) -> bool {
+        let at_its_end = |incoming: &Incoming| {
+            incoming.is_end_stream() || incoming.size_hint().exact() == Some(0)
+        };
+        self.trailed || self.incoming.as_ref().is_none_or(at_its_end)
+    }
+
     /// Whether nothing has moved for too long, in either direction. Arms the timer.
     fn is_stalled(&mut self, cx: &mut Context<'_>) -> bool {
         let stall = self.stall;
@@ -250,13 +245,12 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         let this = &mut *self;
-        if let Some(whole) = this.here.take() {
-            return Poll::Ready(Some(Ok(Frame::data(whole))));
-        }
-        let Some(live) = &mut this.live else {
-            return Poll::Ready(None);
+        let live = match &mut this.state {
+            State::Live(Some(live)) => live,
+            State::Live(None) => return Poll::Ready(None),
+            State::Here(_) => return Poll::Ready(this.take_here().map(|b| Ok(Frame::data(b)))),
         };
-        let polled = match &mut this.incoming {
+        let polled = match &mut live.incoming {
             None => live.link.poll_frame(cx).map_err(|Broken| ()),
             Some(incoming) => Pin::new(incoming).poll_frame(cx).map_err(|_| ()),
         };
@@ -268,7 +262,7 @@ impl Body for AnswerBody {
                     false => Poll::Pending,
                 }
             }
-            Poll::Ready(None) => match this.is_whole() {
+            Poll::Ready(None) => match live.is_whole() {
                 true => {
                     this.finish();
                     Poll::Ready(None)
@@ -278,8 +272,8 @@ impl Body for AnswerBody {
             Poll::Ready(Some(Err(()))) => this.fail(AnswerFault::Broken),
             Poll::Ready(Some(Ok(frame))) => {
                 live.timer = None;
-                this.trailed |= frame.is_trailers();
-                if this.is_read() {
+                live.trailed |= frame.is_trailers();
+                if live.is_read() {
                     this.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -288,17 +282,20 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.here.is_none() && self.live.is_none() && self.is_read()
+        matches!(&self.state, State::Here(bytes) if bytes.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (&self.incoming, &self.live) {
-            (Some(incoming), _) => incoming.size_hint(),
-            (None, Some(live)) => live
-                .link
-                .left()
-                .map_or_else(SizeHint::default, SizeHint::with_exact),
-            (None, None) => SizeHint::with_exact(self.here.as_ref().map_or(0, Bytes::len) as u64),
+        match &self.state {
+            State::Here(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            State::Live(None) => SizeHint::with_exact(0),
+            State::Live(Some(live)) => match &live.incoming {
+                Some(incoming) => incoming.size_hint(),
+                None => live
+                    .link
+                    .left()
+                    .map_or_else(SizeHint::default, SizeHint::with_exact),
+            },
         }
     }
 }

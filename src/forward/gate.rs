@@ -1,9 +1,6 @@
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{sync::Notify, time::timeout};
 
 /// How much of one worker one region may take, so that a region that hangs leaves the others room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +16,7 @@ impl Shares {
     /// at least 64 each, so that one batch sent record by record finds room.
     pub fn of(concurrent_requests: usize) -> Self {
         Self {
-            at_work: (concurrent_requests / 2).clamp(64, Semaphore::MAX_PERMITS),
+            at_work: (concurrent_requests / 2).max(64),
             waiting: (concurrent_requests / 4).max(64),
         }
     }
@@ -27,34 +24,46 @@ impl Shares {
     /// So many at work, and half as many, at least 64, that wait.
     pub fn exactly(at_work: usize) -> Self {
         Self {
-            at_work: at_work.clamp(1, Semaphore::MAX_PERMITS),
+            at_work: at_work.max(1),
             waiting: (at_work / 2).max(64),
         }
     }
 }
 
-/// A counter of seats with a bounded queue. It belongs to one worker, so nothing contends for it.
+/// A counter of seats with a bounded queue. It belongs to one worker, so nothing contends for it:
+/// to take a free seat and to give it back is to count.
 pub(super) struct Gate {
-    seats: Arc<Semaphore>,
-    waiting: Cell<usize>,
+    seats: Rc<Seats>,
     most_waiting: usize,
     /// Longest wait for a seat.
     patience: Duration,
 }
 
-/// One request at work; given back by dropping.
-pub(super) struct Seat {
-    _permit: OwnedSemaphorePermit,
+struct Seats {
+    free: Cell<usize>,
+    /// In the queue; while somebody is, seats go to them alone.
+    waiting: Cell<usize>,
+    /// Seats that were given back to those who wait and that nobody sits in yet.
+    promised: Cell<usize>,
+    given: Notify,
 }
+
+/// One request at work; given back by dropping.
+pub(super) struct Seat(Rc<Seats>);
 
 /// The queue is full, or waiting took too long.
 pub(super) struct Full;
 
 impl Gate {
     pub(super) fn new(shares: Shares, patience: Duration) -> Self {
-        Self {
-            seats: Arc::new(Semaphore::new(shares.at_work)),
+        let seats = Seats {
+            free: Cell::new(shares.at_work),
             waiting: Cell::new(0),
+            promised: Cell::new(0),
+            given: Notify::new(),
+        };
+        Self {
+            seats: Rc::new(seats),
             most_waiting: shares.waiting,
             patience,
         }
@@ -62,8 +71,9 @@ impl Gate {
 
     /// A seat that is free now.
     pub(super) fn enter_at_once(&self) -> Option<Seat> {
-        let permit = Arc::clone(&self.seats).try_acquire_owned().ok()?;
-        Some(Seat { _permit: permit })
+        let free = self.seats.free.get().checked_sub(1)?;
+        self.seats.free.set(free);
+        Some(Seat(Rc::clone(&self.seats)))
     }
 
     /// Waits for a seat. Cancel safe: a dropped wait leaves the queue.
@@ -71,36 +81,87 @@ impl Gate {
         if let Some(seat) = self.enter_at_once() {
             return Ok(seat);
         }
-        if self.waiting.get() >= self.most_waiting {
+        if self.seats.waiting.get() >= self.most_waiting {
             return Err(Full);
         }
-        let _place = Place::take(&self.waiting);
-        let seat = Arc::clone(&self.seats).acquire_owned();
-        match timeout(self.patience, seat).await {
-            Ok(Ok(permit)) => Ok(Seat { _permit: permit }),
-            _ => Err(Full),
+        let place = Place::take(&self.seats);
+        let seat = async {
+            loop {
+                self.seats.given.notified().await;
+                if let Some(seat) = place.promised() {
+                    return seat;
+                }
+            }
+        };
+        timeout(self.patience, seat).await.map_err(|_| Full)
+    }
+}
+
+impl Seats {
+    fn give_back(&self) {
+        if self.promised.get() < self.waiting.get() {
+            self.promised.set(self.promised.get() + 1);
+            self.given.notify_one();
+        } else {
+            self.free.set(self.free.get() + 1);
         }
     }
 }
 
-struct Place<'a>(&'a Cell<usize>);
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.give_back();
+    }
+}
+
+/// A place in the queue.
+struct Place<'a>(&'a Rc<Seats>);
 
 impl<'a> Place<'a> {
-    fn take(count: &'a Cell<usize>) -> Self {
-        count.set(count.get() + 1);
-        Self(count)
+    fn take(seats: &'a Rc<Seats>) -> Self {
+        seats.waiting.set(seats.waiting.get() + 1);
+        Self(seats)
+    }
+
+    /// The seat that one of those who wait was told of.
+    fn promised(&self) -> Option<Seat> {
+        let promised = self.0.promised.get().checked_sub(1)?;
+        self.0.promised.set(promised);
+        Some(Seat(Rc::clone(self.0)))
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        let waiting = self.0.waiting.get().saturating_sub(1);
+        self.0.waiting.set(waiting);
+        // Whom it was promised to has gone: nobody else waits for it.
+        if let Some(left) = self
+            .0
+            .promised
+            .get()
+            .checked_sub(waiting)
+            .filter(|n| *n > 0)
+        {
+            self.0.promised.set(waiting);
+            self.0.free.set(self.0.free.get() + left);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        future::{Future, poll_fn},
+        pin::Pin,
+        task::Poll,
+    };
+
     use super::*;
+
+    async fn waits_still<F: Future + Unpin>(wait: &mut F) -> bool {
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut *wait).poll(cx).is_pending())).await
+    }
 
     #[tokio::test]
     async fn a_full_gate_queues_a_few_and_refuses_the_rest() {
@@ -127,6 +188,39 @@ mod tests {
         let gate = Gate::new(shares, Duration::from_millis(5));
         let _held = gate.enter().await.ok().unwrap();
         assert!(gate.enter().await.is_err());
-        assert_eq!(gate.waiting.get(), 0);
+        assert_eq!(gate.seats.waiting.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_seat_goes_to_who_waited_longest_and_is_not_lost_with_them() {
+        let shares = Shares {
+            at_work: 1,
+            waiting: 3,
+        };
+        let gate = Gate::new(shares, Duration::from_secs(60));
+        let first = gate.enter_at_once().unwrap();
+        {
+            let mut waits = Box::pin(gate.enter());
+            let mut waits_too = Box::pin(gate.enter());
+            assert!(waits_still(&mut waits).await);
+            assert!(waits_still(&mut waits_too).await);
+            drop(first);
+            assert!(gate.enter_at_once().is_none(), "it is promised");
+            // The first in line goes; the second is told instead.
+            drop(waits);
+            let second = waits_too.await.ok().unwrap();
+            assert!(gate.enter_at_once().is_none());
+            let mut waits = Box::pin(gate.enter());
+            assert!(waits_still(&mut waits).await);
+            drop(second);
+        }
+        // Nobody came to fetch it.
+        let third = gate.enter_at_once().unwrap();
+        assert!(gate.enter_at_once().is_none());
+        let mut waits = Box::pin(gate.enter());
+        assert!(waits_still(&mut waits).await);
+        drop(third);
+        assert!(waits.await.is_ok());
+        assert_eq!(gate.seats.free.get(), 1);
     }
 }

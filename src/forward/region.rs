@@ -231,6 +231,11 @@ impl RegionLink {
                     server.health.succeeded();
                     let idle = server.pool.idle() as u64;
                     self.tally.idle.store(idle, Relaxed);
+                    let arrived = Instant::now();
+                    if let Some(body) = link.take_short() {
+                        server.pool.give(link, progress.is_done(), arrived);
+                        return Ok(answer::whole(response, body, arrived));
+                    }
                     let source = Source {
                         link,
                         pool: Rc::clone(&server.pool),
@@ -239,7 +244,7 @@ impl RegionLink {
                         seat,
                         stall: self.limits.body_stall,
                         region: Arc::clone(&self.name),
-                        arrived: Instant::now(),
+                        arrived,
                     };
                     return Ok(answer::accept(response, source));
                 }

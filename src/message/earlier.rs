@@ -8,10 +8,21 @@
 use std::ops::Range;
 
 use super::{
-    Fields,
+    Field, FieldSet, Fields,
     line::Line,
     parse::{ADDED, MOST_FIELDS, Parted},
 };
+
+/// Two heads of one connection are of one kind if they have the same names in the same order, and
+/// the same values of what tells kinds apart there. Nothing is known of the default one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kind(u64);
+
+impl Kind {
+    pub fn is_known(self) -> bool {
+        self != Self::default()
+    }
+}
 
 /// Room for the lines of most heads.
 const LINES: usize = 16;
@@ -23,17 +34,27 @@ pub struct Earlier {
     came: Vec<u8>,
     /// As they were read: each byte in its place, names in lower case.
     read: Fields,
+    kind: Kind,
+    telling: FieldSet,
 }
 
 impl Earlier {
+    /// Kinds are told apart by the values of these fields.
+    pub fn telling(telling: FieldSet) -> Self {
+        Self {
+            telling,
+            ..Self::default()
+        }
+    }
+
     /// Reads the lines that `bytes` begin with, up to the empty one, and tells how many bytes these
-    /// are with it. `None` where a line has a fault or is not here as a whole: [`Fields::parse`]
+    /// are with it, and the kind. `None` where a line has a fault or is not here as a whole: [`Fields::parse`]
     /// tells which.
-    pub fn read(&mut self, bytes: &[u8]) -> Option<(Fields, usize)> {
+    pub fn read(&mut self, bytes: &[u8]) -> Option<(Fields, usize, Kind)> {
         u32::try_from(bytes.len()).ok()?;
         let mut fields = Fields::with_capacity(LINES, self.came.len() + ADDED);
         let mut known = self.read.lines.as_slice();
-        let mut is_new = false;
+        let (mut is_new, mut is_other) = (false, false);
         loop {
             let rest = bytes.get(fields.text.len()..)?;
             let again = self.begin(rest, known);
@@ -41,7 +62,8 @@ impl Earlier {
             fields.append_lines(&self.read, same, &self.place(same, others));
             let rest = bytes.get(fields.text.len()..)?;
             if rest.starts_with(b"\r\n") {
-                is_new |= !others.is_empty();
+                is_other |= !others.is_empty();
+                is_new |= is_other;
                 break;
             }
             if fields.len() >= MOST_FIELDS {
@@ -49,6 +71,7 @@ impl Earlier {
             }
             let parted = Parted::read(rest)?;
             fields.append_raw(rest.get(..parted.length)?, parted);
+            is_other |= !self.is_of_kind(others.first(), &fields);
             // In the place of one that was there: another length, as a rule.
             known = others.get(1..).unwrap_or_default();
             is_new = true;
@@ -59,7 +82,23 @@ impl Earlier {
             self.came.extend_from_slice(bytes.get(..length)?);
             self.read.become_like(&fields);
         }
-        Some((fields, length + 2))
+        if is_other {
+            self.kind = Kind(self.kind.0 + 1);
+        }
+        Some((fields, length + 2, self.kind))
+    }
+
+    /// Whether the last of the fields, in the place of one that was there, leaves the kind as it was.
+    fn is_of_kind(&self, stood: Option<&Line>, fields: &Fields) -> bool {
+        let (Some(stood), Some(line)) = (stood, fields.lines.last()) else {
+            return false;
+        };
+        let is_same_name = stood.field == line.field
+            && (line.field != Field::Other
+                || stood.name(&self.read.text) == line.name(&fields.text));
+        is_same_name
+            && (!self.telling.contains(line.field)
+                || stood.value(&self.read.text) == line.value(&fields.text))
     }
 
     /// How many of the known lines `bytes` begin with.
@@ -106,7 +145,7 @@ mod tests {
     use super::*;
 
     fn read(earlier: &mut Earlier, text: &str) -> Option<Fields> {
-        let (fields, length) = earlier.read(text.as_bytes())?;
+        let (fields, length, _) = earlier.read(text.as_bytes())?;
         assert!(text.as_bytes()[..length].ends_with(b"\r\n"));
         Some(fields)
     }
@@ -128,7 +167,7 @@ mod tests {
         for head in heads {
             let afresh = Earlier::default().read(head.as_bytes()).unwrap();
             let again = earlier.read(head.as_bytes()).unwrap();
-            assert_eq!(again, afresh, "{head}");
+            assert_eq!((&again.0, again.1), (&afresh.0, afresh.1), "{head}");
             let end = head.find("\r\n\r\n").map_or(2, |at| at + 4);
             assert_eq!(again.1, end);
             let slow = Fields::parse(&head.as_bytes()[..end]).unwrap();
@@ -136,6 +175,41 @@ mod tests {
             for other in [afresh.0, slow] {
                 assert_eq!(written(&again.0), written(&other));
             }
+        }
+    }
+
+    #[test]
+    fn heads_of_one_kind_have_the_same_names_and_what_tells_kinds_apart() {
+        let one = "Host: a\r\nContent-Length: 12\r\nX-B: b\r\nX-C: c\r\n\r\n";
+        let alike = [
+            "Host: a\r\nContent-Length: 12\r\nX-B: b\r\nX-C: c\r\n\r\n",
+            "HOST:a\r\nContent-Length: 9\r\nX-B: b\r\nX-C: c\r\n\r\n",
+            "Host: a\r\ncontent-length:\t9\r\nX-B: bb\r\nx-c: d\r\n\r\nbody",
+        ];
+        let others = [
+            "Host: a\r\nContent-Length: 12\r\nX-B: b\r\n\r\n",
+            "Host: a\r\nContent-Length: 12\r\nX-B: b\r\nX-D: c\r\n\r\n",
+            "Host: a\r\nContent-Length: 12\r\nX-C: b\r\nX-B: c\r\n\r\n",
+            "Host: a\r\nX-B: b\r\nContent-Length: 12\r\nX-C: c\r\n\r\n",
+            "Host: a\r\nContent-Length: 12\r\nX-C: c\r\n\r\n",
+            "Host: b\r\nContent-Length: 12\r\nX-B: b\r\nX-C: c\r\n\r\n",
+            "Host: a\r\nContent-Length: 12\r\nContent-Length: 12\r\nX-B: b\r\nX-C: c\r\n\r\n",
+            "Host: a\r\nContent-Length: 12\r\nX-B: b\r\nX-C: c\r\nX-D: d\r\n\r\n",
+            "\r\n",
+        ];
+        let kind = |earlier: &mut Earlier, head: &str| earlier.read(head.as_bytes()).unwrap().2;
+        let mut earlier = Earlier::telling(FieldSet::of(&[Field::Host]));
+        let first = kind(&mut earlier, one);
+        assert!(first.is_known());
+        for head in alike {
+            assert_eq!(kind(&mut earlier, head), first, "{head}");
+        }
+        for head in others {
+            let before = kind(&mut earlier, one);
+            let other = kind(&mut earlier, head);
+            assert_ne!(other, before, "{head}");
+            let after = kind(&mut earlier, one);
+            assert!(after != before && after != other, "{head}");
         }
     }
 
@@ -190,12 +264,28 @@ mod tests {
                 1..6,
             ),
         ) {
-            let mut earlier = Earlier::default();
+            let mut earlier = Earlier::telling(FieldSet::of(&[Field::Host]));
+            let mut kinds: Vec<(Kind, Vec<(String, Vec<u8>)>)> = Vec::new();
             for head in heads {
                 let afresh = Earlier::default().read(head.as_bytes());
                 let again = earlier.read(head.as_bytes());
-                proptest::prop_assert_eq!(&again, &afresh);
-                if let Some((fields, length)) = again {
+                let told = |read: &Option<(Fields, usize, Kind)>| {
+                    read.as_ref().map(|(fields, length, _)| (fields.clone(), *length))
+                };
+                proptest::prop_assert_eq!(told(&again), told(&afresh));
+                if let Some((fields, length, kind)) = again {
+                    // What is told of a kind holds of all its heads.
+                    let stays: Vec<(String, Vec<u8>)> = fields
+                        .iter()
+                        .map(|(f, name, value)| match f == Field::Host {
+                            true => (name.to_owned(), value.as_bytes().to_vec()),
+                            false => (name.to_owned(), Vec::new()),
+                        })
+                        .collect();
+                    if let Some((_, other)) = kinds.iter().find(|(k, _)| *k == kind) {
+                        proptest::prop_assert_eq!(&stays, other);
+                    }
+                    kinds.push((kind, stays));
                     let slow = Fields::parse(&head.as_bytes()[..length]).unwrap();
                     proptest::prop_assert_eq!(&fields, &slow);
                     proptest::prop_assert_eq!(written(&fields), written(&slow));

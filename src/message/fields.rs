@@ -194,6 +194,15 @@ impl Fields {
         self.append_lines(others, &others.lines, &(0..others.text.len() as u32));
     }
 
+    /// Adds the lines of others from one place in their order to another, as they stand there.
+    pub fn append_run(&mut self, others: &Self, run: Range<usize>) {
+        let start = |at: usize| others.lines.get(at).map(Line::start);
+        let end = start(run.end).unwrap_or(others.text.len()) as u32;
+        if let (Some(start), Some(lines)) = (start(run.start), others.lines.get(run)) {
+            self.append_lines(others, lines, &(start as u32..end));
+        }
+    }
+
     /// Adds these lines of others, whose whole text that place is.
     pub(super) fn append_lines(&mut self, others: &Self, lines: &[Line], place: &Range<u32>) {
         if lines.is_empty() {

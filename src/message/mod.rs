@@ -15,7 +15,7 @@ mod value;
 
 use http::{Method, StatusCode, Uri, Version};
 
-pub use earlier::Earlier;
+pub use earlier::{Earlier, Kind};
 pub use field::{Field, FieldSet, Key, Names};
 pub use fields::{Fields, Several};
 pub use parse::{LineFault, MOST_FIELDS, check_name, is_token};
@@ -28,6 +28,8 @@ pub struct Parts {
     pub uri: Uri,
     pub version: Version,
     pub headers: Fields,
+    /// Of the fields as they came, among those of the connection.
+    pub kind: Kind,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,7 @@ impl<B> From<http::Request<B>> for Request<B> {
             uri: parts.uri,
             version: parts.version,
             headers: Fields::from(&parts.headers),
+            kind: Kind::default(),
         };
         let parts = Box::new(parts);
         Self { parts, body }
@@ -67,7 +70,8 @@ pub struct Told {
 /// An answer; its version is the connection's.
 #[derive(Debug)]
 pub struct Response<B> {
-    head: Told,
+    /// Apart, so that an answer is cheap to hand on.
+    head: Box<Told>,
     body: B,
 }
 
@@ -78,14 +82,15 @@ impl<B> Response<B> {
             status: StatusCode::OK,
             headers: Fields::default(),
         };
+        let head = Box::new(head);
         Self { head, body }
     }
 
-    pub fn from_parts(head: Told, body: B) -> Self {
+    pub fn from_parts(head: Box<Told>, body: B) -> Self {
         Self { head, body }
     }
 
-    pub fn into_parts(self) -> (Told, B) {
+    pub fn into_parts(self) -> (Box<Told>, B) {
         (self.head, self.body)
     }
 
@@ -132,6 +137,7 @@ impl<B> From<http::Response<B>> for Response<B> {
             status: parts.status,
             headers: Fields::from(&parts.headers),
         };
+        let head = Box::new(head);
         Self { head, body }
     }
 }

@@ -298,6 +298,8 @@ impl<'w> Exchange<'w> {
             authority: parts.uri.authority().map(http::uri::Authority::as_str),
             version: self.version,
             decision: &self.decision_text,
+            kind: parts.kind,
+            generation: self.snapshot.generation,
             memory: self.told,
         };
         outgoing::outgoing(&parts.headers, &passing, || {
@@ -482,17 +484,18 @@ impl<'w> Exchange<'w> {
                 fields.append(name, "max-age=31536000");
             }
         }
-        let route = self.story.borrow().route.clone();
+        let story = self.story.borrow();
+        let route = story.route.as_ref();
         self.worker.handles.answered(
             known_method(&self.method),
             status,
-            route.as_ref(),
+            route,
             self.started.elapsed().as_secs_f64(),
         );
         tracing::debug!(
             decision = %self.decision,
             method = known_method(&self.method),
-            route = route.as_deref().unwrap_or("none"),
+            route = route.map_or("none", |r| r),
             status = status.as_u16(),
             "answered"
         );

@@ -10,10 +10,10 @@ use http::{HeaderMap, Version};
 use super::{
     decode::{Decoder, Piece},
     fault::{FramingFault, HeadFault},
-    head::{self, Framing, Head},
+    head::{self, Framing, Head, Last},
     scan::Scan,
 };
-use crate::message::{Earlier, FieldSet, Fields};
+use crate::message::{FieldSet, Fields};
 
 pub use served::try_connection;
 
@@ -67,7 +67,7 @@ struct Reader {
     limit: usize,
     buffer: BytesMut,
     scan: Scan,
-    earlier: Earlier,
+    last: Last,
     /// The request whose body is being read.
     open: Option<(Box<Request>, Decoder)>,
     found: Vec<Read>,
@@ -106,12 +106,7 @@ impl Reader {
 
     fn read_head(&mut self) -> bool {
         let before = self.buffer.clone();
-        match head::take(
-            &mut self.scan,
-            &mut self.earlier,
-            &mut self.buffer,
-            self.limit,
-        ) {
+        match head::take(&mut self.scan, &mut self.last, &mut self.buffer, self.limit) {
             Ok(Some(head)) => {
                 let length = before.len() - self.buffer.len();
                 let raw = before.freeze().slice(..length);

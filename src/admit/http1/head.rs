@@ -10,7 +10,10 @@ use super::{
     scan::{MAX_FIELDS, Scan},
     target::{self, Target},
 };
-use crate::message::{Earlier, Field, Fields, Parts, Value};
+use crate::{
+    admit::outgoing,
+    message::{Earlier, Field, FieldSet, Fields, Kind, Parts, Value},
+};
 
 /// A request's head that nothing is wrong with.
 #[derive(Debug)]
@@ -30,6 +33,37 @@ pub struct Head {
 pub enum Framing {
     Length(u64),
     Chunked,
+}
+
+/// What the last head of a connection was like.
+pub struct Last {
+    earlier: Earlier,
+    said: Option<(Kind, Version, Said)>,
+}
+
+impl Default for Last {
+    fn default() -> Self {
+        const OF_THE_HEAD: FieldSet = FieldSet::of(&[
+            Field::Host,
+            Field::Connection,
+            Field::TransferEncoding,
+            Field::Expect,
+            Field::Te,
+        ]);
+        Self {
+            earlier: Earlier::telling(OF_THE_HEAD.and(outgoing::DECISIVE)),
+            said: None,
+        }
+    }
+}
+
+/// What the fields of a head say, but for the body's length: the same of all heads of a kind.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    is_chunked: bool,
+    keeps_alive: bool,
+    expects_continue: bool,
+    takes_trailers: bool,
 }
 
 /// Fields that are for all recipients, so that no connection may claim them (RFC 9110 §7.6.1):
@@ -62,20 +96,20 @@ const END_TO_END: [HeaderName; 24] = [
 ];
 
 /// Takes the next head out of `bytes` once it has come as a whole; `scan` is of what has come
-/// before, and begins anew with each head; `earlier` is of the connection.
+/// before, and begins anew with each head; `last` is of the connection.
 ///
 /// # Errors
 /// What is wrong with it; the bytes of a head that was found are gone then, too.
 pub fn take(
     scan: &mut Scan,
-    earlier: &mut Earlier,
+    last: &mut Last,
     bytes: &mut BytesMut,
     limit: usize,
 ) -> Result<Option<Head>, HeadFault> {
     // Most heads come in one piece and have no fault. Of all others the scan tells the same,
     // however they were cut.
     if scan.is_fresh()
-        && let Some((head, length)) = take_at_once(earlier, bytes.get(..limit).unwrap_or(bytes))
+        && let Some((head, length)) = take_at_once(last, bytes.get(..limit).unwrap_or(bytes))
     {
         bytes.advance(length);
         return Ok(Some(head));
@@ -89,11 +123,24 @@ pub fn take(
     head.map(Some)
 }
 
-fn take_at_once(earlier: &mut Earlier, bytes: &[u8]) -> Option<(Head, usize)> {
+fn take_at_once(last: &mut Last, bytes: &[u8]) -> Option<(Head, usize)> {
     let (line, begun) = line::take(bytes)?;
-    let (fields, length) = earlier.read(bytes.get(begun..)?)?;
+    let (fields, length, kind) = last.earlier.read(bytes.get(begun..)?)?;
     let is_within = fields.len() <= MAX_FIELDS;
-    let head = Head::of(line, fields).ok().filter(|_| is_within)?;
+    let version = line.version;
+    let known = last
+        .said
+        .filter(|(of, by, _)| *of == kind && *by == version && line.target == Target::Origin);
+    let said = match known {
+        Some((_, _, said)) => said,
+        None => Said::of(&line, &fields).ok()?,
+    };
+    let head = Head::of(line, fields, kind, said)
+        .ok()
+        .filter(|_| is_within)?;
+    if known.is_none() {
+        last.said = kind.is_known().then_some((kind, version, said));
+    }
     Some((head, begun + length))
 }
 
@@ -103,32 +150,46 @@ fn parse(head: &[u8]) -> Result<Head, HeadFault> {
     let end = memchr::memchr(b'\n', head).ok_or(HeadFault::RequestLine)?;
     let (first, lines) = head.split_at_checked(end + 1).unwrap_or_default();
     let first = first.strip_suffix(b"\r\n").ok_or(HeadFault::BareLineFeed)?;
-    Head::of(line::parse(first)?, Fields::parse(lines)?)
+    let (line, fields) = (line::parse(first)?, Fields::parse(lines)?);
+    let said = Said::of(&line, &fields)?;
+    Head::of(line, fields, Kind::default(), said)
+}
+
+impl Said {
+    fn of(line: &Line, fields: &Fields) -> Result<Self, HeadFault> {
+        check_host(line, fields)?;
+        Ok(Self {
+            is_chunked: framing(fields, line.version)? == Framing::Chunked,
+            keeps_alive: connection(fields, line.version)?,
+            expects_continue: expectation(fields, line.version)?,
+            takes_trailers: fields
+                .get_all(Field::Te)
+                .flat_map(|v| tokens(v.as_bytes()))
+                .any(|t| t.is_some_and(|t| t.eq_ignore_ascii_case(b"trailers"))),
+        })
+    }
 }
 
 impl Head {
     /// What line and fields say together.
-    fn of(line: Line, fields: Fields) -> Result<Self, HeadFault> {
-        check_host(&line, &fields)?;
-        let framing = framing(&fields, line.version)?;
-        let keeps_alive = connection(&fields, line.version)?;
-        let expects_continue = expectation(&fields, line.version)? && framing != Framing::Length(0);
-        let takes_trailers = fields
-            .get_all(Field::Te)
-            .flat_map(|v| tokens(v.as_bytes()))
-            .any(|t| t.is_some_and(|t| t.eq_ignore_ascii_case(b"trailers")));
+    fn of(line: Line, fields: Fields, kind: Kind, said: Said) -> Result<Self, HeadFault> {
+        let framing = match said.is_chunked {
+            true => Framing::Chunked,
+            false => length(&fields)?,
+        };
         Ok(Self {
             // What follows a CONNECT would be the tunnel's, if there were one (RFC 9110 §9.3.6).
-            keeps_alive: keeps_alive && line.method != Method::CONNECT,
+            keeps_alive: said.keeps_alive && line.method != Method::CONNECT,
             parts: Box::new(Parts {
                 method: line.method,
                 uri: line.uri,
                 version: line.version,
                 headers: fields,
+                kind,
             }),
             framing,
-            expects_continue,
-            takes_trailers,
+            expects_continue: said.expects_continue && framing != Framing::Length(0),
+            takes_trailers: said.takes_trailers,
         })
     }
 }
@@ -157,14 +218,12 @@ fn check_host(line: &Line, fields: &Fields) -> Result<(), HeadFault> {
 
 /// RFC 9112 §6, with every leniency left out.
 fn framing(fields: &Fields, version: Version) -> Result<Framing, HeadFault> {
+    if !fields.contains_key(Field::TransferEncoding) {
+        return length(fields);
+    }
     let length = fields
         .only(Field::ContentLength)
         .map_err(|_| HeadFault::ManyLengths)?;
-    if !fields.contains_key(Field::TransferEncoding) {
-        return length.map_or(Ok(Framing::Length(0)), |length| {
-            digits(length.as_bytes()).map(Framing::Length)
-        });
-    }
     if length.is_some() {
         return Err(HeadFault::TwoFramings);
     }
@@ -191,6 +250,16 @@ fn framing(fields: &Fields, version: Version) -> Result<Framing, HeadFault> {
         return Err(HeadFault::TransferCoding);
     }
     Err(HeadFault::TransferEncoding)
+}
+
+/// Of a body that is not chunked.
+fn length(fields: &Fields) -> Result<Framing, HeadFault> {
+    let length = fields
+        .only(Field::ContentLength)
+        .map_err(|_| HeadFault::ManyLengths)?;
+    length.map_or(Ok(Framing::Length(0)), |length| {
+        digits(length.as_bytes()).map(Framing::Length)
+    })
 }
 
 /// `1*DIGIT` that fits (RFC 9110 §8.6).

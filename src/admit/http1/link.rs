@@ -21,9 +21,10 @@ use tokio::{io::AsyncReadExt, time::Instant};
 use super::{
     Transport,
     decode::{Decoder, Piece},
+    head::Last,
     pool,
 };
-use crate::{admit::body::BodyFault, message::Earlier};
+use crate::admit::body::BodyFault;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -33,7 +34,7 @@ pub(super) struct Wire<S> {
     pub(super) io: S,
     /// Read, not yet parsed.
     pub(super) bytes: BytesMut,
-    pub(super) earlier: Earlier,
+    pub(super) last: Last,
     /// The peer sends nothing any more.
     pub(super) ended: bool,
     pub(super) decoder: Decoder,
@@ -63,7 +64,7 @@ impl<S: Transport> Link<S> {
         Rc::new(Self(RefCell::new(Wire {
             io,
             bytes,
-            earlier: Earlier::default(),
+            last: Last::default(),
             ended: false,
             decoder: Decoder::Done,
             turn: 0,

@@ -236,8 +236,8 @@ fn poll_head<S: Transport>(
     loop {
         if !wire.bytes.is_empty() {
             let is_head = asks_for_head(&wire.bytes);
-            let (bytes, earlier) = (&mut wire.bytes, &mut wire.earlier);
-            match head::take(scan, earlier, bytes, limits.header_bytes) {
+            let (bytes, last) = (&mut wire.bytes, &mut wire.last);
+            match head::take(scan, last, bytes, limits.header_bytes) {
                 // RFC 9110 §7.4: such a request must be rejected.
                 Ok(Some(head)) if wants_tls(&head) && !wire.io.is_secure() => {
                     return Poll::Ready(Next::Refused(HeadFault::NotSecured, is_head));

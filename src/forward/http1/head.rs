@@ -93,7 +93,7 @@ pub enum Head {
     Interim,
     Final {
         /// Without the fields that end at this hop.
-        told: Told,
+        told: Box<Told>,
         decoder: Decoder,
         keeps_alive: bool,
     },
@@ -141,7 +141,7 @@ pub fn take(
 fn take_at_once(earlier: &mut Earlier, bytes: &[u8], to_head: bool) -> Option<(Head, usize)> {
     let bytes = bytes.get(..MOST_HEAD).unwrap_or(bytes);
     let (line, lines) = split(bytes).ok()?;
-    let (fields, length) = earlier.read(lines)?;
+    let (fields, length, _) = earlier.read(lines)?;
     let is_within = fields.len() <= MOST_FIELDS;
     let head = Head::of(line, fields, to_head).ok().filter(|_| is_within)?;
     Some((head, bytes.len() - lines.len() + length))
@@ -187,10 +187,10 @@ impl Head {
             // RFC 9110 §8.6 forbids it there, and a reader might wait for such a body.
             fields.remove(Field::ContentLength);
         }
-        let told = Told {
+        let told = Box::new(Told {
             status,
             headers: fields,
-        };
+        });
         Ok(Self::Final {
             told,
             decoder,

@@ -194,7 +194,7 @@ impl Connection {
     }
 
     /// Sends on, and waits for the head of the answer, which may come before the request is out.
-    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Told, Fault>> {
+    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<Told>, Fault>> {
         if self.poll_on(cx).is_err() {
             return Poll::Ready(Err(Fault::CallerBody));
         }

@@ -12,7 +12,7 @@ use crate::{
         outgoing::{Passing, outgoing},
     },
     forward::http1::harness::request_bytes,
-    message::Fields,
+    message::{Fields, Kind},
 };
 
 /// Fields that concern one connection, or that the router says anew; by a second hand.
@@ -86,6 +86,8 @@ fn write(request: &Request, uri: &http::Uri, target: &PathAndQuery) -> Vec<u8> {
         authority: uri.authority().map(http::uri::Authority::as_str),
         version: request.version,
         decision: b"019f0000-0000-7000-8000-000000000000",
+        kind: Kind::default(),
+        generation: 0,
         memory: None,
     };
     let fields = outgoing(&request.fields, &passing, || (1, 1));
