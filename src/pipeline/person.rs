@@ -327,20 +327,15 @@ fn add_pinned(
             .position(|e| e.kind == EvidenceKind::Network)
             .unwrap_or(at);
     }
-    let imported = x
-        .snapshot
-        .regions
-        .get(home)
-        .filter(|_| pin.countries.is_empty());
-    let places = pin.countries.iter().copied();
-    for place in places.chain(imported.map(|r| r.place)).rev() {
-        found.insert(
-            at,
-            Evidence {
-                kind: EvidenceKind::Pinned,
-                place,
-            },
-        );
+    let mut add = |place| {
+        let kind = EvidenceKind::Pinned;
+        found.insert(at, Evidence { kind, place });
+    };
+    pin.countries.iter().rev().copied().for_each(&mut add);
+    if pin.countries.is_empty()
+        && let Some(imported) = x.snapshot.regions.get(home)
+    {
+        add(imported.place);
     }
 }
 
@@ -409,7 +404,9 @@ fn evidence(
     let mut add = |source: &ValueSource, reading: Reading| match reading {
         Reading::Unreadable => Err(Refused::UnreadableEvidence(source.to_string())),
         reading => {
-            found.extend(evidence::evidence(source, reading));
+            if let Some(evidence) = evidence::evidence(source, reading) {
+                found.push(evidence);
+            }
             Ok(())
         }
     };

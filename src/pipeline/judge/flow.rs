@@ -72,8 +72,10 @@ impl Flow {
         let mut held_in: SmallVec<[RegionId; 2]> = SmallVec::new();
         if person.pinned {
             // A home that was only claimed holds nothing yet.
-            held_in.extend(person.stored.then_some(person.home));
-            held_in.extend(person.held_in.iter().copied());
+            if person.stored {
+                held_in.push(person.home);
+            }
+            held_in.extend_from_slice(&person.held_in);
         }
         let route = &routed.route.settings;
         Self {
