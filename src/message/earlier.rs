@@ -265,7 +265,7 @@ mod tests {
             ),
         ) {
             let mut earlier = Earlier::telling(FieldSet::of(&[Field::Host]));
-            let mut kinds: Vec<(Kind, Vec<(String, Vec<u8>)>)> = Vec::new();
+            let mut kinds: Vec<(Kind, Vec<_>)> = Vec::new();
             for head in heads {
                 let afresh = Earlier::default().read(head.as_bytes());
                 let again = earlier.read(head.as_bytes());

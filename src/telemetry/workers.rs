@@ -75,3 +75,34 @@ impl WorkerMetrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_no_work_and_no_counter_goes_back() {
+        let metrics = WorkerMetrics::new(&Registry::new()).unwrap();
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().build().unwrap();
+        let work = || {
+            let work = async { std::thread::sleep(Duration::from_millis(40)) };
+            runtime
+                .block_on(async { tokio::spawn(work).await })
+                .unwrap();
+        };
+        let counts = runtime.metrics();
+        let show = |paused| {
+            metrics.show([(0, &counts, Duration::from_millis(paused))].into_iter());
+            metrics.busy.with_label_values(&["0"]).get()
+        };
+        work();
+        let busy = counts.worker_total_busy_duration(0).as_secs_f64();
+        assert!(busy >= 0.04);
+        let told = show(30);
+        assert!((told - (busy - 0.03)).abs() < 1e-6, "{told} of {busy}");
+        assert_eq!(show(35), told, "read a moment later");
+        work();
+        assert!(show(35) > told);
+    }
+}

@@ -13,7 +13,7 @@ use super::{
     head::{self, Framing, Head, Last},
     scan::Scan,
 };
-use crate::message::{FieldSet, Fields};
+use crate::message::{FieldSet, Fields, Kind};
 
 pub use served::try_connection;
 
@@ -51,6 +51,10 @@ pub fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Read> {
 
 /// The same with another limit of a head.
 fn read_within<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> Vec<Read> {
+    run(pieces, limit).found
+}
+
+fn run<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> Reader {
     let mut reader = Reader {
         limit,
         ..Reader::default()
@@ -59,7 +63,7 @@ fn read_within<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> 
         reader.buffer.extend_from_slice(piece);
         while reader.step() {}
     }
-    reader.found
+    reader
 }
 
 #[derive(Default)]
@@ -71,6 +75,8 @@ struct Reader {
     /// The request whose body is being read.
     open: Option<(Box<Request>, Decoder)>,
     found: Vec<Read>,
+    /// The heads as the connection knows them.
+    heads: Vec<(Fields, Kind)>,
     is_over: bool,
 }
 
@@ -110,6 +116,8 @@ impl Reader {
             Ok(Some(head)) => {
                 let length = before.len() - self.buffer.len();
                 let raw = before.freeze().slice(..length);
+                self.heads
+                    .push((head.parts.headers.clone(), head.parts.kind));
                 self.open = Some((Box::new(request(raw, &head)), head.framing.into()));
                 self.scan = Scan::default();
                 true
@@ -180,7 +188,8 @@ fn print_fields(fields: &HeaderMap, text: &mut Vec<u8>) {
 
 /// Reads arbitrary bytes as a connection's, and checks what must hold for any of them: the cuts
 /// between reads change nothing, what is accepted is strict by a second, naive reading, it is read
-/// as the same when written anew, and a region gets it as one request.
+/// as the same when written anew, a region gets it as one request, and what a connection remembers
+/// of its heads changes nothing of that.
 ///
 /// # Panics
 /// If something does not hold; that is its purpose.
@@ -205,6 +214,11 @@ pub fn try_bytes(bytes: &[u8]) {
     let step = bytes.last().map_or(1, |b| usize::from(*b).max(2));
     if read(bytes.chunks(step)) != whole {
         panic!("in pieces it reads differently");
+    }
+    // From the third time on a head is told from memory.
+    let heads = run([bytes, bytes, bytes], HEADER_BYTES).heads;
+    if let Err(fault) = passing::check_memory(&heads) {
+        panic!("{fault}");
     }
     for found in whole {
         let Read::Request(request) = found else {

@@ -265,17 +265,24 @@ proptest::proptest! {
     #[test]
     fn what_is_told_again_is_what_would_be_told_anew(
         heads in proptest::collection::vec(
-            // Which lines, whether once more as the next heads, and what else is known of them.
-            (0_u32..1 << LINES.len(), 1_usize..4, 0_u8..16),
-            1..8,
+            // Which lines, two ways to know what else there is to know, and by which of them the
+            // next heads are told.
+            (
+                0_u32..1 << LINES.len(),
+                [0_u8..16, 0_u8..16],
+                proptest::collection::vec(proptest::bool::weighted(0.2), 1..12),
+            ),
+            1..4,
         ),
     ) {
         let steering = [HeaderName::from_static("x-target-region")];
         let (memory, mut earlier) = (Memory::default(), telling());
-        for (lines, times, flags) in heads {
+        for (lines, flags, turns) in heads {
             let lines = LINES.iter().enumerate().filter(|(i, _)| lines >> i & 1 == 1);
             let head: String = lines.map(|(_, line)| format!("{line}\r\n")).collect();
-            for _ in 0..times {
+            for turn in turns {
+                let [one, other] = flags;
+                let flags = if turn { other } else { one };
                 let head = format!("{head}\r\n");
                 let (fields, _, kind) = earlier.read(head.as_bytes()).unwrap();
                 let is = |bit: u8| flags >> bit & 1 == 1;

@@ -9,7 +9,7 @@ use super::{HEADER_BYTES, Read, Request, read_within};
 use crate::{
     admit::{
         http1::scan::MAX_FIELDS,
-        outgoing::{Passing, outgoing},
+        outgoing::{Memory, Passing, outgoing},
     },
     forward::http1::harness::request_bytes,
     message::{Fields, Kind},
@@ -73,6 +73,53 @@ pub fn check(request: &Request) -> Result<(), &'static str> {
         return Err("a region would get other fields");
     }
     Ok(())
+}
+
+/// Tells regions of the heads of one connection, one after the other, with what it remembers and
+/// without.
+///
+/// # Errors
+/// What is told differs.
+pub fn check_memory(heads: &[(Fields, Kind)]) -> Result<(), &'static str> {
+    for (proxied, hide_client) in [(false, false), (true, false), (false, true)] {
+        let memory = Memory::default();
+        for (fields, kind) in heads {
+            let anew = Passing {
+                steering: &[],
+                trusted: false,
+                peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                proxied,
+                secure: false,
+                hide_client,
+                authority: None,
+                version: http::Version::HTTP_11,
+                decision: b"019f0000-0000-7000-8000-000000000000",
+                kind: Kind::default(),
+                generation: 0,
+                memory: None,
+            };
+            let again = Passing {
+                kind: *kind,
+                memory: Some(&memory),
+                ..anew
+            };
+            let told = |passing| sorted(&outgoing(fields, passing, || (1, 1)));
+            if told(&again) != told(&anew) {
+                return Err("a region would be told something else from memory");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The order of fields of different names tells nothing.
+fn sorted(fields: &Fields) -> Vec<(String, Vec<u8>)> {
+    let lines = fields.iter();
+    let mut lines: Vec<_> = lines
+        .map(|(_, name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    lines.sort_by(|(a, _), (b, _)| a.cmp(b));
+    lines
 }
 
 fn write(request: &Request, uri: &http::Uri, target: &PathAndQuery) -> Vec<u8> {
