@@ -45,6 +45,8 @@ pub enum BodyFault {
 }
 
 impl Incoming {
+    pub const EMPTY: Self = Self::Http1(http1::Body::EMPTY);
+
     /// All of the body, if that needs no waiting.
     pub fn take_whole(&mut self) -> Option<Bytes> {
         match self {
@@ -102,16 +104,10 @@ pub async fn read_held(
     stall: Duration,
     held: &Held,
 ) -> Result<Bytes, BodyFault> {
-    let announced = body.size_hint();
-    if announced.lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-        return Err(BodyFault::TooLong { limit });
-    }
-    held.foresee(announced.lower())?;
-    // Most bodies came with their head.
-    if let Some(whole) = body.take_whole() {
-        held.grow(whole.len())?;
+    if let Some(whole) = read_at_once(&mut body, limit, held)? {
         return Ok(whole);
     }
+    let announced = body.size_hint();
     let Some(first) = next_data(&mut body, stall).await? else {
         return Ok(Bytes::new());
     };
@@ -150,6 +146,25 @@ pub async fn read_held(
         next = next_data(&mut body, stall).await?;
     }
     Ok(whole.freeze())
+}
+
+/// What [`read_held`] gives, if that needs no waiting: most bodies came with their head.
+///
+/// # Errors
+/// As [`read_held`].
+pub fn read_at_once(
+    body: &mut Incoming,
+    limit: usize,
+    held: &Held,
+) -> Result<Option<Bytes>, BodyFault> {
+    let announced = body.size_hint().lower();
+    if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(BodyFault::TooLong { limit });
+    }
+    held.foresee(announced)?;
+    let whole = body.take_whole();
+    whole.iter().try_for_each(|whole| held.grow(whole.len()))?;
+    Ok(whole)
 }
 
 /// Reads the rest of a body of known length to where it stays. Room is made as it comes, so that

@@ -44,6 +44,34 @@ pub struct Cleared {
     permit: Permit,
 }
 
+/// A permit whose entry is on its way.
+#[derive(Debug)]
+pub enum Clearing {
+    Done(Cleared),
+    Waits(Waits),
+}
+
+/// A permit whose entry does not stand yet. Dropped, it comes to stand all the same.
+#[derive(Debug)]
+pub struct Waits {
+    permit: Permit,
+    answer: Durable,
+}
+
+impl Clearing {
+    /// # Errors
+    /// As [`Journal::clear`].
+    pub async fn stands(self) -> Result<Cleared, Unwritable> {
+        match self {
+            Self::Done(cleared) => Ok(cleared),
+            Self::Waits(Waits { permit, answer }) => {
+                durable(answer).await?;
+                Ok(Cleared { permit })
+            }
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Options {
     /// A segment that has reached this size is closed and the next begun.
@@ -174,11 +202,19 @@ impl Journal {
     /// # Errors
     /// The entry does not stand, nothing may leave, and a claim in the draft is released.
     pub async fn clear(&self, permit: Permit, draft: Draft) -> Result<Cleared, Unwritable> {
-        // The draft is no part of what waits: most requests' futures would hold it for nothing.
-        if let Some(answer) = self.hand_over(&permit, draft)? {
-            durable(answer).await?;
-        }
-        Ok(Cleared { permit })
+        self.begin(permit, draft)?.stands().await
+    }
+
+    /// [`Journal::clear`] up to where it may have to wait. The draft is no part of what waits: most
+    /// requests' futures would hold it for nothing.
+    ///
+    /// # Errors
+    /// As [`Journal::clear`].
+    pub fn begin(&self, permit: Permit, draft: Draft) -> Result<Clearing, Unwritable> {
+        Ok(match self.hand_over(&permit, draft)? {
+            None => Clearing::Done(Cleared { permit }),
+            Some(answer) => Clearing::Waits(Waits { permit, answer }),
+        })
     }
 
     /// Queues a draft that may follow its flow, else submits it and gives what to wait for.
@@ -303,12 +339,13 @@ impl Journal {
 
 impl WorkerJournal {
     /// See [`Journal::clear`].
-    pub fn clear(
-        &self,
-        permit: Permit,
-        draft: Draft,
-    ) -> impl Future<Output = Result<Cleared, Unwritable>> {
-        self.journal.clear(permit, draft)
+    pub async fn clear(&self, permit: Permit, draft: Draft) -> Result<Cleared, Unwritable> {
+        self.journal.clear(permit, draft).await
+    }
+
+    /// See [`Journal::begin`].
+    pub fn begin(&self, permit: Permit, draft: Draft) -> Result<Clearing, Unwritable> {
+        self.journal.begin(permit, draft)
     }
 
     /// See [`Journal::clear_impersonal`].

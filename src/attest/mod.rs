@@ -39,7 +39,7 @@ pub(crate) use disk::create_private_folder;
 pub use entry::{Entry, Kind};
 pub use error::{Damage, LedgerError, Unwritable};
 pub use follow::Follow;
-pub use journal::{Cleared, Journal, JournalStatus, Opened, Options, WorkerJournal};
+pub use journal::{Cleared, Clearing, Journal, JournalStatus, Opened, Options, WorkerJournal};
 pub use model::{
     Books, Draft, Observed, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict,
 };

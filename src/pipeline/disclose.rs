@@ -452,7 +452,7 @@ async fn send(
         return Ok(bare);
     }
     let (head, body) = answer.into_parts();
-    let body = single::begin(body)
+    let body = single::read_short(body)
         .await
         .map_err(|_| failed(RecipientFailure::Broken, "its answer broke off"))?;
     let mut answer = Response::from_parts(head, body);

@@ -164,6 +164,19 @@ impl<'w> Exchange<'w> {
         }
     }
 
+    /// What [`Exchange::read`] gives, if that needs no waiting.
+    pub fn read_at_once(
+        &self,
+        incoming: &mut Incoming,
+        limit: usize,
+    ) -> Result<Option<Bytes>, Refused> {
+        let read = body::read_at_once(incoming, limit, &self.held).map_err(Refused::Body)?;
+        if let Some(read) = &read {
+            self.bytes_in.set(u64::try_from(read.len()).ok());
+        }
+        Ok(read)
+    }
+
     /// Reads the caller's body within its limits and the memory for bodies.
     pub async fn read(&self, incoming: Incoming, limit: usize) -> Result<Bytes, Refused> {
         let stall = self.snapshot.settings.limits.body_stall;

@@ -28,9 +28,19 @@ impl<'p> Write<'p> {
     }
 }
 
+/// Whether a write may have to do with an open erasure: false is certain. Costs one atomic load while
+/// nothing is open.
+pub fn may_concern(x: &Exchange<'_>, operation: Operation) -> bool {
+    let writes = matches!(
+        operation,
+        Operation::Store | Operation::Replicate | Operation::Relocate
+    );
+    writes && !x.worker.shared.erasures.is_empty()
+}
+
 /// To be called before the entries of a write are written: what is open of its subjects there is
 /// held, so that no try to erase begins and one under way has ended. Keep the guard until the
-/// entries stand. Costs one atomic load while nothing is open.
+/// entries stand. Nothing happens where it [cannot concern](may_concern) an erasure.
 ///
 /// # Errors
 /// The subject's pin ended while this waited: the caller must ask again, since the person may have
@@ -40,12 +50,7 @@ pub async fn hold(
     operation: Operation,
     write: &Write<'_>,
 ) -> Result<Option<Held>, Refused> {
-    let erasures = &x.worker.shared.erasures;
-    let writes = matches!(
-        operation,
-        Operation::Store | Operation::Replicate | Operation::Relocate
-    );
-    if !writes || erasures.is_empty() {
+    if !may_concern(x, operation) {
         return Ok(None);
     }
     hold_all(x, write.to.iter().copied()).await
@@ -75,6 +80,13 @@ pub fn stand(x: &Exchange<'_>, held: Option<Held>, write: &Write<'_>) {
     let Some(held) = held else { return };
     let path = decoded(write.path);
     held.overtake(&path, record(x, &path));
+}
+
+/// Whether the home that has taken a record of this person is known to hold one, so that there is
+/// nothing to note.
+pub fn is_stored(x: &Exchange<'_>, person: &Person) -> Result<bool, Refused> {
+    let is_noted = !(person.pinned || person.claims);
+    Ok(is_noted || (person.stored && is_pinned(x, person)?))
 }
 
 /// The home has taken a record of this person: a law that wants the primary copy first has it.

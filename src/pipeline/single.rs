@@ -1,6 +1,6 @@
 //! One record, one region at a time: formats `record` and `opaque`.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, uri::PathAndQuery};
@@ -23,7 +23,7 @@ use crate::{
         body::{BodyFault, Incoming, Watched},
         http1::FramingFault,
     },
-    attest::{Cleared, Pinning},
+    attest::{Cleared, Clearing, Pinning, Unwritable},
     classify::schema::Classified,
     domain::{Operation, RegionId},
     forward::{AnswerBody, AnswerError, Outgoing, OutgoingBody, throw_away},
@@ -48,9 +48,14 @@ pub async fn way(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
     parts: &Parts,
-    body: Incoming,
+    mut body: Incoming,
 ) -> Result<Response<Content>, Refused> {
-    let taken = take(x, routed, parts, body).await?;
+    // Here and below: what most requests need no waiting for is not polled, and what waits stands
+    // apart, which makes the way shorter and its future small (docs/performance.md).
+    let taken = match take_at_once(x, routed, parts, &mut body)? {
+        Some(taken) => taken,
+        None => Box::pin(take_waiting(x, parts, body)).await?,
+    };
     if let Some(region) = x.snapshot.observe_to {
         return Box::pin(observe::single(x, routed, parts, taken, region)).await;
     }
@@ -61,10 +66,19 @@ pub async fn way(
     let region = routed.wishes.target.unwrap_or(person.home);
     let flow = Flow::new(routed, &person, region);
     let judged = judge::judge(x, routed, &person, &flow)?;
-    let write = overtake::Write::of(parts.uri.path(), [(person.key, region)]);
-    let held = overtake::hold(x, flow.operation, &write).await?;
-    let cleared = attest(x, &person, &flow, &judged).await?;
-    overtake::stand(x, held, &write);
+    let mut held = None;
+    if overtake::may_concern(x, flow.operation) {
+        let write = overtake::Write::of(parts.uri.path(), [(person.key, region)]);
+        let hold = overtake::hold(x, flow.operation, &write);
+        held = Some((Box::pin(hold).await?, write));
+    }
+    let cleared = match begin(x, &person, &flow, &judged)? {
+        Attested::Stands(cleared) => cleared,
+        Attested::Waits(stands) => stands.await?,
+    };
+    if let Some((held, write)) = held {
+        overtake::stand(x, held, &write);
+    }
     let leaves_home = !judged.flow_home;
     let mut headers = x.outgoing_headers(parts, leaves_home);
     keep::say_until(x, &flow, &judged, &mut headers);
@@ -80,13 +94,16 @@ pub async fn way(
             Operation::Relocate => {
                 Box::pin(move_home(x, &person, &flow, &judged)).await?;
             }
-            Operation::Store if region == person.home => {
-                overtake::stored(x, &person, &judged).await?;
+            Operation::Store if region == person.home && !overtake::is_stored(x, &person)? => {
+                Box::pin(overtake::stored(x, &person, &judged)).await?;
             }
             _ => {}
         }
     }
-    let mut answer = flow_back(x, routed, &person, &flow, answer).await?;
+    let mut answer = match pass_at_once(x, routed, &flow, answer) {
+        Ok(passes) => passes,
+        Err(answer) => flow_back(x, routed, &person, &flow, answer).await?,
+    };
     x.say(answer.headers_mut(), &judged, region);
     Ok(answer)
 }
@@ -96,22 +113,49 @@ pub async fn take(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
     parts: &Parts,
-    incoming: Incoming,
+    mut incoming: Incoming,
 ) -> Result<Taken, Refused> {
-    let limits = &x.snapshot.settings.limits;
-    let writes = matches!(parts.method, Method::PUT | Method::POST | Method::PATCH);
-    if !writes {
-        return take_nothing(x, parts, incoming).await;
+    match take_at_once(x, routed, parts, &mut incoming)? {
+        Some(taken) => Ok(taken),
+        None => take_waiting(x, parts, incoming).await,
+    }
+}
+
+/// What [`take`] gives, if that needs no waiting.
+fn take_at_once(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    incoming: &mut Incoming,
+) -> Result<Option<Taken>, Refused> {
+    if !writes(parts) {
+        return Ok(incoming.is_end_stream().then_some(Taken::None));
     }
     if routed.route.settings.format == Format::Opaque {
-        return Ok(Taken::Stream(incoming));
+        let incoming = mem::replace(incoming, Incoming::EMPTY);
+        return Ok(Some(Taken::Stream(incoming)));
     }
     if x.snapshot.observe_to.is_none() {
         check_form(parts, "application/json")?;
     }
-    x.read(incoming, limits.record_bytes)
-        .await
-        .map(Taken::Whole)
+    let read = x.read_at_once(incoming, x.snapshot.settings.limits.record_bytes)?;
+    Ok(read.map(Taken::Whole))
+}
+
+async fn take_waiting(
+    x: &Exchange<'_>,
+    parts: &Parts,
+    incoming: Incoming,
+) -> Result<Taken, Refused> {
+    if !writes(parts) {
+        return take_nothing(x, parts, incoming).await;
+    }
+    let limit = x.snapshot.settings.limits.record_bytes;
+    x.read(incoming, limit).await.map(Taken::Whole)
+}
+
+fn writes(parts: &Parts) -> bool {
+    matches!(parts.method, Method::PUT | Method::POST | Method::PATCH)
 }
 
 /// A body where none is wanted has no meaning that two readers would agree on (RFC 9110 §9.3.1).
@@ -121,9 +165,6 @@ async fn take_nothing(
     parts: &Parts,
     incoming: Incoming,
 ) -> Result<Taken, Refused> {
-    if incoming.is_end_stream() {
-        return Ok(Taken::None);
-    }
     match x.read(incoming, 0).await {
         Ok(_) => Ok(Taken::None),
         Err(Refused::Body(BodyFault::TooLong { .. })) => Err(Refused::Malformed(format!(
@@ -160,6 +201,24 @@ pub async fn attest(
     flow: &Flow,
     judged: &Judgement,
 ) -> Result<Cleared, Refused> {
+    match begin(x, person, flow, judged)? {
+        Attested::Stands(cleared) => Ok(cleared),
+        Attested::Waits(stands) => stands.await,
+    }
+}
+
+/// How far [`attest`] comes without waiting.
+enum Attested<'x> {
+    Stands(Cleared),
+    Waits(std::pin::Pin<Box<dyn Future<Output = Result<Cleared, Refused>> + 'x>>),
+}
+
+fn begin<'x>(
+    x: &'x Exchange<'_>,
+    person: &Person,
+    flow: &Flow,
+    judged: &Judgement,
+) -> Result<Attested<'x>, Refused> {
     let permit = judged.permit(x)?;
     let traces = x.story.borrow().traces;
     let mut draft = x.draft(judged, traces);
@@ -193,17 +252,20 @@ pub async fn attest(
     judged.count();
     x.worker.shared.metrics.evidence(person.evidence);
     let journal = &x.worker.journal;
-    let unwritable = |e: crate::attest::Unwritable| Refused::Ledger(e.to_string());
+    let unwritable = |e: Unwritable| Refused::Ledger(e.to_string());
     if also.is_empty() {
-        return journal.clear(permit, draft).await.map_err(unwritable);
+        return Ok(match journal.begin(permit, draft).map_err(unwritable)? {
+            Clearing::Done(cleared) => Attested::Stands(cleared),
+            waits => Attested::Waits(Box::pin(
+                async move { waits.stands().await.map_err(unwritable) },
+            )),
+        });
     }
-    let cleared = Box::pin(journal.clear_all(vec![(permit, draft)], also))
-        .await
-        .map_err(unwritable)?;
-    cleared
-        .into_iter()
-        .next()
-        .ok_or(Refused::Internal("the ledger gave no proof"))
+    Ok(Attested::Waits(Box::pin(async move {
+        let cleared = journal.clear_all(vec![(permit, draft)], also).await;
+        let first = cleared.map_err(unwritable)?.into_iter().next();
+        first.ok_or(Refused::Internal("the ledger gave no proof"))
+    })))
 }
 
 /// Claims the home of a new subject. Another request may have been first: then its home holds.
@@ -262,6 +324,32 @@ pub async fn send(
     }
 }
 
+/// What [`flow_back`] gives, if it needs neither a judgement nor waiting; else the answer again.
+fn pass_at_once(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    flow: &Flow,
+    mut answer: Response<AnswerBody>,
+) -> Result<Response<Content>, Response<AnswerBody>> {
+    if routed.route.settings.answers != Answers::Full || !is_free(x, flow) {
+        return Err(answer);
+    }
+    let whole = match answer.body_mut().take_here() {
+        Some(whole) => whole,
+        None if answer.body().is_end_stream() => Bytes::new(),
+        None => return Err(answer),
+    };
+    let mut answer = answer.map(|_| Content::Whole(whole));
+    crate::admit::headers::drop_own_answers(answer.headers_mut());
+    Ok(answer)
+}
+
+/// Whether an answer's body crosses no border that was not judged with the flow.
+fn is_free(x: &Exchange<'_>, flow: &Flow) -> bool {
+    let region = x.snapshot.regions.get(flow.region);
+    flow.operation == Operation::Read || region.is_some_and(|r| r.place == x.snapshot.location)
+}
+
 /// The answer on its way back. The body of an answer to a write that went abroad is a read from
 /// there: it passes if that read is permitted, with an entry of its own, and is withheld else.
 pub async fn flow_back(
@@ -272,21 +360,15 @@ pub async fn flow_back(
     answer: Response<AnswerBody>,
 ) -> Result<Response<Content>, Refused> {
     let empty = answer.body().is_end_stream() || answer.body().size_hint().exact() == Some(0);
-    let here = x
-        .snapshot
-        .regions
-        .get(flow.region)
-        .is_some_and(|r| r.place == x.snapshot.location);
-    let free = here || flow.operation == Operation::Read;
     let passes = routed.route.settings.answers == Answers::Full
-        && (free || (!empty && may_read_back(x, routed, person, flow).await?));
+        && (is_free(x, flow) || (!empty && may_read_back(x, routed, person, flow).await?));
     if passes {
         let (head, mut body) = answer.into_parts();
         let body = match body.take_here() {
             // Most answers.
             Some(whole) => Content::Whole(whole),
             None if body.is_end_stream() => Content::Whole(Bytes::new()),
-            None => Box::pin(begin(body))
+            None => Box::pin(read_short(body))
                 .await
                 .map_err(|error| Refused::BackendBroken {
                     region: x.snapshot.regions.name(flow.region).to_owned(),
@@ -308,7 +390,7 @@ pub async fn flow_back(
 
 /// Waits for a short answer's end, so that one which breaks off is a 502 and not half an answer;
 /// a long one is streamed.
-pub async fn begin(mut body: AnswerBody) -> Result<Content, AnswerError> {
+pub async fn read_short(mut body: AnswerBody) -> Result<Content, AnswerError> {
     let length = body.size_hint().exact().filter(|n| *n <= SHORT);
     let Some(length) = length else {
         return Ok(Content::Region(Box::new(body)));
