@@ -5,12 +5,15 @@
 //! more rounds took, divided by their requests, is what one costs, its share of the ledger's and
 //! the directory's threads included. Start and warm-up cancel out.
 //!
+//! Beside it stands how many lines of code (64 bytes) that is, of those that at least every other
+//! request executes: time follows them more than the instructions (docs/performance.md).
+//!
 //! How many entries those threads take at once hangs on the machine's other work, which is worth up
 //! to a tenth. It only ever adds: the least of up to three measurements counts.
 
-use std::{fs, path::Path};
+use std::{collections::HashSet, fs, path::Path};
 
-use crate::{load, options::Options, peer, store, work::Work};
+use crate::{code::Counts, load, options::Options, peer, store, work::Work};
 
 /// Above the baseline by more than this share: too much.
 const TOLERANCE: f64 = 0.05;
@@ -34,7 +37,7 @@ pub async fn gate(options: &Options) -> bool {
             (name == work.name()).then(|| count.parse::<f64>().ok())?
         });
         let enough = before.filter(|_| !options.update).unwrap_or(0.0) * (1.0 + TOLERANCE);
-        let Some(now) = least(work, options, enough).await else {
+        let Some((now, lines)) = least(work, options, enough).await else {
             println!("{}: not measured", work.name());
             sound = false;
             continue;
@@ -42,7 +45,7 @@ pub async fn gate(options: &Options) -> bool {
         measured.push_str(&format!("{} {now:.0}\n", work.name()));
         match before {
             None => println!(
-                "{}: {now:.0} instructions per request, no baseline",
+                "{}: {now:.0} instructions per request in {lines} lines of code, no baseline",
                 work.name()
             ),
             Some(before) => {
@@ -53,7 +56,7 @@ pub async fn gate(options: &Options) -> bool {
                     "good"
                 };
                 println!(
-                    "{}: {now:.0} instructions per request, baseline {before:.0} ({:+.1} %): {verdict}",
+                    "{}: {now:.0} instructions per request in {lines} lines of code, baseline {before:.0} ({:+.1} %): {verdict}",
                     work.name(),
                     change * 100.0
                 );
@@ -70,26 +73,33 @@ pub async fn gate(options: &Options) -> bool {
 }
 
 /// The least of a few measurements; no further one is made once it is at most `enough`.
-async fn least(work: Work, options: &Options, enough: f64) -> Option<f64> {
+async fn least(work: Work, options: &Options, enough: f64) -> Option<(f64, usize)> {
     let mut least = per_request(work, options).await?;
     for _ in 1..MEASUREMENTS {
-        if least <= enough {
+        if least.0 <= enough {
             break;
         }
-        least = least.min(per_request(work, options).await?);
+        let again = per_request(work, options).await?;
+        if again.0 < least.0 {
+            least = again;
+        }
     }
     Some(least)
 }
 
-async fn per_request(work: Work, options: &Options) -> Option<f64> {
-    let few = total(work, options, 1).await?;
-    let many = total(work, options, 3).await?;
-    let requests = options.requests.div_ceil(work.weight()) * 2;
-    Some((many - few) / requests as f64)
+/// Instructions, and lines of code.
+async fn per_request(work: Work, options: &Options) -> Option<(f64, usize)> {
+    let few = counts(work, options, 1).await?;
+    let many = counts(work, options, 3).await?;
+    let requests = options.requests.div_ceil(work.weight()) as u64 * 2;
+    let often = many.since(&few).filter(|(_, count)| *count >= requests / 2);
+    let lines: HashSet<_> = often.map(|(place, _)| place.line()).collect();
+    let instructions = (many.total() - few.total()) as f64 / requests as f64;
+    Some((instructions, lines.len()))
 }
 
-/// All user instructions of a router that was warmed and then did this many rounds.
-async fn total(work: Work, options: &Options, rounds: usize) -> Option<f64> {
+/// What a router executed that was warmed and then did this many rounds.
+async fn counts(work: Work, options: &Options, rounds: usize) -> Option<Counts> {
     let folder = tempfile::tempdir().unwrap();
     let stores = store::start().await;
     let output = folder.path().join("callgrind.out");
@@ -102,17 +112,8 @@ async fn total(work: Work, options: &Options, rounds: usize) -> Option<f64> {
     if let Some(keep) = &options.keep {
         let _ = fs::copy(&output, format!("{keep}.{}.{rounds}", work.name()));
     }
-    sound.then(|| counted(&output))?
-}
-
-fn counted(output: &Path) -> Option<f64> {
-    let text = fs::read_to_string(output).ok()?;
-    let line = text
-        .lines()
-        .rev()
-        .find_map(|l| l.strip_prefix("totals: "))?;
-    // Instructions come first, whatever else callgrind was asked to count.
-    line.split_whitespace().next()?.parse().ok()
+    let text = sound.then(|| fs::read_to_string(&output).ok()).flatten()?;
+    Counts::read(&text)
 }
 
 /// The router under callgrind.
@@ -120,6 +121,7 @@ pub fn command(output: &Path, mut router: Vec<String>) -> Vec<String> {
     let mut words = vec![
         "valgrind".to_owned(),
         "--tool=callgrind".to_owned(),
+        "--dump-instr=yes".to_owned(),
         format!("--callgrind-out-file={}", output.display()),
     ];
     words.append(&mut router);

@@ -17,6 +17,7 @@
 )]
 
 mod client;
+mod code;
 mod cpu;
 mod instructions;
 mod options;

@@ -1,10 +1,19 @@
+use std::hash::{Hash, Hasher};
+
 /// Index of a category in the vocabulary of one compiled policy. Below [`CategorySet::CAPACITY`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CategoryId(pub u8);
 
 /// A set of categories; a plain value, so that it can be built per record without allocating.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CategorySet([u64; 4]);
+
+/// Word by word: a hasher's way for texts costs more than all that judgements are found by else.
+impl Hash for CategorySet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.iter().for_each(|word| state.write_u64(*word));
+    }
+}
 
 impl CategorySet {
     pub const CAPACITY: usize = 256;

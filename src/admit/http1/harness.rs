@@ -11,7 +11,7 @@ use super::{
     decode::{Decoder, Piece},
     fault::{FramingFault, HeadFault},
     head::{self, Framing, Head, Last},
-    scan::Scan,
+    scan::{MAX_FIELDS, Scan},
 };
 use crate::message::{FieldSet, Fields, Kind};
 
@@ -231,7 +231,8 @@ pub fn try_bytes(bytes: &[u8]) {
             panic!("{fault}");
         }
         let text = print(&request);
-        let again = read([text.as_slice()]);
+        // A blank after each colon, which the caller may have left out.
+        let again = read_within([text.as_slice()], HEADER_BYTES + MAX_FIELDS);
         let [Read::Request(again)] = again.as_slice() else {
             panic!("written anew it is not one request");
         };
