@@ -41,7 +41,7 @@ pub(super) struct Gate {
 
 struct Seats {
     free: Cell<usize>,
-    /// In the queue; while somebody is, seats go to them alone.
+    /// In the queue; seats that are given back go to them first.
     waiting: Cell<usize>,
     /// Seats that were given back to those who wait and that nobody sits in yet.
     promised: Cell<usize>,
@@ -159,17 +159,18 @@ mod tests {
 
     use super::*;
 
+    fn one_seat(waiting: usize, patience: Duration) -> Gate {
+        let at_work = 1;
+        Gate::new(Shares { at_work, waiting }, patience)
+    }
+
     async fn waits_still<F: Future + Unpin>(wait: &mut F) -> bool {
         poll_fn(|cx| Poll::Ready(Pin::new(&mut *wait).poll(cx).is_pending())).await
     }
 
     #[tokio::test]
     async fn a_full_gate_queues_a_few_and_refuses_the_rest() {
-        let shares = Shares {
-            at_work: 1,
-            waiting: 1,
-        };
-        let gate = Gate::new(shares, Duration::from_secs(60));
+        let gate = one_seat(1, Duration::from_secs(60));
         let first = gate.enter().await.ok().unwrap();
         let (second, third, ()) = tokio::join!(gate.enter(), gate.enter(), async {
             tokio::task::yield_now().await;
@@ -181,11 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_ends_with_patience_and_leaves_the_queue() {
-        let shares = Shares {
-            at_work: 1,
-            waiting: 1,
-        };
-        let gate = Gate::new(shares, Duration::from_millis(5));
+        let gate = one_seat(1, Duration::from_millis(5));
         let _held = gate.enter().await.ok().unwrap();
         assert!(gate.enter().await.is_err());
         assert_eq!(gate.seats.waiting.get(), 0);
@@ -193,11 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_seat_goes_to_who_waited_longest_and_is_not_lost_with_them() {
-        let shares = Shares {
-            at_work: 1,
-            waiting: 3,
-        };
-        let gate = Gate::new(shares, Duration::from_secs(60));
+        let gate = one_seat(3, Duration::from_secs(60));
         let first = gate.enter_at_once().unwrap();
         {
             let mut waits = Box::pin(gate.enter());

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     admit::{
         body::{BodyFault, Incoming, Watched},
+        headers::drop_own_answers,
         http1::FramingFault,
     },
     attest::{Cleared, Clearing, Pinning, Unwritable},
@@ -329,18 +330,23 @@ fn pass_at_once(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
     flow: &Flow,
-    mut answer: Response<AnswerBody>,
+    answer: Response<AnswerBody>,
 ) -> Result<Response<Content>, Response<AnswerBody>> {
     if routed.route.settings.answers != Answers::Full || !is_free(x, flow) {
         return Err(answer);
     }
+    whole(answer)
+}
+
+/// An answer that passes and is here as a whole, as most are; else the answer again.
+fn whole(mut answer: Response<AnswerBody>) -> Result<Response<Content>, Response<AnswerBody>> {
     let whole = match answer.body_mut().take_here() {
         Some(whole) => whole,
         None if answer.body().is_end_stream() => Bytes::new(),
         None => return Err(answer),
     };
     let mut answer = answer.map(|_| Content::Whole(whole));
-    crate::admit::headers::drop_own_answers(answer.headers_mut());
+    drop_own_answers(answer.headers_mut());
     Ok(answer)
 }
 
@@ -363,20 +369,18 @@ pub async fn flow_back(
     let passes = routed.route.settings.answers == Answers::Full
         && (is_free(x, flow) || (!empty && may_read_back(x, routed, person, flow).await?));
     if passes {
-        let (head, mut body) = answer.into_parts();
-        let body = match body.take_here() {
-            // Most answers.
-            Some(whole) => Content::Whole(whole),
-            None if body.is_end_stream() => Content::Whole(Bytes::new()),
-            None => Box::pin(read_short(body))
-                .await
-                .map_err(|error| Refused::BackendBroken {
-                    region: x.snapshot.regions.name(flow.region).to_owned(),
-                    detail: error.to_string(),
-                })?,
+        let (head, body) = match whole(answer) {
+            Ok(answer) => return Ok(answer),
+            Err(answer) => answer.into_parts(),
         };
+        let body = Box::pin(read_short(body))
+            .await
+            .map_err(|error| Refused::BackendBroken {
+                region: x.snapshot.regions.name(flow.region).to_owned(),
+                detail: error.to_string(),
+            })?;
         let mut answer = Response::from_parts(head, body);
-        crate::admit::headers::drop_own_answers(answer.headers_mut());
+        drop_own_answers(answer.headers_mut());
         return Ok(answer);
     }
     // Fields, too, can carry what stands in a record, so those that may stay behind.

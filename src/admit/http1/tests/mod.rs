@@ -8,4 +8,5 @@ mod edges;
 mod framing;
 mod heads;
 mod laws;
+mod remembered;
 mod served;
