@@ -12,9 +12,10 @@ use jiff::Timestamp;
 
 use super::{
     Books, Bundle, JournalStatus, Pinning, Profile, Unwritable,
+    lazy::Lazy,
     open::FolderLock,
     porter::Post,
-    queue::{Batch, Lazy, Queue, Shared},
+    queue::{Batch, Queue, Shared},
     writer::{Item, WriteError, Writer},
 };
 use crate::{domain::SubjectKey, telemetry::clock};
@@ -148,10 +149,10 @@ impl Committer<'_> {
         }
     }
 
-    /// When the oldest entry in hand was handed over. Each door's entries are in order, so the
+    /// When the oldest entry in hand was handed over, in µs since 1970. Each door's entries are in order, so the
     /// first of each will do; of the workers' buffers the first one's, which is not 100 ms younger
     /// than the others'.
-    fn oldest(&self, batches: &[Batch]) -> Option<Timestamp> {
+    fn oldest(&self, batches: &[Batch]) -> Option<i64> {
         let lazy = self.held.first().map(Lazy::at);
         let ahead = batches.iter().filter_map(|b| b.work.at());
         ahead.chain(lazy).min()

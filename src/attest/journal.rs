@@ -10,9 +10,10 @@ use super::{
     Books, Bundle, ClearedBundle, Draft, LedgerError, OutcomeDraft, Outcomes, Pinning, Profile,
     Unwritable, commit,
     disk::{Disk, Folder},
+    lazy::Lazy,
     open,
     porter::{Inbox, Porter, Reply},
-    queue::{Buffer, Lazy, PATIENCE, Shared, Work},
+    queue::{Buffer, PATIENCE, Shared, Work},
 };
 use crate::decide::Permit;
 
@@ -293,8 +294,7 @@ impl Journal {
     /// Queues what the backend answered. Never waits; from the same door that cleared the
     /// decision, it is written after the decision's entry.
     pub fn outcome(&self, outcome: OutcomeDraft) {
-        self.shared
-            .queue_outcomes(&self.buffer, Lazy::Outcome(outcome));
+        self.shared.queue_outcomes(&self.buffer, outcome.into());
     }
 
     /// [`Journal::outcome`] for the items of a batch.

@@ -23,6 +23,7 @@ mod follow;
 mod format;
 mod head;
 mod journal;
+mod lazy;
 mod model;
 mod open;
 mod pack;

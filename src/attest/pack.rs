@@ -84,7 +84,7 @@ fn put(
     let reference = kind.reference.as_deref();
     put_decision(
         out,
-        decision,
+        &decision.to_bytes(),
         &profile,
         subject,
         kind.evidence,

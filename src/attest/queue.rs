@@ -13,11 +13,12 @@ use std::{
     time::Duration,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use smallvec::SmallVec;
 
 use super::{
-    Bundle, Draft, JournalStatus, OutcomeDraft, Outcomes, Unwritable,
+    Bundle, Draft, JournalStatus, Unwritable,
+    lazy::Lazy,
     porter::Reply,
     writer::{Item, Writer},
 };
@@ -30,7 +31,8 @@ pub(super) enum Work {
 }
 
 /// A flow home does not run ahead of a buffer whose first entry is this old: the disk is stuck.
-const LATEST: SignedDuration = SignedDuration::from_millis(75);
+/// In µs.
+const LATEST: u64 = 75_000;
 /// Entries in one worker's buffer, but for a batch, which is taken whole when there are fewer.
 const BUFFER: usize = 65_536;
 /// Drafts that may wait for one commit.
@@ -40,13 +42,6 @@ const WAITING: usize = 1_000_000;
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Later than every entry.
 const NOTHING: i64 = i64::MAX;
-
-pub(super) enum Lazy {
-    Draft(Draft),
-    Outcome(OutcomeDraft),
-    Bundle(Box<Bundle>),
-    Outcomes(Box<Outcomes>),
-}
 
 /// A worker's entries that wait for the thread to fetch them.
 #[derive(Default)]
@@ -159,10 +154,10 @@ impl Shared {
     #[must_use]
     pub fn queue(&self, buffer: &Buffer, draft: Draft) -> Option<Draft> {
         let mut buffered = buffer.lock();
-        if !self.may_follow(&buffered, draft.at) {
+        if !self.may_follow(&buffered, draft.at.as_microsecond()) {
             return Some(draft);
         }
-        buffered.items.push(Lazy::Draft(draft));
+        buffered.items.push(draft.into());
         buffered.entries += 1;
         drop(buffered);
         self.nudge();
@@ -177,11 +172,14 @@ impl Shared {
         drafts: SmallVec<[Draft; 1]>,
     ) -> Option<SmallVec<[Draft; 1]>> {
         let mut buffered = buffer.lock();
-        if !drafts.iter().all(|d| self.may_follow(&buffered, d.at)) {
+        if !drafts
+            .iter()
+            .all(|d| self.may_follow(&buffered, d.at.as_microsecond()))
+        {
             return Some(drafts);
         }
         buffered.entries += drafts.len();
-        buffered.items.extend(drafts.into_iter().map(Lazy::Draft));
+        buffered.items.extend(drafts.into_iter().map(Lazy::from));
         drop(buffered);
         self.nudge();
         None
@@ -191,7 +189,7 @@ impl Shared {
     #[must_use]
     pub fn queue_bundle(&self, buffer: &Buffer, bundle: Box<Bundle>) -> Option<Box<Bundle>> {
         let mut buffered = buffer.lock();
-        if !self.may_follow(&buffered, bundle.at()) {
+        if !self.may_follow(&buffered, bundle.at().as_microsecond()) {
             return Some(bundle);
         }
         buffered.entries += bundle.len();
@@ -235,25 +233,21 @@ impl Shared {
             let queue = self.queue_locked();
             let mut waiting = queue.drafts;
             let first = queue.batches.first();
-            let mut since = first.and_then(|batch| batch.work.at());
+            let first = first.and_then(|batch| batch.work.at());
+            let mut since = first.unwrap_or(NOTHING);
             for buffer in &queue.buffers {
                 let buffered = buffer.lock();
                 waiting += buffered.entries;
-                since = since
-                    .into_iter()
-                    .chain(buffered.items.first().map(Lazy::at))
-                    .min();
+                since = since.min(buffered.items.first().map_or(NOTHING, Lazy::at));
             }
             (waiting, since)
         };
-        let in_hand = self.in_hand.load(Ordering::Relaxed);
-        let in_hand = (in_hand != NOTHING)
-            .then(|| Timestamp::from_microsecond(in_hand).ok())
-            .flatten();
+        let since = queued_since.min(self.in_hand.load(Ordering::Relaxed));
+        let since = (since != NOTHING).then(|| Timestamp::from_microsecond(since).ok());
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         JournalStatus {
             waiting: waiting + self.held.load(Ordering::Relaxed),
-            waiting_since: queued_since.into_iter().chain(in_hand).min(),
+            waiting_since: since.flatten(),
             refused: self.refused.load(Ordering::Relaxed),
             outcomes_lost: self.outcomes_lost.load(Ordering::Relaxed),
             ..status.clone()
@@ -261,18 +255,18 @@ impl Shared {
     }
 
     /// Of what the thread has in hand, when the oldest was handed over.
-    pub fn note_in_hand(&self, since: Option<Timestamp>) {
-        let since = since.map_or(NOTHING, Timestamp::as_microsecond);
+    pub fn note_in_hand(&self, since: Option<i64>) {
+        let since = since.unwrap_or(NOTHING);
         self.in_hand.store(since, Ordering::Relaxed);
     }
 
     /// Whether there is hope: behind a write that has not ended for so long, others only pile up.
     /// One that failed is tried again and again, and tells why by itself.
-    fn check_disk(&self, now: Option<Timestamp>) -> Result<(), Unwritable> {
+    fn check_disk(&self, now: Option<i64>) -> Result<(), Unwritable> {
         if self.failed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let now = now.map_or(0, Timestamp::as_microsecond);
+        let now = now.unwrap_or(0);
         let since = self.in_hand.load(Ordering::Relaxed);
         let waited = Duration::from_micros(now.saturating_sub(since).try_into().unwrap_or(0));
         match waited > PATIENCE {
@@ -283,7 +277,7 @@ impl Shared {
         }
     }
 
-    fn may_follow(&self, buffered: &Buffered, at: Timestamp) -> bool {
+    fn may_follow(&self, buffered: &Buffered, at: i64) -> bool {
         let first = buffered.items.first();
         let fresh = first.is_none_or(|first| is_fresh(first.at(), at));
         fresh
@@ -337,34 +331,6 @@ impl Buffer {
     }
 }
 
-impl Lazy {
-    pub fn at(&self) -> Timestamp {
-        match self {
-            Self::Draft(draft) => draft.at,
-            Self::Outcome(outcome) => outcome.at,
-            Self::Bundle(bundle) => bundle.at(),
-            Self::Outcomes(outcomes) => outcomes.at,
-        }
-    }
-
-    pub fn entries(&self) -> usize {
-        match self {
-            Self::Draft(_) | Self::Outcome(_) => 1,
-            Self::Bundle(bundle) => bundle.len(),
-            Self::Outcomes(outcomes) => outcomes.rows.len(),
-        }
-    }
-
-    pub fn item(&self) -> Item<'_> {
-        match self {
-            Self::Draft(draft) => Item::Draft(draft),
-            Self::Outcome(outcome) => Item::Outcome(outcome),
-            Self::Bundle(bundle) => Item::Bundle(bundle),
-            Self::Outcomes(outcomes) => Item::Outcomes(outcomes),
-        }
-    }
-}
-
 impl Work {
     pub fn entries(&self) -> usize {
         match self {
@@ -373,11 +339,11 @@ impl Work {
         }
     }
 
-    /// When the first of it was decided.
-    pub fn at(&self) -> Option<Timestamp> {
+    /// When the first of it was decided, in µs since 1970.
+    pub fn at(&self) -> Option<i64> {
         match self {
-            Self::Drafts(drafts) => drafts.first().map(|draft| draft.at),
-            Self::Bundle(bundle) => Some(bundle.at()),
+            Self::Drafts(drafts) => drafts.first().map(|draft| draft.at.as_microsecond()),
+            Self::Bundle(bundle) => Some(bundle.at().as_microsecond()),
         }
     }
 
@@ -392,8 +358,8 @@ impl Work {
 
 /// The drafts' own times serve as the clock: reading one costs more than the push. Either way, so
 /// that a clock set back does not make a stuck disk look fresh.
-fn is_fresh(first: Timestamp, now: Timestamp) -> bool {
-    now.duration_since(first).abs() < LATEST
+fn is_fresh(first: i64, now: i64) -> bool {
+    now.abs_diff(first) < LATEST
 }
 
 #[cfg(test)]
@@ -402,8 +368,8 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_lets_no_flow_run_ahead_of_a_stuck_disk() {
-        let first = Timestamp::from_second(1_795_000_000).unwrap();
-        let after = |ms| first + SignedDuration::from_millis(ms);
+        let first = 1_795_000_000_000_000;
+        let after = |ms: i64| first + ms * 1000;
         for fresh in [0, 74, -74] {
             assert!(is_fresh(first, after(fresh)), "{fresh} ms");
         }

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use smallvec::SmallVec;
 
 use super::{
-    Draft, Entry, Kind, Observed, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict,
+    Draft, Entry, Kind, Observed, Party, Pinning, Profile, REFERENCE_MAX, Verdict,
     codec::{Malformed, Put, Read, Take},
     format::{Hash, sha256},
+    lazy::{Came, Home},
 };
 use crate::{
     domain::{
@@ -245,14 +246,14 @@ pub(super) enum ProfileRef<'a> {
 /// The part of a decision that follows its time.
 pub(super) fn put_decision(
     out: &mut Vec<u8>,
-    decision: DecisionId,
+    decision: &[u8; 16],
     profile: &ProfileRef<'_>,
     subject: Option<SubjectKey>,
     evidence: EvidenceSet,
     pin: Option<&PinChange>,
     reference: Option<&str>,
 ) {
-    out.extend_from_slice(&decision.to_bytes());
+    out.extend_from_slice(decision);
     match profile {
         ProfileRef::Number(number) => out.varint(u64::from(*number)),
         ProfileRef::Digest(digest) => out.extend_from_slice(*digest),
@@ -330,7 +331,7 @@ pub(super) fn put_draft(out: &mut Vec<u8>, draft: &Draft, profile: u32, base: i6
     out.signed(draft.at.as_microsecond().saturating_sub(base));
     put_decision(
         out,
-        draft.decision,
+        &draft.decision.to_bytes(),
         &ProfileRef::Number(profile),
         draft.key(),
         draft.evidence,
@@ -339,11 +340,27 @@ pub(super) fn put_draft(out: &mut Vec<u8>, draft: &Draft, profile: u32, base: i6
     );
 }
 
-pub(super) fn put_outcome(out: &mut Vec<u8>, outcome: &OutcomeDraft, base: i64) {
+/// Writes a flow home; as [`put_draft`].
+pub(super) fn put_home(out: &mut Vec<u8>, home: &Home, profile: u32, base: i64) {
+    out.push(DECISION);
+    out.signed(home.at.saturating_sub(base));
+    let profile = ProfileRef::Number(profile);
+    put_decision(
+        out,
+        &home.decision,
+        &profile,
+        home.subject,
+        home.evidence,
+        None,
+        None,
+    );
+}
+
+pub(super) fn put_outcome(out: &mut Vec<u8>, came: &Came, base: i64) {
     out.push(OUTCOME);
-    out.signed(outcome.at.as_microsecond().saturating_sub(base));
-    out.extend_from_slice(&outcome.decision.to_bytes());
-    out.extend_from_slice(&outcome.status.to_le_bytes());
+    out.signed(came.at.saturating_sub(base));
+    out.extend_from_slice(&came.decision);
+    out.extend_from_slice(&came.status.to_le_bytes());
 }
 
 pub(super) fn put_recovered(out: &mut Vec<u8>, at: i64, lost: u64, base: i64) {
@@ -467,7 +484,7 @@ impl Entry {
                 reference,
             } => put_decision(
                 &mut out,
-                *decision,
+                &decision.to_bytes(),
                 &ProfileRef::Digest(&profile.digest()),
                 *subject,
                 *evidence,

@@ -3,12 +3,13 @@
 use std::{collections::HashMap, io, sync::Arc};
 
 use super::{
-    Bundle, Draft, OutcomeDraft, Outcomes, Profile,
+    Bundle, Draft, Outcomes, Profile,
     disk::{Disk, DiskFile},
     format::{BODY_MAX, FRAME_HEAD, FrameHead, Hash, SegmentHeader, chain},
     head::{Head, HeadFile},
+    lazy::{Came, Home},
     pack::{put_bundle, put_outcomes},
-    record::{put_draft, put_outcome, put_profile, put_recovered, put_resumed},
+    record::{put_draft, put_home, put_outcome, put_profile, put_recovered, put_resumed},
     segment,
 };
 
@@ -20,7 +21,8 @@ const ROOM: u64 = 256 << 10;
 /// One entry to be written.
 pub(super) enum Item<'a> {
     Draft(&'a Draft),
-    Outcome(&'a OutcomeDraft),
+    Home(&'a Home),
+    Came(&'a Came),
     Bundle(&'a Bundle),
     Outcomes(&'a Outcomes),
     Recovered { at: i64, lost: u64 },
@@ -156,7 +158,11 @@ impl Writer {
                     let number = number(&draft.profile);
                     put_draft(entries, draft, number, base);
                 }
-                Item::Outcome(outcome) => put_outcome(entries, outcome, base),
+                Item::Home(home) => {
+                    let number = number(&home.profile);
+                    put_home(entries, home, number, base);
+                }
+                Item::Came(came) => put_outcome(entries, came, base),
                 Item::Bundle(bundle) => put_bundle(entries, bundle, base, &mut number),
                 Item::Outcomes(outcomes) => put_outcomes(entries, outcomes, base),
                 Item::Recovered { at, lost } => put_recovered(entries, *at, *lost, base),
@@ -298,7 +304,8 @@ impl Item<'_> {
     fn at(&self) -> i64 {
         match self {
             Self::Draft(draft) => draft.at.as_microsecond(),
-            Self::Outcome(outcome) => outcome.at.as_microsecond(),
+            Self::Home(home) => home.at,
+            Self::Came(came) => came.at,
             Self::Bundle(bundle) => bundle.at().as_microsecond(),
             Self::Outcomes(outcomes) => outcomes.at.as_microsecond(),
             Self::Recovered { at, .. } | Self::Resumed { at, .. } => *at,
@@ -309,7 +316,11 @@ impl Item<'_> {
         match self {
             Self::Bundle(bundle) => bundle.len(),
             Self::Outcomes(outcomes) => outcomes.rows.len(),
-            Self::Draft(_) | Self::Outcome(_) | Self::Recovered { .. } | Self::Resumed { .. } => 1,
+            Self::Draft(_)
+            | Self::Home(_)
+            | Self::Came(_)
+            | Self::Recovered { .. }
+            | Self::Resumed { .. } => 1,
         }
     }
 }

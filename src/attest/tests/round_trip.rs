@@ -5,7 +5,8 @@ use super::*;
 use crate::{
     attest::{
         codec::Take,
-        record::{put_draft, put_profile, take_entry, take_profile},
+        lazy::Lazy,
+        record::{put_draft, put_home, put_profile, take_entry, take_profile},
     },
     domain::{Basis, Place, SpecialGround, SubjectKind, Transaction},
     locate::{Claim, Pin},
@@ -423,6 +424,16 @@ proptest! {
         let kept = kept.as_deref().unwrap_or_default();
         prop_assert!(whole.starts_with(kept) && kept.len() <= REFERENCE_MAX);
         prop_assert!(kept == whole || kept.len() > REFERENCE_MAX - 2);
+        let plain = draft.pin.is_none() && draft.reference.is_none();
+        let lazy = Lazy::from(draft);
+        prop_assert_eq!(matches!(lazy, Lazy::Home(_)), plain);
+        let mut again = Vec::new();
+        match lazy {
+            Lazy::Home(home) => put_home(&mut again, &home, 0, base),
+            Lazy::Draft(draft) => put_draft(&mut again, &draft, 0, base),
+            _ => panic!("it is one decision"),
+        }
+        prop_assert_eq!(&again, &bytes);
     }
 
     #[test]
