@@ -3,7 +3,8 @@
 //! A worker that is done looks for what came meanwhile. Under load little did, since the last look
 //! was a moment ago: then the worker sleeps and is woken for each event, and each time the processor
 //! has forgotten the code. So a busy worker lets events gather for a moment before it looks, as
-//! network cards do with their interrupts. A worker with little to do looks at once.
+//! network cards do with their interrupts. A worker that sleeps half of its time anyway looks at
+//! once: there the pauses cost more than they save.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -15,8 +16,11 @@ use std::{
 /// to nothing would gather.
 const BUSY: u64 = 8;
 
-/// How long requests are counted, at least, before the worker counts as busy or not.
+/// How long requests and work are counted, at least, before the worker counts as busy or not.
 const WINDOW: Duration = Duration::from_millis(1);
+
+/// Of the time, this part has to be work: one half.
+const SHARE: u64 = 2;
 
 /// A pause that took this long: others want the processor, and to leave it is to stand in line.
 const LATE: Duration = Duration::from_millis(1);
@@ -34,7 +38,11 @@ pub struct Coalesce {
     /// been.
     since: AtomicU64,
     before: AtomicU64,
+    /// Nanoseconds of it that were work.
+    worked: AtomicU64,
     is_busy: AtomicBool,
+    /// When the worker last came back from its wait for events, in nanoseconds since `began`.
+    woke: AtomicU64,
     /// Nanoseconds.
     paused: AtomicU64,
     /// In nanoseconds since `began`.
@@ -49,7 +57,9 @@ impl Coalesce {
             requests: AtomicU64::default(),
             since: AtomicU64::default(),
             before: AtomicU64::default(),
+            worked: AtomicU64::default(),
             is_busy: AtomicBool::default(),
+            woke: AtomicU64::default(),
             paused: AtomicU64::default(),
             rests_until: AtomicU64::default(),
         };
@@ -78,10 +88,25 @@ impl Coalesce {
             return;
         }
         let now = self.began.elapsed();
+        self.work(now);
         if nanos(now) >= self.rests_until.load(Relaxed) && self.is_busy(now) {
             thread::sleep(Duration::from_micros(pause.into()));
             self.note(now, self.began.elapsed());
         }
+    }
+
+    /// To be called when the worker is back from its wait.
+    pub fn after_park(&self) {
+        if self.pause.load(Relaxed) != 0 {
+            self.woke.store(nanos(self.began.elapsed()), Relaxed);
+        }
+    }
+
+    /// What was done since the worker woke.
+    fn work(&self, now: Duration) {
+        let worked = nanos(now).saturating_sub(self.woke.load(Relaxed));
+        self.worked
+            .store(self.worked.load(Relaxed) + worked, Relaxed);
     }
 
     /// How long it has paused, all in all: for the runtime this is work.
@@ -105,9 +130,12 @@ impl Coalesce {
         }
         let requests = self.requests.load(Relaxed);
         let fresh = requests - self.before.load(Relaxed);
-        let is_busy = fresh.saturating_mul(nanos(WINDOW)) >= BUSY.saturating_mul(window);
+        let worked = self.worked.load(Relaxed);
+        let is_busy = fresh.saturating_mul(nanos(WINDOW)) >= BUSY.saturating_mul(window)
+            && worked.saturating_mul(SHARE) >= window;
         self.since.store(nanos(now), Relaxed);
         self.before.store(requests, Relaxed);
+        self.worked.store(0, Relaxed);
         self.is_busy.store(is_busy, Relaxed);
         is_busy
     }
@@ -125,10 +153,12 @@ mod tests {
         Coalesce::new(Duration::from_micros(50))
     }
 
+    /// Counts requests, and that all the time was work.
     fn take(worker: &Coalesce, requests: u64) {
         for _ in 0..requests {
             worker.count();
         }
+        worker.worked.store(u64::from(u32::MAX), Relaxed);
     }
 
     #[test]
@@ -143,6 +173,22 @@ mod tests {
         assert!(!worker.is_busy(4 * WINDOW));
         take(&worker, 2 * BUSY);
         assert!(worker.is_busy(6 * WINDOW));
+    }
+
+    #[test]
+    fn a_worker_that_sleeps_most_of_the_time_is_not_busy() {
+        let worker = worker();
+        let half = WINDOW / 2;
+        for (slept, is_busy) in [(half, true), (half + Duration::from_nanos(1), false)] {
+            let woke = worker.began.elapsed().max(WINDOW) + slept;
+            worker.since.store(nanos(woke - slept), Relaxed);
+            worker.worked.store(0, Relaxed);
+            worker.woke.store(nanos(woke), Relaxed);
+            worker.requests.fetch_add(1000, Relaxed);
+            let now = woke - slept + WINDOW;
+            worker.work(now);
+            assert_eq!(worker.is_busy(now), is_busy, "{slept:?}");
+        }
     }
 
     #[test]

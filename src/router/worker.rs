@@ -324,10 +324,11 @@ pub fn run(
 }
 
 fn runtime(coalesce: &Arc<Coalesce>) -> std::io::Result<LocalRuntime> {
-    let coalesce = Arc::clone(coalesce);
+    let (before, after) = (Arc::clone(coalesce), Arc::clone(coalesce));
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(move || coalesce.before_park())
+        .on_thread_park(move || before.before_park())
+        .on_thread_unpark(move || after.after_park())
         .build_local(LocalOptions::default())
 }
 
@@ -525,14 +526,27 @@ mod tests {
     fn a_busy_workers_runtime_pauses_before_it_looks_for_events() {
         let coalesce = Arc::new(Coalesce::new(Duration::from_micros(50)));
         let runtime = runtime(&coalesce).unwrap();
-        let wait =
-            || runtime.block_on(async { tokio::time::sleep(Duration::from_millis(5)).await });
-        wait();
+        let wait = async || tokio::time::sleep(Duration::from_millis(5)).await;
+        runtime.block_on(wait());
         assert_eq!(coalesce.paused(), Duration::ZERO, "nothing was asked");
-        for _ in 0..10_000_000 {
-            coalesce.count();
-        }
-        wait();
+        runtime.block_on(async {
+            for _ in 0..10 {
+                (0..1000).for_each(|_| coalesce.count());
+                wait().await;
+            }
+        });
+        assert_eq!(
+            coalesce.paused(),
+            Duration::ZERO,
+            "it slept most of the time"
+        );
+        runtime.block_on(async {
+            wait().await;
+            for _ in 0..10_000_000 {
+                coalesce.count();
+            }
+            wait().await;
+        });
         assert!(coalesce.paused() >= Duration::from_micros(50));
     }
 }

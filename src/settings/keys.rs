@@ -90,7 +90,7 @@ pub static KEYS: &[Key] = keys! {
     "data_plane.concurrent_requests" Number Value("1024"), "256":
         "Requests at work at one time in one worker.";
     "data_plane.coalesce" Duration Value("\"50us\""), "\"0s\"":
-        "How long a worker that has 8,000 requests a second or more lets events gather before it looks for them, up to `1ms`; the system's timer adds up to 50 µs of its own. Costs each wait of a request so much time, and saves up to a fifth of the processor's. `0s`: it always looks at once.";
+        "How long a worker that has 8,000 requests a second or more, and is at work half of the time or more, lets events gather before it looks for them, up to `1ms`; the system's timer adds up to 50 µs of its own. Costs each wait of a request so much time, and saves up to a fifth of the processor's. `0s`: it always looks at once.";
     "data_plane.drain" Duration Value("\"25s\""), "\"5s\"":
         "How long a stopping router waits for requests at work. Keep it below the supervisor's own patience (30 s in Kubernetes).";
     "data_plane.drain_delay" Duration Value("\"0s\""), "\"5s\"":
