@@ -1,6 +1,7 @@
 //! What goes out: bodies that are sent byte for byte, and that break visibly when they break.
 
 use std::{
+    borrow::Cow,
     cell::Cell,
     pin::Pin,
     rc::Rc,
@@ -22,10 +23,10 @@ pub type BoxedStream = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
 
 /// A request to a region, whichever of its endpoints gets it. `Debug` shows nothing that could be
 /// personal: neither path nor headers nor body.
-pub struct Outgoing {
+pub struct Outgoing<'a> {
     pub method: Method,
     /// As the caller sent it; the endpoint's prefix is put before it.
-    pub path_and_query: PathAndQuery,
+    pub path_and_query: Cow<'a, PathAndQuery>,
     /// Without hop-by-hop headers. `Host`, `Content-Length`, `Transfer-Encoding` and `Expect` are
     /// replaced by what suits endpoint and body. `Trailer` must stay for trailers to be passed on.
     pub headers: Fields,
@@ -46,7 +47,7 @@ pub enum OutgoingBody {
     },
 }
 
-impl std::fmt::Debug for Outgoing {
+impl std::fmt::Debug for Outgoing<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Outgoing")
             .field("method", &self.method)

@@ -1,5 +1,7 @@
 //! One request per record: paths from templates, and many requests with few under way.
 
+use std::borrow::Cow;
+
 use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
@@ -141,7 +143,7 @@ impl Upstreams {
     ) -> Result<StatusCode, ForwardError> {
         let mut outgoing = Outgoing {
             method: method.clone(),
-            path_and_query: item.path,
+            path_and_query: Cow::Owned(item.path),
             headers: headers.clone(),
             body: OutgoingBody::Whole(item.body),
         };

@@ -130,7 +130,7 @@ impl RegionLink {
     /// out of `outgoing`.
     pub(super) async fn send(
         &self,
-        outgoing: &mut Outgoing,
+        outgoing: &mut Outgoing<'_>,
     ) -> Result<Response<AnswerBody>, ForwardError> {
         let seat = match self.gate.enter_at_once() {
             Some(seat) => seat,

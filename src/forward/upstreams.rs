@@ -119,7 +119,7 @@ impl Upstreams {
     pub async fn send<'a>(
         &self,
         cleared: impl IntoIterator<Item = &'a Cleared>,
-        outgoing: &mut Outgoing,
+        outgoing: &mut Outgoing<'_>,
     ) -> Result<Response<AnswerBody>, ForwardError> {
         self.way(cleared)?.send(outgoing).await
     }
@@ -202,10 +202,10 @@ pub struct Way<'u>(&'u RegionLink);
 
 impl<'u> Way<'u> {
     /// See [`Upstreams::send`].
-    pub fn send(
+    pub fn send<'a>(
         self,
-        outgoing: &'u mut Outgoing,
-    ) -> impl Future<Output = Result<Response<AnswerBody>, ForwardError>> + use<'u> {
+        outgoing: &'u mut Outgoing<'a>,
+    ) -> impl Future<Output = Result<Response<AnswerBody>, ForwardError>> + use<'u, 'a> {
         self.0.send(outgoing)
     }
 }

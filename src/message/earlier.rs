@@ -24,8 +24,9 @@ impl Kind {
     }
 }
 
-/// Room for the lines of most heads.
-const LINES: usize = 16;
+/// Room for the lines of most heads; of sixteen it would have exactly one of the allocator's sizes
+/// (see [`Told`](super::Told)).
+const LINES: usize = 15;
 
 /// The fields of the last head of a connection.
 #[derive(Default)]

@@ -65,6 +65,22 @@ impl<B> From<http::Request<B>> for Request<B> {
 pub struct Told {
     pub status: StatusCode,
     pub headers: Fields,
+    _off_class: u64,
+}
+
+// A box of exactly one of mimalloc's sizes that is no power of two (80 bytes) is never found in a
+// page of that size: what is aligned is taken from the next one when there is none, so there never
+// is, and each box goes the slow way, at 150 instructions.
+const _: () = assert!(size_of::<Told>() == 88);
+
+impl Told {
+    pub fn new(status: StatusCode, headers: Fields) -> Self {
+        Self {
+            status,
+            headers,
+            _off_class: 0,
+        }
+    }
 }
 
 /// An answer; its version is the connection's.
@@ -78,11 +94,7 @@ pub struct Response<B> {
 impl<B> Response<B> {
     /// 200, without fields.
     pub fn new(body: B) -> Self {
-        let head = Told {
-            status: StatusCode::OK,
-            headers: Fields::default(),
-        };
-        let head = Box::new(head);
+        let head = Box::new(Told::new(StatusCode::OK, Fields::default()));
         Self { head, body }
     }
 
@@ -133,11 +145,7 @@ impl<B> Response<B> {
 impl<B> From<http::Response<B>> for Response<B> {
     fn from(response: http::Response<B>) -> Self {
         let (parts, body) = response.into_parts();
-        let head = Told {
-            status: parts.status,
-            headers: Fields::from(&parts.headers),
-        };
-        let head = Box::new(head);
+        let head = Box::new(Told::new(parts.status, Fields::from(&parts.headers)));
         Self { head, body }
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! No judgement is remembered here: what most disclosures hang on, a consent, belongs to the person.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, uri::PathAndQuery};
@@ -394,7 +394,7 @@ async fn send(
     }
     let mut outgoing = Outgoing {
         method,
-        path_and_query,
+        path_and_query: Cow::Owned(path_and_query),
         headers,
         body: OutgoingBody::Whole(body),
     };

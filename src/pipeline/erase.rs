@@ -187,7 +187,14 @@ fn note<'x, 'w>(
                 decision: x.decision,
             };
             let headers = x.outgoing_headers(parts, !judged.flow_home);
-            Kept::new(x, row, person, flow, path_and_query(parts), headers)
+            Kept::new(
+                x,
+                row,
+                person,
+                flow,
+                path_and_query(parts).into_owned(),
+                headers,
+            )
         })
         .collect();
     Ok(Unsettled { x, kept })

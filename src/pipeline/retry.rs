@@ -8,7 +8,7 @@
 //! many wait for it: each try costs the ledger two entries. A record that its holder refuses for
 //! now waits for itself; after three in a row the region does.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Version, uri::PathAndQuery};
@@ -354,7 +354,7 @@ async fn ask(x: &Exchange<'_>, kept: &Kept) -> Result<(Said, Arc<Profile>), Refu
     headers.insert(Field::DomicileDecision, x.decision_text);
     let mut outgoing = Outgoing {
         method: kept.method.clone(),
-        path_and_query: kept.path_and_query.clone(),
+        path_and_query: Cow::Borrowed(&kept.path_and_query),
         headers,
         body: match &kept.line {
             None => OutgoingBody::Empty,

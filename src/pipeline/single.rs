@@ -1,6 +1,6 @@
 //! One record, one region at a time: formats `record` and `opaque`.
 
-use std::{mem, sync::Arc};
+use std::{borrow::Cow, mem, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, uri::PathAndQuery};
@@ -302,7 +302,7 @@ pub async fn send(
     x: &Exchange<'_>,
     region: RegionId,
     cleared: &Cleared,
-    outgoing: &mut Outgoing,
+    outgoing: &mut Outgoing<'_>,
 ) -> Result<Response<AnswerBody>, Refused> {
     let outcomes = Outcomes::new(x);
     let call = Call::begin(x, region, &outgoing.method, &mut outgoing.headers);
@@ -474,9 +474,10 @@ pub fn safe(answer: &Response<AnswerBody>) -> Response<Content> {
     bare
 }
 
-pub fn path_and_query(parts: &Parts) -> PathAndQuery {
-    let own = parts.uri.path_and_query().cloned();
-    own.unwrap_or_else(|| PathAndQuery::from_static("/"))
+/// Lent: most requests need no copy of it.
+pub fn path_and_query(parts: &Parts) -> Cow<'_, PathAndQuery> {
+    let own = parts.uri.path_and_query().map(Cow::Borrowed);
+    own.unwrap_or_else(|| Cow::Owned(PathAndQuery::from_static("/")))
 }
 
 pub fn outgoing_body(x: &Exchange<'_>, taken: Taken) -> OutgoingBody {

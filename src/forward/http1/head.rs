@@ -187,10 +187,7 @@ impl Head {
             // RFC 9110 §8.6 forbids it there, and a reader might wait for such a body.
             fields.remove(Field::ContentLength);
         }
-        let told = Box::new(Told {
-            status,
-            headers: fields,
-        });
+        let told = Box::new(Told::new(status, fields));
         Ok(Self::Final {
             told,
             decoder,

@@ -7,7 +7,7 @@ mod hostile;
 mod reuse;
 mod script;
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{borrow::Cow, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Method;
@@ -102,24 +102,24 @@ fn cleared(region: u8) -> Cleared {
     ))
 }
 
-fn outgoing(method: Method, body: OutgoingBody) -> Outgoing {
+fn outgoing(method: Method, body: OutgoingBody) -> Outgoing<'static> {
     Outgoing {
         method,
-        path_and_query: "/people/1?q".parse().unwrap(),
+        path_and_query: Cow::Owned("/people/1?q".parse().unwrap()),
         headers: Fields::default(),
         body,
     }
 }
 
-fn get() -> Outgoing {
+fn get() -> Outgoing<'static> {
     outgoing(Method::GET, OutgoingBody::Empty)
 }
 
-fn post(body: &'static str) -> Outgoing {
+fn post(body: &'static str) -> Outgoing<'static> {
     outgoing(Method::POST, OutgoingBody::Whole(Bytes::from(body)))
 }
 
-async fn send(up: &Upstreams, mut out: Outgoing) -> Result<Response<AnswerBody>, ForwardError> {
+async fn send(up: &Upstreams, mut out: Outgoing<'_>) -> Result<Response<AnswerBody>, ForwardError> {
     up.send(&[cleared(0)], &mut out).await
 }
 

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use http_body::Body as _;
 
 use super::{script::Server, *};
@@ -358,7 +360,7 @@ fn a_body_thrown_away_keeps_its_connection_if_it_is_short() {
 fn what_goes_out_is_not_shown_by_debug() {
     let mut out = post("secret body");
     out.headers.insert("x-id", "secret");
-    out.path_and_query = "/people/secret".parse().unwrap();
+    out.path_and_query = Cow::Owned("/people/secret".parse().unwrap());
     let shown = format!("{out:?}");
     assert!(
         shown.contains("POST") && !shown.contains("secret"),

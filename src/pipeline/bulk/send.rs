@@ -1,6 +1,7 @@
 //! The parts of a decided bulk request on their way to their regions, all at once.
 
 use std::{
+    borrow::Cow,
     cell::{Cell, RefCell},
     collections::HashMap,
 };
@@ -139,7 +140,7 @@ async fn send_part(
     let call = Call::begin(x, region, &load.parts.method, &mut headers);
     let mut outgoing = Outgoing {
         method: load.parts.method.clone(),
-        path_and_query: load.path.clone(),
+        path_and_query: Cow::Borrowed(&load.path),
         headers,
         body: OutgoingBody::Slices(part.body.clone()),
     };
