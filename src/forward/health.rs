@@ -218,6 +218,20 @@ impl EndpointHealth {
         }
     }
 
+    /// Which of endpoints that are put aside is tried first, the least: one that passes its checks,
+    /// or has none, before one that fails them; of these, one that has served so far before one
+    /// that has not, and of those the one due soonest. Checks that fail everywhere say less about
+    /// the servers than about the checks.
+    pub(super) fn rank(&self) -> (bool, Duration) {
+        let until = self.aside_until.load(Relaxed);
+        let wait = match until {
+            0 => 0,
+            until => until.saturating_sub(self.now()).saturating_add(1),
+        };
+        let fails_checks = self.verdict.load(Relaxed) == DOWN;
+        (fails_checks, Duration::from_millis(wait))
+    }
+
     /// The endpoint answered, whatever status it gave.
     pub(super) fn succeeded(&self) {
         if self.failures.load(Relaxed) != 0 {
@@ -339,6 +353,30 @@ mod tests {
         assert_eq!(h.state(), EndpointState::Due);
         assert!(h.begin_trial());
         assert!(!h.begin_trial(), "another request is trying it");
+    }
+
+    #[test]
+    fn where_all_fail_their_checks_the_one_that_serves_is_tried_first() {
+        let settings = HealthCheck {
+            path: "/healthz".parse().unwrap(),
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            healthy: 2,
+            unhealthy: 3,
+        };
+        let [serves, hangs, due, passes] = [(); 4].map(|()| health());
+        for endpoint in [&serves, &hangs, &due] {
+            (0..3).for_each(|_| endpoint.was_checked(&settings, false));
+            assert!(matches!(endpoint.state(), EndpointState::Ejected { .. }));
+        }
+        for endpoint in [&hangs, &due, &passes] {
+            (0..3).for_each(|_| endpoint.failed());
+        }
+        due.end_time_aside();
+        let ranks = [&passes, &serves, &due, &hangs].map(EndpointHealth::rank);
+        assert!(ranks.is_sorted_by(|a, b| a < b), "{ranks:?}");
+        serves.succeeded();
+        assert_eq!(health().rank(), (false, Duration::ZERO));
     }
 
     #[test]

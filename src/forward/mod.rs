@@ -18,7 +18,8 @@
 //!   after which one request tries it. When all endpoints of a region are aside, the one that is
 //!   due soonest is tried all the same: a region with one endpoint must work again with the first
 //!   request after its repair, and what hangs is bounded by the seats.
-//!   Where the settings ask for active checks, an endpoint must also pass those (`check`).
+//!   Where the settings ask for active checks, an endpoint must also pass those (`check`). If none
+//!   does, the checks are what is wrong, perhaps: then those that serve come first.
 //! * **Seats**: one region may take half of a worker's requests; the rest queue for a short while
 //!   and are then refused, so a region that hangs leaves the others room. An answer holds its seat
 //!   until its body is read or dropped.

@@ -286,8 +286,8 @@ impl RegionLink {
         may
     }
 
-    /// Healthy endpoints in turn, then those put aside, the one due soonest first. An endpoint
-    /// whose time aside is over stands in its turn for one request at a time.
+    /// Healthy endpoints in turn, then those put aside by their rank, and in turn where that is the
+    /// same. An endpoint whose time aside is over stands in its turn for one request at a time.
     fn order(&self) -> Order {
         let count = self.servers.len();
         if count <= 1 {
@@ -296,7 +296,7 @@ impl RegionLink {
         let first = self.turn.get();
         self.turn.set((first + 1) % count);
         let mut good = Order::new();
-        let mut aside: SmallVec<[(std::time::Duration, usize); 4]> = SmallVec::new();
+        let mut aside: SmallVec<[((bool, std::time::Duration), usize); 4]> = SmallVec::new();
         for i in (first..count).chain(0..first) {
             let Some(server) = self.servers.get(i) else {
                 continue;
@@ -307,11 +307,12 @@ impl RegionLink {
                 EndpointState::Due if good.is_empty() && server.health.begin_trial() => {
                     good.push(i);
                 }
-                EndpointState::Due => aside.push((std::time::Duration::ZERO, i)),
-                EndpointState::Ejected { retry_in } => aside.push((retry_in, i)),
+                EndpointState::Due | EndpointState::Ejected { .. } => {
+                    aside.push((server.health.rank(), i));
+                }
             }
         }
-        aside.sort_unstable();
+        aside.sort_by_key(|(rank, _)| *rank);
         good.extend(aside.into_iter().map(|(_, i)| i));
         good
     }

@@ -40,6 +40,8 @@ enum State {
         /// What its entry is like.
         like: Like,
         status: Cell<StatusCode>,
+        /// Whether that is the region's own.
+        came: Cell<bool>,
     },
 }
 
@@ -121,15 +123,13 @@ pub async fn way(
         cleared,
         &leaves_home,
         &until,
+        first,
     )
     .await?;
     let is_taken = |index: usize| {
         let state = states.get(index).map(|s| &s.state);
         matches!(state, Some(State::Sent { status, .. }) if status.get().is_success())
     };
-    for (_, key) in first.into_iter().filter(|(index, _)| is_taken(*index)) {
-        overtake::mark(x, key);
-    }
     let taken = moves.into_iter().filter(|(index, _)| is_taken(*index));
     let entries = taken.flat_map(|(_, entries)| entries).collect();
     outcome::write_moves(x, entries).await?;

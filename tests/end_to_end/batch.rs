@@ -1,11 +1,16 @@
 //! Batches: how they are split, sent, merged and bounded.
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::http::{Answer, Request};
 use crate::kit::setup::{Router, Setup};
-use crate::kit::{contains, entries_of, problem};
+use crate::kit::{all_entries, contains, entries_of, eventually, free_address, problem};
 
 fn line(id: &str, country: &str) -> String {
     format!(r#"{{"id":"{id}","country":"{country}"}}"#)
@@ -54,6 +59,77 @@ fn a_batch_of_which_all_is_well_is_200_with_an_item_for_each() {
     let india = plain[1].seen();
     assert_eq!(india.len(), 1);
     assert!(!contains(&india[0].body, b"b1") && !contains(&india[0].body, b"b3"));
+}
+
+/// What the ledger says that regions answered, by region.
+fn outcomes(router: &Router, count: usize) -> Vec<(String, u64)> {
+    let entries = eventually("all outcomes stand", || {
+        let entries = all_entries(router.admin);
+        let told = entries.iter().filter(|e| !e["status"].is_null());
+        (told.count() == count).then_some(entries)
+    });
+    let told = entries.iter().filter_map(|e| {
+        let status = e["status"].as_u64()?;
+        let is_its = |d: &&Value| d["decision"] == e["decision"] && d["region"].is_string();
+        let decided = entries.iter().find(is_its)?;
+        Some((decided["region"].as_str()?.to_owned(), status))
+    });
+    let mut told: Vec<_> = told.collect();
+    told.sort_unstable();
+    told
+}
+
+#[test]
+fn the_ledger_has_the_regions_answers_whatever_the_caller_is_told_or_waits_for() {
+    let expected = [("eu".to_owned(), 200), ("in".to_owned(), 0)];
+    let lines = [line("o1", "DE"), line("o2", "IN")];
+    let broken: [(Option<Reply>, u16); 3] = [
+        (Some(Reply::Stall(Vec::new())), 504),
+        (Some(Reply::Raw(b"garbage\r\n\r\n".to_vec())), 502),
+        (None, 503),
+    ];
+    for (reply, status) in broken {
+        let (mut setup, _backends) = Setup::recording();
+        let europe = Backend::scripted(|_| Reply::status(200));
+        setup.region("eu", europe.address);
+        let india = reply.map(|reply| Backend::scripted(move |_| reply.clone()));
+        setup.region(
+            "in",
+            india.as_ref().map_or_else(free_address, |b| b.address),
+        );
+        setup.set(&["limits", "response"], "1s");
+        let router = setup.start();
+        let answer = post_lines(&router, &lines);
+        let told: Vec<_> = answer.items().iter().map(|i| i["status"].clone()).collect();
+        assert_eq!(told, [json!(200), json!(status)]);
+        assert_eq!(outcomes(&router, 2), expected, "{status}");
+    }
+    // The caller leaves while one region hangs that another has answered for long.
+    let (mut setup, _backends) = Setup::recording();
+    let europe = Backend::scripted(|_| Reply::status(200));
+    let india = Backend::scripted(|_| Reply::Stall(Vec::new()));
+    setup.region("eu", europe.address);
+    setup.region("in", india.address);
+    let router = setup.start();
+    let mut caller = TcpStream::connect(router.router).unwrap();
+    let body = lines.join("\n");
+    let head = format!(
+        "POST /people HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    caller.write_all(head.as_bytes()).unwrap();
+    caller.write_all(body.as_bytes()).unwrap();
+    for region in [&europe, &india] {
+        eventually("the region has its part", || {
+            region.requests().first().map(drop)
+        });
+    }
+    thread::sleep(Duration::from_millis(300));
+    socket2::SockRef::from(&caller)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(caller);
+    assert_eq!(outcomes(&router, 2), expected, "the caller left");
 }
 
 #[test]

@@ -236,6 +236,7 @@ fn sent(region: RegionId, like: crate::attest::Like) -> State {
         region,
         like,
         status: Cell::new(StatusCode::BAD_GATEWAY),
+        came: Cell::new(false),
     }
 }
 

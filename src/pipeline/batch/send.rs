@@ -1,6 +1,6 @@
 //! The parts of a decided batch on their way to their regions, all at once.
 
-use std::{cell::Cell, rc::Rc};
+use std::rc::Rc;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -10,13 +10,13 @@ use super::{ItemState, State, each_path};
 use crate::{
     attest::{Cleared, ClearedBundle, Outcomes},
     classify::json::Item,
-    domain::RegionId,
+    domain::{RegionId, SubjectKey},
     forward::{EachItem, Framing, Outgoing, OutgoingBody, Part, Split, Verdicts, join_all},
     message::{Field, Parts},
     pipeline::{
         Exchange, Routed,
         call::{Call, Calls},
-        keep,
+        keep, overtake,
         single::path_and_query,
     },
     respond::Refused,
@@ -40,12 +40,13 @@ pub(super) async fn send(
     cleared: ClearedBundle,
     leaves_home: &[RegionId],
     until: &[(usize, Date)],
+    first: Vec<(usize, SubjectKey)>,
 ) -> Result<(), Refused> {
     let groups = split(body, framing, items, states, until)?;
     let guard = Unanswered {
         x,
         states: Rc::clone(states),
-        told: Cell::new(false),
+        first,
     };
     let lanes = groups.into_iter().flat_map(|(until, split)| {
         let parts = split.into_parts().into_iter();
@@ -56,7 +57,7 @@ pub(super) async fn send(
         send_part(x, routed, parts, part, &cleared, states, leaves, until)
     });
     join_all(lanes).await;
-    guard.tell();
+    drop(guard);
     Ok(())
 }
 
@@ -133,9 +134,11 @@ async fn send_part(
         Some(State::Sent { like, .. }) => Some(*like),
         Some(State::Refused(_)) | None => None,
     };
-    let settle = |i: usize, status: StatusCode| {
-        if let Some(State::Sent { status: cell, .. }) = states.get(i).map(|s| &s.state) {
-            cell.set(status);
+    // The region's own status, or that of a refusal.
+    let settle = |i: usize, told: Result<StatusCode, StatusCode>| {
+        if let Some(State::Sent { status, came, .. }) = states.get(i).map(|s| &s.state) {
+            status.set(told.unwrap_or_else(|ours| ours));
+            came.set(told.is_ok());
         }
     };
     let mut headers = x.outgoing_headers(parts, leaves_home);
@@ -170,7 +173,7 @@ async fn send_part(
                 };
                 let outcome = outcome.map_err(|e| Exchange::forward_refused(&e));
                 calls.one(outcome.as_ref().copied().map_err(Refused::name));
-                settle(i, outcome.unwrap_or_else(|refused| refused.status()));
+                settle(i, outcome.map_err(|refused| refused.status()));
             })
             .await;
         calls.end();
@@ -191,41 +194,53 @@ async fn send_part(
             let verdicts = Verdicts::read(answer, part.body.items()).await;
             for (position, i) in indices.enumerate() {
                 let status = verdicts.as_ref().ok().and_then(|v| v.status(position));
-                settle(i, status.unwrap_or(StatusCode::BAD_GATEWAY));
+                settle(i, status.ok_or(StatusCode::BAD_GATEWAY));
             }
         }
         Err(error) => {
             let refused = Exchange::forward_refused(&error);
             call.failed(refused.name());
             let status = refused.status();
-            indices.for_each(|i| settle(i, status));
+            indices.for_each(|i| settle(i, Err(status)));
         }
     }
 }
 
-/// Writes the outcome of every permitted item, also when the caller goes away before the end.
+/// Writes the outcome of every permitted item, and notes which homes hold a record now, also when the
+/// caller goes away before the end: of what a region answered by then, its answer.
 struct Unanswered<'x, 'w> {
     x: &'x Exchange<'w>,
     states: Rc<[ItemState]>,
-    told: Cell<bool>,
+    /// By item: the subjects whose homes are not known to hold a record yet.
+    first: Vec<(usize, SubjectKey)>,
 }
 
 impl Unanswered<'_, '_> {
-    fn tell(&self) {
-        self.told.set(true);
+    /// What the region answered; 0: nothing that can be used, so what it did is unknown.
+    fn answer(state: &State) -> Option<u16> {
+        match state {
+            State::Sent { status, came, .. } if came.get() => Some(status.get().as_u16()),
+            State::Sent { .. } => Some(0),
+            State::Refused(_) => None,
+        }
     }
 }
 
 impl Drop for Unanswered<'_, '_> {
     fn drop(&mut self) {
         let at = clock::now();
-        let told = self.told.get();
         let mut outcomes = Outcomes::new(at, self.states.len());
         for item in self.states.iter() {
-            if let State::Sent { status, .. } = &item.state {
-                outcomes.push(item.decision, if told { status.get().as_u16() } else { 0 });
+            if let Some(status) = Self::answer(&item.state) {
+                outcomes.push(item.decision, status);
             }
         }
         self.x.worker.journal.outcomes(outcomes);
+        for (index, key) in &self.first {
+            let answer = self.states.get(*index).and_then(|s| Self::answer(&s.state));
+            if answer.is_some_and(|status| (200..300).contains(&status)) {
+                overtake::mark(self.x, *key);
+            }
+        }
     }
 }

@@ -290,6 +290,7 @@ impl One<'_, '_, '_> {
             is_main,
             until,
             status: Cell::new(0),
+            came: Cell::new(0),
         });
     }
 }

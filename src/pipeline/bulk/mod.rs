@@ -104,8 +104,10 @@ pub struct SendState {
     is_main: bool,
     /// The last day on which the policy keeps what is written.
     until: Option<Date>,
-    /// What the region said, for the ledger; 0: nothing.
+    /// What is said of it; 0: nothing yet.
     status: Cell<u16>,
+    /// The region's own, as the ledger has it; 0 while none came.
+    came: Cell<u16>,
 }
 
 /// What the regions answered.
@@ -221,7 +223,7 @@ async fn carry_out(
         decided.erasing,
         &again,
     )?;
-    let mut heard = send(x, &load, &states, sends, &cleared, leaves).await?;
+    let mut heard = send(x, &load, &states, sends, &cleared, leaves, &decided.first).await?;
     heard.left = open.settle().await?;
     drop(open);
     // In the order of the items, as what asks for them.
@@ -230,9 +232,6 @@ async fn carry_out(
         let send = decided.sends.get(at).filter(|s| s.item == item);
         send.is_some_and(|s| (200..300).contains(&s.status.get()))
     };
-    for (_, key) in decided.first.iter().filter(|(item, _)| is_taken(*item)) {
-        overtake::mark(x, *key);
-    }
     let taken = decided
         .moves
         .into_iter()

@@ -17,10 +17,10 @@ use super::{
 use crate::{
     attest::{Cleared, Outcomes},
     classify::bulk::BulkItem,
-    domain::RegionId,
+    domain::{RegionId, SubjectKey},
     forward::{BulkAnswer, BulkVerdict, Expected, Outgoing, OutgoingBody, Part, Split, join_all},
     message::{Field, Fields, Parts, Value},
-    pipeline::{Exchange, call::Call, keep},
+    pipeline::{Exchange, call::Call, keep, overtake},
     respond::Refused,
     telemetry::clock,
 };
@@ -44,13 +44,14 @@ pub async fn send(
     sends: &[SendState],
     cleared: &[Cleared],
     leaves_home: &[RegionId],
+    first: &[(usize, SubjectKey)],
 ) -> Result<Heard, Refused> {
     let rounds = split(load, sends)?;
     let guard = Unanswered {
         x,
         states,
         sends,
-        told: Cell::new(false),
+        first,
     };
     let heard = Shared::default();
     for round in rounds {
@@ -76,7 +77,6 @@ pub async fn send(
         });
         join_all(lanes).await;
     }
-    guard.told.set(true);
     drop(guard);
     Ok(Heard {
         answers: heard.answers.into_inner(),
@@ -131,6 +131,9 @@ async fn send_part(
     }
     let tell = |send: &SendState, status: StatusCode, verdict: Verdict| {
         send.status.set(status.as_u16());
+        if !matches!(verdict, Verdict::Failed(_)) {
+            send.came.set(status.as_u16());
+        }
         if let Some(Fate::Sent { verdict: cell, .. }) = states.get(send.item).map(|s| &s.fate)
             && send.is_main
         {
@@ -213,25 +216,33 @@ pub fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> Fields {
     headers
 }
 
-/// Writes the outcome of everything that was permitted, also when the caller goes away before the
-/// end.
+/// Writes the outcome of everything that was permitted, and notes which homes hold a record now, also when the caller goes away before the
+/// end: of what a region answered by then, its answer.
 struct Unanswered<'g, 'x, 'w> {
     x: &'x Exchange<'w>,
     states: &'g [ItemState],
     sends: &'g [SendState],
-    told: Cell<bool>,
+    /// By item, ascending: the subjects whose homes are not known to hold a record yet.
+    first: &'g [(usize, SubjectKey)],
 }
 
 impl Drop for Unanswered<'_, '_, '_> {
     fn drop(&mut self) {
         let at = clock::now();
-        let told = self.told.get();
         let mut outcomes = Outcomes::new(at, self.sends.len());
         for send in self.sends {
             if let Some(state) = self.states.get(send.item) {
-                outcomes.push(state.decision, if told { send.status.get() } else { 0 });
+                outcomes.push(state.decision, send.came.get());
             }
         }
         self.x.worker.journal.outcomes(outcomes);
+        // In the order of the items, as what asks for them.
+        for (item, key) in self.first {
+            let at = self.sends.partition_point(|s| s.item < *item);
+            let send = self.sends.get(at).filter(|s| s.item == *item);
+            if send.is_some_and(|s| (200..300).contains(&s.came.get())) {
+                overtake::mark(self.x, *key);
+            }
+        }
     }
 }
