@@ -28,7 +28,7 @@ pub enum HomeFault {
     #[error("no region lies where the law demands the primary copy")]
     NoRegionOfLaw { rule: RuleId },
     /// 451: none of the default regions is permitted.
-    #[error("the law permits none of the default homes")]
+    #[error("none of the default homes is permitted")]
     NoneAllowed,
 }
 

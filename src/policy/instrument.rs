@@ -214,9 +214,13 @@ impl Instrument {
         mechanism.map(|_| instrument)
     }
 
-    /// When its last day ends, in UTC: exact to the day, since each law has its own midnight.
+    /// When its last day ends, or the last one before its assessment must be looked at again, without
+    /// which most laws let nothing lean on it; in UTC: exact to the day, since each law has its own
+    /// midnight.
     pub fn ends_at(&self) -> Option<Timestamp> {
-        let next = self.valid.until?.tomorrow().ok()?;
+        let review = self.assessment.as_ref().and_then(|a| a.valid.until);
+        let last = self.valid.until.into_iter().chain(review).min()?;
+        let next = last.tomorrow().ok()?;
         next.to_zoned(TimeZone::UTC).ok().map(|z| z.timestamp())
     }
 
@@ -239,6 +243,7 @@ impl Instrument {
             "from": self.valid.from,
             "until": self.valid.until,
             "assessment": assessment.map(|a| a.id.to_string()),
+            "review_by": assessment.and_then(|a| a.valid.until),
             "document_sha256": self.document.as_ref().and_then(|d| d.sha256.clone()),
             "copy": self.document.as_ref().and_then(|d| d.copy.clone()),
         })

@@ -117,7 +117,7 @@ pub enum RecipientFailure {
 }
 
 /// What law, promise or a lack of instruments forbids.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Forbidden {
     pub rule: Option<String>,
     pub citation: Option<String>,

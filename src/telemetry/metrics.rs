@@ -144,7 +144,7 @@ impl Metrics {
             instrument_expiry: gauges(
                 r,
                 "domicile_instrument_expiry_seconds",
-                "seconds until an instrument ends; negative once it has",
+                "seconds until an instrument ends or its assessment is due for review; negative once it has",
                 &["instrument"],
             )?,
             threshold_subjects: {

@@ -1,6 +1,9 @@
 //! Where a person lives is decided once: pins, contradictions, and what steering may ask.
 
 use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::json;
 
 use crate::kit::http::{Request, get};
 use crate::kit::process::Demo;
@@ -11,6 +14,32 @@ fn start() -> (tempfile::TempDir, Demo) {
     let folder = tempfile::tempdir().unwrap();
     let demo = Demo::start(folder.path());
     (folder, demo)
+}
+
+/// No region lies in India, and the organisation's promise lets no other be a home for its people.
+#[test]
+fn a_person_without_a_permitted_home_is_refused_by_the_rule_that_says_so() {
+    let (mut setup, backends) = Setup::recording();
+    let organisation = setup.folder.path().join("policies/organisation.toml");
+    let text = fs::read_to_string(&organisation).unwrap();
+    assert!(text.contains("IN = [\"in\"]\n"));
+    fs::write(&organisation, text.replace("IN = [\"in\"]\n", "")).unwrap();
+    let regions = setup.settings["regions"].as_table_mut().unwrap();
+    regions.remove("in").unwrap();
+    let router = setup.start();
+    let answer = router.put("h", r#"{"id":"h","country":"IN"}"#);
+    let document = problem(&answer, 451);
+    assert_eq!(document["rule"], "india-stays", "{document}");
+    assert_eq!(document["to"]["country"], "SG", "{document}");
+    let detail = document["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("`sg`") && detail.contains("india-stays"),
+        "{detail}"
+    );
+    let entries = entries_of(router.admin, decision(&answer));
+    assert_eq!(entries[0]["rules"], json!(["india-stays"]), "{entries:?}");
+    assert_eq!(entries[0]["to"]["country"], "SG", "{entries:?}");
+    assert!(backends.touched().is_empty());
 }
 
 #[test]

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::super::{
-    Exchange,
-    remember::{HomeKey, Homes, REMEMBERED},
+use super::{
+    super::{
+        Exchange,
+        remember::{HomeKey, Homes, REMEMBERED},
+    },
+    forbidden,
 };
 use crate::{
     decide::{self, HomeFault, Party, Query, Subject},
@@ -68,6 +71,7 @@ fn find_homes(x: &Exchange<'_>, (countries, categories, circumstances): &HomeKey
                 .to_owned(),
         )),
         Ok(found) => Ok(found.into_iter().collect()),
+        Err(HomeFault::NoneAllowed) => Err(none_allowed(x, query)),
         Err(fault) => Err(home_refused(x, fault)),
     }
 }
@@ -87,4 +91,28 @@ fn home_refused(x: &Exchange<'_>, fault: HomeFault) -> Refused {
         conflict: rules.len() > 1,
         ..Forbidden::default()
     }))
+}
+
+/// Why the first of the default homes is none, as any other flow there would be refused.
+fn none_allowed(x: &Exchange<'_>, mut query: Query) -> Refused {
+    let snapshot = &x.snapshot;
+    let fault = HomeFault::NoneAllowed;
+    let defaults = snapshot.checked.homes(None).iter();
+    let mut named = defaults.filter_map(|name| {
+        let id = snapshot.regions.id(name)?;
+        let place = snapshot.regions.get(id)?.place;
+        Some((name, place, snapshot.region_entity(id)?))
+    });
+    let Some((name, place, entity)) = named.next() else {
+        return home_refused(x, fault);
+    };
+    query.to = Party::new(place, entity);
+    let verdict = decide::decide(&snapshot.policy, &query);
+    match forbidden(x, &query, &verdict, Vec::new()) {
+        Refused::Forbidden(why) => Refused::Forbidden(Arc::new(Forbidden {
+            detail: format!("{fault}; in `{name}`: {}", why.detail),
+            ..Forbidden::clone(&why)
+        })),
+        other => other,
+    }
 }

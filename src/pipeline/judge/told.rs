@@ -149,20 +149,57 @@ pub fn mechanism(profile: &Profile) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-/// The profile of a refusal that no judgement stands behind; remembered, since it names nobody.
+/// The profile of a refusal that no judgement stands behind; remembered, since it names nobody,
+/// unless it has reasons of its own.
 pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<Profile> {
+    if let Refused::Forbidden(why) = refused {
+        return Arc::new(reasoned(x, bare(x, story, refused), why));
+    }
     let key: PlainKey = (story.route.clone(), story.operation, refused.name());
     if let Some(remembered) = x.worker.judgements(&x.snapshot)
         && let Some(known) = remembered.plain.get(&key)
     {
         return Arc::clone(known);
     }
+    let profile = Arc::new(bare(x, story, refused));
+    if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
+        remembered.plain.insert(key, Arc::clone(&profile));
+    }
+    profile
+}
+
+/// With what the caller is told of the reasons.
+fn reasoned(x: &Exchange<'_>, bare: Profile, why: &Forbidden) -> Profile {
+    let end = |end: &FlowEnd| attest::Party {
+        place: end.country,
+        entity: end.entity.as_deref().map(Arc::from),
+    };
+    let mut rules = x.snapshot.checked.rules().map(|(_, rule)| rule);
+    let rule = rules.find(|rule| why.rule.as_deref() == Some(&rule.id));
+    let law = rule.and_then(|rule| rule.law);
+    let missing = why.missing.iter();
+    Profile {
+        from: why.from.as_ref().map_or(bare.from, end),
+        to: why.to.as_ref().map_or(bare.to, end),
+        laws: law
+            .map(|law| x.snapshot.checked.law_id(law).into())
+            .into_iter()
+            .collect(),
+        rules: rule.iter().map(|rule| Arc::clone(&rule.id)).collect(),
+        missing: missing
+            .map(|m| format!("{}: {}", m.law, m.mechanism).into())
+            .collect(),
+        ..bare
+    }
+}
+
+fn bare(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Profile {
     let snapshot = &x.snapshot;
     let here = attest::Party {
         place: snapshot.location,
         entity: Some(snapshot.checked.entity_id(snapshot.location_entity).into()),
     };
-    let profile = Arc::new(Profile {
+    Profile {
         policy: snapshot.checked.digest(),
         route: story.route.clone().unwrap_or_else(|| "-".into()),
         operation: story.operation.unwrap_or(Operation::Read),
@@ -185,11 +222,7 @@ pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<
         counted: Vec::new(),
         observed: Vec::new(),
         circumstances: Circumstances::default(),
-    });
-    if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
-        remembered.plain.insert(key, Arc::clone(&profile));
     }
-    profile
 }
 
 /// The same decision, where observe mode lets the flow go all the same. Nobody is counted: the
