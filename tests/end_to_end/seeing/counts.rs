@@ -1,5 +1,7 @@
 //! What the metrics of decisions count, and that nothing a caller sends becomes a label.
 
+use std::fs;
+
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::http::{Request, get};
 use crate::kit::problem;
@@ -162,4 +164,35 @@ fn each_edge_of_a_rule_is_told_with_its_own_share() {
         value(&router, &edge)
     };
     assert_eq!(share("100000"), 0.0);
+}
+
+#[test]
+fn an_instrument_ends_with_the_review_of_its_assessment() {
+    let series = "domicile_instrument_expiry_seconds{instrument=\"eu-sg-2024\"}";
+    let left = |review: Option<&str>| {
+        let setup = Setup::new();
+        let organisation = setup.folder.path().join("policies/organisation.toml");
+        let text = fs::read_to_string(&organisation).unwrap();
+        let lines = text.lines();
+        let reviewed: Vec<_> = lines
+            .map(|line| match (line.starts_with("review_by = "), review) {
+                (true, Some(other)) => other,
+                _ => line,
+            })
+            .collect();
+        let text = reviewed.join("\n");
+        fs::write(&organisation, text).unwrap();
+        let router = setup.start();
+        let register = get(router.admin, "/v1/instruments").json();
+        (value(&router, series), register.to_string())
+    };
+    // The demo's instrument lasts for 900 days, its assessment for 700.
+    let (by_itself, _) = left(Some("review_by = 2099-06-30"));
+    let (without, register) = left(Some(""));
+    assert!((by_itself - without).abs() < 60.0, "{by_itself} {without}");
+    assert!(register.contains("\"review_by\":null"), "{register}");
+    let (by_review, register) = left(None);
+    let days = ((by_itself - by_review) / 86_400.0).round();
+    assert!((days - 200.0).abs() < 0.5, "{days}");
+    assert!(register.contains("\"review_by\":\"20"), "{register}");
 }
