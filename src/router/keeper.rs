@@ -34,6 +34,7 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
             let watched = shared.snapshot.load().watched.clone();
             watched.look(&shared.metrics, clock::now(), true);
         }
+        shared.journal.look_at_disk();
         warned.look(shared, &shared.snapshot.load(), clock::now());
         ticks += 1;
         pause(stop);
