@@ -1,6 +1,6 @@
 //! What must be looked after beside the requests: dates that come, files that change.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use prometheus::GaugeVec;
@@ -84,9 +84,7 @@ pub fn gauges(shared: &Shared) {
     metrics
         .erasures_open
         .set(number(shared.erasures.count() as u64));
-    let open = shared
-        .connections
-        .load(std::sync::atomic::Ordering::Relaxed);
+    let open = shared.connections.load(Ordering::Relaxed);
     metrics.connections.set(number(open as u64));
     endpoints(shared);
     metrics.body_bytes.set(number(shared.memory.used() as u64));
@@ -102,6 +100,10 @@ pub fn gauges(shared: &Shared) {
             .iter()
             .map(|r| (r.number, &r.metrics, r.coalesce.paused()));
         metrics.workers.show(counts);
+        let at_work = runtimes.iter().map(|r| r.at_work.load(Ordering::Relaxed));
+        metrics
+            .http_active
+            .set(number(at_work.sum::<usize>() as u64));
     }
     thresholds::gauges(shared, &snapshot, now);
     metrics.policy_info.reset();

@@ -56,4 +56,6 @@ pub struct Runtime {
     pub number: usize,
     pub metrics: RuntimeMetrics,
     pub coalesce: Arc<Coalesce>,
+    /// Requests at work.
+    pub at_work: Arc<AtomicUsize>,
 }
