@@ -86,6 +86,7 @@ pub fn gauges(shared: &Shared) {
         .set(number(shared.erasures.count() as u64));
     let open = shared.connections.load(Ordering::Relaxed);
     metrics.connections.set(number(open as u64));
+    metrics.http_active.set(number(shared.at_work() as u64));
     endpoints(shared);
     metrics.body_bytes.set(number(shared.memory.used() as u64));
     metrics
@@ -100,10 +101,6 @@ pub fn gauges(shared: &Shared) {
             .iter()
             .map(|r| (r.number, &r.metrics, r.coalesce.paused()));
         metrics.workers.show(counts);
-        let at_work = runtimes.iter().map(|r| r.at_work.load(Ordering::Relaxed));
-        metrics
-            .http_active
-            .set(number(at_work.sum::<usize>() as u64));
     }
     thresholds::gauges(shared, &snapshot, now);
     metrics.policy_info.reset();

@@ -322,6 +322,9 @@ pub fn run(
         while *open.borrow() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        // They end with the runtime.
+        let left = worker.at_work.count();
+        shared.cut_off.fetch_add(left, Ordering::Relaxed);
         Ok(())
     });
     // A name that is being looked up would hold the end for as long as its resolver takes.
