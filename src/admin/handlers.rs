@@ -124,12 +124,13 @@ pub async fn version(State(shared): State<Arc<Shared>>) -> Json<Value> {
     }))
 }
 
-/// 200 when the files are in force now, 422 with every fault when the old ones stay.
+/// 200 when the files are in force now, 422 with every fault when older ones stay, though it were
+/// those of one listener's certificate alone.
 pub async fn reload(State(shared): State<Arc<Shared>>) -> Response {
     // Compiling takes its time, and other admin requests should not wait for it.
     let done = tokio::task::spawn_blocking(move || reload::reload(&shared)).await;
     match done {
-        Ok(report) if report.result == "refused" => {
+        Ok(report) if !report.is_whole() => {
             (StatusCode::UNPROCESSABLE_ENTITY, Json(report)).into_response()
         }
         Ok(report) => Json(report).into_response(),

@@ -1,6 +1,16 @@
 //! One connection, from its first byte to its last: HTTP/1.1, or HTTP/2 by prior knowledge.
 
-use std::{cell::RefCell, future::Future, io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -181,25 +191,58 @@ async fn is_http2(stream: &TcpStream, limits: &Limits) -> io::Result<bool> {
 
 /// Counts what is at work in a worker against its limit.
 #[derive(Clone, Default)]
-pub struct Counter(Rc<RefCell<usize>>);
+pub struct Counter(Rc<Count>);
+
+#[derive(Default)]
+struct Count {
+    /// Written by the worker's thread alone, so a store is enough; the metrics read it.
+    shown: Arc<AtomicUsize>,
+}
 
 /// Gives its place back when dropped.
 pub struct Place(Counter);
 
 impl Counter {
     pub fn enter(&self, limit: usize) -> Option<Place> {
-        let mut count = self.0.borrow_mut();
-        if *count >= limit {
+        let count = self.count();
+        if count >= limit {
             return None;
         }
-        *count += 1;
+        self.0.shown.store(count + 1, Ordering::Relaxed);
         Some(Place(self.clone()))
+    }
+
+    /// How many are at work.
+    pub fn count(&self) -> usize {
+        self.0.shown.load(Ordering::Relaxed)
+    }
+
+    /// The same for other threads, which only read it.
+    pub fn shown(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.0.shown)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut count = self.0.0.borrow_mut();
-        *count = count.saturating_sub(1);
+        let left = self.0.count().saturating_sub(1);
+        self.0.0.shown.store(left, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_at_work_is_shown_until_its_place_is_given_back() {
+        let counter = Counter::default();
+        let shown = counter.shown();
+        let places = [counter.enter(2), counter.enter(2)];
+        assert!(places.iter().all(Option::is_some));
+        assert!(counter.enter(2).is_none());
+        assert_eq!(shown.load(Ordering::Relaxed), 2);
+        drop(places);
+        assert_eq!(shown.load(Ordering::Relaxed), 0);
     }
 }

@@ -96,6 +96,7 @@ impl Drop for Ending<'_> {
             let mut status = self.0.status.lock().unwrap_or_else(PoisonError::into_inner);
             status.error = Some("its thread has ended: restart the router".to_owned());
         }
+        self.0.note_writing(false);
         let mut queue = self.0.queue_locked();
         queue.closing = true;
         queue.batches.clear();
@@ -115,7 +116,7 @@ struct Committer<'a> {
     held_entries: usize,
     /// An empty buffer to give a worker for its full one.
     spare: Vec<Lazy>,
-    /// How many requests had been turned away when the ledger last could be written.
+    /// How many requests had been turned away by the last `resumed` entry.
     refused_before: u64,
     /// How many requests are probably about to ask: those of the last commit and those that
     /// queued meanwhile.
@@ -129,7 +130,9 @@ impl Committer<'_> {
         loop {
             let (batches, closing) = self.next();
             self.shared.note_in_hand(self.oldest(&batches));
+            self.shared.note_writing(true);
             self.commit_all(batches);
+            self.shared.note_writing(false);
             self.shared.note_in_hand(self.oldest(&[]));
             if closing {
                 break;
@@ -273,7 +276,8 @@ impl Committer<'_> {
         let first = self.writer.next();
         let failed = self.shared.failed.load(Ordering::Acquire);
         let refused = self.shared.refused.load(Ordering::Relaxed) - self.refused_before;
-        let resumed = failed.then(|| Item::Resumed {
+        // Without a failure they were turned away while a write hung.
+        let resumed = (failed || refused > 0).then(|| Item::Resumed {
             at: clock::now().as_microsecond(),
             refused,
         });
@@ -304,6 +308,7 @@ impl Committer<'_> {
                 let written = self.held.drain(..lazy).map(|lazy| lazy.entries());
                 self.held_entries -= written.sum::<usize>();
                 if wrote {
+                    self.refused_before += refused;
                     self.note_success(failed, started.elapsed());
                 }
                 Ok(())
@@ -369,7 +374,8 @@ impl Committer<'_> {
         let mut post = Post::default();
         for batch in group {
             drafts += batch.work.entries();
-            if answer.is_err() {
+            // Who has given up is counted already; what was too large could be written in parts.
+            if matches!(answer, Err(Unwritable::Disk(_))) && !batch.reply.to.is_closed() {
                 self.shared.refused.fetch_add(1, Ordering::Relaxed);
             }
             // Claims are let go before the answer, so that whoever retries can claim again.
@@ -388,7 +394,6 @@ impl Committer<'_> {
         };
         if failed {
             tracing::warn!("the ledger can be written again");
-            self.refused_before = self.shared.refused.load(Ordering::Relaxed);
             self.shared.failed.store(false, Ordering::Release);
         }
         let mut status = self.status();

@@ -59,20 +59,6 @@ pub struct Waits {
     answer: Durable,
 }
 
-impl Clearing {
-    /// # Errors
-    /// As [`Journal::clear`].
-    pub async fn stands(self) -> Result<Cleared, Unwritable> {
-        match self {
-            Self::Done(cleared) => Ok(cleared),
-            Self::Waits(Waits { permit, answer }) => {
-                durable(answer).await?;
-                Ok(Cleared { permit })
-            }
-        }
-    }
-}
-
 #[derive(Clone, Debug)]
 pub struct Options {
     /// A segment that has reached this size is closed and the next begun.
@@ -113,7 +99,7 @@ pub struct JournalStatus {
     pub last_commit: std::time::Duration,
     /// How long all commits since the start took.
     pub all_commits: std::time::Duration,
-    /// Why the ledger cannot be written, while it cannot.
+    /// Why the ledger cannot be written, while it cannot or its disk hangs.
     pub error: Option<String>,
 }
 
@@ -203,7 +189,7 @@ impl Journal {
     /// # Errors
     /// The entry does not stand, nothing may leave, and a claim in the draft is released.
     pub async fn clear(&self, permit: Permit, draft: Draft) -> Result<Cleared, Unwritable> {
-        self.begin(permit, draft)?.stands().await
+        self.stands(self.begin(permit, draft)?).await
     }
 
     /// [`Journal::clear`] up to where it may have to wait. The draft is no part of what waits: most
@@ -216,6 +202,20 @@ impl Journal {
             None => Clearing::Done(Cleared { permit }),
             Some(answer) => Clearing::Waits(Waits { permit, answer }),
         })
+    }
+
+    /// The rest of [`Journal::clear`] after [`Journal::begin`] at the same door.
+    ///
+    /// # Errors
+    /// As [`Journal::clear`].
+    pub async fn stands(&self, clearing: Clearing) -> Result<Cleared, Unwritable> {
+        match clearing {
+            Clearing::Done(cleared) => Ok(cleared),
+            Clearing::Waits(Waits { permit, answer }) => {
+                self.durable(answer).await?;
+                Ok(Cleared { permit })
+            }
+        }
     }
 
     /// Queues a draft that may follow its flow, else submits it and gives what to wait for.
@@ -281,7 +281,7 @@ impl Journal {
                 Some(back) => bundle = back,
             }
         }
-        durable(self.submit(Work::Bundle(bundle))?).await?;
+        self.durable(self.submit(Work::Bundle(bundle))?).await?;
         Ok(cleared)
     }
 
@@ -325,8 +325,14 @@ impl Journal {
         self.shared.status()
     }
 
+    /// Tells the log when the disk has begun to hang or does so no longer, though nobody asks for
+    /// anything. To be called about every second.
+    pub fn look_at_disk(&self) {
+        self.shared.look_at_disk();
+    }
+
     async fn write(&self, drafts: SmallVec<[Draft; 1]>) -> Result<(), Unwritable> {
-        durable(self.submit(Work::Drafts(drafts))?).await
+        self.durable(self.submit(Work::Drafts(drafts))?).await
     }
 
     fn submit(&self, work: Work) -> Result<Durable, Unwritable> {
@@ -334,6 +340,16 @@ impl Journal {
         let inbox = self.inbox.clone();
         self.shared.submit(work, Reply { to, inbox })?;
         Ok(answer)
+    }
+
+    /// # Errors
+    /// [`Unwritable::Stuck`] while the disk hangs: then nothing may leave, and the entry may come to
+    /// stand later, as that of a permit that was not used.
+    async fn durable(&self, answer: Durable) -> Result<(), Unwritable> {
+        match timeout(PATIENCE, answer).await {
+            Ok(answer) => answer.unwrap_or(Err(Unwritable::Closed)),
+            Err(_) => Err(self.shared.give_up()),
+        }
     }
 }
 
@@ -346,6 +362,11 @@ impl WorkerJournal {
     /// See [`Journal::begin`].
     pub fn begin(&self, permit: Permit, draft: Draft) -> Result<Clearing, Unwritable> {
         self.journal.begin(permit, draft)
+    }
+
+    /// See [`Journal::stands`].
+    pub async fn stands(&self, clearing: Clearing) -> Result<Cleared, Unwritable> {
+        self.journal.stands(clearing).await
     }
 
     /// See [`Journal::clear_impersonal`].
@@ -385,18 +406,6 @@ impl WorkerJournal {
 
 /// Comes when what was submitted stands, or cannot be written.
 type Durable = oneshot::Receiver<Result<(), Unwritable>>;
-
-/// # Errors
-/// [`Unwritable::Stuck`] while the disk hangs: then nothing may leave, and the entry may come to
-/// stand later, as that of a permit that was not used.
-async fn durable(answer: Durable) -> Result<(), Unwritable> {
-    match timeout(PATIENCE, answer).await {
-        Ok(answer) => answer.unwrap_or(Err(Unwritable::Closed)),
-        Err(_) => Err(Unwritable::Stuck {
-            seconds: PATIENCE.as_secs(),
-        }),
-    }
-}
 
 /// Only flows home may run ahead of their entry, and neither a new pin nor a counted person ever
 /// (DESIGN, invariant 2).

@@ -15,6 +15,7 @@ use std::{
 
 use jiff::Timestamp;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::{
     Bundle, Draft, JournalStatus, Unwritable,
@@ -42,6 +43,8 @@ const WAITING: usize = 1_000_000;
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Later than every entry.
 const NOTHING: i64 = i64::MAX;
+/// No write is under way.
+const IDLE: u64 = u64::MAX;
 
 /// A worker's entries that wait for the thread to fetch them.
 #[derive(Default)]
@@ -85,6 +88,13 @@ pub(super) struct Shared {
     pub held: AtomicUsize,
     /// When the oldest entry in the thread's hands was handed over, in µs; [`NOTHING`] without one.
     in_hand: AtomicI64,
+    began: Instant,
+    /// Since when the thread writes what it has in hand, in µs since `began`; [`IDLE`] when it does
+    /// not. Not by the entries' own times: a batch may be older than a minute when it is handed over,
+    /// and the time of day may jump.
+    writing_since: AtomicU64,
+    /// The log tells that the disk hangs.
+    told_hanging: AtomicBool,
     pub status: Mutex<JournalStatus>,
 }
 
@@ -102,6 +112,9 @@ impl Shared {
             outcomes_lost: AtomicU64::new(0),
             held: AtomicUsize::new(0),
             in_hand: AtomicI64::new(NOTHING),
+            began: Instant::now(),
+            writing_since: AtomicU64::new(IDLE),
+            told_hanging: AtomicBool::new(false),
             status: Mutex::new(JournalStatus {
                 entries: writer.next() - 1,
                 bytes: writer.bytes,
@@ -125,7 +138,7 @@ impl Shared {
 
     /// Hands over drafts that must be durable before the answer.
     pub fn submit(&self, work: Work, reply: Reply) -> Result<(), Unwritable> {
-        self.check_disk(work.at())?;
+        self.check_disk()?;
         let mut queue = self.queue_locked();
         if queue.closing {
             return Err(Unwritable::Closed);
@@ -244,8 +257,11 @@ impl Shared {
         };
         let since = queued_since.min(self.in_hand.load(Ordering::Relaxed));
         let since = (since != NOTHING).then(|| Timestamp::from_microsecond(since).ok());
+        // The thread cannot tell it: it hangs with the disk.
+        let hanging = self.look_at_disk().map(|stuck| stuck.to_string());
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         JournalStatus {
+            error: hanging.or_else(|| status.error.clone()),
             waiting: waiting + self.held.load(Ordering::Relaxed),
             waiting_since: since.flatten(),
             refused: self.refused.load(Ordering::Relaxed),
@@ -260,21 +276,68 @@ impl Shared {
         self.in_hand.store(since, Ordering::Relaxed);
     }
 
-    /// Whether there is hope: behind a write that has not ended for so long, others only pile up.
-    /// One that failed is tried again and again, and tells why by itself.
-    fn check_disk(&self, now: Option<i64>) -> Result<(), Unwritable> {
-        if self.failed.load(Ordering::Relaxed) {
+    /// The thread begins to write, or has ended; in that case a write that hung has.
+    pub fn note_writing(&self, begins: bool) {
+        let since = if begins { self.now() } else { IDLE };
+        self.writing_since.store(since, Ordering::Relaxed);
+        if !begins {
+            self.tell_hanging(false);
+        }
+    }
+
+    /// Nobody waits any longer: the disk has not confirmed in time.
+    pub fn give_up(&self) -> Unwritable {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.look_at_disk();
+        Unwritable::Stuck {
+            seconds: PATIENCE.as_secs(),
+        }
+    }
+
+    /// [`Unwritable::Stuck`] while a write has not ended for longer than anybody waits. Whoever
+    /// finds that this has begun or is over tells the log.
+    pub fn look_at_disk(&self) -> Option<Unwritable> {
+        let since = self.writing_since.load(Ordering::Relaxed);
+        // Most of the time nothing is under way, and the clock need not be read.
+        let waited = match since {
+            IDLE => Duration::ZERO,
+            since => Duration::from_micros(self.now().saturating_sub(since)),
+        };
+        let hangs = waited > PATIENCE;
+        self.tell_hanging(hangs);
+        hangs.then_some(Unwritable::Stuck {
+            seconds: waited.as_secs(),
+        })
+    }
+
+    /// Whether there is hope: behind a write that hangs, others only pile up.
+    fn check_disk(&self) -> Result<(), Unwritable> {
+        let Some(stuck) = self.look_at_disk() else {
             return Ok(());
+        };
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Err(stuck)
+    }
+
+    fn tell_hanging(&self, hangs: bool) {
+        let told = &self.told_hanging;
+        if told.load(Ordering::Relaxed) == hangs || told.swap(hangs, Ordering::Relaxed) == hangs {
+            return;
         }
-        let now = now.unwrap_or(0);
-        let since = self.in_hand.load(Ordering::Relaxed);
-        let waited = Duration::from_micros(now.saturating_sub(since).try_into().unwrap_or(0));
-        match waited > PATIENCE {
-            true => Err(Unwritable::Stuck {
-                seconds: waited.as_secs(),
-            }),
-            false => Ok(()),
+        if hangs {
+            tracing::error!(
+                seconds = PATIENCE.as_secs(),
+                "the ledger's disk hangs, it has not confirmed a write in time: requests are turned away until it goes on"
+            );
+        } else {
+            tracing::warn!("the ledger's disk hangs no longer");
         }
+    }
+
+    /// In µs since `began`.
+    fn now(&self) -> u64 {
+        let passed = self.began.elapsed().as_micros();
+        passed.try_into().unwrap_or(IDLE - 1)
     }
 
     fn may_follow(&self, buffered: &Buffered, at: i64) -> bool {

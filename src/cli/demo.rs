@@ -45,11 +45,10 @@ pub fn demo(args: Demo) -> Result<Ended, Failure> {
     for line in announcement(&folder, listen, admin, &stores) {
         print_line(&line);
     }
-    router.wait_for_signal()?;
-    router.stop()?;
+    let ended = run::until_signal(router);
     stop_stores(stores)?;
     drop(folder);
-    Ok(Ended::Good)
+    Ok(ended)
 }
 
 /// Five ports: named one by one, or five in a row from the first, or zeros.

@@ -1,4 +1,5 @@
-//! The command `domicile`. Exit codes: 0 good, 1 the answer is no, 2 wrong usage or settings.
+//! The command `domicile`. Exit codes: 0 good, 1 the answer is no or the router failed while it ran,
+//! 2 wrong usage or settings.
 
 mod args;
 mod check;
@@ -24,6 +25,9 @@ pub enum Ended {
     Good,
     /// The answer is no: a ledger does not verify, a policy test fails.
     No,
+    /// The router was at work and ended with a failure of the machine, which was told; whoever
+    /// supervises it may start it anew.
+    Failed,
 }
 
 /// Why a command could not be carried out; said on standard error, exit code 2.
@@ -46,7 +50,7 @@ pub fn main() -> ExitCode {
     };
     match ended {
         Ok(Ended::Good) => ExitCode::SUCCESS,
-        Ok(Ended::No) => ExitCode::from(1),
+        Ok(Ended::No | Ended::Failed) => ExitCode::from(1),
         Err(failure) => {
             eprint_line(&format!("error: {failure}"));
             ExitCode::from(2)

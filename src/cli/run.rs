@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Ended, Failure, args::Run};
+use super::{Ended, Failure, args::Run, eprint_line};
 use crate::{
     router::{
         Running, StartError,
@@ -17,9 +17,20 @@ use crate::{
 pub fn run(args: &Run) -> Result<Ended, Failure> {
     let router = start(&args.config, None)?;
     tracing::info!(listen = %router.listen, admin = %router.admin, "ready");
-    router.wait_for_signal()?;
-    router.stop()?;
-    Ok(Ended::Good)
+    Ok(until_signal(router))
+}
+
+/// Runs until a signal ends it. What fails from here on is no mistake of settings, and has a code of
+/// its own: systemd does not start anew what ended with 2.
+pub fn until_signal(router: Running) -> Ended {
+    let waited = router.wait_for_signal().map_err(Failure::from);
+    match waited.and_then(|()| Ok(router.stop()?)) {
+        Ok(()) => Ended::Good,
+        Err(failure) => {
+            eprint_line(&format!("error: {failure}"));
+            Ended::Failed
+        }
+    }
 }
 
 /// Starts a router; broken files are told with the offending lines underlined.

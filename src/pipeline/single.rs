@@ -257,9 +257,9 @@ fn begin<'x>(
     if also.is_empty() {
         return Ok(match journal.begin(permit, draft).map_err(unwritable)? {
             Clearing::Done(cleared) => Attested::Stands(cleared),
-            waits => Attested::Waits(Box::pin(
-                async move { waits.stands().await.map_err(unwritable) },
-            )),
+            waits => Attested::Waits(Box::pin(async move {
+                journal.stands(waits).await.map_err(unwritable)
+            })),
         });
     }
     Ok(Attested::Waits(Box::pin(async move {

@@ -1,6 +1,6 @@
 //! What must be looked after beside the requests: dates that come, files that change.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use prometheus::GaugeVec;
@@ -34,6 +34,7 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
             let watched = shared.snapshot.load().watched.clone();
             watched.look(&shared.metrics, clock::now(), true);
         }
+        shared.journal.look_at_disk();
         warned.look(shared, &shared.snapshot.load(), clock::now());
         ticks += 1;
         pause(stop);
@@ -83,10 +84,9 @@ pub fn gauges(shared: &Shared) {
     metrics
         .erasures_open
         .set(number(shared.erasures.count() as u64));
-    let open = shared
-        .connections
-        .load(std::sync::atomic::Ordering::Relaxed);
+    let open = shared.connections.load(Ordering::Relaxed);
     metrics.connections.set(number(open as u64));
+    metrics.http_active.set(number(shared.at_work() as u64));
     endpoints(shared);
     metrics.body_bytes.set(number(shared.memory.used() as u64));
     metrics

@@ -13,7 +13,11 @@ use super::{
     snapshot::{Broken, Built},
     sources::{self, Seen},
 };
-use crate::{document::Fault, settings::Settings, telemetry::clock};
+use crate::{
+    document::{Fault, Faults},
+    settings::{self, Settings},
+    telemetry::clock,
+};
 
 /// How the last reload went; `/readyz` and the metrics tell it until the next one.
 #[derive(Clone, Debug, Default)]
@@ -43,10 +47,20 @@ pub struct Report {
     pub result: &'static str,
     /// The policy now in force.
     pub policy: String,
+    /// Warnings, why it was refused, and what is wrong with certificates, keys, authorities and
+    /// tokens of which older ones stay in force, whatever became of the policy.
     pub faults: Vec<Fault>,
 }
 
-/// Reads the files anew. On any error everything stays as it was, and the report says why.
+impl Report {
+    /// Whether everything on disk is in force.
+    pub fn is_whole(&self) -> bool {
+        self.result != "refused" && !self.faults.iter().any(Fault::is_error)
+    }
+}
+
+/// Reads the files anew. On any error in settings or policies these stay as they were, and the report
+/// says why. Of the files that are exchanged each by itself every sound one is put in force.
 pub fn reload(shared: &Shared) -> Report {
     // One reload at a time: each builds on the snapshot that the one before put in force.
     let mut last = shared
@@ -56,7 +70,31 @@ pub fn reload(shared: &Shared) -> Report {
     if let Some(access) = &shared.access {
         access.reopen();
     }
-    exchange(shared, &mut last, true)
+    let mut report = exchange(shared, &mut last, true);
+    // Whoever asks for a reload wants what lies there now, not at the next look.
+    let snapshot = shared.snapshot.load_full();
+    let watched = &snapshot.watched;
+    watched.look(&shared.metrics, clock::now(), false);
+    let behind = watched.behind();
+    if !behind.is_empty() {
+        tracing::warn!(files = ?behind, "files on disk are broken, older ones stay in force");
+        report.faults.extend(faults_behind(shared, &snapshot));
+    }
+    report
+}
+
+/// What is wrong with the files that are exchanged by themselves, where older ones are in use.
+fn faults_behind(shared: &Shared, snapshot: &Snapshot) -> Vec<Fault> {
+    // Its own faults are told by whoever asked for the reload's.
+    let read = settings::read_placed(&shared.config, settings::environment(), &Faults::new());
+    let Some((_, places)) = read else {
+        return Vec::new();
+    };
+    let faults = Faults::new();
+    let (settings, recipients) = (&snapshot.settings, &snapshot.recipients);
+    let watched = &snapshot.watched;
+    watched.tell_faults(settings, recipients, &places, &faults);
+    faults.into_sorted()
 }
 
 /// Loads what has changed in the files that `reload.watch` covers. `retry`: files that were refused
@@ -103,9 +141,6 @@ fn exchange(shared: &Shared, last: &mut LastReload, loud: bool) -> Report {
             let changed = snapshot.checked.digest() != current.checked.digest()
                 || *snapshot.settings != *current.settings;
             swap(shared, snapshot);
-            // Whoever asks for a reload wants what lies there now, not at the next look.
-            let watched = shared.snapshot.load().watched.clone();
-            watched.look(&shared.metrics, clock::now(), false);
             tracing::info!(policy = %shared.snapshot.load().checked.digest(), "reloaded");
             Report {
                 result: if changed { "swapped" } else { "unchanged" },
@@ -209,7 +244,7 @@ fn needs_no_restart(config: &Path, current: &Settings, built: Built) -> Result<B
             current.directory.secret != next.directory.secret,
         ),
     ];
-    let faults = crate::document::Faults::new();
+    let faults = Faults::new();
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
         faults.error_hint(
             &crate::document::Where::Path(config.display().to_string()),

@@ -190,11 +190,12 @@ impl Running {
     }
 
     /// Ends the router: not ready from now on, requests at work are answered within the drain
-    /// limit, the ledger is written to its end.
+    /// limit, the ledger is written to its end. The log tells how it went.
     pub fn stop(self) -> Result<(), Unwritable> {
+        let began = Instant::now();
         self.shared.draining.store(true, Ordering::Relaxed);
         let drain = self.shared.snapshot.load().settings.data_plane.drain;
-        let drained = Instant::now() + drain;
+        let drained = began + drain;
         let _ = self.stop.send(true);
         for thread in self.threads {
             let _ = thread.join();
@@ -210,7 +211,18 @@ impl Running {
         for thread in self.admins {
             let _ = thread.join();
         }
-        self.shared.journal.close()
+        let closed = self.shared.journal.close();
+        let (cut_off, took) = (self.shared.cut_off.load(Ordering::Relaxed), began.elapsed());
+        match &closed {
+            Err(error) => {
+                tracing::error!(%error, cut_off, ?took, "stopped, and the ledger lacks its last entries");
+            }
+            Ok(()) if cut_off > 0 => {
+                tracing::warn!(cut_off, ?took, "stopped, and requests at work were cut off");
+            }
+            Ok(()) => tracing::info!(cut_off, ?took, "stopped"),
+        }
+        closed
     }
 
     /// Blocks until SIGINT, or SIGTERM and the drain delay, reloading on SIGHUP.
@@ -230,7 +242,10 @@ impl Running {
             let mut look = tokio::time::interval(LOOK);
             loop {
                 tokio::select! {
-                    _ = interrupt.recv() => return Ok(()),
+                    _ = interrupt.recv() => {
+                        self.tell_stopping("SIGINT", Duration::ZERO);
+                        return Ok(());
+                    }
                     _ = terminate.recv() => break,
                     _ = hangup.recv() => {
                         reload::reload(&self.shared);
@@ -249,6 +264,7 @@ impl Running {
             // has, they are served. A second signal ends the wait.
             self.shared.draining.store(true, Ordering::Relaxed);
             let delay = self.shared.snapshot.load().settings.data_plane.drain_delay;
+            self.tell_stopping("SIGTERM", delay);
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 _ = interrupt.recv() => {}
@@ -256,6 +272,13 @@ impl Running {
             }
             Ok(())
         })
+    }
+
+    /// `delay`: for which requests are still let in.
+    fn tell_stopping(&self, signal: &str, delay: Duration) {
+        let drain = self.shared.snapshot.load().settings.data_plane.drain;
+        let at_work = self.shared.at_work();
+        tracing::info!(signal, at_work, ?delay, ?drain, "stopping");
     }
 
     fn first_ended(&self) -> Option<&str> {
@@ -351,6 +374,7 @@ fn open(config: &Path, snapshot: Snapshot, seen: Seen) -> Result<Shared, StartEr
         },
         metrics,
         runtimes: Mutex::default(),
+        cut_off: AtomicUsize::new(0),
     })
 }
 

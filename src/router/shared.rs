@@ -1,8 +1,8 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -49,6 +49,17 @@ pub struct Shared {
     pub access: Option<Access>,
     pub otlp: Option<Otlp>,
     pub runtimes: Mutex<Vec<Runtime>>,
+    /// Requests that were at work when the time to drain was over.
+    pub cut_off: AtomicUsize,
+}
+
+impl Shared {
+    /// Requests at work, over all workers.
+    pub fn at_work(&self) -> usize {
+        let runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = runtimes.iter().map(|r| r.at_work.load(Ordering::Relaxed));
+        counts.sum()
+    }
 }
 
 /// A worker's runtime, as metrics see it.
@@ -56,4 +67,6 @@ pub struct Runtime {
     pub number: usize,
     pub metrics: RuntimeMetrics,
     pub coalesce: Arc<Coalesce>,
+    /// Requests at work.
+    pub at_work: Arc<AtomicUsize>,
 }

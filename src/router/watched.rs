@@ -124,6 +124,35 @@ impl Watched {
         behind
     }
 
+    /// What is wrong with the files that are not in use for it, each at its place in the settings.
+    pub fn tell_faults(
+        &self,
+        settings: &Settings,
+        recipients: &[Arc<ReadyRecipient>],
+        places: &Places,
+        faults: &Faults,
+    ) {
+        tell_faults(
+            self.data_plane.as_ref(),
+            &path(&["data_plane", "tls"]),
+            places,
+            faults,
+        );
+        tell_faults(
+            self.admin.as_ref(),
+            &path(&["admin", "tls"]),
+            places,
+            faults,
+        );
+        tell_faults(self.token.as_ref(), &path(&["admin"]), places, faults);
+        tell_faults(self.otlp.as_ref(), &path(&["otlp"]), places, faults);
+        for (link, place) in links(settings, recipients) {
+            let mut known = self.backends.iter();
+            let live = known.find(|(name, _)| *name == link.name);
+            tell_faults(live.map(|(_, live)| live), &place, places, faults);
+        }
+    }
+
     /// Our own certificates: the file of each, and how long it is valid.
     pub fn expiries(&self) -> Vec<(String, Validity)> {
         let listeners = self.data_plane.iter().chain(&self.admin);
@@ -181,12 +210,26 @@ fn begin<M: Material>(
     match Live::new(settings.clone(), at) {
         Ok(live) => Some(Arc::new(live)),
         Err(found) => {
-            for Placed { steps, fault } in found {
-                let whole: Vec<&str> = place.iter().chain(&steps).map(String::as_str).collect();
-                faults.error(&places.at(&whole), fault.to_string());
-            }
+            put(found, place, places, faults);
             None
         }
+    }
+}
+
+fn tell_faults<M: Material>(
+    live: Option<&Arc<Live<M>>>,
+    place: &Path,
+    places: &Places,
+    faults: &Faults,
+) {
+    let found = live.map(|live| live.faults());
+    put(found.unwrap_or_default(), place, places, faults);
+}
+
+fn put(found: Vec<Placed>, place: &Path, places: &Places, faults: &Faults) {
+    for Placed { steps, fault } in found {
+        let whole: Vec<&str> = place.iter().chain(&steps).map(String::as_str).collect();
+        faults.error(&places.at(&whole), fault.to_string());
     }
 }
 

@@ -89,7 +89,11 @@ pub enum WorkerError {
 
 impl Worker {
     /// Must run inside the worker's runtime, where its porter is started.
-    pub fn new(shared: Arc<Shared>, coalesce: Arc<Coalesce>) -> Result<Self, WorkerError> {
+    pub fn new(
+        shared: Arc<Shared>,
+        coalesce: Arc<Coalesce>,
+        at_work: Counter,
+    ) -> Result<Self, WorkerError> {
         let mut cache = Cache::new(Arc::clone(&shared.snapshot));
         let snapshot = Arc::clone(cache.load());
         let settings = &snapshot.settings;
@@ -119,7 +123,7 @@ impl Worker {
             alike: RefCell::default(),
             random: RefCell::new(Random::new()),
             handles: Handles::new(shared.metrics.clone()),
-            at_work: Counter::default(),
+            at_work,
             lanes: RefCell::default(),
             open_again: Notify::new(),
             handshakes: Handshakes::default(),
@@ -295,16 +299,18 @@ pub fn run(
 ) -> Result<(), WorkerError> {
     let pause = shared.snapshot.load().settings.data_plane.coalesce;
     let coalesce = Arc::new(Coalesce::new(pause));
+    let at_work = Counter::default();
     let runtime = runtime(&coalesce)?;
     if let Ok(mut runtimes) = shared.runtimes.lock() {
         runtimes.push(Runtime {
             number,
             metrics: runtime.metrics(),
             coalesce: Arc::clone(&coalesce),
+            at_work: at_work.shown(),
         });
     }
     let ended = runtime.block_on(async move {
-        let worker = Rc::new(Worker::new(Arc::clone(&shared), coalesce)?);
+        let worker = Rc::new(Worker::new(Arc::clone(&shared), coalesce, at_work)?);
         let listener = listener::adopt(listener)?;
         let drain = worker.snapshot().settings.data_plane.drain;
         let open = Rc::new(RefCell::new(0usize));
@@ -316,6 +322,9 @@ pub fn run(
         while *open.borrow() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        // They end with the runtime.
+        let left = worker.at_work.count();
+        shared.cut_off.fetch_add(left, Ordering::Relaxed);
         Ok(())
     });
     // A name that is being looked up would hold the end for as long as its resolver takes.

@@ -25,13 +25,13 @@ pub struct Files {
 
 /// Where in the settings a fault belongs: steps below the section that was built, such as
 /// `certificates`, `0`, `key`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Placed {
     pub steps: Vec<String>,
     pub fault: FileFault,
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum FileFault {
     #[error("cannot read `{}`: {error}", path.display())]
     Unreadable { path: PathBuf, error: String },

@@ -42,7 +42,8 @@ struct Seen {
     /// A broken content seen once. Certificate and key are two files: between the two writes of an
     /// exchange they do not fit, and the next look finds them whole.
     doubtful: Option<[u8; 32]>,
-    broken: bool,
+    /// What is wrong with the files on disk, while others are in use.
+    broken: Option<Vec<Placed>>,
 }
 
 impl<M: Material> Live<M> {
@@ -56,7 +57,7 @@ impl<M: Material> Live<M> {
             seen: Mutex::new(Seen {
                 judged: files.digest(),
                 doubtful: None,
-                broken: false,
+                broken: None,
             }),
             settings,
         })
@@ -69,7 +70,13 @@ impl<M: Material> Live<M> {
     /// Whether the files on disk are not those in use, because they are broken.
     pub fn is_behind(&self) -> bool {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.broken
+        seen.broken.is_some()
+    }
+
+    /// What is wrong with the files on disk if they are not those in use.
+    pub fn faults(&self) -> Vec<Placed> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.broken.clone().unwrap_or_default()
     }
 
     /// Reads the files and exchanges what is in use if they changed. Blocks on the disk; the files
@@ -82,7 +89,7 @@ impl<M: Material> Live<M> {
         let digest = files.digest();
         let is_known = digest == seen.judged;
         // What was broken is tried again: a certificate that was not yet valid becomes so.
-        if is_known && !seen.broken {
+        if is_known && seen.broken.is_none() {
             seen.doubtful = None;
             return Change::Unchanged;
         }
@@ -92,11 +99,15 @@ impl<M: Material> Live<M> {
                 *seen = Seen {
                     judged: digest,
                     doubtful: None,
-                    broken: false,
+                    broken: None,
                 };
                 Change::Swapped
             }
-            Err(_) if is_known => Change::Unchanged,
+            Err(faults) if is_known => {
+                // Not the same ones for ever: a certificate begins, and ends.
+                seen.broken = Some(faults);
+                Change::Unchanged
+            }
             Err(_) if patient && seen.doubtful != Some(digest) => {
                 seen.doubtful = Some(digest);
                 Change::Unchanged
@@ -105,7 +116,7 @@ impl<M: Material> Live<M> {
                 *seen = Seen {
                     judged: digest,
                     doubtful: None,
-                    broken: true,
+                    broken: Some(faults.clone()),
                 };
                 Change::Kept(faults)
             }

@@ -43,5 +43,6 @@ mod state;
 mod store;
 mod support;
 mod support_tests;
+mod telling;
 mod tls;
 mod traces;

@@ -321,21 +321,29 @@ impl DiskFile for HangingFile {
     }
 }
 
-#[test]
-fn nobody_waits_for_ever_for_a_disk_that_hangs() {
-    let rig = Rig::new();
+/// A ledger on a disk that hangs while the gate is shut, and a clock that runs ahead while nothing
+/// else is to be done.
+fn on_a_gate(rig: &Rig) -> (Journal, Arc<Gate>, tokio::runtime::Runtime) {
     let gate = Arc::new(Gate::default());
-    let disk = Hanging(Folder::new(&rig.ledger()), Arc::clone(&gate));
-    let disk = Box::new(disk);
+    let disk = Box::new(Hanging(Folder::new(&rig.ledger()), Arc::clone(&gate)));
     let opened = Journal::open_on(&rig.ledger(), Options::default(), rig.directory(), disk);
-    let journal = opened.unwrap().0;
-    let shared = profile("/p");
-    // Its clock runs ahead while nothing else is to be done.
     let clock = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
         .unwrap();
+    (opened.unwrap().0, gate, clock)
+}
+
+fn seconds(seconds: u64) -> impl Future<Output = ()> {
+    tokio::time::advance(std::time::Duration::from_secs(seconds))
+}
+
+#[test]
+fn nobody_waits_for_ever_for_a_disk_that_hangs() {
+    let rig = Rig::new();
+    let (journal, gate, clock) = on_a_gate(&rig);
+    let shared = profile("/p");
     // The journal's thread must end whatever the test finds.
     let opens = Opens(&gate);
     gate.set(true);
@@ -343,20 +351,83 @@ fn nobody_waits_for_ever_for_a_disk_that_hangs() {
     assert_eq!(stuck.unwrap_err(), Unwritable::Stuck { seconds: 10 });
     gate.wait_until_reached();
     // Whoever comes much later is not even queued.
-    let late = 60_000_000;
-    let stuck = block_on(journal.clear(abroad(), draft(late, &shared)));
+    clock.block_on(seconds(50));
+    let stuck = clock.block_on(journal.clear(abroad(), draft(2, &shared)));
     assert!(
         matches!(stuck, Err(Unwritable::Stuck { seconds: 59.. })),
         "{stuck:?}"
     );
-    let stuck = block_on(journal.refuse(draft(late, &shared)));
+    let stuck = clock.block_on(journal.refuse(draft(2, &shared)));
     assert!(matches!(stuck, Err(Unwritable::Stuck { .. })), "{stuck:?}");
     assert_eq!(journal.status().waiting, 1);
     drop(opens);
     block_on(journal.flush()).unwrap();
-    let _ = block_on(journal.clear(abroad(), draft(late, &shared))).unwrap();
+    let _ = block_on(journal.clear(abroad(), draft(2, &shared))).unwrap();
     // What nobody was told of stands too, and nothing was sent for it.
     let entries = read(&rig.ledger(), 0, 9, None).unwrap().0;
     let decisions: Vec<_> = entries.iter().filter_map(Entry::decision).collect();
-    assert_eq!(decisions, [1, late].map(decision));
+    assert_eq!(decisions, [1, 2].map(decision));
+}
+
+#[test]
+fn a_disk_that_hangs_is_told_as_one_that_fails_is() {
+    let rig = Rig::new();
+    let (journal, gate, clock) = on_a_gate(&rig);
+    let shared = profile("/p");
+    let opens = Opens(&gate);
+    gate.set(true);
+    let status = || clock.block_on(async { journal.status() });
+    let told = || {
+        let status = status();
+        (status.error.is_some(), status.refused)
+    };
+    assert_eq!(told(), (false, 0));
+    let clear = |number| clock.block_on(journal.clear(abroad(), draft(number, &shared)));
+    // One that waits in vain counts once, though the disk then answers it.
+    let reached = async { gate.wait_until_reached() };
+    let first = journal.clear(abroad(), draft(1, &shared));
+    let (first, ()) = clock.block_on(async { tokio::join!(first, reached) });
+    assert!(first.is_err());
+    clock.block_on(seconds(1));
+    assert_eq!(told(), (true, 1));
+    let error = status().error.unwrap();
+    assert!(error.contains("look at the disk"), "{error}");
+    // Those who come later are turned away at once.
+    for number in 2..5 {
+        assert!(clear(number).is_err());
+    }
+    assert_eq!(told(), (true, 4));
+    drop(opens);
+    while told().0 {
+        std::thread::yield_now();
+    }
+    let _ = block_on(journal.clear(abroad(), draft(5, &shared))).unwrap();
+    let _ = block_on(journal.clear(abroad(), draft(6, &shared))).unwrap();
+    let now = journal.status();
+    assert_eq!((now.error, now.refused), (None, 4));
+    let entries = read(&rig.ledger(), 0, 9, None).unwrap().0;
+    let kinds: Vec<_> = entries.iter().map(|e| e.kind.as_str()).collect();
+    assert_eq!(kinds, ["decision", "resumed", "decision", "decision"]);
+    assert!(matches!(entries[1].kind, Kind::Resumed { refused: 4 }));
+}
+
+#[test]
+fn a_batch_that_took_long_to_come_is_no_disk_that_hangs() {
+    let rig = Rig::new();
+    let (journal, gate, _) = on_a_gate(&rig);
+    let shared = profile("/p");
+    let opens = Opens(&gate);
+    gate.set(true);
+    let slow = std::thread::spawn({
+        let (journal, shared) = (journal.clone(), Arc::clone(&shared));
+        move || block_on(journal.refuse(draft(1, &shared)))
+    });
+    gate.wait_until_reached();
+    // Decided a minute later, a moment after the other was handed over.
+    let quick = journal.clear(abroad(), draft(60_000_000, &shared));
+    let open = async { drop(opens) };
+    let (quick, ()) = block_on(async { tokio::join!(quick, open) });
+    assert!(quick.is_ok(), "{quick:?}");
+    slow.join().unwrap().unwrap();
+    assert_eq!(journal.status().refused, 0);
 }

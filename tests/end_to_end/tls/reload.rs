@@ -4,7 +4,7 @@ use super::backend::{PLAIN, SecureBackend};
 use super::client::Caller;
 use super::pki::{self, Authority};
 use super::{mutual, secured, shared};
-use crate::kit::http::get;
+use crate::kit::http::{Request, get};
 use crate::kit::setup::{Router, Setup, metrics};
 use crate::kit::volume::Volume;
 use crate::kit::{eventually, problem};
@@ -63,6 +63,18 @@ fn a_certificate_is_exchanged_under_open_connections_and_a_broken_one_is_not() {
     let ready = get(router.admin, "/readyz");
     assert_eq!(ready.status, 200);
     assert_eq!(ready.json()["files_behind"][0], "data_plane.tls");
+    // A reload that is asked for names it too, each time, though the policy is in force.
+    for _ in 0..2 {
+        let answer = Request::new("POST", "/-/reload").send(router.admin);
+        assert_eq!(answer.status, 422, "{answer:?}");
+        let told = answer.json();
+        assert_eq!(told["result"], "unchanged", "{told}");
+        let faults = told["faults"].as_array().unwrap();
+        let fault = faults.iter().find(|f| f["severity"] == "error").unwrap();
+        let message = fault["message"].as_str().unwrap();
+        assert!(message.contains("is not the key"), "{told}");
+        assert!(fault["line"].is_number(), "{told}");
+    }
     assert!(
         router
             .process
@@ -78,6 +90,8 @@ fn a_certificate_is_exchanged_under_open_connections_and_a_broken_one_is_not() {
     stray.write(&folder, "api");
     exchanged(&router, "swapped", 2);
     assert!(!failing(&router));
+    let answer = Request::new("POST", "/-/reload").send(router.admin);
+    assert_eq!(answer.status, 200, "{answer:?}");
 }
 
 #[test]
