@@ -57,12 +57,12 @@ impl<E: Into<redb::Error>> From<E> for StateError {
 }
 
 /// Opens or creates a database file.
-fn open_database(file: &std::path::Path, cache: usize) -> Result<redb::Database, StateError> {
-    redb::Database::builder()
-        .set_cache_size(cache)
-        .create(file)
-        .map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => StateError::InUse(file.to_owned()),
-            other => other.into(),
-        })
+fn open_file(
+    file: &std::path::Path,
+    words: crate::disk::Words,
+) -> Result<crate::disk::Healing, StateError> {
+    crate::disk::Healing::open(file, 32 << 20, words).map_err(|error| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => StateError::InUse(file.to_owned()),
+        other => other.into(),
+    })
 }
