@@ -259,8 +259,9 @@ impl Opened {
     }
 }
 
-/// Whether a database that says so is of no more use.
-fn is_io(error: &redb::Error) -> bool {
+/// Whether a database that says so is of no more use until it is opened again. A [`Healing`] file
+/// has then told the log itself.
+pub(crate) fn is_io(error: &redb::Error) -> bool {
     use redb::Error::{DatabaseClosed, Io, PreviousIo};
     matches!(error, Io(_) | PreviousIo | DatabaseClosed)
 }

@@ -52,7 +52,7 @@ fn redb_alone_does_not_recover() {
     put(1).unwrap_err();
     disk.turn(State::Sound);
     assert!(matches!(put(2), Err(redb::Error::PreviousIo)));
-    let read = database.begin_read().and_then(|r| Ok(r.open_table(ROWS)));
+    let read = database.begin_read().map(|r| r.open_table(ROWS));
     assert!(!matches!(read, Ok(Ok(_))));
 }
 

@@ -13,7 +13,7 @@ use super::{
     cache::KeyHasher,
     store::{Backlog, Change, Store},
 };
-use crate::domain::SubjectKey;
+use crate::{disk::is_io, domain::SubjectKey};
 
 type Map<V> = std::collections::HashMap<SubjectKey, V, BuildHasherDefault<KeyHasher>>;
 
@@ -393,10 +393,9 @@ impl Inner {
                 told = None;
                 continue;
             };
-            // Of the disk the file itself tells.
-            if !matches!(error, DirectoryError::Store(_))
-                && told.replace(error.to_string()).is_none()
-            {
+            // Of the disk the file itself tells the log.
+            let is_told = matches!(&error, DirectoryError::Store(error) if is_io(error));
+            if !is_told && told.replace(error.to_string()).is_none() {
                 tracing::error!(%error, "pins cannot be stored; they stay in memory and in the ledger");
             }
             self.backlog.pause();

@@ -56,6 +56,13 @@ impl<E: Into<redb::Error>> From<E> for StateError {
     }
 }
 
+impl StateError {
+    /// Whether the disk failed under a database file, of which the file itself has told the log.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self, Self::Store(error) if crate::disk::is_io(error))
+    }
+}
+
 /// Opens or creates a database file.
 fn open_file(
     file: &std::path::Path,

@@ -240,8 +240,7 @@ impl Inner {
                 told = None;
                 continue;
             };
-            // Of the disk the file itself tells.
-            if !matches!(error, StateError::Store(_)) && told.replace(error.to_string()).is_none() {
+            if !error.is_told() && told.replace(error.to_string()).is_none() {
                 tracing::error!(%error, "counts cannot be stored; they stay in memory and in the ledger");
             }
             self.backlog.pause();
