@@ -30,6 +30,7 @@ pub(crate) enum State {
 pub(crate) struct Disk {
     state: Arc<AtomicU8>,
     openings: Arc<AtomicUsize>,
+    repairs: Arc<AtomicUsize>,
 }
 
 const FULL: i32 = 28;
@@ -45,6 +46,11 @@ impl Disk {
         self.openings.load(Ordering::SeqCst)
     }
 
+    /// How often opening had to read a whole file.
+    pub fn repairs(&self) -> usize {
+        self.repairs.load(Ordering::SeqCst)
+    }
+
     /// Opens the file on this disk.
     pub fn opens(&self, file: PathBuf) -> Box<Open> {
         let disk = self.clone();
@@ -57,6 +63,10 @@ impl Disk {
             // No cache: what is read comes from the disk.
             let mut builder = Database::builder();
             builder.set_cache_size(0);
+            let repairs = Arc::clone(&disk.repairs);
+            builder.set_repair_callback(move |_| {
+                repairs.fetch_add(1, Ordering::SeqCst);
+            });
             builder.create_with_backend(Backend { file, disk })
         })
     }

@@ -64,6 +64,9 @@ impl Healing {
     /// How long a file that cannot be opened again is left alone.
     const PAUSE: Duration = Duration::from_millis(200);
 
+    /// How many failures of others a read outlives.
+    const FOREIGN: u32 = 8;
+
     /// Opens or creates the database in `file`.
     ///
     /// # Errors
@@ -104,7 +107,6 @@ impl Healing {
         work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
         let opened = self.opened()?;
-        let generation = opened.generation;
         let done = opened.database().and_then(|database| {
             let mut write = database.begin_write()?;
             // Else opening after a crash, or again, reads the whole file.
@@ -113,13 +115,12 @@ impl Healing {
             write.commit()?;
             Ok(value)
         });
-        drop(opened);
-        let value = done.map_err(|error| self.heal(generation, error))?;
+        let value = done.map_err(|error| self.heal(opened, error))?;
         self.over();
         Ok(value)
     }
 
-    /// Reads; once more when the database had to be opened again for it.
+    /// Reads; again when the database had to be opened again for it.
     pub fn read<T>(
         &self,
         work: impl Fn(&redb::ReadTransaction) -> Result<T, redb::Error>,
@@ -133,20 +134,24 @@ impl Healing {
         &self,
         work: impl Fn(&Database, u64) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
-        let once = || {
-            let opened = self.opened().map_err(|error| (false, error))?;
+        let (mut own, mut foreign) = (0, 0);
+        loop {
+            let opened = self.opened()?;
             let generation = opened.generation;
-            let done = opened.database().and_then(|d| work(d, generation));
-            drop(opened);
-            done.map_err(|error| {
-                let again = is_io(&error);
-                (again, self.heal(generation, error))
-            })
-        };
-        match once() {
-            Ok(value) => Ok(value),
-            Err((true, _)) => once().map_err(|(_, error)| error),
-            Err((false, error)) => Err(error),
+            let error = match opened.database().and_then(|d| work(d, generation)) {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            match error {
+                redb::Error::Io(_) => own += 1,
+                // Another use has failed on this opening, or on the one after it.
+                _ if is_io(&error) => foreign += 1,
+                _ => return Err(error),
+            }
+            let error = self.heal(opened, error);
+            if own > 1 || foreign > Self::FOREIGN {
+                return Err(error);
+            }
         }
     }
 
@@ -170,12 +175,18 @@ impl Healing {
         Ok(shared())
     }
 
-    /// Closes the database after an I/O error and opens it again; what to tell the caller.
+    /// Closes the database after an I/O error of a use and opens it again; what to tell the caller.
     #[cold]
-    fn heal(&self, generation: u64, error: redb::Error) -> redb::Error {
+    fn heal(&self, used: RwLockReadGuard<'_, Opened>, error: redb::Error) -> redb::Error {
         if !is_io(&error) {
             return error;
         }
+        if let redb::Error::Io(_) = error {
+            // Before any other use can close the database: those know of an earlier error alone.
+            self.begun(&error);
+        }
+        let generation = used.generation;
+        drop(used);
         {
             let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
             // Else somebody has healed it meanwhile.
@@ -216,7 +227,7 @@ impl Healing {
         }
     }
 
-    /// Remembers what the disk says; logs it when it begins. Called with `opened` locked.
+    /// Remembers what the disk says; logs it when it begins. Called while `opened` is held.
     fn begun(&self, error: &redb::Error) {
         let mut trouble = self.lock();
         let news = match error {

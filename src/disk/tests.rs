@@ -74,6 +74,11 @@ fn a_full_disk_fails_what_is_written_alone_and_only_while_it_is_full() {
     assert_eq!(file.trouble(), None);
     let standing = [0, 1, 4, 9].map(|row| has(&file, row).unwrap());
     assert_eq!(standing, [true, false, false, true]);
+    assert_eq!(
+        disk.repairs(),
+        0,
+        "a large file is opened as fast as a small one"
+    );
 }
 
 #[test]
@@ -131,6 +136,12 @@ fn many_read_and_write_while_the_disk_comes_and_goes() {
                 State::Sound
             });
             let done = put(&file, row);
+            if let Err(error) = &done {
+                let error = error.to_string();
+                assert!(error.contains("No space left on device"), "{error}");
+                let trouble = file.trouble().unwrap();
+                assert!(trouble.contains("No space left on device"), "{trouble}");
+            }
             assert_eq!(done.is_ok(), row % 3 != 0, "{row}: {done:?}");
             acknowledged.extend(done.is_ok().then_some(row));
         }
@@ -151,8 +162,8 @@ fn a_file_that_is_gone_is_not_replaced_by_an_empty_one() {
     let file = Healing::open(&path, 1 << 20, WORDS).unwrap();
     put(&file, 0).unwrap();
     std::fs::remove_file(&path).unwrap();
-    let generation = file.read_of(|_, generation| Ok(generation)).unwrap();
-    let cause = file.heal(generation, redb::Error::Io(io::Error::other("broken")));
+    let used = file.opened().unwrap();
+    let cause = file.heal(used, redb::Error::Io(io::Error::other("broken")));
     assert!(cause.to_string().contains("broken"), "{cause}");
     assert!(has(&file, 0).is_err() && !path.exists());
     std::fs::write(&path, []).unwrap();
