@@ -8,6 +8,7 @@ pub mod attest;
 pub mod classify;
 pub mod cli;
 pub mod decide;
+mod disk;
 pub mod document;
 pub mod domain;
 pub mod forward;

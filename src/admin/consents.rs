@@ -270,7 +270,9 @@ async fn blocking(
             &error.to_string(),
         ),
         Ok(Err(error)) => {
-            tracing::error!(%error, "the register of consents cannot be used");
+            if !error.is_told() {
+                tracing::error!(%error, "the register of consents cannot be used");
+            }
             problem(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "register-unavailable",

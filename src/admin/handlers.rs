@@ -48,8 +48,10 @@ pub async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// 200 when requests would be taken: the ledger can be written and the router is not stopping.
-/// A refused reload or a region that is down does not make it unready, but stands in the detail.
+/// 200 when requests would be taken: ledger, directory and counters can be written and the router is
+/// not stopping. A refused reload, a region that is down, or a register of consents or log of
+/// erasures that cannot be written does not make it unready, but stands in the detail: all other
+/// requests are served.
 pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let ledger = shared.journal.status();
     let directory = shared.directory.status();
@@ -86,6 +88,8 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         "ledger": ledger.error.as_deref().unwrap_or("ok"),
         "directory": directory.error.as_deref().unwrap_or("ok"),
         "counters": counters.error.as_deref().unwrap_or("ok"),
+        "consents": shared.consents.trouble().as_deref().unwrap_or("ok"),
+        "erasures": shared.erasures.trouble().as_deref().unwrap_or("ok"),
         "reload": if faults.is_empty() { "ok" } else { "refused" },
         "faults": faults,
         "files_behind": snapshot.watched.behind(),

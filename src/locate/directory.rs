@@ -13,7 +13,7 @@ use super::{
     cache::KeyHasher,
     store::{Backlog, Change, Store},
 };
-use crate::domain::SubjectKey;
+use crate::{disk::is_io, domain::SubjectKey};
 
 type Map<V> = std::collections::HashMap<SubjectKey, V, BuildHasherDefault<KeyHasher>>;
 
@@ -57,7 +57,7 @@ impl<E: Into<redb::Error>> From<E> for DirectoryError {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DirectoryStatus {
-    /// Pins in the file.
+    /// Pins in the file, when it last could be read.
     pub pins: u64,
     /// Pins that stand in the ledger and wait to be stored.
     pub waiting: usize,
@@ -73,7 +73,11 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::InUse`] while another process has it open.
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
-        let inner = Arc::new(Inner::new(Store::open(path)?));
+        Self::with(Store::open(path)?)
+    }
+
+    pub(super) fn with(store: Store) -> Result<Self, DirectoryError> {
+        let inner = Arc::new(Inner::new(store));
         let writer = Arc::clone(&inner);
         let thread = thread::Builder::new()
             .name("directory".into())
@@ -141,7 +145,7 @@ impl Directory {
 
     pub fn status(&self) -> DirectoryStatus {
         DirectoryStatus {
-            pins: self.inner.store.count().unwrap_or(0),
+            pins: self.inner.store.count(),
             waiting: self.inner.backlog.len(),
             applied: self.inner.applied.load(Ordering::Relaxed),
             error: match self.inner.refuse_if_broken() {
@@ -383,11 +387,18 @@ impl Inner {
 
     fn store_until_closed(&self) {
         let _ending = Ending(self);
+        let mut told = None;
         while let Some(batch) = self.backlog.take() {
-            if let Err(error) = self.store_batch(batch) {
+            let Err(error) = self.store_batch(batch) else {
+                told = None;
+                continue;
+            };
+            // Of the disk the file itself tells the log.
+            let is_told = matches!(&error, DirectoryError::Store(error) if is_io(error));
+            if !is_told && told.replace(error.to_string()).is_none() {
                 tracing::error!(%error, "pins cannot be stored; they stay in memory and in the ledger");
-                self.backlog.pause();
             }
+            self.backlog.pause();
         }
     }
 

@@ -4,18 +4,22 @@ use std::{
     collections::VecDeque,
     fs::File,
     path::Path,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition,
-};
+use redb::{DatabaseError, ReadableTable, ReadableTableMetadata, TableDefinition};
 use smallvec::SmallVec;
 
 use super::{DirectoryError, Pin};
-use crate::{attest::create_private_folder, domain::SubjectKey};
+use crate::{
+    attest::create_private_folder,
+    disk::{Healing, Words},
+    domain::SubjectKey,
+};
 
 /// Subject key → pin.
 const PINS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("pins");
@@ -24,8 +28,15 @@ const PINS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("pins");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const FILE: &str = "pins.redb";
 
+const TELLS: Words = Words {
+    begun: "the directory's file cannot be used; what is to be stored stays in memory and in the ledger",
+    over: "the directory's file can be written again",
+};
+
 pub(super) struct Store {
-    database: Database,
+    file: Healing,
+    /// Pins in the file, when it last could be read.
+    count: AtomicU64,
 }
 
 /// What stands after one ledger entry, or after the mark that followed it.
@@ -40,38 +51,52 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self, DirectoryError> {
         create_private_folder(folder).map_err(DirectoryError::Io)?;
         let file = folder.join(FILE);
-        let database = Database::builder()
-            .set_cache_size(64 << 20)
-            .create(&file)
-            .map_err(|error| match error {
-                DatabaseError::DatabaseAlreadyOpen => DirectoryError::InUse(file),
-                other => other.into(),
-            })?;
+        let opened = Healing::open(&file, 64 << 20, TELLS).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => DirectoryError::InUse(file),
+            other => other.into(),
+        })?;
         // The file's name must outlive a power failure too: imported pins stand nowhere else.
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(DirectoryError::Io)?;
-        let store = Self { database };
-        let write = store.database.begin_write()?;
-        write.open_table(PINS)?;
-        write.open_table(META)?;
-        write.commit()?;
-        Ok(store)
+        Self::with(opened)
+    }
+
+    #[cfg(test)]
+    pub fn open_on(disk: &crate::disk::faulty::Disk, folder: &Path) -> Self {
+        Self::with(Healing::open_by(disk.opens(folder.join(FILE)), TELLS).unwrap()).unwrap()
+    }
+
+    fn with(file: Healing) -> Result<Self, DirectoryError> {
+        file.write(|write| {
+            write.open_table(PINS)?;
+            write.open_table(META)?;
+            Ok(())
+        })?;
+        let count = AtomicU64::new(0);
+        Ok(Self { file, count })
     }
 
     pub fn get(&self, key: &SubjectKey) -> Result<Option<Pin>, DirectoryError> {
-        let read = self.database.begin_read()?;
-        let pins = read.open_table(PINS)?;
-        match pins.get(key.to_bytes())? {
+        let found = self.file.read(|read| {
+            let pins = read.open_table(PINS)?;
+            Ok(pins.get(key.to_bytes())?.map(|value| decode(value.value())))
+        })?;
+        match found {
             None => Ok(None),
-            Some(value) => decode(value.value())
-                .map(Some)
-                .ok_or(DirectoryError::Damaged),
+            Some(pin) => pin.map(Some).ok_or(DirectoryError::Damaged),
         }
     }
 
-    pub fn count(&self) -> Result<u64, DirectoryError> {
-        Ok(self.database.begin_read()?.open_table(PINS)?.len()?)
+    /// Pins in the file, or as many as there were when it last could be read.
+    pub fn count(&self) -> u64 {
+        match self.file.read(|read| Ok(read.open_table(PINS)?.len()?)) {
+            Ok(count) => {
+                self.count.store(count, Ordering::Relaxed);
+                count
+            }
+            Err(_) => self.count.load(Ordering::Relaxed),
+        }
     }
 
     /// Writes changes in their order, in one durable transaction; with it, everything up to entry
@@ -80,10 +105,7 @@ impl Store {
         if changes.is_empty() {
             return Ok(());
         }
-        let mut write = self.database.begin_write()?;
-        // Else opening after a crash reads the whole file.
-        write.set_quick_repair(true);
-        {
+        Ok(self.file.write(|write| {
             let mut pins = write.open_table(PINS)?;
             let mut bytes = Vec::with_capacity(64);
             for (key, pin) in changes.iter().filter_map(|c| c.of.as_ref()) {
@@ -100,57 +122,50 @@ impl Store {
             write
                 .open_table(META)?
                 .insert("applied", applied.to_le_bytes().as_slice())?;
-        }
-        write.commit()?;
-        Ok(())
+            Ok(())
+        })?)
     }
 
     pub fn import<'a>(
         &self,
         new: impl Iterator<Item = (SubjectKey, &'a Pin)>,
     ) -> Result<(), DirectoryError> {
-        let mut write = self.database.begin_write()?;
-        write.set_quick_repair(true);
-        {
+        Ok(self.file.write(|write| {
             let mut pins = write.open_table(PINS)?;
             let mut bytes = Vec::with_capacity(64);
             for (key, pin) in new {
                 encode(pin, &mut bytes);
                 pins.insert(key.to_bytes(), bytes.as_slice())?;
             }
-        }
-        write.commit()?;
-        Ok(())
+            Ok(())
+        })?)
     }
 
     /// See [`super::Directory::binds`].
     pub fn binds(&self, fingerprint: [u8; 16]) -> Result<bool, DirectoryError> {
-        let write = self.database.begin_write()?;
-        let same = {
+        Ok(self.file.write(|write| {
             let mut meta = write.open_table(META)?;
             let held = meta.get("secret")?.map(|f| f.value() == fingerprint);
             if held.is_none() {
                 meta.insert("secret", fingerprint.as_slice())?;
             }
-            held.unwrap_or(true)
-        };
-        write.commit()?;
-        Ok(same)
+            Ok(held.unwrap_or(true))
+        })?)
     }
 
     /// See [`super::Directory::seen`].
     pub fn seen(&self, ledger: [u8; 16]) -> Result<u64, DirectoryError> {
-        let read = self.database.begin_read()?;
-        let meta = read.open_table(META)?;
-        let same = meta.get("ledger")?.is_some_and(|id| id.value() == ledger);
-        let applied = meta.get("applied")?.and_then(|n| n.value().try_into().ok());
-        Ok(applied.filter(|_| same).map_or(0, u64::from_le_bytes))
+        Ok(self.file.read(|read| {
+            let meta = read.open_table(META)?;
+            let same = meta.get("ledger")?.is_some_and(|id| id.value() == ledger);
+            let applied = meta.get("applied")?.and_then(|n| n.value().try_into().ok());
+            Ok(applied.filter(|_| same).map_or(0, u64::from_le_bytes))
+        })?)
     }
 
     /// See [`super::Directory::attach`].
     pub fn attach(&self, ledger: [u8; 16], last: u64) -> Result<u64, DirectoryError> {
-        let write = self.database.begin_write()?;
-        let applied = {
+        Ok(self.file.write(|write| {
             let mut meta = write.open_table(META)?;
             let same = meta.get("ledger")?.is_some_and(|id| id.value() == ledger);
             let stored = meta
@@ -166,10 +181,8 @@ impl Store {
             }
             meta.insert("ledger", ledger.as_slice())?;
             meta.insert("applied", applied.to_le_bytes().as_slice())?;
-            applied
-        };
-        write.commit()?;
-        Ok(applied)
+            Ok(applied)
+        })?)
     }
 }
 
@@ -252,8 +265,10 @@ impl Backlog {
     pub const LIMIT: usize = 500_000;
     /// One transaction's changes: enough to pay its fsync, little enough to stay short.
     const BATCH: usize = 20_000;
-    /// How long changes may gather, and how long a failed disk is left alone.
+    /// How long changes may gather.
     const GATHER: Duration = Duration::from_millis(200);
+    /// How long a failed disk is left alone: each try closes the file and opens it again.
+    const PAUSE: Duration = Duration::from_secs(1);
 
     pub fn push(&self, change: Change) {
         let mut state = self.lock();
@@ -344,7 +359,7 @@ impl Backlog {
         let state = self.lock();
         let _ = self
             .wake
-            .wait_timeout_while(state, Self::GATHER, |s| !s.closed);
+            .wait_timeout_while(state, Self::PAUSE, |s| !s.closed);
     }
 
     pub fn close(&self) {

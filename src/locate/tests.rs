@@ -7,8 +7,12 @@ use proptest::prelude::*;
 use smallvec::smallvec;
 use tempfile::TempDir;
 
-use super::*;
-use crate::{domain::SubjectKey, settings::Secret};
+use super::{store::Store, *};
+use crate::{
+    disk::faulty::{Disk, State},
+    domain::SubjectKey,
+    settings::Secret,
+};
 
 const REGIONS: [&str; 5] = ["cn", "eu", "in", "ru", "sg"];
 
@@ -420,4 +424,61 @@ fn a_mark_is_never_unseen() {
         let pin = directory.lookup(&key(n)).unwrap().unwrap();
         assert!(pin.stored, "{n}");
     }
+}
+
+#[test]
+fn pins_of_a_full_disk_are_stored_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let directory = Directory::with(Store::open_on(&disk, folder.path())).unwrap();
+    directory.attach([1; 16], 0).unwrap();
+    directory.apply(1, key(1), &claim_change("eu")).unwrap();
+    directory.flush().unwrap();
+
+    disk.turn(State::Full);
+    for n in 2..50 {
+        directory.apply(n, key(n), &claim_change("sg")).unwrap();
+    }
+    let error = directory.flush().unwrap_err().to_string();
+    assert!(error.contains("No space left on device"), "{error}");
+    // Those in the file and those in memory are known; both may change.
+    let copy = PinChange::Copy {
+        region: "in".into(),
+    };
+    directory.apply(50, key(1), &copy).unwrap();
+    directory.mark_stored(key(2)).unwrap();
+    for _ in 0..3 {
+        let _ = directory.flush();
+        let first = directory.lookup(&key(1)).unwrap().unwrap();
+        assert_eq!((&*first.region, first.held_in.len()), ("eu", 1));
+        assert_eq!(&*directory.lookup(&key(9)).unwrap().unwrap().region, "sg");
+        assert!(matches!(
+            directory.claim(key(9), pin("eu")),
+            Ok(Claim::Held(_))
+        ));
+        assert!(matches!(
+            directory.claim(key(99), pin("eu")),
+            Ok(Claim::Won(_))
+        ));
+        let status = directory.status();
+        assert_eq!((status.pins, status.applied), (1, 1));
+        let error = status.error.unwrap();
+        assert!(error.contains("No space left on device"), "{error}");
+    }
+
+    disk.turn(State::Sound);
+    let begun = std::time::Instant::now();
+    while directory.status().error.is_some() {
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", directory.status());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    directory.flush().unwrap();
+    let status = directory.status();
+    assert_eq!((status.pins, status.waiting, status.applied), (49, 0, 50));
+    drop(directory);
+    let directory = Directory::open(folder.path()).unwrap();
+    assert_eq!(directory.attach([1; 16], 60).unwrap(), 50);
+    assert_eq!(directory.lookup(&key(1)).unwrap().unwrap().held_in.len(), 1);
+    assert!(directory.lookup(&key(2)).unwrap().unwrap().stored);
+    assert_eq!(&*directory.lookup(&key(49)).unwrap().unwrap().region, "sg");
 }

@@ -1,4 +1,5 @@
-//! What must be looked after beside the requests: dates that come, files that change.
+//! What must be looked after beside the requests: dates that come, files that change, disks that
+//! have room again.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -27,6 +28,10 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
     while !*stop.borrow() {
         reload::recompile(shared, clock::now());
         reload::look(shared, ticks.is_multiple_of(5));
+        if ticks.is_multiple_of(5) {
+            shared.consents.look();
+            shared.erasures.look();
+        }
         if ticks.is_multiple_of(10) {
             reload_geoip(shared);
         }
@@ -78,9 +83,17 @@ pub fn gauges(shared: &Shared) {
         .ledger_failing
         .set(i64::from(ledger.error.is_some()));
     metrics.ledger.show(&ledger, now);
-    metrics
-        .directory_pins
-        .set(number(shared.directory.status().pins));
+    let directory = shared.directory.status();
+    metrics.directory_pins.set(number(directory.pins));
+    for (store, failing) in [
+        ("pins", directory.error.is_some()),
+        ("counters", shared.counters.status().error.is_some()),
+        ("consents", shared.consents.trouble().is_some()),
+        ("erasures", shared.erasures.trouble().is_some()),
+    ] {
+        let gauge = metrics.store_failing.with_label_values(&[store]);
+        gauge.set(i64::from(failing));
+    }
     metrics
         .erasures_open
         .set(number(shared.erasures.count() as u64));

@@ -56,13 +56,20 @@ impl<E: Into<redb::Error>> From<E> for StateError {
     }
 }
 
+impl StateError {
+    /// Whether the disk failed under a database file, of which the file itself has told the log.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self, Self::Store(error) if crate::disk::is_io(error))
+    }
+}
+
 /// Opens or creates a database file.
-fn open_database(file: &std::path::Path, cache: usize) -> Result<redb::Database, StateError> {
-    redb::Database::builder()
-        .set_cache_size(cache)
-        .create(file)
-        .map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => StateError::InUse(file.to_owned()),
-            other => other.into(),
-        })
+fn open_file(
+    file: &std::path::Path,
+    words: crate::disk::Words,
+) -> Result<crate::disk::Healing, StateError> {
+    crate::disk::Healing::open(file, 32 << 20, words).map_err(|error| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => StateError::InUse(file.to_owned()),
+        other => other.into(),
+    })
 }

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub ledger_commits: IntGauge,
     pub ledger: LedgerMetrics,
     pub directory_pins: IntGauge,
+    /// `store` (`pins`, `counters`, `consents`, `erasures`).
+    pub store_failing: IntGaugeVec,
     pub erasures_open: IntGauge,
     pub instrument_expiry: GaugeVec,
     pub threshold_subjects: IntGaugeVec,
@@ -136,6 +138,16 @@ impl Metrics {
             )?,
             ledger: LedgerMetrics::new(r)?,
             directory_pins: gauge(r, "domicile_directory_pins", "subjects with a pinned home")?,
+            store_failing: register(
+                r,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "domicile_store_failing",
+                        "1 while a file in the directory's folder cannot be written",
+                    ),
+                    &["store"],
+                )?,
+            )?,
             erasures_open: gauge(
                 r,
                 "domicile_erasures_open",

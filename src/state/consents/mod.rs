@@ -21,10 +21,14 @@ use std::{
 };
 
 use jiff::Timestamp;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{ReadableTable, TableDefinition};
 
-use super::{StateError, open_database};
-use crate::{attest::create_private_folder, domain::SubjectKey};
+use super::{StateError, open_file};
+use crate::{
+    attest::create_private_folder,
+    disk::{Healing, Words},
+    domain::SubjectKey,
+};
 
 pub use record::{ConsentRecord, Filter, NewConsent, Withdrawal};
 
@@ -34,6 +38,10 @@ const CONSENTS: TableDefinition<'_, ([u8; 16], u64), &[u8]> = TableDefinition::n
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 const FILE: &str = "consents.redb";
+const TELLS: Words = Words {
+    begun: "the register of consents cannot be used; no consent is recorded or withdrawn until it can",
+    over: "the register of consents can be written again",
+};
 /// Consents of one person, withdrawn ones included.
 const MOST: usize = 1000;
 /// 64-bit words of the bit set: 1 MiB, of which few bits are set before millions have consented.
@@ -46,7 +54,7 @@ pub struct Consents {
 }
 
 struct Inner {
-    database: Database,
+    file: Healing,
     /// A bit for everybody who may have a consent.
     known: Box<[AtomicU64]>,
     /// Whether any of them is set: where nobody consents, no word of the set need be fetched.
@@ -62,22 +70,24 @@ impl Consents {
     /// [`StateError::InUse`] while another process has it open.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         create_private_folder(path).map_err(StateError::Io)?;
-        let database = open_database(&path.join(FILE), 32 << 20)?;
+        Self::with(open_file(&path.join(FILE), TELLS)?)
+    }
+
+    fn with(file: Healing) -> Result<Self, StateError> {
         let inner = Inner {
-            database,
+            file,
             known: (0..WORDS).map(|_| AtomicU64::new(0)).collect(),
             any: AtomicBool::new(false),
             writing: Mutex::new(()),
         };
-        let write = inner.database.begin_write()?;
-        {
+        inner.file.write(|write| {
             write.open_table(META)?;
             for row in write.open_table(CONSENTS)?.iter()? {
                 let (key, _) = row?;
                 inner.note(&SubjectKey::from_bytes(key.value().0));
             }
-        }
-        write.commit()?;
+            Ok(())
+        })?;
         Ok(Self {
             inner: Arc::new(inner),
         })
@@ -100,15 +110,18 @@ impl Consents {
         if !self.may_have(key) {
             return Ok(Vec::new());
         }
-        let read = self.inner.database.begin_read()?;
-        let table = read.open_table(CONSENTS)?;
         let bytes = key.to_bytes();
-        let mut found = Vec::new();
-        for row in table.range((bytes, 0)..=(bytes, u64::MAX))? {
-            let (_, value) = row?;
-            found.push(ConsentRecord::read(value.value()).ok_or(StateError::Damaged)?);
-        }
-        Ok(found)
+        let found = self.inner.file.read(|read| {
+            let table = read.open_table(CONSENTS)?;
+            let mut found = Vec::new();
+            for row in table.range((bytes, 0)..=(bytes, u64::MAX))? {
+                let (_, value) = row?;
+                found.push(ConsentRecord::read(value.value()));
+            }
+            Ok(found)
+        })?;
+        let found = found.into_iter();
+        found.map(|c| c.ok_or(StateError::Damaged)).collect()
     }
 
     /// Puts a consent on record, durable when it returns. Blocks.
@@ -125,21 +138,17 @@ impl Consents {
         if self.of(&key)?.len() >= MOST {
             return Err(StateError::TooMany(MOST));
         }
-        let mut write = self.inner.database.begin_write()?;
-        write.set_quick_repair(true);
-        let record = {
+        // Before the consent can be seen, so that nobody misses it.
+        self.inner.note(&key);
+        Ok(self.inner.file.write(|write| {
             let mut meta = write.open_table(META)?;
             let number = meta.get("next")?.map_or(1, |n| n.value());
             meta.insert("next", number + 1)?;
             let record = ConsentRecord::new(number, consent, at);
             let mut table = write.open_table(CONSENTS)?;
             table.insert((key.to_bytes(), number), record.bytes().as_slice())?;
-            record
-        };
-        // Before the consent can be seen, so that nobody misses it.
-        self.inner.note(&key);
-        write.commit()?;
-        Ok(record)
+            Ok(record)
+        })?)
     }
 
     /// Withdraws every standing consent of the person that `which` fits, durable and in force when
@@ -164,17 +173,37 @@ impl Consents {
         if withdrawn.is_empty() {
             return Ok((withdrawn, any));
         }
-        let mut write = self.inner.database.begin_write()?;
-        write.set_quick_repair(true);
-        {
+        self.inner.file.write(|write| {
             let mut table = write.open_table(CONSENTS)?;
             for consent in &withdrawn {
                 let slot = (key.to_bytes(), consent.number());
                 table.insert(slot, consent.bytes().as_slice())?;
             }
-        }
-        write.commit()?;
+            Ok(())
+        })?;
         Ok((withdrawn, any))
+    }
+
+    /// Why the register could not be written (or read) last, until it is written again.
+    pub fn trouble(&self) -> Option<String> {
+        self.inner.file.trouble()
+    }
+
+    /// Finds out whether a register in trouble can be written again: callers may be rare, and
+    /// whoever watches should not have to wait for one. Blocks on the disk while there is trouble,
+    /// and else does nothing.
+    pub fn look(&self) {
+        if self.trouble().is_none() {
+            return;
+        }
+        let _one = self.inner.lock();
+        // What stands there already; a failure is kept by the file.
+        let _ = self.inner.file.write(|write| {
+            let mut meta = write.open_table(META)?;
+            let next = meta.get("next")?.map_or(1, |n| n.value());
+            meta.insert("next", next)?;
+            Ok(())
+        });
     }
 }
 

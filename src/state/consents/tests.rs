@@ -1,5 +1,8 @@
 use super::*;
-use crate::domain::{ConsentKind, Giver};
+use crate::{
+    disk::faulty::{Disk, State},
+    domain::{ConsentKind, Giver},
+};
 
 fn key(number: u8) -> SubjectKey {
     SubjectKey::from_bytes([number; 16])
@@ -114,4 +117,47 @@ fn a_register_has_one_owner_and_a_bit_alone_is_no_consent() {
     ));
     first.inner.note(&key(9));
     assert!(first.of(&key(9)).unwrap().is_empty());
+}
+
+#[test]
+fn a_full_disk_changes_nothing_and_is_over_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let opens = disk.opens(folder.path().join(FILE));
+    let register = Consents::with(Healing::open_by(opens, TELLS).unwrap()).unwrap();
+    let one = || consent(ConsentKind::Transfer, &["SG"]);
+    register.record(key(1), one(), at(MORNING)).unwrap();
+    assert_eq!(register.trouble(), None);
+
+    disk.turn(State::Full);
+    for _ in 0..3 {
+        let all = Filter::default();
+        for error in [
+            register.record(key(2), one(), at(MORNING)).unwrap_err(),
+            register.withdraw(key(1), &all, now()).unwrap_err(),
+        ] {
+            let error = error.to_string();
+            assert!(error.contains("No space left on device"), "{error}");
+        }
+        register.look();
+        let trouble = register.trouble().unwrap();
+        assert!(trouble.contains("No space left on device"), "{trouble}");
+        // Whoever decides goes on seeing what stands, and that alone.
+        assert!(register.of(&key(1)).unwrap()[0].standing().is_some());
+        assert!(register.of(&key(2)).unwrap().is_empty());
+    }
+
+    disk.turn(State::Sound);
+    register.look();
+    assert_eq!(register.trouble(), None, "without a caller");
+    let (withdrawn, _) = register
+        .withdraw(key(1), &Filter::default(), now())
+        .unwrap();
+    assert_eq!(withdrawn.len(), 1);
+    let next = register.record(key(2), one(), at(MORNING)).unwrap();
+    assert_eq!(next.id(), "c2", "no number was used up");
+    drop(register);
+    let register = Consents::open(folder.path()).unwrap();
+    assert_eq!(register.of(&key(1)).unwrap()[0].standing(), None);
+    assert_eq!(register.of(&key(2)).unwrap(), [next]);
 }

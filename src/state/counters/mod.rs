@@ -32,8 +32,8 @@ use std::{
 use foldhash::{HashMap, HashMapExt};
 use jiff::Timestamp;
 
-use super::StateError;
-use crate::{attest::create_private_folder, domain::SubjectKey};
+use super::{StateError, open_file};
+use crate::{attest::create_private_folder, disk::Healing, domain::SubjectKey};
 
 pub use name::TallyName;
 pub use tally::{Hold, Tally};
@@ -77,7 +77,11 @@ impl Counters {
     /// [`StateError::InUse`] while another process has them open.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         create_private_folder(path).map_err(StateError::Io)?;
-        let (store, found) = Store::open(&path.join(Self::FILE))?;
+        Self::with(open_file(&path.join(Self::FILE), store::TELLS)?)
+    }
+
+    fn with(file: Healing) -> Result<Self, StateError> {
+        let (store, found) = Store::with(file)?;
         let store = Arc::new(store);
         let mut tallies = HashMap::new();
         for (name, id, times) in found {
@@ -230,11 +234,16 @@ impl Inner {
     }
 
     fn store_until_closed(&self) {
+        let mut told = None;
         while let Some(batch) = self.backlog.take() {
-            if let Err(error) = self.store_batch(batch) {
+            let Err(error) = self.store_batch(batch) else {
+                told = None;
+                continue;
+            };
+            if !error.is_told() && told.replace(error.to_string()).is_none() {
                 tracing::error!(%error, "counts cannot be stored; they stay in memory and in the ledger");
-                self.backlog.pause();
             }
+            self.backlog.pause();
         }
     }
 

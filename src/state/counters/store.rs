@@ -2,14 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{Mutex, PoisonError},
 };
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::{StateError, storing::Change, tally::Quarter};
-use crate::{domain::SubjectKey, state::open_database};
+use crate::{
+    disk::{Healing, Words},
+    domain::SubjectKey,
+};
 
 /// Tally's name → its id.
 const TALLIES: TableDefinition<'_, &str, u32> = TableDefinition::new("tallies");
@@ -20,10 +22,16 @@ const TIMES: TableDefinition<'_, (u32, Quarter), u64> = TableDefinition::new("ti
 /// `ledger`: the id of the ledger that was replayed; `applied`: up to which entry, little-endian.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
+pub(super) const TELLS: Words = Words {
+    begun: "the counters' file cannot be used; what is to be stored stays in memory and in the ledger",
+    over: "the counters' file can be written again",
+};
+
 pub(super) struct Store {
-    /// As of the last write: to open it takes thirty times as long as to look a person up.
-    people: Mutex<Option<People>>,
-    database: Database,
+    /// As of the last write, and of which opening of the file: to open it takes thirty times as
+    /// long as to look a person up.
+    people: Mutex<Option<(u64, People)>>,
+    file: Healing,
 }
 
 type People = ReadOnlyTable<(u32, [u8; 16]), Quarter>;
@@ -32,11 +40,10 @@ type People = ReadOnlyTable<(u32, [u8; 16]), Quarter>;
 pub(super) type Stored = (String, u32, Vec<(Quarter, u64)>);
 
 impl Store {
-    pub fn open(file: &Path) -> Result<(Self, Vec<Stored>), StateError> {
-        let database = open_database(file, 32 << 20)?;
-        let write = database.begin_write()?;
-        let mut found = Vec::new();
-        {
+    /// The file's tallies as well.
+    pub fn with(file: Healing) -> Result<(Self, Vec<Stored>), StateError> {
+        let found = file.write(|write| {
+            let mut found = Vec::new();
             let tallies = write.open_table(TALLIES)?;
             let times = write.open_table(TIMES)?;
             write.open_table(PEOPLE)?;
@@ -51,20 +58,27 @@ impl Store {
                 }
                 found.push((name.value().to_owned(), id, all));
             }
-        }
-        write.commit()?;
+            Ok(found)
+        })?;
         let people = Mutex::default();
-        Ok((Self { people, database }, found))
+        Ok((Self { people, file }, found))
     }
 
     /// When the person was counted last.
     pub fn last(&self, tally: u32, key: &SubjectKey) -> Result<Option<Quarter>, StateError> {
-        let mut known = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-        let people = match &mut *known {
-            Some(people) => people,
-            none => none.insert(self.database.begin_read()?.open_table(PEOPLE)?),
-        };
-        Ok(people.get((tally, key.to_bytes()))?.map(|v| v.value()))
+        let found = self.file.read_of(|database, generation| {
+            let mut known = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+            known.take_if(|(of, _)| *of != generation);
+            let (_, people) = match &mut *known {
+                Some(people) => people,
+                none => {
+                    let people = database.begin_read()?.open_table(PEOPLE)?;
+                    none.insert((generation, people))
+                }
+            };
+            Ok(people.get((tally, key.to_bytes()))?.map(|v| v.value()))
+        });
+        Ok(found?)
     }
 
     /// To be called after a commit: who was counted is seen from here on.
@@ -77,10 +91,7 @@ impl Store {
         let Some(last) = changes.last() else {
             return Ok(());
         };
-        let mut write = self.database.begin_write()?;
-        // Else opening after a crash reads the whole file.
-        write.set_quick_repair(true);
-        {
+        let written = self.file.write(|write| {
             let mut tallies = write.open_table(TALLIES)?;
             let mut people = write.open_table(PEOPLE)?;
             let mut moved: BTreeMap<(u32, Quarter), (u64, u64)> = BTreeMap::new();
@@ -112,16 +123,15 @@ impl Store {
             write
                 .open_table(META)?
                 .insert("applied", last.seq.to_le_bytes().as_slice())?;
-        }
-        let committed = write.commit();
+            Ok(())
+        });
         self.forget();
-        Ok(committed?)
+        Ok(written?)
     }
 
     /// See [`super::Counters::attach`].
     pub fn attach(&self, ledger: [u8; 16], last: u64) -> Result<u64, StateError> {
-        let write = self.database.begin_write()?;
-        let applied = {
+        Ok(self.file.write(|write| {
             let mut meta = write.open_table(META)?;
             let same = meta.get("ledger")?.is_some_and(|id| id.value() == ledger);
             let stored = meta
@@ -131,9 +141,7 @@ impl Store {
             let applied = if same { stored.min(last) } else { 0 };
             meta.insert("ledger", ledger.as_slice())?;
             meta.insert("applied", applied.to_le_bytes().as_slice())?;
-            applied
-        };
-        write.commit()?;
-        Ok(applied)
+            Ok(applied)
+        })?)
     }
 }

@@ -36,8 +36,10 @@ impl Backlog {
     pub const LIMIT: usize = 500_000;
     /// Changes of one transaction.
     const BATCH: usize = 20_000;
-    /// How long changes may gather, and how long a failed disk is left alone.
+    /// How long changes may gather.
     const GATHER: Duration = Duration::from_millis(200);
+    /// How long a failed disk is left alone: each try closes the file and opens it again.
+    const PAUSE: Duration = Duration::from_secs(1);
 
     /// All changes of one entry at once: the number that the file remembers speaks of whole ones.
     pub fn push_all(&self, changes: Vec<Change>) {
@@ -135,7 +137,7 @@ impl Backlog {
         let state = self.lock();
         let _ = self
             .wake
-            .wait_timeout_while(state, Self::GATHER, |s| !s.closed);
+            .wait_timeout_while(state, Self::PAUSE, |s| !s.closed);
     }
 
     pub fn close(&self) {

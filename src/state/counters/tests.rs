@@ -3,6 +3,7 @@ use std::collections::{HashMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::disk::faulty::{Disk, State};
 
 fn key(number: u8) -> SubjectKey {
     SubjectKey::from_bytes([number; 16])
@@ -224,4 +225,43 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn people_of_a_full_disk_are_stored_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let opens = disk.opens(folder.path().join(Counters::FILE));
+    let counters = Counters::with(Healing::open_by(opens, store::TELLS).unwrap()).unwrap();
+    counters.attach(LEDGER, 0).unwrap();
+    let tally = counters.tally(&name("cn.ordinary"));
+    let names = texts(&["cn.ordinary"]);
+    counters.apply(1, key(1), at(1), &names).unwrap();
+    counters.flush().unwrap();
+
+    disk.turn(State::Full);
+    counters.apply(2, key(2), at(2), &names).unwrap();
+    for seq in 3..6 {
+        let error = counters.flush().unwrap_err().to_string();
+        assert!(error.contains("No space left on device"), "{error}");
+        // Who is in the file is looked up there: nobody is counted twice, nobody is lost.
+        counters.apply(seq, key(1), at(3), &names).unwrap();
+        let hold = counters.hold(&tally, key(3)).unwrap();
+        assert_eq!(hold.others(at(0)), 2);
+        let error = counters.status().error.unwrap();
+        assert!(error.contains("No space left on device"), "{error}");
+    }
+
+    disk.turn(State::Sound);
+    let begun = std::time::Instant::now();
+    while counters.status().error.is_some() {
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", counters.status());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    counters.flush().unwrap();
+    drop((tally, counters));
+    let counters = Counters::open(folder.path()).unwrap();
+    assert_eq!(counters.attach(LEDGER, 9).unwrap(), 3);
+    assert_eq!(counters.tally(&name("cn.ordinary")).standing(at(0)), 2);
+    assert_eq!(counters.tally(&name("cn.ordinary")).standing(at(3)), 1);
 }

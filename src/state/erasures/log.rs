@@ -32,6 +32,8 @@ pub(super) struct Log {
     length: u64,
     /// Its length when it last was cut back.
     least: u64,
+    /// Why the last line could not be written.
+    trouble: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,6 +81,7 @@ impl Log {
             file,
             length: text.len() as u64,
             least: 0,
+            trouble: None,
         };
         Ok((log, rows))
     }
@@ -95,9 +98,7 @@ impl Log {
     /// A row that has changed. A disk that fails is told of in the log for operators alone: memory
     /// has the row, and the line that opened it stands.
     pub fn say(&mut self, subject: SubjectKey, row: Row) {
-        if let Err(error) = self.note(&[(subject, row)]) {
-            tracing::warn!(%error, "the log of open erasures cannot be written");
-        }
+        let _ = self.note(&[(subject, row)]);
     }
 
     /// See [`Log::say`]: what is not noted as closed is listed once more after a restart.
@@ -116,9 +117,7 @@ impl Log {
         if text.is_empty() {
             return;
         }
-        if let Err(error) = self.append(&text) {
-            tracing::warn!(%error, "the log of open erasures cannot be written: closed ones are listed again after a restart");
-        }
+        let _ = self.append(&text);
     }
 
     /// Cuts the log back to what is open, when it has grown enough or nothing is.
@@ -167,12 +166,41 @@ impl Log {
         self.file.try_clone()
     }
 
+    /// Why the last line could not be written; `None`: it could.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Finds out whether a log in trouble can be written again, without a line of its own.
+    pub fn look(&mut self) {
+        if self.trouble.is_none() {
+            return;
+        }
+        // A block, so that there is more room than what was left in the last one. It has no line
+        // feed: were it to stay, a start would drop it.
+        let written = self.file.write_all(&[b' '; 4096]);
+        let cut = self.file.set_len(self.length);
+        if written.and(cut).is_ok() {
+            self.over();
+        }
+    }
+
+    fn over(&mut self) {
+        if self.trouble.take().is_some() {
+            tracing::warn!("the log of open erasures can be written again");
+        }
+    }
+
     fn append(&mut self, text: &[u8]) -> io::Result<()> {
         if let Err(error) = self.file.write_all(text) {
             // Half a line would hide what comes after it.
             let _ = self.file.set_len(self.length);
+            if self.trouble.replace(error.to_string()).is_none() {
+                tracing::error!(%error, "the log of open erasures cannot be written; no erasure begins until it can, and what closes is listed again after a restart");
+            }
             return Err(error);
         }
+        self.over();
         self.length += text.len() as u64;
         Ok(())
     }
@@ -246,5 +274,29 @@ impl Open {
             record: self.record,
         };
         Some((key, (subject, row)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_trouble_until_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = Log::open(folder.path()).unwrap();
+        log.append(b"first\n").unwrap();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let file = std::mem::replace(&mut log.file, full);
+        log.append(b"second\n").unwrap_err();
+        log.look();
+        let trouble = log.trouble().unwrap();
+        assert!(trouble.contains("No space left on device"), "{trouble}");
+        log.file = file;
+        log.look();
+        assert_eq!(log.trouble(), None);
+        log.append(b"third\n").unwrap();
+        let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
+        assert_eq!(text, "first\nthird\n");
     }
 }

@@ -429,6 +429,18 @@ impl Erasures {
     }
 }
 
+impl Erasures {
+    /// Why the log could not be written last, until it is written again.
+    pub fn trouble(&self) -> Option<String> {
+        self.inner.lock().log.trouble().map(str::to_owned)
+    }
+
+    /// Finds out whether a log in trouble can be written again.
+    pub fn look(&self) {
+        self.inner.lock().log.look();
+    }
+}
+
 impl std::fmt::Debug for Erasures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Erasures").finish_non_exhaustive()
