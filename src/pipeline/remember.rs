@@ -14,7 +14,7 @@ use crate::{
     attest::Profile,
     decide::{Disagreement, Verdict},
     domain::{CategorySet, Circumstances, Operation, Place, RegionId},
-    respond::Refused,
+    respond::{Forbidden, Refused},
 };
 
 /// Judgements that one worker remembers before it begins anew.
@@ -77,7 +77,7 @@ impl Judgement {
 pub struct Judgements {
     pub(super) flows: HashMap<Flow, Remembered, RandomState>,
     pub(super) homes: HashMap<HomeKey, Homes, RandomState>,
-    pub(super) plain: HashMap<PlainKey, Arc<Profile>, RandomState>,
+    pub(super) plain: HashMap<PlainKey, Plain, RandomState>,
 }
 
 /// What is remembered of one flow.
@@ -107,7 +107,10 @@ pub const VARIED: usize = 16;
 
 pub type HomeKey = (SmallVec<[Place; 4]>, CategorySet, Circumstances);
 pub type Homes = Result<SmallVec<[RegionId; 4]>, Refused>;
-pub type PlainKey = (Option<Arc<str>>, Option<Operation>, &'static str);
+/// The last is the address of the refusal's reasons, 0 without any.
+pub type PlainKey = (Option<Arc<str>>, Option<Operation>, &'static str, usize);
+/// The reasons are kept, so that their address is not that of others.
+pub type Plain = (Arc<Profile>, Option<Arc<Forbidden>>);
 
 /// How a permit like this one was told before.
 pub(super) fn already_told(x: &Exchange<'_>, flow: &Flow, like: &Varied) -> Option<Rc<Judged>> {

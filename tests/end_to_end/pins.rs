@@ -39,6 +39,15 @@ fn a_person_without_a_permitted_home_is_refused_by_the_rule_that_says_so() {
     let entries = entries_of(router.admin, decision(&answer));
     assert_eq!(entries[0]["rules"], json!(["india-stays"]), "{entries:?}");
     assert_eq!(entries[0]["to"]["country"], "SG", "{entries:?}");
+    let lines = [1, 2].map(|n| format!(r#"{{"id":"h{n}","country":"IN"}}"#));
+    let batch = Request::new("POST", "/people").ndjson(lines.join("\n"));
+    let items = batch.send(router.router).items();
+    assert_eq!(items.len(), 2);
+    for item in items {
+        assert_eq!(item["rule"], "india-stays", "{item}");
+        let entries = entries_of(router.admin, item["decision"].as_str().unwrap());
+        assert_eq!(entries[0]["rules"], json!(["india-stays"]), "{entries:?}");
+    }
     assert!(backends.touched().is_empty());
 }
 

@@ -216,8 +216,8 @@ pub fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> Fields {
     headers
 }
 
-/// Writes the outcome of everything that was permitted, and notes which homes hold a record now, also when the caller goes away before the
-/// end: of what a region answered by then, its answer.
+/// Writes the outcome of everything that was permitted, and notes which homes hold a record now,
+/// also when the caller goes away before the end: of what a region answered by then, its answer.
 struct Unanswered<'g, 'x, 'w> {
     x: &'x Exchange<'w>,
     states: &'g [ItemState],

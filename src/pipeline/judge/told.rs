@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::super::{Exchange, exchange::Story, remember::PlainKey};
+use super::super::{
+    Exchange,
+    exchange::Story,
+    remember::{PlainKey, REMEMBERED},
+};
 use crate::{
     attest::{self, Profile},
     decide::{self, Party, Permit, Query, Verdict},
@@ -149,21 +153,36 @@ pub fn mechanism(profile: &Profile) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-/// The profile of a refusal that no judgement stands behind; remembered, since it names nobody,
-/// unless it has reasons of its own.
+/// The profile of a refusal that no judgement stands behind; remembered, since it names nobody, and
+/// all of a batch may be refused alike.
 pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<Profile> {
-    if let Refused::Forbidden(why) = refused {
-        return Arc::new(reasoned(x, bare(x, story, refused), why));
-    }
-    let key: PlainKey = (story.route.clone(), story.operation, refused.name());
+    let why = match refused {
+        Refused::Forbidden(why) => Some(why),
+        _ => None,
+    };
+    let address = why.map_or(0, |why| Arc::as_ptr(why).addr());
+    let key: PlainKey = (
+        story.route.clone(),
+        story.operation,
+        refused.name(),
+        address,
+    );
     if let Some(remembered) = x.worker.judgements(&x.snapshot)
-        && let Some(known) = remembered.plain.get(&key)
+        && let Some((known, _)) = remembered.plain.get(&key)
     {
         return Arc::clone(known);
     }
-    let profile = Arc::new(bare(x, story, refused));
+    let bare = bare(x, story, refused);
+    let profile = Arc::new(match why {
+        Some(why) => reasoned(x, bare, why),
+        None => bare,
+    });
     if let Some(mut remembered) = x.worker.judgements(&x.snapshot) {
-        remembered.plain.insert(key, Arc::clone(&profile));
+        if remembered.plain.len() >= REMEMBERED {
+            remembered.plain.clear();
+        }
+        let told = (Arc::clone(&profile), why.map(Arc::clone));
+        remembered.plain.insert(key, told);
     }
     profile
 }
