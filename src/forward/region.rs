@@ -28,6 +28,7 @@ use super::{
 use crate::{
     message::Response,
     settings::{Limits, RegionSettings},
+    telemetry::clock,
     tls::{BackendSide, Live},
 };
 
@@ -141,7 +142,7 @@ impl RegionLink {
             },
         };
         self.tally.requests.fetch_add(1, Relaxed);
-        let started = Instant::now();
+        let started = clock::moment();
         self.budget.request(started);
         let Outgoing {
             method,
@@ -231,7 +232,7 @@ impl RegionLink {
                     server.health.succeeded();
                     let idle = server.pool.idle() as u64;
                     self.tally.idle.store(idle, Relaxed);
-                    let arrived = Instant::now();
+                    let arrived = clock::moment();
                     if let Some(body) = link.take_short() {
                         server.pool.give(link, progress.is_done(), arrived);
                         return Ok(answer::whole(response, body, arrived));

@@ -4,7 +4,11 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::Exchange;
-use crate::{domain::RegionId, message::Fields, telemetry::ClientSpan};
+use crate::{
+    domain::RegionId,
+    message::Fields,
+    telemetry::{ClientSpan, clock},
+};
 
 /// An exchange that is about to begin. Dropped before its end, the caller has gone.
 pub struct Call<'x, 'w> {
@@ -30,7 +34,7 @@ impl<'x, 'w> Call<'x, 'w> {
         Self {
             x,
             region,
-            started: Instant::now(),
+            started: clock::moment(),
             span,
         }
     }

@@ -96,7 +96,7 @@ pub struct Routed<'a> {
 
 impl<'w> Exchange<'w> {
     pub fn new<B: Body>(worker: &'w Worker, peer: &'w Peer, request: &Request<B>) -> Self {
-        let at = clock::now();
+        let at = clock::time();
         let snapshot = worker.snapshot_for(at);
         let plane = &snapshot.settings.data_plane;
         let decision = worker.decision_id(at);
@@ -108,7 +108,7 @@ impl<'w> Exchange<'w> {
             certified = names.is_some();
             caller = caller.secured(names, &plane.trusted_names);
         }
-        let started = Instant::now();
+        let started = clock::moment();
         let trace = worker.shared.otlp.as_ref().map(|otlp| {
             let parts = &request.parts;
             let parent = headers::traceparent(&parts.headers);
@@ -503,7 +503,9 @@ impl<'w> Exchange<'w> {
             known_method(&self.method),
             status,
             route,
-            self.started.elapsed().as_secs_f64(),
+            clock::moment()
+                .saturating_duration_since(self.started)
+                .as_secs_f64(),
         );
         tracing::debug!(
             decision = %self.decision,

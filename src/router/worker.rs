@@ -43,7 +43,10 @@ use crate::{
     message::{Request, Response},
     pipeline::{self, Judgements, Lanes, Reply},
     settings::{Limits, RegionSettings},
-    telemetry::{Handles, clock},
+    telemetry::{
+        Handles,
+        clock::{self, InTurns},
+    },
     tls::{ServerSide, TlsPeer},
 };
 
@@ -426,10 +429,10 @@ fn let_in(
     };
     let worker = Rc::clone(worker);
     let stop = stop.clone();
-    tokio::task::spawn_local(async move {
+    tokio::task::spawn_local(InTurns::new(async move {
         serve(worker, stream, peer, stop).await;
         drop(guard);
-    });
+    }));
 }
 
 async fn serve(

@@ -209,7 +209,7 @@ fn date(out: &mut BytesMut) {
     thread_local! {
         static LINE: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
     }
-    let now = clock::now();
+    let now = clock::time();
     LINE.with_borrow_mut(|(second, text)| {
         if *second != now.as_second() {
             *second = now.as_second();

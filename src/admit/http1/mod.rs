@@ -53,7 +53,10 @@ use pulse::{Pulse, Stop};
 use scan::Scan;
 
 use super::{body::Incoming, farewell::GRACE};
-use crate::message::{Request, Response};
+use crate::{
+    message::{Request, Response},
+    telemetry::clock,
+};
 
 /// A stream to a caller.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
@@ -206,7 +209,7 @@ async fn next_head<S: Transport>(
         if scan.is_blank(&wire.bytes) {
             scan.take_blank(&mut wire.bytes);
             wire.rest();
-            let since = *idle.get_or_insert_with(Instant::now);
+            let since = *idle.get_or_insert_with(clock::moment);
             let mut until = since + limits.idle;
             if stop.poll(cx).is_ready() {
                 // A request may be on its way, which an end at once would leave unanswered.
@@ -216,7 +219,7 @@ async fn next_head<S: Transport>(
                 return Poll::Ready(Next::Ended);
             }
         } else {
-            let since = *begun.get_or_insert_with(Instant::now);
+            let since = *begun.get_or_insert_with(clock::moment);
             if pulse.poll(cx, since + limits.header_read).is_ready() {
                 let is_head = asks_for_head(&wire.bytes);
                 return Poll::Ready(Next::Refused(HeadFault::TooSlow, is_head));
