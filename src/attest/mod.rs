@@ -46,7 +46,7 @@ pub use model::{
 };
 pub use porter::Porter;
 pub use read::{acknowledged, read, tail};
-pub use verify::{Recovery, VerifyReport, verify};
+pub use verify::{DecidedBy, Recovery, VerifyReport, verify};
 
 #[cfg(test)]
 mod tests;

@@ -28,8 +28,13 @@ const RESUMED: u8 = 0x13;
 const COUNTS: u8 = 0x80;
 /// Likewise, and after them: the rules under observation that would have turned the outcome.
 const OBSERVED: u8 = 0x40;
-/// Likewise, and last: what was said of the flow.
+/// Likewise, and after them: what was said of the flow.
 const CIRCUMSTANCES: u8 = 0x20;
+/// Likewise, and last: the digest of the settings.
+const SETTINGS: u8 = 0x10;
+const FLAGS: u8 = COUNTS | OBSERVED | CIRCUMSTANCES | SETTINGS;
+/// What the outcome itself takes of its byte.
+const OUTCOMES: u8 = 0x03;
 
 const HAS_SUBJECT: u8 = 1;
 const HAS_PIN: u8 = 2;
@@ -39,6 +44,7 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     // Named in full: a new member will not compile until it has bytes here.
     let Profile {
         policy,
+        settings,
         route,
         operation,
         laws,
@@ -67,14 +73,16 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     };
     out.extend_from_slice(&policy.0);
     out.push(*operation as u8);
-    let counts = if counted.is_empty() { 0 } else { COUNTS };
-    let observes = if observed.is_empty() { 0 } else { OBSERVED };
-    let said = if circumstances.is_empty() {
-        0
-    } else {
-        CIRCUMSTANCES
-    };
-    out.push(*outcome as u8 | counts | observes | said);
+    let mut flags = 0;
+    for (there, flag) in [
+        (!counted.is_empty(), COUNTS),
+        (!observed.is_empty(), OBSERVED),
+        (!circumstances.is_empty(), CIRCUMSTANCES),
+        (settings.is_some(), SETTINGS),
+    ] {
+        flags |= if there { flag } else { 0 };
+    }
+    out.push(*outcome as u8 | flags);
     out.text(route);
     out.texts(laws);
     out.texts(categories);
@@ -113,6 +121,9 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     if !circumstances.is_empty() {
         put_circumstances(out, circumstances);
     }
+    if let Some(settings) = settings {
+        out.extend_from_slice(&settings.0);
+    }
 }
 
 pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
@@ -129,11 +140,13 @@ pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
         .find(|o| *o as u8 == operation)
         .ok_or(Malformed("no such operation"))?;
     let byte = take.byte()?;
-    let (counts, observes) = (byte & COUNTS != 0, byte & OBSERVED != 0);
-    let said = byte & CIRCUMSTANCES != 0;
+    if byte & !(FLAGS | OUTCOMES) != 0 {
+        return Err(Malformed("a profile holds what this version does not know"));
+    }
+    let has = |flag: u8| byte & flag != 0;
     let outcome = Verdict::ALL
         .into_iter()
-        .find(|v| *v as u8 == byte & !(COUNTS | OBSERVED | CIRCUMSTANCES))
+        .find(|v| *v as u8 == byte & OUTCOMES)
         .ok_or(Malformed("no such outcome"))?;
     Ok(Profile {
         policy,
@@ -163,22 +176,27 @@ pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
         problem: take.maybe()?,
         duties: take.texts()?,
         missing: take.texts()?,
-        counted: if counts {
+        counted: if has(COUNTS) {
             Some(take.texts()?)
                 .filter(|c| !c.is_empty())
                 .ok_or(Malformed("a profile counts in no tally"))?
         } else {
             Vec::new()
         },
-        observed: if observes {
+        observed: if has(OBSERVED) {
             take_observed(take)?
         } else {
             Vec::new()
         },
-        circumstances: if said {
+        circumstances: if has(CIRCUMSTANCES) {
             take_circumstances(take)?
         } else {
             Circumstances::default()
+        },
+        settings: if has(SETTINGS) {
+            Some(Digest(take.array()?))
+        } else {
+            None
         },
     })
 }

@@ -308,6 +308,7 @@ fn observed() -> impl Strategy<Value = Vec<Observed>> {
 prop_compose! {
     fn profiles()(
         policy: [u8; 32],
+        settings: Option<[u8; 32]>,
         lists in (texts(), texts(), texts(), texts(), texts(), texts()),
         ends in (parties(), parties(), prop::option::of(parties())),
         words in (text(), text(), text(), text(), text(), text()),
@@ -319,6 +320,7 @@ prop_compose! {
     ) -> Profile {
         Profile {
             policy: Digest(policy),
+            settings: settings.map(Digest),
             route: "/r".into(),
             operation,
             laws: lists.0,
@@ -348,14 +350,17 @@ prop_compose! {
 /// observation nothing is written of any.
 #[test]
 fn what_nobody_observes_takes_no_bytes() {
-    let without = profile("/r");
+    let without = Profile {
+        settings: None,
+        ..(*profile("/r")).clone()
+    };
     let observed = vec![Observed {
         rule: "eu-scc".into(),
         outcome: Verdict::Refuse,
     }];
     let with = Profile {
         observed,
-        ..(*without).clone()
+        ..without.clone()
     };
     let bytes = |profile: &Profile| {
         let mut bytes = Vec::new();
