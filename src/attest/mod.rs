@@ -28,6 +28,7 @@ mod model;
 mod open;
 mod pack;
 mod porter;
+mod profile;
 mod queue;
 mod read;
 mod record;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::attest::{
     codec::Take,
-    record::{put_profile, take_profile},
+    profile::{put_profile, take_profile},
 };
 
 /// A ledger of the last version that told no digest of the settings: the demo, some records.

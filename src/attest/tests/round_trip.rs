@@ -6,7 +6,8 @@ use crate::{
     attest::{
         codec::Take,
         lazy::Lazy,
-        record::{put_draft, put_home, put_profile, take_entry, take_profile},
+        profile::{put_profile, take_profile},
+        record::{put_draft, put_home, take_entry},
     },
     domain::{Basis, Place, SpecialGround, SubjectKind, Transaction},
     locate::{Claim, Pin},
