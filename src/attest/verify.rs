@@ -10,7 +10,6 @@ use super::{
     open::{Tail, head_damage, join, match_head, missing_segment},
     segment::{self, Stop, Walk},
 };
-
 use crate::domain::Digest;
 
 /// A ledger in which everything is as it was written.
