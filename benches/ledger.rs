@@ -23,6 +23,7 @@ fn profile() -> Arc<Profile> {
     };
     Arc::new(Profile {
         policy: Digest([7; 32]),
+        settings: Some(Digest([8; 32])),
         route: "/people/{subject}".into(),
         operation: Operation::Store,
         laws: vec!["eu".into()],

@@ -85,6 +85,7 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         "ready": ready,
         "draining": draining,
         "policy": snapshot.checked.digest().to_string(),
+        "settings": snapshot.settings_digest.to_string(),
         "ledger": ledger.error.as_deref().unwrap_or("ok"),
         "directory": directory.error.as_deref().unwrap_or("ok"),
         "counters": counters.error.as_deref().unwrap_or("ok"),
@@ -121,6 +122,7 @@ pub async fn version(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "policy": snapshot.checked.digest().to_string(),
+        "settings": snapshot.settings_digest.to_string(),
         "location": {
             "country": snapshot.location,
             "entity": snapshot.checked.entity_id(snapshot.location_entity),

@@ -107,6 +107,7 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
     // Named in full: a new member will not compile until somebody has thought of it here.
     let Profile {
         policy,
+        settings,
         route,
         operation,
         laws,
@@ -131,6 +132,9 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
     } = profile;
     map.serialize_entry("outcome", outcome)?;
     map.serialize_entry("policy", policy)?;
+    if let Some(settings) = settings {
+        map.serialize_entry("settings", settings)?;
+    }
     map.serialize_entry("route", route)?;
     map.serialize_entry("operation", operation)?;
     map.serialize_entry("laws", laws)?;

@@ -28,6 +28,7 @@ mod model;
 mod open;
 mod pack;
 mod porter;
+mod profile;
 mod queue;
 mod read;
 mod record;
@@ -46,7 +47,7 @@ pub use model::{
 };
 pub use porter::Porter;
 pub use read::{acknowledged, read, tail};
-pub use verify::{Recovery, VerifyReport, verify};
+pub use verify::{DecidedBy, Recovery, VerifyReport, verify};
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,9 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Profile {
     pub policy: Digest,
+    /// Of the settings that take part in decisions ([`crate::settings::digest`]); `None` in
+    /// entries of routers that did not tell it yet.
+    pub settings: Option<Digest>,
     pub route: Arc<str>,
     pub operation: Operation,
     pub laws: Vec<Arc<str>>,

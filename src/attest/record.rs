@@ -1,4 +1,4 @@
-//! The bytes of profiles, entries and leaves, as `docs/ledger-format.md` gives them. Pure.
+//! The bytes of entries and leaves, as `docs/ledger-format.md` gives them. Pure.
 
 use std::sync::Arc;
 
@@ -6,16 +6,14 @@ use jiff::Timestamp;
 use smallvec::SmallVec;
 
 use super::{
-    Draft, Entry, Kind, Observed, Party, Pinning, Profile, REFERENCE_MAX, Verdict,
+    Draft, Entry, Kind, Pinning, Profile, REFERENCE_MAX,
     codec::{Malformed, Put, Read, Take},
     format::{Hash, sha256},
     lazy::{Came, Home},
+    profile::place,
 };
 use crate::{
-    domain::{
-        Basis, Circumstances, DecisionId, Digest, EvidenceSet, Operation, Place, SpecialGround,
-        SubjectKey, SubjectKind, Transaction,
-    },
+    domain::{DecisionId, EvidenceSet, SubjectKey},
     locate::PinChange,
 };
 
@@ -24,218 +22,9 @@ pub(super) const OUTCOME: u8 = 0x11;
 const RECOVERED: u8 = 0x12;
 const RESUMED: u8 = 0x13;
 
-/// In a profile's outcome: the tallies that it counts in follow at its end.
-const COUNTS: u8 = 0x80;
-/// Likewise, and after them: the rules under observation that would have turned the outcome.
-const OBSERVED: u8 = 0x40;
-/// Likewise, and last: what was said of the flow.
-const CIRCUMSTANCES: u8 = 0x20;
-
 const HAS_SUBJECT: u8 = 1;
 const HAS_PIN: u8 = 2;
 const HAS_REFERENCE: u8 = 4;
-
-pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
-    // Named in full: a new member will not compile until it has bytes here.
-    let Profile {
-        policy,
-        route,
-        operation,
-        laws,
-        categories,
-        from,
-        to,
-        via,
-        region,
-        mechanism,
-        instrument,
-        module,
-        exporter,
-        importer,
-        rules,
-        outcome,
-        problem,
-        duties,
-        missing,
-        counted,
-        observed,
-        circumstances,
-    } = profile;
-    let party = |out: &mut Vec<u8>, party: &Party| {
-        out.text(&party.place.to_string());
-        out.maybe(party.entity.as_deref());
-    };
-    out.extend_from_slice(&policy.0);
-    out.push(*operation as u8);
-    let counts = if counted.is_empty() { 0 } else { COUNTS };
-    let observes = if observed.is_empty() { 0 } else { OBSERVED };
-    let said = if circumstances.is_empty() {
-        0
-    } else {
-        CIRCUMSTANCES
-    };
-    out.push(*outcome as u8 | counts | observes | said);
-    out.text(route);
-    out.texts(laws);
-    out.texts(categories);
-    party(out, from);
-    party(out, to);
-    match via {
-        None => out.push(0),
-        Some(via) => {
-            out.push(1);
-            party(out, via);
-        }
-    }
-    out.maybe(region.as_deref());
-    out.maybe(mechanism.as_deref());
-    out.maybe(instrument.as_deref());
-    match module {
-        None => out.push(0),
-        Some(module) => out.extend_from_slice(&[1, *module]),
-    }
-    out.maybe(exporter.as_deref());
-    out.maybe(importer.as_deref());
-    out.texts(rules);
-    out.maybe(problem.as_deref());
-    out.texts(duties);
-    out.texts(missing);
-    if !counted.is_empty() {
-        out.texts(counted);
-    }
-    if !observed.is_empty() {
-        out.varint(observed.len() as u64);
-        for Observed { rule, outcome } in observed {
-            out.push(*outcome as u8);
-            out.text(rule);
-        }
-    }
-    if !circumstances.is_empty() {
-        put_circumstances(out, circumstances);
-    }
-}
-
-pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
-    fn party(take: &mut Take<'_>) -> Read<Party> {
-        Ok(Party {
-            place: place(take)?,
-            entity: take.maybe()?,
-        })
-    }
-    let policy = Digest(take.array()?);
-    let operation = take.byte()?;
-    let operation = Operation::ALL
-        .into_iter()
-        .find(|o| *o as u8 == operation)
-        .ok_or(Malformed("no such operation"))?;
-    let byte = take.byte()?;
-    let (counts, observes) = (byte & COUNTS != 0, byte & OBSERVED != 0);
-    let said = byte & CIRCUMSTANCES != 0;
-    let outcome = Verdict::ALL
-        .into_iter()
-        .find(|v| *v as u8 == byte & !(COUNTS | OBSERVED | CIRCUMSTANCES))
-        .ok_or(Malformed("no such outcome"))?;
-    Ok(Profile {
-        policy,
-        operation,
-        outcome,
-        route: take.shared()?,
-        laws: take.texts()?,
-        categories: take.texts()?,
-        from: party(take)?,
-        to: party(take)?,
-        via: match take.byte()? {
-            0 => None,
-            1 => Some(party(take)?),
-            _ => return Err(Malformed("neither present nor absent")),
-        },
-        region: take.maybe()?,
-        mechanism: take.maybe()?,
-        instrument: take.maybe()?,
-        module: match take.byte()? {
-            0 => None,
-            1 => Some(take.byte()?),
-            _ => return Err(Malformed("neither present nor absent")),
-        },
-        exporter: take.maybe()?,
-        importer: take.maybe()?,
-        rules: take.texts()?,
-        problem: take.maybe()?,
-        duties: take.texts()?,
-        missing: take.texts()?,
-        counted: if counts {
-            Some(take.texts()?)
-                .filter(|c| !c.is_empty())
-                .ok_or(Malformed("a profile counts in no tally"))?
-        } else {
-            Vec::new()
-        },
-        observed: if observes {
-            take_observed(take)?
-        } else {
-            Vec::new()
-        },
-        circumstances: if said {
-            take_circumstances(take)?
-        } else {
-            Circumstances::default()
-        },
-    })
-}
-
-/// A byte each: 0 for what nobody said, else the word's place among the words, from 1.
-fn put_circumstances(out: &mut Vec<u8>, said: &Circumstances) {
-    fn put<T: PartialEq>(out: &mut Vec<u8>, said: Option<T>, words: &[(&str, T)]) {
-        let place = said.and_then(|v| (1..).zip(words).find(|(_, (_, word))| *word == v));
-        out.push(place.map_or(0, |(number, _)| number));
-    }
-    put(out, said.subject_kind, &SubjectKind::WORDS);
-    put(out, said.basis, &Basis::WORDS);
-    put(out, said.transaction, &Transaction::WORDS);
-    put(out, said.special_ground, &SpecialGround::WORDS);
-}
-
-fn take_circumstances(take: &mut Take<'_>) -> Read<Circumstances> {
-    fn one<T: Copy>(take: &mut Take<'_>, words: &[(&str, T)]) -> Read<Option<T>> {
-        let Some(index) = usize::from(take.byte()?).checked_sub(1) else {
-            return Ok(None);
-        };
-        let word = words.get(index);
-        word.map(|(_, v)| Some(*v))
-            .ok_or(Malformed("no such word about a flow"))
-    }
-    let said = Circumstances {
-        subject_kind: one(take, &SubjectKind::WORDS)?,
-        basis: one(take, &Basis::WORDS)?,
-        transaction: one(take, &Transaction::WORDS)?,
-        special_ground: one(take, &SpecialGround::WORDS)?,
-    };
-    if said.is_empty() {
-        return Err(Malformed("a profile says nothing of its flow"));
-    }
-    Ok(said)
-}
-
-fn take_observed(take: &mut Take<'_>) -> Read<Vec<Observed>> {
-    let count = take.count()?;
-    if count == 0 {
-        return Err(Malformed("a profile observes no rule"));
-    }
-    let one = |take: &mut Take<'_>| {
-        let outcome = match take.byte()? {
-            0 => Verdict::Permit,
-            1 => Verdict::Refuse,
-            _ => return Err(Malformed("no such outcome of a rule under observation")),
-        };
-        let rule = take.shared()?;
-        Ok(Observed { rule, outcome })
-    };
-    (0..count).map(|_| one(take)).collect()
-}
-
-fn place(take: &mut Take<'_>) -> Read<Place> {
-    take.text()?.parse().map_err(|_| Malformed("no such place"))
-}
 
 /// How an entry refers to its profile: by number in a segment, by digest in a leaf.
 pub(super) enum ProfileRef<'a> {
@@ -448,15 +237,6 @@ pub(super) fn take_entry(
         _ => return Err(Malformed("no such kind of entry")),
     };
     Ok(Entry { seq, at, kind })
-}
-
-impl Profile {
-    /// SHA-256 of the profile's bytes: how a leaf names it.
-    pub fn digest(&self) -> [u8; 32] {
-        let mut bytes = Vec::with_capacity(512);
-        put_profile(&mut bytes, self);
-        sha256(&[&bytes])
-    }
 }
 
 impl Entry {

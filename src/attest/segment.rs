@@ -11,7 +11,8 @@ use super::{
     Damage, Entry, LedgerError, Profile,
     codec::{Malformed, Take},
     format::{FRAME_HEAD, FRAME_TAIL, FrameHead, Hash, SegmentHeader, chain},
-    record::{take_entry, take_profile},
+    profile::take_profile,
+    record::take_entry,
 };
 
 /// A segment file that stands in the folder; not yet looked into.

@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    Kind, LedgerError,
+    Kind, LedgerError, Profile,
     codec::Malformed,
     head::{self, Slots},
     open::{Tail, head_damage, join, match_head, missing_segment},
     segment::{self, Stop, Walk},
 };
+use crate::domain::Digest;
 
 /// A ledger in which everything is as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,6 +31,21 @@ pub struct VerifyReport {
     pub torn_bytes: u64,
     /// Starts that found acknowledged entries missing.
     pub recoveries: Vec<Recovery>,
+    /// By what was decided, each pair of policy and settings once, as they come up.
+    pub decided_by: Vec<DecidedBy>,
+}
+
+/// The decisions under one policy and one set of settings. Those around a reload may lie between
+/// each other's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DecidedBy {
+    pub policy: Digest,
+    /// `None`: the router did not tell it yet.
+    pub settings: Option<Digest>,
+    /// Number of the first entry.
+    pub first: u64,
+    pub last: u64,
+    pub decisions: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -74,6 +90,7 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
         after_head: 0,
         torn_bytes: 0,
         recoveries: Vec::new(),
+        decided_by: Vec::new(),
     };
     let mut tail = Tail {
         offset: 0,
@@ -109,12 +126,14 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
             for entry in walk.entries(&frame).map_err(|m| walk.damage(m.into()))? {
                 report.first_at.get_or_insert(entry.at);
                 report.last_at = Some(entry.at);
-                if let Kind::Recovered { lost } = entry.kind {
-                    report.recoveries.push(Recovery {
+                match entry.kind {
+                    Kind::Recovered { lost } => report.recoveries.push(Recovery {
                         seq: entry.seq,
                         at: entry.at,
                         lost,
-                    });
+                    }),
+                    Kind::Decision { profile, .. } => report.count(entry.seq, &profile),
+                    Kind::Outcome { .. } | Kind::Resumed { .. } => {}
                 }
             }
         }
@@ -144,6 +163,27 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
     report.after_head = report.entries - head.seq;
     report.chain = hex(&tail.chain);
     Ok(report)
+}
+
+impl VerifyReport {
+    fn count(&mut self, seq: u64, profile: &Profile) {
+        let is =
+            |by: &&mut DecidedBy| (by.policy, by.settings) == (profile.policy, profile.settings);
+        // Nearly always the last.
+        match self.decided_by.iter_mut().rev().find(is) {
+            Some(by) => {
+                by.last = seq;
+                by.decisions += 1;
+            }
+            None => self.decided_by.push(DecidedBy {
+                policy: profile.policy,
+                settings: profile.settings,
+                first: seq,
+                last: seq,
+                decisions: 1,
+            }),
+        }
+    }
 }
 
 fn unfinished(segment: &segment::Segment, head: &head::Head) -> bool {
@@ -177,6 +217,23 @@ impl std::fmt::Display for VerifyReport {
                 "\n{} bytes of an unfinished frame at the end, which nobody was told of",
                 self.torn_bytes
             )?;
+        }
+        for by in &self.decided_by {
+            let DecidedBy {
+                policy,
+                settings,
+                first,
+                last,
+                decisions,
+            } = by;
+            write!(
+                f,
+                "\n{decisions} decisions from entry {first} to {last} by policy {policy}, "
+            )?;
+            match settings {
+                Some(settings) => write!(f, "settings {settings}")?,
+                None => f.write_str("settings not told")?,
+            }
         }
         for recovery in &self.recoveries {
             write!(

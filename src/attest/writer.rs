@@ -9,7 +9,8 @@ use super::{
     head::{Head, HeadFile},
     lazy::{Came, Home},
     pack::{put_bundle, put_outcomes},
-    record::{put_draft, put_home, put_outcome, put_profile, put_recovered, put_resumed},
+    profile::put_profile,
+    record::{put_draft, put_home, put_outcome, put_recovered, put_resumed},
     segment,
 };
 

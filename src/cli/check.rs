@@ -22,16 +22,21 @@ pub fn check(args: &Check) -> Result<Ended, Failure> {
         Err(Broken(faults)) => (faults, None),
     };
     if args.json {
-        let policy = built
-            .as_ref()
-            .ok()
-            .map(|b| b.snapshot.checked.digest().to_string());
-        print_line(&json!({ "faults": faults, "policy": policy, "outlook": outlook }).to_string());
+        let snapshot = built.as_ref().ok().map(|b| &b.snapshot);
+        let told = json!({
+            "faults": faults,
+            "policy": snapshot.map(|s| s.checked.digest()),
+            "settings": snapshot.map(|s| s.settings_digest),
+            "outlook": outlook,
+        });
+        print_line(&told.to_string());
     } else {
         show(faults);
         if let (Ok(built), Some(outlook)) = (&built, &outlook) {
             outlook.lines().iter().for_each(|line| print_line(line));
-            print_line(&format!("policy {}", built.snapshot.checked.digest()));
+            let snapshot = &built.snapshot;
+            print_line(&format!("policy {}", snapshot.checked.digest()));
+            print_line(&format!("settings {}", snapshot.settings_digest));
         }
     }
     match built {

@@ -99,7 +99,7 @@ impl Serialize for DecisionId {
     }
 }
 
-/// SHA-256 of a policy, printed as `sha256:` and 64 hexadecimal digits.
+/// SHA-256 of a policy or of settings, printed as `sha256:` and 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Digest(pub [u8; 32]);
 

@@ -119,7 +119,10 @@ pub fn gauges(shared: &Shared) {
     metrics.policy_info.reset();
     metrics
         .policy_info
-        .with_label_values(&[&snapshot.checked.digest().to_string()])
+        .with_label_values(&[
+            &snapshot.checked.digest().to_string(),
+            &snapshot.settings_digest.to_string(),
+        ])
         .set(1);
     for (_, rule) in snapshot.checked.rules().filter(|(_, r)| r.observed) {
         let counters = &metrics.observed_disagreements;

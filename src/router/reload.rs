@@ -47,6 +47,8 @@ pub struct Report {
     pub result: &'static str,
     /// The policy now in force.
     pub policy: String,
+    /// The digest of the settings now in force.
+    pub settings: String,
     /// Warnings, why it was refused, and what is wrong with certificates, keys, authorities and
     /// tokens of which older ones stay in force, whatever became of the policy.
     pub faults: Vec<Fault>,
@@ -139,12 +141,16 @@ fn exchange(shared: &Shared, last: &mut LastReload, loud: bool) -> Report {
         Ok(Built { snapshot, warnings }) => {
             last.faults.clear();
             let changed = snapshot.checked.digest() != current.checked.digest()
+                // Keys that verify tokens stand in a file of their own.
+                || snapshot.settings_digest != current.settings_digest
                 || *snapshot.settings != *current.settings;
+            let (policy, settings) = (snapshot.checked.digest(), snapshot.settings_digest);
             swap(shared, snapshot);
-            tracing::info!(policy = %shared.snapshot.load().checked.digest(), "reloaded");
+            tracing::info!(%policy, %settings, "reloaded");
             Report {
                 result: if changed { "swapped" } else { "unchanged" },
-                policy: shared.snapshot.load().checked.digest().to_string(),
+                policy: policy.to_string(),
+                settings: settings.to_string(),
                 faults: warnings,
             }
         }
@@ -168,6 +174,7 @@ fn refused(current: &Snapshot, faults: Vec<Fault>) -> Report {
     Report {
         result: "refused",
         policy: current.checked.digest().to_string(),
+        settings: current.settings_digest.to_string(),
         faults,
     }
 }
@@ -187,6 +194,7 @@ pub fn recompile(shared: &Shared, at: Timestamp) {
     let next = Snapshot {
         generation: current.generation + 1,
         settings: Arc::clone(&current.settings),
+        settings_digest: current.settings_digest,
         checked: Arc::clone(&current.checked),
         policy,
         regions: current.regions.clone(),

@@ -124,6 +124,7 @@ impl Running {
         warn_of_observing(&snapshot);
         warn_of_few_descriptors(&snapshot.settings);
         let settings = Arc::clone(&snapshot.settings);
+        let (policy, decides) = (snapshot.checked.digest(), snapshot.settings_digest);
         let plane = &settings.data_plane;
         let Bound { data, admin } = match bound {
             Some(bound) => bound,
@@ -178,6 +179,7 @@ impl Running {
             let (shared, stopped) = (Arc::clone(&shared), stopped);
             thread("keeper".to_owned(), move || keeper::keep(&shared, &stopped))?
         });
+        tracing::info!(%policy, settings = %decides, "started");
         Ok(Self {
             shared,
             listen,

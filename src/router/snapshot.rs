@@ -15,7 +15,7 @@ use crate::{
         token::KeySet,
     },
     document::{Fault, Faults, Where, is_missing, suggest},
-    domain::{Place, RecipientId, Region, RegionId, Regions, Transaction},
+    domain::{Digest, Place, RecipientId, Region, RegionId, Regions, Transaction},
     message::Names,
     policy::{self, Checked, Compiled, EntityId},
     settings::{self, Format, Mode, Places, RegionSettings, Route, Settings, UnknownHome},
@@ -27,6 +27,8 @@ pub struct Snapshot {
     /// Counts swaps, so that workers know when what they remember is stale.
     pub generation: u64,
     pub settings: Arc<Settings>,
+    /// Of those settings that take part in decisions.
+    pub settings_digest: Digest,
     pub checked: Arc<Checked>,
     pub policy: Compiled,
     pub regions: Regions,
@@ -173,6 +175,8 @@ impl Snapshot {
             Mode::Observe { to } => regions.id(to),
         };
         let policy = checked.compile(at);
+        let token_keys = keys.as_ref().map(|keys| keys.public_keys());
+        let settings_digest = settings::digest(&settings, &token_keys.unwrap_or_default());
         Some(Self {
             generation: previous.map_or(0, |p| p.generation + 1),
             location: settings.location.place,
@@ -180,6 +184,7 @@ impl Snapshot {
             region_entities: region_entities.into_iter().collect::<Option<_>>()?,
             steering: steering_names(&settings.routes),
             settings: Arc::new(settings),
+            settings_digest,
             checked,
             policy,
             regions,

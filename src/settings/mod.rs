@@ -9,6 +9,7 @@
 
 mod bulk;
 mod circumstances;
+mod digest;
 mod disclose;
 mod environment;
 mod keys;
@@ -30,6 +31,7 @@ mod values;
 
 use std::path::Path;
 
+pub use digest::digest;
 pub use keys::{KEYS, Key, KeyDefault, Kind as KeyKind};
 pub use model::*;
 pub use places::Places;

@@ -16,6 +16,7 @@ One TOML file (`--config`), then the environment. Unknown keys and variables are
 - **Paths** are relative to the settings file's folder.
 - **Sizes**: `\"64KiB\"`, `\"1MiB\"`, `\"1GiB\"` (powers of 1024), `\"10MB\"` (powers of 1000), or a number of bytes. **Durations**: `\"10s\"`, `\"500ms\"`, `\"2m\"`, `\"1h\"`.
 - **Sources** say where a route reads a value: `path:NAME`, `header:NAME`, `query:NAME`, `body:/json/pointer`, `jwt:CLAIM`, for the country `pinned` and `network`, for the subject of a bulk item `bulk:id` (its `_id`). Headers count from trusted callers alone.
+- **Digest.** Settings that decide stand in every ledger entry by their digest, beside that of the policy; `domicile check` prints both. In it are `mode` and `observe_to`, `location`, whose word counts (`trusted`, `proxies`, `[geoip]`, `[jwt]` with its public keys), each region's `country` and `entity`, each route whole, with its schema and its recipient's `country`, `headers` and `transaction`. Everything else may change without another digest (docs/ledger-format.md).
 - **Not yet** marks keys that a later version will take; using one is an error.
 ";
 

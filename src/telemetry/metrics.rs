@@ -204,8 +204,11 @@ impl Metrics {
                 &["region"],
             )?,
             policy_info: {
-                let opts = Opts::new("domicile_policy_info", "1 for the policy in force");
-                register(r, IntGaugeVec::new(opts, &["digest"])?)?
+                let opts = Opts::new(
+                    "domicile_policy_info",
+                    "1 for the policy and the settings in force",
+                );
+                register(r, IntGaugeVec::new(opts, &["digest", "settings"])?)?
             },
             reloads: counters(
                 r,

@@ -19,6 +19,7 @@ mod broken_files;
 mod bulk;
 mod circumstances;
 mod crash;
+mod decided_by;
 mod demo;
 mod erase;
 mod failure;

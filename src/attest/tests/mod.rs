@@ -3,6 +3,7 @@
 mod bundles;
 mod counts;
 mod damage;
+mod decided_by;
 mod failing_disk;
 mod group;
 mod kill;
@@ -64,6 +65,7 @@ pub(super) fn profile(route: &str) -> Arc<Profile> {
     };
     Arc::new(Profile {
         policy: Digest([7; 32]),
+        settings: Some(Digest([8; 32])),
         route: route.into(),
         operation: Operation::Read,
         laws: vec!["eu".into()],

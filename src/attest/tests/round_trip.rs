@@ -6,7 +6,8 @@ use crate::{
     attest::{
         codec::Take,
         lazy::Lazy,
-        record::{put_draft, put_home, put_profile, take_entry, take_profile},
+        profile::{put_profile, take_profile},
+        record::{put_draft, put_home, take_entry},
     },
     domain::{Basis, Place, SpecialGround, SubjectKind, Transaction},
     locate::{Claim, Pin},
@@ -308,6 +309,7 @@ fn observed() -> impl Strategy<Value = Vec<Observed>> {
 prop_compose! {
     fn profiles()(
         policy: [u8; 32],
+        settings: Option<[u8; 32]>,
         lists in (texts(), texts(), texts(), texts(), texts(), texts()),
         ends in (parties(), parties(), prop::option::of(parties())),
         words in (text(), text(), text(), text(), text(), text()),
@@ -319,6 +321,7 @@ prop_compose! {
     ) -> Profile {
         Profile {
             policy: Digest(policy),
+            settings: settings.map(Digest),
             route: "/r".into(),
             operation,
             laws: lists.0,
@@ -348,14 +351,17 @@ prop_compose! {
 /// observation nothing is written of any.
 #[test]
 fn what_nobody_observes_takes_no_bytes() {
-    let without = profile("/r");
+    let without = Profile {
+        settings: None,
+        ..(*profile("/r")).clone()
+    };
     let observed = vec![Observed {
         rule: "eu-scc".into(),
         outcome: Verdict::Refuse,
     }];
     let with = Profile {
         observed,
-        ..(*without).clone()
+        ..without.clone()
     };
     let bytes = |profile: &Profile| {
         let mut bytes = Vec::new();

@@ -3,7 +3,7 @@ use std::{fs, path::Path};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Claims, KeySetError, TokenFault, base64url};
 use crate::{
@@ -28,6 +28,8 @@ struct Key {
     /// The only algorithm this key is ever used with.
     algorithm: JwtAlgorithm,
     key: DecodingKey,
+    /// Its algorithm, id and public parameters, in JSON; of a secret there are none.
+    public: String,
 }
 
 /// RFC 7517 §4, and RFC 7518 §6 for the parameters of each type.
@@ -98,6 +100,13 @@ impl KeySet {
             audience: settings.audience.clone(),
             leeway: settings.leeway.as_secs_f64(),
         })
+    }
+
+    /// What anybody may know of each key: its algorithm, its id, and of a key pair the public
+    /// half. Two sets that say the same here verify the same tokens, but for those that were
+    /// signed with a shared secret (HS256): of that the id alone is told.
+    pub fn public_keys(&self) -> Vec<String> {
+        self.keys.iter().map(|key| key.public.clone()).collect()
     }
 
     /// Verifies a token in compact form at the time `now`.
@@ -237,7 +246,20 @@ impl Jwk {
             id: self.kid.clone(),
             algorithm,
             key,
+            public: self.public(algorithm),
         }))
+    }
+
+    /// Each parameter has one spelling in base64url. `k` is a secret: not even its hash may be
+    /// told, or whoever guesses it could compare.
+    fn public(&self, algorithm: JwtAlgorithm) -> String {
+        let parameters: &[&Option<String>] = match algorithm {
+            JwtAlgorithm::Rs256 => &[&self.n, &self.e],
+            JwtAlgorithm::Es256 => &[&self.x, &self.y],
+            JwtAlgorithm::EdDsa => &[&self.x],
+            JwtAlgorithm::Hs256 => &[],
+        };
+        json!([name(algorithm), self.kid, parameters]).to_string()
     }
 
     fn rsa(&self) -> Result<DecodingKey, &'static str> {

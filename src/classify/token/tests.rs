@@ -101,6 +101,34 @@ fn b64(bytes: &[u8]) -> String {
     out
 }
 
+/// What is told of keys stands in digests: of a secret not even enough to compare a guess with.
+#[test]
+fn of_a_secret_nothing_is_told_but_its_id() {
+    let told = |keys: &[Value]| {
+        let set = json!({ "keys": keys }).to_string();
+        let keys = KeySet::parse(set.as_bytes(), &settings()).expect("sound");
+        keys.public_keys()
+    };
+    let keys = Signers::new().keys();
+    let others = Signers::new().keys();
+    for (one, other) in keys.iter().zip(&others).take(3) {
+        let [one] = &told(std::slice::from_ref(one))[..] else {
+            panic!("one key");
+        };
+        let [other] = &told(std::slice::from_ref(other))[..] else {
+            panic!("one key");
+        };
+        assert_ne!(one, other);
+    }
+    let secret = told(&keys[3..]);
+    assert_eq!(secret, [r#"["HS256","h",[]]"#]);
+    let mut another = keys[3].clone();
+    another["k"] = b64(&[7; 32]).into();
+    assert_eq!(told(&[another.clone()]), secret);
+    another["kid"] = "i".into();
+    assert_ne!(told(&[another]), secret);
+}
+
 fn settings() -> Jwt {
     Jwt {
         keys: "unused".into(),

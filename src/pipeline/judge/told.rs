@@ -92,6 +92,7 @@ pub fn profile(
     let rules = verdict.rules().filter_map(|r| checked.rule(r));
     Profile {
         policy: checked.digest(),
+        settings: Some(snapshot.settings_digest),
         route: Arc::clone(&route.name),
         operation: query.operation,
         laws: verdict.laws(checked).map(Arc::from).collect(),
@@ -220,6 +221,7 @@ fn bare(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Profile {
     };
     Profile {
         policy: snapshot.checked.digest(),
+        settings: Some(snapshot.settings_digest),
         route: story.route.clone().unwrap_or_else(|| "-".into()),
         operation: story.operation.unwrap_or(Operation::Read),
         laws: Vec::new(),

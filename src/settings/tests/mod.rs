@@ -2,6 +2,7 @@
 
 mod broken;
 mod bulk;
+mod digest;
 mod layers;
 mod reference;
 mod secrecy;

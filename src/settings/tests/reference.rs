@@ -6,7 +6,7 @@ use super::{read_with, sound, summaries};
 use crate::settings::{KEYS, Key, KeyDefault, KeyKind, reference};
 
 /// Sound settings in which every section stands, each with the given line added to it.
-fn with(section: &str, line: &str) -> String {
+pub(super) fn with(section: &str, line: &str) -> String {
     let lines = |name: &str| if name == section { line } else { "" };
     let without = |name: &str, given: &str| match line.split_once(" = ") {
         Some((key, _)) if section == name && given.starts_with(&format!("{key} = ")) => {

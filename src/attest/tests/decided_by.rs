@@ -1,0 +1,133 @@
+//! The digest of the settings in profiles, and ledgers of before it was told.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::*;
+use crate::attest::{
+    codec::Take,
+    profile::{put_profile, take_profile},
+};
+
+/// A ledger of the last version that told no digest of the settings: the demo, some records.
+const SEGMENT: &[u8] = include_bytes!("without_settings/00000000000000000001.seg");
+const HEAD: &[u8] = include_bytes!("without_settings/head");
+const CHAIN: &str = "21db99718a2f24215204f8d2874ff3754b5c86dcd5ccc53d9013dc878f7b7ffa";
+
+fn bytes(profile: &Profile) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_profile(&mut bytes, profile);
+    bytes
+}
+
+fn of_before(rig: &Rig) {
+    fs::create_dir_all(rig.ledger()).unwrap();
+    fs::write(rig.ledger().join("00000000000000000001.seg"), SEGMENT).unwrap();
+    fs::write(rig.ledger().join("head"), HEAD).unwrap();
+}
+
+fn json(entry: &Entry) -> Value {
+    serde_json::to_value(entry).unwrap()
+}
+
+/// Ledgers of before stay readable and profiles keep their digests.
+#[test]
+fn the_settings_stand_last_and_are_announced() {
+    let with = Profile {
+        circumstances: Circumstances {
+            basis: Some(crate::domain::Basis::Contract),
+            ..Circumstances::default()
+        },
+        ..(*profile("/r")).clone()
+    };
+    let without = Profile {
+        settings: None,
+        ..with.clone()
+    };
+    let (with, without) = (bytes(&with), bytes(&without));
+    // The outcome stands behind 32 bytes of the policy and one of the operation.
+    assert_eq!((without[33], with[33]), (0x20, 0x30));
+    assert_eq!(with[34..without.len()], without[34..]);
+    assert_eq!(with[without.len()..], [8; 32]);
+    let cut = &with[..with.len() - 1];
+    assert!(take_profile(&mut Take::new(cut)).is_err());
+    // What a later version may add is told as that.
+    let mut unknown = without.clone();
+    unknown[33] |= 0x08;
+    let refused = take_profile(&mut Take::new(&unknown)).unwrap_err();
+    assert_eq!(refused.0, "a profile holds what this version does not know");
+}
+
+#[test]
+fn a_ledger_of_before_is_read_verified_and_gone_on_with() {
+    let rig = Rig::new();
+    of_before(&rig);
+    let report = verify(&rig.ledger()).unwrap();
+    assert_eq!((report.entries, report.chain.as_str()), (12, CHAIN));
+    let [by] = report.decided_by[..] else {
+        panic!("{report:?}");
+    };
+    assert_eq!(by.settings, None);
+    assert_eq!((by.first, by.last, by.decisions), (1, 11, 7));
+    assert!(report.to_string().contains("settings not told"), "{report}");
+    let entries = read(&rig.ledger(), 0, 100, None).unwrap().0;
+    assert_eq!(entries.len(), 12);
+    let abroad = json(&entries[5]);
+    assert_eq!(abroad["mechanism"], "scc");
+    assert_eq!(abroad["policy"], by.policy.to_string());
+    assert!(entries.iter().all(|e| json(e).get("settings").is_none()));
+    // A profile's digest stands in leaves: it must stay what it was.
+    for entry in &entries {
+        if let Kind::Decision { profile, .. } = &entry.kind {
+            let bytes = bytes(profile);
+            assert!(SEGMENT.windows(bytes.len()).any(|w| w == bytes));
+        }
+    }
+
+    let (journal, opened) = rig.open();
+    assert_eq!((opened.entries, opened.lost), (12, 0));
+    block_on(journal.refuse(draft(13, &profile("/r")))).unwrap();
+    journal.close().unwrap();
+    let report = verify(&rig.ledger()).unwrap();
+    assert_eq!(report.entries, 13);
+    assert_eq!(report.decided_by.len(), 2, "{report}");
+    let told = json(&tail(&rig.ledger(), 1).unwrap()[0]);
+    assert_eq!(told["settings"], Digest([8; 32]).to_string());
+}
+
+#[test]
+fn verify_tells_by_what_was_decided() {
+    let rig = Rig::new();
+    let (journal, _) = rig.open();
+    let first = profile("/r");
+    let second = Arc::new(Profile {
+        settings: Some(Digest([9; 32])),
+        ..(*first).clone()
+    });
+    block_on(async {
+        for (n, profile) in [(1, &first), (2, &first), (3, &second), (4, &first)] {
+            journal.refuse(draft(n, profile)).await.unwrap();
+        }
+    });
+    journal.close().unwrap();
+    let report = verify(&rig.ledger()).unwrap();
+    let told: Vec<_> = report
+        .decided_by
+        .iter()
+        .map(|by| (by.settings, by.first, by.last, by.decisions))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Some(Digest([8; 32])), 1, 4, 3),
+            (Some(Digest([9; 32])), 3, 3, 1)
+        ]
+    );
+    let line = format!(
+        "\n1 decisions from entry 3 to 3 by policy {}, settings {}",
+        Digest([7; 32]),
+        Digest([9; 32])
+    );
+    assert!(report.to_string().contains(&line), "{report}");
+}
