@@ -116,14 +116,14 @@ pub fn gauges(shared: &Shared) {
         metrics.workers.show(counts);
     }
     thresholds::gauges(shared, &snapshot, now);
-    metrics.policy_info.reset();
-    metrics
-        .policy_info
-        .with_label_values(&[
-            &snapshot.checked.digest().to_string(),
-            &snapshot.settings_digest.to_string(),
-        ])
-        .set(1);
+    let in_force = [
+        (&metrics.policy_info, snapshot.checked.digest().to_string()),
+        (&metrics.settings_info, snapshot.settings_digest.to_string()),
+    ];
+    for (info, digest) in in_force {
+        info.reset();
+        info.with_label_values(&[&digest]).set(1);
+    }
     for (_, rule) in snapshot.checked.rules().filter(|(_, r)| r.observed) {
         let counters = &metrics.observed_disagreements;
         // A rule that never disagreed shall be seen to be at 0.

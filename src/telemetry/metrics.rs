@@ -56,7 +56,10 @@ pub struct Metrics {
     pub upstream_retries: IntCounterVec,
     /// `region`; copied likewise.
     pub upstream_unretried: IntCounterVec,
+    /// `digest`.
     pub policy_info: IntGaugeVec,
+    /// `digest`.
+    pub settings_info: IntGaugeVec,
     /// `result` (`swapped`, `unchanged`, `refused`).
     pub reloads: IntCounterVec,
     pub reload_failing: IntGauge,
@@ -204,11 +207,15 @@ impl Metrics {
                 &["region"],
             )?,
             policy_info: {
+                let opts = Opts::new("domicile_policy_info", "1 for the policy in force");
+                register(r, IntGaugeVec::new(opts, &["digest"])?)?
+            },
+            settings_info: {
                 let opts = Opts::new(
-                    "domicile_policy_info",
-                    "1 for the policy and the settings in force",
+                    "domicile_settings_info",
+                    "1 for the settings in force that decide",
                 );
-                register(r, IntGaugeVec::new(opts, &["digest", "settings"])?)?
+                register(r, IntGaugeVec::new(opts, &["digest"])?)?
             },
             reloads: counters(
                 r,

@@ -74,8 +74,10 @@ fn both_digests_are_told_wherever_one_is() {
     assert_eq!(in_force(&router), checked);
     assert_eq!(both(&get(router.admin, "/readyz").json()), checked);
     assert_eq!(decided(&router, "asha"), checked);
-    let line = format!("domicile_policy_info{{digest=\"{policy}\",settings=\"{settings}\"}} 1\n");
-    assert!(metrics(router.admin).contains(&line));
+    for (of, digest) in [("policy", policy), ("settings", settings)] {
+        let line = format!("domicile_{of}_info{{digest=\"{digest}\"}} 1\n");
+        assert!(metrics(router.admin).contains(&line), "{line}");
+    }
     eventually("the log tells", || {
         let log = router.process.text();
         (log.contains(policy) && log.contains(settings)).then_some(())
