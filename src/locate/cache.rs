@@ -3,7 +3,7 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
-use super::{Directory, DirectoryError, Pin};
+use super::{Claim, Directory, DirectoryError, Pin};
 use crate::domain::SubjectKey;
 
 /// One worker's memory of pins: a known subject costs one hash lookup and one atomic load, no
@@ -22,6 +22,8 @@ pub struct PinCache {
     half: usize,
     pins: Vec<Pin>,
     places: HashMap<Pin, u32>,
+    /// The subject that was last found to have no pin, and [`Directory::births`] before that look.
+    absent: Option<(SubjectKey, u32)>,
     /// Pins that were known and are forgotten.
     forgotten: u64,
     /// Workers keep their own: the cache must not be shared.
@@ -53,6 +55,7 @@ impl PinCache {
             half: (capacity / 2).max(1),
             pins: Vec::new(),
             places: HashMap::new(),
+            absent: None,
             forgotten: 0,
             _not_sync: std::marker::PhantomData,
         }
@@ -85,14 +88,24 @@ impl PinCache {
         }
     }
 
+    /// [`Directory::claim`]; of the subject that was just found to have no pin, the file is not
+    /// asked once more.
+    pub fn claim(&mut self, key: SubjectKey, pin: Pin) -> Result<Claim, DirectoryError> {
+        let absent = self.absent.take().filter(|(of, _)| *of == key);
+        self.directory
+            .claim_since(key, pin, absent.map(|(_, births)| births))
+    }
+
     #[cold]
     fn read(&mut self, key: &SubjectKey, epoch: u32) -> Result<Option<u32>, DirectoryError> {
+        let births = self.directory.births(key);
         let place = match self.old.remove(key) {
             Some((at, place)) if at == epoch => place,
             _ => match self.directory.lookup(key)? {
                 Some(pin) => self.place_of(pin),
                 None => {
                     self.young.remove(key);
+                    self.absent = Some((*key, births));
                     return Ok(None);
                 }
             },

@@ -103,11 +103,21 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Behind`] while too many pins wait to be stored.
     pub fn claim(&self, key: SubjectKey, pin: Pin) -> Result<Claim, DirectoryError> {
+        self.claim_since(key, pin, None)
+    }
+
+    /// As [`Directory::claim`]. `absent`: the [`Directory::births`] before a look that found no pin.
+    pub(super) fn claim_since(
+        &self,
+        key: SubjectKey,
+        pin: Pin,
+        absent: Option<u32>,
+    ) -> Result<Claim, DirectoryError> {
         let waiting = self.inner.backlog.len();
         if waiting > Backlog::LIMIT {
             return Err(DirectoryError::Behind { waiting });
         }
-        Inner::claim(&self.inner, key, pin)
+        Inner::claim(&self.inner, key, pin, absent)
     }
 
     /// Stores the pins of subjects that have none, durably, chunk by chunk. A standing pin is
@@ -123,7 +133,7 @@ impl Directory {
             let mut seen = 0;
             for (key, pin) in pins.by_ref().take(CHUNK) {
                 seen += 1;
-                match Inner::claim(&self.inner, key, pin.clone())? {
+                match Inner::claim(&self.inner, key, pin.clone(), None)? {
                     Claim::Won(claimed) => won.push(claimed),
                     Claim::Held(held) if held.region == pin.region => report.standing += 1,
                     Claim::Held(_) | Claim::Contested(..) => report.elsewhere += 1,
@@ -137,6 +147,9 @@ impl Directory {
             self.inner
                 .store
                 .import(won.iter().map(|c| (c.key(), c.pin())))?;
+            // Before the claims are let go.
+            won.iter()
+                .for_each(|claimed| self.inner.born(&claimed.key()));
             report.added += won.len();
             report.read += seen;
         }
@@ -231,6 +244,11 @@ impl Directory {
     pub fn epoch(&self, key: &SubjectKey) -> u32 {
         self.inner.epoch(key).load(Ordering::Acquire)
     }
+
+    /// Changes whenever a subject that shares `key`'s slot may have got a pin that had none.
+    pub(super) fn births(&self, key: &SubjectKey) -> u32 {
+        self.inner.births(key).load(Ordering::Acquire)
+    }
 }
 
 impl std::fmt::Debug for Directory {
@@ -249,6 +267,7 @@ pub(super) struct Inner {
     backlog: Backlog,
     shards: [Mutex<Map<Slot>>; SHARDS],
     epochs: [AtomicU32; EPOCHS],
+    births: [AtomicU32; EPOCHS],
     applied: AtomicU64,
     /// A durable change could not be applied: memory no longer knows every pin. Fail closed.
     broken: AtomicBool,
@@ -271,6 +290,7 @@ impl Inner {
             backlog: Backlog::default(),
             shards: std::array::from_fn(|_| Mutex::default()),
             epochs: std::array::from_fn(|_| AtomicU32::new(0)),
+            births: std::array::from_fn(|_| AtomicU32::new(0)),
             applied: AtomicU64::new(0),
             broken: AtomicBool::new(false),
         }
@@ -295,7 +315,12 @@ impl Inner {
         self.store.get(key)
     }
 
-    fn claim(inner: &Arc<Self>, key: SubjectKey, pin: Pin) -> Result<Claim, DirectoryError> {
+    fn claim(
+        inner: &Arc<Self>,
+        key: SubjectKey,
+        pin: Pin,
+        absent: Option<u32>,
+    ) -> Result<Claim, DirectoryError> {
         inner.refuse_if_broken()?;
         // The lock is held over the look into the file, so that of two first claims one sees the
         // other.
@@ -303,6 +328,8 @@ impl Inner {
         let slot = shard.get(&key);
         let standing = match slot.and_then(|s| s.standing.as_ref()) {
             Some((_, pin)) => pin.clone(),
+            // Nobody got a pin since there was none.
+            None if absent == Some(inner.births(&key).load(Ordering::Acquire)) => None,
             None => inner.store.get(&key)?,
         };
         if let Some(held) = standing {
@@ -352,6 +379,9 @@ impl Inner {
             })?,
         };
         let after = Pin::after(before.clone(), change);
+        if before.is_none() {
+            self.born(&key);
+        }
         let at = (seq, false);
         shard.entry(key).or_default().standing = Some((at, after.clone()));
         if before.is_some() && before != after {
@@ -441,11 +471,23 @@ impl Inner {
         self.epoch(key).fetch_add(1, Ordering::Release);
     }
 
+    fn born(&self, key: &SubjectKey) {
+        self.births(key).fetch_add(1, Ordering::Release);
+    }
+
     fn epoch(&self, key: &SubjectKey) -> &AtomicU32 {
+        Self::slot_of(&self.epochs, key)
+    }
+
+    fn births(&self, key: &SubjectKey) -> &AtomicU32 {
+        Self::slot_of(&self.births, key)
+    }
+
+    fn slot_of<'a>(counts: &'a [AtomicU32; EPOCHS], key: &SubjectKey) -> &'a AtomicU32 {
         let [a, b, ..] = key.to_bytes();
         let index = usize::from(u16::from_le_bytes([a, b])) % EPOCHS;
         #[expect(clippy::indexing_slicing, reason = "a remainder of EPOCHS is below it")]
-        &self.epochs[index]
+        &counts[index]
     }
 }
 

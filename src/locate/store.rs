@@ -5,13 +5,16 @@ use std::{
     fs::File,
     path::Path,
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use redb::{DatabaseError, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition,
+};
 use smallvec::SmallVec;
 
 use super::{DirectoryError, Pin};
@@ -34,10 +37,15 @@ const TELLS: Words = Words {
 };
 
 pub(super) struct Store {
+    /// As of the last write, and of which opening of the file: to open it takes longer than to
+    /// look a subject up.
+    pins: RwLock<Option<(u64, Arc<Pins>)>>,
     file: Healing,
     /// Pins in the file, when it last could be read.
     count: AtomicU64,
 }
+
+type Pins = ReadOnlyTable<[u8; 16], &'static [u8]>;
 
 /// What stands after one ledger entry, or after the mark that followed it.
 pub(super) struct Change {
@@ -73,19 +81,48 @@ impl Store {
             write.open_table(META)?;
             Ok(())
         })?;
-        let count = AtomicU64::new(0);
-        Ok(Self { file, count })
+        Ok(Self {
+            pins: RwLock::default(),
+            file,
+            count: AtomicU64::new(0),
+        })
     }
 
     pub fn get(&self, key: &SubjectKey) -> Result<Option<Pin>, DirectoryError> {
-        let found = self.file.read(|read| {
-            let pins = read.open_table(PINS)?;
+        let found = self.file.read_of(|database, generation| {
+            let pins = self.opened(database, generation)?;
             Ok(pins.get(key.to_bytes())?.map(|value| decode(value.value())))
         })?;
         match found {
             None => Ok(None),
             Some(pin) => pin.map(Some).ok_or(DirectoryError::Damaged),
         }
+    }
+
+    fn opened(&self, database: &Database, generation: u64) -> Result<Arc<Pins>, redb::Error> {
+        let of_this = |known: &Option<(u64, Arc<Pins>)>| {
+            let (of, pins) = known.as_ref()?;
+            (*of == generation).then(|| Arc::clone(pins))
+        };
+        let known = self.pins.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pins) = of_this(&known) {
+            return Ok(pins);
+        }
+        drop(known);
+        // Opened and kept in one: else what `forget` has put away could come back.
+        let mut known = self.pins.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pins) = of_this(&known) {
+            return Ok(pins);
+        }
+        *known = None;
+        let pins = Arc::new(database.begin_read()?.open_table(PINS)?);
+        *known = Some((generation, Arc::clone(&pins)));
+        Ok(pins)
+    }
+
+    /// Follows each commit: what was written is seen from here on.
+    fn forget(&self) {
+        *self.pins.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Pins in the file, or as many as there were when it last could be read.
@@ -99,16 +136,22 @@ impl Store {
         }
     }
 
-    /// Writes changes in their order, in one durable transaction; with it, everything up to entry
-    /// `applied` is stored.
+    /// Writes the last of each subject's changes in one durable transaction; with it, everything up
+    /// to entry `applied` is stored.
     pub fn write(&self, changes: &[Change], applied: u64) -> Result<(), DirectoryError> {
         if changes.is_empty() {
             return Ok(());
         }
-        Ok(self.file.write(|write| {
+        // A new subject is claimed and then marked, as a rule in one batch. By their order, those
+        // that lie on one page of the file follow each other.
+        let mut last: Vec<_> = changes.iter().filter_map(|c| c.of.as_ref()).collect();
+        last.reverse();
+        last.sort_by_key(|(key, _)| *key);
+        last.dedup_by_key(|(key, _)| *key);
+        let written = self.file.write(|write| {
             let mut pins = write.open_table(PINS)?;
             let mut bytes = Vec::with_capacity(64);
-            for (key, pin) in changes.iter().filter_map(|c| c.of.as_ref()) {
+            for (key, pin) in &last {
                 match pin {
                     None => {
                         pins.remove(key.to_bytes())?;
@@ -123,14 +166,16 @@ impl Store {
                 .open_table(META)?
                 .insert("applied", applied.to_le_bytes().as_slice())?;
             Ok(())
-        })?)
+        });
+        self.forget();
+        Ok(written?)
     }
 
     pub fn import<'a>(
         &self,
         new: impl Iterator<Item = (SubjectKey, &'a Pin)>,
     ) -> Result<(), DirectoryError> {
-        Ok(self.file.write(|write| {
+        let written = self.file.write(|write| {
             let mut pins = write.open_table(PINS)?;
             let mut bytes = Vec::with_capacity(64);
             for (key, pin) in new {
@@ -138,7 +183,9 @@ impl Store {
                 pins.insert(key.to_bytes(), bytes.as_slice())?;
             }
             Ok(())
-        })?)
+        });
+        self.forget();
+        Ok(written?)
     }
 
     /// See [`super::Directory::binds`].

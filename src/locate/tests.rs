@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use smallvec::smallvec;
 use tempfile::TempDir;
 
+mod first;
+
 use super::{store::Store, *};
 use crate::{
     disk::faulty::{Disk, State},

@@ -274,7 +274,8 @@ pub fn claim(x: &Exchange<'_>, person: &Person) -> Result<Option<Pinning>, Refus
     let home = x.snapshot.regions.name(person.home);
     let countries: SmallVec<[_; 2]> = person.countries.iter().copied().collect();
     let pin = Pin::new(home.into(), countries);
-    match x.worker.shared.directory.claim(person.key, pin) {
+    let claimed = x.worker.pins.borrow_mut().claim(person.key, pin);
+    match claimed {
         Ok(Claim::Won(claimed)) => Ok(Some(Pinning::Claim(claimed))),
         Ok(Claim::Held(pin)) if pin.region.as_ref() == home => Ok(None),
         // Another request is writing a different home at this moment, or has written it.
