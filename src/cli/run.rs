@@ -3,6 +3,8 @@
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
+    process, thread,
+    time::Duration,
 };
 
 use super::{Ended, Failure, args::Run, eprint_line};
@@ -24,6 +26,7 @@ pub fn run(args: &Run) -> Result<Ended, Failure> {
 /// its own: systemd does not start anew what ended with 2.
 pub fn until_signal(router: Running) -> Ended {
     let waited = router.wait_for_signal().map_err(Failure::from);
+    end_within(router.stops_within());
     match waited.and_then(|()| Ok(router.stop()?)) {
         Ok(()) => Ended::Good,
         Err(failure) => {
@@ -32,6 +35,28 @@ pub fn until_signal(router: Running) -> Ended {
         }
     }
 }
+
+/// Ends the process although it could not stop: threads that wait for a disk that hangs cannot be
+/// told to. Says so before, while the disk may still come back.
+fn end_within(stops: Duration) {
+    let ends = move || {
+        thread::sleep(stops + DISK_TELLS);
+        tracing::error!(
+            wait = ?DISK_ENDS,
+            "stopping waits for a disk that does not answer: entries of the last moments are not in the ledger yet"
+        );
+        thread::sleep(DISK_ENDS);
+        tracing::error!("ended without the ledger's last entries: the disk does not answer");
+        process::exit(1);
+    };
+    // Without it everything is as before: whoever supervises the process ends it.
+    let _ = thread::Builder::new().name("ending".into()).spawn(ends);
+}
+
+/// Within this a disk that works has taken what was left.
+const DISK_TELLS: Duration = Duration::from_secs(2);
+/// A disk that hangs has so long to come back.
+const DISK_ENDS: Duration = Duration::from_secs(20);
 
 /// Starts a router; broken files are told with the offending lines underlined.
 pub fn start(config: &Path, bound: Option<Bound>) -> Result<Running, Failure> {

@@ -191,6 +191,11 @@ impl Running {
         })
     }
 
+    /// How long [`Running::stop`] takes at most where no disk hangs.
+    pub fn stops_within(&self) -> Duration {
+        self.shared.snapshot.load().settings.data_plane.drain + LAST_SPANS
+    }
+
     /// Ends the router: not ready from now on, requests at work are answered within the drain
     /// limit, the ledger is written to its end. The log tells how it went.
     pub fn stop(self) -> Result<(), Unwritable> {
