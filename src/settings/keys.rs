@@ -212,7 +212,7 @@ pub static KEYS: &[Key] = keys! {
     "regions.<name>.ca_file" Path Absent, "\"tls/eu-ca.pem\"":
         "PEM file with the authorities that sign the region's servers; no others are believed. Required for `https`.";
     "regions.<name>.identity" List Computed("the host of the endpoint"), "[\"spiffe://acme/eu/store\"]":
-        "Who the region's servers must be: any one of these names must stand in their certificate, letter by letter (`spiffe://…` or `dns:…`). Else they get nothing.";
+        "Who the region's servers must be: any one of these names must stand in their certificate (`spiffe://…` letter by letter, or `dns:…` in either case). Else they get nothing.";
     "regions.<name>.http" Text Value("\"1.1\""), "\"2\"":
         "`1.1`, or `2`: HTTP/2, by prior knowledge on `http://`, by ALPN on `https://`.";
     "regions.<name>.tls.chain" Path Required, "\"tls/router.pem\"":
