@@ -1,12 +1,12 @@
 //! The strict layer in front of HTTP/2 (RFC 9113): what h2 lets pass, but another reader
 //! could read differently once it is written as HTTP/1.1, is refused here.
 //!
-//! h2 sees to frames, streams, flow control, HPACK, the order and number of pseudo-fields, names
-//! in upper case, fields of connections (RFC 9113 §8.2.2) and content that is not as long as
-//! `Content-Length` says. Here follow target, host, names, values, framing and trailers, by the
-//! same rules as for [`http1`](super::http1), so that a route sees the same whichever way a request
-//! came. Not seen here, since h2 takes them off before: a fragment of `:path` and pseudo-fields in
-//! trailers. Neither is passed on by anyone.
+//! h2 sees to streams, flow control, the order and number of pseudo-fields, names in upper case,
+//! fields of connections (RFC 9113 §8.2.2) and content that is not as long as `Content-Length`
+//! says. Frames, HPACK, a fragment of `:path`, the scheme and pseudo-fields in trailers, which h2
+//! takes off, are for the reader in front of it ([`crate::http2`]). Here follow target, host, names,
+//! values, framing and trailers, by the same rules as for [`http1`](super::http1), so that a route
+//! sees the same whichever way a request came.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
@@ -22,13 +22,23 @@ use super::http1::{
     target::{check_host, check_path},
 };
 use crate::{
+    http2::Scheme,
     message::{Field, Fields, Request, Response, Value, check_name},
     respond::Refused,
 };
 
 /// Whether a request may be served. Cookies that came in several fields are made one, as HTTP/1.1
 /// wants them (RFC 9113 §8.2.3).
-pub fn check<B>(request: &mut Request<B>) -> Result<(), HeadFault> {
+///
+/// `may_be_secured`: whether a request for an `https` resource is in its place here, which is the
+/// case on a connection with TLS, and on one of a gateway that ends TLS for its own callers and is
+/// trusted to (RFC 9110 §7.4). One for an `http` resource is so everywhere: nothing forbids to
+/// protect it more than it asks for, and gateways do.
+pub fn check<B>(
+    request: &mut Request<B>,
+    scheme: Scheme,
+    may_be_secured: bool,
+) -> Result<(), HeadFault> {
     let parts = &mut request.parts;
     if parts.method.as_str().len() > MAX_METHOD {
         return Err(HeadFault::LongMethod);
@@ -43,6 +53,13 @@ pub fn check<B>(request: &mut Request<B>) -> Result<(), HeadFault> {
     }
     // Whatever its target: nobody is led through here.
     if parts.method != Method::CONNECT {
+        match scheme {
+            Scheme::Http => {}
+            Scheme::Https if may_be_secured => {}
+            Scheme::Https => return Err(HeadFault::NotSecured),
+            // RFC 9113 §8.3.1: it is not restricted to these, but nothing else is served here.
+            Scheme::Other | Scheme::None => return Err(HeadFault::TargetForm),
+        }
         check_target(&parts.method, &parts.uri)?;
         check_authority(&parts.uri, fields)?;
     }
@@ -57,12 +74,6 @@ pub fn check<B>(request: &mut Request<B>) -> Result<(), HeadFault> {
 }
 
 fn check_target(method: &Method, uri: &Uri) -> Result<(), HeadFault> {
-    // RFC 9113 §8.3.1: the scheme is not restricted to these, but nothing else is served here.
-    if let Some(scheme) = uri.scheme_str()
-        && !(scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"))
-    {
-        return Err(HeadFault::TargetForm);
-    }
     let target = uri.path_and_query().map_or("", |path| path.as_str());
     if target.len() > MAX_TARGET {
         return Err(HeadFault::LongTarget);
@@ -175,7 +186,7 @@ mod tests {
     }
 
     fn fault(uri: &str, fields: &[(&str, &str)]) -> HeadFault {
-        check(&mut request("PUT", uri, fields)).unwrap_err()
+        check(&mut request("PUT", uri, fields), Scheme::Http, false).unwrap_err()
     }
 
     #[test]
@@ -186,7 +197,6 @@ mod tests {
             ("http://u@a/", &[][..], F::Host),
             ("http://a:99999/", &[], F::Host),
             ("http://a,b/", &[], F::Host),
-            ("ftp://a/", &[], F::TargetForm),
             ("http://a/p%g0", &[], F::TargetCharacter),
             ("http://a/{p}", &[], F::TargetCharacter),
             ("http://a/p?x=\\", &[], F::TargetCharacter),
@@ -212,7 +222,21 @@ mod tests {
         let long = format!("http://a/{}", "a".repeat(MAX_TARGET));
         assert_eq!(fault(&long, &[]), F::LongTarget);
         let mut long = request(&"A".repeat(33), path, &[]);
-        assert_eq!(check(&mut long), Err(F::LongMethod));
+        assert_eq!(check(&mut long, Scheme::Http, false), Err(F::LongMethod));
+    }
+
+    #[test]
+    fn what_is_to_be_secured_is_served_where_it_is() {
+        let check = |scheme, may_be_secured| {
+            check(&mut request("PUT", "/p", &[("host", "a")]), scheme, may_be_secured)
+        };
+        for may_be_secured in [false, true] {
+            assert_eq!(check(Scheme::Http, may_be_secured), Ok(()));
+            let other = check(Scheme::Other, may_be_secured);
+            assert_eq!(other, Err(HeadFault::TargetForm));
+        }
+        assert_eq!(check(Scheme::Https, true), Ok(()));
+        assert_eq!(check(Scheme::Https, false), Err(HeadFault::NotSecured));
     }
 
     #[test]
@@ -223,7 +247,8 @@ mod tests {
             ("/people/p", &[("host", "a:80")]),
             ("http://a/", &[("expect", "100-continue"), ("x-_a", "b")]),
         ] {
-            assert_eq!(check(&mut request("PUT", uri, fields)), Ok(()), "{uri}");
+            let mut request = request("PUT", uri, fields);
+            assert_eq!(check(&mut request, Scheme::Http, false), Ok(()), "{uri}");
         }
     }
 
@@ -231,7 +256,7 @@ mod tests {
     fn cookies_are_made_one() {
         let fields = [("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")];
         let mut request = request("GET", "http://a/", &fields);
-        assert_eq!(check(&mut request), Ok(()));
+        assert_eq!(check(&mut request, Scheme::Http, false), Ok(()));
         let cookies = request.parts.headers.get_all("cookie");
         assert_eq!(cookies.collect::<Vec<_>>(), ["a=1; b=2"]);
     }
