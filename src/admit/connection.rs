@@ -40,7 +40,7 @@ pub const LAST_WORD: Duration = Duration::from_millis(100);
 /// On what terms a connection is served.
 #[derive(Clone)]
 pub struct Terms {
-    /// It is of a gateway that may have ended TLS for its own callers.
+    /// It is of a configured proxy, which may have ended TLS for its own callers.
     pub is_gateway: bool,
     /// No further requests are taken.
     pub stop: watch::Receiver<bool>,

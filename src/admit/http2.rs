@@ -228,7 +228,11 @@ mod tests {
     #[test]
     fn what_is_to_be_secured_is_served_where_it_is() {
         let check = |scheme, may_be_secured| {
-            check(&mut request("PUT", "/p", &[("host", "a")]), scheme, may_be_secured)
+            check(
+                &mut request("PUT", "/p", &[("host", "a")]),
+                scheme,
+                may_be_secured,
+            )
         };
         for may_be_secured in [false, true] {
             assert_eq!(check(Scheme::Http, may_be_secured), Ok(()));

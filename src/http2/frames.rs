@@ -102,7 +102,10 @@ enum Payload {
     /// Of HEADERS, what stands before the fragment.
     Prefix(Gathered<6>),
     /// Of a field section, and the padding after it.
-    Fragment { left: usize, padding: usize },
+    Fragment {
+        left: usize,
+        padding: usize,
+    },
     /// Settings of six octets each.
     Settings(Gathered<6>, usize),
     Rest(usize),
@@ -150,7 +153,8 @@ impl<J: Judge> Frames<J> {
             if matches!(&self.part, Part::Head(head) if head.count == 0) {
                 at = piece.len() - left.len();
             }
-            self.step(&mut left).map_err(|reason| Fault { reason, at })?;
+            self.step(&mut left)
+                .map_err(|reason| Fault { reason, at })?;
         }
         Ok(())
     }

@@ -141,7 +141,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, J: Judge + Unpin> AsyncWrite for Guarded
                 return Poll::Ready(Ok(()));
             }
         }
-        let leaving = this.leaving.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+        let leaving = this
+            .leaving
+            .get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
         if leaving.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }

@@ -82,7 +82,8 @@ impl Decoder {
     ) -> Result<(), Fault> {
         if self.rest.is_empty() {
             let read = self.lines(piece, each)?;
-            self.rest.extend_from_slice(piece.get(read..).unwrap_or_default());
+            self.rest
+                .extend_from_slice(piece.get(read..).unwrap_or_default());
         } else {
             let mut rest = std::mem::take(&mut self.rest);
             rest.extend_from_slice(piece);

@@ -167,6 +167,7 @@ struct Section {
     order: Order,
     /// One bit for each pseudo-field that came.
     pseudo: u8,
+    is_connect: bool,
     has_fragment: bool,
     is_malformed: bool,
     scheme: Scheme,
@@ -218,7 +219,7 @@ impl Judge for Requests {
             let head = Head {
                 scheme: section.scheme,
                 has_fragment: section.has_fragment,
-                is_malformed: section.is_malformed,
+                is_malformed: section.is_malformed || section.lacks_pseudo_fields(),
                 digest,
             };
             heads.push_back((stream, head));
@@ -239,28 +240,44 @@ impl Judge for Requests {
     }
 }
 
+const METHOD: u8 = 1;
+const SCHEME: u8 = 2;
+const AUTHORITY: u8 = 4;
+const PATH: u8 = 8;
+const OTHER: u8 = 16;
+
 impl Section {
+    /// RFC 9113 §8.3.1. h2 takes a request without `:path` and `:authority` for one of `/`. What
+    /// CONNECT needs it sees to.
+    fn lacks_pseudo_fields(&self) -> bool {
+        let needed = METHOD | SCHEME | PATH;
+        !self.is_connect && self.pseudo & needed != needed
+    }
+
     /// RFC 9113 §8.3: each stands once, and there are no others.
     fn pseudo_field(&mut self, name: &[u8], value: &[u8]) {
         let bit = match name {
-            b":method" => 1,
+            b":method" => {
+                self.is_connect = value == b"CONNECT";
+                METHOD
+            }
             b":scheme" => {
                 self.scheme = match value {
                     _ if value.eq_ignore_ascii_case(b"http") => Scheme::Http,
                     _ if value.eq_ignore_ascii_case(b"https") => Scheme::Https,
                     _ => Scheme::Other,
                 };
-                2
+                SCHEME
             }
-            b":authority" => 4,
+            b":authority" => AUTHORITY,
             b":path" => {
                 self.has_fragment |= value.contains(&b'#');
-                8
+                PATH
             }
             // None that a request has here. It counts as one in trailers.
             _ => {
                 self.is_malformed = true;
-                16
+                OTHER
             }
         };
         self.is_malformed |= self.pseudo & bit != 0;

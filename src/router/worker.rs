@@ -456,7 +456,7 @@ async fn serve(
     let plane = &snapshot.settings.data_plane;
     let caller = Caller::new(peer, &plane.trusted, &plane.proxies);
     let terms = Terms {
-        is_gateway: caller.trusted || caller.proxied,
+        is_gateway: caller.proxied,
         stop,
         over: worker.over.subscribe(),
     };

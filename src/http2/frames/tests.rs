@@ -87,7 +87,15 @@ fn sections_are_put_together_from_their_frames() {
     let http = format!("{:?} {:?}", b":scheme", b"http");
     let x = format!("{:?} {:?}", b"x", b"y");
     let wanted = [
-        "begin 1", &get, &http, "end 1 true", "begin 3", &get, &x, "end 3 false", "over 3",
+        "begin 1",
+        &get,
+        &http,
+        "end 1 true",
+        "begin 3",
+        &get,
+        &x,
+        "end 3 false",
+        "over 3",
         "over 3",
     ];
     for size in [1, 2, 7, 100, usize::MAX] {
@@ -117,8 +125,14 @@ fn frames_that_are_not_sound_are_refused() {
         // Sizes (RFC 9113 §4.2 and §6).
         (frame(0xbb, 0, 0, &[0; LARGEST + 1]), R::FRAME_SIZE_ERROR),
         (frame(DATA, PADDED, 1, &[]), R::FRAME_SIZE_ERROR),
-        (frame(HEADERS, PADDED | END_HEADERS, 1, &[]), R::FRAME_SIZE_ERROR),
-        (frame(HEADERS, WITH_PRIORITY, 1, &[0; 4]), R::FRAME_SIZE_ERROR),
+        (
+            frame(HEADERS, PADDED | END_HEADERS, 1, &[]),
+            R::FRAME_SIZE_ERROR,
+        ),
+        (
+            frame(HEADERS, WITH_PRIORITY, 1, &[0; 4]),
+            R::FRAME_SIZE_ERROR,
+        ),
         (frame(PRIORITY, 0, 1, &[0; 4]), R::FRAME_SIZE_ERROR),
         (frame(RST_STREAM, 0, 1, &[0; 5]), R::FRAME_SIZE_ERROR),
         (frame(SETTINGS, 0, 0, &[0; 5]), R::FRAME_SIZE_ERROR),
@@ -135,28 +149,72 @@ fn frames_that_are_not_sound_are_refused() {
         (frame(SETTINGS, 0, 1, &[]), R::PROTOCOL_ERROR),
         (frame(PING, 0, 1, &[0; 8]), R::PROTOCOL_ERROR),
         (frame(GOAWAY, 0, 1, &[0; 8]), R::PROTOCOL_ERROR),
-        (frame(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2, 0x82]), R::PROTOCOL_ERROR),
-        // Padding, and a stream that depends on itself.
-        (frame(HEADERS, PADDED | END_HEADERS, 1, &[2, 0x82]), R::PROTOCOL_ERROR),
         (
-            frame(HEADERS, WITH_PRIORITY | END_HEADERS, 1, &[0x80, 0, 0, 1, 0, 0x82]),
+            frame(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2, 0x82]),
+            R::PROTOCOL_ERROR,
+        ),
+        // Padding, and a stream that depends on itself.
+        (
+            frame(HEADERS, PADDED | END_HEADERS, 1, &[2, 0x82]),
+            R::PROTOCOL_ERROR,
+        ),
+        (
+            frame(
+                HEADERS,
+                WITH_PRIORITY | END_HEADERS,
+                1,
+                &[0x80, 0, 0, 1, 0, 0x82],
+            ),
             R::PROTOCOL_ERROR,
         ),
         // Settings.
-        (frame(SETTINGS, 0, 0, &[0, 4, 0x80, 0, 0, 0]), R::FLOW_CONTROL_ERROR),
-        (frame(SETTINGS, 0, 0, &[0, 2, 0, 0, 0, 1]), R::PROTOCOL_ERROR),
+        (
+            frame(SETTINGS, 0, 0, &[0, 4, 0x80, 0, 0, 0]),
+            R::FLOW_CONTROL_ERROR,
+        ),
+        (
+            frame(SETTINGS, 0, 0, &[0, 2, 0, 0, 0, 1]),
+            R::PROTOCOL_ERROR,
+        ),
         // Field sections and what stands between their frames.
-        (frame(CONTINUATION, END_HEADERS, 1, &[0x82]), R::PROTOCOL_ERROR),
-        ([&open[..], &frame(CONTINUATION, 0, 3, &[])].concat(), R::PROTOCOL_ERROR),
-        ([&open[..], &frame(DATA, 0, 1, b"x")].concat(), R::PROTOCOL_ERROR),
-        ([&open[..], &frame(0xbb, 0, 1, b"x")].concat(), R::PROTOCOL_ERROR),
-        ([&open[..], &frame(HEADERS, END_HEADERS, 1, &[])].concat(), R::PROTOCOL_ERROR),
-        (frame(HEADERS, END_HEADERS, 1, &[0x80]), R::COMPRESSION_ERROR),
-        (frame(HEADERS, END_HEADERS, 1, &[0x00, 0x01]), R::COMPRESSION_ERROR),
+        (
+            frame(CONTINUATION, END_HEADERS, 1, &[0x82]),
+            R::PROTOCOL_ERROR,
+        ),
+        (
+            [&open[..], &frame(CONTINUATION, 0, 3, &[])].concat(),
+            R::PROTOCOL_ERROR,
+        ),
+        (
+            [&open[..], &frame(DATA, 0, 1, b"x")].concat(),
+            R::PROTOCOL_ERROR,
+        ),
+        (
+            [&open[..], &frame(0xbb, 0, 1, b"x")].concat(),
+            R::PROTOCOL_ERROR,
+        ),
+        (
+            [&open[..], &frame(HEADERS, END_HEADERS, 1, &[])].concat(),
+            R::PROTOCOL_ERROR,
+        ),
+        (
+            frame(HEADERS, END_HEADERS, 1, &[0x80]),
+            R::COMPRESSION_ERROR,
+        ),
+        (
+            frame(HEADERS, END_HEADERS, 1, &[0x00, 0x01]),
+            R::COMPRESSION_ERROR,
+        ),
         // The table's size changes within the section, at the beginning of a frame.
-        ([&open[..], &frame(CONTINUATION, END_HEADERS, 1, &[0x20])].concat(), R::COMPRESSION_ERROR),
+        (
+            [&open[..], &frame(CONTINUATION, END_HEADERS, 1, &[0x20])].concat(),
+            R::COMPRESSION_ERROR,
+        ),
         // A field without a name: at once, and where h2 would pass over it.
-        (frame(HEADERS, END_HEADERS, 1, &[0x40, 0x00, 0x01, b'a']), R::PROTOCOL_ERROR),
+        (
+            frame(HEADERS, END_HEADERS, 1, &[0x40, 0x00, 0x01, b'a']),
+            R::PROTOCOL_ERROR,
+        ),
         (frame(HEADERS, 0, 1, &[0x00, 0x00, 0x00]), R::PROTOCOL_ERROR),
         // One entry of 3000 octets, twice: more than four times the limit.
         (
@@ -164,7 +222,12 @@ fn frames_that_are_not_sound_are_refused() {
                 HEADERS,
                 END_HEADERS,
                 1,
-                &[&[0x40, 0x01, b'x', 0x7f, 0xb9, 0x16][..], &[b'y'; 3000], &[0xbe]].concat(),
+                &[
+                    &[0x40, 0x01, b'x', 0x7f, 0xb9, 0x16][..],
+                    &[b'y'; 3000],
+                    &[0xbe],
+                ]
+                .concat(),
             ),
             R::ENHANCE_YOUR_CALM,
         ),

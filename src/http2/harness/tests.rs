@@ -56,13 +56,23 @@ fn requests_are_known_again_however_they_are_written() {
             frame(HEADERS, last, 1, &literals(&first)),
             frame(HEADERS, END_STREAM, 3, &again[..4]),
             frame(CONTINUATION, END_HEADERS, 3, &again[4..]),
-            frame(HEADERS, last, 5, &literals(&[(":method", "CONNECT"), (":authority", "a:1")])),
-            frame(HEADERS, last, 7, &literals(&[
-                (":method", "PUT"),
-                (":scheme", "ftp"),
-                (":authority", "a"),
-                (":path", "*"),
-            ])),
+            frame(
+                HEADERS,
+                last,
+                5,
+                &literals(&[(":method", "CONNECT"), (":authority", "a:1")])
+            ),
+            frame(
+                HEADERS,
+                last,
+                7,
+                &literals(&[
+                    (":method", "PUT"),
+                    (":scheme", "ftp"),
+                    (":authority", "a"),
+                    (":path", "*"),
+                ])
+            ),
         ]),
         [
             (1, Ok(Scheme::Https)),
@@ -76,7 +86,12 @@ fn requests_are_known_again_however_they_are_written() {
 #[test]
 fn what_h2_takes_off_is_told() {
     let get = |path| {
-        literals(&[(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", path)])
+        literals(&[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", path),
+        ])
     };
     let post = frame(HEADERS, END_HEADERS, 3, &get("/"));
     let pseudo = literals(&[("x", "1"), (":path", "/other")]);
@@ -91,7 +106,10 @@ fn what_h2_takes_off_is_told() {
         ],
     ] {
         let found = outcomes(&frames);
-        assert_eq!(found, [(1, Err(Unseen::Fragment)), (3, Err(Unseen::Fragment))]);
+        assert_eq!(
+            found,
+            [(1, Err(Unseen::Fragment)), (3, Err(Unseen::Fragment))]
+        );
     }
     for trailers in [
         literals(&[(":path", "/other")]),
@@ -99,12 +117,18 @@ fn what_h2_takes_off_is_told() {
         literals(&[(":method", "GET")]),
     ] {
         assert_eq!(
-            outcomes(&[post.clone(), frame(HEADERS, END_HEADERS | END_STREAM, 3, &trailers)]),
+            outcomes(&[
+                post.clone(),
+                frame(HEADERS, END_HEADERS | END_STREAM, 3, &trailers)
+            ]),
             [(3, Ok(Scheme::Http)), (3, Err(Unseen::Malformed))]
         );
     }
     // This h2 sees for itself.
-    let sent = outcomes(&[post.clone(), frame(HEADERS, END_HEADERS | END_STREAM, 3, &pseudo)]);
+    let sent = outcomes(&[
+        post.clone(),
+        frame(HEADERS, END_HEADERS | END_STREAM, 3, &pseudo),
+    ]);
     assert_eq!(sent, [(3, Ok(Scheme::Http))]);
     // Sound ones pass.
     let sound = literals(&[("x-checksum", "1"), ("x-checksum", "2")]);
@@ -120,7 +144,12 @@ fn what_h2_takes_off_is_told() {
 
 #[test]
 fn what_h2_forgets_where_a_frame_ends_within_a_line_is_told() {
-    let get = literals(&[(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")]);
+    let get = literals(&[
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":path", "/"),
+        (":authority", "a"),
+    ]);
     for wrong in [
         (":authority", "b"),
         (":path", "/other"),
@@ -158,7 +187,12 @@ fn nothing_is_handed_over_from_a_fault_on() {
 fn another_request_than_was_seen_is_none() {
     let seen = Rc::new(Seen::default());
     let mut frames = Frames::new(Requests::new(Rc::clone(&seen)), LIMIT as usize);
-    let get = frame(HEADERS, END_HEADERS, 1, &[0x82, 0x86, 0x84, 0x01, 0x01, b'a']);
+    let get = frame(
+        HEADERS,
+        END_HEADERS,
+        1,
+        &[0x82, 0x86, 0x84, 0x01, 0x01, b'a'],
+    );
     let sent = [BEGINNING, &get].concat();
     assert_eq!(frames.read(&sent), Ok(()));
     let request = |uri: &str| Request::builder().uri(uri).body(()).unwrap();
@@ -178,10 +212,34 @@ fn another_request_than_was_seen_is_none() {
 /// Field blocks of which most can be read: indices, literals, and some of neither.
 fn block() -> impl Strategy<Value = Vec<u8>> {
     let text = prop::sample::select(vec![
-        ":path", ":method", ":scheme", ":authority", ":status", "GET", "http", "https", "/", "/#",
-        "*", "a", "a:1", "x", "te", "trailers", "host", "content-length", "0", "3", "cookie", "",
+        ":path",
+        ":method",
+        ":scheme",
+        ":authority",
+        ":status",
+        "GET",
+        "http",
+        "https",
+        "/",
+        "/#",
+        "*",
+        "a",
+        "a:1",
+        "x",
+        "te",
+        "trailers",
+        "host",
+        "content-length",
+        "0",
+        "3",
+        "cookie",
+        "",
     ]);
-    let literal = (prop::sample::select(vec![0x40u8, 0, 0x10]), text.clone(), text.clone())
+    let literal = (
+        prop::sample::select(vec![0x40u8, 0, 0x10]),
+        text.clone(),
+        text.clone(),
+    )
         .prop_map(|(how, name, value)| {
             let mut line = literals(&[(name, value)]);
             line[0] = how;
@@ -208,8 +266,8 @@ fn block() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn frames() -> impl Strategy<Value = Vec<u8>> {
-    let section = (block(), 0u32..10, any::<u8>(), 0usize..20).prop_map(
-        |(block, stream, flags, cut)| {
+    let section =
+        (block(), 0u32..10, any::<u8>(), 0usize..20).prop_map(|(block, stream, flags, cut)| {
             let stream = stream | 1;
             let (first, second) = block.split_at(cut.min(block.len()));
             let last = flags & END_STREAM;
@@ -221,16 +279,20 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
                 ]
                 .concat(),
             }
-        },
-    );
-    let other = (0u8..11, any::<u8>(), 0u32..10, prop::collection::vec(any::<u8>(), 0..9))
+        });
+    let other = (
+        0u8..11,
+        any::<u8>(),
+        0u32..10,
+        prop::collection::vec(any::<u8>(), 0..9),
+    )
         .prop_map(|(kind, flags, stream, payload)| frame(kind, flags, stream, &payload));
     let all = prop_oneof![6 => section, 1 => other];
     prop::collection::vec(all, 0..8).prop_map(|all| all.concat())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(10000))]
 
     #[test]
     fn both_readers_make_the_same_of_it(frames in frames(), size in any::<u8>()) {

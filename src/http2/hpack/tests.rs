@@ -52,7 +52,12 @@ fn the_examples_of_the_standard_are_read() {
     };
     let host = (":authority", "www.example.com");
     let wanted = [
-        lines(&[(":method", "GET"), (":scheme", "http"), (":path", "/"), host]),
+        lines(&[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":path", "/"),
+            host,
+        ]),
         lines(&[
             (":method", "GET"),
             (":scheme", "http"),
@@ -106,7 +111,10 @@ fn what_cannot_be_read_is_refused() {
         assert_eq!(fault(section), Some(wanted), "{section:x?}");
     }
     // The largest size, 0, and both, at the beginning.
-    assert_eq!(fault(&[0x3f, 0xe1, 0x1f, 0x20, 0x3f, 0xe1, 0x1f, 0x82]), None);
+    assert_eq!(
+        fault(&[0x3f, 0xe1, 0x1f, 0x20, 0x3f, 0xe1, 0x1f, 0x82]),
+        None
+    );
 }
 
 #[test]
@@ -136,10 +144,19 @@ fn the_entry_that_lends_its_name_may_make_room() {
         [first, &[0x7f, low, high], value].concat()
     };
     // The name of entry 62, which goes as the new one comes.
-    let section = [insert(&[0x40, 0x01, b'n'], &big), insert(&[0x7e], &big), vec![0xbe]].concat();
+    let section = [
+        insert(&[0x40, 0x01, b'n'], &big),
+        insert(&[0x7e], &big),
+        vec![0xbe],
+    ]
+    .concat();
     let lines = read(&[section], usize::MAX).unwrap().remove(0);
     assert_eq!(lines.len(), 3);
-    assert!(lines.iter().all(|(name, value)| name == b"n" && *value == big));
+    assert!(
+        lines
+            .iter()
+            .all(|(name, value)| name == b"n" && *value == big)
+    );
 }
 
 /// An encoder that is as plain as can be: it picks what it is told to.
