@@ -22,7 +22,7 @@ use super::{
     farewell::leave,
     held::Answers,
     http1::{self, HeadFault},
-    http2,
+    http2::{self, Way},
     pace::{AtWork, Pace, Paced},
     streams::{Stream, Streams},
 };
@@ -116,7 +116,11 @@ async fn serve_streams<S, F, R, A, B>(
         mut stop,
         mut over,
     } = terms;
-    let may_be_secured = is_gateway || stream.is_secure();
+    let way = match is_gateway {
+        _ if stream.is_secure() => Way::Secured,
+        true => Way::Gateway,
+        false => Way::Plain,
+    };
     let streams = tokio::select! {
         streams = Streams::accept(Paced::new(stream, limits), limits) => streams,
         () = leave(&mut stop) => return,
@@ -131,7 +135,7 @@ async fn serve_streams<S, F, R, A, B>(
         } = stream;
         let mut request = Request::from(request.map(Incoming::Http2));
         let is_head = request.parts.method == Method::HEAD;
-        let checked = scheme.and_then(|s| http2::check(&mut request, s, may_be_secured));
+        let checked = scheme.and_then(|s| http2::check(&mut request, s, way));
         if let Err(fault) = checked {
             refused(fault);
             let problem = http2::refuse(fault, &request.parts.method);

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use http_body::Body;
 use http_body_util::Full;
 
+use super::caller::says_secured;
 use super::http1::{
     FramingFault, HeadFault,
     decode::{MAX_TRAILER, MAX_TRAILERS, is_forbidden},
@@ -27,18 +28,23 @@ use crate::{
     respond::Refused,
 };
 
+/// By what way requests come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By TLS.
+    Secured,
+    /// Without it, from a configured proxy, which may have ended it for its own callers.
+    Gateway,
+    Plain,
+}
+
 /// Whether a request may be served. Cookies that came in several fields are made one, as HTTP/1.1
 /// wants them (RFC 9113 §8.2.3).
 ///
-/// `may_be_secured`: whether a request for an `https` resource is in its place here, which is the
-/// case on a connection with TLS, and on one of a gateway that ends TLS for its own callers and is
-/// trusted to (RFC 9110 §7.4). One for an `http` resource is so everywhere: nothing forbids to
-/// protect it more than it asks for, and gateways do.
-pub fn check<B>(
-    request: &mut Request<B>,
-    scheme: Scheme,
-    may_be_secured: bool,
-) -> Result<(), HeadFault> {
+/// A request for an `https` resource has to come by TLS, or from a trusted gateway (RFC 9110 §7.4);
+/// of that, only if it says that its own caller came so. One for an `http` resource is in its place
+/// everywhere: nothing forbids to protect it more than it asks for, and gateways do.
+pub fn check<B>(request: &mut Request<B>, scheme: Scheme, way: Way) -> Result<(), HeadFault> {
     let parts = &mut request.parts;
     if parts.method.as_str().len() > MAX_METHOD {
         return Err(HeadFault::LongMethod);
@@ -55,8 +61,11 @@ pub fn check<B>(
     if parts.method != Method::CONNECT {
         match scheme {
             Scheme::Http => {}
-            Scheme::Https if may_be_secured => {}
-            Scheme::Https => return Err(HeadFault::NotSecured),
+            Scheme::Https => match way {
+                Way::Secured => {}
+                Way::Gateway if says_secured(fields) => {}
+                Way::Gateway | Way::Plain => return Err(HeadFault::NotSecured),
+            },
             // RFC 9113 §8.3.1: it is not restricted to these, but nothing else is served here.
             Scheme::Other | Scheme::None => return Err(HeadFault::TargetForm),
         }
@@ -186,7 +195,7 @@ mod tests {
     }
 
     fn fault(uri: &str, fields: &[(&str, &str)]) -> HeadFault {
-        check(&mut request("PUT", uri, fields), Scheme::Http, false).unwrap_err()
+        check(&mut request("PUT", uri, fields), Scheme::Http, Way::Plain).unwrap_err()
     }
 
     #[test]
@@ -222,25 +231,28 @@ mod tests {
         let long = format!("http://a/{}", "a".repeat(MAX_TARGET));
         assert_eq!(fault(&long, &[]), F::LongTarget);
         let mut long = request(&"A".repeat(33), path, &[]);
-        assert_eq!(check(&mut long, Scheme::Http, false), Err(F::LongMethod));
+        assert_eq!(
+            check(&mut long, Scheme::Http, Way::Plain),
+            Err(F::LongMethod)
+        );
     }
 
     #[test]
     fn what_is_to_be_secured_is_served_where_it_is() {
-        let check = |scheme, may_be_secured| {
-            check(
-                &mut request("PUT", "/p", &[("host", "a")]),
-                scheme,
-                may_be_secured,
-            )
+        let check = |scheme, way, proto| {
+            let fields = [("host", "a"), ("x-forwarded-proto", proto)];
+            check(&mut request("PUT", "/p", &fields), scheme, way)
         };
-        for may_be_secured in [false, true] {
-            assert_eq!(check(Scheme::Http, may_be_secured), Ok(()));
-            let other = check(Scheme::Other, may_be_secured);
-            assert_eq!(other, Err(HeadFault::TargetForm));
+        for way in [Way::Secured, Way::Gateway, Way::Plain] {
+            for proto in ["http", "https"] {
+                assert_eq!(check(Scheme::Http, way, proto), Ok(()));
+                let other = check(Scheme::Other, way, proto);
+                assert_eq!(other, Err(HeadFault::TargetForm));
+                let is_secured = way == Way::Secured || (way, proto) == (Way::Gateway, "https");
+                let wanted = is_secured.then_some(()).ok_or(HeadFault::NotSecured);
+                assert_eq!(check(Scheme::Https, way, proto), wanted, "{way:?} {proto}");
+            }
         }
-        assert_eq!(check(Scheme::Https, true), Ok(()));
-        assert_eq!(check(Scheme::Https, false), Err(HeadFault::NotSecured));
     }
 
     #[test]
@@ -252,7 +264,11 @@ mod tests {
             ("http://a/", &[("expect", "100-continue"), ("x-_a", "b")]),
         ] {
             let mut request = request("PUT", uri, fields);
-            assert_eq!(check(&mut request, Scheme::Http, false), Ok(()), "{uri}");
+            assert_eq!(
+                check(&mut request, Scheme::Http, Way::Plain),
+                Ok(()),
+                "{uri}"
+            );
         }
     }
 
@@ -260,7 +276,7 @@ mod tests {
     fn cookies_are_made_one() {
         let fields = [("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")];
         let mut request = request("GET", "http://a/", &fields);
-        assert_eq!(check(&mut request, Scheme::Http, false), Ok(()));
+        assert_eq!(check(&mut request, Scheme::Http, Way::Plain), Ok(()));
         let cookies = request.parts.headers.get_all("cookie");
         assert_eq!(cookies.collect::<Vec<_>>(), ["a=1; b=2"]);
     }

@@ -95,21 +95,25 @@ fn what_is_malformed_is_so_however_its_frames_are_cut() {
 }
 
 #[test]
-fn https_without_tls_is_for_gateways() {
-    for (proxies, wanted) in [(&[][..], false), (&["127.0.0.0/8"], true)] {
+fn https_without_tls_is_for_gateways_that_ended_it() {
+    for (proxies, proto, wanted) in [
+        (&[][..], "https", false),
+        (&["127.0.0.0/8"], "http", false),
+        (&["127.0.0.0/8"], "https", true),
+    ] {
         let (mut setup, backends) = Setup::recording();
         setup.set(&["data_plane", "proxies"], proxies.to_vec());
         let router = setup.start();
-        for authority in [true, false] {
-            let mut fields = put(&[(":scheme", "https")]);
-            if !authority {
+        for has_authority in [true, false] {
+            let mut fields = put(&[(":scheme", "https"), ("x-forwarded-proto", proto)]);
+            if !has_authority {
                 fields.remove(2);
                 fields.push(("host", "a"));
             }
             let answered = say(&router, &request(1, &fields));
             assert!(answered.answered, "{answered:?}");
             let is_served = !answered.body.contains("not-secured");
-            assert_eq!(is_served, wanted, "{proxies:?} {answered:?}");
+            assert_eq!(is_served, wanted, "{proxies:?} {proto} {answered:?}");
             assert_eq!(!backends.touched().is_empty(), wanted);
         }
         // Other schemes are for nobody, without an authority too.
@@ -118,6 +122,30 @@ fn https_without_tls_is_for_gateways() {
         fields.push(("host", "a"));
         let refused = say(&router, &request(1, &fields));
         assert!(refused.body.contains("bad-target"), "{refused:?}");
+    }
+}
+
+#[test]
+fn trailers_of_a_request_without_content_may_make_it_malformed() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    for path in ["/people/p", "/files/p/letter"] {
+        let fields = put(&[
+            (":method", "GET"),
+            (":path", path),
+            ("domicile-country", "DE"),
+        ]);
+        let mut connection = connect(&router, &[]);
+        let head = frame(HEADERS, END_HEADERS, 1, &block(&fields));
+        connection.write_all(&head).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let trailers = block(&[(":path", "/people/other")]);
+        let trailers = frame(HEADERS, END_HEADERS | END_STREAM, 1, &trailers);
+        connection.write_all(&trailers).unwrap();
+        let refused = outcome(&mut connection, 1);
+        let is_told = refused.body.contains("urn:domicile:problem:");
+        assert!(is_told || refused.error.is_some(), "{path}: {refused:?}");
+        assert!(backends.touched().is_empty(), "{path}");
     }
 }
 
