@@ -31,6 +31,8 @@ enum Progress {
     Interim(u8),
     /// Its head; what follows are trailers.
     Begun,
+    /// The same, and it has no content (RFC 9110 §6.4.1).
+    Empty,
 }
 
 #[derive(Default)]
@@ -47,6 +49,8 @@ enum Status {
     /// 101, which HTTP/2 has not (RFC 9113 §8.6).
     Switching,
     Final,
+    /// 204 and 304.
+    Empty,
 }
 
 impl Judge for Answers {
@@ -67,6 +71,7 @@ impl Judge for Answers {
         section.status = Some(match value {
             b"101" => Status::Switching,
             [b'1', ..] => Status::Informational,
+            b"204" | b"304" => Status::Empty,
             _ => Status::Final,
         });
     }
@@ -81,8 +86,10 @@ impl Judge for Answers {
         let progress = match (before, status) {
             _ if is_malformed => return Err(Reason::PROTOCOL_ERROR),
             // RFC 9113 §8.1: trailers have no pseudo-fields.
-            (Some(Progress::Begun), Some(_)) => return Err(Reason::PROTOCOL_ERROR),
-            (Some(Progress::Begun), None) => Progress::Begun,
+            (Some(Progress::Begun | Progress::Empty), Some(_)) => {
+                return Err(Reason::PROTOCOL_ERROR);
+            }
+            (Some(begun @ (Progress::Begun | Progress::Empty)), None) => begun,
             (_, Some(Status::Switching)) => return Err(Reason::PROTOCOL_ERROR),
             // RFC 9113 §8.1: it cannot be the last.
             (_, Some(Status::Informational)) if is_last => return Err(Reason::PROTOCOL_ERROR),
@@ -93,6 +100,7 @@ impl Judge for Answers {
                 Progress::Interim(count + 1)
             }
             (None, Some(Status::Informational)) => Progress::Interim(1),
+            (_, Some(Status::Empty)) => Progress::Empty,
             // Without a status it is malformed, which h2 sees.
             (_, Some(Status::Final) | None) => Progress::Begun,
         };
@@ -105,6 +113,13 @@ impl Judge for Answers {
             self.streams.pop_first();
         }
         Ok(())
+    }
+
+    fn content(&mut self, stream: u32, length: usize) -> Result<(), Reason> {
+        match self.streams.get(&stream) {
+            Some(Progress::Empty) if length > 0 => Err(Reason::PROTOCOL_ERROR),
+            _ => Ok(()),
+        }
     }
 
     fn over(&mut self, stream: u32) {
@@ -169,6 +184,23 @@ mod tests {
             assert_eq!(judge(sections), refused, "{sections:?}");
         }
         assert_eq!(judge(&[HINTS; 17]), Err(Reason::ENHANCE_YOUR_CALM));
+    }
+
+    #[test]
+    fn answers_that_have_no_content_get_none() {
+        for (status, wanted) in [
+            ("204", Err(Reason::PROTOCOL_ERROR)),
+            ("304", Err(Reason::PROTOCOL_ERROR)),
+            ("200", Ok(())),
+        ] {
+            let mut answers = Answers::default();
+            answers.begin(1);
+            answers.field(b":status", status.as_bytes());
+            assert_eq!(answers.end(1, false), Ok(()));
+            assert_eq!(answers.content(1, 0), Ok(()), "{status}");
+            assert_eq!(answers.content(1, 1), wanted, "{status}");
+            assert_eq!(answers.content(3, 1), Ok(()));
+        }
     }
 
     #[test]

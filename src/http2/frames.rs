@@ -54,6 +54,11 @@ pub trait Judge {
     /// It is whole, and the last of its stream if `is_last`.
     fn end(&mut self, stream: u32, is_last: bool) -> Result<(), Reason>;
 
+    /// So many octets of content come on the stream.
+    fn content(&mut self, _stream: u32, _length: usize) -> Result<(), Reason> {
+        Ok(())
+    }
+
     /// Nothing more comes on the stream.
     fn over(&mut self, _stream: u32) {}
 }
@@ -99,7 +104,7 @@ enum Part {
 /// What is to come of a frame's payload.
 #[derive(Clone, Copy, Debug)]
 enum Payload {
-    /// Of HEADERS, what stands before the fragment.
+    /// Of HEADERS and DATA, what stands before the fragment or the content.
     Prefix(Gathered<6>),
     /// Of a field section, and the padding after it.
     Fragment {
@@ -265,6 +270,11 @@ impl<J: Judge> Frames<J> {
                     _ => Payload::Prefix(Gathered::new(prefix)),
                 }
             }
+            DATA if prefix > 0 => Payload::Prefix(Gathered::new(prefix)),
+            DATA => {
+                self.judge.content(head.stream, head.length)?;
+                Payload::Rest(head.length)
+            }
             CONTINUATION => Payload::Fragment {
                 left: head.length,
                 padding: 0,
@@ -282,7 +292,13 @@ impl<J: Judge> Frames<J> {
     ) -> Result<Payload, Reason> {
         Ok(match payload {
             Payload::Prefix(mut prefix) => match prefix.fill(bytes) {
-                true => head.fragment(&prefix.octets)?,
+                true => match head.padded(&prefix.octets)? {
+                    (left, padding) if head.kind == DATA => {
+                        self.judge.content(head.stream, left)?;
+                        Payload::Rest(left + padding)
+                    }
+                    (left, padding) => Payload::Fragment { left, padding },
+                },
                 false => Payload::Prefix(prefix),
             },
             Payload::Fragment { left: 0, padding } => {
@@ -372,8 +388,8 @@ impl Head {
         }
     }
 
-    /// What follows the prefix of HEADERS.
-    fn fragment(&self, prefix: &[u8; 6]) -> Result<Payload, Reason> {
+    /// What follows the prefix, and the padding after that.
+    fn padded(&self, prefix: &[u8; 6]) -> Result<(usize, usize), Reason> {
         let (padding, priority) = match (self.has(PADDED), prefix) {
             (true, [padding, priority @ ..]) => (usize::from(*padding), priority),
             (false, [priority @ .., _]) => (0, priority),
@@ -382,13 +398,14 @@ impl Head {
         // would be read with the wrong table.
         let [a, b, c, d, _] = *priority;
         let parent = u32::from_be_bytes([a, b, c, d]) & (u32::MAX >> 1);
-        if self.has(WITH_PRIORITY) && parent == self.stream {
+        let has_priority = self.kind == HEADERS && self.has(WITH_PRIORITY);
+        if has_priority && parent == self.stream {
             return Err(Reason::PROTOCOL_ERROR);
         }
-        // RFC 9113 §6.2.
+        // RFC 9113 §6.1 and §6.2.
         let rest = self.length - self.prefix();
         let left = rest.checked_sub(padding).ok_or(Reason::PROTOCOL_ERROR)?;
-        Ok(Payload::Fragment { left, padding })
+        Ok((left, padding))
     }
 }
 

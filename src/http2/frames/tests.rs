@@ -25,6 +25,11 @@ impl<const CLIENT: bool> Judge for Notes<CLIENT> {
         Ok(())
     }
 
+    fn content(&mut self, stream: u32, length: usize) -> Result<(), Reason> {
+        self.0.push(format!("content {stream} {length}"));
+        Ok(())
+    }
+
     fn over(&mut self, stream: u32) {
         self.0.push(format!("over {stream}"));
     }
@@ -95,6 +100,7 @@ fn sections_are_put_together_from_their_frames() {
         &get,
         &x,
         "end 3 false",
+        "content 3 1",
         "over 3",
         "over 3",
     ];

@@ -131,3 +131,15 @@ fn trailers_with_pseudo_fields_break_an_answer() {
         assert_eq!(is_complete, is_whole, "{trailers:?} {status} {text}");
     }
 }
+
+#[test]
+fn an_answer_that_has_no_content_gets_none() {
+    for (status, padded) in [("204", false), ("304", false), ("204", true)] {
+        let data = match padded {
+            true => frame(DATA, END_STREAM | 0x8, 1, &[1, b'x', b'y', 0]),
+            false => frame(DATA, END_STREAM, 1, b"smuggled"),
+        };
+        let (got, text, _) = asked([headers(0, status, &[]), data].concat());
+        assert_eq!(text, "", "{status} {padded}: {got}");
+    }
+}
