@@ -82,7 +82,7 @@ pub static KEYS: &[Key] = keys! {
     "data_plane.trusted" List Value("[]"), "[\"127.0.0.1/32\"]":
         "Callers whose steering headers count: networks in CIDR notation, and names in client certificates (`spiffe://acme/sg/app`, `dns:app.sg.internal`; these need `tls.client_ca`). From everybody else the headers are stripped.";
     "data_plane.proxies" List Value("[]"), "[\"10.0.0.0/8\"]":
-        "Networks whose `Forwarded` and `X-Forwarded-For` count.";
+        "Networks whose `Forwarded` and `X-Forwarded-For` count. Without TLS, HTTP/2 serves `https` to them alone (docs/http.md).";
     "data_plane.workers" Number Computed("one per core"), "4":
         "Worker threads, each with its own runtime, accept queue and pools.";
     "data_plane.connections" Number Value("16384"), "2000":
