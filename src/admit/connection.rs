@@ -37,6 +37,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long callers are told that nothing more comes of what they wait for.
 pub const LAST_WORD: Duration = Duration::from_millis(100);
 
+/// How long a caller that waits for nothing has to hear that the connection ends, before it is cut.
+const LEAVES: Duration = Duration::from_secs(1);
+
 /// On what terms a connection is served.
 #[derive(Clone)]
 pub struct Terms {
@@ -168,7 +171,7 @@ async fn serve_streams<S, F, R, A, B>(
     let asked = Instant::now();
     tokio::select! {
         () = streams.serve(&begin, limits.idle) => return,
-        () = idled(&pace, asked, limits.header_read) => return,
+        () = idled(&pace, asked, limits.header_read.min(LEAVES)) => return,
         () = held.watch(limits.body_stall) => {}
         _ = over.wait_for(|over| *over) => {}
     }

@@ -46,3 +46,18 @@ fn streams_that_a_stop_leaves_are_reset() {
     }
     assert_eq!(router.process.wait().code(), Some(0));
 }
+
+#[test]
+fn a_caller_that_waits_for_nothing_and_says_nothing_does_not_hold_up_a_stop() {
+    let (mut setup, _backends) = Setup::recording();
+    setup.set(&["data_plane", "drain"], "60s");
+    setup.set(&["limits", "header_read"], "60s");
+    let mut router = setup.start();
+    // No ping of the router's is ever answered.
+    let mut connection = connect(&router, &[]);
+    router.process.signal("TERM");
+    let begun = std::time::Instant::now();
+    connection.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(router.process.wait().code(), Some(0));
+    assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+}
