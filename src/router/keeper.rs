@@ -14,7 +14,7 @@ use super::{
 use crate::{
     classify::network::Reload,
     forward::EndpointState,
-    telemetry::{Metrics, clock},
+    telemetry::{Metrics, clock, log},
     tls::Validity,
 };
 
@@ -109,6 +109,8 @@ pub fn gauges(shared: &Shared) {
         metrics.access_log_lost.reset();
         metrics.access_log_lost.inc_by(access.lost());
     }
+    metrics.log_lost.reset();
+    metrics.log_lost.inc_by(log::lost());
     if let Ok(runtimes) = shared.runtimes.lock() {
         let counts = runtimes
             .iter()

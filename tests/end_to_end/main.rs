@@ -47,3 +47,4 @@ mod support_tests;
 mod telling;
 mod tls;
 mod traces;
+mod unread;
