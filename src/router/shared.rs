@@ -9,10 +9,11 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::runtime::RuntimeMetrics;
 
-use super::{Coalesce, Snapshot, reload::LastReload};
+use super::{Coalesce, Snapshot, reload::LastReload, reloads::Reloads};
 use crate::{
     admit::{descriptors::Alarm, memory::Memory},
     attest::Journal,
+    document::Fault,
     forward::{RegionTally, SharedHealth},
     locate::{Directory, SubjectHasher},
     state::{Consents, Counters, Erasures},
@@ -39,7 +40,15 @@ pub struct Shared {
     pub health: ArcSwap<SharedHealth>,
     /// Counts of each worker's calls by region, for the metrics.
     pub tallies: Mutex<Vec<(Arc<str>, Arc<RegionTally>)>>,
+    /// Held while files are judged, which is as long as the disk takes: for the thread of
+    /// [`super::reloads`] alone.
     pub last_reload: Mutex<LastReload>,
+    /// Why the settings and policies on disk are not in force; empty where they are.
+    pub refused: ArcSwap<Vec<Fault>>,
+    /// Held while a snapshot that builds on the one in force takes its place. Never long.
+    pub swaps: Mutex<()>,
+    /// The door to the thread that reads files.
+    pub reloads: Reloads,
     /// The router is stopping: not ready any more, connections end after their answer.
     pub draining: AtomicBool,
     /// Warns when file descriptors have run out.

@@ -18,7 +18,7 @@ use super::{
     snapshot::{Broken, Built},
 };
 use crate::{
-    document::{Fault, Faults, Where},
+    document::{Fault, Faults, MOST_BYTES, Where, read_whole},
     policy::law_files,
     settings::{self, Settings, Watch},
 };
@@ -115,7 +115,7 @@ pub fn alike(one: &[Fault], other: &[Fault]) -> bool {
 
 fn held(files: Vec<PathBuf>) -> BTreeMap<PathBuf, Option<[u8; 32]>> {
     let hash = |file: &PathBuf| {
-        let bytes = std::fs::read(file).ok()?;
+        let bytes = read_whole(file, MOST_BYTES).ok()?;
         Some(*blake3::hash(&bytes).as_bytes())
     };
     files.into_iter().map(|f| (f.clone(), hash(&f))).collect()

@@ -15,7 +15,10 @@ use rustls::{
 };
 
 use super::{Names, provider};
-use crate::settings::CertificateFiles;
+use crate::{
+    document::{MOST_BYTES, read_whole},
+    settings::CertificateFiles,
+};
 
 /// What several files held at one time, so that what is judged and what is compared is the same.
 pub struct Files {
@@ -69,7 +72,7 @@ impl Files {
             if !known.insert(path) {
                 continue;
             }
-            let bytes = std::fs::read(path);
+            let bytes = read_whole(path, MOST_BYTES).map_err(io::Error::from);
             let part = match &bytes {
                 Ok(bytes) => *blake3::hash(bytes).as_bytes(),
                 Err(_) => [0; 32],

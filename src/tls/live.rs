@@ -24,6 +24,9 @@ pub trait Material: Sized {
 pub struct Live<M: Material> {
     pub settings: M::Settings,
     current: ArcSwap<M>,
+    /// Held while files are read, which is as long as the disk takes.
+    looking: Mutex<()>,
+    /// Never held for long: probes and metrics ask for it.
     seen: Mutex<Seen>,
 }
 
@@ -54,6 +57,7 @@ impl<M: Material> Live<M> {
         let current = M::build(&settings, &files, at)?;
         Ok(Self {
             current: ArcSwap::from_pointee(current),
+            looking: Mutex::default(),
             seen: Mutex::new(Seen {
                 judged: files.digest(),
                 doubtful: None,
@@ -84,8 +88,9 @@ impl<M: Material> Live<M> {
     ///
     /// `patient`: broken files are told only when they are found the same twice.
     pub fn look(&self, at: Timestamp, patient: bool) -> Change {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let files = Files::read(M::files(&self.settings));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = files.digest();
         let is_known = digest == seen.judged;
         // What was broken is tried again: a certificate that was not yet valid becomes so.

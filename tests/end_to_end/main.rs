@@ -24,6 +24,7 @@ mod demo;
 mod erase;
 mod failure;
 mod hold_ups;
+mod hung_files;
 mod kit;
 mod kubelet;
 mod lost_state;
