@@ -18,6 +18,11 @@ pub trait Material: Sized {
     /// # Errors
     /// Every fault of the files.
     fn build(settings: &Self::Settings, files: &Files, at: Timestamp) -> Result<Self, Vec<Placed>>;
+
+    /// What others may refuse about it.
+    fn doubts(&self) -> &[Placed] {
+        &[]
+    }
 }
 
 /// A material in use, exchanged when its files change. Reading it takes no lock.
@@ -34,7 +39,8 @@ pub struct Live<M: Material> {
 #[derive(Debug)]
 pub enum Change {
     Unchanged,
-    Swapped,
+    /// With what is doubtful about the new ones.
+    Swapped(Vec<Placed>),
     /// The new files are no good; the old ones stay in use. Told once for each new content.
     Kept(Vec<Placed>),
 }
@@ -100,13 +106,14 @@ impl<M: Material> Live<M> {
         }
         match M::build(&self.settings, &files, at) {
             Ok(next) => {
+                let doubts = next.doubts().to_vec();
                 self.current.store(Arc::new(next));
                 *seen = Seen {
                     judged: digest,
                     doubtful: None,
                     broken: None,
                 };
-                Change::Swapped
+                Change::Swapped(doubts)
             }
             Err(faults) if is_known => {
                 // Not the same ones for ever: a certificate begins, and ends.
