@@ -77,7 +77,7 @@ fn each_file_that_settings_name_is_one_with_an_end() {
         let mut setup = Setup::new();
         setup.set(keys, file);
         if file == "ca" {
-            let endpoints = toml::Value::Array(vec!["https://store.eu.internal".into()]);
+            let endpoints = toml::Value::Array(vec!["https://store.eu.internal:8443".into()]);
             setup.set(&["regions", "eu", "endpoints"], endpoints);
         }
         if file == "jwks" {
