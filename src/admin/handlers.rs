@@ -136,6 +136,7 @@ pub async fn version(State(shared): State<Arc<Shared>>) -> Json<Value> {
 /// those of one listener's certificate alone. 503 where they are not read within ten seconds; what is
 /// asked for is done once they can be.
 pub async fn reload(State(shared): State<Arc<Shared>>) -> Response {
+    shared.reopen_logs();
     let report = shared.reloads.ask_for_report();
     let patience = match shared.reloads.hang() {
         None => HANGS,

@@ -68,9 +68,6 @@ pub fn reload(shared: &Shared) -> Report {
         .last_reload
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    if let Some(access) = &shared.access {
-        access.reopen();
-    }
     let mut report = exchange(shared, &mut last, true);
     // Whoever asks for a reload wants what lies there now, not at the next look.
     let snapshot = shared.snapshot.load_full();

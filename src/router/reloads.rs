@@ -56,13 +56,16 @@ impl Reloads {
         self.changed.notify_one();
     }
 
-    /// [`Reloads::ask`], to be told how it went. An error if the reload broke off.
+    /// [`Reloads::ask`], to be told how it went. An error if the reload broke off, or the router
+    /// stops.
     pub fn ask_for_report(&self) -> oneshot::Receiver<Report> {
         let (tell, told) = oneshot::channel();
         let mut state = self.lock();
         // Of those who are gone nobody is left to be told, however long the disk hangs.
         state.waiting.retain(|waiting| !waiting.is_closed());
-        state.waiting.push(tell);
+        if !state.ended {
+            state.waiting.push(tell);
+        }
         drop(state);
         self.ask();
         told
@@ -76,7 +79,10 @@ impl Reloads {
 
     /// The thread ends after what it is at.
     pub fn end(&self) {
-        self.lock().ended = true;
+        let mut state = self.lock();
+        state.ended = true;
+        state.waiting.clear();
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -183,7 +189,10 @@ mod tests {
         assert_eq!(waiting.len(), 1);
         drop(waiting);
         assert!(late.blocking_recv().is_err(), "it broke off");
+        let waits = reloads.ask_for_report();
         reloads.end();
+        let comes = reloads.ask_for_report();
+        assert!(waits.blocking_recv().is_err() && comes.blocking_recv().is_err());
         assert!(matches!(reloads.next(never), Next::End));
     }
 

@@ -262,7 +262,10 @@ impl Running {
                         return Ok(());
                     }
                     _ = terminate.recv() => break,
-                    _ = hangup.recv() => self.shared.reloads.ask(),
+                    _ = hangup.recv() => {
+                        self.shared.reopen_logs();
+                        self.shared.reloads.ask();
+                    }
                     _ = look.tick() => if let Some(name) = self.first_ended() {
                         tracing::error!(thread = name, "a thread has ended: the router stops");
                         self.shared.draining.store(true, Ordering::Relaxed);

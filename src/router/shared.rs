@@ -63,6 +63,13 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// The files of logs were moved away; waits for no disk.
+    pub fn reopen_logs(&self) {
+        if let Some(access) = &self.access {
+            access.reopen();
+        }
+    }
+
     /// Requests at work, over all workers.
     pub fn at_work(&self) -> usize {
         let runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,9 +9,9 @@ use domicile::router::Running;
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 use crate::kit::http::{Request, get};
-use crate::kit::problem;
 use crate::kit::process::run_to_end;
 use crate::kit::setup::{Setup, metrics};
+use crate::kit::{eventually, problem};
 use crate::tls::pki::Authority;
 use crate::tls::secured;
 
@@ -110,9 +110,12 @@ fn a_volume_that_does_not_answer_holds_up_neither_probes_nor_the_end() {
         assert_eq!(document["type"], "urn:domicile:problem:reload-hangs");
     };
     ask();
-    let ready = get(router.admin, "/readyz");
-    assert_eq!(ready.status, 200);
-    assert_eq!(ready.json()["reload"], "hangs");
+    // The thread may have begun a moment after it was asked.
+    eventually("`/readyz` tells it", || {
+        let ready = get(router.admin, "/readyz");
+        assert_eq!(ready.status, 200);
+        (ready.json()["reload"] == "hangs").then_some(())
+    });
     assert!(metrics(router.admin).contains("\ndomicile_reload_failing 1\n"));
     ask();
     router.stop().unwrap();
