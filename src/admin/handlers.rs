@@ -1,4 +1,7 @@
-use std::sync::{Arc, PoisonError, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use axum::{
     Json,
@@ -10,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     forward::{EndpointReport, EndpointState},
-    router::{Shared, keeper, reload},
+    router::{Shared, keeper, reloads::HANGS},
 };
 
 /// A problem document (RFC 9457).
@@ -57,12 +60,11 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let directory = shared.directory.status();
     let counters = shared.counters.status();
     let draining = shared.draining.load(Ordering::Relaxed);
-    let faults = {
-        let last = shared
-            .last_reload
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        last.faults.clone()
+    let faults = shared.refused.load_full();
+    let reload = match () {
+        () if shared.reloads.hang().is_some() => "hangs",
+        () if !faults.is_empty() => "refused",
+        () => "ok",
     };
     let health = shared.health.load();
     let snapshot = shared.snapshot.load();
@@ -91,8 +93,8 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         "counters": counters.error.as_deref().unwrap_or("ok"),
         "consents": shared.consents.trouble().as_deref().unwrap_or("ok"),
         "erasures": shared.erasures.trouble().as_deref().unwrap_or("ok"),
-        "reload": if faults.is_empty() { "ok" } else { "refused" },
-        "faults": faults,
+        "reload": reload,
+        "faults": *faults,
         "files_behind": snapshot.watched.behind(),
         "regions": regions,
     });
@@ -131,16 +133,28 @@ pub async fn version(State(shared): State<Arc<Shared>>) -> Json<Value> {
 }
 
 /// 200 when the files are in force now, 422 with every fault when older ones stay, though it were
-/// those of one listener's certificate alone.
+/// those of one listener's certificate alone. 503 where they are not read within ten seconds; what is
+/// asked for is done once they can be.
 pub async fn reload(State(shared): State<Arc<Shared>>) -> Response {
-    // Compiling takes its time, and other admin requests should not wait for it.
-    let done = tokio::task::spawn_blocking(move || reload::reload(&shared)).await;
-    match done {
-        Ok(report) if !report.is_whole() => {
+    shared.reopen_logs();
+    let report = shared.reloads.ask_for_report();
+    let patience = match shared.reloads.hang() {
+        None => HANGS,
+        Some(_) => Duration::ZERO,
+    };
+    match tokio::time::timeout(patience, report).await {
+        Ok(Ok(report)) if !report.is_whole() => {
             (StatusCode::UNPROCESSABLE_ENTITY, Json(report)).into_response()
         }
-        Ok(report) => Json(report).into_response(),
+        Ok(Ok(report)) => Json(report).into_response(),
         Err(_) => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "reload-hangs",
+            "the files cannot be read",
+            "a disk or volume with settings, policies, certificates or the GeoIP database does not \
+             answer; what was in force stays, and the reload follows once it does",
+        ),
+        Ok(Err(_)) => problem(
             StatusCode::INTERNAL_SERVER_ERROR,
             "reload",
             "the reload did not end",

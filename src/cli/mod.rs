@@ -19,6 +19,8 @@ use clap::Parser;
 
 use args::{Args, Command};
 
+use crate::telemetry::log;
+
 /// How a command ended, when it could be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -34,6 +36,7 @@ pub enum Ended {
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 pub fn main() -> ExitCode {
+    let _log = log::ClosedAtEnd;
     crate::tls::install_provider();
     let ended = match Args::parse().command {
         Command::Demo(args) => demo::demo(args),
@@ -67,11 +70,12 @@ fn not_yet(command: &str) -> Result<Ended, Failure> {
 fn print_line(line: &str) {
     use std::io::Write;
     if writeln!(std::io::stdout().lock(), "{line}").is_err() {
+        log::close();
         std::process::exit(0);
     }
 }
 
-#[expect(clippy::print_stderr, reason = "this is where commands complain")]
+/// To standard error. A command that has a log does not wait for its reader.
 fn eprint_line(line: &str) {
-    eprintln!("{line}");
+    log::say(line);
 }

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     decide::{explain_with, mistakes as question_mistakes},
-    document::{Fault, Faults, Source, Where, is_missing, json_fault, read_json_with, read_text},
+    document::{
+        Fault, Faults, Source, Where, is_missing, json_fault, read_input as read_file,
+        read_json_with,
+    },
     domain::{Answer, Outcome, Question, Region, Regions},
     policy::{self, Checked},
     router::running::render,
@@ -202,7 +205,7 @@ fn read_input(path: &Path) -> Result<Source, Failure> {
             text,
         });
     }
-    let text = read_text(path).map_err(|fault| fault.render(false))?;
+    let text = read_file(path).map_err(|fault| fault.render(false))?;
     Ok(Source {
         path: path.display().to_string(),
         text,

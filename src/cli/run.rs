@@ -47,6 +47,7 @@ fn end_within(stops: Duration) {
         );
         thread::sleep(DISK_ENDS);
         tracing::error!("ended without the ledger's last entries: the disk does not answer");
+        log::close();
         process::exit(1);
     };
     // Without it everything is as before: whoever supervises the process ends it.
@@ -60,7 +61,7 @@ const DISK_ENDS: Duration = Duration::from_secs(20);
 
 /// Starts a router; broken files are told with the offending lines underlined.
 pub fn start(config: &Path, bound: Option<Bound>) -> Result<Running, Failure> {
-    log::start(&log_settings(config));
+    log::start(&log_settings(config))?;
     Running::start(config, bound).map_err(|error| match error {
         StartError::Broken(broken) => {
             let coloured =

@@ -7,7 +7,7 @@ use crate::{
 };
 
 pub fn store(args: args::Store) -> Result<Ended, Failure> {
-    log::start(&crate::settings::Log::default());
+    log::start(&crate::settings::Log::default())?;
     let options = StoreOptions::new(args.listen, args.data, args.region.clone());
     let store = Store::bind(options)?;
     print_line(&format!(

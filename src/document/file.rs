@@ -1,59 +1,167 @@
-//! Reading one file of settings or policy as text, however broken it is.
+//! Reading one file whole, whatever lies in its place: a pipe that nobody writes to must hold
+//! nobody up, and a device that never ends must not fill the memory.
 
 use std::{
     fs::{File, Metadata},
     io::{self, Read},
+    os::unix::fs::FileTypeExt,
     path::Path,
     sync::Arc,
 };
 
+use rustix::fs::{Mode, OFlags};
+
 use super::{Fault, Severity, Source, Where};
 
-/// Larger files are refused unread: the largest sound ones (thousands of entities) stay far below.
-const MOST_BYTES: u64 = 16 << 20;
+/// Larger files of settings, policies, keys and certificates are refused unread: the largest sound
+/// ones (thousands of entities) stay far below.
+pub const MOST_BYTES: u64 = 16 << 20;
 
-/// The text of a file.
+/// Why there are no bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum Unread {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("this is a folder, not a file")]
+    Folder,
+    #[error("this is {0}, not a regular file")]
+    NoFile(&'static str),
+    #[error("the file is larger than {} MiB", .0 >> 20)]
+    TooLarge(u64),
+}
+
+impl Unread {
+    /// What to do about it.
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io(error) => match error.kind() {
+                io::ErrorKind::NotFound => {
+                    Some("no such file: look at the name, and from where it is read")
+                }
+                io::ErrorKind::PermissionDenied => Some("let the user that runs domicile read it"),
+                _ => None,
+            },
+            Self::Folder => None,
+            Self::NoFile(_) => Some("put a regular file there, or a link to one"),
+            Self::TooLarge(_) => Some("split it, or remove what does not belong here"),
+        }
+    }
+}
+
+/// For whoever tells one line.
+impl From<Unread> for io::Error {
+    fn from(unread: Unread) -> Self {
+        let kind = match &unread {
+            Unread::Io(_) => io::ErrorKind::Other,
+            Unread::Folder => io::ErrorKind::IsADirectory,
+            Unread::NoFile(_) => io::ErrorKind::InvalidInput,
+            Unread::TooLarge(_) => io::ErrorKind::FileTooLarge,
+        };
+        match (unread, kind) {
+            (Unread::Io(error), _) => error,
+            (unread, kind) => {
+                let hint = unread
+                    .hint()
+                    .map_or(String::new(), |hint| format!(": {hint}"));
+                Self::new(kind, format!("{unread}{hint}"))
+            }
+        }
+    }
+}
+
+/// The bytes of a regular file of at most so many. The one way to read what settings name: never
+/// waits for a pipe's writer, and ends.
 ///
 /// # Errors
-/// One fault: it cannot be read, is no plain file (a device would never end), is larger than
-/// 16 MiB, or is not UTF-8 (at the first byte that is not).
+/// What lies there is no regular file, is larger, or cannot be read.
+pub fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {
+    let (file, about) = open_regular(path)?;
+    if about.len() > most {
+        return Err(Unread::TooLarge(most));
+    }
+    read_most(file, about.len(), most)
+}
+
+/// A regular file, and what there is to know of it.
+///
+/// # Errors
+/// `Io`, `Folder` or `NoFile`; at once.
+pub fn open_regular(path: &Path) -> Result<(File, Metadata), Unread> {
+    // Asked about before it is opened, since that alone moves some devices; and again after it,
+    // since another may lie there by then.
+    regular(&std::fs::metadata(path)?)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?;
+    let file = File::from(opened);
+    let about = file.metadata()?;
+    regular(&about)?;
+    Ok((file, about))
+}
+
+/// `expected`: what the file says of its length, which may be wrong.
+fn read_most(file: File, expected: u64, most: u64) -> Result<Vec<u8>, Unread> {
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > most {
+        true => Err(Unread::TooLarge(most)),
+        false => Ok(bytes),
+    }
+}
+
+fn regular(about: &Metadata) -> Result<(), Unread> {
+    let kind = about.file_type();
+    match () {
+        () if kind.is_file() => Ok(()),
+        () if kind.is_dir() => Err(Unread::Folder),
+        () if kind.is_fifo() => Err(Unread::NoFile("a pipe")),
+        () if kind.is_socket() => Err(Unread::NoFile("a socket")),
+        () => Err(Unread::NoFile("a device")),
+    }
+}
+
+/// The text of a regular file of settings or policy, however broken it is.
+///
+/// # Errors
+/// One fault: it cannot be read, is no regular file, is larger than 16 MiB, or is not UTF-8 (at
+/// the first byte that is not).
 pub fn read_text(path: &Path) -> Result<String, Fault> {
-    let whole = |message: String, hint: Option<&str>| Fault {
+    let bytes = read_whole(path, MOST_BYTES);
+    text(path, bytes.map_err(|unread| told(path, &unread))?)
+}
+
+/// [`read_text`] of what a command is given to work on, which may come out of a pipe or a terminal
+/// (`/dev/stdin`, `<(…)` of a shell). Waits for its writer.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_input(path: &Path) -> Result<String, Fault> {
+    let bytes = std::fs::metadata(path)
+        .map_err(Unread::from)
+        .and_then(|about| {
+            let kind = about.file_type();
+            match kind.is_fifo() || kind.is_char_device() {
+                true => read_most(File::open(path)?, 0, MOST_BYTES),
+                false => read_whole(path, MOST_BYTES),
+            }
+        });
+    text(path, bytes.map_err(|unread| told(path, &unread))?)
+}
+
+fn told(path: &Path, unread: &Unread) -> Fault {
+    let message = match unread {
+        Unread::Io(error) => format!("cannot read the file: {error}"),
+        other => other.to_string(),
+    };
+    Fault {
         severity: Severity::Error,
         at: Where::Path(path.display().to_string()),
         message,
-        hint: hint.map(str::to_owned),
+        hint: unread.hint().map(str::to_owned),
         also: Vec::new(),
-    };
-    let unreadable = |error: &io::Error| {
-        let hint = match error.kind() {
-            io::ErrorKind::NotFound => {
-                Some("no such file: look at the name, and from where it is read")
-            }
-            io::ErrorKind::PermissionDenied => Some("let the user that runs domicile read it"),
-            _ => None,
-        };
-        whole(format!("cannot read the file: {error}"), hint)
-    };
-    // A pipe is asked about before it is opened: opening one waits for its writer.
-    let about = std::fs::metadata(path).map_err(|e| unreadable(&e))?;
-    if about.is_dir() {
-        return Err(whole("this is a folder, not a file".to_owned(), None));
     }
-    if !is_readable(&about) {
-        return Err(whole("this is no plain file".to_owned(), None));
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|e| unreadable(&e))?;
-    let read = file.take(MOST_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|e| unreadable(&e))?;
-    if bytes.len() as u64 > MOST_BYTES {
-        let message = format!("the file is larger than {} MiB", MOST_BYTES >> 20);
-        return Err(whole(
-            message,
-            Some("split it, or remove what does not belong here"),
-        ));
-    }
+}
+
+fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Fault> {
     String::from_utf8(bytes).map_err(|error| {
         let start = error.utf8_error().valid_up_to();
         let source = Arc::new(Source {
@@ -75,19 +183,6 @@ pub fn read_text(path: &Path) -> Result<String, Fault> {
 /// Whether nothing at all has this name; a link that leads nowhere is there, and broken.
 pub fn is_missing(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
-}
-
-#[cfg(unix)]
-fn is_readable(about: &Metadata) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    let kind = about.file_type();
-    // `/dev/stdin` may be a pipe or a terminal; a block device or a socket is a mistake.
-    kind.is_file() || kind.is_fifo() || kind.is_char_device()
-}
-
-#[cfg(not(unix))]
-fn is_readable(about: &Metadata) -> bool {
-    about.is_file()
 }
 
 #[cfg(test)]
@@ -118,5 +213,49 @@ mod tests {
         assert_eq!(told.message, "this is a folder, not a file");
         let told = read_text(&folder.path().join("none")).expect_err("nothing");
         assert!(told.hint.is_some_and(|h| h.contains("no such file")));
+        let told = read_text(Path::new("/dev/zero")).expect_err("a device");
+        assert_eq!(told.message, "this is a device, not a regular file");
+        // Of a sparse file nothing is read.
+        let sparse = folder.path().join("sparse");
+        let file = File::create(&sparse).expect("created");
+        file.set_len(1 << 40).expect("sparse");
+        let unread = read_whole(&sparse, MOST_BYTES).expect_err("large");
+        assert!(matches!(unread, Unread::TooLarge(MOST_BYTES)));
+    }
+
+    /// Whoever opens it as a file waits for a writer, who never comes.
+    #[test]
+    fn a_pipe_is_refused_and_waited_for_by_nobody() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RUSR | Mode::WUSR).expect("a pipe");
+        let told = io::Error::from(read_whole(&pipe, MOST_BYTES).expect_err("a pipe"));
+        assert_eq!(
+            told.to_string(),
+            "this is a pipe, not a regular file: put a regular file there, or a link to one"
+        );
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&pipe, &link).expect("a link");
+        assert!(
+            read_text(&link)
+                .expect_err("a pipe")
+                .message
+                .contains("a pipe")
+        );
+    }
+
+    #[test]
+    fn what_a_command_is_given_may_come_out_of_a_pipe() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RUSR | Mode::WUSR).expect("a pipe");
+        let writer = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::write(pipe, "text")
+        });
+        assert_eq!(read_input(&pipe).expect("read"), "text");
+        writer.join().expect("no panic").expect("written");
+        let endless = read_input(Path::new("/dev/zero")).expect_err("endless");
+        assert!(endless.message.contains("larger than 16 MiB"));
     }
 }

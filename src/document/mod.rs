@@ -14,7 +14,7 @@ mod shape;
 
 pub use faults::{Fault, Faults, Severity, Source, Where, suggest};
 pub use fields::Fields;
-pub use file::{is_missing, read_text};
+pub use file::{MOST_BYTES, Unread, is_missing, open_regular, read_input, read_text, read_whole};
 pub use node::{Node, Refused, Value};
 pub use pointer::{Located, escaped, locate};
 pub use shape::{json_fault, place_of_word, read_items, read_json, read_json_with};

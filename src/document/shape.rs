@@ -7,7 +7,7 @@ use std::{ops::Range, path::Path, sync::Arc};
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
-use super::{Fault, Severity, Source, Where, locate, read_text, suggest};
+use super::{Fault, Severity, Source, Where, locate, read_input, suggest};
 
 /// Reads a TOML file that is one list of tables, `[[key]]`, and a head of other keys.
 ///
@@ -19,7 +19,7 @@ where
     H: DeserializeOwned,
     T: DeserializeOwned,
 {
-    let text = read_text(path).map_err(|fault| vec![fault])?;
+    let text = read_input(path).map_err(|fault| vec![fault])?;
     let source = Arc::new(Source {
         path: path.display().to_string(),
         text,

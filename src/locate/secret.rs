@@ -1,13 +1,17 @@
 //! The subject-key secret: as precious as the data, since losing it orphans every pin.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use crate::{attest::create_private_folder, settings::Secret};
+use crate::{
+    attest::create_private_folder,
+    document::{Unread, open_regular},
+    settings::Secret,
+};
 
 /// Bytes of a subject-key secret.
 pub(super) const LENGTH: usize = 32;
@@ -22,8 +26,6 @@ pub enum SecretError {
         "the secret file `{}` can be read by others (mode {mode:04o}): run `chmod 600` on it", path.display()
     )]
     Exposed { path: PathBuf, mode: u32 },
-    #[error("the secret file `{}` is not a regular file", path.display())]
-    NotAFile { path: PathBuf },
     #[error("the secret file `{}` cannot be used: {error}", path.display())]
     Io {
         path: PathBuf,
@@ -42,17 +44,12 @@ pub enum SecretError {
 /// # Errors
 /// A file of another length, one that group or world can read, or any failure of the disk.
 pub fn load_or_create_secret(path: &Path) -> Result<Secret, SecretError> {
-    let failed = |error| SecretError::Io {
-        path: path.to_owned(),
-        error,
-    };
-    match File::open(path) {
-        Ok(file) => read(path, file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    match open_regular(path) {
+        Err(Unread::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
             create(path)?;
-            read(path, File::open(path).map_err(failed)?)
+            read(path, open_regular(path))
         }
-        Err(error) => Err(failed(error)),
+        opened => read(path, opened),
     }
 }
 
@@ -77,17 +74,12 @@ pub(super) fn key_bytes(secret: &Secret) -> Result<[u8; LENGTH], SecretError> {
     Ok(key)
 }
 
-fn read(path: &Path, file: File) -> Result<Secret, SecretError> {
+fn read(path: &Path, opened: Result<(File, Metadata), Unread>) -> Result<Secret, SecretError> {
     let failed = |error| SecretError::Io {
         path: path.to_owned(),
         error,
     };
-    let facts = file.metadata().map_err(failed)?;
-    if !facts.is_file() {
-        return Err(SecretError::NotAFile {
-            path: path.to_owned(),
-        });
-    }
+    let (file, facts) = opened.map_err(|unread| failed(unread.into()))?;
     let mode = facts.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(SecretError::Exposed {

@@ -1,5 +1,5 @@
-//! What must be looked after beside the requests: dates that come, files that change, disks that
-//! have room again.
+//! What must be looked after beside the requests: dates that come, disks that have room again.
+//! Files that change are looked after by [`super::reloads`].
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -12,9 +12,8 @@ use super::{
     thresholds::{self, Warned},
 };
 use crate::{
-    classify::network::Reload,
     forward::EndpointState,
-    telemetry::{Metrics, clock},
+    telemetry::{Metrics, clock, log},
     tls::Validity,
 };
 
@@ -25,19 +24,13 @@ const TICK: Duration = Duration::from_secs(1);
 pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
     let mut ticks = 0u64;
     let mut warned = Warned::default();
+    let mut hangs = false;
     while !*stop.borrow() {
         reload::recompile(shared, clock::now());
-        reload::look(shared, ticks.is_multiple_of(5));
+        tell_hang(shared, &mut hangs);
         if ticks.is_multiple_of(5) {
             shared.consents.look();
             shared.erasures.look();
-        }
-        if ticks.is_multiple_of(10) {
-            reload_geoip(shared);
-        }
-        if ticks.is_multiple_of(2) {
-            let watched = shared.snapshot.load().watched.clone();
-            watched.look(&shared.metrics, clock::now(), true);
         }
         shared.journal.look_at_disk();
         warned.look(shared, &shared.snapshot.load(), clock::now());
@@ -56,14 +49,18 @@ fn pause(stop: &watch::Receiver<bool>) {
     }
 }
 
-fn reload_geoip(shared: &Shared) {
-    match shared.snapshot.load().geo.reload_if_changed() {
-        Reload::Unchanged => {}
-        Reload::Swapped { .. } => tracing::info!("the GeoIP database was exchanged"),
-        Reload::Kept(error) => {
-            tracing::warn!(%error, "the new GeoIP database cannot be used, the old one stays");
-        }
+/// The thread that hangs cannot tell.
+fn tell_hang(shared: &Shared, was: &mut bool) {
+    let hang = shared.reloads.hang();
+    match hang {
+        Some(since) if !*was => tracing::error!(
+            ?since,
+            "reading settings, policies, certificates or the GeoIP database hangs: the disk or volume does not answer; what was in force stays"
+        ),
+        None if *was => tracing::info!("files are read again"),
+        _ => {}
     }
+    *was = hang.is_some();
 }
 
 /// Copies plain counters into the metrics that show them, just before they are read. One caller
@@ -105,10 +102,14 @@ pub fn gauges(shared: &Shared) {
     metrics
         .body_bytes_limit
         .set(number(shared.memory.limit() as u64));
+    let reload_fails = !shared.refused.load().is_empty() || shared.reloads.hang().is_some();
+    metrics.reload_failing.set(i64::from(reload_fails));
     if let Some(access) = &shared.access {
         metrics.access_log_lost.reset();
         metrics.access_log_lost.inc_by(access.lost());
     }
+    metrics.log_lost.reset();
+    metrics.log_lost.inc_by(log::lost());
     if let Ok(runtimes) = shared.runtimes.lock() {
         let counts = runtimes
             .iter()

@@ -1,10 +1,12 @@
-//! The running router: its shared state, its workers, its keeper, and how they start and stop.
+//! The running router: its shared state, its workers, its keeper, the reader of its files, and how they start and stop.
 
 mod checks;
 mod coalesce;
+mod forewarn;
 pub mod keeper;
 pub mod outlook;
 pub mod reload;
+pub mod reloads;
 pub mod running;
 pub mod shared;
 pub mod snapshot;

@@ -19,11 +19,9 @@ use crate::{
     telemetry::clock,
 };
 
-/// How the last reload went; `/readyz` and the metrics tell it until the next one.
+/// What the last reload judged.
 #[derive(Clone, Debug, Default)]
 pub struct LastReload {
-    /// Why the files on disk are not in force.
-    pub faults: Vec<Fault>,
     /// What was judged.
     seen: Seen,
     /// A change that was seen once; see [`look`].
@@ -41,7 +39,7 @@ impl LastReload {
 }
 
 /// What a reload did, as the admin listener answers it.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// `swapped`, `unchanged` (the same policy and settings), or `refused`.
     pub result: &'static str,
@@ -62,16 +60,14 @@ impl Report {
 }
 
 /// Reads the files anew. On any error in settings or policies these stay as they were, and the report
-/// says why. Of the files that are exchanged each by itself every sound one is put in force.
+/// says why. Of the files that are exchanged each by itself every sound one is put in force. Blocks
+/// on the disk, like [`look`]: both are for the thread of [`super::reloads`].
 pub fn reload(shared: &Shared) -> Report {
     // One reload at a time: each builds on the snapshot that the one before put in force.
     let mut last = shared
         .last_reload
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    if let Some(access) = &shared.access {
-        access.reopen();
-    }
     let mut report = exchange(shared, &mut last, true);
     // Whoever asks for a reload wants what lies there now, not at the next look.
     let snapshot = shared.snapshot.load_full();
@@ -101,7 +97,7 @@ fn faults_behind(shared: &Shared, snapshot: &Snapshot) -> Vec<Fault> {
 
 /// Loads what has changed in the files that `reload.watch` covers. `retry`: files that were refused
 /// are tried again although they are the same, since what they lacked may have come (a certificate,
-/// say). Blocks on the disk.
+/// say).
 ///
 /// A change counts once it was seen twice: two volumes that belong together are not exchanged at one
 /// instant.
@@ -115,7 +111,7 @@ pub fn look(shared: &Shared, retry: bool) {
     let now = last.seen.again(&shared.config, watch);
     if last.seen.still_holds(&now, watch) {
         last.doubtful = None;
-        if retry && !last.faults.is_empty() && !now.is_empty() {
+        if retry && !shared.refused.load().is_empty() && !now.is_empty() {
             exchange(shared, &mut last, false);
         }
     } else if last.doubtful.as_ref().is_some_and(|d| d.is_same(&now)) {
@@ -135,16 +131,16 @@ fn exchange(shared: &Shared, last: &mut LastReload, loud: bool) -> Report {
     last.seen = seen;
     last.doubtful = None;
     let report = match built {
-        Err(faults) if !loud && sources::alike(&faults, &last.faults) => {
+        Err(faults) if !loud && sources::alike(&faults, &shared.refused.load()) => {
             return refused(&current, faults);
         }
         Ok(Built { snapshot, warnings }) => {
-            last.faults.clear();
             let changed = snapshot.checked.digest() != current.checked.digest()
                 // Keys that verify tokens stand in a file of their own.
                 || snapshot.settings_digest != current.settings_digest
                 || *snapshot.settings != *current.settings;
             let (policy, settings) = (snapshot.checked.digest(), snapshot.settings_digest);
+            shared.refused.store(Arc::default());
             swap(shared, snapshot);
             tracing::info!(%policy, %settings, "reloaded");
             Report {
@@ -158,15 +154,12 @@ fn exchange(shared: &Shared, last: &mut LastReload, loud: bool) -> Report {
             for fault in &faults {
                 tracing::error!("reload refused: {}", fault.summary());
             }
-            last.faults.clone_from(&faults);
+            shared.refused.store(Arc::new(faults.clone()));
             refused(&current, faults)
         }
     };
-    let metrics = &shared.metrics;
-    metrics
-        .reload_failing
-        .set(i64::from(report.result == "refused"));
-    metrics.reloads.with_label_values(&[report.result]).inc();
+    let reloads = &shared.metrics.reloads;
+    reloads.with_label_values(&[report.result]).inc();
     report
 }
 
@@ -180,12 +173,9 @@ fn refused(current: &Snapshot, faults: Vec<Fault>) -> Report {
 }
 
 /// The same files compiled for the instant `at`, if a date on which they depend has come. Blocks
-/// for some milliseconds, and while a reload is under way.
+/// for some milliseconds.
 pub fn recompile(shared: &Shared, at: Timestamp) {
-    let _one_at_a_time = shared
-        .last_reload
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = shared.swaps.lock().unwrap_or_else(PoisonError::into_inner);
     let current = shared.snapshot.load_full();
     if current.policy.holds_at(at) {
         return;
@@ -213,11 +203,17 @@ pub fn recompile(shared: &Shared, at: Timestamp) {
     tracing::info!("compiled the policy anew: a date that it depends on has come");
 }
 
-fn swap(shared: &Shared, snapshot: Snapshot) {
+fn swap(shared: &Shared, mut snapshot: Snapshot) {
+    let one_at_a_time = shared.swaps.lock().unwrap_or_else(PoisonError::into_inner);
+    // While the files were read the one in force may have been compiled anew.
+    snapshot.generation = shared.snapshot.load().generation + 1;
     let health = shared.health.load().renewed(&snapshot.links());
     shared.health.store(Arc::new(health));
     shared.memory.set_limit(snapshot.settings.limits.memory);
     shared.snapshot.store(Arc::new(snapshot));
+    drop(one_at_a_time);
+    // A day that came meanwhile counts from the first request on.
+    recompile(shared, clock::now());
 }
 
 /// Some settings hold open files and sockets, which a running router cannot exchange.

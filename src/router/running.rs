@@ -16,8 +16,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{
-    Shared, Snapshot, checks, keeper,
-    reload::{self, LastReload},
+    Shared, Snapshot, checks, forewarn, keeper,
+    reload::LastReload,
+    reloads::{self, Reloads},
     snapshot::{Broken, Built},
     sources::{self, Seen},
     worker,
@@ -106,6 +107,8 @@ pub struct Running {
     stop_admin: watch::Sender<bool>,
     admins: Vec<JoinHandle<()>>,
     threads: Vec<JoinHandle<()>>,
+    /// Reads files, and may hang with them.
+    reader: JoinHandle<()>,
 }
 
 impl Running {
@@ -120,9 +123,7 @@ impl Running {
         warnings
             .iter()
             .for_each(|w| tracing::warn!("{}", w.summary()));
-        warn_of_old_geoip(&snapshot);
-        warn_of_observing(&snapshot);
-        warn_of_few_descriptors(&snapshot.settings);
+        forewarn::tell(&snapshot);
         let settings = Arc::clone(&snapshot.settings);
         let (policy, decides) = (snapshot.checked.digest(), snapshot.settings_digest);
         let plane = &settings.data_plane;
@@ -179,6 +180,10 @@ impl Running {
             let (shared, stopped) = (Arc::clone(&shared), stopped);
             thread("keeper".to_owned(), move || keeper::keep(&shared, &stopped))?
         });
+        let reader = {
+            let shared = Arc::clone(&shared);
+            thread("files".to_owned(), move || reloads::run(&shared))?
+        };
         tracing::info!(%policy, settings = %decides, "started");
         Ok(Self {
             shared,
@@ -188,6 +193,7 @@ impl Running {
             stop_admin,
             admins,
             threads,
+            reader,
         })
     }
 
@@ -204,6 +210,7 @@ impl Running {
         let drain = self.shared.snapshot.load().settings.data_plane.drain;
         let drained = began + drain;
         let _ = self.stop.send(true);
+        self.shared.reloads.end();
         for thread in self.threads {
             let _ = thread.join();
         }
@@ -218,6 +225,7 @@ impl Running {
         for thread in self.admins {
             let _ = thread.join();
         }
+        end_reader(self.reader);
         let closed = self.shared.journal.close();
         let (cut_off, took) = (self.shared.cut_off.load(Ordering::Relaxed), began.elapsed());
         match &closed {
@@ -255,7 +263,8 @@ impl Running {
                     }
                     _ = terminate.recv() => break,
                     _ = hangup.recv() => {
-                        reload::reload(&self.shared);
+                        self.shared.reopen_logs();
+                        self.shared.reloads.ask();
                     }
                     _ = look.tick() => if let Some(name) = self.first_ended() {
                         tracing::error!(thread = name, "a thread has ended: the router stops");
@@ -289,12 +298,30 @@ impl Running {
     }
 
     fn first_ended(&self) -> Option<&str> {
-        first_ended(&self.threads).or_else(|| first_ended(&self.admins))
+        let reader = std::slice::from_ref(&self.reader);
+        let mut groups = [&self.threads, &self.admins, reader].into_iter();
+        groups.find_map(first_ended)
     }
 }
 
 /// For the last spans, where the drain took all of its time.
 const LAST_SPANS: Duration = Duration::from_secs(1);
+
+/// A reload that is under way is waited for so long at the end.
+const LAST_RELOAD: Duration = Duration::from_millis(500);
+
+/// Leaves it behind where it hangs: what it would bring is for a router that runs.
+fn end_reader(reader: JoinHandle<()>) {
+    let end = Instant::now() + LAST_RELOAD;
+    while !reader.is_finished() {
+        if Instant::now() > end {
+            tracing::warn!("files are still being read: the end does not wait for it");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let _ = reader.join();
+}
 
 /// How often the threads are looked after.
 const LOOK: Duration = Duration::from_secs(1);
@@ -363,6 +390,9 @@ fn open(config: &Path, snapshot: Snapshot, seen: Seen) -> Result<Shared, StartEr
         room: descriptors::room_now(settings.data_plane.workers),
         tallies: Mutex::default(),
         last_reload: Mutex::new(LastReload::started(seen)),
+        refused: ArcSwap::default(),
+        swaps: Mutex::default(),
+        reloads: Reloads::default(),
         draining: AtomicBool::new(false),
         descriptors: descriptors::Alarm::default(),
         memory: Arc::new(Memory::new(settings.limits.memory)),
@@ -418,47 +448,6 @@ pub fn hasher(settings: &Settings, directory: &Directory) -> Result<SubjectHashe
         return Err(StartError::OtherSecret(folder));
     }
     Ok(hasher)
-}
-
-/// Whoever reads the log must not take this router for one that protects anybody.
-fn warn_of_observing(snapshot: &Snapshot) {
-    let Some(region) = snapshot.observe_to.and_then(|to| snapshot.regions.get(to)) else {
-        return;
-    };
-    tracing::warn!(
-        observe_to = %region.name,
-        "mode observe: everything is decided and logged, nothing is refused or routed home"
-    );
-}
-
-/// Better told at the start than found out under load.
-fn warn_of_few_descriptors(settings: &Settings) {
-    let plane = &settings.data_plane;
-    let needed = descriptors::needed(plane.connections, plane.workers, plane.concurrent_requests);
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    if let Some(limit) = descriptors::soft_limit(&limits)
-        && limit < needed
-    {
-        tracing::warn!(
-            limit,
-            needed,
-            "the process may open fewer files than data_plane.connections and the calls of regions can take: raise the limit (`ulimit -n`, LimitNOFILE=) or lower the settings"
-        );
-    }
-}
-
-fn warn_of_old_geoip(snapshot: &Snapshot) {
-    let Some(days) = snapshot.geo.age_days(clock::now()) else {
-        return;
-    };
-    if snapshot.geo.is_embedded() {
-        tracing::warn!(
-            days,
-            "the built-in GeoIP table serves the demo; bring a current one with geoip.database"
-        );
-    } else if days > 90 {
-        tracing::warn!(days, "the GeoIP database is old; bring a current one");
-    }
 }
 
 /// Faults for people on standard error, one after the other.

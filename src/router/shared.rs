@@ -9,10 +9,11 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::runtime::RuntimeMetrics;
 
-use super::{Coalesce, Snapshot, reload::LastReload};
+use super::{Coalesce, Snapshot, reload::LastReload, reloads::Reloads};
 use crate::{
     admit::{descriptors::Alarm, memory::Memory},
     attest::Journal,
+    document::Fault,
     forward::{RegionTally, SharedHealth},
     locate::{Directory, SubjectHasher},
     state::{Consents, Counters, Erasures},
@@ -39,7 +40,15 @@ pub struct Shared {
     pub health: ArcSwap<SharedHealth>,
     /// Counts of each worker's calls by region, for the metrics.
     pub tallies: Mutex<Vec<(Arc<str>, Arc<RegionTally>)>>,
+    /// Held while files are judged, which is as long as the disk takes: for the thread of
+    /// [`super::reloads`] alone.
     pub last_reload: Mutex<LastReload>,
+    /// Why the settings and policies on disk are not in force; empty where they are.
+    pub refused: ArcSwap<Vec<Fault>>,
+    /// Held while a snapshot that builds on the one in force takes its place. Never long.
+    pub swaps: Mutex<()>,
+    /// The door to the thread that reads files.
+    pub reloads: Reloads,
     /// The router is stopping: not ready any more, connections end after their answer.
     pub draining: AtomicBool,
     /// Warns when file descriptors have run out.
@@ -54,6 +63,13 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// The files of logs were moved away; waits for no disk.
+    pub fn reopen_logs(&self) {
+        if let Some(access) = &self.access {
+            access.reopen();
+        }
+    }
+
     /// Requests at work, over all workers.
     pub fn at_work(&self) -> usize {
         let runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);

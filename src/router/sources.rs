@@ -18,7 +18,7 @@ use super::{
     snapshot::{Broken, Built},
 };
 use crate::{
-    document::{Fault, Faults, Where},
+    document::{Fault, Faults, MOST_BYTES, Where, read_whole},
     policy::law_files,
     settings::{self, Settings, Watch},
 };
@@ -86,15 +86,15 @@ pub fn build(
     let mut settings = settings::read(config, settings::environment(), &Faults::new())
         .map(Arc::new)
         .or_else(|| previous.map(|p| Arc::clone(&p.settings)));
-    for _ in 0..TRIES {
-        let before = Seen::take(config, settings.clone());
-        let built = Snapshot::build(config, at, previous);
-        if let Ok(built) = &built {
+    let take = |built: Option<&Result<Built, Broken>>| {
+        if let Some(Ok(built)) = built {
             settings = Some(Arc::clone(&built.snapshot.settings));
         }
-        if Seen::take(config, settings.clone()).is_same(&before) {
-            return (built, before);
-        }
+        Seen::take(config, settings.clone())
+    };
+    let build = || Snapshot::build(config, at, previous);
+    if let Some(settled) = settled(take, build) {
+        return settled;
     }
     let faults = Faults::new();
     faults.error_hint(
@@ -106,6 +106,24 @@ pub fn build(
     (Err(Broken(faults.into_sorted())), seen)
 }
 
+/// What was made of files that held the same before and after. `take` looks at those that take
+/// part by what was made of them last.
+fn settled<T>(
+    mut take: impl FnMut(Option<&T>) -> Seen,
+    mut make: impl FnMut() -> T,
+) -> Option<(T, Seen)> {
+    let mut last = None;
+    for _ in 0..TRIES {
+        let before = take(last.as_ref());
+        let made = make();
+        if take(Some(&made)).is_same(&before) {
+            return Some((made, before));
+        }
+        last = Some(made);
+    }
+    None
+}
+
 /// Whether two lists of faults would be told in the same words.
 pub fn alike(one: &[Fault], other: &[Fault]) -> bool {
     one.iter()
@@ -115,7 +133,7 @@ pub fn alike(one: &[Fault], other: &[Fault]) -> bool {
 
 fn held(files: Vec<PathBuf>) -> BTreeMap<PathBuf, Option<[u8; 32]>> {
     let hash = |file: &PathBuf| {
-        let bytes = std::fs::read(file).ok()?;
+        let bytes = read_whole(file, MOST_BYTES).ok()?;
         Some(*blake3::hash(&bytes).as_bytes())
     };
     files.into_iter().map(|f| (f.clone(), hash(&f))).collect()
@@ -193,6 +211,35 @@ mod tests {
         assert!(!is_watched(&plain, Watch::Volumes));
         assert!(is_watched(&plain, Watch::Always));
         assert!(!is_watched(&deep, Watch::Never));
+    }
+
+    /// However an exchange falls between two reads.
+    #[test]
+    fn files_that_change_while_they_are_read_are_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["a", "b"].map(|name| folder.path().join(name));
+        let lay = |version: &str| files.iter().for_each(|f| fs::write(f, version).unwrap());
+        let read = |exchange: &mut dyn FnMut()| {
+            let first = fs::read_to_string(&files[0]).unwrap();
+            exchange();
+            first + &fs::read_to_string(&files[1]).unwrap()
+        };
+        let take = |_: Option<&String>| Seen {
+            settings: None,
+            held: held(files.to_vec()),
+        };
+        lay("1");
+        let mut exchanges = ["2", "3"].into_iter();
+        let whole = settled(take, || {
+            read(&mut || exchanges.next().into_iter().for_each(lay))
+        });
+        assert_eq!(whole.unwrap().0, "33");
+        let mut turn = 0;
+        let mut never = || {
+            turn += 1;
+            lay(&turn.to_string());
+        };
+        assert!(settled(take, || read(&mut never)).is_none());
     }
 
     #[test]

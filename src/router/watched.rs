@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{ReadyRecipient, Snapshot};
 use crate::{
-    document::Faults,
+    document::{Faults, Where},
     settings::{Places, RegionSettings, Secret, Settings},
     telemetry::Metrics,
     tls::{self, BackendSide, Change, Live, Material, Placed, ServerSide, Token, Validity},
@@ -204,16 +204,19 @@ fn begin<M: Material>(
     places: &Places,
     faults: &Faults,
 ) -> Option<Arc<Live<M>>> {
-    if let Some(old) = old.filter(|old| old.settings == *settings) {
-        return Some(Arc::clone(old));
-    }
-    match Live::new(settings.clone(), at) {
-        Ok(live) => Some(Arc::new(live)),
+    let known = old.filter(|old| old.settings == *settings).map(Arc::clone);
+    let live = match known.map_or_else(|| Live::new(settings.clone(), at).map(Arc::new), Ok) {
+        Ok(live) => live,
         Err(found) => {
             put(found, place, places, faults);
-            None
+            return None;
         }
+    };
+    for Placed { steps, fault } in live.load().doubts() {
+        let at = whole(place, steps, places);
+        faults.warning(&at, fault.to_string(), None);
     }
+    Some(live)
 }
 
 fn tell_faults<M: Material>(
@@ -228,17 +231,25 @@ fn tell_faults<M: Material>(
 
 fn put(found: Vec<Placed>, place: &Path, places: &Places, faults: &Faults) {
     for Placed { steps, fault } in found {
-        let whole: Vec<&str> = place.iter().chain(&steps).map(String::as_str).collect();
-        faults.error(&places.at(&whole), fault.to_string());
+        faults.error(&whole(place, &steps, places), fault.to_string());
     }
+}
+
+/// Where in the settings `steps` below `place` lead.
+fn whole(place: &Path, steps: &[String], places: &Places) -> Where {
+    let whole: Vec<&str> = place.iter().chain(steps).map(String::as_str).collect();
+    places.at(&whole)
 }
 
 fn tell(metrics: &Metrics, what: &str, change: Change) {
     match change {
         Change::Unchanged => {}
-        Change::Swapped => {
+        Change::Swapped(doubts) => {
             metrics.tls_reloads.with_label_values(&["swapped"]).inc();
             tracing::info!(what, "files were exchanged");
+            for Placed { fault, .. } in doubts {
+                tracing::warn!(what, %fault, "the new files are in use, and doubtful");
+            }
         }
         Change::Kept(faults) => {
             metrics.tls_reloads.with_label_values(&["refused"]).inc();

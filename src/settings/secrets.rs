@@ -7,7 +7,10 @@ use super::{
     Secret,
     keys::{KEYS, Key, Kind},
 };
-use crate::document::{Fault, Faults, Fields, Node, Source, Value, Where};
+use crate::document::{Fault, Faults, Fields, Node, Source, Value, Where, read_whole};
+
+/// Bytes of a secret, which has a few dozen.
+const MOST_SECRET: u64 = 64 << 10;
 
 /// What came from the environment, by dotted path; kept out of the tree of values.
 #[derive(Debug, Default)]
@@ -50,7 +53,7 @@ impl Secrets {
         }
         let file = file?;
         let named = folder.join(file.text(faults)?);
-        match std::fs::read(&named) {
+        match read_whole(&named, MOST_SECRET).map_err(std::io::Error::from) {
             Ok(bytes) if bytes.is_empty() => {
                 faults.error(&file.at, format!("`{}` is empty", named.display()));
                 None

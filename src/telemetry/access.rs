@@ -6,29 +6,21 @@
 //! their own. A worker never waits for it: what the queue cannot take is counted as lost.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufWriter, Write},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
-    },
-    thread::JoinHandle,
-    time::{Duration, Instant},
+    fs::OpenOptions,
+    io::{self, Write},
+    sync::Arc,
+    time::Duration,
 };
 
 use http::{StatusCode, Version};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::lines::{self, Line, Lines, Trouble};
 use crate::{domain::DecisionId, settings::AccessLog as Target};
 
-/// Lines that wait for the writer.
-const QUEUE: usize = 8192;
-/// How soon a reopening is noticed.
-const LOOK: Duration = Duration::from_millis(250);
-/// How long the end of the process waits for the last lines.
-const LAST: Duration = Duration::from_secs(2);
+/// Bytes of lines that wait for the writer.
+const LIMIT: usize = 4 << 20;
 
 /// What is said of one answer.
 pub struct Entry {
@@ -50,24 +42,9 @@ pub struct Entry {
     pub tls: Option<&'static str>,
 }
 
-enum Message {
-    Entry(Box<Entry>),
-    End,
-}
-
 /// The door of the workers. Cloning shares it.
 #[derive(Clone)]
-pub struct Access {
-    queue: SyncSender<Message>,
-    state: Arc<State>,
-}
-
-#[derive(Default)]
-struct State {
-    lost: AtomicU64,
-    reopen: AtomicBool,
-    writer: Mutex<Option<JoinHandle<()>>>,
-}
+pub struct Access(Lines<Box<Entry>>);
 
 impl Access {
     /// Opens the log and starts its thread.
@@ -75,126 +52,55 @@ impl Access {
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(target: &Target) -> io::Result<Self> {
-        let sink = Sink::open(target)?;
-        let (queue, entries) = sync_channel(QUEUE);
-        let state = Arc::new(State::default());
-        let (target, shared) = (target.clone(), Arc::clone(&state));
-        let writer = std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || write(sink, &target, &entries, &shared))?;
-        if let Ok(mut place) = state.writer.lock() {
-            *place = Some(writer);
-        }
-        Ok(Self { queue, state })
+        Lines::open("access-log", LIMIT, target.clone()).map(Self)
     }
 
     /// Never waits.
     pub fn log(&self, entry: Box<Entry>) {
-        if self.queue.try_send(Message::Entry(entry)).is_err() {
-            self.state.lost.fetch_add(1, Relaxed);
-        }
+        self.0.push(entry);
     }
 
     /// Lines that were never written.
     pub fn lost(&self) -> u64 {
-        self.state.lost.load(Relaxed)
+        self.0.lost()
     }
 
     /// The file was moved away: the next line goes to a new one.
     pub fn reopen(&self) {
-        self.state.reopen.store(true, Relaxed);
+        self.0.reopen();
     }
 
     /// Writes what waits, as far as the log takes it soon.
     pub fn close(&self) {
-        let end = Instant::now() + LAST;
-        let writer = self.state.writer.lock().ok().and_then(|mut w| w.take());
-        let Some(writer) = writer else { return };
-        let mut told = false;
-        while !writer.is_finished() && Instant::now() < end {
-            told = told || self.queue.try_send(Message::End).is_ok();
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        if writer.is_finished() {
-            let _ = writer.join();
-        }
+        self.0.close();
     }
 }
 
-/// Where lines go.
-struct Sink(BufWriter<Box<dyn Write + Send>>);
-
-impl Sink {
-    fn open(target: &Target) -> io::Result<Self> {
-        let to: Box<dyn Write + Send> = match target {
-            Target::Stdout => Box::new(io::stdout()),
-            Target::File(path) => Box::new(append(path)?),
-        };
-        Ok(Self(BufWriter::with_capacity(64 << 10, to)))
+impl lines::Target for Target {
+    fn open(&self) -> io::Result<Box<dyn Write + Send>> {
+        Ok(match self {
+            Self::Stdout => Box::new(io::stdout()),
+            Self::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+        })
     }
-}
 
-fn append(path: &std::path::Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
-}
-
-fn write(mut sink: Sink, target: &Target, entries: &Receiver<Message>, state: &State) {
-    let mut broken = false;
-    let mut unflushed = 0;
-    loop {
-        let next = match entries.try_recv() {
-            Ok(message) => Ok(message),
-            // Nothing waits: now is the time for what was written so far.
-            Err(_) => {
-                tell(sink.0.flush(), unflushed, &mut broken, state);
-                unflushed = 0;
-                entries.recv_timeout(LOOK)
-            }
-        };
-        if state.reopen.swap(false, Relaxed) {
-            tell(sink.0.flush(), unflushed, &mut broken, state);
-            unflushed = 0;
-            match Sink::open(target) {
-                Ok(new) => sink = new,
-                Err(error) => {
-                    tracing::warn!(%error, "the access log cannot be opened anew, the old one stays");
-                }
-            }
-        }
-        match next {
-            Ok(Message::Entry(entry)) => {
-                let written = line(&entry, &mut sink.0);
-                unflushed += 1;
-                if written.is_err() {
-                    tell(written, unflushed, &mut broken, state);
-                    unflushed = 0;
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => {
-                tell(sink.0.flush(), unflushed, &mut broken, state);
-                return;
-            }
-        }
-    }
-}
-
-/// Counts what could not be written, and says so once until it works again.
-fn tell(written: io::Result<()>, entries: u64, broken: &mut bool, state: &State) {
-    match written {
-        Ok(()) => *broken = *broken && entries == 0,
-        Err(error) => {
-            state.lost.fetch_add(entries.max(1), Relaxed);
-            if !*broken {
+    fn tell(&self, trouble: &Trouble) {
+        match trouble {
+            Trouble::Unwritable(error) => {
                 tracing::warn!(%error, "the access log cannot be written: lines are lost");
             }
-            *broken = true;
+            Trouble::Lost(lines) => {
+                tracing::warn!(lines, "lines of the access log were lost");
+            }
+            Trouble::NotReopened(error) => {
+                tracing::warn!(%error, "the access log cannot be opened anew, the old one stays");
+            }
         }
     }
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Record<'a> {
     time: Timestamp,
     decision: &'a str,
     method: &'a str,
@@ -210,11 +116,23 @@ struct Line<'a> {
     tls: Option<&'a str>,
 }
 
-fn line(entry: &Entry, to: &mut impl Write) -> io::Result<()> {
-    let text = entry.decision.text();
-    let line = Line {
+impl Line for Box<Entry> {
+    fn size(&self) -> usize {
+        let name = |name: &Option<Box<str>>| name.as_ref().map_or(0, |n| n.len());
+        size_of::<Entry>() + name(&self.region) + name(&self.mechanism)
+    }
+
+    fn put(&self, to: &mut Vec<u8>) {
+        // Texts and numbers into memory: nothing of this can fail.
+        let _ = serde_json::to_writer(&mut *to, &record(self, &self.decision.text()));
+        to.push(b'\n');
+    }
+}
+
+fn record<'e>(entry: &'e Entry, decision: &'e [u8]) -> Record<'e> {
+    Record {
         time: entry.at,
-        decision: std::str::from_utf8(&text).unwrap_or_default(),
+        decision: std::str::from_utf8(decision).unwrap_or_default(),
         method: entry.method,
         route: entry.route.as_deref(),
         status: entry.status.as_u16(),
@@ -230,9 +148,7 @@ fn line(entry: &Entry, to: &mut impl Write) -> io::Result<()> {
             _ => "HTTP/1.1",
         },
         tls: entry.tls,
-    };
-    serde_json::to_writer(&mut *to, &line)?;
-    to.write_all(b"\n")
+    }
 }
 
 #[cfg(test)]
@@ -285,18 +201,6 @@ mod tests {
         let second = std::fs::read_to_string(&path).unwrap();
         assert!(second.contains("\"status\":404"), "{second}");
         assert_eq!(access.lost(), 0);
-    }
-
-    #[test]
-    fn a_writer_that_stands_still_costs_lines_and_never_time() {
-        let (queue, entries) = sync_channel(2);
-        let access = Access {
-            queue,
-            state: Arc::default(),
-        };
-        (0..5).for_each(|_| access.log(entry(StatusCode::OK)));
-        assert_eq!(access.lost(), 3);
-        drop(entries);
     }
 
     #[test]

@@ -83,6 +83,7 @@ pub struct Metrics {
     pub body_bytes: IntGauge,
     pub body_bytes_limit: IntGauge,
     pub access_log_lost: IntCounter,
+    pub log_lost: IntCounter,
     /// `outcome` (`exported`, `dropped`, `failed`).
     pub otlp_spans: IntCounterVec,
     pub workers: WorkerMetrics,
@@ -310,6 +311,13 @@ impl Metrics {
                 IntCounter::new(
                     "domicile_access_log_lost_total",
                     "lines of the access log that were not written",
+                )?,
+            )?,
+            log_lost: register(
+                r,
+                IntCounter::new(
+                    "domicile_log_lost_total",
+                    "lines of the operator's log that nobody read in time",
                 )?,
             )?,
             otlp_spans: {

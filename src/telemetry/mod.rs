@@ -5,6 +5,7 @@ pub mod clock;
 mod decided;
 mod handles;
 mod ledger;
+mod lines;
 pub mod log;
 pub mod metrics;
 mod otlp;

@@ -16,7 +16,7 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-use super::{FileFault, Files, Identity, Material, Names, Placed, Validity, provider};
+use super::{FileFault, Files, Identity, Material, Names, Placed, Shown, Validity, provider};
 use crate::settings::{BackendTls, HttpVersion};
 
 /// Sessions of one region that can be resumed; more than it has endpoints.
@@ -29,6 +29,7 @@ pub struct BackendSide {
     verifier: Arc<Verifier>,
     /// Our own certificate's file and when it ends.
     pub expiry: Option<(PathBuf, Validity)>,
+    doubts: Vec<Placed>,
 }
 
 /// A server with a sound certificate of somebody else.
@@ -106,9 +107,11 @@ impl Material for BackendSide {
         };
         let roots = files.authorities(&settings.ca_file, at);
         let roots = roots.map_err(|f| faults.push(place("ca_file", f))).ok();
+        let mut doubts = Vec::new();
         let own = settings.certificate.as_ref().map(|pair| {
-            let (key, names) = files.certified_key(pair, &["tls"], at)?;
-            Ok((key, (pair.chain.clone(), names.validity())))
+            let own = files.certified_key(pair, &["tls"], Shown::ToServers, at)?;
+            doubts = own.doubts;
+            Ok((own.key, (pair.chain.clone(), own.names.validity())))
         });
         let own: Result<Option<_>, Vec<Placed>> = own.transpose();
         let own = own.map_err(|f| faults.extend(f)).ok();
@@ -147,7 +150,12 @@ impl Material for BackendSide {
             config: Arc::new(config),
             verifier,
             expiry,
+            doubts,
         })
+    }
+
+    fn doubts(&self) -> &[Placed] {
+        &self.doubts
     }
 }
 

@@ -14,8 +14,15 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{Names, provider};
-use crate::settings::CertificateFiles;
+use super::{
+    Names,
+    doubts::{Shown, doubts},
+    provider,
+};
+use crate::{
+    document::{MOST_BYTES, read_whole},
+    settings::CertificateFiles,
+};
 
 /// What several files held at one time, so that what is judged and what is compared is the same.
 pub struct Files {
@@ -43,8 +50,14 @@ pub enum FileFault {
     Pem(PathBuf),
     #[error("a certificate in `{}` cannot be read", .0.display())]
     Certificate(PathBuf),
-    #[error("the private key in `{}` cannot be used: {why}", path.display())]
-    Key { path: PathBuf, why: String },
+    #[error(
+        "the private key in `{}` has a password, and keys with passwords are not supported: decrypt it with `openssl pkey -in {} -out NEW.key`, and let the router alone read that", .0.display(), .0.display()
+    )]
+    Encrypted(PathBuf),
+    #[error(
+        "the private key in `{}` is damaged or not supported: RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, and Ed25519 are", .0.display()
+    )]
+    Key(PathBuf),
     #[error("the key in `{}` is not the key of the certificate in `{}`", key.display(), chain.display())]
     Mismatch { chain: PathBuf, key: PathBuf },
     #[error("the certificate in `{}` ended at {until}", path.display())]
@@ -57,6 +70,33 @@ pub enum FileFault {
     Token(PathBuf),
     #[error("cannot be used: {0}")]
     Rustls(String),
+
+    // Doubts, see `Own`.
+    #[error(
+        "the certificate in `{}` may not be used by a server (its extended key usage lacks serverAuth): no client will accept it", .0.display()
+    )]
+    NoServerAuth(PathBuf),
+    #[error(
+        "the certificate in `{}` may not be used by a client (its extended key usage lacks clientAuth): no server that asks for it will accept it", .0.display()
+    )]
+    NoClientAuth(PathBuf),
+    #[error(
+        "the certificate in `{}` names nobody (it has no subject alternative name): no client will accept it, for the common name counts for nothing", .0.display()
+    )]
+    Nameless(PathBuf),
+    #[error(
+        "a certificate that stands in `{}` after the first ended at {until}: whoever needs it to verify the first will refuse that", path.display()
+    )]
+    SignerExpired { path: PathBuf, until: Timestamp },
+}
+
+/// A certificate of our own, with its key.
+#[derive(Debug)]
+pub struct Own {
+    pub key: Arc<CertifiedKey>,
+    pub names: Names,
+    /// Why those to whom it is shown may refuse it. No reason not to use it.
+    pub doubts: Vec<Placed>,
 }
 
 impl Files {
@@ -69,7 +109,7 @@ impl Files {
             if !known.insert(path) {
                 continue;
             }
-            let bytes = std::fs::read(path);
+            let bytes = read_whole(path, MOST_BYTES).map_err(io::Error::from);
             let part = match &bytes {
                 Ok(bytes) => *blake3::hash(bytes).as_bytes(),
                 Err(_) => [0; 32],
@@ -99,7 +139,7 @@ impl Files {
         Err(FileFault::Unreadable { path, error })
     }
 
-    /// A chain and its key, fit to be presented at `at`.
+    /// A chain and its key, fit to be shown at `at`.
     ///
     /// # Errors
     /// Every fault of the two, at `steps` and its `chain` or `key`.
@@ -107,8 +147,9 @@ impl Files {
         &self,
         pair: &CertificateFiles,
         steps: &[&str],
+        shown: Shown,
         at: Timestamp,
-    ) -> Result<(Arc<CertifiedKey>, Names), Vec<Placed>> {
+    ) -> Result<Own, Vec<Placed>> {
         let place = |step: &str, fault| {
             let steps = steps.iter().chain([&step]).map(ToString::to_string);
             Placed {
@@ -128,11 +169,14 @@ impl Files {
             }
         };
         let (certificates, names) = chain;
+        let doubts = doubts(&certificates, &names, &pair.chain, shown, at);
+        let doubts = doubts.into_iter().map(|d| place("chain", d)).collect();
         let key = CertifiedKey::new(certificates, key);
         match key.keys_match() {
             // A key that does not tell its public half cannot be compared; it is used as it is.
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
-                Ok((Arc::new(key), names))
+                let key = Arc::new(key);
+                Ok(Own { key, names, doubts })
             }
             Err(_) => Err(vec![place(
                 "key",
@@ -190,17 +234,22 @@ impl Files {
         let path = path.to_owned();
         let key = match PrivateKeyDer::from_pem_slice(bytes) {
             Ok(key) => key,
+            Err(_) if is_encrypted(bytes) => return Err(FileFault::Encrypted(path)),
             Err(rustls::pki_types::pem::Error::NoItemsFound) => return Err(FileFault::NoKey(path)),
             Err(_) => return Err(FileFault::Pem(path)),
         };
         provider()
             .key_provider
             .load_private_key(key)
-            .map_err(|error| FileFault::Key {
-                path,
-                why: error.to_string(),
-            })
+            // It says no more than that it could not parse it.
+            .map_err(|_| FileFault::Key(path))
     }
+}
+
+/// By its label (RFC 7468 §11), or a header of the older form (RFC 1421 §4.6.1.1).
+fn is_encrypted(pem: &[u8]) -> bool {
+    let finder = |text: &str| memchr::memmem::find(pem, text.as_bytes()).is_some();
+    finder("-----BEGIN ENCRYPTED PRIVATE KEY-----") || finder("Proc-Type: 4,ENCRYPTED")
 }
 
 fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileFault> {

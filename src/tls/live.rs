@@ -18,12 +18,20 @@ pub trait Material: Sized {
     /// # Errors
     /// Every fault of the files.
     fn build(settings: &Self::Settings, files: &Files, at: Timestamp) -> Result<Self, Vec<Placed>>;
+
+    /// What others may refuse about it.
+    fn doubts(&self) -> &[Placed] {
+        &[]
+    }
 }
 
 /// A material in use, exchanged when its files change. Reading it takes no lock.
 pub struct Live<M: Material> {
     pub settings: M::Settings,
     current: ArcSwap<M>,
+    /// Held while files are read, which is as long as the disk takes.
+    looking: Mutex<()>,
+    /// Never held for long: probes and metrics ask for it.
     seen: Mutex<Seen>,
 }
 
@@ -31,7 +39,8 @@ pub struct Live<M: Material> {
 #[derive(Debug)]
 pub enum Change {
     Unchanged,
-    Swapped,
+    /// With what is doubtful about the new ones.
+    Swapped(Vec<Placed>),
     /// The new files are no good; the old ones stay in use. Told once for each new content.
     Kept(Vec<Placed>),
 }
@@ -54,6 +63,7 @@ impl<M: Material> Live<M> {
         let current = M::build(&settings, &files, at)?;
         Ok(Self {
             current: ArcSwap::from_pointee(current),
+            looking: Mutex::default(),
             seen: Mutex::new(Seen {
                 judged: files.digest(),
                 doubtful: None,
@@ -84,8 +94,9 @@ impl<M: Material> Live<M> {
     ///
     /// `patient`: broken files are told only when they are found the same twice.
     pub fn look(&self, at: Timestamp, patient: bool) -> Change {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let files = Files::read(M::files(&self.settings));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = files.digest();
         let is_known = digest == seen.judged;
         // What was broken is tried again: a certificate that was not yet valid becomes so.
@@ -95,13 +106,14 @@ impl<M: Material> Live<M> {
         }
         match M::build(&self.settings, &files, at) {
             Ok(next) => {
+                let doubts = next.doubts().to_vec();
                 self.current.store(Arc::new(next));
                 *seen = Seen {
                     judged: digest,
                     doubtful: None,
                     broken: None,
                 };
-                Change::Swapped
+                Change::Swapped(doubts)
             }
             Err(faults) if is_known => {
                 // Not the same ones for ever: a certificate begins, and ends.

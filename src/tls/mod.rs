@@ -19,6 +19,7 @@
 //! * **No revocation lists**: short-lived certificates (SPIFFE) are what this is made for.
 
 mod backend;
+mod doubts;
 mod files;
 mod identity;
 mod live;
@@ -31,7 +32,8 @@ mod token;
 use rustls::crypto::aws_lc_rs;
 
 pub use backend::{BackendSide, Imposter};
-pub use files::{FileFault, Files, Placed, is_world_readable};
+pub use doubts::Shown;
+pub use files::{FileFault, Files, Own, Placed, is_world_readable};
 pub use identity::{Identity, IdentityError};
 pub use live::{Change, Live, Material};
 pub use names::{Names, Validity};

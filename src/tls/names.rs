@@ -77,6 +77,11 @@ impl Names {
         self.dns.iter().map(|n| &**n)
     }
 
+    /// Whether it speaks of nobody.
+    pub fn are_none(&self) -> bool {
+        self.uris.is_empty() && self.dns.is_empty() && self.ips.is_empty()
+    }
+
     pub fn is_valid_at(&self, at: Timestamp) -> bool {
         self.from <= at && at <= self.until
     }

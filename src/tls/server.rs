@@ -21,7 +21,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{FileFault, Files, Material, Names, Placed, Validity, provider, unix_time};
+use super::{FileFault, Files, Material, Names, Placed, Shown, Validity, provider, unix_time};
 use crate::settings::{ClientCertificates, ListenerTls};
 
 /// One listener's certificates and the authorities of its callers, as they are in use.
@@ -32,6 +32,7 @@ pub struct ServerSide {
     number: u64,
     /// The chains' files and when each ends.
     pub expiries: Vec<(PathBuf, Validity)>,
+    doubts: Vec<Placed>,
 }
 
 /// The certificate of a connection's caller, verified in the handshake.
@@ -122,13 +123,14 @@ impl Material for ServerSide {
     fn build(settings: &ListenerTls, files: &Files, at: Timestamp) -> Result<Self, Vec<Placed>> {
         let mut faults = Vec::new();
         let mut wardrobe = Wardrobe::default();
-        let mut expiries = Vec::new();
+        let (mut expiries, mut doubts) = (Vec::new(), Vec::new());
         for (number, pair) in settings.certificates.iter().enumerate() {
             let steps = ["certificates", &number.to_string()];
-            match files.certified_key(pair, &steps, at) {
-                Ok((key, names)) => {
-                    expiries.push((pair.chain.clone(), names.validity()));
-                    wardrobe.add(&key, &names);
+            match files.certified_key(pair, &steps, Shown::ToClients, at) {
+                Ok(own) => {
+                    expiries.push((pair.chain.clone(), own.names.validity()));
+                    wardrobe.add(&own.key, &own.names);
+                    doubts.extend(own.doubts);
                 }
                 Err(found) => faults.extend(found),
             }
@@ -164,7 +166,12 @@ impl Material for ServerSide {
             callers,
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             expiries,
+            doubts,
         })
+    }
+
+    fn doubts(&self) -> &[Placed] {
+        &self.doubts
     }
 }
 

@@ -40,12 +40,25 @@ impl Authority {
     }
 
     pub(crate) fn sign_for(&self, names: &[&str], years: (i32, i32)) -> (String, String) {
+        self.sign_with(names, years, &[])
+    }
+
+    /// `usages`: none stands for those of both ends.
+    fn sign_with(
+        &self,
+        names: &[&str],
+        years: (i32, i32),
+        usages: &[ExtendedKeyUsagePurpose],
+    ) -> (String, String) {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names = names.iter().map(|n| san(n)).collect();
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        params.extended_key_usages = match usages {
+            [] => vec![
+                ExtendedKeyUsagePurpose::ServerAuth,
+                ExtendedKeyUsagePurpose::ClientAuth,
+            ],
+            some => some.to_vec(),
+        };
         params.not_before = date_time_ymd(years.0, 1, 1);
         params.not_after = date_time_ymd(years.1, 1, 1);
         let key = KeyPair::generate().unwrap();
@@ -195,7 +208,7 @@ fn files_are_exchanged_whole_and_broken_ones_are_told_once() {
     assert!(matches!(live.look(clock::now(), true), Change::Unchanged));
     assert!(std::sync::Arc::ptr_eq(&first, &live.load()));
     std::fs::write(folder.path().join("server.key"), key).unwrap();
-    assert!(matches!(live.look(clock::now(), true), Change::Swapped));
+    assert!(matches!(live.look(clock::now(), true), Change::Swapped(_)));
     assert!(!live.is_behind() && !std::sync::Arc::ptr_eq(&first, &live.load()));
 }
 
@@ -218,7 +231,7 @@ fn a_volumes_link_is_followed_and_a_lost_file_changes_nothing() {
     std::fs::remove_file(&data).unwrap();
     assert!(matches!(live.look(clock::now(), true), Change::Unchanged));
     std::os::unix::fs::symlink("two", &data).unwrap();
-    assert!(matches!(live.look(clock::now(), true), Change::Swapped));
+    assert!(matches!(live.look(clock::now(), true), Change::Swapped(_)));
 }
 
 #[test]
@@ -234,7 +247,7 @@ fn what_was_not_yet_valid_is_taken_when_its_time_comes() {
     );
     assert!(matches!(live.look(clock::now(), false), Change::Kept(_)));
     let then = "2098-06-01T00:00:00Z".parse().unwrap();
-    assert!(matches!(live.look(then, true), Change::Swapped));
+    assert!(matches!(live.look(then, true), Change::Swapped(_)));
 }
 
 #[test]
@@ -285,4 +298,126 @@ fn a_region_believes_its_own_authorities_and_identity_alone() {
     assert!(judge(settings(&eu), &old).is_err());
     let (wild, _) = ours.sign(&["dns:*.eu"]);
     assert!(judge(settings(&[]), &wild).is_err());
+}
+
+/// Made for these tests, and of no other use. No generator here makes such keys.
+const RSA_1024: &str = "MIICdwIBADANBgkqhkiG9w0BAQEFAASCAmEwggJdAgEAAoGBAPX42UX2+g+dWWa9
+X8FlHRPH766kN/khyHeYTKvwVokQW7tcGwPwpZUhskE4l97pZ0XRiCk4PMoW/5Ff
+T3Bibq/ZtZ5JHOODjyxXIyCEFzGu0mbT7ZU8MhLx+6r1sVJLIedAF3b35FmWJ1sn
+ICUC8wfRnPE9tfypUzp+ptd/UJJBAgMBAAECgYEA4Y77n58mHJ+MVhye7LgOfA9C
+igHpmjoSnSk6VgmlMTehByUlWO2ayjEGR6zgB/g9TdchZ7s8c423etXOAR8io69Y
+fFgO9gnwNgzGX157ES1olIHMdmjuNlGLgQppl3Vb1E3KwMfXC9TIS45NJuS/Oa0c
+uytbCcb8ltrBXqeQWIkCQQD+nUZytZDRiXavtRMv82Do6n9g8yo+NxcewGnKih2O
+1qH/9QrA57rrscmfY4FI6TyK4I5TYpab5m+tM0nwZihXAkEA90+IgbKvdaK2yGx+
+DdGaxmR74Z/QIyGFLRyxYv7IKySpdSEXW947gCSMIFnIncDXKNKNfrmB77dYq1Wk
+z/LbJwJAIME84d7nvX0QrrP9vupxaiVYs7E0mwJdUBByy6KPAOQtvQ7aDk0BZ/bc
+OEwFwsp2hmszBBknxPCVJ1P0zB9oSwJATC53wlwkqHwDCiJBgkg7AToa3xm3p9q/
+h3H7Qp9xUbjtamNTKr1+Xq7ja2O85Ltui+iwJYVHfWxhKAYtytDoqQJBAKMA12R1
+LlbCNYUuC67RWG9KS8S9TLKn0bUqunVTPqSD6O2OpCnXXIG4A2y+oKd4ynztF0wd
+fBHS6OKKB/9AoaM=";
+const SECP256K1: &str = "MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQguNTnZ5r/2fSzqsz/CGN+
+bBuWRycwtrMVmfZD8gd+JcGhRANCAAQQ+V7FhGkRHckSmKsXpciGwmjj1WBiheMy
+YlN2QvXDSrIK+b7HvuFSYf3EiHA/5DPX++wbsTXxA3ToQQpebcw7";
+
+#[test]
+fn keys_that_cannot_be_used_are_told_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new("test");
+    let told = |key: &str| {
+        let (chain, _) = ca.sign(&["dns:a"]);
+        let pair = write_pair(folder.path(), "server", (chain, key.to_owned()));
+        faults(&listener(vec![pair], None)).join("\n")
+    };
+    for (label, head) in [
+        ("ENCRYPTED PRIVATE KEY-----", ""),
+        (
+            "EC PRIVATE KEY-----",
+            "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n",
+        ),
+    ] {
+        let told = told(&format!(
+            "-----BEGIN {label}\n{head}MAA=\n-----END {label}\n"
+        ));
+        assert!(
+            told.contains("keys with passwords are not supported"),
+            "{told}"
+        );
+        assert!(told.contains("openssl pkey -in "), "{told}");
+    }
+    for key in [SECP256K1, RSA_1024] {
+        let label = "PRIVATE KEY-----";
+        let told = told(&format!("-----BEGIN {label}\n{key}\n-----END {label}\n"));
+        assert!(
+            told.contains("RSA of 2048 to 8192 bits, ECDSA on P-256"),
+            "{told}"
+        );
+    }
+}
+
+/// What those to whom it is shown say of a certificate.
+fn doubts(settings: &ListenerTls) -> Vec<String> {
+    let live = Live::<ServerSide>::new(settings.clone(), clock::now()).unwrap();
+    let side = live.load();
+    let told = side.doubts().iter();
+    told.map(|p| format!("{}: {}", p.steps.join("."), p.fault))
+        .collect()
+}
+
+#[test]
+fn a_certificate_that_no_client_will_accept_is_doubtful() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new("test");
+    let years = (2020, 2099);
+    let client_only = [ExtendedKeyUsagePurpose::ClientAuth];
+    let any = [ExtendedKeyUsagePurpose::Any];
+    let (chain, key) = ca.sign(&["dns:c"]);
+    let (ended, _) = ca.sign_for(&[], (2020, 2021));
+    let pairs = [
+        ca.sign(&["dns:a"]),
+        ca.sign_with(&["dns:a"], years, &any),
+        ca.sign_with(&["dns:b"], years, &client_only),
+        ca.sign(&[]),
+        (chain + &ended, key),
+    ];
+    let names = ["good", "any", "client", "nobody", "ended"];
+    let write = |(name, pair)| write_pair(folder.path(), name, pair);
+    let pairs = names.into_iter().zip(pairs).map(write).collect();
+    let told = doubts(&listener(pairs, None));
+    let expected = [
+        ("certificates.2.chain: ", "lacks serverAuth"),
+        ("certificates.3.chain: ", "no subject alternative name"),
+        ("certificates.4.chain: ", "ended at 2021-01-01"),
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, (place, message)) in told.iter().zip(expected) {
+        assert!(told.starts_with(place) && told.contains(message), "{told}");
+    }
+}
+
+#[test]
+fn a_certificate_that_no_region_will_accept_is_doubtful() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new("test");
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, &ca.pem).unwrap();
+    let doubts = |usage| {
+        let pair = ca.sign_with(&[], (2020, 2099), &[usage]);
+        let settings = BackendTls {
+            ca_file: ca_file.clone(),
+            identity: Vec::new(),
+            certificate: Some(write_pair(folder.path(), "router", pair)),
+            http: HttpVersion::One,
+        };
+        let live = Live::<BackendSide>::new(settings, clock::now()).unwrap();
+        let side = live.load();
+        let told = side.doubts().iter();
+        told.map(|p| format!("{}: {}", p.steps.join("."), p.fault))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(doubts(ExtendedKeyUsagePurpose::ClientAuth), [""; 0]);
+    let told = doubts(ExtendedKeyUsagePurpose::ServerAuth);
+    assert!(
+        matches!(&*told, [one] if one.starts_with("tls.chain: ") && one.contains("lacks clientAuth")),
+        "{told:?}"
+    );
 }

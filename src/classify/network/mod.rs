@@ -28,7 +28,10 @@ use jiff::Timestamp;
 pub use address::locates;
 use database::Database;
 
-use crate::{domain::Country, settings::Geoip};
+use crate::{document::read_whole, domain::Country, settings::Geoip};
+
+/// Bytes of a database. The largest on the market have some hundred MiB.
+const MOST_DATABASE: u64 = 1 << 30;
 
 /// A GeoIP database that can be swapped while it is asked. Look-ups take no lock.
 pub struct Geo {
@@ -203,7 +206,7 @@ fn read(path: &Path) -> Result<(Vec<u8>, Seen), GeoError> {
     };
     // Metadata first: if the file changes in between, the next call sees another time.
     let metadata = fs::metadata(path).map_err(unreadable)?;
-    let bytes = fs::read(path).map_err(unreadable)?;
+    let bytes = read_whole(path, MOST_DATABASE).map_err(|unread| unreadable(unread.into()))?;
     let seen = Seen {
         modified: metadata.modified().ok(),
         length: metadata.len(),

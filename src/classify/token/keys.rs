@@ -1,4 +1,4 @@
-use std::{fs, path::Path};
+use std::path::Path;
 
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Claims, KeySetError, TokenFault, base64url};
 use crate::{
     classify::json::{KnownPart, Sink, Value as JsonValue, Watch, scan_object},
+    document::{MOST_BYTES, read_whole},
     settings::{Jwt, JwtAlgorithm},
 };
 
@@ -308,9 +309,9 @@ fn is_32(text: &Option<String>) -> bool {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, KeySetError> {
-    fs::read(path).map_err(|error| KeySetError::Unreadable {
+    read_whole(path, MOST_BYTES).map_err(|unread| KeySetError::Unreadable {
         path: path.to_owned(),
-        error,
+        error: unread.into(),
     })
 }
 

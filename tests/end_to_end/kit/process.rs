@@ -1,7 +1,7 @@
 //! The binary as a child process.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{PipeReader, Read, Write, pipe};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -65,6 +65,33 @@ impl Process {
             stderr,
             readers: vec![out, err],
         }
+    }
+
+    /// With output that goes into a pipe which is full already, and is read by nobody but the
+    /// caller.
+    pub fn spawn_unread(command: &mut Command) -> (Self, PipeReader) {
+        let (unread, mut to) = pipe().unwrap();
+        rustix::io::ioctl_fionbio(&to, true).unwrap();
+        for piece in [4096, 1] {
+            while to.write(&vec![b'\n'; piece]).is_ok() {}
+        }
+        // The child's end is the same, and shall wait as any other does.
+        rustix::io::ioctl_fionbio(&to, false).unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(to.try_clone().unwrap())
+            .stderr(to)
+            .spawn()
+            .unwrap();
+        // The command would keep the pipe open.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let process = Self {
+            child,
+            stdout: Arc::default(),
+            stderr: Arc::default(),
+            readers: Vec::new(),
+        };
+        (process, unread)
     }
 
     pub fn id(&self) -> u32 {
