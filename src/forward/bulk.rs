@@ -67,7 +67,7 @@ impl BulkAnswer {
     /// there is `room` for the next bytes. Cancel safe: dropping it closes the connection.
     ///
     /// # Errors
-    /// `NoVerdict`: whether any item was carried out is unknown.
+    /// [`NoVerdict`]: whether any item was carried out is unknown.
     pub async fn read<'e, B>(
         answer: Response<B>,
         items: usize,
@@ -75,7 +75,7 @@ impl BulkAnswer {
         room: impl Fn(usize) -> bool,
     ) -> Result<BulkVerdict, NoVerdict>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes, Error: Into<NoVerdict>> + Unpin,
     {
         let status = answer.status();
         if status.is_client_error() || status.is_server_error() {
@@ -84,7 +84,7 @@ impl BulkAnswer {
         }
         let is_coded = answer.headers().contains_key(Field::ContentEncoding);
         if status != StatusCode::OK || is_coded {
-            return Err(NoVerdict);
+            return Err(NoVerdict::Unclear);
         }
         let limit = AROUND + items.saturating_mul(AVERAGE_ITEM);
         let text = whole(answer.into_body(), limit, room).await?;
@@ -100,9 +100,9 @@ impl BulkAnswer {
         items: usize,
         expected: impl Fn(usize) -> Option<Expected<'e>>,
     ) -> Result<Self, NoVerdict> {
-        check(&text).map_err(|_| NoVerdict)?;
-        let json = std::str::from_utf8(&text).map_err(|_| NoVerdict)?;
-        let told = read_items(json, items, expected).ok_or(NoVerdict)?;
+        check(&text).map_err(|_| NoVerdict::Unclear)?;
+        let json = std::str::from_utf8(&text).map_err(|_| NoVerdict::Unclear)?;
+        let told = read_items(json, items, expected).ok_or(NoVerdict::Unclear)?;
         Ok(Self { text, items: told })
     }
 
@@ -124,7 +124,7 @@ impl BulkAnswer {
     }
 }
 
-async fn whole<B: Body<Data = Bytes> + Unpin>(
+async fn whole<B: Body<Data = Bytes, Error: Into<NoVerdict>> + Unpin>(
     mut body: B,
     limit: usize,
     room: impl Fn(usize) -> bool,
@@ -132,14 +132,14 @@ async fn whole<B: Body<Data = Bytes> + Unpin>(
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let Ok(data) = frame.map_err(|_| NoVerdict)?.into_data() else {
+        let Ok(data) = frame.map_err(Into::into)?.into_data() else {
             continue;
         };
         if all.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limit {
-            return Err(NoVerdict);
+            return Err(NoVerdict::Unclear);
         }
         if !room(data.len()) {
-            return Err(NoVerdict);
+            return Err(NoVerdict::Unclear);
         }
         // One frame is not copied; many are joined.
         match (first.take(), all.is_empty()) {

@@ -20,6 +20,8 @@
 //!   request after its repair, and what hangs is bounded by the seats.
 //!   Where the settings ask for active checks, an endpoint must also pass those (`check`). If none
 //!   does, the checks are what is wrong, perhaps: then those that serve come first.
+//! * **Slow answers** that are read whole before anybody is told (batches, bulk, short ones) must
+//!   come at 500 bytes a second, as callers' bodies must; those that are streamed need not.
 //! * **Seats**: one region may take half of a worker's requests; the rest queue for a short while
 //!   and are then refused, so a region that hangs leaves the others room. An answer holds its seat
 //!   until its body is read or dropped.

@@ -26,6 +26,7 @@ mod failure;
 mod hold_ups;
 mod kit;
 mod kubelet;
+mod late;
 mod lost_state;
 mod memory;
 mod mixed;

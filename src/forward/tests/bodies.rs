@@ -247,3 +247,32 @@ fn a_part_of_a_batch_arrives_byte_for_byte() {
         }
     });
 }
+
+/// Ten bytes a second and no stall: at 500 bytes a second after the time of one stall, this is late.
+#[test]
+fn an_answer_that_must_keep_pace_and_trickles_breaks_off_and_a_streamed_one_does_not() {
+    run(async {
+        let server = Server::start(async |_, peer| {
+            peer.request().await;
+            peer.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n")
+                .await;
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                peer.write("x").await;
+            }
+        })
+        .await;
+        let limits = Limits {
+            body_stall: Duration::from_secs(1),
+            ..patient()
+        };
+        let streamed = send(&eu(&[server.url()], &patient()), get()).await.unwrap();
+        assert_eq!(text(streamed).await, Ok("x".repeat(20)));
+        let up = eu(&[server.url()], &limits);
+        let mut whole = send(&up, get()).await.unwrap();
+        whole.body_mut().keep_pace();
+        let error = text(whole).await.unwrap_err();
+        assert!(error.fault.is_late(), "{error}");
+        assert_eq!(up.health().report()[0].failures_in_a_row, 1);
+    });
+}
