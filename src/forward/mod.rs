@@ -29,7 +29,7 @@
 //!   connection by whoever reads the body; a connection at rest is watched by its pool's one task.
 //! * **HTTP/2** is spoken to a region only where its settings say so. Its requests share few
 //!   connections; a stream that the region did not process (refused, or above a `GOAWAY`'s last)
-//!   counts as not sent.
+//!   counts as not sent. The beginning of a streamed body is kept for that case (`replay`).
 //! * **TLS files that were exchanged** end the use of older connections: what is under way ends
 //!   well, and the next request shows the new certificate and believes the new authorities.
 //! * **Host** is the endpoint's authority, not the caller's: a storage server may select its
@@ -61,6 +61,7 @@ mod merge;
 mod multiplex;
 mod pool;
 mod region;
+mod replay;
 mod slices;
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     message::Response,
-    settings::{Limits, RegionSettings},
+    settings::{HttpVersion, Limits, RegionSettings},
     telemetry::clock,
     tls::{BackendSide, Live},
 };
@@ -151,7 +151,10 @@ impl RegionLink {
             body,
         } = outgoing;
         let body = mem::replace(body, OutgoingBody::Empty);
-        let mut upload = Upload::new(body, started);
+        let mut upload = match self.settings.http {
+            HttpVersion::One => Upload::new(body, started),
+            HttpVersion::Two => Upload::keeping(body, started),
+        };
         let order = self.order();
         let mut at = 0;
         let mut tries = 0;
@@ -230,6 +233,9 @@ impl RegionLink {
             let failed = match exchanged {
                 Ok(response) => {
                     server.health.succeeded();
+                    if let Some(spare) = &spare {
+                        spare.let_go();
+                    }
                     let idle = server.pool.idle() as u64;
                     self.tally.idle.store(idle, Relaxed);
                     let arrived = clock::moment();
@@ -253,7 +259,8 @@ impl RegionLink {
             };
             drop(link);
             // A kept connection that the server had closed says nothing about the server.
-            let is_stale = is_kept && failed.kind == FailedKind::Reset && !failed.answer_begun;
+            let has_closed = matches!(failed.kind, FailedKind::Reset | FailedKind::GoneAway);
+            let is_stale = is_kept && has_closed && !failed.answer_begun;
             if !is_stale && !matches!(failed.kind, FailedKind::CallerBody(_)) {
                 server.health.failed();
             }
@@ -265,9 +272,11 @@ impl RegionLink {
             if failed.sent == Sent::Perhaps {
                 earlier = Sent::Perhaps;
             }
-            upload = match failed.unsent.or(spare.map(Upload::again)) {
-                Some(again) if may_try_again => again,
-                _ => return Err(self.failed(self.error(failed.kind, earlier))),
+            let unsent = failed.unsent.filter(|_| may_try_again);
+            let spare = spare.filter(|_| may_try_again);
+            upload = match unsent.or_else(|| spare.and_then(Upload::again)) {
+                Some(again) => again,
+                None => return Err(self.failed(self.error(failed.kind, earlier))),
             };
             self.tally.retries.fetch_add(1, Relaxed);
             tries += 1;
@@ -355,7 +364,12 @@ impl RegionLink {
         let region = Arc::clone(&self.name);
         match kind {
             FailedKind::Timeout => ForwardError::Timeout { region, sent },
-            FailedKind::Reset => ForwardError::Reset { region, sent },
+            FailedKind::Refused | FailedKind::GoneAway if sent == Sent::Nothing => {
+                ForwardError::Refused { region }
+            }
+            FailedKind::Reset | FailedKind::Refused | FailedKind::GoneAway => {
+                ForwardError::Reset { region, sent }
+            }
             FailedKind::BadAnswer => ForwardError::BadAnswer { region },
             FailedKind::CallerBody(fault) => ForwardError::CallerBody {
                 region,
@@ -369,6 +383,8 @@ impl RegionLink {
 /// DESIGN §3 forward: only when nothing was sent or the method is idempotent. What took too long
 /// would take as long again, and what answered badly has had the request.
 fn is_safe_to_repeat(failed: &Failed, is_idempotent: bool) -> bool {
-    failed.kind == FailedKind::Reset
-        && (failed.sent == Sent::Nothing || (is_idempotent && !failed.answer_begun))
+    matches!(
+        failed.kind,
+        FailedKind::Reset | FailedKind::Refused | FailedKind::GoneAway
+    ) && (failed.sent == Sent::Nothing || (is_idempotent && !failed.answer_begun))
 }

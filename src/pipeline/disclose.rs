@@ -421,6 +421,10 @@ async fn send(
                 ForwardError::Unreachable { .. } | ForwardError::GivenUp { .. } => {
                     failed(F::Unreachable, "it took no connection; nothing was sent")
                 }
+                ForwardError::Refused { .. } => failed(
+                    F::Unreachable,
+                    "it refused the request before it began with it",
+                ),
                 ForwardError::Timeout { .. } => failed(F::Timeout, "it may have got the record"),
                 ForwardError::Reset { .. } | ForwardError::BadAnswer { .. } => {
                     failed(F::Broken, "it may have got the record")

@@ -499,7 +499,8 @@ pub fn outgoing_body(x: &Exchange<'_>, taken: Taken) -> OutgoingBody {
                 body: Watched::new(incoming, stall),
                 snapshot: Arc::clone(&x.snapshot),
             });
-            OutgoingBody::Stream { body, length }
+            let held = x.held.beside();
+            OutgoingBody::Stream { body, length, held }
         }
     }
 }

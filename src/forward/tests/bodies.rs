@@ -7,6 +7,7 @@ use http_body::{Body, Frame};
 use tokio::sync::mpsc;
 
 use super::{script::Server, *};
+use crate::admit::memory::Held;
 
 /// A caller's body, fed by a test. Dropping the sender ends it.
 struct Fed(mpsc::UnboundedReceiver<Result<Frame<Bytes>, BoxError>>);
@@ -28,7 +29,8 @@ impl Body for Fed {
 pub(super) fn stream(length: Option<u64>) -> (Feed, OutgoingBody) {
     let (feed, fed) = mpsc::unbounded_channel();
     let body = Box::pin(Fed(fed));
-    (feed, OutgoingBody::Stream { body, length })
+    let held = Held::uncounted();
+    (feed, OutgoingBody::Stream { body, length, held })
 }
 
 fn data(text: &'static str) -> Result<Frame<Bytes>, BoxError> {

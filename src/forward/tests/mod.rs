@@ -4,6 +4,7 @@ mod batches;
 mod bodies;
 mod failures;
 mod hostile;
+mod refused;
 mod reuse;
 mod script;
 
