@@ -52,7 +52,7 @@ struct Live {
     health: Arc<EndpointHealth>,
     progress: Rc<Progress>,
     /// Only held: the region's seat is taken until the answer is over.
-    _seat: Seat,
+    seat: Option<Seat>,
     stall: Duration,
     /// Set while nothing comes.
     timer: Option<Pin<Box<Sleep>>>,
@@ -109,7 +109,6 @@ pub(super) struct Source {
     pub(super) pool: Rc<Pool>,
     pub(super) health: Arc<EndpointHealth>,
     pub(super) progress: Rc<Progress>,
-    pub(super) seat: Seat,
     pub(super) stall: Duration,
     pub(super) region: Arc<str>,
     pub(super) arrived: Instant,
@@ -140,7 +139,7 @@ pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Re
         pool: source.pool,
         health: source.health,
         progress: source.progress,
-        _seat: source.seat,
+        seat: None,
         stall: source.stall,
         timer: None,
         pace: None,
@@ -190,6 +189,13 @@ impl AnswerBody {
     pub fn keep_pace(&mut self) {
         if let State::Live(Some(live)) = &mut self.state {
             live.pace = Some(Pace::new(live.stall));
+        }
+    }
+
+    /// The seat is taken until the answer is over.
+    pub(super) fn sit(&mut self, seat: Seat) {
+        if let State::Live(Some(live)) = &mut self.state {
+            live.seat = Some(seat);
         }
     }
 

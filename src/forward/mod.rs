@@ -14,9 +14,12 @@
 //!   extra tries, only when no byte was written, or when the method is idempotent, the body can be
 //!   replayed, and no byte of an answer came. An answer that took too long is never retried.
 //!   A budget for each region (`budget`) keeps a region that fails from being asked three times as much.
+//!   What only reads is asked once more, of another endpoint that serves, when it is answered 502, 503
+//!   or 504 (`trouble`); if that answers no better, the first answer is passed on.
 //! * **Ejection** is passive: three failures in a row put an endpoint aside for a growing time,
-//!   after which one request tries it. When all endpoints of a region are aside, the one that is
-//!   due soonest is tried all the same: a region with one endpoint must work again with the first
+//!   after which one request tries it. An answer of 500, 502, 503 or 504 is such a failure while another
+//!   endpoint serves, and puts at most half of a region's endpoints aside, rounded up. When all
+//!   endpoints of a region are aside, the one that is due soonest is tried all the same: a region with one endpoint must work again with the first
 //!   request after its repair, and what hangs is bounded by the seats.
 //!   Where the settings ask for active checks, an endpoint must also pass those (`check`). If none
 //!   does, the checks are what is wrong, perhaps: then those that serve come first.
@@ -65,6 +68,7 @@ mod replay;
 mod slices;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod upstreams;
 mod verdicts;
 mod wire;

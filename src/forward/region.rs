@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use http::StatusCode;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -19,11 +20,12 @@ use super::{
     answer::{self, Source},
     body::Upload,
     budget::Budget,
-    gate::{Full, Gate},
+    gate::{Full, Gate, Seat},
     health::EndpointHealth,
     http1::Call,
     link::{Deadlines, Failed, FailedKind},
     pool::Pool,
+    trouble,
 };
 use crate::{
     message::Response,
@@ -161,6 +163,8 @@ impl RegionLink {
         // Whether bytes of an earlier try may have arrived.
         let mut earlier = Sent::Nothing;
         let mut only_new = false;
+        // An answer that another server may better, and that is passed on if none does.
+        let mut first: Option<Box<Response<AnswerBody>>> = None;
         loop {
             let Some(server) = order.get(at).and_then(|i| self.servers.get(*i)) else {
                 return Err(self.failed(self.unreachable(Unreachable::Unresolved)));
@@ -194,6 +198,9 @@ impl RegionLink {
                     // What this machine lacks says nothing about the server.
                     if why != Unreachable::NoDescriptors {
                         server.health.failed();
+                    }
+                    if let Some(first) = first {
+                        return Ok(seated(*first, seat));
                     }
                     at += 1;
                     if at < order.len() && started.elapsed() < self.limits.response {
@@ -232,28 +239,63 @@ impl RegionLink {
             };
             let failed = match exchanged {
                 Ok(response) => {
-                    server.health.succeeded();
-                    if let Some(spare) = &spare {
-                        spare.let_go();
-                    }
                     let idle = server.pool.idle() as u64;
                     self.tally.idle.store(idle, Relaxed);
                     let arrived = clock::moment();
-                    if let Some(body) = link.take_short() {
-                        server.pool.give(link, progress.is_done(), arrived);
-                        return Ok(answer::whole(response, body, arrived));
-                    }
-                    let source = Source {
-                        link,
-                        pool: Rc::clone(&server.pool),
-                        health: Arc::clone(&server.health),
-                        progress,
-                        seat,
-                        stall: self.limits.body_stall,
-                        region: Arc::clone(&self.name),
-                        arrived,
+                    let answer = match link.take_short() {
+                        Some(body) => {
+                            server.pool.give(link, progress.is_done(), arrived);
+                            answer::whole(response, body, arrived)
+                        }
+                        None => {
+                            let source = Source {
+                                link,
+                                pool: Rc::clone(&server.pool),
+                                health: Arc::clone(&server.health),
+                                progress,
+                                stall: self.limits.body_stall,
+                                region: Arc::clone(&self.name),
+                                arrived,
+                            };
+                            answer::accept(response, source)
+                        }
                     };
-                    return Ok(answer::accept(response, source));
+                    if !answer.status().is_server_error() {
+                        server.health.succeeded();
+                        if let Some(spare) = &spare {
+                            spare.let_go();
+                        }
+                        return Ok(seated(answer, seat));
+                    }
+                    self.note(server, answer.status());
+                    // Another server's word counts only if it is better.
+                    if let Some(first) = first {
+                        return Ok(seated(*first, seat));
+                    }
+                    let may_ask = trouble::may_ask_another(method, answer.status())
+                        && started.elapsed() < self.limits.response;
+                    let other = match may_ask && spare.is_some() {
+                        true => self.another(&order, at).filter(|_| self.may_retry()),
+                        false => None,
+                    };
+                    let again = match (other, spare) {
+                        (Some(at), Some(spare)) => Upload::again(spare).map(|again| (at, again)),
+                        (None, Some(spare)) => {
+                            spare.let_go();
+                            None
+                        }
+                        (_, None) => None,
+                    };
+                    let Some((other, again)) = again else {
+                        return Ok(seated(answer, seat));
+                    };
+                    first = Some(Box::new(answer));
+                    upload = again;
+                    self.tally.retries.fetch_add(1, Relaxed);
+                    tries += 1;
+                    only_new = false;
+                    at = other;
+                    continue;
                 }
                 Err(failed) => failed,
             };
@@ -261,22 +303,30 @@ impl RegionLink {
             // A kept connection that the server had closed says nothing about the server.
             let has_closed = matches!(failed.kind, FailedKind::Reset | FailedKind::GoneAway);
             let is_stale = is_kept && has_closed && !failed.answer_begun;
-            if !is_stale && !matches!(failed.kind, FailedKind::CallerBody(_)) {
-                server.health.failed();
+            match failed.kind {
+                FailedKind::CallerBody(_) => {}
+                FailedKind::Refused => server.health.is_in_trouble(self.can_spare(server)),
+                _ if is_stale => {}
+                _ => server.health.failed(),
             }
             // The server of a stale connection has not had the request: to repeat it is no more load.
             let may_try_again = tries < EXTRA_TRIES
                 && started.elapsed() < self.limits.response
                 && is_safe_to_repeat(&failed, method.is_idempotent())
+                && (first.is_none() || is_stale)
                 && (is_stale || self.may_retry());
             if failed.sent == Sent::Perhaps {
                 earlier = Sent::Perhaps;
             }
             let unsent = failed.unsent.filter(|_| may_try_again);
             let spare = spare.filter(|_| may_try_again);
-            upload = match unsent.or_else(|| spare.and_then(Upload::again)) {
-                Some(again) => again,
-                None => return Err(self.failed(self.error(failed.kind, earlier))),
+            upload = match (unsent.or_else(|| spare.and_then(Upload::again)), first) {
+                (Some(again), kept) => {
+                    first = kept;
+                    again
+                }
+                (None, Some(first)) => return Ok(seated(*first, seat)),
+                (None, None) => return Err(self.failed(self.error(failed.kind, earlier))),
             };
             self.tally.retries.fetch_add(1, Relaxed);
             tries += 1;
@@ -285,6 +335,38 @@ impl RegionLink {
                 at = (at + 1) % order.len().max(1);
             }
         }
+    }
+
+    /// What an answer of 500 or more says of its server.
+    #[cold]
+    fn note(&self, server: &Server, status: StatusCode) {
+        match trouble::is_trouble(status) {
+            true => server.health.is_in_trouble(self.can_spare(server)),
+            false => server.health.succeeded(),
+        }
+    }
+
+    /// Whether another endpoint serves, and at most half of them, rounded up, would be aside with this
+    /// one: the rest must bear what comes.
+    fn can_spare(&self, server: &Server) -> bool {
+        let (mut serves, mut aside) = (false, 1);
+        for Server { health, .. } in &self.servers {
+            if !Arc::ptr_eq(health, &server.health) {
+                serves |= health.serves();
+                aside += usize::from(health.state() != EndpointState::Healthy);
+            }
+        }
+        serves && aside <= self.servers.len().div_ceil(2)
+    }
+
+    /// The place in the order of another endpoint that serves.
+    fn another(&self, order: &Order, at: usize) -> Option<usize> {
+        let mut places = order.iter().enumerate();
+        let found = places.find(|(place, i)| {
+            let server = self.servers.get(**i);
+            *place != at && server.is_some_and(|server| server.health.serves())
+        });
+        found.map(|(place, _)| place)
     }
 
     /// Takes a retry out of the region's budget, or counts that it was empty.
@@ -378,6 +460,12 @@ impl RegionLink {
             },
         }
     }
+}
+
+/// The seat is taken until the answer is over.
+fn seated(mut answer: Response<AnswerBody>, seat: Seat) -> Response<AnswerBody> {
+    answer.body_mut().sit(seat);
+    answer
 }
 
 /// DESIGN §3 forward: only when nothing was sent or the method is idempotent. What took too long
