@@ -222,6 +222,11 @@ impl Upload {
         matches!(self.kind, Kind::Stream { left: None, .. })
     }
 
+    /// Whether it is still arriving from the caller.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self.kind, Kind::Stream { .. })
+    }
+
     /// All of a body that is one piece, at once.
     pub(super) fn take_whole(&mut self) -> Option<Bytes> {
         let Kind::Whole(bytes) = &mut self.kind else {

@@ -230,7 +230,8 @@ impl RegionLink {
             let deadlines = Deadlines {
                 response: self.limits.response,
                 stall: self.limits.body_stall,
-                at_last: (tries > 0).then(|| started + self.limits.response),
+                // A stream that is sent again may last as long as one that is sent at once.
+                at_last: (tries > 0 && !upload.is_stream()).then(|| started + self.limits.response),
             };
             let exchanged = match link.begin(&call, upload, now) {
                 None => poll_fn(|cx| link.poll_answer(cx, &progress, deadlines)).await,

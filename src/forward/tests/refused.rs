@@ -60,9 +60,13 @@ async fn serve(
 }
 
 fn two(url: String) -> Upstreams {
+    two_within(url, &patient())
+}
+
+fn two_within(url: String, limits: &Limits) -> Upstreams {
     let mut settings = settings("eu", &[url]);
     settings.http = HttpVersion::Two;
-    upstreams(&[settings], &patient(), MANY)
+    upstreams(&[settings], limits, MANY)
 }
 
 fn data(text: impl Into<Bytes>) -> Result<http_body::Frame<Bytes>, BoxError> {
@@ -126,5 +130,31 @@ fn what_was_refused_and_cannot_be_sent_again_was_not_done() {
             assert_eq!(error.sent(), Sent::Nothing);
             assert_eq!(count.get(), tries);
         }
+    });
+}
+
+/// The limit of an answer begins with the end of its request, of a second try as of the first.
+#[test]
+fn a_stream_that_is_sent_again_may_last_as_long_as_one_that_was_not_refused() {
+    run(async {
+        let (url, count) = refusing(Refusal {
+            streams: 1,
+            after: 0,
+        })
+        .await;
+        let limits = Limits {
+            response: Duration::from_secs(2),
+            ..patient()
+        };
+        let up = two_within(url, &limits);
+        let (feed, body) = stream(None);
+        feed.send(data("one")).unwrap();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            feed.send(data("two")).unwrap();
+        });
+        let answer = send(&up, outgoing(Method::POST, body)).await.unwrap();
+        assert_eq!(text(answer).await.unwrap(), "onetwo");
+        assert_eq!(count.get(), 2);
     });
 }
