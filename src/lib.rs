@@ -12,6 +12,7 @@ mod disk;
 pub mod document;
 pub mod domain;
 pub mod forward;
+pub mod http2;
 pub mod locate;
 pub mod message;
 pub mod pipeline;

@@ -115,6 +115,26 @@ fn forwarded_nodes(headers: &Fields) -> Vec<Option<IpAddr>> {
         .collect()
 }
 
+/// Whether a gateway says that its own caller came by TLS: the last `proto` of `Forwarded` (RFC 7239
+/// §5.4), the one `X-Forwarded-Proto`, or both.
+pub fn says_secured(headers: &Fields) -> bool {
+    let standard = headers.get_all(Field::Forwarded).last().map(|v| {
+        let elements = split_quoted(v.to_str().unwrap_or("?"), ',');
+        let pairs = elements.last().map(|e| split_quoted(e, ';'));
+        let mut found = pairs.into_iter().flatten().filter_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            let is_proto = name.trim().eq_ignore_ascii_case("proto");
+            is_proto.then(|| value.trim().trim_matches('"'))
+        });
+        (found.next(), found.next()) == (Some("https"), None)
+    });
+    let custom = match headers.only(Field::XForwardedProto) {
+        Ok(value) => value.map(|v| v.as_bytes() == b"https"),
+        Err(_) => Some(false),
+    };
+    standard.or(custom).is_some_and(|says| says) && custom.is_none_or(|says| says)
+}
+
 /// Splits outside of quoted strings (RFC 9110 §5.6.4).
 fn split_quoted(text: &str, separator: char) -> Vec<&str> {
     let (mut quoted, mut escaped) = (false, false);
@@ -171,6 +191,46 @@ mod tests {
         }
         let caller = Caller::new(SocketAddr::new(peer.parse().unwrap(), 4000), &[], &proxies);
         caller.client(&headers, &proxies)
+    }
+
+    #[test]
+    fn gateways_say_whether_they_ended_tls() {
+        for (fields, wanted) in [
+            (&[][..], false),
+            (&[("x-forwarded-proto", "https")], true),
+            (&[("x-forwarded-proto", "http")], false),
+            (&[("x-forwarded-proto", "https, https")], false),
+            (
+                &[
+                    ("x-forwarded-proto", "https"),
+                    ("x-forwarded-proto", "https"),
+                ],
+                false,
+            ),
+            (&[("forwarded", "for=1.1.1.1;Proto=https")], true),
+            (&[("forwarded", "proto=http, proto=\"https\"")], true),
+            (&[("forwarded", "proto=https, proto=http")], false),
+            (&[("forwarded", "proto=https, for=1.1.1.1")], false),
+            (&[("forwarded", "proto=https;proto=http")], false),
+            (
+                &[("forwarded", "proto=https"), ("x-forwarded-proto", "http")],
+                false,
+            ),
+            (
+                &[("forwarded", "for=1.1.1.1"), ("x-forwarded-proto", "https")],
+                false,
+            ),
+            (
+                &[("forwarded", "proto=https"), ("x-forwarded-proto", "https")],
+                true,
+            ),
+        ] {
+            let mut headers = Fields::default();
+            for (name, value) in fields {
+                headers.append(*name, value);
+            }
+            assert_eq!(says_secured(&headers), wanted, "{fields:?}");
+        }
     }
 
     fn known(ip: &str) -> ClientAddress {

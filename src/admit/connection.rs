@@ -3,7 +3,6 @@
 use std::{
     future::Future,
     io,
-    net::SocketAddr,
     rc::Rc,
     sync::{
         Arc,
@@ -23,7 +22,7 @@ use super::{
     farewell::leave,
     held::Answers,
     http1::{self, HeadFault},
-    http2,
+    http2::{self, Way},
     pace::{AtWork, Pace, Paced},
     streams::{Stream, Streams},
 };
@@ -35,18 +34,34 @@ use crate::{
 /// RFC 9113 §3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// How long callers are told that nothing more comes of what they wait for.
+pub const LAST_WORD: Duration = Duration::from_millis(100);
+
+/// How long a caller that waits for nothing has to hear that the connection ends, before it is cut.
+const LEAVES: Duration = Duration::from_secs(1);
+
+/// On what terms a connection is served.
+#[derive(Clone)]
+pub struct Terms {
+    /// It is of a configured proxy, which may have ended TLS for its own callers.
+    pub is_gateway: bool,
+    /// No further requests are taken.
+    pub stop: watch::Receiver<bool>,
+    /// Those at work are not waited for any longer; the connection has [`LAST_WORD`].
+    pub over: watch::Receiver<bool>,
+}
+
 /// Serves the connection until it ends, idles too long, or `stop` turns true and its requests at
 /// work are answered. `refused` is told of heads that `handle` does not get. Dropping the future cuts the connection.
 pub async fn serve<F, R, A, B>(
     stream: TcpStream,
-    peer: SocketAddr,
     limits: &Limits,
-    mut stop: watch::Receiver<bool>,
+    mut terms: Terms,
     handle: F,
     refused: R,
 ) where
     R: Fn(HeadFault),
-    F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A,
+    F: Fn(Request<Incoming>, AtWork) -> A,
     A: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -56,51 +71,59 @@ pub async fn serve<F, R, A, B>(
             Ok(http2) => http2,
             Err(_) => return,
         },
-        () = leave(&mut stop) => return,
+        () = leave(&mut terms.stop) => return,
     };
-    serve_as(stream, http2, peer, limits, stop, handle, refused).await;
+    serve_as(stream, http2, limits, terms, handle, refused).await;
 }
 
 /// The same for a stream of which it is known whether it speaks HTTP/2: by ALPN.
 pub async fn serve_as<S, F, R, A, B>(
     stream: S,
     http2: bool,
-    peer: SocketAddr,
     limits: &Limits,
-    stop: watch::Receiver<bool>,
+    terms: Terms,
     handle: F,
     refused: R,
 ) where
     S: http1::Transport,
     R: Fn(HeadFault),
-    F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A,
+    F: Fn(Request<Incoming>, AtWork) -> A,
     A: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     if http2 {
-        return serve_streams(stream, peer, limits, stop, handle, refused).await;
+        return serve_streams(stream, limits, terms, handle, refused).await;
     }
-    let handle = move |request| handle(peer, request, AtWork::unwatched());
+    let handle = move |request| handle(request, AtWork::unwatched());
     let limits = limits.into();
-    http1::serve(stream, BytesMut::new(), limits, stop, handle, refused).await;
+    http1::serve(stream, BytesMut::new(), limits, terms.stop, handle, refused).await;
 }
 
 async fn serve_streams<S, F, R, A, B>(
     stream: S,
-    peer: SocketAddr,
     limits: &Limits,
-    mut stop: watch::Receiver<bool>,
+    terms: Terms,
     handle: F,
     refused: R,
 ) where
     S: http1::Transport,
     R: Fn(HeadFault),
-    F: Fn(SocketAddr, Request<Incoming>, AtWork) -> A,
+    F: Fn(Request<Incoming>, AtWork) -> A,
     A: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let Terms {
+        is_gateway,
+        mut stop,
+        mut over,
+    } = terms;
+    let way = match is_gateway {
+        _ if stream.is_secure() => Way::Secured,
+        true => Way::Gateway,
+        false => Way::Plain,
+    };
     let streams = tokio::select! {
         streams = Streams::accept(Paced::new(stream, limits), limits) => streams,
         () = leave(&mut stop) => return,
@@ -108,16 +131,21 @@ async fn serve_streams<S, F, R, A, B>(
     let Some(mut streams) = streams else { return };
     let (pace, held) = (Pace::new(), Rc::new(Answers::default()));
     let begin = |stream: Stream| {
-        let Stream { request, reply } = stream;
+        let Stream {
+            request,
+            scheme,
+            reply,
+        } = stream;
         let mut request = Request::from(request.map(Incoming::Http2));
         let is_head = request.parts.method == Method::HEAD;
-        if let Err(fault) = http2::check(&mut request) {
+        let checked = scheme.and_then(|s| http2::check(&mut request, s, way));
+        if let Err(fault) = checked {
             refused(fault);
             let problem = http2::refuse(fault, &request.parts.method);
             tokio::task::spawn_local(reply.with(std::future::ready(problem.into())));
             return;
         }
-        let answer = handle(peer, request, pace.begin());
+        let answer = handle(request, pace.begin());
         let held = Rc::clone(&held);
         // Boxed: a future that takes another one holds it twice.
         let answer = Box::pin(async move {
@@ -142,10 +170,15 @@ async fn serve_streams<S, F, R, A, B>(
     streams.close();
     let asked = Instant::now();
     tokio::select! {
-        () = streams.serve(&begin, limits.idle) => {}
-        () = idled(&pace, asked, limits.header_read) => {}
+        () = streams.serve(&begin, limits.idle) => return,
+        () = idled(&pace, asked, limits.header_read.min(LEAVES)) => return,
         () = held.watch(limits.body_stall) => {}
+        _ = over.wait_for(|over| *over) => {}
     }
+    // Those who wait for more are told that it will not come, and not left to guess it.
+    streams.cut();
+    let told = streams.serve(&begin, limits.idle);
+    let _ = tokio::time::timeout(LAST_WORD, told).await;
 }
 
 /// Waits until no request has been at work for `limit`, counted from `from` on.

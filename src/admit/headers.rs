@@ -131,19 +131,29 @@ pub fn traceparent(fields: &Fields) -> Option<&[u8]> {
     (!is_claimed).then(|| value.as_bytes())
 }
 
-/// `00-` trace id `-` parent id `-` flags, lower-case hexadecimal, ids not all zero.
+/// `00-` trace id `-` parent id `-` flags, lower-case hexadecimal, ids not all zero; of a later
+/// version more may follow (W3C Trace Context, §3.2.4).
 pub(super) fn is_traceparent(value: &[u8]) -> bool {
-    let hyphens = value.len() == 55
-        && value.iter().enumerate().all(|(i, b)| match i {
-            2 | 35 | 52 => *b == b'-',
-            _ => b.is_ascii_digit() || (b'a'..=b'f').contains(b),
-        });
+    let Some((known, more)) = value.split_at_checked(55) else {
+        return false;
+    };
+    let ends_well = match (known, more) {
+        ([b'f', b'f', ..], _) => false,
+        (_, []) => true,
+        ([b'0', b'0', ..], _) => false,
+        (_, [next, ..]) => *next == b'-',
+    };
+    let mut letters = known.iter().enumerate();
+    let is_formed = letters.all(|(i, b)| match i {
+        2 | 35 | 52 => *b == b'-',
+        _ => b.is_ascii_digit() || (b'a'..=b'f').contains(b),
+    });
     let not_zero = |range| {
-        value
+        known
             .get::<std::ops::Range<usize>>(range)
             .is_some_and(|s| s.iter().any(|b| *b != b'0'))
     };
-    hyphens && value.starts_with(b"00") && not_zero(3..35) && not_zero(36..52)
+    ends_well && is_formed && not_zero(3..35) && not_zero(36..52)
 }
 
 #[cfg(test)]

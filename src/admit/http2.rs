@@ -1,18 +1,19 @@
 //! The strict layer in front of HTTP/2 (RFC 9113): what h2 lets pass, but another reader
 //! could read differently once it is written as HTTP/1.1, is refused here.
 //!
-//! h2 sees to frames, streams, flow control, HPACK, the order and number of pseudo-fields, names
-//! in upper case, fields of connections (RFC 9113 §8.2.2) and content that is not as long as
-//! `Content-Length` says. Here follow target, host, names, values, framing and trailers, by the
-//! same rules as for [`http1`](super::http1), so that a route sees the same whichever way a request
-//! came. Not seen here, since h2 takes them off before: a fragment of `:path` and pseudo-fields in
-//! trailers. Neither is passed on by anyone.
+//! h2 sees to streams, flow control, the order and number of pseudo-fields, names in upper case,
+//! fields of connections (RFC 9113 §8.2.2) and content that is not as long as `Content-Length`
+//! says. Frames, HPACK, a fragment of `:path`, the scheme and pseudo-fields in trailers, which h2
+//! takes off, are for the reader in front of it ([`crate::http2`]). Here follow target, host, names,
+//! values, framing and trailers, by the same rules as for [`http1`](super::http1), so that a route
+//! sees the same whichever way a request came.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use http_body::Body;
 use http_body_util::Full;
 
+use super::caller::says_secured;
 use super::http1::{
     FramingFault, HeadFault,
     decode::{MAX_TRAILER, MAX_TRAILERS, is_forbidden},
@@ -22,13 +23,28 @@ use super::http1::{
     target::{check_host, check_path},
 };
 use crate::{
+    http2::Scheme,
     message::{Field, Fields, Request, Response, Value, check_name},
     respond::Refused,
 };
 
+/// By what way requests come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By TLS.
+    Secured,
+    /// Without it, from a configured proxy, which may have ended it for its own callers.
+    Gateway,
+    Plain,
+}
+
 /// Whether a request may be served. Cookies that came in several fields are made one, as HTTP/1.1
 /// wants them (RFC 9113 §8.2.3).
-pub fn check<B>(request: &mut Request<B>) -> Result<(), HeadFault> {
+///
+/// A request for an `https` resource has to come by TLS, or from a trusted gateway (RFC 9110 §7.4);
+/// of that, only if it says that its own caller came so. One for an `http` resource is in its place
+/// everywhere: nothing forbids to protect it more than it asks for, and gateways do.
+pub fn check<B>(request: &mut Request<B>, scheme: Scheme, way: Way) -> Result<(), HeadFault> {
     let parts = &mut request.parts;
     if parts.method.as_str().len() > MAX_METHOD {
         return Err(HeadFault::LongMethod);
@@ -43,6 +59,16 @@ pub fn check<B>(request: &mut Request<B>) -> Result<(), HeadFault> {
     }
     // Whatever its target: nobody is led through here.
     if parts.method != Method::CONNECT {
+        match scheme {
+            Scheme::Http => {}
+            Scheme::Https => match way {
+                Way::Secured => {}
+                Way::Gateway if says_secured(fields) => {}
+                Way::Gateway | Way::Plain => return Err(HeadFault::NotSecured),
+            },
+            // RFC 9113 §8.3.1: it is not restricted to these, but nothing else is served here.
+            Scheme::Other | Scheme::None => return Err(HeadFault::TargetForm),
+        }
         check_target(&parts.method, &parts.uri)?;
         check_authority(&parts.uri, fields)?;
     }
@@ -57,12 +83,6 @@ pub fn check<B>(request: &mut Request<B>) -> Result<(), HeadFault> {
 }
 
 fn check_target(method: &Method, uri: &Uri) -> Result<(), HeadFault> {
-    // RFC 9113 §8.3.1: the scheme is not restricted to these, but nothing else is served here.
-    if let Some(scheme) = uri.scheme_str()
-        && !(scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"))
-    {
-        return Err(HeadFault::TargetForm);
-    }
     let target = uri.path_and_query().map_or("", |path| path.as_str());
     if target.len() > MAX_TARGET {
         return Err(HeadFault::LongTarget);
@@ -175,7 +195,7 @@ mod tests {
     }
 
     fn fault(uri: &str, fields: &[(&str, &str)]) -> HeadFault {
-        check(&mut request("PUT", uri, fields)).unwrap_err()
+        check(&mut request("PUT", uri, fields), Scheme::Http, Way::Plain).unwrap_err()
     }
 
     #[test]
@@ -186,7 +206,6 @@ mod tests {
             ("http://u@a/", &[][..], F::Host),
             ("http://a:99999/", &[], F::Host),
             ("http://a,b/", &[], F::Host),
-            ("ftp://a/", &[], F::TargetForm),
             ("http://a/p%g0", &[], F::TargetCharacter),
             ("http://a/{p}", &[], F::TargetCharacter),
             ("http://a/p?x=\\", &[], F::TargetCharacter),
@@ -212,7 +231,28 @@ mod tests {
         let long = format!("http://a/{}", "a".repeat(MAX_TARGET));
         assert_eq!(fault(&long, &[]), F::LongTarget);
         let mut long = request(&"A".repeat(33), path, &[]);
-        assert_eq!(check(&mut long), Err(F::LongMethod));
+        assert_eq!(
+            check(&mut long, Scheme::Http, Way::Plain),
+            Err(F::LongMethod)
+        );
+    }
+
+    #[test]
+    fn what_is_to_be_secured_is_served_where_it_is() {
+        let check = |scheme, way, proto| {
+            let fields = [("host", "a"), ("x-forwarded-proto", proto)];
+            check(&mut request("PUT", "/p", &fields), scheme, way)
+        };
+        for way in [Way::Secured, Way::Gateway, Way::Plain] {
+            for proto in ["http", "https"] {
+                assert_eq!(check(Scheme::Http, way, proto), Ok(()));
+                let other = check(Scheme::Other, way, proto);
+                assert_eq!(other, Err(HeadFault::TargetForm));
+                let is_secured = way == Way::Secured || (way, proto) == (Way::Gateway, "https");
+                let wanted = is_secured.then_some(()).ok_or(HeadFault::NotSecured);
+                assert_eq!(check(Scheme::Https, way, proto), wanted, "{way:?} {proto}");
+            }
+        }
     }
 
     #[test]
@@ -223,7 +263,12 @@ mod tests {
             ("/people/p", &[("host", "a:80")]),
             ("http://a/", &[("expect", "100-continue"), ("x-_a", "b")]),
         ] {
-            assert_eq!(check(&mut request("PUT", uri, fields)), Ok(()), "{uri}");
+            let mut request = request("PUT", uri, fields);
+            assert_eq!(
+                check(&mut request, Scheme::Http, Way::Plain),
+                Ok(()),
+                "{uri}"
+            );
         }
     }
 
@@ -231,7 +276,7 @@ mod tests {
     fn cookies_are_made_one() {
         let fields = [("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")];
         let mut request = request("GET", "http://a/", &fields);
-        assert_eq!(check(&mut request), Ok(()));
+        assert_eq!(check(&mut request, Scheme::Http, Way::Plain), Ok(()));
         let cookies = request.parts.headers.get_all("cookie");
         assert_eq!(cookies.collect::<Vec<_>>(), ["a=1; b=2"]);
     }

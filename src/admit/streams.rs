@@ -1,14 +1,14 @@
 //! HTTP/2 to callers: the streams of one connection, each served in a task.
 //!
-//! Frames, flow control, HPACK and floods are h2's; what a request may be is
-//! [`http2`](super::http2)'s. hyper's server would do between the two but for what RFC 9110 §10.1.1
+//! Flow control, the states of streams and floods are h2's, behind a second reader of frames and field
+//! sections ([`Guarded`]); what a request may be is [`http2`](super::http2)'s. hyper's server would do between the two but for what RFC 9110 §10.1.1
 //! demands and it has no way to: the 100 that a caller waits for before it sends its content.
 
 use std::{
     cell::RefCell,
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    rc::Rc,
+    rc::{Rc, Weak},
     task::{Context, Poll, ready},
     time::{Duration, SystemTime},
 };
@@ -25,8 +25,16 @@ use tokio::{
     time::timeout,
 };
 
-use super::{body::BodyFault, http2::check_trailers};
-use crate::{settings::Limits, telemetry::clock};
+use super::{
+    body::BodyFault,
+    http1::{FramingFault, HeadFault},
+    http2::check_trailers,
+};
+use crate::{
+    http2::{Guarded, Requests, Scheme, Seen, Unseen},
+    settings::Limits,
+    telemetry::clock,
+};
 
 /// Streams of one connection at one time.
 const STREAMS: u32 = 256;
@@ -48,8 +56,11 @@ const ANSWERS: Duration = Duration::from_secs(20);
 
 /// A connection after its preface.
 pub struct Streams<S: AsyncRead + AsyncWrite + Unpin> {
-    connection: Connection<S, Bytes>,
+    connection: Connection<Guarded<S, Requests>, Bytes>,
     pings: Option<PingPong>,
+    seen: Rc<Seen>,
+    /// Requests whose answers are not over, and some whose are.
+    open: RefCell<Vec<Weak<RefCell<SendResponse<Bytes>>>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
@@ -65,21 +76,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
             .max_pending_accept_reset_streams(RESET)
             .max_local_error_reset_streams(Some(MISDEEDS))
             .max_send_buffer_size(AHEAD);
+        let (io, seen) = Guarded::requests(io, limits.header_bytes);
         let shaken = timeout(limits.header_read, builder.handshake(io)).await;
         let mut connection = shaken.ok()?.ok()?;
         let pings = connection.ping_pong();
-        Some(Self { connection, pings })
+        Some(Self {
+            connection,
+            pings,
+            seen,
+            open: RefCell::default(),
+        })
     }
 
     /// Hands each stream to `begin`, which starts a task for it, until the connection is over.
     /// Cancel safe.
     pub async fn serve(&mut self, begin: impl Fn(Stream), every: Duration) {
-        let accept = async {
-            while let Some(Ok((request, respond))) = self.connection.accept().await {
-                begin(Stream::new(request, respond));
+        let Self {
+            connection,
+            pings,
+            seen,
+            open,
+        } = self;
+        let mut is_ending = false;
+        let accept = poll_fn(|cx| {
+            loop {
+                match connection.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => {
+                        if let Some(stream) = Stream::new(request, respond, seen) {
+                            remember(open, &stream.reply);
+                            begin(stream);
+                        }
+                    }
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => match seen.fault() {
+                        Some(reason) if !is_ending => {
+                            is_ending = true;
+                            connection.abrupt_shutdown(reason);
+                        }
+                        _ => return Poll::Pending,
+                    },
+                }
             }
-        };
-        let Some(pings) = &mut self.pings else {
+        });
+        let Some(pings) = pings else {
             return accept.await;
         };
         tokio::select! {
@@ -88,10 +127,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
         }
     }
 
+    /// Ends the streams that are left, so that their callers are told that no answer, or no more of
+    /// it, will come. What became of their requests is not known (RFC 9113 §8.7).
+    pub fn cut(&mut self) {
+        for open in self.open.take() {
+            if let Some(respond) = open.upgrade() {
+                respond.borrow_mut().send_reset(Reason::INTERNAL_ERROR);
+            }
+        }
+    }
+
     /// Lets the streams that were begun end, and takes no others.
     pub fn close(&mut self) {
         self.connection.graceful_shutdown();
     }
+}
+
+fn remember(open: &RefCell<Vec<Weak<RefCell<SendResponse<Bytes>>>>>, reply: &Reply) {
+    let mut open = open.borrow_mut();
+    if open.len() >= 2 * STREAMS as usize {
+        open.retain(|respond| respond.strong_count() > 0);
+    }
+    open.push(Rc::downgrade(&reply.0));
 }
 
 /// Ends when the caller does not answer a ping.
@@ -113,15 +170,37 @@ type Respond = Rc<RefCell<SendResponse<Bytes>>>;
 /// A request, and the way to answer it.
 pub struct Stream {
     pub request: Request<Body>,
+    /// As it was sent, or that the target had a fragment, which h2 takes off.
+    pub scheme: Result<Scheme, HeadFault>,
     pub reply: Reply,
 }
 
 pub struct Reply(Respond);
 
 impl Stream {
-    fn new(request: Request<RecvStream>, respond: SendResponse<Bytes>) -> Self {
-        let respond = Rc::new(RefCell::new(respond));
+    /// `None` of a request that is malformed, or was seen otherwise; its stream is reset.
+    fn new(
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+        seen: &Rc<Seen>,
+    ) -> Option<Self> {
         let (head, received) = request.into_parts();
+        let stream = received.stream_id().into();
+        let scheme = match seen.head(stream, &head.method, &head.uri, &head.headers) {
+            Ok(scheme) => Ok(scheme),
+            Err(Unseen::Fragment) => Err(HeadFault::TargetCharacter),
+            // RFC 9113 §8.1.1.
+            Err(Unseen::Malformed) => {
+                respond.send_reset(Reason::PROTOCOL_ERROR);
+                return None;
+            }
+            Err(Unseen::Otherwise) => {
+                tracing::error!("h2 reads a request otherwise than it was sent");
+                respond.send_reset(Reason::INTERNAL_ERROR);
+                return None;
+            }
+        };
+        let respond = Rc::new(RefCell::new(respond));
         let waits = !received.is_end_stream() && head.headers.contains_key(header::EXPECT);
         let body = Body {
             left: match received.is_end_stream() {
@@ -131,11 +210,15 @@ impl Stream {
             received,
             continues: waits.then(|| Rc::clone(&respond)),
             has_data: true,
+            last: None,
+            trailers: None,
+            seen: Rc::clone(seen),
         };
-        Self {
+        Some(Self {
             request: Request::from_parts(head, body),
+            scheme,
             reply: Reply(respond),
-        }
+        })
     }
 }
 
@@ -269,9 +352,45 @@ pub struct Body {
     has_data: bool,
     /// Still to come, where that is known.
     left: Option<u64>,
+    /// All that was announced has come with this, but not the stream's end: trailers may follow that
+    /// make the request malformed, and who has all of its content could take it for whole.
+    last: Option<Bytes>,
+    /// They follow what is kept.
+    trailers: Option<Box<HeaderMap>>,
+    seen: Rc<Seen>,
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.seen.forget(self.received.stream_id().into());
+    }
 }
 
 impl Body {
+    /// Content that may be handed on; what it announced ends with is kept until the stream ends.
+    fn unless_last(&mut self, data: Bytes) -> Option<Bytes> {
+        if self.last.is_some() {
+            // Empty: h2 takes no more than was announced.
+            return None;
+        }
+        self.left = self.left.map(|n| n.saturating_sub(data.len() as u64));
+        if self.left == Some(0) && !self.received.is_end_stream() {
+            self.last = Some(data);
+            return None;
+        }
+        Some(data)
+    }
+
+    /// Whether the trailers are what was seen, and may be taken.
+    fn check_trailers(&self, trailers: &HeaderMap) -> Result<(), BodyFault> {
+        let stream = self.received.stream_id().into();
+        match self.seen.trailers(stream, trailers) {
+            Ok(()) => Ok(check_trailers(trailers)?),
+            Err(Unseen::Otherwise) => Err(BodyFault::Broken),
+            Err(_) => Err(FramingFault::Trailer.into()),
+        }
+    }
+
     /// Of content that is wanted and has not begun to come (RFC 9110 §10.1.1).
     fn say_continue(&mut self) {
         if let Some(respond) = self.continues.take() {
@@ -291,7 +410,7 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let this = self.get_mut();
-        if this.has_data {
+        while this.has_data {
             let Poll::Ready(data) = this.received.poll_data(cx) else {
                 this.say_continue();
                 return Poll::Pending;
@@ -301,30 +420,40 @@ impl HttpBody for Body {
                     this.continues = None;
                     // Fails only for more than came.
                     let _ = this.received.flow_control().release_capacity(data.len());
-                    this.left = this.left.map(|n| n.saturating_sub(data.len() as u64));
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                    if let Some(data) = this.unless_last(data) {
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
                 }
                 // Whatever the code: a stream that was reset did not come to its end.
                 Some(Err(_)) => return Poll::Ready(Some(Err(BodyFault::Broken))),
                 None => this.has_data = false,
             }
         }
-        Poll::Ready(match ready!(this.received.poll_trailers(cx)) {
-            Ok(Some(trailers)) => Some(match check_trailers(&trailers) {
-                Ok(()) => Ok(Frame::trailers(trailers)),
-                Err(fault) => Err(fault.into()),
-            }),
-            Ok(None) => None,
-            Err(_) => Some(Err(BodyFault::Broken)),
-        })
+        if this.trailers.is_none()
+            && let Some(trailers) = ready!(this.received.poll_trailers(cx)).transpose()
+        {
+            let trailers = trailers.map_err(|_| BodyFault::Broken);
+            let checked = trailers.and_then(|t| this.check_trailers(&t).map(|()| t));
+            match checked {
+                Ok(trailers) => this.trailers = Some(Box::new(trailers)),
+                Err(fault) => return Poll::Ready(Some(Err(fault))),
+            }
+        }
+        let last = this.last.take().map(Frame::data);
+        let frame = last.or_else(|| this.trailers.take().map(|t| Frame::trailers(*t)));
+        Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.received.is_end_stream()
+        self.received.is_end_stream() && self.last.is_none() && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.left
-            .map_or_else(SizeHint::default, SizeHint::with_exact)
+        let kept = self.last.as_ref().map_or(0, Bytes::len) as u64;
+        match self.left.map(|left| left + kept) {
+            // Empty it is only when its stream has ended.
+            Some(length) if length > 0 || self.is_end_stream() => SizeHint::with_exact(length),
+            _ => SizeHint::default(),
+        }
     }
 }

@@ -99,7 +99,6 @@ pub enum PolicyCommand {
     /// Every flow whose outcome or ground changes between two folders; exits 1 when one does.
     Diff(Diff),
     /// Change one rule at a time and see whether cases and properties notice.
-    #[command(hide = true)]
     Mutants(Mutants),
 }
 

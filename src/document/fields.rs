@@ -26,7 +26,10 @@ impl<'a> Fields<'a> {
 
     /// The value of a key that may be absent.
     pub fn maybe(&self, key: &'static str) -> Option<&'a Node> {
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
         self.entries
             .iter()
             .find(|(k, _, _)| k == key)

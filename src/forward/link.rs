@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, Request, header};
 use http_body::{Body, Frame};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -271,10 +271,7 @@ async fn stream(
     let answer = sender.try_send_request(request);
     let last_write = || progress.last_taken();
     match wait(answer, progress, last_write, deadlines).await {
-        Some(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
-            Ok(Response::from(response).map(Some))
-        }
-        // RFC 9113 §8.6: it means nothing here.
+        Some(Ok(response)) if is_sound(&response) => Ok(Response::from(response).map(Some)),
         Some(Ok(_)) => Err(Failed {
             kind: FailedKind::BadAnswer,
             sent: Sent::Perhaps,
@@ -285,7 +282,11 @@ async fn stream(
             // Refused, broken, or silent: the next try had better take another one.
             lease.retire();
             let failure = outcome.and_then(Result::err);
-            Err(Failed::of(failure, progress))
+            let mut failed = Failed::of(failure, progress);
+            if failed.kind == FailedKind::Reset && lease.is_faulty() {
+                failed.kind = FailedKind::BadAnswer;
+            }
+            Err(failed)
         }
     }
 }
@@ -336,6 +337,13 @@ pub(super) enum Rest {
     Sending,
     /// It serves no other request.
     Over,
+}
+
+/// Whether the head of an answer says one thing (RFC 9110 §8.6). h2 takes several lengths that are
+/// equal; a reader of HTTP/1.1 behind us may not. What else is wrong ends the connection before.
+fn is_sound(response: &http::Response<Incoming>) -> bool {
+    let lengths = response.headers().get_all(header::CONTENT_LENGTH);
+    lengths.iter().count() <= 1
 }
 
 /// A request as HTTP/2 has it: what concerns an HTTP/1.1 connection is left out

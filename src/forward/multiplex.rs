@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{Endpoint, Unreachable, body::Upload, dial::dial};
-use crate::{settings::HttpVersion, tls::BackendSide};
+use crate::{http2::Guarded, settings::HttpVersion, tls::BackendSide};
 
 /// Connections of one worker to one endpoint. Beyond these, requests wait for streams.
 const MOST: usize = 8;
@@ -53,6 +53,8 @@ struct Connection {
     allowed: Rc<Cell<usize>>,
     /// Takes no further stream.
     retired: Cell<bool>,
+    /// It ended because the region sent what HTTP/2 forbids.
+    faulty: Rc<Cell<bool>>,
     idle_since: Cell<Instant>,
     side: Option<Arc<BackendSide>>,
 }
@@ -139,6 +141,8 @@ impl Connection {
         side: Option<&Arc<BackendSide>>,
     ) -> Result<Self, Unreachable> {
         let wire = dial(endpoint, side.map(|s| &**s), HttpVersion::Two).await?;
+        let faulty = Rc::default();
+        let wire = Guarded::answers(wire, super::link::BUFFER, Rc::clone(&faulty));
         let (sender, connection) = Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .initial_stream_window_size(WINDOW)
@@ -170,6 +174,7 @@ impl Connection {
             streams: Cell::new(0),
             allowed,
             retired: Cell::new(false),
+            faulty,
             idle_since: Cell::new(Instant::now()),
             side: side.cloned(),
         })
@@ -208,6 +213,11 @@ impl Lease {
 
     pub(super) fn is_closed(&self) -> bool {
         self.0.sender.is_closed()
+    }
+
+    /// Whether the connection ended because of what the region sent on it.
+    pub(super) fn is_faulty(&self) -> bool {
+        self.0.faulty.get()
     }
 
     /// The connection serves its streams to their end, and takes no more.

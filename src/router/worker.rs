@@ -24,8 +24,9 @@ use super::{Coalesce, Shared, Snapshot, reload, shared::Runtime};
 use crate::{
     admit::{
         body::Incoming,
+        caller::Caller,
         connection,
-        connection::Counter,
+        connection::{Counter, LAST_WORD, Terms},
         descriptors,
         farewell::{self, Refusals},
         handshake::{Handshakes, Peer},
@@ -75,6 +76,8 @@ pub struct Worker {
     /// Its part of the memory for bodies.
     pub till: Rc<Till>,
     coalesce: Arc<Coalesce>,
+    /// Turns true when requests at work are not waited for any longer.
+    over: watch::Sender<bool>,
 }
 
 /// Numbers that tell decisions and traces apart, from a seed of the system's: xoshiro256++ of
@@ -133,6 +136,7 @@ impl Worker {
             refusals: Rc::default(),
             till: Till::new(Arc::clone(&shared.memory)),
             coalesce,
+            over: watch::Sender::new(false),
             shared,
         })
     }
@@ -322,17 +326,26 @@ pub fn run(
         accept(&worker, &listener, &open, stop).await;
         drop(listener);
         let deadline = tokio::time::Instant::now() + drain;
-        while *open.borrow() > 0 && tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        // They end with the runtime.
+        emptied(&open, deadline).await;
         let left = worker.at_work.count();
         shared.cut_off.fetch_add(left, Ordering::Relaxed);
+        if *open.borrow() > 0 {
+            // What is left then ends with the runtime.
+            worker.over.send_replace(true);
+            emptied(&open, tokio::time::Instant::now() + LAST_WORD).await;
+        }
         Ok(())
     });
     // A name that is being looked up would hold the end for as long as its resolver takes.
     runtime.shutdown_background();
     ended
+}
+
+/// Waits until no connection is open, or for the deadline.
+async fn emptied(open: &RefCell<usize>, deadline: tokio::time::Instant) {
+    while *open.borrow() > 0 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 fn runtime(coalesce: &Arc<Coalesce>) -> std::io::Result<LocalRuntime> {
@@ -443,17 +456,24 @@ async fn serve(
 ) {
     let snapshot = worker.snapshot();
     let limits = snapshot.settings.limits.clone();
+    let plane = &snapshot.settings.data_plane;
+    let caller = Caller::new(peer, &plane.trusted, &plane.proxies);
+    let terms = Terms {
+        is_gateway: caller.proxied,
+        stop,
+        over: worker.over.subscribe(),
+    };
     let secured = snapshot.watched.data_plane.as_ref().map(|l| l.load());
     drop(snapshot);
     match secured {
         None => {
             let this = Connection::new(worker, peer, None);
             let refused = this.counts_refused();
-            let handle = move |_, request, at_work| Rc::clone(&this).answer(request, at_work);
-            connection::serve(stream, peer, &limits, stop, handle, refused).await;
+            let handle = move |request, at_work| Rc::clone(&this).answer(request, at_work);
+            connection::serve(stream, &limits, terms, handle, refused).await;
         }
         // Apart on the heap: else every plain connection would hold room for a session, too.
-        Some(side) => Box::pin(serve_secured(worker, side, stream, peer, limits, stop)).await,
+        Some(side) => Box::pin(serve_secured(worker, side, stream, peer, limits, terms)).await,
     }
 }
 
@@ -463,9 +483,9 @@ async fn serve_secured(
     stream: TcpStream,
     peer: SocketAddr,
     limits: Limits,
-    stop: watch::Receiver<bool>,
+    terms: Terms,
 ) {
-    let mut stopped = stop.clone();
+    let mut stopped = terms.stop.clone();
     let shaken = tokio::select! {
         shaken = worker.handshakes.accept(stream, &side, limits.header_read) => shaken,
         () = farewell::leave(&mut stopped) => return,
@@ -481,8 +501,8 @@ async fn serve_secured(
     let is_http2 = session.alpn_protocol() == Some(b"h2");
     let this = Connection::new(worker, peer, Some(Rc::new(side.peer(session))));
     let refused = this.counts_refused();
-    let handle = move |_, request, at_work| Rc::clone(&this).answer(request, at_work);
-    connection::serve_as(stream, is_http2, peer, &limits, stop, handle, refused).await;
+    let handle = move |request, at_work| Rc::clone(&this).answer(request, at_work);
+    connection::serve_as(stream, is_http2, &limits, terms, handle, refused).await;
 }
 
 /// One connection and its worker.

@@ -82,7 +82,7 @@ pub static KEYS: &[Key] = keys! {
     "data_plane.trusted" List Value("[]"), "[\"127.0.0.1/32\"]":
         "Callers whose steering headers count: networks in CIDR notation, and names in client certificates (`spiffe://acme/sg/app`, `dns:app.sg.internal`; these need `tls.client_ca`). From everybody else the headers are stripped.";
     "data_plane.proxies" List Value("[]"), "[\"10.0.0.0/8\"]":
-        "Networks whose `Forwarded` and `X-Forwarded-For` count.";
+        "Networks whose `Forwarded` and `X-Forwarded-For` count. Without TLS, HTTP/2 serves `https` to them alone (docs/http.md).";
     "data_plane.workers" Number Computed("one per core"), "4":
         "Worker threads, each with its own runtime, accept queue and pools.";
     "data_plane.connections" Number Value("16384"), "2000":
@@ -212,7 +212,7 @@ pub static KEYS: &[Key] = keys! {
     "regions.<name>.ca_file" Path Absent, "\"tls/eu-ca.pem\"":
         "PEM file with the authorities that sign the region's servers; no others are believed. Required for `https`.";
     "regions.<name>.identity" List Computed("the host of the endpoint"), "[\"spiffe://acme/eu/store\"]":
-        "Who the region's servers must be: any one of these names must stand in their certificate, letter by letter (`spiffe://…` or `dns:…`). Else they get nothing.";
+        "Who the region's servers must be: any one of these names must stand in their certificate (`spiffe://…` letter by letter, or `dns:…` in either case). Else they get nothing.";
     "regions.<name>.http" Text Value("\"1.1\""), "\"2\"":
         "`1.1`, or `2`: HTTP/2, by prior knowledge on `http://`, by ALPN on `https://`.";
     "regions.<name>.tls.chain" Path Required, "\"tls/router.pem\"":

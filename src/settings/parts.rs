@@ -193,15 +193,18 @@ pub(super) fn jwt(fields: Fields<'_>, folder: &Path) -> Option<Jwt> {
         Some(node) => algorithms(node, faults),
     };
     let keys = fields.need("keys").and_then(|n| values::path(n, faults));
+    // Also without keys: what is not asked for counts as unknown.
+    let (issuer, audience) = (texts("issuer"), texts("audience"));
+    let leeway = fields
+        .maybe("leeway")
+        .and_then(|n| values::duration(n, Duration::ZERO, HOUR, faults))
+        .unwrap_or(Duration::from_secs(60));
     let read = keys.map(|keys| Jwt {
         keys: folder.join(keys),
         algorithms,
-        issuer: texts("issuer"),
-        audience: texts("audience"),
-        leeway: fields
-            .maybe("leeway")
-            .and_then(|n| values::duration(n, Duration::ZERO, HOUR, faults))
-            .unwrap_or(Duration::from_secs(60)),
+        issuer,
+        audience,
+        leeway,
     });
     if read.as_ref().is_some_and(|jwt| jwt.audience.is_empty()) {
         let hint = "name this service in `audience` (RFC 8725 §3.9)".to_owned();

@@ -155,11 +155,11 @@ fn location(node: &Node, faults: &Faults) -> Option<Location> {
 fn mode(fields: &Fields<'_>, regions: &[String]) -> Option<Mode> {
     let faults = fields.faults();
     let words = [("enforce", false), ("observe", true)];
+    let to = fields.maybe("observe_to");
     let observe = match fields.maybe("mode") {
         Some(node) => values::choice(node, &words, faults)?,
         None => false,
     };
-    let to = fields.maybe("observe_to");
     if let Some(node) = to {
         regions::known(node, regions, faults)?;
     }

@@ -8,10 +8,18 @@ use crate::kit::PATIENCE;
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::setup::{Router, Setup};
 
+mod end;
+mod faults;
+mod regions;
+mod requests;
+
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RESET: u8 = 3;
 const SETTINGS: u8 = 4;
+const PUSH: u8 = 5;
+const PING: u8 = 6;
 const GO_AWAY: u8 = 7;
 const WINDOW: u8 = 8;
 const CONTINUATION: u8 = 9;
@@ -73,6 +81,13 @@ fn request(stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
 }
 
 fn connect(router: &Router, settings: &[u8]) -> TcpStream {
+    let mut stream = preface(router);
+    stream.write_all(&frame(SETTINGS, 0, 0, settings)).unwrap();
+    stream
+}
+
+/// A connection on which nothing stands but the preface.
+fn preface(router: &Router) -> TcpStream {
     let mut stream = TcpStream::connect(router.router).unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -80,7 +95,6 @@ fn connect(router: &Router, settings: &[u8]) -> TcpStream {
     stream
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         .unwrap();
-    stream.write_all(&frame(SETTINGS, 0, 0, settings)).unwrap();
     stream
 }
 

@@ -52,7 +52,7 @@ pub enum HeadFault {
     Host,
     #[error("the target names another host than Host does")]
     HostConflict,
-    #[error("the target is an https URI, and the connection has no TLS")]
+    #[error("the target is an https URI, and it came without TLS")]
     NotSecured,
     #[error("Content-Length is not one number of digits")]
     ContentLength,

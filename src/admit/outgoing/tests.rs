@@ -205,8 +205,24 @@ fn trace_context_passes_only_when_sound() {
     let out = outgoing(&fields, passing("192.0.2.7"), || (5, 6));
     assert_eq!(text(&out, "traceparent"), sound);
     assert_eq!(text(&out, "tracestate"), "a=b");
+    // Of later versions what is known must be sound, and be parted from what follows.
+    let later = sound.replacen("00", "cc", 1);
+    for later in [
+        later.clone(),
+        format!("{later}-"),
+        format!("{later}-what.ever"),
+    ] {
+        let fields = map(&[("traceparent", &later), ("tracestate", "a=b")]);
+        let out = outgoing(&fields, passing("192.0.2.7"), || (5, 6));
+        assert_eq!(text(&out, "traceparent"), later);
+        assert_eq!(text(&out, "tracestate"), "a=b");
+    }
     let broken = [
         "00-0-0-0".to_owned(),
+        format!("{sound}-00"),
+        format!("{later}00"),
+        sound.replacen("00", "ff", 1),
+        sound.replacen("00", "cg", 1),
         sound.to_uppercase(),
         sound.replace('b', "g"),
     ];

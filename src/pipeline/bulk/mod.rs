@@ -308,9 +308,16 @@ fn coding(headers: &Fields) -> Result<bool, BulkFault> {
     match (values.next(), values.next()) {
         (None, _) => Ok(false),
         (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(false),
-        (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"gzip") => Ok(true),
+        (Some(one), None) if is_gzip(one.as_bytes()) => Ok(true),
         _ => Err(BulkFault::Encoding),
     }
+}
+
+/// By its other name, too (RFC 9110 §8.4.1.3).
+fn is_gzip(coding: &[u8]) -> bool {
+    [&b"gzip"[..], b"x-gzip"]
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(coding))
 }
 
 async fn unpack(

@@ -98,3 +98,70 @@ fn a_fault_of_the_environment_is_rendered_with_its_variable() {
     assert!(shown.contains("environment variable DOMICILE__LIMITS__IDEL"));
     assert!(shown.contains("did you mean DOMICILE__LIMITS__IDLE?"));
 }
+
+/// Each value of a document, one at a time: taken out, and of another type.
+fn spoiled(document: &toml::Value) -> Vec<toml::Value> {
+    use toml::Value;
+    let put = |place: &mut dyn FnMut(Option<Value>) -> Value| {
+        [
+            None,
+            Some(Value::Array(Vec::new())),
+            Some(Value::Integer(-7)),
+        ]
+        .map(place)
+    };
+    match document {
+        Value::Table(table) => table
+            .iter()
+            .flat_map(|(key, value)| {
+                let with = |value: Option<Value>| {
+                    let mut table = table.clone();
+                    table.remove(key);
+                    table.extend(value.map(|v| (key.clone(), v)));
+                    Value::Table(table)
+                };
+                let own = put(&mut { with });
+                let below = spoiled(value).into_iter();
+                own.into_iter()
+                    .chain(below.map(|v| with(Some(v))))
+                    .collect::<Vec<_>>()
+            })
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .flat_map(|(at, item)| {
+                let with = |item: Value| {
+                    let mut items = items.clone();
+                    items[at] = item;
+                    Value::Array(items)
+                };
+                spoiled(item).into_iter().map(with).collect::<Vec<_>>()
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn one_mistake_makes_no_other_key_unknown() {
+    let wholes = [
+        super::digest::WHOLE.to_owned(),
+        super::sound::WHOLE.replace("people as lines", "people-lines"),
+    ];
+    let mut tried = 0;
+    for whole in wholes {
+        let document: toml::Value = toml::from_str(&whole).unwrap();
+        for text in spoiled(&document) {
+            let text = toml::to_string(&text).unwrap();
+            let (_, faults) = read_with(&text, &[]);
+            let unknown: Vec<_> = summaries(&faults)
+                .into_iter()
+                .filter(|told| told.contains("unknown key"))
+                .collect();
+            assert!(unknown.is_empty(), "{unknown:#?} in\n{text}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 300, "{tried}");
+}

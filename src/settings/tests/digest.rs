@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Everything that decides, each key on a line of its own.
-const WHOLE: &str = r#"policies = "policies"
+pub(super) const WHOLE: &str = r#"policies = "policies"
 mode = "observe"
 observe_to = "sg"
 [location]

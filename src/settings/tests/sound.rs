@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The whole example of the design, but for what is not yet supported.
-const WHOLE: &str = r#"
+pub(super) const WHOLE: &str = r#"
 location = { country = "SG", entity = "acme-sg" }
 policies = "policies"
 mode = "observe"

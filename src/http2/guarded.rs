@@ -1,0 +1,171 @@
+//! The socket of an HTTP/2 connection, with a reader that looks at what h2 gets.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+use super::{
+    answers::Answers,
+    frames::{Frames, Judge},
+    requests::{Requests, Seen},
+};
+
+/// How long a caller that was told of its fault may take to go: unread bytes would turn the close
+/// into a reset, which can overtake what it is told.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes pass as they come, up to the frame in which a fault is found. From there on nothing is read.
+///
+/// Memory: that of [`Frames`], which is little between field sections.
+pub struct Guarded<S, J: Judge> {
+    io: S,
+    frames: Box<Frames<J>>,
+    is_faulty: bool,
+    told: Told,
+    leaving: Option<Pin<Box<Sleep>>>,
+}
+
+/// Who is told of a fault.
+enum Told {
+    /// Who serves the connection, and ends it with the error's name.
+    Server(Rc<Seen>, Option<h2::Reason>),
+    /// h2, by an error of the socket.
+    Client(Rc<std::cell::Cell<bool>>),
+}
+
+impl<S> Guarded<S, Requests> {
+    /// The socket of a caller. Of a fault tells [`Seen::fault`], which is to be asked whenever h2
+    /// has nothing more to do: reads stay pending from then on, and nobody is woken.
+    pub fn requests(io: S, limit: usize) -> (Self, Rc<Seen>) {
+        let seen = Rc::new(Seen::default());
+        let judge = Requests::new(Rc::clone(&seen));
+        let told = Told::Server(Rc::clone(&seen), None);
+        (Self::new(io, judge, limit, told), seen)
+    }
+}
+
+impl<S> Guarded<S, Answers> {
+    /// The socket of a region. A fault ends all streams at once, with an error of the socket;
+    /// `faulty` tells why.
+    pub fn answers(io: S, limit: usize, faulty: Rc<std::cell::Cell<bool>>) -> Self {
+        Self::new(io, Answers::default(), limit, Told::Client(faulty))
+    }
+}
+
+impl<S, J: Judge> Guarded<S, J> {
+    fn new(io: S, judge: J, limit: usize, told: Told) -> Self {
+        Self {
+            io,
+            frames: Box::new(Frames::new(judge, limit)),
+            is_faulty: false,
+            told,
+            leaving: None,
+        }
+    }
+
+    fn stop(&self) -> Poll<io::Result<()>> {
+        match &self.told {
+            Told::Server(seen, reason) => {
+                if let Some(reason) = reason {
+                    seen.found(*reason);
+                }
+                Poll::Pending
+            }
+            Told::Client(faulty) => {
+                faulty.set(true);
+                Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin, J: Judge + Unpin> AsyncRead for Guarded<S, J> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.is_faulty {
+            return this.stop();
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        let came = buf.filled().get(before..).unwrap_or_default();
+        let Err(fault) = this.frames.read(came) else {
+            return Poll::Ready(Ok(()));
+        };
+        this.is_faulty = true;
+        if let Told::Server(_, reason) = &mut this.told {
+            *reason = Some(fault.reason);
+        }
+        tracing::debug!(reason = ?fault.reason, "a fault in HTTP/2");
+        buf.set_filled(before + fault.at);
+        match fault.at {
+            // Nothing at all would read as the end.
+            0 => this.stop(),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, J: Judge + Unpin> AsyncWrite for Guarded<S, J> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    /// After a fault, waits for the caller to go, for a while.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.leaving.is_none() {
+            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+            if !this.is_faulty {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let leaving = this
+            .leaving
+            .get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+        if leaving.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut room = [0; 4096];
+        loop {
+            let mut rest = ReadBuf::new(&mut room);
+            ready!(Pin::new(&mut this.io).poll_read(cx, &mut rest))?;
+            if rest.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+    }
+}

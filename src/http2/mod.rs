@@ -1,0 +1,28 @@
+//! A second and strict reader of what comes over HTTP/2 (RFC 9113), beside h2 and before it.
+//!
+//! h2 reads frames and field sections, and hands on what it made of them. What it takes off on the
+//! way nobody behind it can refuse any more: pseudo-fields in trailers, the fragment of a `:path`,
+//! a `:scheme` without `:authority`, informational answers of a region; and what it found wrong with a
+//! field section, if a frame ends within a field line after it (0.4.20). So
+//! [`Guarded`] stands between the socket and h2, lets the bytes pass as they are, and reads along:
+//! frames ([`frames`]), field sections ([`hpack`]), and what they say ([`requests`], [`answers`]).
+//! It changes nothing of what h2 gets, but for what follows a fault, which h2 does not get at all.
+//!
+//! Both read the same bytes with decoders that share no code. Each request that h2 hands over has to
+//! be the one that was seen here; where they disagree, the connection ends.
+//!
+//! Left to h2 alone: streams and their states, flow control, floods.
+
+mod answers;
+mod field;
+mod frames;
+mod guarded;
+pub mod harness;
+mod hpack;
+mod huffman;
+mod requests;
+mod table;
+
+pub use answers::Answers;
+pub use guarded::Guarded;
+pub use requests::{Requests, Scheme, Seen, Unseen};

@@ -1,0 +1,286 @@
+//! The field sections of requests (RFC 9113 §8.1 and §8.3.1), and whether h2 made the same of them.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    hash::BuildHasher,
+    rc::Rc,
+};
+
+use foldhash::fast::RandomState;
+use h2::Reason;
+use http::{HeaderMap, Method, Uri};
+
+use super::{
+    field::{Order, is_malformed},
+    frames::{Judge, Side},
+};
+
+/// Heads of requests, and trailers, that h2 has not asked for. It has so many streams at one time,
+/// and bears so many faults of others, that no sound caller comes near.
+const MOST: usize = 2048;
+
+/// What one connection's requests were seen to say, until h2 hands them over.
+#[derive(Default)]
+pub struct Seen {
+    /// In the order of their streams, in which h2 hands them over.
+    heads: RefCell<VecDeque<(u32, Head)>>,
+    trailers: RefCell<VecDeque<(u32, Trailers)>>,
+    fault: Cell<Option<Reason>>,
+    random: RandomState,
+}
+
+/// Of the head of a request, what h2 does not tell, and what to know it by.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    scheme: Scheme,
+    has_fragment: bool,
+    is_malformed: bool,
+    digest: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Trailers {
+    is_malformed: bool,
+    digest: u64,
+}
+
+/// The `:scheme` of a request (RFC 9113 §8.3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+    Other,
+    /// Only CONNECT may go without.
+    #[default]
+    None,
+}
+
+/// Why what h2 handed over may not be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// It was not seen so: one of the two readers is wrong, and the connection has to end.
+    Otherwise,
+    /// h2 left out what makes it malformed (RFC 9113 §8.1.1).
+    Malformed,
+    /// h2 left out that its target has a fragment.
+    Fragment,
+}
+
+impl Seen {
+    /// Why the connection has to end, if it has.
+    pub fn fault(&self) -> Option<Reason> {
+        self.fault.get()
+    }
+
+    pub(super) fn found(&self, fault: Reason) {
+        self.fault.set(Some(fault));
+    }
+
+    /// The scheme of a request that h2 hands over.
+    ///
+    /// # Errors
+    /// [`Unseen`]: of another request than was seen on this stream, `Otherwise`.
+    pub fn head(
+        &self,
+        stream: u32,
+        method: &Method,
+        uri: &Uri,
+        fields: &HeaderMap,
+    ) -> Result<Scheme, Unseen> {
+        let mut heads = self.heads.borrow_mut();
+        // Those before were never handed over: malformed, refused, reset, or too long.
+        while heads.front().is_some_and(|(s, _)| *s < stream) {
+            heads.pop_front();
+        }
+        let head = heads.pop_front_if(|(s, _)| *s == stream);
+        let (_, head) = head.ok_or_else(|| self.disagreed())?;
+        if head.is_malformed {
+            return Err(Unseen::Malformed);
+        }
+        if head.has_fragment {
+            return Err(Unseen::Fragment);
+        }
+        let authority = uri.authority().map(|a| (":authority", a.as_str()));
+        let path = uri.path_and_query().map(|p| (":path", p.as_str()));
+        let pseudo = [Some((":method", method.as_str())), authority, path];
+        let pseudo = pseudo.into_iter().flatten();
+        let digest = pseudo.fold(self.digest(fields), |digest, (name, value)| {
+            digest.wrapping_add(self.line(name.as_bytes(), value.as_bytes()))
+        });
+        match digest == head.digest {
+            true => Ok(head.scheme),
+            false => Err(self.disagreed()),
+        }
+    }
+
+    /// Whether the trailers that h2 hands over may be taken.
+    ///
+    /// # Errors
+    /// [`Unseen`]: of trailers with pseudo-fields, `Malformed`; of others than were seen, `Otherwise`.
+    pub fn trailers(&self, stream: u32, fields: &HeaderMap) -> Result<(), Unseen> {
+        let mut all = self.trailers.borrow_mut();
+        let at = all.iter().position(|(s, _)| *s == stream);
+        let found = at.and_then(|at| all.remove(at));
+        match found {
+            Some((_, seen)) if seen.is_malformed => Err(Unseen::Malformed),
+            Some((_, seen)) if seen.digest == self.digest(fields) => Ok(()),
+            _ => Err(self.disagreed()),
+        }
+    }
+
+    /// Nobody will ask for the stream's trailers.
+    pub fn forget(&self, stream: u32) {
+        self.trailers.borrow_mut().retain(|(s, _)| *s != stream);
+    }
+
+    fn disagreed(&self) -> Unseen {
+        self.found(Reason::INTERNAL_ERROR);
+        Unseen::Otherwise
+    }
+
+    /// Of lines in whatever order: h2 keeps only that of lines with one name.
+    fn digest(&self, fields: &HeaderMap) -> u64 {
+        let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            self.line(name.as_str().as_bytes(), value.as_bytes())
+        };
+        fields.iter().map(line).fold(0, u64::wrapping_add)
+    }
+
+    fn line(&self, name: &[u8], value: &[u8]) -> u64 {
+        self.random.hash_one((name, value))
+    }
+}
+
+/// Judges the field sections that a caller sends.
+pub struct Requests {
+    seen: Rc<Seen>,
+    /// The newest stream: what comes on an older one is trailers, or nothing that h2 takes.
+    newest: u32,
+    section: Section,
+}
+
+/// What is known of a section so far.
+#[derive(Default)]
+struct Section {
+    is_head: bool,
+    order: Order,
+    /// One bit for each pseudo-field that came.
+    pseudo: u8,
+    is_connect: bool,
+    has_fragment: bool,
+    is_malformed: bool,
+    scheme: Scheme,
+    digest: u64,
+}
+
+impl Requests {
+    pub fn new(seen: Rc<Seen>) -> Self {
+        Self {
+            seen,
+            newest: 0,
+            section: Section::default(),
+        }
+    }
+}
+
+impl Judge for Requests {
+    const OF: Side = Side::Client;
+
+    fn begin(&mut self, stream: u32) {
+        self.section = Section {
+            is_head: stream > self.newest,
+            ..Section::default()
+        };
+        self.newest = self.newest.max(stream);
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        let section = &mut self.section;
+        section.is_malformed |= section.order.is_broken_by(name) || is_malformed(name, value);
+        if name.starts_with(b":") {
+            section.pseudo_field(name, value);
+        }
+        // h2 keeps it only beside an authority.
+        if name != b":scheme" {
+            let line = self.seen.line(name, value);
+            section.digest = section.digest.wrapping_add(line);
+        }
+    }
+
+    fn end(&mut self, stream: u32, _is_last: bool) -> Result<(), Reason> {
+        let section = std::mem::take(&mut self.section);
+        let digest = section.digest;
+        if section.is_head {
+            let mut heads = self.seen.heads.borrow_mut();
+            if heads.len() >= MOST {
+                return Err(Reason::ENHANCE_YOUR_CALM);
+            }
+            let head = Head {
+                scheme: section.scheme,
+                has_fragment: section.has_fragment,
+                is_malformed: section.is_malformed || section.lacks_pseudo_fields(),
+                digest,
+            };
+            heads.push_back((stream, head));
+            return Ok(());
+        }
+        let mut trailers = self.seen.trailers.borrow_mut();
+        if trailers.len() >= MOST {
+            // Of a stream that was over when they came, as a rule; of another, they will be missed.
+            trailers.pop_front();
+        }
+        let seen = Trailers {
+            // RFC 9113 §8.1: they have no pseudo-fields.
+            is_malformed: section.is_malformed || section.pseudo != 0,
+            digest,
+        };
+        trailers.push_back((stream, seen));
+        Ok(())
+    }
+}
+
+const METHOD: u8 = 1;
+const SCHEME: u8 = 2;
+const AUTHORITY: u8 = 4;
+const PATH: u8 = 8;
+const OTHER: u8 = 16;
+
+impl Section {
+    /// RFC 9113 §8.3.1. h2 takes a request without `:path` and `:authority` for one of `/`. What
+    /// CONNECT needs it sees to.
+    fn lacks_pseudo_fields(&self) -> bool {
+        let needed = METHOD | SCHEME | PATH;
+        !self.is_connect && self.pseudo & needed != needed
+    }
+
+    /// RFC 9113 §8.3: each stands once, and there are no others.
+    fn pseudo_field(&mut self, name: &[u8], value: &[u8]) {
+        let bit = match name {
+            b":method" => {
+                self.is_connect = value == b"CONNECT";
+                METHOD
+            }
+            b":scheme" => {
+                self.scheme = match value {
+                    _ if value.eq_ignore_ascii_case(b"http") => Scheme::Http,
+                    _ if value.eq_ignore_ascii_case(b"https") => Scheme::Https,
+                    _ => Scheme::Other,
+                };
+                SCHEME
+            }
+            b":authority" => AUTHORITY,
+            b":path" => {
+                self.has_fragment |= value.contains(&b'#');
+                PATH
+            }
+            // None that a request has here. It counts as one in trailers.
+            _ => {
+                self.is_malformed = true;
+                OTHER
+            }
+        };
+        self.is_malformed |= self.pseudo & bit != 0;
+        self.pseudo |= bit;
+    }
+}
