@@ -215,20 +215,24 @@ async fn next_data(body: &mut Incoming, stall: Duration) -> Result<Option<Bytes>
 /// just before each stall limit would hold them for months.
 const SLOWEST: usize = 500;
 
-/// Since when a body comes that is read as a whole.
-struct Pace {
+/// Since when a body comes that is read as a whole, a caller's or a region's.
+pub struct Pace {
     since: Instant,
     stall: Duration,
 }
 
 impl Pace {
-    fn new(stall: Duration) -> Self {
+    /// From now on; `stall` is how long it may stand still.
+    pub fn new(stall: Duration) -> Self {
         let since = Instant::now();
         Self { since, stall }
     }
 
-    /// Whether `count` bytes by now are enough; the time of one stall is everybody's.
-    fn keeps(&self, count: usize) -> Result<(), BodyFault> {
+    /// Whether `count` bytes by now are enough, at 500 a second; the time of one stall is everybody's.
+    ///
+    /// # Errors
+    /// [`BodyFault::Slow`].
+    pub fn keeps(&self, count: usize) -> Result<(), BodyFault> {
         let due = Duration::from_millis((count as u64).saturating_mul(1000) / SLOWEST as u64);
         match self.since.elapsed() > self.stall.saturating_add(due) {
             true => Err(BodyFault::Slow),

@@ -133,6 +133,14 @@ impl Held {
         }
     }
 
+    /// For something of the same request that is let go before the rest.
+    pub fn beside(&self) -> Self {
+        Self {
+            till: self.till.clone(),
+            bytes: Cell::new(0),
+        }
+    }
+
     /// For bodies whose memory nobody counts.
     pub fn uncounted() -> Self {
         Self {

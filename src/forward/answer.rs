@@ -18,7 +18,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{
     body::Progress, gate::Seat, health::EndpointHealth, http1::Broken, link::Link, pool::Pool,
 };
-use crate::message::{Field, Response, Told};
+use crate::{
+    admit::body::Pace,
+    message::{Field, Response, Told},
+};
 
 /// The body of a region's answer.
 ///
@@ -49,10 +52,14 @@ struct Live {
     health: Arc<EndpointHealth>,
     progress: Rc<Progress>,
     /// Only held: the region's seat is taken until the answer is over.
-    _seat: Seat,
+    seat: Option<Seat>,
     stall: Duration,
     /// Set while nothing comes.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Of an answer that must keep one.
+    pace: Option<Pace>,
+    /// Bytes of its body so far.
+    came: usize,
     /// Nothing of the body had to be waited for.
     at_once: bool,
     region: Arc<str>,
@@ -70,14 +77,27 @@ pub struct AnswerError {
 pub enum AnswerFault {
     /// Nothing came for as long as the body stall limit allows.
     Stalled,
+    /// Each part came in time, but all of them together would take for ever.
+    Slow,
     /// The connection ended early, or what came was no valid body.
     Broken,
+}
+
+impl AnswerFault {
+    /// Whether it took too long, and not what came was wrong.
+    pub fn is_late(self) -> bool {
+        match self {
+            Self::Stalled | Self::Slow => true,
+            Self::Broken => false,
+        }
+    }
 }
 
 impl fmt::Display for AnswerFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stalled => "nothing came for too long",
+            Self::Slow => "it came too slowly",
             Self::Broken => "the connection or its framing failed",
         })
     }
@@ -89,7 +109,6 @@ pub(super) struct Source {
     pub(super) pool: Rc<Pool>,
     pub(super) health: Arc<EndpointHealth>,
     pub(super) progress: Rc<Progress>,
-    pub(super) seat: Seat,
     pub(super) stall: Duration,
     pub(super) region: Arc<str>,
     pub(super) arrived: Instant,
@@ -120,9 +139,11 @@ pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Re
         pool: source.pool,
         health: source.health,
         progress: source.progress,
-        _seat: source.seat,
+        seat: None,
         stall: source.stall,
         timer: None,
+        pace: None,
+        came: 0,
         at_once: true,
         region: source.region,
     });
@@ -159,6 +180,23 @@ fn clean(head: &mut Told) {
 impl AnswerBody {
     pub fn arrived(&self) -> Instant {
         self.arrived
+    }
+
+    /// For an answer that is read whole before anybody is told: from now on it breaks off with
+    /// [`AnswerFault::Slow`] when it comes more slowly than callers' bodies may
+    /// ([`Pace`]). One byte just before each stall limit would else hold the answers of all other
+    /// regions back. An answer that is streamed is its caller's business, who may hang up.
+    pub fn keep_pace(&mut self) {
+        if let State::Live(Some(live)) = &mut self.state {
+            live.pace = Some(Pace::new(live.stall));
+        }
+    }
+
+    /// The seat is taken until the answer is over.
+    pub(super) fn sit(&mut self, seat: Seat) {
+        if let State::Live(Some(live)) = &mut self.state {
+            live.seat = Some(seat);
+        }
     }
 
     /// All of it, if it came with the head.
@@ -202,6 +240,17 @@ impl Live {
             Some(incoming) => incoming.is_end_stream(),
             None => self.link.is_read(),
         }
+    }
+
+    /// Whether what came by now, this frame included, is too little for the time.
+    fn is_too_slow(&mut self, frame: &Frame<Bytes>) -> bool {
+        let Some(pace) = &self.pace else {
+            return false;
+        };
+        self.came = self
+            .came
+            .saturating_add(frame.data_ref().map_or(0, Bytes::len));
+        pace.keeps(self.came).is_err()
     }
 
     /// Whether an answer of HTTP/2 of which no more comes came to its end. hyper takes a stream that
@@ -275,6 +324,8 @@ impl Body for AnswerBody {
                 live.trailed |= frame.is_trailers();
                 if live.is_read() {
                     this.finish();
+                } else if live.is_too_slow(&frame) {
+                    return this.fail(AnswerFault::Slow);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

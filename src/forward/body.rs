@@ -13,8 +13,14 @@ use http::{Method, uri::PathAndQuery};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::slices::{Slices, SlicesCursor};
-use crate::{admit::body::BodyFault, message::Fields};
+use super::{
+    replay::{Kept, Sending},
+    slices::{Slices, SlicesCursor},
+};
+use crate::{
+    admit::{body::BodyFault, memory::Held},
+    message::Fields,
+};
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -38,12 +44,15 @@ pub enum OutgoingBody {
     Whole(Bytes),
     /// Items of a batch, out of the caller's body.
     Slices(Slices),
-    /// Cannot be replayed once the region began to take it. If the stream fails, the region sees
-    /// a broken request, never a shorter valid one.
+    /// Can be sent again only over HTTP/2, where a region may refuse what it took, and only while
+    /// little of it was taken ([`super::replay`]). If the stream fails, the region sees a broken
+    /// request, never a shorter valid one.
     Stream {
         body: BoxedStream,
         /// `Some`: the region is told this length, and less or more than it is a failure.
         length: Option<u64>,
+        /// Where what is kept of it is counted.
+        held: Held,
     },
 }
 
@@ -104,10 +113,18 @@ pub(super) struct Upload {
     /// A part of it was asked for.
     touched: bool,
     progress: Rc<Progress>,
+    /// Of a stream that is kept, with its length.
+    kept: Option<(Kept, Option<u64>)>,
 }
 
 /// A body that may be sent if another try comes to nothing.
-pub(super) struct Spare(Kind);
+pub(super) struct Spare(Again);
+
+enum Again {
+    Kind(Kind),
+    /// With the length that was announced.
+    Kept(Kept, Option<u64>),
+}
 
 enum Kind {
     Empty,
@@ -131,9 +148,28 @@ impl Upload {
             OutgoingBody::Stream {
                 length: Some(0), ..
             } => Kind::Empty,
-            OutgoingBody::Stream { body, length } => Kind::Stream { body, left: length },
+            OutgoingBody::Stream { body, length, .. } => Kind::Stream { body, left: length },
         };
         Self::of(kind, now)
+    }
+
+    /// The same, where a region may refuse what it took: the beginning of a stream is kept.
+    pub(super) fn keeping(body: OutgoingBody, now: Instant) -> Self {
+        let (body, length, held) = match body {
+            OutgoingBody::Stream { body, length, held } if length != Some(0) => {
+                (body, length, held)
+            }
+            body => return Self::new(body, now),
+        };
+        let (kept, body) = Kept::begin(body, held);
+        Self::of_kept(kept, body, length, now)
+    }
+
+    fn of_kept(kept: Kept, body: Sending, length: Option<u64>, now: Instant) -> Self {
+        let body: BoxedStream = Box::pin(body);
+        let mut upload = Self::of(Kind::Stream { body, left: length }, now);
+        upload.kept = Some((kept, length));
+        upload
     }
 
     fn of(kind: Kind, now: Instant) -> Self {
@@ -147,22 +183,34 @@ impl Upload {
             kind,
             touched: false,
             progress,
+            kept: None,
         }
     }
 
     /// What a second body with the same bytes is made from, while none was taken from this one;
-    /// `None` for streams.
+    /// `None` for streams that are not kept.
     pub(super) fn spare(&self) -> Option<Spare> {
-        Some(Spare(match &self.kind {
+        Some(Spare(Again::Kind(match &self.kind {
             Kind::Empty => Kind::Empty,
             Kind::Whole(bytes) => Kind::Whole(bytes.clone()),
             Kind::Slices(cursor) => Kind::Slices(cursor.slices().cursor()),
-            Kind::Stream { .. } => return None,
-        }))
+            Kind::Stream { .. } => {
+                let (kept, length) = self.kept.clone()?;
+                return Some(Spare(Again::Kept(kept, length)));
+            }
+        })))
     }
 
-    pub(super) fn again(spare: Spare) -> Self {
-        Self::of(spare.0, Instant::now())
+    /// `None` if it is a stream of which too much was taken. Ends what else sends that stream.
+    pub(super) fn again(spare: Spare) -> Option<Self> {
+        let now = Instant::now();
+        match spare.0 {
+            Again::Kind(kind) => Some(Self::of(kind, now)),
+            Again::Kept(kept, length) => {
+                let body = kept.again()?;
+                Some(Self::of_kept(kept, body, length, now))
+            }
+        }
     }
 
     pub(super) fn progress(&self) -> Rc<Progress> {
@@ -172,6 +220,11 @@ impl Upload {
     /// Whether the length is unknown, so that the body must be sent in chunks.
     pub(super) fn is_chunked(&self) -> bool {
         matches!(self.kind, Kind::Stream { left: None, .. })
+    }
+
+    /// Whether it is still arriving from the caller.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self.kind, Kind::Stream { .. })
     }
 
     /// All of a body that is one piece, at once.
@@ -203,6 +256,15 @@ impl Upload {
     fn finish(&self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.progress.done.set(true);
         Poll::Ready(None)
+    }
+}
+
+impl Spare {
+    /// The request has its answer: nothing of it is sent again.
+    pub(super) fn let_go(&self) {
+        if let Again::Kept(kept, _) = &self.0 {
+            kept.let_go();
+        }
     }
 }
 

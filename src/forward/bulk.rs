@@ -52,6 +52,8 @@ pub struct Told {
     pub status: StatusCode,
     /// It holds only what the server itself counts and numbers: nothing of a document.
     pub is_plain: bool,
+    /// It has a member of the name of ours: the region stands behind a router, too.
+    is_relayed: bool,
 }
 
 /// An answer to the whole part.
@@ -67,7 +69,7 @@ impl BulkAnswer {
     /// there is `room` for the next bytes. Cancel safe: dropping it closes the connection.
     ///
     /// # Errors
-    /// `NoVerdict`: whether any item was carried out is unknown.
+    /// [`NoVerdict`]: whether any item was carried out is unknown.
     pub async fn read<'e, B>(
         answer: Response<B>,
         items: usize,
@@ -75,7 +77,7 @@ impl BulkAnswer {
         room: impl Fn(usize) -> bool,
     ) -> Result<BulkVerdict, NoVerdict>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes, Error: Into<NoVerdict>> + Unpin,
     {
         let status = answer.status();
         if status.is_client_error() || status.is_server_error() {
@@ -84,7 +86,7 @@ impl BulkAnswer {
         }
         let is_coded = answer.headers().contains_key(Field::ContentEncoding);
         if status != StatusCode::OK || is_coded {
-            return Err(NoVerdict);
+            return Err(NoVerdict::Unclear);
         }
         let limit = AROUND + items.saturating_mul(AVERAGE_ITEM);
         let text = whole(answer.into_body(), limit, room).await?;
@@ -100,9 +102,9 @@ impl BulkAnswer {
         items: usize,
         expected: impl Fn(usize) -> Option<Expected<'e>>,
     ) -> Result<Self, NoVerdict> {
-        check(&text).map_err(|_| NoVerdict)?;
-        let json = std::str::from_utf8(&text).map_err(|_| NoVerdict)?;
-        let told = read_items(json, items, expected).ok_or(NoVerdict)?;
+        check(&text).map_err(|_| NoVerdict::Unclear)?;
+        let json = std::str::from_utf8(&text).map_err(|_| NoVerdict::Unclear)?;
+        let told = read_items(json, items, expected).ok_or(NoVerdict::Unclear)?;
         Ok(Self { text, items: told })
     }
 
@@ -117,6 +119,15 @@ impl BulkAnswer {
         std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
     }
 
+    /// Of an item that another router passed on: its text up to where our member goes, without
+    /// theirs, and theirs. Two of one name would be read now as the one and now as the other.
+    pub fn relayed(&self, told: &Told) -> Option<(String, &str)> {
+        match told.is_relayed {
+            true => relayed(self.text(told)),
+            false => None,
+        }
+    }
+
     /// Of an item that is not passed on: what was done, where that is one of the servers' words, and
     /// the class of the error, where that is a plain word.
     pub fn words(&self, told: &Told) -> (Option<&str>, Option<&str>) {
@@ -124,7 +135,7 @@ impl BulkAnswer {
     }
 }
 
-async fn whole<B: Body<Data = Bytes> + Unpin>(
+async fn whole<B: Body<Data = Bytes, Error: Into<NoVerdict>> + Unpin>(
     mut body: B,
     limit: usize,
     room: impl Fn(usize) -> bool,
@@ -132,14 +143,14 @@ async fn whole<B: Body<Data = Bytes> + Unpin>(
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let Ok(data) = frame.map_err(|_| NoVerdict)?.into_data() else {
+        let Ok(data) = frame.map_err(Into::into)?.into_data() else {
             continue;
         };
         if all.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limit {
-            return Err(NoVerdict);
+            return Err(NoVerdict::Unclear);
         }
         if !room(data.len()) {
-            return Err(NoVerdict);
+            return Err(NoVerdict::Unclear);
         }
         // One frame is not copied; many are joined.
         match (first.take(), all.is_empty()) {
@@ -187,6 +198,7 @@ fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<Told> {
     let mut inner = pull.object().ok()?;
     let mut status = None;
     let mut is_plain = true;
+    let mut is_relayed = false;
     while let Some(key) = pull.key(&mut inner).ok()? {
         let known = member(&key.unescape());
         let value = pull.scalar().ok()?;
@@ -201,7 +213,10 @@ fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<Told> {
                 // Made by the server: letters and digits, never words of a document.
                 None => is_plain &= is_word(id.raw(), 64),
             },
-            (Member::Ours, _) => return None,
+            (Member::Ours, value) => {
+                is_relayed = true;
+                is_plain &= value.is_none() && words_alone(pull)?;
+            }
             (Member::Number, Some(Value::Bool(_))) => {}
             (Member::Number, Some(Value::Number(n))) => is_plain &= is_count(n.as_str()),
             (Member::Index, Some(Value::String(name))) => is_plain &= is_index(name.raw()),
@@ -225,6 +240,7 @@ fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<Told> {
         end: u32::try_from(pull.at()).ok()?,
         status: status.filter(|s| (200..600).contains(&s.as_u16()))?,
         is_plain,
+        is_relayed,
     })
 }
 
@@ -238,7 +254,7 @@ enum Member {
     /// One of these.
     Word(&'static [&'static str]),
     Counts,
-    /// The name of what we add.
+    /// The name of what we add, as another router does.
     Ours,
     Other,
 }
@@ -275,6 +291,37 @@ fn counts(pull: &mut Pull<'_>) -> Option<bool> {
         }
     }
     Some(plain)
+}
+
+/// Whether the next value is an object of plain words alone, as a router's member is.
+fn words_alone(pull: &mut Pull<'_>) -> Option<bool> {
+    let Ok(mut open) = pull.object() else {
+        pull.skip().ok()?;
+        return Some(false);
+    };
+    let mut plain = true;
+    while let Some(key) = pull.key(&mut open).ok()? {
+        plain &= matches!(key.raw(), "region" | "decision" | "body");
+        plain &= word(pull).is_some();
+    }
+    Some(plain)
+}
+
+fn relayed(item: &str) -> Option<(String, &str)> {
+    let mut pull = Pull::new(item);
+    let mut outer = pull.object().ok()?;
+    let action = pull.key(&mut outer).ok()??;
+    let mut begun = format!("{{\"{}\":{{", action.raw());
+    let mut inner = pull.object().ok()?;
+    let mut theirs = None;
+    while let Some(key) = pull.key(&mut inner).ok()? {
+        let value = pull.skip().ok()?;
+        match member(&key.unescape()) {
+            Member::Ours => theirs = Some(value),
+            _ => begun.extend(["\"", key.raw(), "\":", value, ","]),
+        }
+    }
+    Some((begun, theirs?))
 }
 
 fn words(item: &str) -> Option<(Option<&str>, Option<&str>)> {
@@ -420,6 +467,42 @@ mod tests {
     }
 
     #[test]
+    fn what_a_router_behind_said_is_told_apart_from_our_word() {
+        let relayed = |theirs: &str| {
+            let first = format!(
+                r#"{{"index": {{"_id":"1","domic\u0069le" : {theirs} ,"status":201,"error":{{"domicile":1}}}}}}"#
+            );
+            let answer = parse(&format!("{first},{SECOND},{THIRD}")).unwrap();
+            let told = answer.items()[0];
+            let (begun, theirs) = answer.relayed(&told).unwrap();
+            assert_eq!(
+                begun,
+                r#"{"index":{"_id":"1","status":201,"error":{"domicile":1},"#
+            );
+            assert!(answer.relayed(&answer.items()[1]).is_none());
+            theirs.to_owned()
+        };
+        for theirs in [r#"{"region":"eu","decision":"01a2-b"}"#, "7", "[{}]"] {
+            assert_eq!(relayed(theirs), theirs);
+        }
+        for (theirs, is_plain) in [
+            (r#"{"region":"eu","decision":"01a2-b"}"#, true),
+            (r#"{"decision":"01a2-b","body":"withheld"}"#, true),
+            (r#"{"region":"Jo Doe"}"#, false),
+            (r#"{"name":"jo"}"#, false),
+            (r#"{"region":{"a":1}}"#, false),
+            (r#""jo""#, false),
+            ("[1]", false),
+        ] {
+            let first = format!(r#"{{"index":{{"_id":"1","status":201,"domicile":{theirs}}}}}"#);
+            let answer = parse(&format!("{first},{SECOND},{THIRD}")).unwrap();
+            assert_eq!(answer.items()[0].is_plain, is_plain, "{theirs}");
+        }
+        let twice = r#"{"index":{"_id":"1","status":201,"domicile":{},"domicile":{}}}"#;
+        assert!(parse(&format!("{twice},{SECOND},{THIRD}")).is_err());
+    }
+
+    #[test]
     fn an_answer_to_something_else_is_none() {
         for items in [
             format!("{FIRST},{SECOND}"),
@@ -429,7 +512,6 @@ mod tests {
             format!("{FIRST},{SECOND},{}", THIRD.replace("404", "\"404\"")),
             format!("{FIRST},{SECOND},{}", THIRD.replace("404", "99")),
             format!("{FIRST},{SECOND},{}", THIRD.replace("404", "4e2")),
-            format!("{FIRST},{SECOND},{}", THIRD.replace("_index", "domicile")),
             format!("{FIRST},{SECOND},{}", THIRD.replace("_index", "_id")),
             format!("{FIRST},{SECOND},{{\"delete\":{{}}}}"),
             format!("{FIRST},{SECOND},{{\"delete\":{{\"status\":200}},\"x\":1}}"),
@@ -470,7 +552,7 @@ mod tests {
     }
 
     /// Pieces of which sound and broken answers are made.
-    const PIECES: [&str; 14] = [
+    const PIECES: [&str; 15] = [
         "{\"items\":[",
         "]}",
         "]",
@@ -484,6 +566,7 @@ mod tests {
         "{\"index\":{\"_id\":\"1\",\"status\":",
         "200",
         "\"error\":{\"type\":\"a\",\"x\":[]}",
+        "{\"index\":{\"domicile\":{\"region\":\"eu\"},\"_id\":\"1\",\"status\":200}}",
         " ",
     ];
 }

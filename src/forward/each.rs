@@ -161,6 +161,7 @@ fn is_about_region(error: &ForwardError) -> bool {
         | ForwardError::Unreachable { .. }
         | ForwardError::Timeout { .. }
         | ForwardError::Reset { .. }
+        | ForwardError::Refused { .. }
         | ForwardError::BadAnswer { .. } => true,
         ForwardError::NotCleared
         | ForwardError::Unknown(_)

@@ -29,6 +29,10 @@ pub enum ForwardError {
     /// The connection broke before the head of an answer was whole.
     #[error("region `{region}` broke the connection before it answered")]
     Reset { region: Arc<str>, sent: Sent },
+    /// Each endpoint that was asked refused the request before it began with it (RFC 9113 §8.7):
+    /// nothing was done.
+    #[error("region `{region}` refused the request before it began with it, so nothing was done")]
+    Refused { region: Arc<str> },
     /// What came is no HTTP answer, or one that two readers could read differently.
     #[error("region `{region}` gave an answer that cannot be understood")]
     BadAnswer { region: Arc<str> },
@@ -79,6 +83,7 @@ impl ForwardError {
             | Self::GivenUp { region }
             | Self::Timeout { region, .. }
             | Self::Reset { region, .. }
+            | Self::Refused { region }
             | Self::BadAnswer { region }
             | Self::CallerBody { region, .. } => Some(region),
         }
@@ -92,6 +97,7 @@ impl ForwardError {
             | Self::BadTarget { .. }
             | Self::Busy { .. }
             | Self::Unreachable { .. }
+            | Self::Refused { .. }
             | Self::GivenUp { .. } => Sent::Nothing,
             Self::Timeout { sent, .. }
             | Self::Reset { sent, .. }

@@ -59,6 +59,12 @@ pub fn try_bulk_answer(bytes: &[u8]) {
         {
             panic!("two readers see two items");
         }
+        if let Some((begun, theirs)) = read.relayed(found) {
+            let again = format!("{begun}\"domicile\":{theirs}}}}}");
+            if serde_json::from_str::<Value>(&again).ok().as_ref() != Some(told) {
+                panic!("an item is not told as it came");
+            }
+        }
         let Some(inner) = told.get(item.action.as_str()).and_then(Value::as_object) else {
             panic!("believed an item of another action");
         };

@@ -232,7 +232,7 @@ impl EndpointHealth {
         (fails_checks, Duration::from_millis(wait))
     }
 
-    /// The endpoint answered, whatever status it gave.
+    /// The endpoint answered, with a status that says nothing bad of it.
     pub(super) fn succeeded(&self) {
         if self.failures.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);
@@ -242,16 +242,45 @@ impl EndpointHealth {
         }
     }
 
-    /// No connection, no answer in time, a broken connection, or garbage. A bad status is an
-    /// answer, not a failure: the request may be what is wrong.
+    /// No connection, no answer in time, a broken connection, or garbage.
     pub(super) fn failed(&self) {
-        let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
-        if failures >= EJECT_AFTER {
-            let until = self.now().saturating_add(back_off(failures)).max(1);
-            if self.aside_until.swap(until, Relaxed) == 0 {
-                tracing::warn!(endpoint = %self.endpoint, failures, "endpoint put aside");
-            }
+        if let Some(failures) = self.fail() {
+            tracing::warn!(endpoint = %self.endpoint, failures, "endpoint put aside");
         }
+    }
+
+    /// It answered, or refused a stream, in a way that says that it is in trouble. `can_be_spared`:
+    /// others serve; then this counts like a failure. Else no endpoint is put aside for it, nor kept
+    /// aside, and it takes one such answer more, or a failure, as soon as others serve.
+    #[cold]
+    pub(super) fn is_in_trouble(&self, can_be_spared: bool) {
+        if can_be_spared {
+            if let Some(failures) = self.fail() {
+                tracing::warn!(endpoint = %self.endpoint, failures, "endpoint put aside for what it answers");
+            }
+            return;
+        }
+        let held = |failures: u32| Some(failures.saturating_add(1).min(EJECT_AFTER - 1));
+        // The closure never declines.
+        let _ = self.failures.fetch_update(Relaxed, Relaxed, held);
+        if self.aside_until.swap(0, Relaxed) != 0 {
+            tracing::info!(endpoint = %self.endpoint, "endpoint taken back: it answers, and no other serves");
+        }
+    }
+
+    /// Whether it is not put aside, and its last answer was good.
+    pub(super) fn serves(&self) -> bool {
+        self.failures.load(Relaxed) == 0 && self.state() == EndpointState::Healthy
+    }
+
+    /// Counts a failure; how many they are in a row, if that puts the endpoint aside.
+    fn fail(&self) -> Option<u32> {
+        let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
+        if failures < EJECT_AFTER {
+            return None;
+        }
+        let until = self.now().saturating_add(back_off(failures)).max(1);
+        (self.aside_until.swap(until, Relaxed) == 0).then_some(failures)
     }
 
     /// Claims the one trial of a `Due` endpoint; false when another request has it.
@@ -320,6 +349,31 @@ mod tests {
         assert!(matches!(h.state(), EndpointState::Ejected { .. }));
         h.succeeded();
         assert_eq!(h.state(), EndpointState::Healthy);
+    }
+
+    #[test]
+    fn bad_answers_eject_while_others_serve_and_none_otherwise() {
+        let h = health();
+        (0..10).for_each(|_| h.is_in_trouble(false));
+        assert_eq!(h.state(), EndpointState::Healthy, "no other serves");
+        assert!(!h.serves(), "it is no better than others");
+        h.is_in_trouble(true);
+        assert!(matches!(h.state(), EndpointState::Ejected { .. }));
+        // Each trial that ends so doubles the time.
+        h.end_time_aside();
+        h.is_in_trouble(true);
+        let EndpointState::Ejected { retry_in } = h.state() else {
+            panic!("not aside");
+        };
+        assert!(retry_in > FIRST_BACK_OFF);
+        h.is_in_trouble(false);
+        assert_eq!(h.state(), EndpointState::Healthy, "now it is the last");
+        h.succeeded();
+        assert!(h.serves());
+        (0..2).for_each(|_| h.is_in_trouble(true));
+        h.succeeded();
+        (0..2).for_each(|_| h.is_in_trouble(true));
+        assert_eq!(h.state(), EndpointState::Healthy, "not in a row");
     }
 
     #[test]

@@ -79,6 +79,10 @@ pub(super) struct Failed {
 pub(super) enum FailedKind {
     Timeout,
     Reset,
+    /// The server refused this stream and began nothing (RFC 9113 §8.7).
+    Refused,
+    /// The server goes away, and began nothing of this stream.
+    GoneAway,
     BadAnswer,
     CallerBody(BodyFault),
 }
@@ -278,7 +282,7 @@ async fn stream(
             // Refused, broken, or silent: the next try had better take another one.
             lease.retire();
             let failure = outcome.and_then(Result::err);
-            let mut failed = Failed::of(failure, progress, of_stream);
+            let mut failed = Failed::of(failure, progress);
             if failed.kind == FailedKind::Reset && lease.is_faulty() {
                 failed.kind = FailedKind::BadAnswer;
             }
@@ -359,16 +363,15 @@ fn request(call: &Call<'_>, upload: Upload) -> Request<Upload> {
 }
 
 /// RFC 9113 §8.7: a refused stream, and one above a `GOAWAY`'s last, were not processed at all.
-fn of_stream(error: &hyper::Error) -> Sent {
+fn unprocessed(error: &hyper::Error) -> Option<FailedKind> {
     let h2 = error
         .source()
         .and_then(|source| source.downcast_ref::<h2::Error>());
-    let unprocessed = h2.is_some_and(|h2| {
-        h2.is_remote() && (h2.is_go_away() || h2.reason() == Some(h2::Reason::REFUSED_STREAM))
-    });
-    match unprocessed {
-        true => Sent::Nothing,
-        false => Sent::Perhaps,
+    let h2 = h2.filter(|h2| h2.is_remote())?;
+    if h2.is_go_away() {
+        Some(FailedKind::GoneAway)
+    } else {
+        (h2.reason() == Some(h2::Reason::REFUSED_STREAM)).then_some(FailedKind::Refused)
     }
 }
 
@@ -409,11 +412,7 @@ impl Failed {
     }
 
     /// From a failure, or from none where it took too long.
-    fn of(
-        failure: Option<TrySendError<Request<Upload>>>,
-        progress: &Progress,
-        sent: impl FnOnce(&hyper::Error) -> Sent,
-    ) -> Self {
+    fn of(failure: Option<TrySendError<Request<Upload>>>, progress: &Progress) -> Self {
         let Some(mut failure) = failure else {
             return Self {
                 kind: FailedKind::Timeout,
@@ -424,8 +423,11 @@ impl Failed {
         };
         let unsent = failure.take_message().map(Request::into_body);
         let error = failure.into_error();
+        let unprocessed = unprocessed(&error);
         let kind = if let Some(fault) = progress.caller_fault() {
             FailedKind::CallerBody(fault)
+        } else if let Some(kind) = unprocessed {
+            kind
         } else if is_no_answer(&error) {
             FailedKind::BadAnswer
         } else {
@@ -433,9 +435,9 @@ impl Failed {
         };
         Self {
             kind,
-            sent: match unsent {
-                Some(_) => Sent::Nothing,
-                None => sent(&error),
+            sent: match unsent.is_some() || unprocessed.is_some() {
+                true => Sent::Nothing,
+                false => Sent::Perhaps,
             },
             answer_begun: false,
             unsent,

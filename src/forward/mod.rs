@@ -14,12 +14,17 @@
 //!   extra tries, only when no byte was written, or when the method is idempotent, the body can be
 //!   replayed, and no byte of an answer came. An answer that took too long is never retried.
 //!   A budget for each region (`budget`) keeps a region that fails from being asked three times as much.
+//!   What only reads is asked once more, of another endpoint that serves, when it is answered 502, 503
+//!   or 504 (`trouble`); if that answers no better, the first answer is passed on.
 //! * **Ejection** is passive: three failures in a row put an endpoint aside for a growing time,
-//!   after which one request tries it. When all endpoints of a region are aside, the one that is
-//!   due soonest is tried all the same: a region with one endpoint must work again with the first
+//!   after which one request tries it. An answer of 500, 502, 503 or 504 is such a failure while another
+//!   endpoint serves, and puts at most half of a region's endpoints aside, rounded up. When all
+//!   endpoints of a region are aside, the one that is due soonest is tried all the same: a region with one endpoint must work again with the first
 //!   request after its repair, and what hangs is bounded by the seats.
 //!   Where the settings ask for active checks, an endpoint must also pass those (`check`). If none
 //!   does, the checks are what is wrong, perhaps: then those that serve come first.
+//! * **Slow answers** that are read whole before anybody is told (batches, bulk, short ones) must
+//!   come at 500 bytes a second, as callers' bodies must; those that are streamed need not.
 //! * **Seats**: one region may take half of a worker's requests; the rest queue for a short while
 //!   and are then refused, so a region that hangs leaves the others room. An answer holds its seat
 //!   until its body is read or dropped.
@@ -27,7 +32,7 @@
 //!   connection by whoever reads the body; a connection at rest is watched by its pool's one task.
 //! * **HTTP/2** is spoken to a region only where its settings say so. Its requests share few
 //!   connections; a stream that the region did not process (refused, or above a `GOAWAY`'s last)
-//!   counts as not sent.
+//!   counts as not sent. The beginning of a streamed body is kept for that case (`replay`).
 //! * **TLS files that were exchanged** end the use of older connections: what is under way ends
 //!   well, and the next request shows the new certificate and believes the new authorities.
 //! * **Host** is the endpoint's authority, not the caller's: a storage server may select its
@@ -59,9 +64,11 @@ mod merge;
 mod multiplex;
 mod pool;
 mod region;
+mod replay;
 mod slices;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod upstreams;
 mod verdicts;
 mod wire;

@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use http::StatusCode;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -19,15 +20,16 @@ use super::{
     answer::{self, Source},
     body::Upload,
     budget::Budget,
-    gate::{Full, Gate},
+    gate::{Full, Gate, Seat},
     health::EndpointHealth,
     http1::Call,
     link::{Deadlines, Failed, FailedKind},
     pool::Pool,
+    trouble,
 };
 use crate::{
     message::Response,
-    settings::{Limits, RegionSettings},
+    settings::{HttpVersion, Limits, RegionSettings},
     telemetry::clock,
     tls::{BackendSide, Live},
 };
@@ -151,13 +153,18 @@ impl RegionLink {
             body,
         } = outgoing;
         let body = mem::replace(body, OutgoingBody::Empty);
-        let mut upload = Upload::new(body, started);
+        let mut upload = match self.settings.http {
+            HttpVersion::One => Upload::new(body, started),
+            HttpVersion::Two => Upload::keeping(body, started),
+        };
         let order = self.order();
         let mut at = 0;
         let mut tries = 0;
         // Whether bytes of an earlier try may have arrived.
         let mut earlier = Sent::Nothing;
         let mut only_new = false;
+        // An answer that another server may better, and that is passed on if none does.
+        let mut first: Option<Box<Response<AnswerBody>>> = None;
         loop {
             let Some(server) = order.get(at).and_then(|i| self.servers.get(*i)) else {
                 return Err(self.failed(self.unreachable(Unreachable::Unresolved)));
@@ -192,6 +199,9 @@ impl RegionLink {
                     if why != Unreachable::NoDescriptors {
                         server.health.failed();
                     }
+                    if let Some(first) = first {
+                        return Ok(seated(*first, seat));
+                    }
                     at += 1;
                     if at < order.len() && started.elapsed() < self.limits.response {
                         continue;
@@ -220,7 +230,8 @@ impl RegionLink {
             let deadlines = Deadlines {
                 response: self.limits.response,
                 stall: self.limits.body_stall,
-                at_last: (tries > 0).then(|| started + self.limits.response),
+                // A stream that is sent again may last as long as one that is sent at once.
+                at_last: (tries > 0 && !upload.is_stream()).then(|| started + self.limits.response),
             };
             let exchanged = match link.begin(&call, upload, now) {
                 None => poll_fn(|cx| link.poll_answer(cx, &progress, deadlines)).await,
@@ -229,45 +240,94 @@ impl RegionLink {
             };
             let failed = match exchanged {
                 Ok(response) => {
-                    server.health.succeeded();
                     let idle = server.pool.idle() as u64;
                     self.tally.idle.store(idle, Relaxed);
                     let arrived = clock::moment();
-                    if let Some(body) = link.take_short() {
-                        server.pool.give(link, progress.is_done(), arrived);
-                        return Ok(answer::whole(response, body, arrived));
-                    }
-                    let source = Source {
-                        link,
-                        pool: Rc::clone(&server.pool),
-                        health: Arc::clone(&server.health),
-                        progress,
-                        seat,
-                        stall: self.limits.body_stall,
-                        region: Arc::clone(&self.name),
-                        arrived,
+                    let answer = match link.take_short() {
+                        Some(body) => {
+                            server.pool.give(link, progress.is_done(), arrived);
+                            answer::whole(response, body, arrived)
+                        }
+                        None => {
+                            let source = Source {
+                                link,
+                                pool: Rc::clone(&server.pool),
+                                health: Arc::clone(&server.health),
+                                progress,
+                                stall: self.limits.body_stall,
+                                region: Arc::clone(&self.name),
+                                arrived,
+                            };
+                            answer::accept(response, source)
+                        }
                     };
-                    return Ok(answer::accept(response, source));
+                    if !answer.status().is_server_error() {
+                        server.health.succeeded();
+                        if let Some(spare) = &spare {
+                            spare.let_go();
+                        }
+                        return Ok(seated(answer, seat));
+                    }
+                    self.note(server, answer.status());
+                    // Another server's word counts only if it is better.
+                    if let Some(first) = first {
+                        return Ok(seated(*first, seat));
+                    }
+                    let may_ask = trouble::may_ask_another(method, answer.status())
+                        && started.elapsed() < self.limits.response;
+                    let other = match may_ask && spare.is_some() {
+                        true => self.another(&order, at).filter(|_| self.may_retry()),
+                        false => None,
+                    };
+                    let again = match (other, spare) {
+                        (Some(at), Some(spare)) => Upload::again(spare).map(|again| (at, again)),
+                        (None, Some(spare)) => {
+                            spare.let_go();
+                            None
+                        }
+                        (_, None) => None,
+                    };
+                    let Some((other, again)) = again else {
+                        return Ok(seated(answer, seat));
+                    };
+                    first = Some(Box::new(answer));
+                    upload = again;
+                    self.tally.retries.fetch_add(1, Relaxed);
+                    tries += 1;
+                    only_new = false;
+                    at = other;
+                    continue;
                 }
                 Err(failed) => failed,
             };
             drop(link);
             // A kept connection that the server had closed says nothing about the server.
-            let is_stale = is_kept && failed.kind == FailedKind::Reset && !failed.answer_begun;
-            if !is_stale && !matches!(failed.kind, FailedKind::CallerBody(_)) {
-                server.health.failed();
+            let has_closed = matches!(failed.kind, FailedKind::Reset | FailedKind::GoneAway);
+            let is_stale = is_kept && has_closed && !failed.answer_begun;
+            match failed.kind {
+                FailedKind::CallerBody(_) => {}
+                FailedKind::Refused => server.health.is_in_trouble(self.can_spare(server)),
+                _ if is_stale => {}
+                _ => server.health.failed(),
             }
             // The server of a stale connection has not had the request: to repeat it is no more load.
             let may_try_again = tries < EXTRA_TRIES
                 && started.elapsed() < self.limits.response
                 && is_safe_to_repeat(&failed, method.is_idempotent())
+                && (first.is_none() || is_stale)
                 && (is_stale || self.may_retry());
             if failed.sent == Sent::Perhaps {
                 earlier = Sent::Perhaps;
             }
-            upload = match failed.unsent.or(spare.map(Upload::again)) {
-                Some(again) if may_try_again => again,
-                _ => return Err(self.failed(self.error(failed.kind, earlier))),
+            let unsent = failed.unsent.filter(|_| may_try_again);
+            let spare = spare.filter(|_| may_try_again);
+            upload = match (unsent.or_else(|| spare.and_then(Upload::again)), first) {
+                (Some(again), kept) => {
+                    first = kept;
+                    again
+                }
+                (None, Some(first)) => return Ok(seated(*first, seat)),
+                (None, None) => return Err(self.failed(self.error(failed.kind, earlier))),
             };
             self.tally.retries.fetch_add(1, Relaxed);
             tries += 1;
@@ -276,6 +336,38 @@ impl RegionLink {
                 at = (at + 1) % order.len().max(1);
             }
         }
+    }
+
+    /// What an answer of 500 or more says of its server.
+    #[cold]
+    fn note(&self, server: &Server, status: StatusCode) {
+        match trouble::is_trouble(status) {
+            true => server.health.is_in_trouble(self.can_spare(server)),
+            false => server.health.succeeded(),
+        }
+    }
+
+    /// Whether another endpoint serves, and at most half of them, rounded up, would be aside with this
+    /// one: the rest must bear what comes.
+    fn can_spare(&self, server: &Server) -> bool {
+        let (mut serves, mut aside) = (false, 1);
+        for Server { health, .. } in &self.servers {
+            if !Arc::ptr_eq(health, &server.health) {
+                serves |= health.serves();
+                aside += usize::from(health.state() != EndpointState::Healthy);
+            }
+        }
+        serves && aside <= self.servers.len().div_ceil(2)
+    }
+
+    /// The place in the order of another endpoint that serves.
+    fn another(&self, order: &Order, at: usize) -> Option<usize> {
+        let mut places = order.iter().enumerate();
+        let found = places.find(|(place, i)| {
+            let server = self.servers.get(**i);
+            *place != at && server.is_some_and(|server| server.health.serves())
+        });
+        found.map(|(place, _)| place)
     }
 
     /// Takes a retry out of the region's budget, or counts that it was empty.
@@ -355,7 +447,12 @@ impl RegionLink {
         let region = Arc::clone(&self.name);
         match kind {
             FailedKind::Timeout => ForwardError::Timeout { region, sent },
-            FailedKind::Reset => ForwardError::Reset { region, sent },
+            FailedKind::Refused | FailedKind::GoneAway if sent == Sent::Nothing => {
+                ForwardError::Refused { region }
+            }
+            FailedKind::Reset | FailedKind::Refused | FailedKind::GoneAway => {
+                ForwardError::Reset { region, sent }
+            }
             FailedKind::BadAnswer => ForwardError::BadAnswer { region },
             FailedKind::CallerBody(fault) => ForwardError::CallerBody {
                 region,
@@ -366,9 +463,17 @@ impl RegionLink {
     }
 }
 
+/// The seat is taken until the answer is over.
+fn seated(mut answer: Response<AnswerBody>, seat: Seat) -> Response<AnswerBody> {
+    answer.body_mut().sit(seat);
+    answer
+}
+
 /// DESIGN §3 forward: only when nothing was sent or the method is idempotent. What took too long
 /// would take as long again, and what answered badly has had the request.
 fn is_safe_to_repeat(failed: &Failed, is_idempotent: bool) -> bool {
-    failed.kind == FailedKind::Reset
-        && (failed.sent == Sent::Nothing || (is_idempotent && !failed.answer_begun))
+    matches!(
+        failed.kind,
+        FailedKind::Reset | FailedKind::Refused | FailedKind::GoneAway
+    ) && (failed.sent == Sent::Nothing || (is_idempotent && !failed.answer_begun))
 }

@@ -13,7 +13,10 @@ use http_body::Body;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::elements::{Elements, Malformed};
+use super::{
+    AnswerError,
+    elements::{Elements, Malformed},
+};
 use crate::message::Response;
 
 /// Most bytes of one element.
@@ -37,21 +40,46 @@ pub enum Verdicts {
     Each(Vec<StatusCode>),
 }
 
-/// The region told of items, but broken off, malformed, or not of each item once. Whether the
-/// items were stored is unknown.
+/// Whether the items were stored is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the region's answer does not tell what became of each item")]
-pub struct NoVerdict;
+pub enum NoVerdict {
+    /// The region told of items, but broken off, malformed, or not of each item once.
+    #[error("the region's answer does not tell what became of each item")]
+    Unclear,
+    /// It began to tell, and then nothing more came, or too slowly.
+    #[error("the region did not tell in time what became of each item")]
+    Late,
+}
+
+impl NoVerdict {
+    /// What each of the items is told: as of a region whose answer cannot be used, or of one that
+    /// does not answer in time.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Unclear => StatusCode::BAD_GATEWAY,
+            Self::Late => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+}
+
+impl From<AnswerError> for NoVerdict {
+    fn from(error: AnswerError) -> Self {
+        match error.fault.is_late() {
+            true => Self::Late,
+            false => Self::Unclear,
+        }
+    }
+}
 
 impl Verdicts {
     /// Reads an answer to a part of `items` items. Costs two bytes an item and one element.
     /// Cancel safe: dropping it closes the connection.
     ///
     /// # Errors
-    /// `NoVerdict`: a 502 for each item.
+    /// [`NoVerdict`], of all items.
     pub async fn read<B>(answer: Response<B>, items: usize) -> Result<Self, NoVerdict>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes, Error: Into<NoVerdict>> + Unpin,
     {
         let status = answer.status();
         let mut body = answer.into_body();
@@ -61,7 +89,7 @@ impl Verdicts {
         }
         let mut reading = Reading::new(items);
         while let Some(data) = next_data(&mut body).await {
-            let data = data.map_err(|_| NoVerdict)?;
+            let data = data.map_err(Into::into)?;
             if reading.push(&data)? == Kind::Foreign {
                 throw_away(body).await;
                 return bare(status);
@@ -82,7 +110,7 @@ impl Verdicts {
 /// A 207 promises statuses of items: without them it says nothing of any.
 fn bare(status: StatusCode) -> Result<Verdicts, NoVerdict> {
     if status == StatusCode::MULTI_STATUS {
-        Err(NoVerdict)
+        Err(NoVerdict::Unclear)
     } else {
         Ok(Verdicts::All(status))
     }
@@ -142,7 +170,7 @@ impl Reading {
             .elements
             .end(|element| take(element, kind, statuses).ok_or(Malformed));
         if self.elements.is_unfinished() {
-            return Err(NoVerdict);
+            return Err(NoVerdict::Unclear);
         }
         if outcome.is_err() {
             self.malformed()?;
@@ -150,11 +178,13 @@ impl Reading {
         match self.kind {
             Kind::Foreign => bare(status),
             // An empty list is a list that tells of none of them.
-            Kind::Open if self.elements.was_array() && !self.statuses.is_empty() => Err(NoVerdict),
+            Kind::Open if self.elements.was_array() && !self.statuses.is_empty() => {
+                Err(NoVerdict::Unclear)
+            }
             Kind::Open => bare(status),
             Kind::Items => {
                 let whole: Option<Vec<StatusCode>> = self.statuses.into_iter().collect();
-                whole.map(Verdicts::Each).ok_or(NoVerdict)
+                whole.map(Verdicts::Each).ok_or(NoVerdict::Unclear)
             }
         }
     }
@@ -162,7 +192,7 @@ impl Reading {
     /// Garbage before the first element is another store's business; after it, nothing holds.
     fn malformed(&mut self) -> Result<Kind, NoVerdict> {
         if self.kind == Kind::Items {
-            return Err(NoVerdict);
+            return Err(NoVerdict::Unclear);
         }
         self.kind = Kind::Foreign;
         Ok(Kind::Foreign)
@@ -223,6 +253,12 @@ mod tests {
     use http_body::Frame;
 
     use super::*;
+
+    impl From<()> for NoVerdict {
+        fn from((): ()) -> Self {
+            Self::Unclear
+        }
+    }
 
     /// Pieces that arrive one by one; `None` is a broken connection.
     struct Pieces(VecDeque<Option<&'static str>>);
@@ -295,7 +331,7 @@ mod tests {
             assert_eq!(read(200, &[Some(foreign)], 3).await, all(200), "{foreign}");
             assert_eq!(
                 read(207, &[Some(foreign)], 3).await,
-                Err(NoVerdict),
+                Err(NoVerdict::Unclear),
                 "{foreign}"
             );
         }
@@ -318,10 +354,14 @@ mod tests {
             "{\"index\":0,\"status\":201}\nnonsense\n",
             "[{\"index\":0,\"status\":201},{\"index\":1,\"status\":201}",
         ] {
-            assert_eq!(read(200, &[Some(bad)], 2).await, Err(NoVerdict), "{bad}");
+            assert_eq!(
+                read(200, &[Some(bad)], 2).await,
+                Err(NoVerdict::Unclear),
+                "{bad}"
+            );
         }
         let broken = [Some("[{\"index\":0,"), None];
-        assert_eq!(read(200, &broken, 1).await, Err(NoVerdict));
-        assert_eq!(read(200, &[None], 1).await, Err(NoVerdict));
+        assert_eq!(read(200, &broken, 1).await, Err(NoVerdict::Unclear));
+        assert_eq!(read(200, &[None], 1).await, Err(NoVerdict::Unclear));
     }
 }

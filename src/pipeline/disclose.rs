@@ -421,6 +421,10 @@ async fn send(
                 ForwardError::Unreachable { .. } | ForwardError::GivenUp { .. } => {
                     failed(F::Unreachable, "it took no connection; nothing was sent")
                 }
+                ForwardError::Refused { .. } => failed(
+                    F::Unreachable,
+                    "it refused the request before it began with it",
+                ),
                 ForwardError::Timeout { .. } => failed(F::Timeout, "it may have got the record"),
                 ForwardError::Reset { .. } | ForwardError::BadAnswer { .. } => {
                     failed(F::Broken, "it may have got the record")
@@ -454,7 +458,10 @@ async fn send(
     let (head, body) = answer.into_parts();
     let body = single::read_short(body)
         .await
-        .map_err(|_| failed(RecipientFailure::Broken, "its answer broke off"))?;
+        .map_err(|error| match error.fault.is_late() {
+            true => failed(RecipientFailure::Timeout, "its answer came too slowly"),
+            false => failed(RecipientFailure::Broken, "its answer broke off"),
+        })?;
     let mut answer = Response::from_parts(head, body);
     drop_own_answers(answer.headers_mut());
     Ok(answer)

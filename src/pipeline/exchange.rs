@@ -335,9 +335,9 @@ impl<'w> Exchange<'w> {
             | ForwardError::Unknown(_)
             | ForwardError::BadTarget { .. } => Refused::Internal("a region was called wrongly"),
             ForwardError::Busy { .. } => Refused::RegionBusy { region },
-            ForwardError::Unreachable { .. } | ForwardError::GivenUp { .. } => {
-                Refused::BackendUnreachable { region, detail }
-            }
+            ForwardError::Unreachable { .. }
+            | ForwardError::Refused { .. }
+            | ForwardError::GivenUp { .. } => Refused::BackendUnreachable { region, detail },
             ForwardError::Timeout { .. } => Refused::BackendTimeout { region, detail },
             ForwardError::Reset { .. } | ForwardError::BadAnswer { .. } => {
                 Refused::BackendBroken { region, detail }

@@ -374,12 +374,14 @@ pub async fn flow_back(
             Ok(answer) => return Ok(answer),
             Err(answer) => answer.into_parts(),
         };
-        let body = Box::pin(read_short(body))
-            .await
-            .map_err(|error| Refused::BackendBroken {
-                region: x.snapshot.regions.name(flow.region).to_owned(),
-                detail: error.to_string(),
-            })?;
+        let body = Box::pin(read_short(body)).await.map_err(|error| {
+            let region = x.snapshot.regions.name(flow.region).to_owned();
+            let detail = error.to_string();
+            match error.fault.is_late() {
+                true => Refused::BackendTimeout { region, detail },
+                false => Refused::BackendBroken { region, detail },
+            }
+        })?;
         let mut answer = Response::from_parts(head, body);
         drop_own_answers(answer.headers_mut());
         return Ok(answer);
@@ -393,13 +395,14 @@ pub async fn flow_back(
     Ok(bare)
 }
 
-/// Waits for a short answer's end, so that one which breaks off is a 502 and not half an answer;
-/// a long one is streamed.
+/// Waits for a short answer's end, so that one which breaks off is a 502, or a 504, and not half an
+/// answer; a long one is streamed.
 pub async fn read_short(mut body: AnswerBody) -> Result<Content, AnswerError> {
     let length = body.size_hint().exact().filter(|n| *n <= SHORT);
     let Some(length) = length else {
         return Ok(Content::Region(Box::new(body)));
     };
+    body.keep_pace();
     let mut whole: Option<Bytes> = None;
     let mut trailers = None;
     while let Some(frame) = body.frame().await {
@@ -496,7 +499,8 @@ pub fn outgoing_body(x: &Exchange<'_>, taken: Taken) -> OutgoingBody {
                 body: Watched::new(incoming, stall),
                 snapshot: Arc::clone(&x.snapshot),
             });
-            OutgoingBody::Stream { body, length }
+            let held = x.held.beside();
+            OutgoingBody::Stream { body, length, held }
         }
     }
 }

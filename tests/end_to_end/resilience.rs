@@ -76,6 +76,65 @@ fn a_server_that_fails_its_checks_gets_nothing_until_it_passes_them() {
 }
 
 #[test]
+fn a_server_that_answers_503_to_everything_is_asked_no_more_while_another_serves() {
+    let (mut setup, _backends) = Setup::recording();
+    let sick = Backend::scripted(|_| {
+        Reply::Raw(
+            b"HTTP/1.1 503 X\r\nRetry-After: 7\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+                .to_vec(),
+        )
+    });
+    let well = Backend::recording();
+    let endpoints = [sick.address, well.address].map(|a| format!("http://{a}").into());
+    setup.set(
+        &["regions", "in", "endpoints"],
+        toml::Value::Array(endpoints.to_vec()),
+    );
+    setup.set(&["data_plane", "workers"], 1);
+    let mut router = setup.start();
+    // A write is not asked of another server: its first answers are passed on as they came.
+    let mut refused = 0;
+    eventually("it is put aside", || {
+        let answer = router.put("f", INDIA);
+        if answer.status == 503 {
+            assert_eq!(answer.header("retry-after"), Some("7"), "{answer:?}");
+            refused += 1;
+        }
+        let name = format!(r#"endpoint="{}",region="in"}} 0"#, sick.address);
+        metrics(router.admin).contains(&name).then_some(())
+    });
+    assert_eq!(refused, sick.seen().len());
+    assert!(refused >= 3, "{refused}");
+    assert!(india(&router).0, "the region serves");
+    router.process.kill();
+    let said = router.process.text();
+    assert!(said.contains("put aside for what it answers"), "{said}");
+}
+
+#[test]
+fn a_read_that_one_server_cannot_serve_is_asked_of_another() {
+    let (mut setup, _backends) = Setup::recording();
+    let sick = Backend::scripted(|seen| match seen.method.as_str() {
+        "GET" => Reply::status(503),
+        _ => Reply::status(201),
+    });
+    let well = Backend::recording();
+    let endpoints = [sick.address, well.address].map(|a| format!("http://{a}").into());
+    setup.set(
+        &["regions", "sg", "endpoints"],
+        toml::Value::Array(endpoints.to_vec()),
+    );
+    setup.set(&["data_plane", "workers"], 1);
+    let router = setup.start();
+    assert_eq!(router.put("f", &of("SG")).status, 201);
+    for _ in 0..10 {
+        let answer = get(router.router, "/people/f");
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    assert!(sick.seen().iter().any(|s| s.method == "GET"));
+}
+
+#[test]
 fn a_region_that_hangs_leaves_the_others_all_their_requests() {
     let (mut setup, backends) = Setup::recording();
     let hangs = Backend::scripted(|_| Reply::Stall(Vec::new()));

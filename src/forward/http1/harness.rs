@@ -12,7 +12,7 @@ use super::{
     head::{self, Head, Scan},
 };
 use crate::{
-    admit::http1::encode,
+    admit::{http1::encode, memory::Held},
     forward::{
         Endpoint,
         body::{OutgoingBody, Upload},
@@ -43,6 +43,7 @@ pub fn request_bytes(
         true => OutgoingBody::Stream {
             body: Box::pin(Full::new(body.clone()).map_err(|never| match never {})),
             length: None,
+            held: Held::uncounted(),
         },
         false => OutgoingBody::Whole(body.clone()),
     };

@@ -7,6 +7,7 @@ use http_body::{Body, Frame};
 use tokio::sync::mpsc;
 
 use super::{script::Server, *};
+use crate::admit::memory::Held;
 
 /// A caller's body, fed by a test. Dropping the sender ends it.
 struct Fed(mpsc::UnboundedReceiver<Result<Frame<Bytes>, BoxError>>);
@@ -28,7 +29,8 @@ impl Body for Fed {
 pub(super) fn stream(length: Option<u64>) -> (Feed, OutgoingBody) {
     let (feed, fed) = mpsc::unbounded_channel();
     let body = Box::pin(Fed(fed));
-    (feed, OutgoingBody::Stream { body, length })
+    let held = Held::uncounted();
+    (feed, OutgoingBody::Stream { body, length, held })
 }
 
 fn data(text: &'static str) -> Result<Frame<Bytes>, BoxError> {
@@ -245,5 +247,34 @@ fn a_part_of_a_batch_arrives_byte_for_byte() {
             let head = format!("content-length: {}\r\n\r\n", wanted.len());
             assert!(read.ends_with(&format!("{head}{wanted}")));
         }
+    });
+}
+
+/// Ten bytes a second and no stall: at 500 bytes a second after the time of one stall, this is late.
+#[test]
+fn an_answer_that_must_keep_pace_and_trickles_breaks_off_and_a_streamed_one_does_not() {
+    run(async {
+        let server = Server::start(async |_, peer| {
+            peer.request().await;
+            peer.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n")
+                .await;
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                peer.write("x").await;
+            }
+        })
+        .await;
+        let limits = Limits {
+            body_stall: Duration::from_secs(1),
+            ..patient()
+        };
+        let streamed = send(&eu(&[server.url()], &patient()), get()).await.unwrap();
+        assert_eq!(text(streamed).await, Ok("x".repeat(20)));
+        let up = eu(&[server.url()], &limits);
+        let mut whole = send(&up, get()).await.unwrap();
+        whole.body_mut().keep_pace();
+        let error = text(whole).await.unwrap_err();
+        assert!(error.fault.is_late(), "{error}");
+        assert_eq!(up.health().report()[0].failures_in_a_row, 1);
     });
 }

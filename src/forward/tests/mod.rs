@@ -4,8 +4,10 @@ mod batches;
 mod bodies;
 mod failures;
 mod hostile;
+mod refused;
 mod reuse;
 mod script;
+mod trouble;
 
 use std::{borrow::Cow, rc::Rc, sync::Arc, time::Duration};
 

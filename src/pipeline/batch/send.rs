@@ -189,12 +189,14 @@ async fn send_part(
     };
     let answer = upstreams.send(cleared, &mut outgoing).await;
     match answer {
-        Ok(answer) => {
+        Ok(mut answer) => {
             call.answered(answer.status(), answer.body().arrived());
+            answer.body_mut().keep_pace();
             let verdicts = Verdicts::read(answer, part.body.items()).await;
             for (position, i) in indices.enumerate() {
-                let status = verdicts.as_ref().ok().and_then(|v| v.status(position));
-                settle(i, status.ok_or(StatusCode::BAD_GATEWAY));
+                let status = verdicts.as_ref().map_err(|why| why.status());
+                let status = status.map(|v| v.status(position));
+                settle(i, status.and_then(|s| s.ok_or(StatusCode::BAD_GATEWAY)));
             }
         }
         Err(error) => {

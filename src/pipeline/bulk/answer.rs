@@ -127,7 +127,10 @@ impl Answer {
                 withheld,
             } => match self.heard.told(answer, at) {
                 Some((answer, told)) if !withheld => {
-                    return self.write_as_it_came(state, name, answer.text(told), out);
+                    return match answer.relayed(told) {
+                        Some(relayed) => self.write_relayed(state, name, relayed, out),
+                        None => self.write_as_it_came(state, name, answer.text(told), out),
+                    };
                 }
                 Some((answer, told)) => {
                     let words = answer.words(told);
@@ -154,6 +157,23 @@ impl Answer {
         out.push(b',');
         write_ours(out, Some(region), state.decision, None);
         out.extend_from_slice(b"}}");
+    }
+
+    /// What a router behind said, told apart from our word: within it.
+    fn write_relayed(
+        &self,
+        state: &ItemState,
+        region: &str,
+        (begun, theirs): (String, &str),
+        out: &mut Vec<u8>,
+    ) {
+        out.extend_from_slice(begun.as_bytes());
+        write_ours(out, Some(region), state.decision, None);
+        // It ends with a brace, and is never empty.
+        out.pop();
+        out.extend_from_slice(b",\"behind\":");
+        out.extend_from_slice(theirs.as_bytes());
+        out.extend_from_slice(b"}}}");
     }
 
     fn write_withheld(

@@ -99,7 +99,7 @@ pub fn place(
 }
 
 /// What a holder's answer to one line means.
-pub async fn said_of(answer: Response<AnswerBody>, line: &[u8]) -> Said {
+pub async fn said_of(mut answer: Response<AnswerBody>, line: &[u8]) -> Said {
     let items = split_bulk(line, 1).unwrap_or_default();
     let expected = |position: usize| {
         Some(Expected {
@@ -107,6 +107,7 @@ pub async fn said_of(answer: Response<AnswerBody>, line: &[u8]) -> Said {
             id: items.get(position)?.id(line),
         })
     };
+    answer.body_mut().keep_pace();
     // One item is never too much.
     match BulkAnswer::read(answer, 1, expected, |_| true).await {
         Ok(BulkVerdict::Items(answer)) => {

@@ -151,7 +151,7 @@ async fn send_part(
         .upstreams
         .send(own.iter().map(|(_, c)| *c), &mut outgoing)
         .await;
-    let answer = match answer {
+    let mut answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
             let refused = Exchange::forward_refused(&error);
@@ -175,6 +175,7 @@ async fn send_part(
             id,
         })
     };
+    answer.body_mut().keep_pace();
     let room = |bytes| x.held.grow(bytes).is_ok();
     match BulkAnswer::read(answer, own.len(), expected, room).await {
         Ok(BulkVerdict::Items(answer)) => {
@@ -193,8 +194,8 @@ async fn send_part(
             own.iter()
                 .for_each(|(s, _)| tell(s, status, Verdict::All(status)));
         }
-        Err(_) => {
-            let status = StatusCode::BAD_GATEWAY;
+        Err(why) => {
+            let status = why.status();
             own.iter()
                 .for_each(|(s, _)| tell(s, status, Verdict::Failed(status)));
         }

@@ -74,6 +74,36 @@ fn a_region_that_fails_takes_only_its_own_items() {
     }
 }
 
+/// A router that stands behind this one says of each item what it decided.
+#[test]
+fn what_a_router_behind_wrote_counts_as_written_and_its_word_is_passed_on_within_ours() {
+    let (mut setup, _regions) = setup();
+    let router = Backend::scripted(|seen| {
+        let mut answer = answer(seen);
+        for item in answer["items"].as_array_mut().unwrap() {
+            item["index"]["domicile"] = serde_json::json!({"region": "cn", "decision": "01a2"});
+        }
+        Reply::Answer {
+            status: 200,
+            media: "application/json",
+            body: answer.to_string().into_bytes(),
+        }
+    });
+    setup.region("eu", router.address);
+    let router = setup.start();
+    let answer = send(&router, &MIXED);
+    let found = items(&answer);
+    assert_eq!(statuses(&found), [201, 201, 201], "{found:?}");
+    for i in [0, 2] {
+        let ours = &found[i].1["domicile"];
+        assert_eq!(ours["region"], "eu", "{ours}");
+        assert_ne!(ours["decision"], "01a2", "{ours}");
+        assert_eq!(ours["behind"]["region"], "cn", "{ours}");
+        assert_eq!(ours["behind"]["decision"], "01a2", "{ours}");
+    }
+    assert!(found[1].1["domicile"]["behind"].is_null());
+}
+
 #[test]
 fn a_region_that_is_down_makes_503_items() {
     let (mut setup, _regions) = setup();

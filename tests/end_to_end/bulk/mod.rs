@@ -52,7 +52,7 @@ categories = ["user"]
 "#;
 
 /// One scripted server a region.
-struct Regions([(&'static str, Backend); 5]);
+pub(super) struct Regions([(&'static str, Backend); 5]);
 
 impl Regions {
     fn of(&self, region: &str) -> &Backend {
@@ -75,7 +75,7 @@ impl Regions {
     }
 }
 
-fn setup() -> (Setup, Regions) {
+pub(super) fn setup() -> (Setup, Regions) {
     let mut setup = Setup::new();
     let regions = Regions(REGIONS.map(|region| (region, elastic())));
     for (region, backend) in &regions.0 {
@@ -87,7 +87,7 @@ fn setup() -> (Setup, Regions) {
     (setup, regions)
 }
 
-fn bulk(lines: &[&str]) -> Request {
+pub(super) fn bulk(lines: &[&str]) -> Request {
     let body: String = lines.iter().flat_map(|l| [*l, "\n"]).collect();
     Request::new("POST", "/_bulk").ndjson(body)
 }
@@ -98,7 +98,7 @@ fn send(router: &Router, lines: &[&str]) -> Answer {
 
 /// Each item's action and what stands under it.
 #[track_caller]
-fn items(answer: &Answer) -> Vec<(String, Value)> {
+pub(super) fn items(answer: &Answer) -> Vec<(String, Value)> {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let json = answer.json();
@@ -111,7 +111,7 @@ fn items(answer: &Answer) -> Vec<(String, Value)> {
     items.iter().map(one).collect()
 }
 
-fn statuses(items: &[(String, Value)]) -> Vec<u64> {
+pub(super) fn statuses(items: &[(String, Value)]) -> Vec<u64> {
     items
         .iter()
         .map(|(_, i)| i["status"].as_u64().unwrap())

@@ -141,6 +141,11 @@ type Misdeed = fn(&mut h2::server::SendResponse<Bytes>);
 
 /// A server that does to the first stream what `first` says, and answers 200 to all later ones.
 fn refusing(first: Misdeed) -> (SocketAddr, Arc<AtomicUsize>) {
+    misbehaving(1, first)
+}
+
+/// The same to so many.
+fn misbehaving(many: usize, misdeed: Misdeed) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -159,8 +164,8 @@ fn refusing(first: Misdeed) -> (SocketAddr, Arc<AtomicUsize>) {
                 tokio::spawn(async move {
                     let mut connection = h2::server::handshake(stream).await.unwrap();
                     while let Some(Ok((_, mut respond))) = connection.accept().await {
-                        if count.fetch_add(1, Ordering::SeqCst) == 0 {
-                            first(&mut respond);
+                        if count.fetch_add(1, Ordering::SeqCst) < many {
+                            misdeed(&mut respond);
                             continue;
                         }
                         let answer = http::Response::new(());
@@ -192,5 +197,30 @@ fn a_stream_that_was_refused_unprocessed_is_sent_again_and_no_other() {
         let items = answer.items();
         assert_eq!(items[0]["status"], status, "{answer:?}");
         assert_eq!(count.load(Ordering::SeqCst), streams);
+    }
+}
+
+/// A gRPC call's body comes as a stream: what was taken of it is sent again, under the same permit.
+#[test]
+fn a_streamed_body_whose_stream_was_refused_is_sent_again_or_told_to_be_undone() {
+    for (many, status, streams) in [(1, 200, 2), (2, 200, 3), (9, 503, 3)] {
+        let (address, count) = misbehaving(many, |r| r.send_reset(h2::Reason::REFUSED_STREAM));
+        let router = setup(format!("http://{address}")).start();
+        let answer = crate::support::request_h2(
+            router.router,
+            "POST",
+            "/grpc/p1/svc?c=SG",
+            &[("content-type", "application/grpc")],
+            b"\0\0\0\0\x01x",
+        );
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(count.load(Ordering::SeqCst), streams);
+        let entries = crate::kit::all_entries(router.admin);
+        let permits = entries.iter().filter(|e| e["outcome"] == "permit");
+        assert_eq!(permits.count(), 1, "{entries:?}");
+        if status == 503 {
+            assert!(answer.header("retry-after").is_some(), "{answer:?}");
+            assert!(answer.text().contains("nothing was done"), "{answer:?}");
+        }
     }
 }

@@ -1,0 +1,82 @@
+//! Regions that begin to answer and then trickle: what is read whole before anybody is told does
+//! not wait for them for ever.
+
+use serde_json::Value;
+
+use crate::bulk::{bulk, items, setup, statuses};
+use crate::kit::backend::{Backend, Reply};
+use crate::kit::http::Request;
+use crate::kit::setup::{Router, Setup};
+use crate::kit::{entries_now, eventually, problem};
+
+/// Answers 200 with `begin`, then ten bytes a second: it would come to an end, but not soon.
+fn trickling(begin: &'static str) -> Backend {
+    Backend::scripted(move |_| {
+        let length = begin.len() + 80;
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:";
+        Reply::Drip(format!("{head} {length}\r\n\r\n{begin}").into_bytes())
+    })
+}
+
+fn with(mut setup: Setup, region: &str, backend: &Backend) -> Router {
+    setup.region(region, backend.address);
+    setup.set(&["limits", "body_stall"], "1s");
+    setup.start()
+}
+
+/// The statuses that the ledger has for the outcome of a decision.
+fn outcomes(router: &Router, decision: &Value) -> Vec<u64> {
+    let decision = decision.as_str().unwrap();
+    eventually("the outcome stands", || {
+        let entries = entries_now(router.admin, decision);
+        let told: Vec<_> = entries
+            .iter()
+            .filter_map(|e| e["status"].as_u64())
+            .collect();
+        (!told.is_empty()).then_some(told)
+    })
+}
+
+#[test]
+fn a_bulk_request_does_not_wait_for_a_region_that_trickles_its_answer() {
+    let (setup, _regions) = setup();
+    let slow = trickling(r#"{"took":1,"errors":false,"note":""#);
+    let router = with(setup, "eu", &slow);
+    let answer = bulk(&[
+        r#"{"index":{"_index":"people","_id":"f1"}}"#,
+        r#"{"country":"DE"}"#,
+        r#"{"index":{"_index":"people","_id":"f2"}}"#,
+        r#"{"country":"IN"}"#,
+    ])
+    .send(router.router);
+    let found = items(&answer);
+    assert_eq!(statuses(&found), [504, 201], "{found:?}");
+    let item = &found[0].1;
+    assert_eq!(item["error"]["type"], "domicile_region_timeout", "{item}");
+    assert_eq!(outcomes(&router, &item["domicile"]["decision"]), [0]);
+}
+
+#[test]
+fn a_batch_does_not_wait_for_a_region_that_trickles_its_answer() {
+    let (setup, _regions) = Setup::recording();
+    let slow = trickling(r#"[{"index":0,"status":201,"note":""#);
+    let router = with(setup, "eu", &slow);
+    let answer = Request::new("POST", "/people")
+        .ndjson("{\"id\":\"a\",\"country\":\"DE\"}\n{\"id\":\"b\",\"country\":\"IN\"}\n")
+        .send(router.router);
+    let items = answer.items();
+    assert_eq!(items[0]["status"], 504, "{items:?}");
+    assert_eq!(items[1]["status"], 201, "{items:?}");
+    assert_eq!(outcomes(&router, &items[0]["decision"]), [0]);
+}
+
+/// The caller is told nothing of a short answer before it is whole, so it, too, is bounded.
+#[test]
+fn a_short_answer_that_trickles_is_a_timeout() {
+    let (setup, _regions) = Setup::recording();
+    let slow = trickling("{");
+    let router = with(setup, "eu", &slow);
+    let answer = router.put("a", r#"{"country":"DE"}"#);
+    let document = problem(&answer, 504);
+    assert!(document.to_string().contains("region-timeout"));
+}
