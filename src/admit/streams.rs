@@ -22,7 +22,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::timeout,
+    time::{Sleep, sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -54,11 +54,16 @@ const MISDEEDS: usize = 1024;
 /// How long a caller that was asked whether it is there may take to say so.
 const ANSWERS: Duration = Duration::from_secs(20);
 
+/// How often it is looked whether a connection that has to end may.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// A connection after its preface.
 pub struct Streams<S: AsyncRead + AsyncWrite + Unpin> {
     connection: Connection<Guarded<S, Requests>, Bytes>,
     pings: Option<PingPong>,
     seen: Rc<Seen>,
+    /// How long the rest of a head may take.
+    head: Duration,
     /// Requests whose answers are not over, and some whose are.
     open: RefCell<Vec<Weak<RefCell<SendResponse<Bytes>>>>>,
 }
@@ -84,20 +89,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
             connection,
             pings,
             seen,
+            head: limits.header_read,
             open: RefCell::default(),
         })
     }
 
-    /// Hands each stream to `begin`, which starts a task for it, until the connection is over.
+    /// Hands each stream to `begin`, which starts a task for it, until the connection is over. After a fault,
+    /// or where the rest of a head does not come in time, what is whole is answered before the end.
     /// Cancel safe.
     pub async fn serve(&mut self, begin: impl Fn(Stream), every: Duration) {
         let Self {
             connection,
             pings,
             seen,
+            head,
             open,
         } = self;
         let mut is_ending = false;
+        let mut late = Late::new(*head);
+        let mut leaving: Option<Pin<Box<Sleep>>> = None;
         let accept = poll_fn(|cx| {
             loop {
                 match connection.poll_accept(cx) {
@@ -108,13 +118,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
                         }
                     }
                     Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => match seen.fault() {
-                        Some(reason) if !is_ending => {
-                            is_ending = true;
-                            connection.abrupt_shutdown(reason);
+                    Poll::Pending if is_ending => return Poll::Pending,
+                    Poll::Pending => {
+                        if seen.fault().is_none() && late.poll(cx, seen).is_ready() {
+                            seen.found(Reason::ENHANCE_YOUR_CALM);
                         }
-                        _ => return Poll::Pending,
-                    },
+                        let Some(reason) = seen.fault() else {
+                            return Poll::Pending;
+                        };
+                        if leaving.is_none() {
+                            break_off(open, seen, reason);
+                        }
+                        // Whole requests are answered first, unless what was read of them is in doubt.
+                        // Nothing more is read of the caller meanwhile.
+                        let is_at_work = seen.writes() || is_any_open(open);
+                        if is_at_work && reason != Reason::INTERNAL_ERROR {
+                            let look = leaving.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+                            while look.as_mut().poll(cx).is_ready() {
+                                look.set(sleep(LOOK));
+                            }
+                            return Poll::Pending;
+                        }
+                        is_ending = true;
+                        connection.abrupt_shutdown(reason);
+                    }
                 }
             }
         });
@@ -123,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
         };
         tokio::select! {
             () = accept => {}
-            () = lives(pings, every) => {}
+            () = lives(pings, every, seen) => {}
         }
     }
 
@@ -151,14 +178,64 @@ fn remember(open: &RefCell<Vec<Weak<RefCell<SendResponse<Bytes>>>>>, reply: &Rep
     open.push(Rc::downgrade(&reply.0));
 }
 
-/// Ends when the caller does not answer a ping.
-async fn lives(pings: &mut PingPong, every: Duration) {
+fn is_any_open(open: &RefCell<Vec<Weak<RefCell<SendResponse<Bytes>>>>>) -> bool {
+    open.borrow().iter().any(|r| r.strong_count() > 0)
+}
+
+/// After a fault: requests that are not whole, and never will be, end.
+fn break_off(open: &RefCell<Vec<Weak<RefCell<SendResponse<Bytes>>>>>, seen: &Seen, reason: Reason) {
+    for respond in open.borrow().iter().filter_map(Weak::upgrade) {
+        let mut respond = respond.borrow_mut();
+        if seen.is_unended(respond.stream_id().into()) {
+            respond.send_reset(reason);
+        }
+    }
+}
+
+/// Sees when the rest of a head is waited for too long ([`Seen::waits_since`]).
+struct Late {
+    limit: Duration,
+    /// Set for the first that does not come at once, and looked at when it ends: not for each.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Late {
+    fn new(limit: Duration) -> Self {
+        Self { limit, timer: None }
+    }
+
+    /// To be asked whenever something may have been read.
+    fn poll(&mut self, cx: &mut Context<'_>, seen: &Seen) -> Poll<()> {
+        loop {
+            let since = seen.waits_since();
+            let timer = match (&mut self.timer, since) {
+                (None, None) => return Poll::Pending,
+                (Some(timer), _) => timer,
+                (timer @ None, Some(since)) => {
+                    timer.insert(Box::pin(sleep_until(since + self.limit)))
+                }
+            };
+            ready!(timer.as_mut().poll(cx));
+            match since {
+                Some(since) if since.elapsed() >= self.limit => return Poll::Ready(()),
+                Some(since) => timer.set(sleep_until(since + self.limit)),
+                None => self.timer = None,
+            }
+        }
+    }
+}
+
+/// Ends when the caller does not answer a ping. After a fault nothing is read that could be an answer.
+async fn lives(pings: &mut PingPong, every: Duration, seen: &Seen) {
     loop {
-        tokio::time::sleep(every).await;
+        sleep(every).await;
         if pings.send_ping(Ping::opaque()).is_err() {
             return;
         }
         let pong = timeout(ANSWERS, poll_fn(|cx| pings.poll_pong(cx))).await;
+        if seen.fault().is_some() {
+            return std::future::pending().await;
+        }
         if !matches!(pong, Ok(Ok(_))) {
             return;
         }

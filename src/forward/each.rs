@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     attest::Cleared,
-    message::Fields,
+    domain::DecisionId,
+    message::{Field, Fields},
     settings::{PathTemplate, Segment},
 };
 
@@ -25,6 +26,8 @@ const GIVE_UP_AFTER: u32 = 3;
 
 /// One record that gets a request of its own.
 pub struct EachItem<'a> {
+    /// Its own, which its region is told.
+    pub decision: DecisionId,
     pub cleared: &'a Cleared,
     pub path: PathAndQuery,
     pub body: Bytes,
@@ -141,10 +144,12 @@ impl Upstreams {
         headers: &Fields,
         item: EachItem<'_>,
     ) -> Result<StatusCode, ForwardError> {
+        let mut headers = headers.clone();
+        headers.insert(Field::DomicileDecision, item.decision.text());
         let mut outgoing = Outgoing {
             method: method.clone(),
             path_and_query: Cow::Owned(item.path),
-            headers: headers.clone(),
+            headers,
             body: OutgoingBody::Whole(item.body),
         };
         let answer = self.send([item.cleared], &mut outgoing).await?;

@@ -56,15 +56,16 @@ enum Status {
 impl Judge for Answers {
     const OF: Side = Side::Server;
 
-    fn begin(&mut self, _stream: u32) {
+    fn begin(&mut self, _stream: u32) -> Result<(), Reason> {
         self.section = Section::default();
+        Ok(())
     }
 
-    fn field(&mut self, name: &[u8], value: &[u8]) {
+    fn field(&mut self, name: &[u8], value: &[u8]) -> bool {
         let section = &mut self.section;
         section.is_malformed |= section.order.is_broken_by(name) || is_malformed(name, value);
         if !name.starts_with(b":") {
-            return;
+            return true;
         }
         // RFC 9113 §8.3.2: there is one, and it stands once.
         section.is_malformed |= name != b":status" || section.status.is_some();
@@ -74,6 +75,7 @@ impl Judge for Answers {
             b"204" | b"304" => Status::Empty,
             _ => Status::Final,
         });
+        true
     }
 
     fn end(&mut self, stream: u32, is_last: bool) -> Result<(), Reason> {
@@ -135,7 +137,7 @@ mod tests {
     fn judge(sections: &[&[(&str, &str)]]) -> Result<(), Reason> {
         let mut answers = Answers::default();
         for fields in sections {
-            answers.begin(1);
+            assert_eq!(answers.begin(1), Ok(()));
             let is_last = fields.contains(&("*", ""));
             for (name, value) in fields.iter().filter(|(name, _)| *name != "*") {
                 answers.field(name.as_bytes(), value.as_bytes());
@@ -194,7 +196,7 @@ mod tests {
             ("200", Ok(())),
         ] {
             let mut answers = Answers::default();
-            answers.begin(1);
+            assert_eq!(answers.begin(1), Ok(()));
             answers.field(b":status", status.as_bytes());
             assert_eq!(answers.end(1, false), Ok(()));
             assert_eq!(answers.content(1, 0), Ok(()), "{status}");
@@ -207,7 +209,7 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let mut answers = Answers::default();
         for stream in 0..5000 {
-            answers.begin(2 * stream + 1);
+            assert_eq!(answers.begin(2 * stream + 1), Ok(()));
             answers.field(b":status", b"200");
             assert_eq!(answers.end(2 * stream + 1, false), Ok(()));
         }

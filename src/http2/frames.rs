@@ -46,10 +46,10 @@ pub trait Judge {
     const OF: Side;
 
     /// A field section of the stream begins.
-    fn begin(&mut self, stream: u32);
+    fn begin(&mut self, stream: u32) -> Result<(), Reason>;
 
-    /// A field line of it.
-    fn field(&mut self, name: &[u8], value: &[u8]);
+    /// A field line of it. `false`: one for which h2 ends the connection.
+    fn field(&mut self, name: &[u8], value: &[u8]) -> bool;
 
     /// It is whole, and the last of its stream if `is_last`.
     fn end(&mut self, stream: u32, is_last: bool) -> Result<(), Reason>;
@@ -87,6 +87,8 @@ pub struct Frames<J> {
     begun: bool,
     /// The stream whose field section goes on in a CONTINUATION frame, and whether it ends that.
     open: Option<(u32, bool)>,
+    /// What the other side began, and has to bring to its end in good time, came to it so often.
+    ends: u64,
     /// Of the current field section, as RFC 9113 §6.5.2 counts.
     size: usize,
     most: usize,
@@ -141,6 +143,7 @@ impl<J: Judge> Frames<J> {
             fields: Decoder::new(most),
             begun: false,
             open: None,
+            ends: 0,
             size: 0,
             most,
             part: match J::OF {
@@ -148,6 +151,22 @@ impl<J: Judge> Frames<J> {
                 Side::Server => Part::Head(Gathered::new(HEAD)),
             },
         }
+    }
+
+    /// Whether something has begun to come, and not its end, that is no content: the preface and the
+    /// first SETTINGS, the head of a frame, a frame, a field section.
+    pub fn is_amid(&self) -> bool {
+        let is_amid_frame = match &self.part {
+            Part::Preface(_) => true,
+            Part::Head(head) => head.count > 0,
+            Part::Payload(head, _) => head.kind != DATA,
+        };
+        is_amid_frame || self.open.is_some() || !self.begun
+    }
+
+    /// How often such a thing came to its end.
+    pub fn ends(&self) -> u64 {
+        self.ends
     }
 
     /// Reads the next piece. After a fault nothing may be read any more.
@@ -197,6 +216,9 @@ impl<J: Judge> Frames<J> {
             return Ok(());
         }
         self.part = Part::Head(Gathered::new(HEAD));
+        if self.open.is_none() || head.has(END_HEADERS) {
+            self.ends = self.ends.wrapping_add(1);
+        }
         match (head.kind, self.open) {
             (HEADERS | CONTINUATION, Some((stream, is_last))) if head.has(END_HEADERS) => {
                 self.open = None;
@@ -261,7 +283,7 @@ impl<J: Judge> Frames<J> {
                 }
                 self.open = Some((head.stream, head.has(END_STREAM)));
                 self.size = 0;
-                self.judge.begin(head.stream);
+                self.judge.begin(head.stream)?;
                 match prefix {
                     0 => Payload::Fragment {
                         left: head.length,
@@ -336,8 +358,10 @@ impl<J: Judge> Frames<J> {
             if name.is_empty() {
                 return Err(hpack::Fault::Nameless);
             }
-            judge.field(name, value);
-            Ok(())
+            match judge.field(name, value) {
+                true => Ok(()),
+                false => Err(hpack::Fault::Malformed),
+            }
         };
         self.fields.read(fragment, &mut each).map_err(unreadable)
     }
@@ -347,7 +371,7 @@ impl<J: Judge> Frames<J> {
 fn unreadable(fault: hpack::Fault) -> Reason {
     match fault {
         hpack::Fault::TooLong => Reason::ENHANCE_YOUR_CALM,
-        hpack::Fault::Nameless => Reason::PROTOCOL_ERROR,
+        hpack::Fault::Nameless | hpack::Fault::Malformed => Reason::PROTOCOL_ERROR,
         _ => Reason::COMPRESSION_ERROR,
     }
 }

@@ -11,20 +11,21 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
 use super::{
     answers::Answers,
     frames::{Frames, Judge},
-    requests::{Requests, Seen},
+    requests::{Progress, Requests, Seen},
 };
 
 /// How long a caller that was told of its fault may take to go: unread bytes would turn the close
 /// into a reset, which can overtake what it is told.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Bytes pass as they come, up to the frame in which a fault is found. From there on nothing is read.
+/// Bytes pass as they come, up to the frame in which a fault is found. From there on nothing is read, and
+/// what is written goes out.
 ///
 /// Memory: that of [`Frames`], which is little between field sections.
 pub struct Guarded<S, J: Judge> {
@@ -73,6 +74,44 @@ impl<S, J: Judge> Guarded<S, J> {
         }
     }
 
+    /// Of a caller.
+    fn progress(&self) -> Option<&Progress> {
+        match &self.told {
+            Told::Server(seen, _) => Some(seen.progress()),
+            Told::Client(_) => None,
+        }
+    }
+
+    /// `ends`: of the frames, before they read what came now.
+    fn note(&self, ends: u64) {
+        let Some(progress) = self.progress() else {
+            return;
+        };
+        match self.frames.is_amid() {
+            false => progress.amid.set(None),
+            true if progress.amid.get().is_none() || self.frames.ends() != ends => {
+                progress.amid.set(Some(Instant::now()));
+            }
+            true => {}
+        }
+    }
+
+    fn wrote<T>(&self, written: Poll<T>) -> Poll<T> {
+        if let Some(progress) = self.progress() {
+            progress.writes.set(written.is_pending());
+        }
+        written
+    }
+
+    /// Nothing more is to be read: of a fault here, or one that the server has found.
+    fn is_faulty(&self) -> bool {
+        let found = match &self.told {
+            Told::Server(seen, _) => seen.fault().is_some(),
+            Told::Client(_) => false,
+        };
+        self.is_faulty || found
+    }
+
     fn stop(&self) -> Poll<io::Result<()>> {
         match &self.told {
             Told::Server(seen, reason) => {
@@ -96,13 +135,19 @@ impl<S: AsyncRead + Unpin, J: Judge + Unpin> AsyncRead for Guarded<S, J> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.is_faulty {
+        if this.is_faulty() {
             return this.stop();
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        let read = Pin::new(&mut this.io).poll_read(cx, buf);
+        if let Some(progress) = this.progress() {
+            progress.reads.set(read.is_pending());
+        }
+        ready!(read)?;
         let came = buf.filled().get(before..).unwrap_or_default();
+        let ends = this.frames.ends();
         let Err(fault) = this.frames.read(came) else {
+            this.note(ends);
             return Poll::Ready(Ok(()));
         };
         this.is_faulty = true;
@@ -125,11 +170,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, J: Judge + Unpin> AsyncWrite for Guarded
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(cx, buf);
+        this.wrote(written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        this.wrote(flushed)
     }
 
     /// After a fault, waits for the caller to go, for a while.
@@ -137,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, J: Judge + Unpin> AsyncWrite for Guarded
         let this = self.get_mut();
         if this.leaving.is_none() {
             ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
-            if !this.is_faulty {
+            if !this.is_faulty() {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -166,6 +215,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, J: Judge + Unpin> AsyncWrite for Guarded
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
+        this.wrote(written)
     }
 }

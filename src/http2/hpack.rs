@@ -26,6 +26,8 @@ pub enum Fault {
     TooLong,
     /// A field has no name.
     Nameless,
+    /// Who is told of the lines does not want to hear more.
+    Malformed,
 }
 
 /// Reads the field sections of one direction of a connection.

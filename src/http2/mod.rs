@@ -11,7 +11,10 @@
 //! Both read the same bytes with decoders that share no code. Each request that h2 hands over has to
 //! be the one that was seen here; where they disagree, the connection ends.
 //!
-//! Left to h2 alone: streams and their states, flow control, floods.
+//! A fault that h2 would find by itself, and end the connection for at once, is found here first where that is
+//! simple: so what is at work beside it is still answered.
+//!
+//! Left to h2 alone: streams and their states but for their end, flow control, floods.
 
 mod answers;
 mod field;

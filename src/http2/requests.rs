@@ -10,9 +10,10 @@ use std::{
 use foldhash::fast::RandomState;
 use h2::Reason;
 use http::{HeaderMap, Method, Uri};
+use tokio::time::Instant;
 
 use super::{
-    field::{Order, is_malformed},
+    field::{Order, is_malformed, is_readable},
     frames::{Judge, Side},
 };
 
@@ -27,7 +28,23 @@ pub struct Seen {
     heads: RefCell<VecDeque<(u32, Head)>>,
     trailers: RefCell<VecDeque<(u32, Trailers)>>,
     fault: Cell<Option<Reason>>,
+    /// Streams whose end has not come yet, the oldest first.
+    unended: RefCell<VecDeque<u32>>,
+    /// Of this one and older ones it is forgotten whether it has.
+    forgotten: Cell<u32>,
+    progress: Progress,
     random: RandomState,
+}
+
+/// How the bytes come and go.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Since when something that is no content is on its way.
+    pub amid: Cell<Option<Instant>>,
+    /// All that came is read, and more is waited for.
+    pub reads: Cell<bool>,
+    /// The caller takes no more at present.
+    pub writes: Cell<bool>,
 }
 
 /// Of the head of a request, what h2 does not tell, and what to know it by.
@@ -73,8 +90,46 @@ impl Seen {
         self.fault.get()
     }
 
-    pub(super) fn found(&self, fault: Reason) {
+    pub fn found(&self, fault: Reason) {
         self.fault.set(Some(fault));
+    }
+
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Since when the rest of a head is waited for: of a field section, a frame other than of DATA, the
+    /// preface.
+    pub fn waits_since(&self) -> Option<Instant> {
+        let Progress { amid, reads, .. } = &self.progress;
+        amid.get().filter(|_| reads.get())
+    }
+
+    /// Whether something is still to be written that the caller does not take at present.
+    pub fn writes(&self) -> bool {
+        self.progress.writes.get()
+    }
+
+    /// Whether the stream's request is not whole.
+    pub fn is_unended(&self, stream: u32) -> bool {
+        self.unended.borrow().binary_search(&stream).is_ok()
+    }
+
+    fn begun(&self, stream: u32) {
+        let mut unended = self.unended.borrow_mut();
+        if unended.len() >= MOST
+            && let Some(oldest) = unended.pop_front()
+        {
+            self.forgotten.set(oldest);
+        }
+        unended.push_back(stream);
+    }
+
+    fn ended(&self, stream: u32) {
+        let mut unended = self.unended.borrow_mut();
+        if let Ok(at) = unended.binary_search(&stream) {
+            unended.remove(at);
+        }
     }
 
     /// The scheme of a request that h2 hands over.
@@ -182,20 +237,38 @@ impl Requests {
             section: Section::default(),
         }
     }
+
+    /// Whether the stream's end has come (RFC 9113 §5.1), so that h2 would end the connection, and what
+    /// is at work with it. Of those that this side has ended it has not.
+    fn is_over(&self, stream: u32) -> bool {
+        let is_known = stream <= self.newest && stream > self.seen.forgotten.get();
+        is_known && !self.seen.is_unended(stream)
+    }
 }
 
 impl Judge for Requests {
     const OF: Side = Side::Client;
 
-    fn begin(&mut self, stream: u32) {
+    fn begin(&mut self, stream: u32) -> Result<(), Reason> {
+        if self.is_over(stream) {
+            // RFC 9113 §5.1; §5.1.1 of one that may never have begun.
+            return Err(match stream == self.newest {
+                true => Reason::STREAM_CLOSED,
+                false => Reason::PROTOCOL_ERROR,
+            });
+        }
         self.section = Section {
             is_head: stream > self.newest,
             ..Section::default()
         };
         self.newest = self.newest.max(stream);
+        Ok(())
     }
 
-    fn field(&mut self, name: &[u8], value: &[u8]) {
+    fn field(&mut self, name: &[u8], value: &[u8]) -> bool {
+        if !is_readable(name, value) {
+            return false;
+        }
         let section = &mut self.section;
         section.is_malformed |= section.order.is_broken_by(name) || is_malformed(name, value);
         if name.starts_with(b":") {
@@ -206,11 +279,17 @@ impl Judge for Requests {
             let line = self.seen.line(name, value);
             section.digest = section.digest.wrapping_add(line);
         }
+        true
     }
 
-    fn end(&mut self, stream: u32, _is_last: bool) -> Result<(), Reason> {
+    fn end(&mut self, stream: u32, is_last: bool) -> Result<(), Reason> {
         let section = std::mem::take(&mut self.section);
         let digest = section.digest;
+        match section.is_head {
+            true if !is_last => self.seen.begun(stream),
+            false if is_last => self.seen.ended(stream),
+            _ => {}
+        }
         if section.is_head {
             let mut heads = self.seen.heads.borrow_mut();
             if heads.len() >= MOST {
@@ -237,6 +316,17 @@ impl Judge for Requests {
         };
         trailers.push_back((stream, seen));
         Ok(())
+    }
+
+    fn content(&mut self, stream: u32, _length: usize) -> Result<(), Reason> {
+        match self.is_over(stream) {
+            true => Err(Reason::STREAM_CLOSED),
+            false => Ok(()),
+        }
+    }
+
+    fn over(&mut self, stream: u32) {
+        self.seen.ended(stream);
     }
 }
 

@@ -301,6 +301,16 @@ impl<'w> Exchange<'w> {
     ///
     /// `leaves_home`: the caller's address stays behind, it is nobody's purpose abroad.
     pub fn outgoing_headers(&self, parts: &Parts, leaves_home: bool) -> Fields {
+        self.headers_of(parts, &self.decision_text, leaves_home)
+    }
+
+    /// The same of one of the request's items, or a part that begins with it: a region is never told
+    /// the id of an item that it does not get, which may have been refused or be another region's.
+    pub fn item_headers(&self, parts: &Parts, item: DecisionId, leaves_home: bool) -> Fields {
+        self.headers_of(parts, &item.text(), leaves_home)
+    }
+
+    fn headers_of(&self, parts: &Parts, decision: &[u8; 36], leaves_home: bool) -> Fields {
         let passing = Passing {
             steering: &self.snapshot.steering,
             trusted: self.caller.trusted,
@@ -310,7 +320,7 @@ impl<'w> Exchange<'w> {
             hide_client: leaves_home,
             authority: parts.uri.authority().map(http::uri::Authority::as_str),
             version: self.version,
-            decision: &self.decision_text,
+            decision,
             kind: parts.kind,
             generation: self.snapshot.generation,
             memory: self.told,

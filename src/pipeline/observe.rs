@@ -12,7 +12,7 @@ use super::{
 use crate::{
     attest::Draft,
     classify::json::Item,
-    domain::RegionId,
+    domain::{DecisionId, RegionId},
     forward::{Outgoing, OutgoingBody},
     message::{Parts, Response},
     respond::Refused,
@@ -46,7 +46,8 @@ pub async fn batch(
 ) -> Result<Response<Content>, Refused> {
     let drafts = items
         .iter()
-        .map(|item| {
+        .enumerate()
+        .map(|(index, item)| {
             let mut traces = Traces::default();
             x.story.borrow_mut().profile = None;
             let would = judge::classify(routed, item.of(&body)).and_then(|classified| {
@@ -58,17 +59,23 @@ pub async fn batch(
                 judged.permit(x).map(drop)
             });
             x.story.borrow_mut().traces = traces;
-            note(x, &would, Some(x.worker.decision_id(x.at)))
+            note(x, &would, own_id(x, index))
         })
         .collect();
     pass(x, parts, OutgoingBody::Whole(body), drafts, to).await
+}
+
+/// The id of an item: the first has the request's own, which the caller and the region are told, so
+/// that it is found in the ledger.
+pub(super) fn own_id(x: &Exchange<'_>, index: usize) -> Option<DecisionId> {
+    (index > 0).then(|| x.worker.decision_id(x.at))
 }
 
 /// The entry of what the policy would have done.
 pub(super) fn note(
     x: &Exchange<'_>,
     would: &Result<(), Refused>,
-    decision: Option<crate::domain::DecisionId>,
+    decision: Option<DecisionId>,
 ) -> Draft {
     let story = x.story.borrow();
     // Permitted or not, what happens is that the flow goes elsewhere: `observe` says so, and

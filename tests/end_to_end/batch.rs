@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::kit::backend::{Backend, Reply};
+use crate::kit::backend::{Backend, Reply, Seen};
 use crate::kit::http::{Answer, Request};
 use crate::kit::setup::{Router, Setup};
-use crate::kit::{all_entries, contains, entries_of, eventually, free_address, problem};
+use crate::kit::{all_entries, contains, decision, entries_of, eventually, free_address, problem};
 
 fn line(id: &str, country: &str) -> String {
     format!(r#"{{"id":"{id}","country":"{country}"}}"#)
@@ -59,6 +59,43 @@ fn a_batch_of_which_all_is_well_is_200_with_an_item_for_each() {
     let india = plain[1].seen();
     assert_eq!(india.len(), 1);
     assert!(!contains(&india[0].body, b"b1") && !contains(&india[0].body, b"b3"));
+}
+
+/// Asserts that an id is of the permit by which an item crossed to a region.
+#[track_caller]
+fn names_a_permit(router: &Router, seen: &Seen, item: &Value, region: &str) {
+    let decision = seen.header("domicile-decision").unwrap();
+    assert_eq!(item["decision"], decision, "{region}");
+    let entries = entries_of(router.admin, decision);
+    let permits = |e: &&Value| e["outcome"] == "permit" && e["region"] == region;
+    assert!(entries.iter().any(|e| permits(&e)), "{entries:?}");
+}
+
+/// The id that a region logs is that of the first item which it gets, not of another region's, nor of one
+/// that was refused.
+#[test]
+fn a_region_is_told_the_decision_of_the_first_item_that_it_gets() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    let lines = [
+        r#"{"id":"h0"}"#.to_owned(),
+        line("h1", "DE"),
+        line("h2", "IN"),
+        line("h3", "IN"),
+    ];
+    let array = Request::new("POST", "/people").json(format!("[{}]", lines.join(",")));
+    let answers = [post_lines(&router, &lines), array.send(router.router)];
+    let seen = ["eu", "in"].map(|region| (region, backends.of(region).seen()));
+    for (round, answer) in answers.iter().enumerate() {
+        assert_eq!(answer.status, 207, "{answer:?}");
+        let items = answer.items();
+        assert_eq!(items[0]["status"], 422);
+        assert_eq!(items[0]["decision"], decision(answer));
+        for ((region, seen), first) in seen.iter().zip([1, 2]) {
+            assert_eq!(seen.len(), answers.len());
+            names_a_permit(&router, &seen[round], &items[first], region);
+        }
+    }
 }
 
 /// What the ledger says that regions answered, by region.
@@ -300,6 +337,11 @@ fn each_record_can_go_as_a_request_of_its_own() {
     let mut europe = backends.of("eu").seen();
     europe.sort_by(|a, b| a.path.cmp(&b.path));
     assert!(europe.iter().all(|seen| seen.method == "PUT"), "{europe:?}");
+    let at = |item: usize| answer.items()[item].clone();
+    for (path, item) in [("/people/e%202%2F%C3%BC", 1), ("/people/e1", 0)] {
+        let seen = europe.iter().find(|s| s.path.eq_ignore_ascii_case(path));
+        names_a_permit(&router, seen.unwrap(), &at(item), "eu");
+    }
     let find = |path: &str| {
         europe
             .iter()

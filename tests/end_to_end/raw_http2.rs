@@ -10,6 +10,7 @@ use crate::kit::setup::{Router, Setup};
 
 mod end;
 mod faults;
+mod late;
 mod regions;
 mod requests;
 

@@ -6,6 +6,7 @@ use super::{script::Server, *};
 
 fn items(cleared: &Cleared, count: usize) -> impl Iterator<Item = EachItem<'_>> {
     (0..count).map(move |i| EachItem {
+        decision: crate::domain::DecisionId::new(1, 2),
         cleared,
         path: format!("/people/{i}").parse().unwrap(),
         body: Bytes::from(format!("record {i}")),

@@ -12,12 +12,14 @@ impl<const CLIENT: bool> Judge for Notes<CLIENT> {
         false => Side::Server,
     };
 
-    fn begin(&mut self, stream: u32) {
+    fn begin(&mut self, stream: u32) -> Result<(), Reason> {
         self.0.push(format!("begin {stream}"));
+        Ok(())
     }
 
-    fn field(&mut self, name: &[u8], value: &[u8]) {
+    fn field(&mut self, name: &[u8], value: &[u8]) -> bool {
         self.0.push(format!("{name:?} {value:?}"));
+        true
     }
 
     fn end(&mut self, stream: u32, is_last: bool) -> Result<(), Reason> {
@@ -284,5 +286,28 @@ proptest! {
     ) {
         let bytes = [settings(), frames.concat()].concat();
         prop_assert_eq!(read::<false>(&bytes, size), read::<false>(&bytes, usize::MAX));
+    }
+}
+
+#[test]
+fn what_is_amid_is_told_until_its_end() {
+    let settings = [0, 0, 0, SETTINGS, 0, 0, 0, 0, 0];
+    let mut frames = Frames::new(Notes::<true>::default(), 1000);
+    assert!(frames.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").is_ok());
+    assert!(frames.is_amid(), "no SETTINGS came");
+    assert!(frames.read(&settings).is_ok());
+    assert!(!frames.is_amid());
+    // GET by the static table, as RFC 7541 appendix A has it.
+    for (piece, amid, ends) in [
+        (&[0, 0, 1][..], true, 1),
+        (&[HEADERS, 0, 0, 0, 0, 1], true, 1),
+        (&[0x82], true, 1),
+        (&[0, 0, 0, CONTINUATION, 0, 0, 0, 0, 1], true, 1),
+        (&[0, 0, 0, CONTINUATION, END_HEADERS, 0, 0, 0, 1], false, 2),
+        (&[0, 0, 2, DATA, 0, 0, 0, 0, 1, b'a'], false, 2),
+        (&[b'b', 0], true, 3),
+    ] {
+        assert!(frames.read(piece).is_ok());
+        assert_eq!((frames.is_amid(), frames.ends()), (amid, ends), "{piece:?}");
     }
 }

@@ -141,7 +141,10 @@ async fn send_part(
             came.set(told.is_ok());
         }
     };
-    let mut headers = x.outgoing_headers(parts, leaves_home);
+    let decision = |i: usize| states.get(i).map(|s| s.decision);
+    let first = indices.clone().next().and_then(decision);
+    let first = first.unwrap_or(x.decision);
+    let mut headers = x.item_headers(parts, first, leaves_home);
     if let Some(day) = until {
         keep::say(day, &mut headers);
     }
@@ -152,6 +155,7 @@ async fn send_part(
             Some((
                 i,
                 EachItem {
+                    decision: decision(i)?,
                     cleared: cleared.of(like(i)?)?,
                     path,
                     body,

@@ -336,7 +336,7 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
         let (routed, person) = found.ok()?;
         let flow = Flow::new(routed, &person, send.region);
         let leaves_home = self.leaves_home.contains(&send.region);
-        let headers = send::headers(x, self.load.parts, leaves_home);
+        let headers = send::headers(x, self.load.parts, row.decision, leaves_home);
         let line: Bytes = [body.get(item.range())?, b"\n"].concat().into();
         let path = self.load.path.clone();
         Some(Kept::new(x, row.clone(), &person, &flow, path, headers).with_line(line))

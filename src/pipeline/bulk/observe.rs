@@ -25,7 +25,8 @@ pub async fn way(
     let homes = Homes::default();
     let drafts = items
         .iter()
-        .map(|item| {
+        .enumerate()
+        .map(|(index, item)| {
             let mut traces = Traces::default();
             x.story.borrow_mut().profile = None;
             let would = (|| {
@@ -42,7 +43,7 @@ pub async fn way(
                 judged.permit(x).map(drop)
             })();
             x.story.borrow_mut().traces = traces;
-            observe::note(x, &would, Some(x.worker.decision_id(x.at)))
+            observe::note(x, &would, observe::own_id(x, index))
         })
         .collect();
     lanes.call_by_first(x);

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     attest::{Cleared, Outcomes},
     classify::bulk::BulkItem,
-    domain::{RegionId, SubjectKey},
+    domain::{DecisionId, RegionId, SubjectKey},
     forward::{BulkAnswer, BulkVerdict, Expected, Outgoing, OutgoingBody, Part, Split, join_all},
     message::{Field, Fields, Parts, Value},
     pipeline::{Exchange, call::Call, keep, overtake},
@@ -125,7 +125,9 @@ async fn send_part(
     heard: &Shared,
 ) {
     let region = part.region;
-    let mut headers = headers(x, load.parts, said.leaves_home);
+    let first = own.first().and_then(|(s, _)| states.get(s.item));
+    let first = first.map_or(x.decision, |s| s.decision);
+    let mut headers = headers(x, load.parts, first, said.leaves_home);
     if let Some(day) = said.until {
         keep::say(day, &mut headers);
     }
@@ -202,9 +204,10 @@ async fn send_part(
     }
 }
 
-/// The body goes out unpacked, and the answer must come as plain JSON to be read.
-pub fn headers(x: &Exchange<'_>, parts: &Parts, leaves_home: bool) -> Fields {
-    let mut headers = x.outgoing_headers(parts, leaves_home);
+/// The body goes out unpacked, and the answer must come as plain JSON to be read. `first`: the decision
+/// of the first item that is sent.
+pub fn headers(x: &Exchange<'_>, parts: &Parts, first: DecisionId, leaves_home: bool) -> Fields {
+    let mut headers = x.item_headers(parts, first, leaves_home);
     headers.remove(Field::ContentEncoding);
     headers.insert(Field::AcceptEncoding, "identity");
     let json = |v: Value<'_>| {

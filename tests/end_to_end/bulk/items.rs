@@ -6,6 +6,32 @@ use super::{bulk, items, send, setup, statuses};
 use crate::kit::http::Request;
 use crate::kit::{contains, entries_of};
 
+/// The id that a region logs is that of the first item which it gets.
+#[test]
+fn a_region_is_told_the_decision_of_the_first_item_that_it_gets() {
+    let (setup, regions) = setup();
+    let router = setup.start();
+    let lines = [
+        r#"{"index":{"_index":"people","_id":"f0"}}"#,
+        r#"{"n":1}"#,
+        r#"{"index":{"_index":"people","_id":"f1"}}"#,
+        r#"{"country":"DE"}"#,
+        r#"{"index":{"_index":"people","_id":"f2"}}"#,
+        r#"{"country":"IN"}"#,
+    ];
+    let answer = send(&router, &lines);
+    let found = items(&answer);
+    assert_eq!(statuses(&found), [422, 201, 201]);
+    for (region, first) in [("eu", 1), ("in", 2)] {
+        let seen = regions.seen(region);
+        let told = seen[0].header("domicile-decision").unwrap();
+        assert_eq!(found[first].1["domicile"]["decision"], told, "{region}");
+        let entries = entries_of(router.admin, told);
+        assert_eq!(entries[0]["outcome"], "permit");
+        assert_eq!(entries[0]["region"], region);
+    }
+}
+
 #[test]
 fn each_item_goes_to_its_region_as_it_came_and_is_answered_in_order() {
     let (setup, regions) = setup();
