@@ -73,6 +73,8 @@ pub struct TransferRule {
 #[derive(Clone, Debug)]
 pub struct Sensitive {
     pub at: Where,
+    /// As it stands in its file.
+    pub source: Node,
     pub categories: CategorySet,
     /// Everything about people below this age.
     pub below_age: Option<u16>,
@@ -83,6 +85,8 @@ pub struct Sensitive {
 #[derive(Debug)]
 pub struct ChildAge {
     pub at: Where,
+    /// As it stands in its file.
+    pub source: Node,
     pub rule: RuleId,
     pub id: Arc<str>,
     pub citation: Arc<str>,
@@ -350,7 +354,7 @@ fn read_transfer(f: &Fields<'_>) -> TransferRule {
     let transfer = TransferRule {
         rule: RuleId(0),
         id: text("id"),
-        citation: text("citation"),
+        citation: table.as_ref().map_or("?", read::citation).into(),
     };
     if let Some(table) = table {
         table.finish();
@@ -385,6 +389,7 @@ fn read_sensitive(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Sen
     let f = node.fields(faults)?;
     let sensitive = Sensitive {
         at: f.at.clone(),
+        source: node.clone(),
         categories: f
             .maybe("categories")
             .map(|n| read::categories(n, words, faults))
@@ -395,7 +400,7 @@ fn read_sensitive(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Sen
             .and_then(|i| u16::try_from(i).ok()),
         interval: read::interval(&f),
     };
-    f.need_text("citation");
+    read::citation(&f);
     f.finish();
     Some(sensitive)
 }
@@ -404,9 +409,10 @@ fn read_child(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<ChildAg
     let f = node.fields(faults)?;
     let child = ChildAge {
         at: f.at.clone(),
+        source: node.clone(),
         rule: RuleId(0),
-        id: f.need_text("id").unwrap_or_default().into(),
-        citation: f.need_text("citation").unwrap_or_default().into(),
+        id: f.need_text("id").unwrap_or("?").into(),
+        citation: read::citation(&f).into(),
         age: f
             .need("age")
             .and_then(|n| n.integer_in(1..=120, faults))
@@ -447,9 +453,9 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
         .and_then(|n| words.need_mechanism(n, faults));
     let rule = Rule {
         number: RuleId(0),
-        id: f.need_text("id").unwrap_or_default().into(),
+        id: f.need_text("id").unwrap_or("?").into(),
         effect,
-        citation: f.need_text("citation").unwrap_or_default().into(),
+        citation: read::citation(&f).into(),
         at: f.at.clone(),
         source: node.clone(),
         interval: read::interval(&f),

@@ -99,8 +99,14 @@ fn conflict(a: &Rule, b: &Rule) -> Option<String> {
 /// Two ages for one country on one day.
 fn children(law: &Law, checked: &Checked, faults: &Faults) {
     let groups = &checked.vocabulary.groups;
-    for (i, a) in law.children.iter().enumerate() {
-        for b in law.children.iter().skip(i + 1) {
+    // Of an age that was misread nothing follows, as of a rule.
+    let read: Vec<_> = law
+        .children
+        .iter()
+        .filter(|c| !faults.concern(&c.source))
+        .collect();
+    for (i, a) in read.iter().enumerate() {
+        for b in read.iter().skip(i + 1) {
             if a.age == b.age || !a.interval.overlaps(&b.interval) {
                 continue;
             }
@@ -124,8 +130,13 @@ fn children(law: &Law, checked: &Checked, faults: &Faults) {
 
 /// Two ages below which everything is sensitive.
 fn young(law: &Law, faults: &Faults) {
-    for (i, a) in law.sensitive.iter().enumerate() {
-        for b in law.sensitive.iter().skip(i + 1) {
+    let read: Vec<_> = law
+        .sensitive
+        .iter()
+        .filter(|s| !faults.concern(&s.source))
+        .collect();
+    for (i, a) in read.iter().enumerate() {
+        for b in read.iter().skip(i + 1) {
             if let (Some(x), Some(y)) = (a.below_age, b.below_age)
                 && x != y
                 && a.interval.overlaps(&b.interval)
@@ -154,7 +165,7 @@ pub fn retention(rules: &[Retention], faults: &Faults) {
     for (i, a) in rules.iter().enumerate() {
         for b in rules.iter().skip(i + 1) {
             // A term that could not be read is a mistake of its own.
-            if a.keep.is_zero() || b.keep.is_zero() {
+            if a.misread || b.misread {
                 continue;
             }
             if a.categories != b.categories || laws(a) != laws(b) || end(a) == end(b) {
@@ -184,7 +195,8 @@ pub fn assessments(checked: &Checked, faults: &Faults) {
     let org = &checked.organisation;
     let inner = org.instruments.iter().filter_map(|i| i.assessment.as_ref());
     let mut seen: BTreeMap<&str, &Assessment> = BTreeMap::new();
-    for a in org.assessments.iter().chain(inner) {
+    let all = org.assessments.iter().chain(inner);
+    for a in all.filter(|a| !faults.concern(&a.source)) {
         let first = *seen.entry(&a.id).or_insert(a);
         let same = first.kind == a.kind && first.valid == a.valid && first.outcome == a.outcome;
         if !same {
@@ -208,6 +220,7 @@ pub fn attributes(checked: &Checked, faults: &Faults) {
             .attributes
             .iter()
             .zip(&entity.attributes_at)
+            .filter(|(_, at)| !faults.stand_in(at))
             .collect();
         for (i, ((a, of), first)) in all.iter().enumerate() {
             let later = all.iter().skip(i + 1);

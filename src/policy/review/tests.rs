@@ -48,7 +48,7 @@ fn told(law: &str, organisation: &str) -> Vec<Fault> {
     faults.into_sorted()
 }
 
-fn summaries(law: &str, organisation: &str) -> String {
+pub(super) fn summaries(law: &str, organisation: &str) -> String {
     let all = told(law, organisation);
     all.iter()
         .map(Fault::summary)
@@ -56,7 +56,7 @@ fn summaries(law: &str, organisation: &str) -> String {
         .join("\n")
 }
 
-fn rule(kind: &str, id: &str, more: &str) -> String {
+pub(super) fn rule(kind: &str, id: &str, more: &str) -> String {
     format!("[[{kind}]]\nid = \"{id}\"\ncitation = \"c\"\n{more}\n")
 }
 
@@ -484,7 +484,7 @@ fn rules_that_can_never_apply_are_warned_about_with_the_reason() {
 fn instruments_that_no_rule_can_use_are_warned_about_with_the_reason() {
     let with = |more: &str| {
         let text = format!(
-            "[entities.c]\ncountry = \"US\"\nattributes = [\"gdpr-art3-2\"]\n[[instruments]]\nid = \"i\"\nexporter = [\"a\"]\n{more}\n"
+            "[entities.c]\ncountry = \"US\"\nattributes = [\"gdpr-art3-2\"]\n[[instruments]]\nid = \"i\"\nexporter = [\"a\"]\n{more}\n[[assessments]]\nid = \"T\"\nkind = \"tia\"\nexporter = [\"a\"]\ndate = 2024-01-01\noutcome = \"effective\"\n"
         );
         summaries("", &text)
     };
@@ -498,7 +498,7 @@ fn instruments_that_no_rule_can_use_are_warned_about_with_the_reason() {
         ),
         (
             scc("edition = \"2021/915\""),
-            "none accepts the text `2021/915` (did you mean `2021/914`?)",
+            "none accepts the text `2021/915` (texts that rules accept: 2021/914)",
         ),
         (
             with("mechanism = \"scc\"\nimporter = [\"b\"]\nvalid = { until = 2019-01-01 }"),
