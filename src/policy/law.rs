@@ -94,6 +94,16 @@ pub struct ChildAge {
     /// The person's countries for which it holds.
     pub of: PlaceExpr,
     pub interval: Interval,
+    /// The age is not sure: the stricter one holds until it is accepted by name.
+    pub review: bool,
+    pub accepted: bool,
+}
+
+impl ChildAge {
+    /// Whether it is in force on `day`: an unsure age until it is accepted, as a prohibition is.
+    pub fn is_active(&self, day: Date) -> bool {
+        !(self.review && self.accepted) && self.interval.contains(day)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -407,6 +417,7 @@ fn read_sensitive(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Sen
 
 fn read_child(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<ChildAge> {
     let f = node.fields(faults)?;
+    let (confidence, review) = read_certainty(&f);
     let child = ChildAge {
         at: f.at.clone(),
         source: node.clone(),
@@ -421,7 +432,10 @@ fn read_child(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<ChildAg
             .maybe("of")
             .map_or_else(PlaceExpr::anywhere, |n| read::places(n, words, faults)),
         interval: read::interval(&f),
+        review: review.unwrap_or(false),
+        accepted: false,
     };
+    tell_unsure(&child.id, confidence, review, &f);
     f.finish();
     Some(child)
 }
@@ -432,11 +446,7 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
         f.maybe(key)
             .map_or_else(absent, |n| read::places(n, words, faults))
     };
-    let confidence = f.maybe("confidence").and_then(|n| {
-        let table = ["high", "medium", "low"].map(|c| (c, c));
-        read::pick(n, "confidence", &table, faults)
-    });
-    let review = f.maybe("review").and_then(|n| n.boolean(faults));
+    let (confidence, review) = read_certainty(&f);
     let permits = effect == Effect::Permit;
     let (requires, filing) = permits
         .then(|| f.maybe("requires"))
@@ -542,18 +552,32 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
             .fold(0, |bits, m| bits | 1 << m),
         duties: texts(&f, "duties"),
     };
+    tell_unsure(&rule.id, confidence, review, &f);
+    f.finish();
+    Some(rule)
+}
+
+/// How sure the fact behind a rule is, and whether it waits for review.
+fn read_certainty(f: &Fields<'_>) -> (Option<&'static str>, Option<bool>) {
+    let faults = f.faults();
+    let confidence = f.maybe("confidence").and_then(|n| {
+        let table = ["high", "medium", "low"].map(|c| (c, c));
+        read::pick(n, "confidence", &table, faults)
+    });
+    (
+        confidence,
+        f.maybe("review").and_then(|n| n.boolean(faults)),
+    )
+}
+
+fn tell_unsure(id: &str, confidence: Option<&str>, review: Option<bool>, f: &Fields<'_>) {
     if confidence.is_some_and(|c| c != "high") && review.is_none() {
-        faults.error_hint(
+        f.faults().error_hint(
             f.at,
-            format!(
-                "rule `{}` is not sure, and does not say whether it wants review",
-                rule.id
-            ),
+            format!("rule `{id}` is not sure, and does not say whether it wants review"),
             "write `review = true`, or `review = false` with a comment that says why",
         );
     }
-    f.finish();
-    Some(rule)
 }
 
 fn concluded(f: &Fields<'_>) -> Interval {

@@ -96,7 +96,7 @@ fn conflict(a: &Rule, b: &Rule) -> Option<String> {
     }
 }
 
-/// Two ages for one country on one day.
+/// Two ages for one country on one day. A stricter one under review may stand above one that is sure.
 fn children(law: &Law, checked: &Checked, faults: &Faults) {
     let groups = &checked.vocabulary.groups;
     // Of an age that was misread nothing follows, as of a rule.
@@ -107,7 +107,9 @@ fn children(law: &Law, checked: &Checked, faults: &Faults) {
         .collect();
     for (i, a) in read.iter().enumerate() {
         for b in read.iter().skip(i + 1) {
-            if a.age == b.age || !a.interval.overlaps(&b.interval) {
+            let (low, high) = if a.age < b.age { (a, b) } else { (b, a) };
+            let leans = high.review && !low.review;
+            if a.age == b.age || leans || !a.interval.overlaps(&b.interval) {
                 continue;
             }
             let day = a.interval.from.max(b.interval.from).unwrap_or(Date::MIN);

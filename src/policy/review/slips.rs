@@ -1,7 +1,7 @@
 //! Slips that cost: papers that are not signed or not assessed, rules without a source, hints that
 //! would lead to another country's law.
 
-use super::tests::{rule, summaries};
+use super::tests::{accepting, rule, summaries};
 
 const PAPER: &str =
     "[[instruments]]\nid = \"i\"\nmechanism = \"scc\"\nexporter = [\"a\"]\nimporter = [\"b\"]\n";
@@ -192,4 +192,30 @@ fn no_country_and_no_text_is_proposed_by_its_letters() {
     );
     let told = paper("valid = {}").replace('\n', " ");
     assert!(!told.contains("did you mean"), "{told}");
+}
+
+/// An unsure age leans towards the stricter one, and may be accepted by name like a prohibition.
+#[test]
+fn an_unsure_age_stands_above_a_sure_one() {
+    let child = |id: &str, age: u8, more: &str| rule("child", id, &format!("age = {age}\n{more}"));
+    let unsure = "confidence = \"medium\"\nreview = true";
+    let law = child("floor", 13, "") + &child("unsure", 16, unsure);
+    assert_eq!(summaries(&law, ""), "");
+    // The other way round the unsure one would say nothing.
+    let told = summaries(&(child("floor", 16, "") + &child("unsure", 13, unsure)), "");
+    assert!(told.contains("both hold for"), "{told}");
+    let told = summaries(&child("unsure", 16, "confidence = \"medium\""), "");
+    assert!(
+        told.contains("rule `unsure` is not sure, and does not say whether it wants review"),
+        "{told}"
+    );
+    let told = accepting("unsure", &law);
+    assert_eq!(told, "");
+    let told = accepting("floor", &law);
+    assert!(told.contains("rule `floor` needs no acceptance"), "{told}");
+    let told = accepting("unsre", &law);
+    assert!(
+        told.contains("unknown rule `unsre` (did you mean `unsure`?)"),
+        "{told}"
+    );
 }

@@ -34,6 +34,10 @@ country = "SG"
 
 /// All faults of the shipped vocabulary with this law and organisation; warnings as of 2026-11-22.
 fn told(law: &str, organisation: &str) -> Vec<Fault> {
+    told_all(law, &format!("{ORGANISATION}{organisation}"))
+}
+
+fn told_all(law: &str, organisation: &str) -> Vec<Fault> {
     let faults = Faults::new();
     let parse = |name: &str, text: String| Node::parse(name, text, &faults).expect("valid TOML");
     let shipped = shipped::LAW
@@ -41,7 +45,7 @@ fn told(law: &str, organisation: &str) -> Vec<Fault> {
         .find(|(name, _)| *name == "vocabulary.toml");
     let vocabulary = parse("vocabulary.toml", shipped.expect("shipped").1.to_owned());
     let law = parse("xx.toml", format!("{LAW}{law}"));
-    let organisation = parse("o.toml", format!("{ORGANISATION}{organisation}"));
+    let organisation = parse("o.toml", organisation.to_owned());
     if let Some(checked) = check(&vocabulary, &[law], &organisation, &faults) {
         checked.warnings("2026-11-22".parse().expect("a day"), &faults);
     }
@@ -54,6 +58,11 @@ pub(super) fn summaries(law: &str, organisation: &str) -> String {
         .map(Fault::summary)
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+pub(super) fn accepting(name: &str, law: &str) -> String {
+    let all = told_all(law, &format!("accept = [\"{name}\"]\n{ORGANISATION}"));
+    all.iter().map(Fault::summary).collect()
 }
 
 pub(super) fn rule(kind: &str, id: &str, more: &str) -> String {

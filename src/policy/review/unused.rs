@@ -500,14 +500,17 @@ fn of_rule(rule: &Rule) -> AttributeSet {
 pub fn acceptances(checked: &Checked, faults: &Faults) {
     let accept = &checked.organisation.accept;
     for (i, (name, at)) in accept.iter().enumerate() {
-        let mut rules = checked.laws.iter().flat_map(|l| &l.rules);
-        let Some(rule) = rules.find(|r| *r.id == **name) else {
+        let mut known = checked.laws.iter().flat_map(|l| {
+            let rules = l.rules.iter().map(|r| (&r.id, r.review));
+            rules.chain(l.children.iter().map(|c| (&c.id, c.review)))
+        });
+        let Some((_, review)) = known.find(|(id, _)| ***id == **name) else {
             continue;
         };
         if let Some((_, first)) = accept.iter().take(i).find(|(n, _)| n == name) {
             let message = format!("rule `{name}` is accepted twice");
             faults.warning_between(at, message, (first, "here first"), "");
-        } else if !rule.review {
+        } else if !review {
             let hint = "only rules with `review = true` do: it counts as it stands";
             faults.warning(
                 at,
