@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    child::{ChildAge, read_child},
     condition::{FilingNeed, Requirement, Unless, When, requirements},
     places::PlaceExpr,
     read,
@@ -79,31 +80,6 @@ pub struct Sensitive {
     /// Everything about people below this age.
     pub below_age: Option<u16>,
     pub interval: Interval,
-}
-
-/// Below `age` a parent must consent.
-#[derive(Debug)]
-pub struct ChildAge {
-    pub at: Where,
-    /// As it stands in its file.
-    pub source: Node,
-    pub rule: RuleId,
-    pub id: Arc<str>,
-    pub citation: Arc<str>,
-    pub age: u16,
-    /// The person's countries for which it holds.
-    pub of: PlaceExpr,
-    pub interval: Interval,
-    /// The age is not sure: the stricter one holds until it is accepted by name.
-    pub review: bool,
-    pub accepted: bool,
-}
-
-impl ChildAge {
-    /// Whether it is in force on `day`: an unsure age until it is accepted, as a prohibition is.
-    pub fn is_active(&self, day: Date) -> bool {
-        !(self.review && self.accepted) && self.interval.contains(day)
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -415,31 +391,6 @@ fn read_sensitive(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Sen
     Some(sensitive)
 }
 
-fn read_child(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<ChildAge> {
-    let f = node.fields(faults)?;
-    let (confidence, review) = read_certainty(&f);
-    let child = ChildAge {
-        at: f.at.clone(),
-        source: node.clone(),
-        rule: RuleId(0),
-        id: f.need_text("id").unwrap_or("?").into(),
-        citation: read::citation(&f).into(),
-        age: f
-            .need("age")
-            .and_then(|n| n.integer_in(1..=120, faults))
-            .and_then(|i| u16::try_from(i).ok())?,
-        of: f
-            .maybe("of")
-            .map_or_else(PlaceExpr::anywhere, |n| read::places(n, words, faults)),
-        interval: read::interval(&f),
-        review: review.unwrap_or(false),
-        accepted: false,
-    };
-    tell_unsure(&child.id, confidence, review, &f);
-    f.finish();
-    Some(child)
-}
-
 fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) -> Option<Rule> {
     let f = node.fields(faults)?;
     let places = |key, absent: fn() -> PlaceExpr| {
@@ -558,7 +509,7 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
 }
 
 /// How sure the fact behind a rule is, and whether it waits for review.
-fn read_certainty(f: &Fields<'_>) -> (Option<&'static str>, Option<bool>) {
+pub(super) fn read_certainty(f: &Fields<'_>) -> (Option<&'static str>, Option<bool>) {
     let faults = f.faults();
     let confidence = f.maybe("confidence").and_then(|n| {
         let table = ["high", "medium", "low"].map(|c| (c, c));
@@ -570,7 +521,12 @@ fn read_certainty(f: &Fields<'_>) -> (Option<&'static str>, Option<bool>) {
     )
 }
 
-fn tell_unsure(id: &str, confidence: Option<&str>, review: Option<bool>, f: &Fields<'_>) {
+pub(super) fn tell_unsure(
+    id: &str,
+    confidence: Option<&str>,
+    review: Option<bool>,
+    f: &Fields<'_>,
+) {
     if confidence.is_some_and(|c| c != "high") && review.is_none() {
         f.faults().error_hint(
             f.at,

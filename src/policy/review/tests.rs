@@ -574,35 +574,3 @@ outcome = "effective"
         ]
     );
 }
-
-#[test]
-fn ends_within_ninety_days_are_warned_about() {
-    let text = r#"[entities.c]
-country = "US"
-attributes = [{ name = "gdpr-art3-2", until = 2027-02-20 }]
-[entities.d]
-country = "US"
-attributes = [{ name = "gdpr-art3-2", until = 2027-02-21 }]
-[[instruments]]
-id = "i"
-mechanism = "scc"
-exporter = ["a"]
-importer = ["b"]
-valid = { from = 2024-01-01, until = 2026-11-21 }
-assessment = { id = "T", kind = "tia", date = 2024-01-01, review_by = 2026-11-22, outcome = "effective" }
-"#;
-    let told = summaries("", text);
-    assert!(
-        told.contains("attribute `gdpr-art3-2` of `c` ends on 2027-02-20"),
-        "{told}"
-    );
-    assert!(!told.contains("of `d`"), "{told}");
-    assert!(
-        told.contains("o.toml:16:38: instrument `i` ended on 2026-11-21"),
-        "{told}"
-    );
-    assert!(
-        told.contains("o.toml:17:71: assessment `T` ends on 2026-11-22"),
-        "{told}"
-    );
-}
