@@ -162,6 +162,18 @@ impl Faults {
         let Some((own, whole)) = node.extent() else {
             return false;
         };
+        self.any_error(own, &whole)
+    }
+
+    /// Whether an error stands within a place.
+    pub fn stand_in(&self, at: &Where) -> bool {
+        match at {
+            Where::File { source, span } => self.any_error(source, span),
+            Where::Environment(_) | Where::Path(_) => false,
+        }
+    }
+
+    fn any_error(&self, own: &Arc<Source>, whole: &Range<usize>) -> bool {
         self.0.borrow().iter().any(|f| match &f.at {
             Where::File { source, span } => {
                 f.severity == Severity::Error
@@ -353,22 +365,35 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, c)| format!("did you mean `{c}`?"))
 }
 
-/// Levenshtein distance over characters.
+/// Levenshtein distance over characters, in which two neighbours that changed places are one slip
+/// (Damerau's, each character moved once).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
+    // The row before the last, for characters that changed places; and the last.
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
+    let mut previous = None;
     for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = i;
+        let mut next = Vec::with_capacity(row.len());
         let mut left = i + 1;
-        if let Some(first) = row.first_mut() {
-            *first = left;
-        }
-        for (cell, cb) in row.iter_mut().skip(1).zip(&b) {
+        next.push(left);
+        let mut cb_before = None;
+        for (j, (cb, (diagonal, above))) in
+            b.iter().zip(row.iter().zip(row.iter().skip(1))).enumerate()
+        {
             let substituted = diagonal + usize::from(ca != *cb);
-            diagonal = *cell;
-            left = substituted.min(*cell + 1).min(left + 1);
-            *cell = left;
+            left = substituted.min(above + 1).min(left + 1);
+            if previous == Some(*cb)
+                && cb_before == Some(ca)
+                && let Some(swapped) = j.checked_sub(1).and_then(|j| before.get(j))
+            {
+                left = left.min(swapped + 1);
+            }
+            next.push(left);
+            cb_before = Some(*cb);
         }
+        before = std::mem::replace(&mut row, next);
+        previous = Some(ca);
     }
     row.last().copied().unwrap_or(0)
 }
@@ -381,6 +406,14 @@ mod tests {
     fn distances_and_suggestions() {
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+        // Neighbours that changed places are one slip, and nearer than two wrong letters.
+        assert_eq!(distance("acme-ue", "acme-eu"), 1);
+        assert_eq!(distance("ab", "ba"), 1);
+        assert_eq!(
+            suggest("acme-ue", ["acme-cn", "acme-eu", "acme-in"]).as_deref(),
+            Some("did you mean `acme-eu`?")
+        );
         let known = ["eu-us-dpf", "uk-us-dpf", "lgpd"];
         assert_eq!(
             suggest("eu-us-dfp", known).as_deref(),

@@ -238,7 +238,7 @@ impl Checked {
                     law: Some(id),
                     effect: Effect::Forbid.as_str(),
                     mechanism: None,
-                    review: false,
+                    review: child.review,
                     observed: false,
                 });
             }
@@ -288,6 +288,11 @@ impl Checked {
     /// Marks the unsure rules that the organisation takes as they stand.
     fn accept(&mut self, complete: bool, faults: &Faults) {
         for (name, at) in &self.organisation.accept {
+            let mut ages = self.laws.iter_mut().flat_map(|l| l.children.iter_mut());
+            if let Some(age) = ages.find(|c| *c.id == **name) {
+                age.accepted = age.review;
+                continue;
+            }
             let mut rules = self.laws.iter_mut().flat_map(|l| l.rules.iter_mut());
             match rules.find(|r| *r.id == **name) {
                 // That one needs none is told as a warning: a law pack in which a doubtful rule
@@ -295,12 +300,11 @@ impl Checked {
                 Some(rule) => rule.accepted = rule.review,
                 None if !complete => {}
                 None => {
-                    let unsure = self
-                        .laws
-                        .iter()
-                        .flat_map(|l| &l.rules)
-                        .filter(|r| r.review)
-                        .map(|r| r.id.as_ref());
+                    let unsure = self.laws.iter().flat_map(|l| {
+                        let rules = l.rules.iter().map(|r| (r.review, r.id.as_ref()));
+                        rules.chain(l.children.iter().map(|c| (c.review, c.id.as_ref())))
+                    });
+                    let unsure = unsure.filter(|(review, _)| *review).map(|(_, id)| id);
                     let hint = suggest(name, unsure)
                         .unwrap_or_else(|| "rules stand in law/*.toml".to_owned());
                     faults.error_hint(at, format!("unknown rule `{name}`"), hint);

@@ -456,7 +456,7 @@ impl LawTable {
             table.sensitive = table.sensitive.union(sensitive.categories);
             table.sensitive_below = table.sensitive_below.max(sensitive.below_age.unwrap_or(0));
         }
-        for child in law.children.iter().filter(|c| c.interval.contains(day)) {
+        for child in law.children.iter().filter(|c| c.is_active(day)) {
             table
                 .children
                 .push((child.rule, child.age, child.of.on(day, groups)));

@@ -180,6 +180,7 @@ impl Instrument {
             people.and_then(|p| u64::try_from(p).ok())
         });
         let (filed_with, filed) = read_filed(&f);
+        let concluded = f.maybe("concluded").and_then(|n| n.date(faults));
         let instrument = Self {
             at: f.at.clone(),
             source: node.clone(),
@@ -198,8 +199,8 @@ impl Instrument {
                 .and_then(|m| u8::try_from(m).ok()),
             categories: categories(&f, words),
             purposes: purposes(&f, words),
-            concluded: f.maybe("concluded").and_then(|n| n.date(faults)),
-            valid: valid.unwrap_or_default(),
+            concluded,
+            valid: in_force(node, &id, concluded, valid.unwrap_or_default(), faults),
             filed_with,
             filed,
             people,
@@ -252,6 +253,53 @@ impl Instrument {
     /// The day on which the text was agreed, as far as the file tells.
     pub fn agreed(&self) -> Option<Date> {
         self.concluded.or(self.valid.from)
+    }
+}
+
+/// The days of an instrument, none of which is before the day on which it was concluded.
+///
+/// Law: what nobody has signed yet binds nobody, and is no safeguard (GDPR Art. 46(2)(c): clauses
+/// *between* the parties).
+fn in_force(
+    node: &Node,
+    id: &str,
+    concluded: Option<Date>,
+    valid: Interval,
+    faults: &Faults,
+) -> Interval {
+    let Some(day) = concluded else {
+        return valid;
+    };
+    let early = valid.from.is_some_and(|from| from < day);
+    let never = valid.from.is_none() && valid.until.is_some_and(|until| until < day);
+    if early || never {
+        let (key, note, message) = match (valid.from, valid.until) {
+            (Some(from), _) => (
+                "valid.from",
+                "in force from here on",
+                format!(
+                    "instrument `{id}` is in force from {from} on, and was concluded on {day}, after that"
+                ),
+            ),
+            (None, until) => (
+                "valid.until",
+                "the last day",
+                format!(
+                    "instrument `{id}` ends on {}, and was concluded on {day}, after that",
+                    until.unwrap_or(day)
+                ),
+            ),
+        };
+        faults.error_between(
+            node.place("concluded"),
+            message,
+            (node.place(key), note),
+            "what is not signed binds nobody: let `valid` begin on the day on which the last party signed, or later; a text before it is an instrument of its own",
+        );
+    }
+    Interval {
+        from: valid.from.max(Some(day)),
+        until: valid.until,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{Span, civil::Date};
 
 use crate::{
-    document::{Faults, Node, Where, suggest},
+    document::{Faults, Node, Where},
     domain::{CategorySet, Place, SubjectKey},
 };
 
@@ -25,6 +25,8 @@ pub struct Retention {
     /// At least so long, where others say at most.
     pub least: bool,
     pub source: Option<Arc<str>>,
+    /// Something of it could not be read, which is told: nothing else follows of it.
+    pub misread: bool,
 }
 
 /// Records that stay although their person asks for erasure.
@@ -107,9 +109,13 @@ pub(super) fn read_retention(node: &Node, words: &Words<'_>, faults: &Faults) ->
             .and_then(|n| n.boolean(faults))
             .unwrap_or(false),
         source: f.maybe_text("source").map(Arc::from),
+        misread: false,
     };
     f.finish();
-    Some(retention)
+    Some(Retention {
+        misread: faults.concern(node),
+        ..retention
+    })
 }
 
 fn span(node: &Node, faults: &Faults) -> Option<Span> {
@@ -146,7 +152,7 @@ pub(super) fn read_hold(node: &Node, words: &Words<'_>, faults: &Faults) -> Opti
     let hold = Hold {
         id: f.need_text("id").unwrap_or("?").into(),
         at: f.at.clone(),
-        citation: f.need_text("citation").unwrap_or("?").into(),
+        citation: read::citation(&f).into(),
         interval: read::interval(&f),
         subjects,
         keys,
@@ -167,8 +173,9 @@ pub(super) fn review<'l>(
 ) {
     for (name, at) in rules.iter().flat_map(|r| &r.laws) {
         if !laws.clone().any(|law| law == &**name) {
-            let hint = suggest(name, laws.clone());
-            let hint = hint.unwrap_or_else(|| "laws stand in law/*.toml".to_owned());
+            // Of codes of two letters each is near some other one: they are told, none is proposed.
+            let known: Vec<&str> = laws.clone().collect();
+            let hint = format!("laws of this policy: {}", known.join(", "));
             faults.error_hint(at, format!("unknown law `{name}`"), hint);
         }
     }
@@ -193,6 +200,7 @@ mod tests {
             keep: keep.parse().unwrap(),
             least,
             source: None,
+            misread: false,
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    child::{ChildAge, read_child},
     condition::{FilingNeed, Requirement, Unless, When, requirements},
     places::PlaceExpr,
     read,
@@ -73,22 +74,11 @@ pub struct TransferRule {
 #[derive(Clone, Debug)]
 pub struct Sensitive {
     pub at: Where,
+    /// As it stands in its file.
+    pub source: Node,
     pub categories: CategorySet,
     /// Everything about people below this age.
     pub below_age: Option<u16>,
-    pub interval: Interval,
-}
-
-/// Below `age` a parent must consent.
-#[derive(Debug)]
-pub struct ChildAge {
-    pub at: Where,
-    pub rule: RuleId,
-    pub id: Arc<str>,
-    pub citation: Arc<str>,
-    pub age: u16,
-    /// The person's countries for which it holds.
-    pub of: PlaceExpr,
     pub interval: Interval,
 }
 
@@ -350,7 +340,7 @@ fn read_transfer(f: &Fields<'_>) -> TransferRule {
     let transfer = TransferRule {
         rule: RuleId(0),
         id: text("id"),
-        citation: text("citation"),
+        citation: table.as_ref().map_or("?", read::citation).into(),
     };
     if let Some(table) = table {
         table.finish();
@@ -385,6 +375,7 @@ fn read_sensitive(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Sen
     let f = node.fields(faults)?;
     let sensitive = Sensitive {
         at: f.at.clone(),
+        source: node.clone(),
         categories: f
             .maybe("categories")
             .map(|n| read::categories(n, words, faults))
@@ -395,29 +386,9 @@ fn read_sensitive(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Sen
             .and_then(|i| u16::try_from(i).ok()),
         interval: read::interval(&f),
     };
-    f.need_text("citation");
+    read::citation(&f);
     f.finish();
     Some(sensitive)
-}
-
-fn read_child(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<ChildAge> {
-    let f = node.fields(faults)?;
-    let child = ChildAge {
-        at: f.at.clone(),
-        rule: RuleId(0),
-        id: f.need_text("id").unwrap_or_default().into(),
-        citation: f.need_text("citation").unwrap_or_default().into(),
-        age: f
-            .need("age")
-            .and_then(|n| n.integer_in(1..=120, faults))
-            .and_then(|i| u16::try_from(i).ok())?,
-        of: f
-            .maybe("of")
-            .map_or_else(PlaceExpr::anywhere, |n| read::places(n, words, faults)),
-        interval: read::interval(&f),
-    };
-    f.finish();
-    Some(child)
 }
 
 fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) -> Option<Rule> {
@@ -426,11 +397,7 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
         f.maybe(key)
             .map_or_else(absent, |n| read::places(n, words, faults))
     };
-    let confidence = f.maybe("confidence").and_then(|n| {
-        let table = ["high", "medium", "low"].map(|c| (c, c));
-        read::pick(n, "confidence", &table, faults)
-    });
-    let review = f.maybe("review").and_then(|n| n.boolean(faults));
+    let (confidence, review) = read_certainty(&f);
     let permits = effect == Effect::Permit;
     let (requires, filing) = permits
         .then(|| f.maybe("requires"))
@@ -447,9 +414,9 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
         .and_then(|n| words.need_mechanism(n, faults));
     let rule = Rule {
         number: RuleId(0),
-        id: f.need_text("id").unwrap_or_default().into(),
+        id: f.need_text("id").unwrap_or("?").into(),
         effect,
-        citation: f.need_text("citation").unwrap_or_default().into(),
+        citation: read::citation(&f).into(),
         at: f.at.clone(),
         source: node.clone(),
         interval: read::interval(&f),
@@ -536,18 +503,37 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
             .fold(0, |bits, m| bits | 1 << m),
         duties: texts(&f, "duties"),
     };
+    tell_unsure(&rule.id, confidence, review, &f);
+    f.finish();
+    Some(rule)
+}
+
+/// How sure the fact behind a rule is, and whether it waits for review.
+pub(super) fn read_certainty(f: &Fields<'_>) -> (Option<&'static str>, Option<bool>) {
+    let faults = f.faults();
+    let confidence = f.maybe("confidence").and_then(|n| {
+        let table = ["high", "medium", "low"].map(|c| (c, c));
+        read::pick(n, "confidence", &table, faults)
+    });
+    (
+        confidence,
+        f.maybe("review").and_then(|n| n.boolean(faults)),
+    )
+}
+
+pub(super) fn tell_unsure(
+    id: &str,
+    confidence: Option<&str>,
+    review: Option<bool>,
+    f: &Fields<'_>,
+) {
     if confidence.is_some_and(|c| c != "high") && review.is_none() {
-        faults.error_hint(
+        f.faults().error_hint(
             f.at,
-            format!(
-                "rule `{}` is not sure, and does not say whether it wants review",
-                rule.id
-            ),
+            format!("rule `{id}` is not sure, and does not say whether it wants review"),
             "write `review = true`, or `review = false` with a comment that says why",
         );
     }
-    f.finish();
-    Some(rule)
 }
 
 fn concluded(f: &Fields<'_>) -> Interval {

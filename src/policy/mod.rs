@@ -5,6 +5,7 @@
 //! law uses what. Only [`Compiled`], the form for one instant, is asked for decisions.
 
 mod checked;
+mod child;
 mod compile;
 mod condition;
 mod counter;

@@ -440,7 +440,8 @@ fn read_promise(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Promi
         || promise.disclose_only_to.is_some()
         || promise.never_to.is_some()
         || promise.recipients_only.is_some();
-    if !promises_something {
+    // Of a promise that was misread nothing follows.
+    if !promises_something && !faults.concern(node) {
         faults.error_hint(
             &promise.at,
             format!("promise `{}` promises nothing", promise.id),

@@ -63,6 +63,23 @@ pub fn interval(fields: &Fields<'_>) -> Interval {
     Interval { from, until }
 }
 
+/// Where a rule comes from: a refusal and the ledger tell it, so that it can be looked up.
+pub fn citation<'a>(fields: &Fields<'a>) -> &'a str {
+    let Some(node) = fields.need("citation") else {
+        return "";
+    };
+    let Some(text) = node.text(fields.faults()) else {
+        return "";
+    };
+    if text.trim().is_empty() {
+        let hint = "name the article that says so, such as \"GDPR Art. 46(2)(c)\": answers and the ledger tell it";
+        fields
+            .faults()
+            .error_hint(&node.at, "`citation` names no source", hint);
+    }
+    text
+}
+
 pub fn operations(node: &Node, faults: &Faults) -> u8 {
     let mut set = 0;
     for (text, item) in node.texts(faults) {
@@ -164,5 +181,8 @@ pub fn place(node: &Node, faults: &Faults) -> Option<Place> {
 
 fn place_hint<'a>(text: &str, groups: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let meant = Place::meant(text).map(|code| format!("did you mean `{code}`?"));
-    meant.or_else(|| suggest(text, groups))
+    // Of two letters or three every code is near some other one, and a wrong one is another place:
+    // by its letters only a longer name is taken for a group's.
+    let long = |group: &&str| text.len() > 3 && group.len() > 3;
+    meant.or_else(|| suggest(text, groups.into_iter().filter(long)))
 }

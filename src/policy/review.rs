@@ -10,6 +10,8 @@ mod idle;
 mod promises;
 mod scope;
 #[cfg(test)]
+mod slips;
+#[cfg(test)]
 mod tests;
 mod unused;
 
@@ -30,7 +32,8 @@ use super::{
 /// that are not found are faults.
 pub fn errors(checked: &Checked, complete: bool, faults: &Faults) {
     let days = Days::of(&checked.vocabulary.groups);
-    for instrument in &checked.organisation.instruments {
+    let instruments = checked.organisation.instruments.iter();
+    for instrument in instruments.filter(|i| !faults.concern(&i.source)) {
         module_and_roles(checked, instrument, faults);
     }
     for law in &checked.laws {
@@ -133,9 +136,18 @@ fn homes(checked: &Checked, faults: &Faults) {
         if !is_law && Country::new(key).is_err() {
             let laws = checked.laws.iter().map(|l| l.id.as_ref());
             let meant = Place::meant(key).map(|code| format!("did you mean `{code}`?"));
-            let near = || suggest(key, laws.chain(["default"]));
-            let hint = meant.or_else(near).unwrap_or_else(|| {
-                "homes stand by law id, by country code, or as `default`".to_owned()
+            // Of two letters or three every code is near some other one, and a wrong one is
+            // another country: only what is plainly meant is proposed.
+            let union =
+                laws.clone().any(|l| l == "EU") && matches!(key.as_ref(), "EEA" | "EWR" | "EEE");
+            let union = union.then(|| "did you mean `EU`?".to_owned());
+            let word = || suggest(key, ["default"]).filter(|_| key.len() > 3);
+            let hint = union.or(meant).or_else(word).unwrap_or_else(|| {
+                let laws: Vec<&str> = laws.collect();
+                format!(
+                    "homes stand by law id ({}), by country code, or as `default`",
+                    laws.join(", ")
+                )
             });
             let at = checked.organisation.homes.key_place(key);
             faults.error_hint(&at, format!("`{key}` is neither a law nor a country"), hint);
@@ -206,6 +218,11 @@ fn dates(checked: &Checked, day: Date, faults: &Faults) {
         let hint = "flows that rest on it are refused from the next day on: look at it again";
         let what = format!("assessment `{}`", a.id);
         ending(&what, a.source.place("review_by"), &a.valid, hint);
+        if let Some(date) = a.valid.from.filter(|d| *d > day) {
+            let hint = "nothing rests on it before: set `date` to the day on which it was made";
+            let message = format!("{what} is dated {date}, a day to come");
+            faults.warning(a.source.place("date"), message, Some(hint.to_owned()));
+        }
     }
     for (_, entity) in org.entities.iter() {
         for ((id, interval), at) in entity.attributes.iter().zip(&entity.attributes_at) {

@@ -395,7 +395,8 @@ fn read_group(node: &Node, faults: &Faults) -> Group {
             .iter()
             .zip(&at)
             .find(|((p, i), _): &(&(Place, Interval), _)| *p == place && i.overlaps(&interval));
-        if let Some((_, first)) = same {
+        // Days that were misread are told; that it is in the group on all days was not meant.
+        if let Some((_, first)) = same.filter(|_| !faults.concern(item)) {
             faults.error_between(
                 &node.at,
                 format!("`{place}` stands twice in this group for the same days"),

@@ -82,7 +82,7 @@ outcome = "fine"
         ),
         (
             "8:1",
-            "`EUU` is neither a law nor a country (did you mean `EU`?)",
+            "`EUU` is neither a law nor a country (homes stand by law id (",
         ),
         ("9:1", "promise `empty` promises nothing"),
         ("13:13", "unknown mechanism `ssc` (did you mean `scc`?)"),

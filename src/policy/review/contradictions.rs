@@ -96,12 +96,20 @@ fn conflict(a: &Rule, b: &Rule) -> Option<String> {
     }
 }
 
-/// Two ages for one country on one day.
+/// Two ages for one country on one day. A stricter one under review may stand above one that is sure.
 fn children(law: &Law, checked: &Checked, faults: &Faults) {
     let groups = &checked.vocabulary.groups;
-    for (i, a) in law.children.iter().enumerate() {
-        for b in law.children.iter().skip(i + 1) {
-            if a.age == b.age || !a.interval.overlaps(&b.interval) {
+    // Of an age that was misread nothing follows, as of a rule.
+    let read: Vec<_> = law
+        .children
+        .iter()
+        .filter(|c| !faults.concern(&c.source))
+        .collect();
+    for (i, a) in read.iter().enumerate() {
+        for b in read.iter().skip(i + 1) {
+            let (low, high) = if a.age < b.age { (a, b) } else { (b, a) };
+            let leans = high.review && !low.review;
+            if a.age == b.age || leans || !a.interval.overlaps(&b.interval) {
                 continue;
             }
             let day = a.interval.from.max(b.interval.from).unwrap_or(Date::MIN);
@@ -124,8 +132,13 @@ fn children(law: &Law, checked: &Checked, faults: &Faults) {
 
 /// Two ages below which everything is sensitive.
 fn young(law: &Law, faults: &Faults) {
-    for (i, a) in law.sensitive.iter().enumerate() {
-        for b in law.sensitive.iter().skip(i + 1) {
+    let read: Vec<_> = law
+        .sensitive
+        .iter()
+        .filter(|s| !faults.concern(&s.source))
+        .collect();
+    for (i, a) in read.iter().enumerate() {
+        for b in read.iter().skip(i + 1) {
             if let (Some(x), Some(y)) = (a.below_age, b.below_age)
                 && x != y
                 && a.interval.overlaps(&b.interval)
@@ -154,7 +167,7 @@ pub fn retention(rules: &[Retention], faults: &Faults) {
     for (i, a) in rules.iter().enumerate() {
         for b in rules.iter().skip(i + 1) {
             // A term that could not be read is a mistake of its own.
-            if a.keep.is_zero() || b.keep.is_zero() {
+            if a.misread || b.misread {
                 continue;
             }
             if a.categories != b.categories || laws(a) != laws(b) || end(a) == end(b) {
@@ -184,7 +197,8 @@ pub fn assessments(checked: &Checked, faults: &Faults) {
     let org = &checked.organisation;
     let inner = org.instruments.iter().filter_map(|i| i.assessment.as_ref());
     let mut seen: BTreeMap<&str, &Assessment> = BTreeMap::new();
-    for a in org.assessments.iter().chain(inner) {
+    let all = org.assessments.iter().chain(inner);
+    for a in all.filter(|a| !faults.concern(&a.source)) {
         let first = *seen.entry(&a.id).or_insert(a);
         let same = first.kind == a.kind && first.valid == a.valid && first.outcome == a.outcome;
         if !same {
@@ -208,6 +222,7 @@ pub fn attributes(checked: &Checked, faults: &Faults) {
             .attributes
             .iter()
             .zip(&entity.attributes_at)
+            .filter(|(_, at)| !faults.stand_in(at))
             .collect();
         for (i, ((a, of), first)) in all.iter().enumerate() {
             let later = all.iter().skip(i + 1);

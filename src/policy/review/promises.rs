@@ -33,8 +33,12 @@ pub fn contradictions(checked: &Checked, days: &Days, faults: &Faults) {
         return;
     };
     let groups = &checked.vocabulary.groups;
-    for (i, a) in promises.iter().enumerate() {
-        for b in promises.iter().skip(i) {
+    let promises: Vec<&Promise> = promises
+        .iter()
+        .filter(|p| !faults.concern(&p.source_node))
+        .collect();
+    for (i, a) in promises.iter().copied().enumerate() {
+        for b in promises.iter().copied().skip(i) {
             if !meet(a, b, checked.personal(), today, groups) {
                 continue;
             }

@@ -8,8 +8,8 @@ use crate::{
     document::{Faults, Where, suggest},
     domain::CategoryId,
     policy::{
-        AssessmentKind, AttributeId, AttributeSet, Checked, Effect, EntityId, Instrument, Interval,
-        Law, PlaceSet, Rule, Shape,
+        Assessment, AssessmentKind, AssessmentOutcome, AttributeId, AttributeSet, Checked, Effect,
+        EntityId, Instrument, Interval, Law, PlaceSet, Rule, Shape,
         condition::Need,
         days::{filing_edge, filing_holds},
     },
@@ -72,9 +72,8 @@ fn unusable(i: &Instrument, checked: &Checked, days: &Days) -> Option<Why> {
             Some(e) => format!("none accepts the text `{e}`"),
             None => "it does not say which text it is (`edition`)".to_owned(),
         };
-        let near = edition.and_then(|e| suggest(e, editions.iter().map(String::as_str)));
-        let hint =
-            near.unwrap_or_else(|| format!("texts that rules accept: {}", editions.join(", ")));
+        // Numbers that look alike are other texts, repealed ones among them: none is proposed.
+        let hint = format!("texts that rules accept: {}", editions.join(", "));
         return Some(("edition", reason, Some(hint)));
     }
     let last = |rules: &[(&Law, &Rule)]| {
@@ -206,7 +205,98 @@ fn of_flow<'p>(
         let hint = "say `filed = { with = \"…\", date = …, state = \"filed\" }`, or \"approved\", once it is";
         return Some(("filed", reason, Some(hint.to_owned())));
     }
+    let before = names(&rules);
+    let kind = rules.iter().find_map(|(_, r)| kind_asked(r));
+    if !keep(&mut rules, |_, r| may_be_assessed(i, r, checked, days)) {
+        return kind.map(|kind| unassessed(i, kind, &before));
+    }
     None
+}
+
+/// The kind of assessment that the rule leaves no way around.
+fn kind_asked(rule: &Rule) -> Option<AssessmentKind> {
+    rule.requires.iter().find_map(|any| match any.as_slice() {
+        [Need::Assessment(kind)] => Some(*kind),
+        _ => None,
+    })
+}
+
+/// Whether, on some day, some flow under the instrument has the assessments that the rule asks for.
+fn may_be_assessed(i: &Instrument, rule: &Rule, checked: &Checked, days: &Days) -> bool {
+    let Some(both) = common(&rule.interval, &i.valid) else {
+        return false;
+    };
+    let serves = |a: &Assessment, kind| {
+        a.kind == kind
+            && a.outcome != AssessmentOutcome::NotEffective
+            && common(&a.valid, &both).is_some()
+    };
+    rule.requires.iter().all(|any| {
+        any.iter().any(|need| {
+            let Need::Assessment(kind) = need else {
+                return true;
+            };
+            let own = i.assessment.as_ref();
+            let mut standing = checked.organisation.assessments.iter();
+            own.is_some_and(|a| serves(a, *kind))
+                || standing.any(|a| serves(a, *kind) && is_about(a, i, &both, checked, days))
+        })
+    })
+}
+
+/// Whether an assessment that stands on its own is about some flow under the instrument.
+fn is_about(
+    a: &Assessment,
+    i: &Instrument,
+    both: &Interval,
+    checked: &Checked,
+    days: &Days,
+) -> bool {
+    let groups = &checked.vocabulary.groups;
+    let personal = i.categories.intersection(checked.personal());
+    let parties = a.exporters.iter().any(|e| i.exporters.contains(e))
+        && a.importers
+            .as_ref()
+            .is_none_or(|all| all.iter().any(|e| i.importers.contains(e)));
+    let purposes = match (&a.purposes, &i.purposes) {
+        (Some(of), Some(own)) => own.iter().any(|p| of.contains(p)),
+        (Some(of), None) => !of.is_empty(),
+        (None, _) => true,
+    };
+    let places = || {
+        let shared = common(&a.valid, both);
+        let mut during = shared.iter().flat_map(|s| days.during(s));
+        during
+            .any(|d| first_common(&a.countries.on(d, groups), &i.countries.on(d, groups)).is_some())
+    };
+    parties && purposes && personal.intersects(a.categories) && places()
+}
+
+/// Why the instrument lacks the assessment that `rules` ask for.
+fn unassessed(i: &Instrument, kind: AssessmentKind, rules: &str) -> Why {
+    let kind = kind.as_str();
+    let hint = format!(
+        "an effective one of the kind `{kind}` stands in the instrument (`assessment = {{ id = …, kind = \"{kind}\", date = …, outcome = … }}`), or in `[[assessments]]`"
+    );
+    let (key, reason) = match &i.assessment {
+        None => (
+            "id",
+            format!("it has no assessment, which `{rules}` asks for"),
+        ),
+        Some(a) if a.kind.as_str() != kind => (
+            "assessment.kind",
+            format!("its assessment is not of the kind that `{rules}` asks for"),
+        ),
+        Some(a) if a.outcome == AssessmentOutcome::NotEffective => (
+            "assessment.outcome",
+            "its assessment found that it is not effective".to_owned(),
+        ),
+        Some(_) => (
+            "assessment",
+            format!("its assessment is in date on no day of it and of `{rules}`"),
+        ),
+    };
+    (key, reason, Some(hint))
 }
 
 fn keep<'p>(rules: &mut Vec<(&'p Law, &'p Rule)>, fits: impl Fn(&Law, &Rule) -> bool) -> bool {
@@ -410,14 +500,17 @@ fn of_rule(rule: &Rule) -> AttributeSet {
 pub fn acceptances(checked: &Checked, faults: &Faults) {
     let accept = &checked.organisation.accept;
     for (i, (name, at)) in accept.iter().enumerate() {
-        let mut rules = checked.laws.iter().flat_map(|l| &l.rules);
-        let Some(rule) = rules.find(|r| *r.id == **name) else {
+        let mut known = checked.laws.iter().flat_map(|l| {
+            let rules = l.rules.iter().map(|r| (&r.id, r.review));
+            rules.chain(l.children.iter().map(|c| (&c.id, c.review)))
+        });
+        let Some((_, review)) = known.find(|(id, _)| ***id == **name) else {
             continue;
         };
         if let Some((_, first)) = accept.iter().take(i).find(|(n, _)| n == name) {
             let message = format!("rule `{name}` is accepted twice");
             faults.warning_between(at, message, (first, "here first"), "");
-        } else if !rule.review {
+        } else if !review {
             let hint = "only rules with `review = true` do: it counts as it stands";
             faults.warning(
                 at,
