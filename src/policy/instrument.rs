@@ -270,32 +270,19 @@ fn in_force(
     let Some(day) = concluded else {
         return valid;
     };
-    let early = valid.from.is_some_and(|from| from < day);
-    let never = valid.from.is_none() && valid.until.is_some_and(|until| until < day);
-    if early || never {
-        let (key, note, message) = match (valid.from, valid.until) {
-            (Some(from), _) => (
-                "valid.from",
-                "in force from here on",
-                format!(
-                    "instrument `{id}` is in force from {from} on, and was concluded on {day}, after that"
-                ),
-            ),
-            (None, until) => (
-                "valid.until",
-                "the last day",
-                format!(
-                    "instrument `{id}` ends on {}, and was concluded on {day}, after that",
-                    until.unwrap_or(day)
-                ),
-            ),
-        };
-        faults.error_between(
-            node.place("concluded"),
-            message,
-            (node.place(key), note),
-            "what is not signed binds nobody: let `valid` begin on the day on which the last party signed, or later; a text before it is an instrument of its own",
+    let hint = "what is not signed binds nobody, so it permits nothing before: let `valid` begin on the day on which the last party signed, or later; a text before it is an instrument of its own";
+    let at = node.place("concluded");
+    if let Some(until) = valid.until.filter(|until| *until < day) {
+        let message =
+            format!("instrument `{id}` ends on {until}, and was concluded on {day}, after that");
+        let other = (node.place("valid.until"), "the last day");
+        faults.error_between(at, message, other, hint);
+    } else if let Some(from) = valid.from.filter(|from| *from < day) {
+        let message = format!(
+            "instrument `{id}` is in force from {from} on, and was concluded on {day}, after that"
         );
+        let other = (node.place("valid.from"), "in force from here on");
+        faults.warning_between(at, message, other, hint);
     }
     Interval {
         from: valid.from.max(Some(day)),

@@ -1,9 +1,31 @@
 //! What the demo's five requests show, and the flows around them.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use super::{ask, demo};
-use crate::domain::Outcome;
+use super::{ask, demo, policies};
+use crate::{document::Faults, domain::Outcome, policy::load};
+
+/// GDPR Art. 46(2)(c): clauses that nobody has signed yet are no safeguard.
+#[test]
+fn clauses_permit_nothing_before_they_are_concluded() {
+    let from = policies().join("examples/demo/organisation.toml");
+    let text = std::fs::read_to_string(from).unwrap();
+    let read = |day: &str| {
+        let mut text = text.clone();
+        let at = text.find("\nconcluded = ").unwrap() + "\nconcluded = ".len();
+        text.replace_range(at..at + "2026-01-10".len(), day);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("organisation.toml");
+        std::fs::write(&file, text).unwrap();
+        let checked = Arc::new(load(&policies(), &file, &Faults::new()).unwrap());
+        let europe = flow("read", "DE", ("DE", "acme-eu"), ("SG", "acme-sg"));
+        ask(&checked, europe).outcome
+    };
+    assert_eq!(read("2026-11-21"), Outcome::Permit);
+    assert_eq!(read("2026-11-22"), Outcome::Refuse);
+}
 
 /// A flow of the demo on a day on which its instrument is valid.
 fn flow(operation: &str, country: &str, from: (&str, &str), to: (&str, &str)) -> Value {

@@ -25,7 +25,7 @@ fn nothing_is_in_force_before_it_was_concluded() {
     }
     let told = with("concluded = 2027-10-10\nvalid = { from = 2026-01-20 }");
     assert!(
-        told.starts_with("o.toml:11:13: instrument `i` is in force from 2026-01-20 on, and was concluded on 2027-10-10, after that (what is not signed binds nobody: let `valid` begin")
+        told.starts_with("o.toml:11:13: instrument `i` is in force from 2026-01-20 on, and was concluded on 2027-10-10, after that (what is not signed binds nobody, so it permits nothing before: let `valid` begin")
             && told.contains("o.toml:12:18: in force from here on")
             && told.lines().count() == 1,
         "{told}"
