@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use crate::kit::backend::{Backend, Reply};
 use crate::kit::http::{Answer, Client, Request, get};
 use crate::kit::process::{Demo, Process, domicile, run_to_end};
 use crate::kit::setup::{Backends, Router, Setup, metrics};
-use crate::kit::{eventually, problem};
+use crate::kit::{eventually, full_disk, problem};
 
 /// Limits of the routers here are one second; more than this is a hang.
 const HANG: Duration = Duration::from_secs(20);
@@ -246,41 +245,23 @@ fn a_ledger_that_cannot_be_opened_stops_the_start() {
     assert!(!process.text().contains("panicked"), "{}", process.text());
 }
 
-/// A full disk, as the system tells it: no file of the process may grow any more.
 #[test]
 fn without_evidence_nothing_leaves() {
-    if Command::new("prlimit").arg("--version").output().is_err() {
-        eprintln!("skipped: needs `prlimit` of util-linux");
-        return;
-    }
     let (setup, backends) = Setup::recording();
-    let config = setup.write();
-    let mut command = Command::new("sh");
-    command
-        // Beyond the limit a write shall fail, not kill.
-        .args(["-c", "trap '' XFSZ; exec \"$0\" run --config \"$1\""])
-        .arg(domicile().get_program())
-        .arg(config);
-    let mut router = setup.start_by(Process::spawn(&mut command));
+    let Some(mut router) = full_disk::start(setup) else {
+        return;
+    };
     let abroad = |id: &str| {
         Request::new("PUT", format!("/people/{id}"))
             .header("domicile-target", "sg")
             .json(r#"{"country":"DE","name":"Erika Muster"}"#)
             .send(router.router)
     };
-    let limit = |size: &str| {
-        let pid = router.process.id().to_string();
-        let set = Command::new("prlimit")
-            .args(["--pid", &pid, &format!("--fsize={size}:")])
-            .status()
-            .unwrap();
-        assert!(set.success(), "prlimit");
-    };
     let first = abroad("before");
     assert!(first.is_success(), "{first:?}");
     assert_eq!(backends.reached_by("before"), ["sg"]);
 
-    limit("1");
+    full_disk::limit(&router, "1");
     for n in 0..5 {
         let id = format!("during-{n}");
         let answer = abroad(&id);

@@ -1,16 +1,14 @@
 //! What a router tells of itself: how many requests are at work, that it stops, how it ended.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crate::kit::backend::{Backend, Reply};
-use crate::kit::eventually;
 use crate::kit::http::Request;
-use crate::kit::process::{Process, domicile};
 use crate::kit::setup::{Router, Setup, metrics};
+use crate::kit::{eventually, full_disk};
 
 const SINGAPORE: &str = r#"{"country":"SG"}"#;
 
@@ -101,26 +99,12 @@ fn requests_that_a_stop_cuts_off_are_told() {
 /// systemd starts nothing anew that ended with 2.
 #[test]
 fn a_full_disk_at_the_end_is_no_mistake_of_settings() {
-    if Command::new("prlimit").arg("--version").output().is_err() {
-        eprintln!("skipped: needs `prlimit` of util-linux");
-        return;
-    }
     let (setup, _backends) = Setup::recording();
-    let config = setup.write();
-    let mut command = Command::new("sh");
-    command
-        // Beyond the limit a write shall fail, not kill.
-        .args(["-c", "trap '' XFSZ; exec \"$0\" run --config \"$1\""])
-        .arg(domicile().get_program())
-        .arg(config);
-    let mut router = setup.start_by(Process::spawn(&mut command));
+    let Some(mut router) = full_disk::start(setup) else {
+        return;
+    };
     assert!(router.put("a", SINGAPORE).is_success());
-    let pid = router.process.id().to_string();
-    let set = Command::new("prlimit")
-        .args(["--pid", &pid, "--fsize=1:"])
-        .status()
-        .unwrap();
-    assert!(set.success(), "prlimit");
+    full_disk::limit(&router, "1");
     // Flows home go before their entries, until the first of these cannot be written.
     eventually("flows home stop", || {
         (router.put("a", SINGAPORE).status == 503).then_some(())
