@@ -143,6 +143,7 @@ fn tls(ca: &Path) -> Result<BackendSide, Failure> {
         ca_file: ca.to_owned(),
         identity: Vec::new(),
         certificate: None,
+        resume: false,
         http: HttpVersion::One,
     };
     let files = Files::read(BackendSide::files(&settings));

@@ -213,6 +213,8 @@ pub static KEYS: &[Key] = keys! {
         "PEM file with the authorities that sign the region's servers; no others are believed. Required for `https`.";
     "regions.<name>.identity" List Computed("the host of the endpoint"), "[\"spiffe://acme/eu/store\"]":
         "Who the region's servers must be: any one of these names must stand in their certificate (`spiffe://…` letter by letter, or `dns:…` in either case). Else they get nothing.";
+    "regions.<name>.resume" Boolean Value("false"), "true":
+        "Let a new connection resume a TLS session. Cheaper, but the server shows no certificate then: whoever shares the keys of its session tickets passes for it.";
     "regions.<name>.http" Text Value("\"1.1\""), "\"2\"":
         "`1.1`, or `2`: HTTP/2, by prior knowledge on `http://`, by ALPN on `https://`.";
     "regions.<name>.tls.chain" Path Required, "\"tls/router.pem\"":
@@ -246,6 +248,8 @@ pub static KEYS: &[Key] = keys! {
     "recipients.<name>.ca_file" Path Absent, "\"tls/maps-ca.pem\"":
         "As a region's.";
     "recipients.<name>.identity" List Computed("the host of the endpoint"), "[\"dns:gateway.internal\"]":
+        "As a region's.";
+    "recipients.<name>.resume" Boolean Value("false"), "true":
         "As a region's.";
     "recipients.<name>.http" Text Value("\"1.1\""), "\"2\"":
         "As a region's.";

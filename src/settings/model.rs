@@ -138,6 +138,8 @@ pub struct BackendTls {
     pub identity: Vec<Identity>,
     /// Ours, for servers that ask for one.
     pub certificate: Option<CertificateFiles>,
+    /// Whether a session may be resumed, without a server's showing its certificate again.
+    pub resume: bool,
     pub http: HttpVersion,
 }
 

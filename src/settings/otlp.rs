@@ -98,6 +98,7 @@ fn secured(fields: &Fields<'_>, folder: &Path, endpoint: Option<&Uri>) -> Option
             ca_file: folder.join(ca_path?),
             identity: identity.unwrap_or_default(),
             certificate,
+            resume: false,
             http: HttpVersion::One,
         });
     }

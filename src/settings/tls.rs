@@ -62,7 +62,7 @@ pub(super) fn listener(
     })
 }
 
-/// `ca_file`, `identity`, `tls` and `http` of a region or recipient with these endpoints.
+/// `ca_file`, `identity`, `resume`, `tls` and `http` of a region or recipient with these endpoints.
 pub(super) fn backend(fields: &Fields<'_>, folder: &Path, endpoints: &[Uri]) -> Backend {
     let faults = fields.faults();
     let words = [("1.1", HttpVersion::One), ("2", HttpVersion::Two)];
@@ -73,6 +73,8 @@ pub(super) fn backend(fields: &Fields<'_>, folder: &Path, endpoints: &[Uri]) -> 
     let ca_path = ca_file.and_then(|n| values::path(n, faults));
     let names = fields.maybe("identity");
     let identity = names.map(|n| identities(n, faults)).unwrap_or_default();
+    let resumes = fields.maybe("resume");
+    let resume = resumes.and_then(|n| n.boolean(faults)).unwrap_or(false);
     let own = fields.maybe("tls");
     let certificate = own.and_then(|n| pair(n, folder, faults));
     let is_https = |uri: &&Uri| uri.scheme_str() == Some("https");
@@ -82,7 +84,12 @@ pub(super) fn backend(fields: &Fields<'_>, folder: &Path, endpoints: &[Uri]) -> 
         let at = fields.maybe("endpoints").map_or(fields.at, |n| &n.at);
         faults.error_hint(at, "an https endpoint needs `ca_file`", hint);
     }
-    let asked = [("identity", names), ("ca_file", ca_file), ("tls", own)];
+    let asked = [
+        ("identity", names),
+        ("ca_file", ca_file),
+        ("tls", own),
+        ("resume", resumes.filter(|_| resume)),
+    ];
     let asked = asked.iter().find_map(|(key, n)| n.map(|n| (key, n)));
     if let Some((key, node)) = asked {
         let plain = endpoints
@@ -103,6 +110,7 @@ pub(super) fn backend(fields: &Fields<'_>, folder: &Path, endpoints: &[Uri]) -> 
         ca_file: folder.join(path),
         identity,
         certificate,
+        resume,
         http,
     });
     Backend { tls, http }

@@ -144,7 +144,11 @@ impl Material for BackendSide {
             HttpVersion::One => vec![b"http/1.1".to_vec()],
             HttpVersion::Two => vec![b"h2".to_vec()],
         };
-        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        config.resumption = if settings.resume {
+            Resumption::in_memory_sessions(SESSIONS)
+        } else {
+            Resumption::disabled()
+        };
         config.enable_early_data = false;
         Ok(Self {
             config: Arc::new(config),

@@ -13,8 +13,10 @@
 //!   the servers of several regions at once, which is what an identity is there to tell apart.
 //!   (Choosing our own certificate by SNI does follow wildcards: there it is only a label.)
 //! * **No system roots.** A public authority would vouch for anybody; each region names its own.
-//! * **Resumption** never outlives what was verified: tickets end with every exchange of files, a
-//!   region's sessions serve no other region, and what a resumed session carries is judged anew.
+//! * **Resumption** never outlives what was verified: tickets end with every exchange of files.
+//!   Towards regions there is none unless it is asked for, since who resumes shows no certificate:
+//!   another region's server that shares the keys of tickets would pass for the right one. Where it
+//!   is asked for, a region's sessions serve no other, and what they carry is judged anew.
 //! * **No early data**: a replayed write is a second write.
 //! * **No revocation lists**: short-lived certificates (SPIFFE) are what this is made for.
 

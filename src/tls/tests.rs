@@ -263,6 +263,7 @@ fn a_region_believes_its_own_authorities_and_identity_alone() {
             .map(|i| Identity::parse(i).unwrap())
             .collect(),
         certificate: None,
+        resume: false,
         http: HttpVersion::One,
     };
     let judge = |settings: BackendTls, pem: &str| {
@@ -406,6 +407,7 @@ fn a_certificate_that_no_region_will_accept_is_doubtful() {
             ca_file: ca_file.clone(),
             identity: Vec::new(),
             certificate: Some(write_pair(folder.path(), "router", pair)),
+            resume: false,
             http: HttpVersion::One,
         };
         let live = Live::<BackendSide>::new(settings, clock::now()).unwrap();

@@ -303,6 +303,7 @@ const OTHERS: &[&str] = &[
     "regions.<name>.endpoints",
     "regions.<name>.ca_file",
     "regions.<name>.identity",
+    "regions.<name>.resume",
     "regions.<name>.http",
     "regions.<name>.concurrent_requests",
     "regions.<name>.queue_wait",
@@ -311,6 +312,7 @@ const OTHERS: &[&str] = &[
     "recipients.<name>.endpoints",
     "recipients.<name>.ca_file",
     "recipients.<name>.identity",
+    "recipients.<name>.resume",
     "recipients.<name>.http",
     "recipients.<name>.tls.",
 ];

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::backend::{Kind, PLAIN, SecureBackend, TWO};
 use super::pki::{self, Authority};
 use crate::kit::problem;
@@ -63,6 +65,49 @@ fn another_regions_server_gets_nothing_though_the_same_authority_signed_it() {
         router.put("p", GERMAN).is_success().then_some(())
     });
     assert_eq!(mixed_up.seen().len(), 1);
+}
+
+/// Who resumes a session shows no certificate, so what shares the keys of tickets would do as well.
+#[test]
+fn a_server_shows_its_certificate_to_every_connection_unless_it_may_resume() {
+    for resumes in [false, true] {
+        let ca = Authority::new("acme");
+        let europe = ca.sign(&["spiffe://acme/eu/store"]).server(None, &[]);
+        let mut india = ca.sign(&["spiffe://acme/in/store"]).server(None, &[]);
+        india.session_storage = Arc::clone(&europe.session_storage);
+        let kind = Kind {
+            holds: true,
+            ..PLAIN
+        };
+        let server = SecureBackend::start(Some(europe), kind);
+        let mut setup = eu(&server, &ca, Some("spiffe://acme/eu/store"));
+        setup.set(&["regions", "eu", "resume"], resumes);
+        let router = setup.start();
+        server.release(1);
+        assert_eq!(router.put("p", GERMAN).status, 200);
+
+        // The first connection has a request in hand, so the next one needs another.
+        std::thread::scope(|scope| {
+            let held = scope.spawn(|| router.put("p", GERMAN));
+            crate::kit::eventually("the request is there", || {
+                (server.seen().len() == 2).then_some(())
+            });
+            server.become_(india);
+            let next = scope.spawn(|| router.put("q", GERMAN));
+            if resumes {
+                crate::kit::eventually("the session is resumed", || {
+                    (server.seen().len() == 3).then_some(())
+                });
+                server.release(2);
+                assert_eq!(next.join().unwrap().status, 200);
+            } else {
+                problem(&next.join().unwrap(), 503);
+                assert_eq!(server.seen().len(), 2);
+                server.release(1);
+            }
+            assert_eq!(held.join().unwrap().status, 200);
+        });
+    }
 }
 
 #[test]
