@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use tokio::{io::AsyncWrite, time::Instant};
@@ -239,7 +239,9 @@ where
         if let Ok(count) = written {
             let head = count.min(self.out.len());
             pool::advance(&mut self.out, head);
-            self.large.advance((count - head).min(self.large.len()));
+            if count > head {
+                pool::pass(&mut self.large, count - head);
+            }
         }
         Poll::Ready(written)
     }

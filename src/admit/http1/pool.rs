@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 /// A read of this size takes most requests at once: a record of 16 KiB with its head, too. What is
 /// not written to is no memory.
@@ -43,6 +43,16 @@ pub fn advance(buffer: &mut BytesMut, count: usize) {
         buffer.clear();
     } else {
         buffer.advance(count);
+    }
+}
+
+/// Takes bytes off the front of what is shared. Once there are none, it is let go: an empty piece
+/// of a body would hold all of it, for as long as a connection rests.
+pub fn pass(data: &mut Bytes, count: usize) {
+    if count >= data.len() {
+        *data = Bytes::new();
+    } else {
+        data.advance(count);
     }
 }
 

@@ -361,8 +361,9 @@ impl Connection {
             self.unflushed = self.wire.holds_back();
             let short = count.min(self.out.len());
             pool::advance(&mut self.out, short);
-            self.data
-                .advance(count.saturating_sub(short).min(self.data.len()));
+            if count > short {
+                pool::pass(&mut self.data, count - short);
+            }
         }
     }
 

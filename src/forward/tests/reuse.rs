@@ -367,3 +367,19 @@ fn what_goes_out_is_not_shown_by_debug() {
         "{shown}"
     );
 }
+
+/// A connection that rests holds nothing of what it sent.
+#[test]
+fn a_body_that_was_sent_is_let_go() {
+    run(async {
+        let server = Server::start(async |_, peer| peer.answer("200 OK", "stored").await).await;
+        let up = eu(&[server.url()], &patient());
+        let body = Bytes::from(vec![b'a'; 300_000]);
+        let out = outgoing(Method::POST, OutgoingBody::Whole(body.clone()));
+        let answer = send(&up, out).await.unwrap();
+        assert_eq!(text(answer).await.unwrap(), "stored");
+        assert!(body.is_unique());
+        text(send(&up, get()).await.unwrap()).await.unwrap();
+        assert_eq!(server.connections(), 1, "it rested");
+    });
+}
