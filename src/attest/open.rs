@@ -134,6 +134,13 @@ pub(super) fn open(
             "an unfinished frame at the ledger's end was cut off; nobody had been told it stood"
         );
     }
+    if let Some(damage) = &tail.surplus {
+        tracing::warn!(
+            file = %damage.file.display(),
+            from = damage.offset,
+            "zeros at the ledger's end that no router makes ahead were cut off; no entry was in them"
+        );
+    }
     if opened.lost > 0 {
         tracing::error!(
             lost = opened.lost,
@@ -200,6 +207,8 @@ pub(super) struct Tail {
     pub torn: u64,
     /// All bytes after `offset`.
     pub room: u64,
+    /// Those of them that no router made.
+    pub surplus: Option<Damage>,
 }
 
 /// Checks that the segments join, and the last `check_bytes` of them in full.
@@ -216,6 +225,7 @@ fn check(
         profiles: Vec::new(),
         torn: 0,
         room: 0,
+        surplus: None,
     };
     let mut checked_from = segments.len().saturating_sub(1);
     let mut sum = segments.last().map_or(0, |s| s.length);
@@ -260,6 +270,9 @@ fn check(
         if last {
             tail.torn = segment.torn_after(walk.offset)?;
             tail.room = segment.length.saturating_sub(walk.offset);
+            tail.surplus = segment.surplus(walk.offset, tail.torn, walk.next);
+        } else {
+            walk.ends_here()?;
         }
         tail.offset = walk.offset;
         tail.chain = walk.chain;

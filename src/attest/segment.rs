@@ -13,6 +13,7 @@ use super::{
     format::{FRAME_HEAD, FRAME_TAIL, FrameHead, Hash, SegmentHeader, chain},
     profile::take_profile,
     record::take_entry,
+    writer::ROOM,
 };
 
 /// A segment file that stands in the folder; not yet looked into.
@@ -104,6 +105,21 @@ impl Segment {
                 return Ok(torn);
             }
         }
+    }
+
+    /// More zeros after `offset` and what is torn there than are ever made ahead. They hide nothing,
+    /// since the head tells which entries there must be; but no router wrote them.
+    pub fn surplus(&self, offset: u64, torn: u64, next: u64) -> Option<Damage> {
+        let ends = offset + torn + ROOM;
+        let surplus = self.length.checked_sub(ends).filter(|n| *n > 0)?;
+        let what = format!(
+            "{} zeros stand after the last frame, and no router makes more than {ROOM} ahead, so \
+             {surplus} are not its own (or the power failed while a large frame was written); no \
+             entry is missing: keep a copy of the file, find out who made it longer, and start \
+             the router, which cuts them off",
+            surplus + ROOM
+        );
+        Some(self.damage(ends, next, what))
     }
 }
 
@@ -244,6 +260,24 @@ impl Walk {
 
     pub fn profiles(&self) -> &[Arc<Profile>] {
         &self.profiles
+    }
+
+    /// Of a segment that another follows: nothing stands after its last frame, since its room goes
+    /// before the next one begins.
+    pub fn ends_here(&self) -> Result<(), LedgerError> {
+        // Its length now: the room may have gone since the folder was listed.
+        let file = self.reader.get_ref().metadata();
+        let length = file.map_err(LedgerError::io(&self.segment.path))?.len();
+        match length.saturating_sub(self.offset) {
+            0 => Ok(()),
+            more => {
+                let what = format!(
+                    "{more} bytes stand after the last frame, though another segment follows: \
+                     bring the segment back from a copy"
+                );
+                Err(self.segment.damage(self.offset, self.next, what).into())
+            }
+        }
     }
 
     /// What stopped the walk, as damage at this place.

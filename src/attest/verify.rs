@@ -99,8 +99,10 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
         profiles: Vec::new(),
         torn: 0,
         room: 0,
+        surplus: None,
     };
     let mut last_path = None;
+    let mut surplus = None;
     for (index, segment) in segments.iter().enumerate() {
         let last = index + 1 == segments.len();
         let mut walk = match Walk::open(segment) {
@@ -139,6 +141,9 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
         }
         if last {
             report.torn_bytes = segment.torn_after(walk.offset)?;
+            surplus = segment.surplus(walk.offset, report.torn_bytes, walk.next);
+        } else {
+            walk.ends_here()?;
         }
         report.bytes += walk.offset;
         tail.chain = walk.chain;
@@ -158,6 +163,10 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
                 format!("{missing} acknowledged entries are missing from the end"),
             )
             .into());
+    }
+    // Only where nothing worse is to be told.
+    if let Some(damage) = surplus {
+        return Err(damage.into());
     }
     report.entries = tail.next - 1;
     report.after_head = report.entries - head.seq;

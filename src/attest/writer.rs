@@ -17,7 +17,7 @@ use super::{
 /// Room that is made ahead, in bytes. A frame that is written into a file's room changes nothing of
 /// the file but its bytes, which saves the file system an entry in its journal at each fsync: half
 /// of what a commit costs, in time and in work.
-const ROOM: u64 = 256 << 10;
+pub(super) const ROOM: u64 = 256 << 10;
 
 /// One entry to be written.
 pub(super) enum Item<'a> {

@@ -122,6 +122,9 @@ pub struct PolicyCheck {
     /// The day or instant by which things end soon or are old; default: now.
     #[arg(long, value_name = "INSTANT")]
     pub at: Option<String>,
+    /// Settings whose regions must be able to keep the promises.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

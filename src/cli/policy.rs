@@ -57,8 +57,13 @@ pub(super) fn load(files: &PolicyFiles, faults: &Faults) -> Option<Checked> {
 
 fn check(args: &PolicyCheck) -> Result<Ended, Failure> {
     let day = args.at.as_deref().map(day).transpose()?;
+    let regions = args.config.as_deref().map(regions).transpose()?;
     let faults = Faults::new();
-    let checked = load(&args.files, &faults);
+    let mut checked = load(&args.files, &faults);
+    if let Some(regions) = &regions {
+        let bound = checked.map(|c| c.bind(regions, &faults));
+        checked = bound.filter(|_| !faults.has_errors());
+    }
     if let Some(checked) = &checked {
         checked.warnings(day.unwrap_or_else(clock::today), &faults);
     }

@@ -351,6 +351,11 @@ impl Checked {
         review::warnings(self, day, faults);
     }
 
+    /// The settings' regions and where they lie; none before [`Checked::bind`].
+    pub(super) fn regions(&self) -> impl Iterator<Item = (&str, Place)> {
+        self.regions.iter().map(|(name, place)| (&**name, *place))
+    }
+
     /// Where a region lies that `[homes]` names. Without settings the standard names speak for
     /// themselves: `sg` is Singapore, `eu` all of the EU's territory.
     pub(crate) fn region_places(&self, name: &str, day: Date) -> PlaceSet {

@@ -108,7 +108,7 @@ pub(super) fn read_retention(node: &Node, words: &Words<'_>, faults: &Faults) ->
             .maybe("least")
             .and_then(|n| n.boolean(faults))
             .unwrap_or(false),
-        source: f.maybe_text("source").map(Arc::from),
+        source: read::source(&f).map(Arc::from),
         misread: false,
     };
     f.finish();

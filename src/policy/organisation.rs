@@ -412,8 +412,7 @@ fn read_promise(node: &Node, words: &Words<'_>, faults: &Faults) -> Option<Promi
         rule: RuleId(0),
         at: f.at.clone(),
         source_node: node.clone(),
-        source: f
-            .maybe_text("source")
+        source: read::source(&f)
             .unwrap_or("the organisation's own promise")
             .into(),
         subjects: places("subjects").unwrap_or_else(PlaceExpr::anywhere),

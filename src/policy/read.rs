@@ -80,6 +80,20 @@ pub fn citation<'a>(fields: &Fields<'a>) -> &'a str {
     text
 }
 
+/// Where a promise or a term of the organisation's own was given, if that is told: a refusal cites it.
+pub fn source<'a>(fields: &Fields<'a>) -> Option<&'a str> {
+    let node = fields.maybe("source")?;
+    let text = node.text(fields.faults())?;
+    if text.trim().is_empty() {
+        let hint = "say where it was given, such as \"privacy notice of 2021-01-01\", or leave \
+                    `source` out: answers and the ledger tell it";
+        fields
+            .faults()
+            .error_hint(&node.at, "`source` names no source", hint);
+    }
+    Some(text)
+}
+
 pub fn operations(node: &Node, faults: &Faults) -> u8 {
     let mut set = 0;
     for (text, item) in node.texts(faults) {

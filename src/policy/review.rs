@@ -7,6 +7,7 @@
 
 mod contradictions;
 mod idle;
+mod kept;
 mod promises;
 mod scope;
 #[cfg(test)]
@@ -166,6 +167,7 @@ pub fn warnings(checked: &Checked, day: Date, faults: &Faults) {
     unused::attributes(checked, faults);
     unused::acceptances(checked, faults);
     promises::idle(checked, day, faults);
+    kept::stores(checked, day, faults);
     dates(checked, day, faults);
     let year_ago = day.checked_sub(1.year()).unwrap_or(day);
     let groups = &checked.vocabulary.groups;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::kit::process::{domicile, run_to_end};
+use super::kit::setup::Setup;
 use super::newcomer::commands::QUESTION;
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
@@ -419,6 +420,36 @@ fn the_day_of_a_check_can_be_said() {
     assert!(said("2028-01-01").contains("group `EU27` was last compared with its source on"));
     assert_eq!(said("2028-01-01"), said("2028-01-01T23:59:59Z"));
     assert!(refused(&check("tomorrow")).contains("neither a day such as 2026-11-21"));
+}
+
+#[test]
+fn a_promise_that_no_region_can_keep_is_told_where_regions_are_known() {
+    let folder = TempDir::new().unwrap();
+    let organisation = folder.path().join("organisation.toml");
+    let demo = fs::read_to_string(ORGANISATION).unwrap();
+    let stays = "[[promises]]\nid = \"stays\"\nsubjects = [\"BR\"]\nstore_only_in = [\"BR\"]\n";
+    fs::write(&organisation, format!("{demo}\n{stays}")).unwrap();
+    let organisation = organisation.to_str().unwrap();
+    let (mut setup, _backends) = Setup::recording();
+    setup.set(&["organisation"], organisation);
+    let config = setup.write();
+    let config = config.to_str().unwrap();
+    let files = ["--policies", SHIPPED, "--organisation", organisation];
+    let check = [&["policy", "check"][..], &files].concat();
+    let with = [&check[..], &["--config", config]].concat();
+    for (arguments, wanted) in [
+        (&["check", "--config", config][..], true),
+        (&with, true),
+        (&check, false),
+    ] {
+        let output = run_to_end(arguments, "");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let said = text(&output.stdout);
+        let line = format!("organisation.toml:{}:17", demo.lines().count() + 5);
+        let told = said.contains("promise `stays` leaves no region to store in");
+        assert_eq!(told, wanted, "{said}");
+        assert_eq!(said.contains(&line), wanted, "{line} in {said}");
+    }
 }
 
 /// What ships is clean: a warning there would teach people not to read them.

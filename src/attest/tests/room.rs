@@ -81,6 +81,73 @@ fn what_stands_in_the_room_is_torn_and_told() {
     }
 }
 
+/// 256 KiB are made ahead, as the document of the format says.
+#[test]
+fn more_zeros_than_are_made_ahead_are_told() {
+    const MOST: usize = 256 << 10;
+    let (rig, length) = left_open(2, Options::default());
+    let file = last_segment(&rig);
+    let mut bytes = fs::read(&file).unwrap();
+    assert!(bytes.len() <= length + MOST);
+    bytes.resize(length + MOST, 0);
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(verify(&rig.ledger()).unwrap().entries, 2);
+    bytes.push(0);
+    fs::write(&file, &bytes).unwrap();
+    let Err(LedgerError::Damaged(damage)) = verify(&rig.ledger()) else {
+        panic!("a zero that nobody made");
+    };
+    let found = (damage.offset, damage.entry, &damage.file);
+    assert_eq!(found, ((length + MOST) as u64, 3, &file));
+    let words = "262145 zeros stand after the last frame, and no router makes more than 262144 ahead, so 1 are not its own";
+    assert!(damage.what.starts_with(words), "{damage}");
+    // What is unfinished before them is no room.
+    bytes[length + 9] = 1;
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(verify(&rig.ledger()).unwrap().torn_bytes, 10);
+    // An entry that is missing is worse.
+    let mut cut = bytes.clone();
+    cut[length - 1..].fill(0);
+    fs::write(&file, &cut).unwrap();
+    let told = verify(&rig.ledger()).unwrap_err().to_string();
+    assert!(!told.contains("zeros"), "{told}");
+    // A start cuts all of them off.
+    bytes[length..].fill(0);
+    bytes.resize(length + 3 * MOST, 0);
+    fs::write(&file, &bytes).unwrap();
+    let (journal, opened) = rig.open();
+    let found = (opened.entries, opened.lost, opened.torn_bytes);
+    assert_eq!(found, (2, 0, 0));
+    assert_eq!(fs::read(&file).unwrap(), bytes[..length]);
+    journal.close().unwrap();
+    assert_eq!(verify(&rig.ledger()).unwrap().entries, 2);
+}
+
+#[test]
+fn a_segment_that_another_follows_has_no_room() {
+    let options = Options {
+        segment_bytes: 600,
+        ..Options::default()
+    };
+    let (rig, _) = left_open(5, options.clone());
+    let segments = segment_files(&rig.ledger());
+    let first = &segments[0];
+    assert!(segments.len() > 1);
+    let sound = fs::read(first).unwrap();
+    for more in [1, 20, 4096] {
+        fs::write(first, [&sound[..], &vec![0; more]].concat()).unwrap();
+        let Err(LedgerError::Damaged(damage)) = verify(&rig.ledger()) else {
+            panic!("{more} bytes that are under no chain");
+        };
+        let found = (damage.offset, &damage.file);
+        assert_eq!(found, (sound.len() as u64, first));
+        let opened = Journal::open(&rig.ledger(), options.clone(), rig.directory());
+        assert!(matches!(opened, Err(LedgerError::Damaged(_))), "{more}");
+    }
+    fs::write(first, &sound).unwrap();
+    assert_eq!(verify(&rig.ledger()).unwrap().entries, 5);
+}
+
 #[test]
 fn a_frame_that_the_disk_forgot_is_missed() {
     let (rig, length) = left_open(2, Options::default());

@@ -168,6 +168,28 @@ fn what_h2_forgets_where_a_frame_ends_within_a_line_is_told() {
     }
 }
 
+/// The last is one beyond what a sum of 64 bits holds, whatever stood before.
+#[test]
+fn lengths_that_are_none_are_malformed() {
+    let nines = "9".repeat(64);
+    for (length, is_sound) in [
+        ("9999999999999999999", true),
+        ("10000000000000000000", false),
+        ("+1", false),
+        (&*nines, false),
+        (&*format!("{nines}m"), false),
+    ] {
+        let head = literals(&[
+            (":method", "PUT"),
+            (":scheme", "http"),
+            (":path", "/"),
+            ("content-length", length),
+        ]);
+        let found = outcomes(&[frame(HEADERS, END_HEADERS, 1, &head)]);
+        assert_eq!(found.len(), usize::from(is_sound), "{length}");
+    }
+}
+
 #[test]
 fn nothing_is_handed_over_from_a_fault_on() {
     let get = [0x82, 0x86, 0x84, 0x01, 0x01, b'a'];
@@ -186,7 +208,10 @@ fn nothing_is_handed_over_from_a_fault_on() {
 #[test]
 fn another_request_than_was_seen_is_none() {
     let seen = Rc::new(Seen::default());
-    let mut frames = Frames::new(Requests::new(Rc::clone(&seen)), LIMIT as usize);
+    let mut frames = Frames::new(
+        Requests::new(Rc::clone(&seen), LIMIT as usize),
+        LIMIT as usize,
+    );
     let get = frame(
         HEADERS,
         END_HEADERS,
@@ -297,5 +322,29 @@ proptest! {
     #[test]
     fn both_readers_make_the_same_of_it(frames in frames(), size in any::<u8>()) {
         try_bytes(&[&[size][..], &frames].concat());
+    }
+
+    /// h2 tells nobody of a request that it resets by itself.
+    #[test]
+    fn what_h2_does_not_hand_over_is_counted(block in block(), is_last in any::<bool>()) {
+        let last = END_HEADERS | u8::from(is_last);
+        let sound = [0x82, 0x86, 0x84, 0x01, 0x01, b'a'];
+        let sent = [
+            BEGINNING,
+            &frame(HEADERS, last, 1, &block),
+            &frame(HEADERS, END_HEADERS | END_STREAM, 3, &sound),
+        ]
+        .concat();
+        let (outcomes, counted) = told(&sent, sent.len());
+        let is_served = |stream| {
+            let mut served = outcomes.iter().filter(|(_, o)| *o != Err(Unseen::Malformed));
+            served.any(|(s, _)| *s == stream)
+        };
+        // After a fault nothing is.
+        if is_served(3) {
+            prop_assert_eq!(is_served(1), counted == Undocumented::default(), "{:?}", counted);
+        } else {
+            prop_assert_ne!(counted, Undocumented::default());
+        }
     }
 }

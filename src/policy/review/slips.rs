@@ -251,3 +251,23 @@ assessment = { id = "T", kind = "tia", date = 2024-01-01, review_by = 2026-11-22
         "{told}"
     );
 }
+
+#[test]
+fn a_source_that_is_told_says_something() {
+    let with = |source: &str| {
+        let promise = "[[promises]]\nid = \"p\"\nnever_to = [\"US\"]\n";
+        let term =
+            "[[retention]]\nid = \"t\"\ncategories = [\"user.health\"]\nkeep = \"3 years\"\n";
+        summaries("", &format!("{promise}{source}\n{term}{source}\n"))
+    };
+    for sound in ["", "source = \"privacy notice of 2021-01-01\""] {
+        assert_eq!(with(sound), "", "{sound}");
+    }
+    for blank in ["source = \"\"", "source = \" \\t\""] {
+        let told = with(blank);
+        for place in ["o.toml:8:10", "o.toml:13:10"] {
+            let words = format!("{place}: `source` names no source (say where it was given");
+            assert!(told.contains(&words), "{told}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 use crate::{
     document::{Fault, Faults, Node},
+    domain::{Region, Regions},
     policy::{check, shipped},
 };
 
@@ -38,6 +39,11 @@ fn told(law: &str, organisation: &str) -> Vec<Fault> {
 }
 
 fn told_all(law: &str, organisation: &str) -> Vec<Fault> {
+    told_bound(law, organisation, None)
+}
+
+/// The same in the regions of some settings, where there are any.
+fn told_bound(law: &str, organisation: &str, regions: Option<&Regions>) -> Vec<Fault> {
     let faults = Faults::new();
     let parse = |name: &str, text: String| Node::parse(name, text, &faults).expect("valid TOML");
     let shipped = shipped::LAW
@@ -47,6 +53,10 @@ fn told_all(law: &str, organisation: &str) -> Vec<Fault> {
     let law = parse("xx.toml", format!("{LAW}{law}"));
     let organisation = parse("o.toml", organisation.to_owned());
     if let Some(checked) = check(&vocabulary, &[law], &organisation, &faults) {
+        let checked = match regions {
+            Some(regions) => checked.bind(regions, &faults),
+            None => checked,
+        };
         checked.warnings("2026-11-22".parse().expect("a day"), &faults);
     }
     faults.into_sorted()
@@ -58,6 +68,19 @@ pub(super) fn summaries(law: &str, organisation: &str) -> String {
         .map(Fault::summary)
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// The same in regions of `a`, by name and place.
+pub(super) fn summaries_in(regions: &[(&str, &str)], organisation: &str) -> String {
+    let regions = regions.iter().map(|(name, place)| Region {
+        name: (*name).into(),
+        place: place.parse().expect("a place"),
+        entity: "a".into(),
+    });
+    let regions = Regions::new(regions.collect());
+    let all = told_bound("", &format!("{ORGANISATION}{organisation}"), Some(&regions));
+    let all: Vec<String> = all.iter().map(Fault::summary).collect();
+    all.join("\n")
 }
 
 pub(super) fn accepting(name: &str, law: &str) -> String {
