@@ -7,17 +7,27 @@
 //! would take the room of all others. What is announced beyond the room that is left is refused
 //! before it is read.
 
+mod allocator;
+mod machine;
+
 use std::{
     cell::Cell,
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
 };
 
+pub use allocator::give_back;
+
 use super::body::BodyFault;
 
+/// From this part of the budget on, memory is given back to the system as soon as it is free: what
+/// the allocator keeps for the next body stands beside what is counted.
+const PRESSED: usize = 4;
+/// Loads that swell and ebb are one.
+const CALM: u32 = 10;
 /// What a worker takes ahead of its need.
 const SLAB: usize = 256 << 10;
 /// Without any knowledge of the machine.
@@ -29,6 +39,10 @@ const MOST_BY_DEFAULT: usize = 8 << 30;
 pub struct Memory {
     limit: AtomicUsize,
     used: AtomicUsize,
+    /// Much of it is in use, so what is freed goes back to the system at once.
+    is_pressed: AtomicBool,
+    /// For how many seconds little of it has been.
+    calm: AtomicU32,
     /// A third of what the process may use.
     default: usize,
 }
@@ -40,6 +54,8 @@ impl Memory {
         Self {
             limit: AtomicUsize::new(limit.unwrap_or(default)),
             used: AtomicUsize::new(0),
+            is_pressed: AtomicBool::new(false),
+            calm: AtomicU32::new(0),
             default,
         }
     }
@@ -61,7 +77,30 @@ impl Memory {
     fn take(&self, bytes: usize) -> bool {
         let limit = self.limit();
         let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= limit);
-        self.used.fetch_update(Relaxed, Relaxed, more).is_ok()
+        let before = self.used.fetch_update(Relaxed, Relaxed, more);
+        if before.is_ok_and(|before| before >= limit / PRESSED) {
+            self.calm.store(0, Relaxed);
+            self.press(true);
+        }
+        before.is_ok()
+    }
+
+    /// To be called once a second: ends what [`Memory::take`] began when there has been room for
+    /// [`CALM`] seconds.
+    pub fn look(&self) {
+        if self.used() >= self.limit() / PRESSED / 2 {
+            self.calm.store(0, Relaxed);
+        } else if self.calm.fetch_add(1, Relaxed) >= CALM {
+            self.press(false);
+        }
+    }
+
+    fn press(&self, pressed: bool) {
+        if self.is_pressed.load(Relaxed) != pressed
+            && self.is_pressed.swap(pressed, Relaxed) != pressed
+        {
+            allocator::hasten(pressed);
+        }
     }
 
     fn give_back(&self, bytes: usize) {
@@ -193,28 +232,8 @@ impl Drop for Held {
 const SHARE: usize = 3;
 
 fn share_of_the_machine() -> usize {
-    let read = |path: &str| std::fs::read_to_string(path).ok();
-    let own = read("/proc/self/cgroup").and_then(|text| {
-        let path = text.lines().find_map(|l| l.strip_prefix("0::"))?.to_owned();
-        read(&format!("/sys/fs/cgroup{path}/memory.max"))
-    });
-    let cgroup = own
-        .or_else(|| read("/sys/fs/cgroup/memory.max"))
-        .or_else(|| read("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-        .and_then(|text| text.trim().parse::<usize>().ok());
-    let machine = read("/proc/meminfo").and_then(|text| total_memory(&text));
-    match (cgroup, machine) {
-        (Some(one), Some(other)) => (one.min(other) / SHARE).min(MOST_BY_DEFAULT),
-        (Some(one), None) | (None, Some(one)) => (one / SHARE).min(MOST_BY_DEFAULT),
-        (None, None) => UNKNOWN_MACHINE,
-    }
-}
-
-/// `MemTotal` of `/proc/meminfo`, in bytes.
-fn total_memory(meminfo: &str) -> Option<usize> {
-    let line = meminfo.lines().find(|l| l.starts_with("MemTotal:"))?;
-    let kibibytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
-    kibibytes.checked_mul(1024)
+    let memory = machine::memory();
+    memory.map_or(UNKNOWN_MACHINE, |all| (all / SHARE).min(MOST_BY_DEFAULT))
 }
 
 #[cfg(test)]
@@ -242,6 +261,24 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_of_which_much_is_used_is_pressed_until_little_is() {
+        let memory = Memory::new(Some(8 << 20));
+        let pressed = || memory.is_pressed.load(Relaxed);
+        assert!(memory.take(2 << 20) && !pressed());
+        assert!(memory.take(1) && pressed());
+        memory.give_back((1 << 20) + 1);
+        (0..20).for_each(|_| memory.look());
+        assert!(pressed(), "an eighth");
+        memory.give_back(1);
+        (0..10).for_each(|_| memory.look());
+        assert!(pressed(), "for ten seconds");
+        memory.look();
+        assert!(!pressed());
+        assert!(!memory.take(8 << 20));
+        assert!(!pressed(), "nothing was taken");
+    }
+
+    #[test]
     fn small_bodies_do_not_touch_the_shared_count() {
         let memory = Arc::new(Memory::new(Some(64 << 20)));
         let till = Till::new(Arc::clone(&memory));
@@ -251,12 +288,6 @@ mod tests {
             Held::new(&till).grow(1000).unwrap();
         }
         assert_eq!(memory.used(), before);
-    }
-
-    #[test]
-    fn the_machine_is_read() {
-        assert_eq!(total_memory("MemTotal:  2048 kB\n"), Some(2 << 20));
-        assert!(share_of_the_machine() > 1 << 20);
     }
 
     proptest! {

@@ -12,6 +12,7 @@ use super::{
     thresholds::{self, Warned},
 };
 use crate::{
+    admit::memory,
     forward::EndpointState,
     telemetry::{Metrics, clock, log},
     tls::Validity,
@@ -33,6 +34,8 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
             shared.erasures.look();
         }
         shared.journal.look_at_disk();
+        shared.memory.look();
+        memory::give_back();
         warned.look(shared, &shared.snapshot.load(), clock::now());
         ticks += 1;
         pause(stop);
