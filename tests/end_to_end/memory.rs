@@ -124,6 +124,49 @@ fn a_bulk_of_64_mib_needs_at_most_two_and_a_half_times_its_size() {
     );
 }
 
+/// What many callers' bodies took is the system's again once the router rests, although nothing comes
+/// that could remind it; and at no time was it much more than is counted.
+#[test]
+fn what_bodies_took_is_given_back() {
+    let mut setup = Setup::new();
+    setup.set(&["limits", "memory"], "64MiB");
+    setup.set(&["limits", "batch_bytes"], "8MiB");
+    setup.set(&["limits", "batch_items"], 10_000);
+    let backends: Vec<_> = crate::kit::REGIONS
+        .into_iter()
+        .map(|region| (region, Backend::discarding()))
+        .collect();
+    for (region, backend) in &backends {
+        setup.region(region, backend.address);
+    }
+    let router = setup.start();
+    assert!(router.put("warm", r#"{"country":"DE"}"#).is_success());
+    let idle = memory(&router, "VmRSS:");
+
+    let line = format!(
+        r#"{{"id":"m","country":"SG","name":"{}"}}"#,
+        "x".repeat(3500)
+    );
+    let body = format!("{line}\n").repeat(1000);
+    let batches = || {
+        for _ in 0..4 {
+            let batch = Request::new("POST", "/people").ndjson(body.clone());
+            let status = batch.send(router.router).status;
+            assert!([200, 503].contains(&status), "{status}");
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..30 {
+            scope.spawn(batches);
+        }
+    });
+    let peak = memory(&router, "VmHWM:") - idle;
+    assert!(peak < 160 * MIB, "{} MiB at once", peak / MIB);
+    eventually("the memory is given back", || {
+        (memory(&router, "VmRSS:") < idle + 24 * MIB).then_some(())
+    });
+}
+
 #[test]
 fn two_thousand_idle_connections_stay_below_100_mib() {
     const CONNECTIONS: usize = 2000;
