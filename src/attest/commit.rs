@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::{
     Books, Bundle, JournalStatus, Pinning, Profile, Unwritable,
+    groups::Groups,
     lazy::Lazy,
     open::FolderLock,
     porter::Post,
@@ -23,8 +24,6 @@ use crate::{domain::SubjectKey, telemetry::clock};
 /// How long flows home may gather before they are written; leaves most of the 100 ms that they
 /// may be late to the disk.
 const GATHER: Duration = Duration::from_millis(25);
-/// Requests that are probably about to ask are waited for at most so long, unless the disk is slow.
-const BRIEF: Duration = Duration::from_millis(1);
 /// While the ledger cannot be written, so often it is tried without being asked.
 const RETRY: Duration = Duration::from_millis(100);
 /// About so many entries make one frame; a batch is never divided.
@@ -75,8 +74,7 @@ pub(super) fn start(
                 held_entries: 0,
                 spare: Vec::new(),
                 refused_before: 0,
-                expected: 1,
-                usual: Duration::ZERO,
+                groups: Groups::new(),
             }
             .run();
         })?;
@@ -118,11 +116,7 @@ struct Committer<'a> {
     spare: Vec<Lazy>,
     /// How many requests had been turned away by the last `resumed` entry.
     refused_before: u64,
-    /// How many requests are probably about to ask: those of the last commit and those that
-    /// queued meanwhile.
-    expected: usize,
-    /// How long a commit takes, smoothed.
-    usual: Duration,
+    groups: Groups,
 }
 
 impl Committer<'_> {
@@ -165,6 +159,7 @@ impl Committer<'_> {
     fn next(&mut self) -> (Vec<Batch>, bool) {
         let failed = self.shared.failed.load(Ordering::Acquire);
         let idle = |q: &mut Queue| q.batches.is_empty() && !q.closing;
+        let began = Instant::now();
         let mut queue = self.shared.queue_locked();
         queue.wake_at = 1;
         while idle(&mut queue) {
@@ -183,18 +178,14 @@ impl Committer<'_> {
             queue = self.wait(queue, limit, idle);
             break;
         }
-        // Requests that the last commit let go come back together: without a little patience two
-        // groups would take turns, each waiting for the other's fsync.
-        let target = self.expected - self.expected / 8;
+        // Requests that the last commit let go come back together.
+        let target = self.groups.target();
         if queue.batches.len() < target && !queue.batches.is_empty() && !queue.closing {
-            // What waits here goes abroad or is a person's first record: some hundred microseconds
-            // are little beside the way there, and many small commits cost as much as the requests.
-            // Where the disk is slow, a quarter of a commit must do.
-            let brief = (self.usual * 4).min(BRIEF);
-            let patience = brief.max((self.usual / 4).min(Duration::from_millis(5)));
             queue.wake_at = target;
+            let patience = self.groups.patience();
             queue = self.wait(queue, patience, |q| q.batches.len() < target && !q.closing);
         }
+        self.groups.gathered(began.elapsed());
         // Nobody need wake us while we are at work.
         queue.wake_at = usize::MAX;
         let batches = mem::take(&mut queue.batches);
@@ -229,8 +220,9 @@ impl Committer<'_> {
 
     /// Writes what is in hand and every batch, in as few frames as may be.
     fn commit_all(&mut self, batches: Vec<Batch>) {
-        let mut batches = batches.into_iter().peekable();
         let requests = batches.len();
+        let pinning = batches.iter().filter(|b| b.work.pins()).count();
+        let mut batches = batches.into_iter().peekable();
         loop {
             let (lazy, mut count) = self.lazy_frame();
             let mut group = Vec::new();
@@ -250,9 +242,8 @@ impl Committer<'_> {
                 break;
             }
         }
-        let queue = self.shared.queue_locked();
-        let now = requests + queue.batches.len();
-        self.expected = now.max(self.expected - self.expected.div_ceil(8)).max(1);
+        let waiting = self.shared.queue_locked().batches.len();
+        self.groups.served(requests, pinning, waiting);
     }
 
     /// How much of what is in hand makes a frame, and how many entries that is.
@@ -387,11 +378,7 @@ impl Committer<'_> {
     }
 
     fn note_success(&mut self, failed: bool, took: Duration) {
-        self.usual = if self.usual.is_zero() {
-            took
-        } else {
-            (self.usual * 7 + took) / 8
-        };
+        self.groups.committed(took);
         if failed {
             tracing::warn!("the ledger can be written again");
             self.shared.failed.store(false, Ordering::Release);

@@ -21,6 +21,7 @@ mod entry;
 mod error;
 mod follow;
 mod format;
+mod groups;
 mod head;
 mod journal;
 mod lazy;

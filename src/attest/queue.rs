@@ -402,6 +402,14 @@ impl Work {
         }
     }
 
+    /// Whether it is somebody's first record, or moves one.
+    pub fn pins(&self) -> bool {
+        match self {
+            Self::Drafts(drafts) => drafts.iter().any(|draft| draft.pin.is_some()),
+            Self::Bundle(bundle) => bundle.has_effects(),
+        }
+    }
+
     /// When the first of it was decided, in µs since 1970.
     pub fn at(&self) -> Option<i64> {
         match self {

@@ -312,8 +312,8 @@ impl Backlog {
     pub const LIMIT: usize = 500_000;
     /// One transaction's changes: enough to pay its fsync, little enough to stay short.
     const BATCH: usize = 20_000;
-    /// How long changes may gather.
-    const GATHER: Duration = Duration::from_millis(200);
+    /// How long changes may gather. What is not stored when the process dies is replayed from the ledger.
+    const GATHER: Duration = Duration::from_secs(1);
     /// How long a failed disk is left alone: each try closes the file and opens it again.
     const PAUSE: Duration = Duration::from_secs(1);
 

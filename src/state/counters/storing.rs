@@ -37,7 +37,7 @@ impl Backlog {
     /// Changes of one transaction.
     const BATCH: usize = 20_000;
     /// How long changes may gather.
-    const GATHER: Duration = Duration::from_millis(200);
+    const GATHER: Duration = Duration::from_secs(1);
     /// How long a failed disk is left alone: each try closes the file and opens it again.
     const PAUSE: Duration = Duration::from_secs(1);
 
