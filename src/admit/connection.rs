@@ -161,7 +161,7 @@ async fn serve_streams<S, F, R, A, B>(
     };
     let began = Instant::now();
     tokio::select! {
-        () = streams.serve(&begin, limits.idle) => return,
+        () = streams.serve(&begin, &refused, limits.idle) => return,
         _ = stop.wait_for(|s| *s) => {}
         () = idled(&pace, began, limits.idle) => {}
         () = held.watch(limits.body_stall) => {}
@@ -170,14 +170,14 @@ async fn serve_streams<S, F, R, A, B>(
     streams.close();
     let asked = Instant::now();
     tokio::select! {
-        () = streams.serve(&begin, limits.idle) => return,
+        () = streams.serve(&begin, &refused, limits.idle) => return,
         () = idled(&pace, asked, limits.header_read.min(LEAVES)) => return,
         () = held.watch(limits.body_stall) => {}
         _ = over.wait_for(|over| *over) => {}
     }
     // Those who wait for more are told that it will not come, and not left to guess it.
     streams.cut();
-    let told = streams.serve(&begin, limits.idle);
+    let told = streams.serve(&begin, &refused, limits.idle);
     let _ = tokio::time::timeout(LAST_WORD, told).await;
 }
 

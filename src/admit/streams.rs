@@ -31,7 +31,7 @@ use super::{
     http2::check_trailers,
 };
 use crate::{
-    http2::{Guarded, Requests, Scheme, Seen, Unseen},
+    http2::{Guarded, Requests, Scheme, Seen, Undocumented, Unseen},
     settings::Limits,
     telemetry::clock,
 };
@@ -97,7 +97,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
     /// Hands each stream to `begin`, which starts a task for it, until the connection is over. After a fault,
     /// or where the rest of a head does not come in time, what is whole is answered before the end.
     /// Cancel safe.
-    pub async fn serve(&mut self, begin: impl Fn(Stream), every: Duration) {
+    pub async fn serve(
+        &mut self,
+        begin: impl Fn(Stream),
+        refused: impl Fn(HeadFault),
+        every: Duration,
+    ) {
         let Self {
             connection,
             pings,
@@ -110,7 +115,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
         let mut leaving: Option<Pin<Box<Sleep>>> = None;
         let accept = poll_fn(|cx| {
             loop {
-                match connection.poll_accept(cx) {
+                let accepted = connection.poll_accept(cx);
+                tell(seen.undocumented(), &refused);
+                match accepted {
                     Poll::Ready(Some(Ok((request, respond)))) => {
                         if let Some(stream) = Stream::new(request, respond, seen) {
                             remember(open, &stream.reply);
@@ -121,7 +128,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
                     Poll::Pending if is_ending => return Poll::Pending,
                     Poll::Pending => {
                         if seen.fault().is_none() && late.poll(cx, seen).is_ready() {
-                            seen.found(Reason::ENHANCE_YOUR_CALM);
+                            seen.found_late();
+                            tell(seen.undocumented(), &refused);
                         }
                         let Some(reason) = seen.fault() else {
                             return Poll::Pending;
@@ -167,6 +175,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
     /// Lets the streams that were begun end, and takes no others.
     pub fn close(&mut self) {
         self.connection.graceful_shutdown();
+    }
+}
+
+/// Tells of requests that nobody got to see.
+fn tell(undocumented: Undocumented, refused: impl Fn(HeadFault)) {
+    let Undocumented {
+        malformed,
+        too_large,
+        too_slow,
+    } = undocumented;
+    for (count, fault) in [
+        (malformed, HeadFault::Malformed),
+        (too_large, HeadFault::TooLarge),
+        (too_slow, HeadFault::TooSlow),
+    ] {
+        (0..count).for_each(|_| refused(fault));
     }
 }
 

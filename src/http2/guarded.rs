@@ -49,7 +49,7 @@ impl<S> Guarded<S, Requests> {
     /// has nothing more to do: reads stay pending from then on, and nobody is woken.
     pub fn requests(io: S, limit: usize) -> (Self, Rc<Seen>) {
         let seen = Rc::new(Seen::default());
-        let judge = Requests::new(Rc::clone(&seen));
+        let judge = Requests::new(Rc::clone(&seen), limit);
         let told = Told::Server(Rc::clone(&seen), None);
         (Self::new(io, judge, limit, told), seen)
     }
@@ -151,7 +151,8 @@ impl<S: AsyncRead + Unpin, J: Judge + Unpin> AsyncRead for Guarded<S, J> {
             return Poll::Ready(Ok(()));
         };
         this.is_faulty = true;
-        if let Told::Server(_, reason) = &mut this.told {
+        if let Told::Server(seen, reason) = &mut this.told {
+            seen.unsound(fault.reason);
             *reason = Some(fault.reason);
         }
         tracing::debug!(reason = ?fault.reason, "a fault in HTTP/2");

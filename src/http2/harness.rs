@@ -46,7 +46,7 @@ pub fn try_bytes(bytes: &[u8]) {
 
 /// The error in what is sent.
 fn faults(sent: &[u8], size: usize) -> Option<Reason> {
-    let mut frames = Frames::new(Requests::new(Rc::default()), LIMIT as usize);
+    let mut frames = Frames::new(Requests::new(Rc::default(), LIMIT as usize), LIMIT as usize);
     let read = sent.chunks(size).try_for_each(|piece| frames.read(piece));
     read.err().map(|fault| fault.reason)
 }

@@ -25,7 +25,8 @@ mod hpack;
 mod huffman;
 mod requests;
 mod table;
+mod target;
 
 pub use answers::Answers;
 pub use guarded::Guarded;
-pub use requests::{Requests, Scheme, Seen, Unseen};
+pub use requests::{Requests, Scheme, Seen, Undocumented, Unseen};

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::{
     field::{Order, is_malformed, is_readable},
     frames::{Judge, Side},
+    target::{is_authority, is_path, is_scheme},
 };
 
 /// Heads of requests, and trailers, that h2 has not asked for. It has so many streams at one time,
@@ -32,8 +33,21 @@ pub struct Seen {
     unended: RefCell<VecDeque<u32>>,
     /// Of this one and older ones it is forgotten whether it has.
     forgotten: Cell<u32>,
+    undocumented: Cell<Undocumented>,
     progress: Progress,
     random: RandomState,
+}
+
+/// How many requests ended without a problem document, and why. h2 tells nobody of those that it resets
+/// by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Undocumented {
+    /// The stream was reset, or the connection ended, since they were not sound HTTP/2.
+    pub malformed: u32,
+    /// Beyond a limit: h2 answers 431, or the connection ended.
+    pub too_large: u32,
+    /// The connection ended before the rest of a head came.
+    pub too_slow: u32,
 }
 
 /// How the bytes come and go.
@@ -92,6 +106,31 @@ impl Seen {
 
     pub fn found(&self, fault: Reason) {
         self.fault.set(Some(fault));
+    }
+
+    /// The rest of a head did not come in time.
+    pub fn found_late(&self) {
+        self.count(|c| c.too_slow += 1);
+        self.found(Reason::ENHANCE_YOUR_CALM);
+    }
+
+    /// What ended without a document since this was asked last.
+    pub fn undocumented(&self) -> Undocumented {
+        self.undocumented.take()
+    }
+
+    /// The frames tell of a fault, for which the connection is to end.
+    pub(super) fn unsound(&self, fault: Reason) {
+        self.count(|c| match fault {
+            Reason::ENHANCE_YOUR_CALM => c.too_large += 1,
+            _ => c.malformed += 1,
+        });
+    }
+
+    fn count(&self, one: impl Fn(&mut Undocumented)) {
+        let mut counts = self.undocumented.get();
+        one(&mut counts);
+        self.undocumented.set(counts);
     }
 
     pub(super) fn progress(&self) -> &Progress {
@@ -212,6 +251,8 @@ pub struct Requests {
     seen: Rc<Seen>,
     /// The newest stream: what comes on an older one is trailers, or nothing that h2 takes.
     newest: u32,
+    /// The longest field section that is served.
+    limit: usize,
     section: Section,
 }
 
@@ -226,14 +267,18 @@ struct Section {
     has_fragment: bool,
     is_malformed: bool,
     scheme: Scheme,
+    length: Option<u64>,
+    /// As RFC 9113 §6.5.2 counts.
+    size: usize,
     digest: u64,
 }
 
 impl Requests {
-    pub fn new(seen: Rc<Seen>) -> Self {
+    pub fn new(seen: Rc<Seen>, limit: usize) -> Self {
         Self {
             seen,
             newest: 0,
+            limit,
             section: Section::default(),
         }
     }
@@ -271,8 +316,11 @@ impl Judge for Requests {
         }
         let section = &mut self.section;
         section.is_malformed |= section.order.is_broken_by(name) || is_malformed(name, value);
-        if name.starts_with(b":") {
-            section.pseudo_field(name, value);
+        section.size += name.len() + value.len() + OVERHEAD;
+        match name {
+            [b':', ..] => section.pseudo_field(name, value),
+            b"content-length" => section.announce(value),
+            _ => {}
         }
         // h2 keeps it only beside an authority.
         if name != b":scheme" {
@@ -291,6 +339,11 @@ impl Judge for Requests {
             _ => {}
         }
         if section.is_head {
+            let is_malformed = section.is_malformed_head(is_last);
+            self.seen.count(|c| match is_malformed {
+                true => c.malformed += 1,
+                false => c.too_large += u32::from(section.size >= self.limit),
+            });
             let mut heads = self.seen.heads.borrow_mut();
             if heads.len() >= MOST {
                 return Err(Reason::ENHANCE_YOUR_CALM);
@@ -298,7 +351,7 @@ impl Judge for Requests {
             let head = Head {
                 scheme: section.scheme,
                 has_fragment: section.has_fragment,
-                is_malformed: section.is_malformed || section.lacks_pseudo_fields(),
+                is_malformed,
                 digest,
             };
             heads.push_back((stream, head));
@@ -330,6 +383,12 @@ impl Judge for Requests {
     }
 }
 
+/// What a field line counts for beyond its octets (RFC 9113 §6.5.2).
+const OVERHEAD: usize = 32;
+
+/// Digits of an announced length: more might not be held by 64 bits.
+const LONGEST: usize = 19;
+
 const METHOD: u8 = 1;
 const SCHEME: u8 = 2;
 const AUTHORITY: u8 = 4;
@@ -337,11 +396,32 @@ const PATH: u8 = 8;
 const OTHER: u8 = 16;
 
 impl Section {
+    /// Whether the head is one that h2 resets, or would have to.
+    fn is_malformed_head(&self, is_last: bool) -> bool {
+        // RFC 9113 §8.1.1.
+        let lacks_content = is_last && self.length.is_some_and(|n| n > 0);
+        self.is_malformed || self.lacks_pseudo_fields() || lacks_content
+    }
+
+    /// `Content-Length`, which says one thing, however often (RFC 9110 §8.6).
+    fn announce(&mut self, value: &[u8]) {
+        let is_number = value.len() <= LONGEST && value.iter().all(u8::is_ascii_digit);
+        let number = value
+            .iter()
+            .fold(0, |n: u64, b| n.wrapping_mul(10) + u64::from(b & 0xf));
+        self.is_malformed |= !is_number || self.length.is_some_and(|n| n != number);
+        self.length = Some(number);
+    }
+
     /// RFC 9113 §8.3.1. h2 takes a request without `:path` and `:authority` for one of `/`. What
-    /// CONNECT needs it sees to.
+    /// CONNECT needs it sees to; what that may not have (§8.5) is here.
     fn lacks_pseudo_fields(&self) -> bool {
-        let needed = METHOD | SCHEME | PATH;
-        !self.is_connect && self.pseudo & needed != needed
+        let of_resources = SCHEME | PATH;
+        let needed = METHOD | of_resources;
+        match self.is_connect {
+            true => self.pseudo & of_resources != 0,
+            false => self.pseudo & needed != needed,
+        }
     }
 
     /// RFC 9113 §8.3: each stands once, and there are no others.
@@ -357,10 +437,15 @@ impl Section {
                     _ if value.eq_ignore_ascii_case(b"https") => Scheme::Https,
                     _ => Scheme::Other,
                 };
+                self.is_malformed |= !is_scheme(value);
                 SCHEME
             }
-            b":authority" => AUTHORITY,
+            b":authority" => {
+                self.is_malformed |= !is_authority(value);
+                AUTHORITY
+            }
             b":path" => {
+                self.is_malformed |= !is_path(value);
                 self.has_fragment |= value.contains(&b'#');
                 PATH
             }

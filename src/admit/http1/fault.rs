@@ -76,6 +76,9 @@ pub enum HeadFault {
     Incomplete,
     #[error("the head did not come within the time allowed")]
     TooSlow,
+    /// Of HTTP/2 alone, where nobody is told more than that.
+    #[error("the request is not sound HTTP/2")]
+    Malformed,
 }
 
 impl HeadFault {
@@ -89,7 +92,8 @@ impl HeadFault {
             | Self::RequestLine
             | Self::Method
             | Self::VersionSyntax
-            | Self::Incomplete => (
+            | Self::Incomplete
+            | Self::Malformed => (
                 S::BAD_REQUEST,
                 "bad-request",
                 "the request is not sound HTTP/1.1",

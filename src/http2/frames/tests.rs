@@ -311,3 +311,27 @@ fn what_is_amid_is_told_until_its_end() {
         assert_eq!((frames.is_amid(), frames.ends()), (amid, ends), "{piece:?}");
     }
 }
+
+/// h2 would end the connection for one more, and what is at work on it.
+#[test]
+fn a_field_section_comes_in_so_many_frames() {
+    let section = |continued: usize| {
+        [
+            vec![0; PREFACE],
+            settings(),
+            frame(HEADERS, 0, 1, &[0x82]),
+            frame(CONTINUATION, 0, 1, &[]).repeat(continued),
+            frame(CONTINUATION, END_HEADERS, 1, &[]),
+        ]
+        .concat()
+    };
+    let twice = [section(5), section(5).split_off(PREFACE)].concat();
+    for size in [1, 9, usize::MAX] {
+        assert_eq!(read::<true>(&twice, size).1, Ok(()));
+        let more = read::<true>(&section(6), size).1;
+        assert_eq!(more, Err(Reason::ENHANCE_YOUR_CALM));
+    }
+    for (limit, most) in [(0, 5), (64 << 10, 5), (128 << 10, 10), (1 << 20, 80)] {
+        assert_eq!(continuations(limit), most, "{limit}");
+    }
+}

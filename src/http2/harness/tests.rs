@@ -186,7 +186,10 @@ fn nothing_is_handed_over_from_a_fault_on() {
 #[test]
 fn another_request_than_was_seen_is_none() {
     let seen = Rc::new(Seen::default());
-    let mut frames = Frames::new(Requests::new(Rc::clone(&seen)), LIMIT as usize);
+    let mut frames = Frames::new(
+        Requests::new(Rc::clone(&seen), LIMIT as usize),
+        LIMIT as usize,
+    );
     let get = frame(
         HEADERS,
         END_HEADERS,

@@ -238,6 +238,17 @@ fn frames() -> Vec<Case> {
             PROTOCOL_ERROR,
         ),
         case(
+            "RST_STREAM of its stream within a section",
+            begun(
+                [
+                    frame(RESET, 0, 1, &[0, 0, 0, 8]),
+                    frame(CONTINUATION, END_HEADERS, 1, &[]),
+                ]
+                .concat(),
+            ),
+            PROTOCOL_ERROR,
+        ),
+        case(
             "PING within a section",
             begun(frame(PING, 0, 0, &[0; 8])),
             PROTOCOL_ERROR,

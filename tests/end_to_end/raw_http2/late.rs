@@ -100,6 +100,25 @@ fn what_is_at_work_beside_a_fault_is_answered_first() {
             PROTOCOL_ERROR,
         ),
         (
+            "RST_STREAM within a section",
+            [
+                frame(HEADERS, 0, 3, &block(&put(&[]))),
+                frame(RESET, 0, 3, &[0, 0, 0, 8]),
+                frame(CONTINUATION, END_HEADERS, 3, &[]),
+            ]
+            .concat(),
+            PROTOCOL_ERROR,
+        ),
+        (
+            "more CONTINUATION frames than are read",
+            [
+                frame(HEADERS, 0, 3, &block(&put(&[]))),
+                frame(CONTINUATION, 0, 3, &[]).repeat(6),
+            ]
+            .concat(),
+            ENHANCE_YOUR_CALM,
+        ),
+        (
             "a ping of 7",
             [
                 frame(HEADERS, END_HEADERS, 3, &block(&put(&[]))),

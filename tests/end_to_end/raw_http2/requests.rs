@@ -310,3 +310,80 @@ fn content_that_is_not_as_long_as_announced_goes_nowhere() {
         }
     }
 }
+
+/// Those that nobody gets a document of, too.
+#[test]
+fn requests_that_are_reset_are_counted_by_reason() {
+    let (mut setup, backends) = Setup::recording();
+    setup.set(&["limits", "header_bytes"], "4KiB");
+    setup.set(&["limits", "header_read"], "1s");
+    let router = setup.start();
+    let mut twice = put(&[]);
+    twice.push(twice[1]);
+    let mut pathless = put(&[]);
+    pathless.remove(3);
+    let mut authority = put(&[]);
+    authority[2].1 = "a/b";
+    let mut path = put(&[]);
+    path[3].1 = "/people/p x";
+    let mut scheme = put(&[]);
+    scheme[1].1 = "ht tp";
+    let connect_with_path = [(":method", "CONNECT"), (":authority", "a"), (":path", "/")];
+    let malformed: Vec<Vec<u8>> = [
+        twice,
+        pathless,
+        authority,
+        path,
+        scheme,
+        connect_with_path.to_vec(),
+        put(&[("te", "gzip")]),
+        put(&[("connection", "close")]),
+        put(&[("content-length", "+16")]),
+        put(&[("content-length", "16"), ("content-length", "17")]),
+        // The connection ends.
+        put(&[("X-A", "b")]),
+        put(&[("x", "a\nb")]),
+    ]
+    .iter()
+    .map(|fields| request(1, fields))
+    .collect();
+    let announced = block(&put(&[("content-length", "16")]));
+    let others = [
+        frame(HEADERS, END_HEADERS | END_STREAM, 1, &announced),
+        frame(PING, 0, 0, &[0; 7]),
+    ];
+    let all: Vec<&Vec<u8>> = malformed.iter().chain(&others).collect();
+    for bytes in &all {
+        let ended = say(&router, bytes);
+        assert!(ended.error.is_some() && !ended.answered, "{ended:?}");
+    }
+    let long = "y".repeat(100);
+    let large = block(&put(&[("x", &*long); 60]));
+    let continued = [
+        frame(HEADERS, 0, 1, &block(&put(&[]))),
+        frame(CONTINUATION, 0, 1, &[]).repeat(6),
+    ];
+    say(
+        &router,
+        &frame(HEADERS, END_HEADERS | END_STREAM, 1, &large),
+    );
+    say(&router, &continued.concat());
+    say(&router, &frame(HEADERS, 0, 1, &block(&put(&[]))));
+    // One that is told by a document counts as ever, and a sound one not at all.
+    say(&router, &request(1, &put(&[("host", "b")])));
+    assert!(backends.touched().is_empty());
+    assert!(say(&router, &request(1, &put(&[]))).answered);
+    let metrics = crate::kit::setup::metrics(router.admin);
+    let counted: Vec<&str> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("domicile_refused_heads_total{reason="))
+        .collect();
+    let malformed = format!("\"bad-request\"}} {}", all.len());
+    let wanted = [
+        "\"bad-host\"} 1",
+        &malformed,
+        "\"head-too-large\"} 2",
+        "\"head-too-slow\"} 1",
+    ];
+    assert_eq!(counted, wanted, "{metrics}");
+}
