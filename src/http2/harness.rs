@@ -14,7 +14,7 @@ use h2::Reason;
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Guarded, Requests, Scheme, Seen, Unseen, frames::Frames};
+use super::{Guarded, Requests, Scheme, Seen, Undocumented, Unseen, frames::Frames};
 
 /// The longest field section that is served, as h2 is told and the reader in front of it.
 const LIMIT: u32 = 2048;
@@ -51,13 +51,21 @@ fn faults(sent: &[u8], size: usize) -> Option<Reason> {
     read.err().map(|fault| fault.reason)
 }
 
+/// Streams, each with what was seen of it.
+type Outcomes = Vec<(u32, Result<Scheme, Unseen>)>;
+
 /// The streams that h2 hands over, with what was seen of them.
-pub fn served(sent: &[u8], size: usize) -> Vec<(u32, Result<Scheme, Unseen>)> {
+pub fn served(sent: &[u8], size: usize) -> Outcomes {
+    told(sent, size).0
+}
+
+/// The same, and what was counted of those that nobody gets a document of.
+fn told(sent: &[u8], size: usize) -> (Outcomes, Undocumented) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build();
     let Ok(runtime) = runtime else {
-        return Vec::new();
+        return Default::default();
     };
     runtime.block_on(serve(Script {
         sent: sent.to_vec(),
@@ -66,12 +74,12 @@ pub fn served(sent: &[u8], size: usize) -> Vec<(u32, Result<Scheme, Unseen>)> {
     }))
 }
 
-async fn serve(script: Script) -> Vec<(u32, Result<Scheme, Unseen>)> {
+async fn serve(script: Script) -> (Outcomes, Undocumented) {
     let (io, seen) = Guarded::requests(script, LIMIT as usize);
     let mut builder = h2::server::Builder::new();
     builder.max_header_list_size(LIMIT);
     let Ok(mut connection) = builder.handshake::<_, Bytes>(io).await else {
-        return Vec::new();
+        return Default::default();
     };
     let mut open = Vec::new();
     let mut outcomes = Vec::new();
@@ -103,7 +111,7 @@ async fn serve(script: Script) -> Vec<(u32, Result<Scheme, Unseen>)> {
         }
     })
     .await;
-    outcomes
+    (outcomes, seen.undocumented())
 }
 
 /// What was seen of the trailers of a request, if they came.

@@ -301,4 +301,28 @@ proptest! {
     fn both_readers_make_the_same_of_it(frames in frames(), size in any::<u8>()) {
         try_bytes(&[&[size][..], &frames].concat());
     }
+
+    /// h2 tells nobody of a request that it resets by itself.
+    #[test]
+    fn what_h2_does_not_hand_over_is_counted(block in block(), is_last in any::<bool>()) {
+        let last = END_HEADERS | u8::from(is_last);
+        let sound = [0x82, 0x86, 0x84, 0x01, 0x01, b'a'];
+        let sent = [
+            BEGINNING,
+            &frame(HEADERS, last, 1, &block),
+            &frame(HEADERS, END_HEADERS | END_STREAM, 3, &sound),
+        ]
+        .concat();
+        let (outcomes, counted) = told(&sent, sent.len());
+        let is_served = |stream| {
+            let mut served = outcomes.iter().filter(|(_, o)| *o != Err(Unseen::Malformed));
+            served.any(|(s, _)| *s == stream)
+        };
+        // After a fault nothing is.
+        if is_served(3) {
+            prop_assert_eq!(is_served(1), counted == Undocumented::default(), "{:?}", counted);
+        } else {
+            prop_assert_ne!(counted, Undocumented::default());
+        }
+    }
 }
