@@ -52,7 +52,7 @@ pub fn contradictions(checked: &Checked, days: &Days, faults: &Faults) {
 fn tell(a: &Promise, b: &Promise, what: &str, (key, other): (&str, &str), faults: &Faults) {
     let hint = "no flow could keep both: widen one, or say by `subjects` or `categories` what tells them apart";
     if std::ptr::eq(a, b) {
-        let message = format!("promise `{}` leaves no place {what}", a.id);
+        let message = format!("promise `{}` leaves no {what}", a.id);
         faults.error_between(
             b.source_node.place(other),
             message,
@@ -62,7 +62,7 @@ fn tell(a: &Promise, b: &Promise, what: &str, (key, other): (&str, &str), faults
         return;
     }
     let message = format!(
-        "promises `{}` and `{}` together leave no place {what}",
+        "promises `{}` and `{}` together leave no {what}",
         a.id, b.id
     );
     faults.error_between(
@@ -89,11 +89,19 @@ fn nowhere(
 ) -> Option<(&'static str, &'static str, &'static str)> {
     let set = |e: &Option<PlaceExpr>| e.as_ref().map(|e| e.on(day, groups));
     let kinds = [
-        ("to store in", "store_only_in"),
-        ("to read from", "read_only_from"),
-        ("to disclose to", "disclose_only_to"),
+        ("place to store in", "store_only_in"),
+        ("place to read from", "read_only_from"),
+        ("place to disclose to", "disclose_only_to"),
     ];
     let same = std::ptr::eq(a, b);
+    if let (Some(x), Some(y)) = (&a.recipients_only, &b.recipients_only)
+        && !x.is_empty()
+        && !y.is_empty()
+        && !x.iter().any(|r| y.contains(r))
+    {
+        let key = "recipients_only";
+        return Some(("recipient to disclose to", key, key));
+    }
     for (what, key) in kinds {
         let (only_a, only_b) = (set(only(a, key)), set(only(b, key)));
         if let (Some(x), Some(y)) = (&only_a, &only_b)
