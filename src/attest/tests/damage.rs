@@ -90,6 +90,11 @@ fn segments_missing_swapped_or_foreign_are_found() {
     fs::write(folder.join("7.seg"), b"").unwrap();
     damaged(&folder);
     fs::remove_file(folder.join("7.seg")).unwrap();
+    fs::rename(&files[1], &aside).unwrap();
+    fs::create_dir(&files[1]).unwrap();
+    assert_eq!(damaged(&folder).what, "it is no file");
+    fs::remove_dir(&files[1]).unwrap();
+    fs::rename(&aside, &files[1]).unwrap();
     fs::remove_file(folder.join("head")).unwrap();
     assert!(damaged(&folder).what.contains("missing"));
 }
