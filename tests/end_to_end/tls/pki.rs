@@ -54,6 +54,16 @@ impl Authority {
         self.issue(&params, &KeyPair::generate().unwrap())
     }
 
+    /// One whose last second is so many seconds after 1970.
+    pub fn sign_until_second(&self, names: &[&str], last: u64) -> Pair {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = names.iter().map(|name| san(name)).collect();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(last);
+        self.issue(&params, &KeyPair::generate().unwrap())
+    }
+
     /// One with a key of this kind.
     pub fn sign_kind(&self, names: &[&str], kind: &'static SignatureAlgorithm) -> Pair {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
