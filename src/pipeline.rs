@@ -21,6 +21,7 @@ mod personal;
 mod remember;
 mod reply;
 mod retry;
+mod short;
 mod single;
 mod wishes;
 

@@ -115,6 +115,44 @@ fn put(to: &mut [u8], parts: &[&[u8]]) {
     }
 }
 
+/// A head of which one slot alone can be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadFlaw {
+    /// The damaged one, by its place in the file; `None` where each is sound and they do not belong
+    /// together.
+    pub slot: Option<u8>,
+    pub what: &'static str,
+    /// The ledger ends where the slot that was believed says, or before. If the other was the newer
+    /// one, entries that it alone told of may be gone, and nothing in the ledger can tell.
+    pub may_hide_loss: bool,
+}
+
+impl HeadFlaw {
+    /// Says it to the operator, `last` being the ledger's last entry.
+    pub(super) fn tell(&self, last: u64) {
+        let slot = match self.slot {
+            Some(slot) => format!("slot {slot}"),
+            None => "both slots".into(),
+        };
+        let what = self.what;
+        if self.may_hide_loss {
+            tracing::warn!(
+                slot,
+                what,
+                last,
+                "the ledger's head is damaged; the other slot was believed, and both were written anew. The ledger goes no further than that slot says: if the damaged one was the newer, acknowledged entries of one frame may be missing after the last, and only a copy of the ledger could tell"
+            );
+        } else {
+            tracing::warn!(
+                slot,
+                what,
+                last,
+                "the ledger's head is damaged, as a power failure during a write leaves it; the other slot was believed, and both were written anew. The ledger goes further than that slot says, so no entry is missing"
+            );
+        }
+    }
+}
+
 /// Both slots as they stand.
 pub(super) struct Slots(pub [Read<Head>; 2]);
 
@@ -157,6 +195,20 @@ impl Slots {
             (Ok(a), Ok(b)) => Ok(if a.generation > b.generation { a } else { b }),
             (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
             (Err(error), Err(_)) => Err(error),
+        }
+    }
+
+    /// What is wrong with a head that still says something.
+    pub fn flaw(&self) -> Option<HeadFlaw> {
+        let flaw = |slot, Malformed(what)| HeadFlaw {
+            slot,
+            what,
+            may_hide_loss: true,
+        };
+        match &self.0 {
+            [Err(what), _] => Some(flaw(Some(0), *what)),
+            [_, Err(what)] => Some(flaw(Some(1), *what)),
+            [Ok(_), Ok(_)] => self.both().err().map(|what| flaw(None, what)),
         }
     }
 

@@ -10,6 +10,7 @@ use super::{
     Books, Bundle, ClearedBundle, Draft, LedgerError, OutcomeDraft, Outcomes, Pinning, Profile,
     Unwritable, commit,
     disk::{Disk, Folder},
+    head::HeadFlaw,
     lazy::Lazy,
     open,
     porter::{Inbox, Porter, Reply},
@@ -76,6 +77,8 @@ pub struct Opened {
     pub torn_bytes: u64,
     /// Acknowledged entries that are gone; a `recovered` entry says so.
     pub lost: u64,
+    /// A slot of the head was damaged, and the other believed.
+    pub head_flaw: Option<HeadFlaw>,
     /// Changes of pins that were handed to the directory again.
     pub replayed: u64,
 }

@@ -42,6 +42,7 @@ pub(crate) use disk::create_private_folder;
 pub use entry::{Entry, Kind};
 pub use error::{Damage, LedgerError, Unwritable};
 pub use follow::Follow;
+pub use head::HeadFlaw;
 pub use journal::{Cleared, Clearing, Journal, JournalStatus, Opened, Options, WorkerJournal};
 pub use model::{
     Books, Draft, Observed, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict,

@@ -13,7 +13,7 @@ use super::{
     codec::Malformed,
     disk::{Disk, create_private_folder},
     format::SegmentHeader,
-    head::{self, Head, HeadFile, Slots},
+    head::{self, Head, HeadFile, HeadFlaw, Slots},
     segment::{self, Segment, Stop, Walk},
     writer::{End, Item, WriteError, Writer},
 };
@@ -73,6 +73,7 @@ pub(super) fn open(
     mut disk: Box<dyn Disk>,
 ) -> Result<(Writer, Opened), LedgerError> {
     let slots = Slots::read(folder).map_err(LedgerError::io(folder.join(head::FILE)))?;
+    let flaw = slots.as_ref().and_then(Slots::flaw);
     let mut segments = segment::list(folder)?;
     let mut head = match (slots, segments.first()) {
         (Some(slots), _) => slots.newest().map_err(|m| head_damage(folder, m))?,
@@ -97,6 +98,13 @@ pub(super) fn open(
         next: tail.next,
     };
     let acknowledged = head.seq;
+    // A first start that was cut short has one slot and no entry; nothing is damaged.
+    opened.head_flaw = flaw
+        .filter(|_| end.segment != 0 || acknowledged > 0)
+        .map(|flaw| HeadFlaw {
+            may_hide_loss: end.next - 1 <= acknowledged,
+            ..flaw
+        });
     if end.next - 1 > head.seq {
         // Its `recovered` entry came with the first frame after it.
         head.lost = 0;
@@ -128,6 +136,9 @@ pub(super) fn open(
         (segments.len() as u64, bytes),
     );
     writer.repair().map_err(io)?;
+    if let Some(flaw) = &opened.head_flaw {
+        flaw.tell(end.next - 1);
+    }
     if tail.torn > 0 {
         tracing::warn!(
             bytes = tail.torn,

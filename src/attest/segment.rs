@@ -53,6 +53,17 @@ pub(super) fn list(folder: &Path) -> Result<Vec<Segment>, LedgerError> {
             }
             .into());
         };
+        let kind = file.file_type().map_err(LedgerError::io(&path))?;
+        // What stands in a segment's place and can hold none is damage, not a failure to read.
+        if !kind.is_file() && !kind.is_symlink() {
+            return Err(Damage {
+                file: path,
+                offset: 0,
+                entry: first,
+                what: "it is no file".into(),
+            }
+            .into());
+        }
         let length = file.metadata().map_err(LedgerError::io(&path))?.len();
         segments.push(Segment {
             path,

@@ -54,6 +54,8 @@ struct Live {
     /// Only held: the region's seat is taken until the answer is over.
     seat: Option<Seat>,
     stall: Duration,
+    /// What was read of it and comes again.
+    ahead: Option<Bytes>,
     /// Set while nothing comes.
     timer: Option<Pin<Box<Sleep>>>,
     /// Of an answer that must keep one.
@@ -141,6 +143,7 @@ pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Re
         progress: source.progress,
         seat: None,
         stall: source.stall,
+        ahead: None,
         timer: None,
         pace: None,
         came: 0,
@@ -189,6 +192,14 @@ impl AnswerBody {
     pub fn keep_pace(&mut self) {
         if let State::Live(Some(live)) = &mut self.state {
             live.pace = Some(Pace::new(live.stall));
+        }
+    }
+
+    /// What was read of it comes first again, and from now on it is streamed.
+    pub fn stream_after(&mut self, read: Bytes) {
+        if let State::Live(Some(live)) = &mut self.state {
+            live.ahead = Some(read);
+            live.pace = None;
         }
     }
 
@@ -299,6 +310,9 @@ impl Body for AnswerBody {
             State::Live(None) => return Poll::Ready(None),
             State::Here(_) => return Poll::Ready(this.take_here().map(|b| Ok(Frame::data(b)))),
         };
+        if let Some(ahead) = live.ahead.take() {
+            return Poll::Ready(Some(Ok(Frame::data(ahead))));
+        }
         let polled = match &mut live.incoming {
             None => live.link.poll_frame(cx).map_err(|Broken| ()),
             Some(incoming) => Pin::new(incoming).poll_frame(cx).map_err(|_| ()),
@@ -340,6 +354,7 @@ impl Body for AnswerBody {
         match &self.state {
             State::Here(bytes) => SizeHint::with_exact(bytes.len() as u64),
             State::Live(None) => SizeHint::with_exact(0),
+            State::Live(Some(live)) if live.ahead.is_some() => SizeHint::default(),
             State::Live(Some(live)) => match &live.incoming {
                 Some(incoming) => incoming.size_hint(),
                 None => live

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use rustls::{CertificateError, OtherError, pki_types::UnixTime};
+use rustls::{CertificateError, ClientConnection, OtherError, pki_types::UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     settings::HttpVersion,
-    tls::{BackendSide, Imposter},
+    tls::{BackendSide, Imposter, Names},
 };
 
 /// Resolves, connects, and for an `https` endpoint makes sure who is there: nothing of a request
@@ -25,8 +25,8 @@ pub(crate) async fn dial(
     let stream = connect(endpoint).await?;
     // Small requests must not wait for the acknowledgement of earlier ones.
     stream.set_nodelay(true)?;
-    let stream = match (endpoint.server(), side) {
-        (None, _) => Stream::Plain(stream),
+    let (stream, vouched_until) = match (endpoint.server(), side) {
+        (None, _) => (Stream::Plain(stream), None),
         // The settings' reader demands authorities for each https endpoint.
         (Some(_), None) => return Err(Unreachable::Handshake("no authorities are set".into())),
         (Some(server), Some(side)) => {
@@ -42,10 +42,22 @@ pub(crate) async fn dial(
             if http == HttpVersion::Two && agreed != Some(b"h2") {
                 return Err(Unreachable::NoHttp2);
             }
-            Stream::Tls(Box::new(stream))
+            let until = certificate_ends(connection);
+            (Stream::Tls(Box::new(stream)), Some(until))
         }
     };
-    Ok(Wire { stream })
+    Ok(Wire {
+        stream,
+        vouched_until,
+    })
+}
+
+/// The last second of the server's own certificate.
+fn certificate_ends(connection: &ClientConnection) -> i64 {
+    let chain = connection.peer_certificates().unwrap_or_default();
+    let names = chain.first().and_then(|leaf| Names::read(leaf));
+    // What was verified can be read; else it vouches for this one exchange.
+    names.map_or(i64::MIN, |names| names.until.as_second())
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<TcpStream, Unreachable> {

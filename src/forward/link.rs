@@ -21,6 +21,7 @@ use super::{
     dial::dial,
     http1::{Broken, Call, Connection, Fault, OWN, expects_content},
     multiplex::Lease,
+    wire::is_vouched,
 };
 use crate::{
     admit::{body::BodyFault, http1::pulse::Pulse},
@@ -52,6 +53,8 @@ struct Whole {
     pulse: Option<Pulse>,
     /// What it was made with; it is not used again once that was exchanged.
     side: Option<Arc<BackendSide>>,
+    /// Of its server's certificate, past which it is not used again either.
+    vouched_until: Option<i64>,
 }
 
 /// The limits of one exchange.
@@ -98,10 +101,12 @@ impl Link {
         let wire = timeout(limit, dial(endpoint, side.as_deref(), HttpVersion::One))
             .await
             .map_err(|_| Unreachable::TimedOut)??;
+        let vouched_until = wire.vouched_until;
         Ok(Self::new(Way::Whole(Box::new(Whole {
             connection: Connection::new(wire),
             pulse: None,
             side,
+            vouched_until,
         }))))
     }
 
@@ -145,10 +150,13 @@ impl Link {
         }
     }
 
+    /// Whether `side` vouches for who is there, and still does.
     pub(super) fn is_of(&self, side: Option<&Arc<BackendSide>>) -> bool {
         match &self.way {
             Way::Whole(whole) => match (&whole.side, side) {
-                (Some(mine), Some(now)) => Arc::ptr_eq(mine, now),
+                (Some(mine), Some(now)) => {
+                    Arc::ptr_eq(mine, now) && is_vouched(whole.vouched_until)
+                }
                 (None, None) => true,
                 _ => false,
             },

@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Endpoint, Unreachable, body::Upload, dial::dial};
+use super::{Endpoint, Unreachable, body::Upload, dial::dial, wire::is_vouched};
 use crate::{http2::Guarded, settings::HttpVersion, tls::BackendSide};
 
 /// Connections of one worker to one endpoint. Beyond these, requests wait for streams.
@@ -57,6 +57,8 @@ struct Connection {
     faulty: Rc<Cell<bool>>,
     idle_since: Cell<Instant>,
     side: Option<Arc<BackendSide>>,
+    /// Of its server's certificate, past which it takes no further stream.
+    vouched_until: Option<i64>,
 }
 
 /// One stream. Its connection stays open as long as it lives.
@@ -141,6 +143,7 @@ impl Connection {
         side: Option<&Arc<BackendSide>>,
     ) -> Result<Self, Unreachable> {
         let wire = dial(endpoint, side.map(|s| &**s), HttpVersion::Two).await?;
+        let vouched_until = wire.vouched_until;
         let faulty = Rc::default();
         let wire = Guarded::answers(wire, super::link::BUFFER, Rc::clone(&faulty));
         let (sender, connection) = Builder::new(LocalExecutor)
@@ -177,12 +180,13 @@ impl Connection {
             faulty,
             idle_since: Cell::new(Instant::now()),
             side: side.cloned(),
+            vouched_until,
         })
     }
 
     fn is_usable(&self, side: Option<&Arc<BackendSide>>, longest_idle: Duration) -> bool {
         let same_side = match (&self.side, side) {
-            (Some(mine), Some(now)) => Arc::ptr_eq(mine, now),
+            (Some(mine), Some(now)) => Arc::ptr_eq(mine, now) && is_vouched(self.vouched_until),
             (None, None) => true,
             _ => false,
         };

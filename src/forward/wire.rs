@@ -10,11 +10,19 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::admit::http1::send_now;
+use crate::{admit::http1::send_now, telemetry::clock};
 
 /// An open connection to a region.
 pub(crate) struct Wire {
     pub(super) stream: Stream,
+    /// The last second of the certificate that its server showed; `None` for plain `http`.
+    pub(super) vouched_until: Option<i64>,
+}
+
+/// Whether the certificate of a connection's server holds still, as a handshake would judge it.
+/// Callers are judged anew with each request, and so are regions.
+pub(super) fn is_vouched(until: Option<i64>) -> bool {
+    until.is_none_or(|last| clock::time().as_second() <= last)
 }
 
 impl Wire {

@@ -21,6 +21,7 @@ use super::{
     outcome::Outcomes,
     person::{self, Person, Traces},
     personal::Personal,
+    short::{self, Hold},
     single::{self, Taken},
 };
 use crate::{
@@ -455,8 +456,9 @@ async fn send(
         crate::forward::throw_away(answer.into_body()).await;
         return Ok(bare);
     }
+    let hold = Hold::of(Operation::Disclose, routed.route.settings.format, &answer);
     let (head, body) = answer.into_parts();
-    let body = single::read_short(body)
+    let body = short::read(body, hold)
         .await
         .map_err(|error| match error.fault.is_late() {
             true => failed(RecipientFailure::Timeout, "its answer came too slowly"),

@@ -2,10 +2,9 @@
 
 use std::{borrow::Cow, mem, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Method, uri::PathAndQuery};
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use smallvec::SmallVec;
 
 use super::{
@@ -17,6 +16,7 @@ use super::{
     outcome::{self, Outcomes},
     overtake,
     person::{self, Person, Traces},
+    short::{self, Hold},
 };
 use crate::{
     admit::{
@@ -27,16 +27,13 @@ use crate::{
     attest::{Cleared, Clearing, Pinning, Unwritable},
     classify::schema::Classified,
     domain::{Operation, RegionId},
-    forward::{AnswerBody, AnswerError, Outgoing, OutgoingBody, throw_away},
+    forward::{AnswerBody, Outgoing, OutgoingBody, throw_away},
     locate::{Claim, Pin},
     message::{Field, Parts, Response},
     respond::Refused,
     router::Snapshot,
     settings::{Answers, Format},
 };
-
-/// Answers up to this length are held until they are whole.
-const SHORT: u64 = 64 << 10;
 
 /// The body of a request, as its route takes it.
 pub enum Taken {
@@ -370,11 +367,13 @@ pub async fn flow_back(
     let passes = routed.route.settings.answers == Answers::Full
         && (is_free(x, flow) || (!empty && may_read_back(x, routed, person, flow).await?));
     if passes {
-        let (head, body) = match whole(answer) {
+        let answer = match whole(answer) {
             Ok(answer) => return Ok(answer),
-            Err(answer) => answer.into_parts(),
+            Err(answer) => answer,
         };
-        let body = Box::pin(read_short(body)).await.map_err(|error| {
+        let hold = Hold::of(flow.operation, routed.route.settings.format, &answer);
+        let (head, body) = answer.into_parts();
+        let body = Box::pin(short::read(body, hold)).await.map_err(|error| {
             let region = x.snapshot.regions.name(flow.region).to_owned();
             let detail = error.to_string();
             match error.fault.is_late() {
@@ -393,42 +392,6 @@ pub async fn flow_back(
     }
     Box::pin(throw_away(answer.into_body())).await;
     Ok(bare)
-}
-
-/// Waits for a short answer's end, so that one which breaks off is a 502, or a 504, and not half an
-/// answer; a long one is streamed.
-pub async fn read_short(mut body: AnswerBody) -> Result<Content, AnswerError> {
-    let length = body.size_hint().exact().filter(|n| *n <= SHORT);
-    let Some(length) = length else {
-        return Ok(Content::Region(Box::new(body)));
-    };
-    body.keep_pace();
-    let mut whole: Option<Bytes> = None;
-    let mut trailers = None;
-    while let Some(frame) = body.frame().await {
-        let data = match frame?.into_data() {
-            Ok(data) => data,
-            Err(frame) => {
-                trailers = frame.into_trailers().ok();
-                continue;
-            }
-        };
-        whole = Some(match whole {
-            None => data,
-            Some(before) => {
-                let room = usize::try_from(length).unwrap_or(0);
-                let mut joined = BytesMut::with_capacity(room.max(before.len() + data.len()));
-                joined.extend_from_slice(&before);
-                joined.extend_from_slice(&data);
-                joined.freeze()
-            }
-        });
-    }
-    let whole = whole.unwrap_or_default();
-    Ok(match trailers {
-        None => Content::Whole(whole),
-        trailers => Content::Trailed(whole, trailers.map(Box::new)),
-    })
 }
 
 async fn may_read_back(

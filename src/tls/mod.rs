@@ -30,6 +30,7 @@ mod server;
 #[cfg(test)]
 pub(crate) mod tests;
 mod token;
+mod wardrobe;
 
 use rustls::crypto::aws_lc_rs;
 

@@ -1,7 +1,6 @@
 //! What a listener needs, and who is at the other end.
 
 use std::{
-    collections::HashMap,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -14,14 +13,13 @@ use rustls::{
     ProtocolVersion, ServerConfig, ServerConnection,
     crypto::aws_lc_rs::Ticketer,
     pki_types::CertificateDer,
-    server::{
-        ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
-        danger::ClientCertVerifier,
-    },
-    sign::CertifiedKey,
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
-use super::{FileFault, Files, Material, Names, Placed, Shown, Validity, provider, unix_time};
+use super::{
+    FileFault, Files, Material, Names, Placed, Shown, Validity, provider, unix_time,
+    wardrobe::Wardrobe,
+};
 use crate::settings::{ClientCertificates, ListenerTls};
 
 /// One listener's certificates and the authorities of its callers, as they are in use.
@@ -199,52 +197,4 @@ fn config(
     config.ticketer = Ticketer::new()?;
     config.max_early_data_size = 0;
     Ok(config)
-}
-
-/// Our certificates by the names that are in them.
-#[derive(Debug, Default)]
-struct Wardrobe {
-    /// By name, or by what follows the `*` of a wildcard.
-    exact: HashMap<Box<str>, Keys>,
-    wildcard: HashMap<Box<str>, Keys>,
-    /// The first certificate of the settings, and those with the same names.
-    default: Keys,
-}
-
-/// In the order of the settings; several for several kinds of key.
-type Keys = Vec<Arc<CertifiedKey>>;
-
-impl Wardrobe {
-    fn add(&mut self, key: &Arc<CertifiedKey>, names: &Names) {
-        for name in names.dns() {
-            let (map, name) = match name.strip_prefix('*') {
-                Some(rest) => (&mut self.wildcard, rest),
-                None => (&mut self.exact, name),
-            };
-            map.entry(name.into()).or_default().push(Arc::clone(key));
-        }
-        // Last in line for whoever asks for no name of ours.
-        self.default.push(Arc::clone(key));
-    }
-
-    fn choose(&self, name: Option<&str>) -> &Keys {
-        let Some(name) = name.map(str::to_ascii_lowercase) else {
-            return &self.default;
-        };
-        let wild = || {
-            let dot = name.find('.')?;
-            self.wildcard.get(name.get(dot..)?)
-        };
-        let found = self.exact.get(name.as_str()).or_else(wild);
-        found.unwrap_or(&self.default)
-    }
-}
-
-impl ResolvesServerCert for Wardrobe {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let schemes = hello.signature_schemes();
-        let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
-        let keys = self.choose(hello.server_name());
-        keys.iter().find(fits).cloned()
-    }
 }

@@ -80,3 +80,54 @@ fn a_short_answer_that_trickles_is_a_timeout() {
     let document = problem(&answer, 504);
     assert!(document.to_string().contains("region-timeout"));
 }
+
+/// So many pieces of an answer whose length nobody announced.
+fn chunks(count: usize, trailer: &str) -> Vec<u8> {
+    let head =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
+    let piece = format!("3e8\r\n{}\r\n", "x".repeat(1000));
+    format!("{head}{trailer}\r\n{}", piece.repeat(count)).into_bytes()
+}
+
+/// Of unknown length is read whole, too, what tells that something was done; what reads and what
+/// is opaque may be meant to come bit by bit.
+#[test]
+fn a_write_is_answered_as_a_whole_whatever_the_framing() {
+    let (setup, _regions) = Setup::recording();
+    let stalls = Backend::scripted(|seen| match (&*seen.method, &*seen.path) {
+        ("PUT", "/people/pinned") => Reply::status(201),
+        ("PUT", "/people/trailed") => Reply::Stall(chunks(2, "Trailer: X-Sum\r\n")),
+        ("PUT", "/people/long") => Reply::Stall(chunks(100, "")),
+        ("PUT", "/people/whole") => Reply::Raw([&*chunks(100, ""), b"0\r\n\r\n"].concat()),
+        ("PUT", "/people/short") => Reply::Raw([&*chunks(9, ""), b"0\r\n\r\n"].concat()),
+        ("PUT", "/people/bare") => Reply::Stall(chunks(0, "")),
+        _ => Reply::Stall(chunks(2, "")),
+    });
+    let router = with(setup, "eu", &stalls);
+    let german = r#"{"country":"DE"}"#;
+    assert_eq!(router.put("pinned", german).status, 201);
+    let send = |method, path: &str| Request::new(method, path).send(router.router);
+    for answer in [
+        router.put("a", german),
+        router.put("bare", german),
+        send("DELETE", "/people/pinned"),
+    ] {
+        let document = problem(&answer, 504);
+        assert!(document.to_string().contains("region-timeout"));
+    }
+    // Half an answer, seen as such.
+    for (answer, bytes) in [
+        (send("GET", "/people/pinned"), 2000),
+        (router.put("trailed", german), 2000),
+        (router.put("long", german), 100_000),
+    ] {
+        let found = (answer.status, answer.complete, answer.body.len());
+        assert_eq!(found, (200, false, bytes));
+    }
+    for (id, bytes, announced) in [("whole", 100_000, None), ("short", 9000, Some("9000"))] {
+        let answer = router.put(id, german);
+        let found = (answer.status, answer.complete, answer.body.len());
+        assert_eq!(found, (200, true, bytes));
+        assert_eq!(answer.header("content-length"), announced, "{id}");
+    }
+}

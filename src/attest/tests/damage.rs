@@ -90,6 +90,11 @@ fn segments_missing_swapped_or_foreign_are_found() {
     fs::write(folder.join("7.seg"), b"").unwrap();
     damaged(&folder);
     fs::remove_file(folder.join("7.seg")).unwrap();
+    fs::rename(&files[1], &aside).unwrap();
+    fs::create_dir(&files[1]).unwrap();
+    assert_eq!(damaged(&folder).what, "it is no file");
+    fs::remove_dir(&files[1]).unwrap();
+    fs::rename(&aside, &files[1]).unwrap();
     fs::remove_file(folder.join("head")).unwrap();
     assert!(damaged(&folder).what.contains("missing"));
 }
@@ -237,4 +242,114 @@ fn an_older_copy_of_the_whole_ledger_is_missed_by_the_directory() {
     let recoveries = verify(&rig.ledger()).unwrap().recoveries;
     assert_eq!(recoveries.iter().map(|r| r.lost).collect::<Vec<_>>(), [5]);
     assert_eq!(rig.open().1.lost, 0, "told once");
+}
+
+/// A slot may be torn by a power failure, so the other one is believed; but it is told, and whether
+/// entries can be missing that the damaged one alone knew of.
+#[test]
+fn a_damaged_slot_of_the_head_is_told_at_the_start() {
+    let whole = Rig::new();
+    small_ledger(&whole);
+    let sound = fs::read(whole.ledger().join("head")).unwrap();
+    let generation = |slot: usize| sound[slot * 512 + 24];
+    let newer = usize::from(generation(1) > generation(0));
+    let flip = |slot: usize, at: usize| {
+        let mut bytes = sound.clone();
+        bytes[slot * 512 + at] ^= 1;
+        bytes
+    };
+    let slots = |first: &[u8], second: &[u8]| [first, second].concat();
+    let (a, b) = (&sound[..512], &sound[512..]);
+    let old = [a, b][1 - newer];
+    let zeros = [0; 512];
+    let zeroed = [slots(&zeros, b), slots(a, &zeros)];
+    let copied = [slots(old, b), slots(a, old)];
+    for (head, slot) in [
+        (flip(0, 100), 0),
+        (flip(0, 300), 0),
+        (flip(1, 24), 1),
+        (flip(1, 511), 1),
+        (zeroed[newer].clone(), newer),
+        (copied[newer].clone(), newer),
+    ] {
+        let rig = Rig::new();
+        copy(&whole.ledger(), &rig.ledger());
+        fs::write(rig.ledger().join("head"), &head).unwrap();
+        damaged(&rig.ledger());
+        let (journal, opened) = rig.open();
+        assert_eq!((opened.entries, opened.lost), (30, 0));
+        let flaw = opened.head_flaw.unwrap();
+        assert_eq!(flaw.slot.map(usize::from), Some(slot));
+        // The older slot ends a frame before the ledger; the newer one where it does.
+        assert_eq!(flaw.may_hide_loss, slot != newer, "{flaw:?}");
+        journal.close().unwrap();
+        drop(journal);
+        assert!(verify(&rig.ledger()).is_ok());
+        assert_eq!(rig.open().1.head_flaw, None, "told once");
+    }
+    // Both are sound, and do not belong together.
+    let other = Rig::new();
+    small_ledger(&other);
+    let foreign = fs::read(other.ledger().join("head")).unwrap();
+    let rig = Rig::new();
+    copy(&whole.ledger(), &rig.ledger());
+    let mixed = [slots(&foreign[..512], b), slots(a, &foreign[512..])];
+    fs::write(rig.ledger().join("head"), &mixed[1 - newer]).unwrap();
+    damaged(&rig.ledger());
+    assert_eq!(rig.open().1.head_flaw.unwrap().slot, None);
+}
+
+/// What a damaged slot alone told of cannot be known again; that there may be something is told.
+#[test]
+fn a_cut_behind_a_damaged_slot_is_told_as_possible() {
+    let whole = Rig::new();
+    small_ledger(&whole);
+    let head = fs::read(whole.ledger().join("head")).unwrap();
+    let newer = usize::from(head[512 + 24] > head[24]);
+    let number = |slot: usize, at: usize| {
+        let field = head[slot * 512 + at..][..8].try_into().unwrap();
+        u64::from_le_bytes(field)
+    };
+    let older = 1 - newer;
+    assert_eq!(number(older, 32) + 1, number(newer, 32));
+    let mut spoilt = head.clone();
+    spoilt[newer * 512 + 100] ^= 1;
+    fs::write(whole.ledger().join("head"), spoilt).unwrap();
+    let segment = whole
+        .ledger()
+        .join(format!("{:020}.seg", number(older, 40)));
+    let bytes = fs::read(&segment).unwrap();
+    let ends = usize::try_from(number(older, 48)).unwrap();
+    fs::write(&segment, &bytes[..ends]).unwrap();
+    if number(older, 40) != number(newer, 40) {
+        fs::remove_file(
+            whole
+                .ledger()
+                .join(format!("{:020}.seg", number(newer, 40))),
+        )
+        .unwrap();
+    }
+    // With a directory that saw less than the head did.
+    let rig = Rig::new();
+    copy(&whole.ledger(), &rig.ledger());
+    let (_journal, opened) = rig.open();
+    assert_eq!((opened.entries, opened.lost), (number(older, 32), 0));
+    assert!(opened.head_flaw.unwrap().may_hide_loss);
+    // The directory that went with it knows.
+    assert_eq!(whole.open().1.lost, 1);
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_has_no_damaged_head() {
+    let rig = Rig::new();
+    let (journal, opened) = rig.open();
+    assert_eq!(opened.head_flaw, None);
+    journal.close().unwrap();
+    drop(journal);
+    let head = rig.ledger().join("head");
+    let mut bytes = fs::read(&head).unwrap();
+    assert_eq!(segment_files(&rig.ledger()), [] as [PathBuf; 0]);
+    bytes[..512].fill(0);
+    fs::write(&head, bytes).unwrap();
+    assert_eq!(rig.open().1.head_flaw, None);
 }

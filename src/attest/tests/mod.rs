@@ -9,6 +9,7 @@ mod group;
 mod kill;
 mod room;
 mod round_trip;
+mod steps;
 
 use std::{
     path::{Path, PathBuf},

@@ -5,6 +5,7 @@ mod backend;
 mod checks;
 pub mod client;
 mod http2;
+mod kinds;
 mod listener;
 pub mod pki;
 mod regions;

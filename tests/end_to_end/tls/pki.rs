@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, date_time_ymd,
+    KeyUsagePurpose, SanType, SignatureAlgorithm, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -51,8 +51,29 @@ impl Authority {
         ];
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(year, 1, 1);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        self.issue(&params, &KeyPair::generate().unwrap())
+    }
+
+    /// One whose last second is so many seconds after 1970.
+    pub fn sign_until_second(&self, names: &[&str], last: u64) -> Pair {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = names.iter().map(|name| san(name)).collect();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(last);
+        self.issue(&params, &KeyPair::generate().unwrap())
+    }
+
+    /// One with a key of this kind.
+    pub fn sign_kind(&self, names: &[&str], kind: &'static SignatureAlgorithm) -> Pair {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = names.iter().map(|name| san(name)).collect();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(&params, &KeyPair::generate_for(kind).unwrap())
+    }
+
+    fn issue(&self, params: &CertificateParams, key: &KeyPair) -> Pair {
+        let certificate = params.signed_by(key, &self.issuer).unwrap();
         Pair {
             chain: certificate.pem(),
             key: key.serialize_pem(),

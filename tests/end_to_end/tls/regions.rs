@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use super::backend::{Kind, PLAIN, SecureBackend, TWO};
 use super::pki::{self, Authority};
@@ -217,4 +218,37 @@ fn a_recipient_is_known_by_its_certificate_as_a_region_is() {
     std::fs::write(file, &ca.pem).unwrap();
     let (code, text) = check();
     assert_eq!(code, Some(0), "{text}");
+}
+
+/// A server's certificate is judged anew with each request, as callers' are: a connection that was
+/// made with it serves none past its end.
+#[test]
+fn a_kept_connection_is_worth_no_more_than_its_servers_certificate() {
+    let ca = Authority::new("acme");
+    let identity = "spiffe://acme/eu/store";
+    for (kind, http, alpn) in [(PLAIN, "1.1", "http/1.1"), (TWO, "2", "h2")] {
+        let lasting = ca.sign(&[identity]).server(None, &[alpn]);
+        let server = SecureBackend::start(Some(lasting.clone()), kind);
+        let mut setup = eu(&server, &ca, Some(identity));
+        setup.set(&["regions", "eu", "http"], http);
+        let router = setup.start();
+        let since_1970 = || SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        // A busy machine may need longer than the first of these lasts.
+        let ends = [3, 30, 300].into_iter().find_map(|seconds| {
+            let last = since_1970().as_secs() + seconds;
+            let short = ca.sign_until_second(&[identity], last);
+            server.become_(short.server(None, &[alpn]));
+            (router.put("p", GERMAN).status == 200).then(|| Duration::from_secs(last + 1))
+        });
+        let seen = server.seen().len();
+        std::thread::sleep(ends.unwrap().saturating_sub(since_1970()));
+        let told = problem(&router.put("p", GERMAN), 503);
+        assert!(
+            told["detail"].as_str().unwrap().contains("xpired"),
+            "{told}"
+        );
+        assert_eq!(server.seen().len(), seen);
+        server.become_(lasting);
+        assert_eq!(router.put("p", GERMAN).status, 200, "HTTP/{http}");
+    }
 }

@@ -1,0 +1,89 @@
+//! Short answers are read whole before anybody is told, so that one which breaks off is a 502, or a
+//! 504, and not half an answer. Long ones are streamed.
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+
+use super::Content;
+use crate::{
+    domain::Operation,
+    forward::{AnswerBody, AnswerError},
+    message::{Field, Response},
+    settings::Format,
+};
+
+/// Answers up to this length are held until they are whole.
+const SHORT: usize = 64 << 10;
+
+/// Which answers are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Those that announce that they are short.
+    Announced,
+    /// Those of which nobody knows how long they are, too, up to the same length: what follows is
+    /// streamed.
+    Unknown,
+}
+
+impl Hold {
+    /// Whether something was done, and above all erased, must be told as a whole. What reads, and
+    /// what an `opaque` route carries (events, gRPC), may be meant to come bit by bit; so may what
+    /// announces trailer fields, which only a stream hands on.
+    pub fn of(operation: Operation, format: Format, answer: &Response<AnswerBody>) -> Self {
+        let writes = operation != Operation::Read && format != Format::Opaque;
+        let streams = answer.headers().get(Field::Trailer).is_some();
+        match operation == Operation::Erase || (writes && !streams) {
+            true => Self::Unknown,
+            false => Self::Announced,
+        }
+    }
+}
+
+/// Waits for the end of an answer that is held.
+pub async fn read(mut body: AnswerBody, hold: Hold) -> Result<Content, AnswerError> {
+    let announced = body.size_hint().exact();
+    let room = match announced.map(usize::try_from) {
+        Some(Ok(length)) if length <= SHORT => length,
+        None if hold == Hold::Unknown => 0,
+        _ => return Ok(Content::Region(Box::new(body))),
+    };
+    body.keep_pace();
+    // Most come in one piece, which is not copied.
+    let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
+    let mut trailers = None;
+    while let Some(frame) = body.frame().await {
+        let data = match frame?.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                trailers = frame.into_trailers().ok();
+                continue;
+            }
+        };
+        if first.is_empty() {
+            first = data;
+        } else {
+            if joined.is_empty() {
+                joined.reserve(room.max(first.len() + data.len()));
+                joined.extend_from_slice(&first);
+            }
+            joined.extend_from_slice(&data);
+        }
+        if announced.is_none() && first.len().max(joined.len()) > SHORT && !body.is_end_stream() {
+            body.stream_after(whole(first, joined));
+            return Ok(Content::Region(Box::new(body)));
+        }
+    }
+    let whole = whole(first, joined);
+    Ok(match trailers {
+        None => Content::Whole(whole),
+        trailers => Content::Trailed(whole, trailers.map(Box::new)),
+    })
+}
+
+fn whole(first: Bytes, joined: BytesMut) -> Bytes {
+    match joined.is_empty() {
+        true => first,
+        false => joined.freeze(),
+    }
+}
