@@ -19,7 +19,7 @@ use std::{
     },
 };
 
-pub use allocator::give_back;
+pub use allocator::GiveBack;
 
 use super::body::BodyFault;
 
@@ -39,7 +39,8 @@ const MOST_BY_DEFAULT: usize = 8 << 30;
 pub struct Memory {
     limit: AtomicUsize,
     used: AtomicUsize,
-    /// Much of it is in use, so what is freed goes back to the system at once.
+    /// How many workers take from it.
+    tills: AtomicUsize,
     is_pressed: AtomicBool,
     /// For how many seconds little of it has been.
     calm: AtomicU32,
@@ -54,6 +55,7 @@ impl Memory {
         Self {
             limit: AtomicUsize::new(limit.unwrap_or(default)),
             used: AtomicUsize::new(0),
+            tills: AtomicUsize::new(0),
             is_pressed: AtomicBool::new(false),
             calm: AtomicU32::new(0),
             default,
@@ -78,29 +80,34 @@ impl Memory {
         let limit = self.limit();
         let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= limit);
         let before = self.used.fetch_update(Relaxed, Relaxed, more);
-        if before.is_ok_and(|before| before >= limit / PRESSED) {
+        if before.is_ok_and(|before| self.in_use(before) >= limit / PRESSED) {
             self.calm.store(0, Relaxed);
-            self.press(true);
+            // The line stays shared between workers as long as nothing changes.
+            if !self.is_pressed() {
+                self.is_pressed.store(true, Relaxed);
+            }
         }
         before.is_ok()
     }
 
-    /// To be called once a second: ends what [`Memory::take`] began when there has been room for
-    /// [`CALM`] seconds.
+    /// Whether much of it is in use, or was until [`CALM`] seconds ago: what is freed had better go
+    /// back to the system at once.
+    pub fn is_pressed(&self) -> bool {
+        self.is_pressed.load(Relaxed)
+    }
+
+    /// To be called once a second.
     pub fn look(&self) {
-        if self.used() >= self.limit() / PRESSED / 2 {
+        if self.in_use(self.used()) >= self.limit() / PRESSED / 2 {
             self.calm.store(0, Relaxed);
         } else if self.calm.fetch_add(1, Relaxed) >= CALM {
-            self.press(false);
+            self.is_pressed.store(false, Relaxed);
         }
     }
 
-    fn press(&self, pressed: bool) {
-        if self.is_pressed.load(Relaxed) != pressed
-            && self.is_pressed.swap(pressed, Relaxed) != pressed
-        {
-            allocator::hasten(pressed);
-        }
+    /// Without what workers may have taken ahead.
+    fn in_use(&self, used: usize) -> usize {
+        used.saturating_sub(self.tills.load(Relaxed) * 2 * SLAB)
     }
 
     fn give_back(&self, bytes: usize) {
@@ -117,6 +124,7 @@ pub struct Till {
 
 impl Till {
     pub fn new(memory: Arc<Memory>) -> Rc<Self> {
+        memory.tills.fetch_add(1, Relaxed);
         Rc::new(Self {
             memory,
             free: Cell::new(0),
@@ -154,6 +162,7 @@ impl Till {
 impl Drop for Till {
     fn drop(&mut self) {
         self.memory.give_back(self.free.get());
+        self.memory.tills.fetch_sub(1, Relaxed);
     }
 }
 
@@ -263,7 +272,7 @@ mod tests {
     #[test]
     fn a_budget_of_which_much_is_used_is_pressed_until_little_is() {
         let memory = Memory::new(Some(8 << 20));
-        let pressed = || memory.is_pressed.load(Relaxed);
+        let pressed = || memory.is_pressed();
         assert!(memory.take(2 << 20) && !pressed());
         assert!(memory.take(1) && pressed());
         memory.give_back((1 << 20) + 1);
@@ -276,6 +285,10 @@ mod tests {
         assert!(!pressed());
         assert!(!memory.take(8 << 20));
         assert!(!pressed(), "nothing was taken");
+        // What two workers take ahead is not in use.
+        memory.tills.store(2, Relaxed);
+        assert!(memory.take(2 << 20) && memory.take(1) && !pressed());
+        assert!(memory.take(1) && pressed());
     }
 
     #[test]

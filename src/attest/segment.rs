@@ -122,10 +122,13 @@ impl Segment {
     /// since the head tells which entries there must be; but no router wrote them.
     pub fn surplus(&self, offset: u64, torn: u64, next: u64) -> Option<Damage> {
         let ends = offset + torn + ROOM;
-        let surplus = self.length.checked_sub(ends).filter(|n| *n > 0)?;
+        // A router at work may have cut off since what it could not write, or written on.
+        let now = fs::metadata(&self.path).map_or(self.length, |now| now.len());
+        let length = self.length.min(now);
+        let surplus = length.checked_sub(ends).filter(|n| *n > 0)?;
         let what = format!(
             "{} zeros stand after the last frame, and no router makes more than {ROOM} ahead, so \
-             {surplus} are not its own (or the power failed while a large frame was written); no \
+             {surplus} are not its own (or the power failed while a frame that needed new room was written); no \
              entry is missing: keep a copy of the file, find out who made it longer, and start \
              the router, which cuts them off",
             surplus + ROOM

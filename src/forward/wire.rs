@@ -19,8 +19,8 @@ pub(crate) struct Wire {
     pub(super) vouched_until: Option<i64>,
 }
 
-/// Whether the certificate of a connection's server holds still, as a handshake would judge it.
-/// Callers are judged anew with each request, and so are regions.
+/// Whether the certificate that a connection's server showed has not ended since. Callers are judged
+/// anew with each request, and so, as far as their own certificate goes, are regions.
 pub(super) fn is_vouched(until: Option<i64>) -> bool {
     until.is_none_or(|last| clock::time().as_second() <= last)
 }

@@ -320,7 +320,7 @@ impl Backlog {
     pub fn push(&self, change: Change) {
         let mut state = self.lock();
         state.changes.push_back(change);
-        if state.changes.len() == 1 {
+        if matches!(state.changes.len(), 1 | Self::BATCH) {
             self.wake.notify_all();
         }
     }
@@ -357,17 +357,23 @@ impl Backlog {
                 .wait_timeout_while(state, Self::GATHER, full)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        // While changes gathered somebody may have flushed: two batches at once could be stored in
+        // the wrong order.
+        let mut state = self.idle(state);
         Some(Self::cut(&mut state))
     }
 
     /// The next batch at once; `None` when there is none. Waits while another is being stored.
     pub fn take_now(&self) -> Option<Vec<Change>> {
-        let state = self.lock();
-        let mut state = self
-            .wake
-            .wait_while(state, |s| s.in_hand > 0)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.idle(self.lock());
         (!state.changes.is_empty()).then(|| Self::cut(&mut state))
+    }
+
+    /// Waits until nothing is being stored.
+    fn idle<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        self.wake
+            .wait_while(state, |s| s.in_hand > 0)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cut(state: &mut State) -> Vec<Change> {

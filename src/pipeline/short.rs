@@ -16,6 +16,9 @@ use crate::{
 /// Answers up to this length are held until they are whole.
 const SHORT: usize = 64 << 10;
 
+/// What begins so comes bit by bit.
+const EVENTS: &[u8] = b"text/event-stream";
+
 /// Which answers are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
@@ -27,12 +30,19 @@ pub enum Hold {
 }
 
 impl Hold {
-    /// Whether something was done, and above all erased, must be told as a whole. What reads, and
-    /// what an `opaque` route carries (events, gRPC), may be meant to come bit by bit; so may what
-    /// announces trailer fields, which only a stream hands on.
+    /// Whether something was done, and above all erased, must be told as a whole. What reads, what
+    /// a recipient says of a record, and what an `opaque` route carries (gRPC) may be meant to come
+    /// bit by bit; so may events, and what announces trailer fields, which only a stream hands on.
     pub fn of(operation: Operation, format: Format, answer: &Response<AnswerBody>) -> Self {
-        let writes = operation != Operation::Read && format != Format::Opaque;
-        let streams = answer.headers().get(Field::Trailer).is_some();
+        let reads = matches!(operation, Operation::Read | Operation::Disclose);
+        let writes = !reads && format != Format::Opaque;
+        let fields = answer.headers();
+        let kind = fields.get(Field::ContentType);
+        let events = kind.is_some_and(|kind| {
+            let start = kind.as_bytes().get(..EVENTS.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
+        });
+        let streams = events || fields.get(Field::Trailer).is_some();
         match operation == Operation::Erase || (writes && !streams) {
             true => Self::Unknown,
             false => Self::Announced,

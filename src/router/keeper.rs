@@ -12,7 +12,7 @@ use super::{
     thresholds::{self, Warned},
 };
 use crate::{
-    admit::memory,
+    admit::memory::GiveBack,
     forward::EndpointState,
     telemetry::{Metrics, clock, log},
     tls::Validity,
@@ -26,6 +26,7 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
     let mut ticks = 0u64;
     let mut warned = Warned::default();
     let mut hangs = false;
+    let mut memory = GiveBack::default();
     while !*stop.borrow() {
         reload::recompile(shared, clock::now());
         tell_hang(shared, &mut hangs);
@@ -35,19 +36,20 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
         }
         shared.journal.look_at_disk();
         shared.memory.look();
-        memory::give_back();
+        memory.now();
         warned.look(shared, &shared.snapshot.load(), clock::now());
         ticks += 1;
-        pause(stop);
+        pause(stop, || memory.hasten(shared.memory.is_pressed()));
     }
 }
 
-/// Sleeps for a tick in short pieces, so that stopping need not wait.
-fn pause(stop: &watch::Receiver<bool>) {
+/// Sleeps for a tick in short pieces, so that stopping need not wait, nor `what` is done in each.
+fn pause(stop: &watch::Receiver<bool>, mut what: impl FnMut()) {
     let step = Duration::from_millis(100);
     let mut slept = Duration::ZERO;
     while slept < TICK && !*stop.borrow() {
         std::thread::sleep(step);
+        what();
         slept += step;
     }
 }

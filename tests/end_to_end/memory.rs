@@ -132,6 +132,7 @@ fn what_bodies_took_is_given_back() {
     setup.set(&["limits", "memory"], "64MiB");
     setup.set(&["limits", "batch_bytes"], "8MiB");
     setup.set(&["limits", "batch_items"], 10_000);
+    setup.set(&["data_plane", "workers"], 2);
     let backends: Vec<_> = crate::kit::REGIONS
         .into_iter()
         .map(|region| (region, Backend::discarding()))

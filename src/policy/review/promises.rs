@@ -39,7 +39,9 @@ pub fn contradictions(checked: &Checked, days: &Days, faults: &Faults) {
         .collect();
     for (i, a) in promises.iter().copied().enumerate() {
         for b in promises.iter().copied().skip(i) {
-            if !meet(a, b, checked.personal(), today, groups) {
+            // What is only tried out refuses nothing; by itself it must make sense all the same.
+            let tried = (a.observe || b.observe) && !std::ptr::eq(a, b);
+            if tried || !meet(a, b, checked.personal(), today, groups) {
                 continue;
             }
             if let Some((what, key, other)) = nowhere(a, b, today, groups) {

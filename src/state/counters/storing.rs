@@ -47,9 +47,10 @@ impl Backlog {
             return;
         }
         let mut state = self.lock();
-        let first = state.changes.is_empty();
+        let before = state.changes.len();
         state.changes.extend(changes);
-        if first {
+        // The first is waited for, and what makes a batch whole.
+        if before == 0 || (before < Self::BATCH && state.changes.len() >= Self::BATCH) {
             self.wake.notify_all();
         }
     }
