@@ -424,3 +424,46 @@ impl Backlog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Two batches that are stored at once may be stored in the wrong order.
+    #[test]
+    fn while_one_batch_is_stored_no_other_is_taken() {
+        let backlog = Arc::new(Backlog::default());
+        let change = |seq| Change {
+            at: (seq, false),
+            of: None,
+        };
+        backlog.push(change(1));
+        let (tell, told) = mpsc::channel();
+        let gathers = Arc::clone(&backlog);
+        let thread = std::thread::spawn(move || tell.send(gathers.take().unwrap().len()));
+        // Somebody flushes while it gathers, or before.
+        let first = backlog.take_now();
+        backlog.push(change(2));
+        if first.is_some_and(|batch| batch.len() == 1) {
+            let twice = Backlog::GATHER * 2;
+            assert!(told.recv_timeout(twice).is_err(), "taken beside the first");
+            backlog.stored();
+        }
+        assert_eq!(told.recv(), Ok(1));
+        thread.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_whole_batch_is_not_waited_for() {
+        let backlog = Backlog::default();
+        for seq in 0..=Backlog::BATCH as u64 {
+            backlog.push(Change {
+                at: (seq, false),
+                of: None,
+            });
+        }
+        assert_eq!(backlog.take().unwrap().len(), Backlog::BATCH);
+    }
+}

@@ -89,6 +89,12 @@ fn chunks(count: usize, trailer: &str) -> Vec<u8> {
     format!("{head}{trailer}\r\n{}", piece.repeat(count)).into_bytes()
 }
 
+fn events() -> Vec<u8> {
+    let text = String::from_utf8(chunks(2, "")).unwrap();
+    text.replace("application/json", "Text/Event-Stream; charset=utf-8")
+        .into_bytes()
+}
+
 /// Of unknown length is read whole, too, what tells that something was done; what reads and what
 /// is opaque may be meant to come bit by bit.
 #[test]
@@ -97,6 +103,7 @@ fn a_write_is_answered_as_a_whole_whatever_the_framing() {
     let stalls = Backend::scripted(|seen| match (&*seen.method, &*seen.path) {
         ("PUT", "/people/pinned") => Reply::status(201),
         ("PUT", "/people/trailed") => Reply::Stall(chunks(2, "Trailer: X-Sum\r\n")),
+        ("PUT", "/people/events") => Reply::Stall(events()),
         ("PUT", "/people/long") => Reply::Stall(chunks(100, "")),
         ("PUT", "/people/whole") => Reply::Raw([&*chunks(100, ""), b"0\r\n\r\n"].concat()),
         ("PUT", "/people/short") => Reply::Raw([&*chunks(9, ""), b"0\r\n\r\n"].concat()),
@@ -119,6 +126,7 @@ fn a_write_is_answered_as_a_whole_whatever_the_framing() {
     for (answer, bytes) in [
         (send("GET", "/people/pinned"), 2000),
         (router.put("trailed", german), 2000),
+        (router.put("events", german), 2000),
         (router.put("long", german), 100_000),
     ] {
         let found = (answer.status, answer.complete, answer.body.len());

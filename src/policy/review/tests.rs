@@ -345,6 +345,12 @@ fn promises_that_no_place_can_keep_are_errors() {
         apart.contains("together leave no place to store in"),
         "{apart}"
     );
+    // One that is only tried out refuses nothing beside the other.
+    let tried = with(
+        "store_only_in = [\"EU27\"]",
+        "observe = true\nstore_only_in = [\"SG\"]",
+    );
+    assert!(!tried.contains("together"), "{tried}");
     let own = with(
         "store_only_in = [\"FR\"]\nnever_to = [\"EEA\"]",
         "never_to = [\"US\"]",
