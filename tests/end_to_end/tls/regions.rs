@@ -83,30 +83,39 @@ fn a_server_shows_its_certificate_to_every_connection_unless_it_may_resume() {
         let server = SecureBackend::start(Some(europe), kind);
         let mut setup = eu(&server, &ca, Some("spiffe://acme/eu/store"));
         setup.set(&["regions", "eu", "resume"], resumes);
+        // Each worker has connections of its own, and another's would have one to spare.
+        setup.set(&["data_plane", "workers"], 1);
         let router = setup.start();
         server.release(1);
         assert_eq!(router.put("p", GERMAN).status, 200);
 
-        // The first connection has a request in hand, so the next one needs another.
+        // Every connection has a request in hand, so the next one needs another.
         std::thread::scope(|scope| {
-            let held = scope.spawn(|| router.put("p", GERMAN));
-            crate::kit::eventually("the request is there", || {
-                (server.seen().len() == 2).then_some(())
-            });
+            let held: Vec<_> = (2..4)
+                .map(|count| {
+                    let held = scope.spawn(|| router.put("p", GERMAN));
+                    crate::kit::eventually("the request is there", || {
+                        (server.seen().len() == count).then_some(())
+                    });
+                    held
+                })
+                .collect();
             server.become_(india);
             let next = scope.spawn(|| router.put("q", GERMAN));
             if resumes {
                 crate::kit::eventually("the session is resumed", || {
-                    (server.seen().len() == 3).then_some(())
+                    (server.seen().len() == 4).then_some(())
                 });
-                server.release(2);
+                server.release(3);
                 assert_eq!(next.join().unwrap().status, 200);
             } else {
                 problem(&next.join().unwrap(), 503);
-                assert_eq!(server.seen().len(), 2);
-                server.release(1);
+                assert_eq!(server.seen().len(), 3);
+                server.release(2);
             }
-            assert_eq!(held.join().unwrap().status, 200);
+            for held in held {
+                assert_eq!(held.join().unwrap().status, 200);
+            }
         });
     }
 }
