@@ -192,3 +192,78 @@ pub fn idle(checked: &Checked, day: Date, faults: &Faults) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::summaries;
+
+    #[test]
+    fn promises_that_no_place_can_keep_are_errors() {
+        let with = |a: &str, b: &str| {
+            let text = format!("[[promises]]\nid = \"p\"\n{a}\n[[promises]]\nid = \"q\"\n{b}\n");
+            summaries("", &text)
+        };
+        let never = with(
+            "subjects = [\"IN\"]\nstore_only_in = [\"IN\"]",
+            "never_to = [\"IN\"]",
+        );
+        assert!(
+            never.contains("`p` and `q` together leave no place to store in"),
+            "{never}"
+        );
+        assert!(
+            never.contains("o.toml:11:12") && never.contains("o.toml:8:17"),
+            "{never}"
+        );
+        let apart = with("store_only_in = [\"EU27\"]", "store_only_in = [\"SG\"]");
+        assert!(
+            apart.contains("together leave no place to store in"),
+            "{apart}"
+        );
+        // One that is only tried out refuses nothing beside the other.
+        let tried = with(
+            "store_only_in = [\"EU27\"]",
+            "observe = true\nstore_only_in = [\"SG\"]",
+        );
+        assert!(!tried.contains("together"), "{tried}");
+        let own = with(
+            "store_only_in = [\"FR\"]\nnever_to = [\"EEA\"]",
+            "never_to = [\"US\"]",
+        );
+        assert!(
+            own.contains("promise `p` leaves no place to store in"),
+            "{own}"
+        );
+        for (a, b) in [
+            (
+                "subjects = [\"IN\"]\nstore_only_in = [\"IN\"]",
+                "subjects = [\"SG\"]\nnever_to = [\"IN\"]",
+            ),
+            (
+                "store_only_in = [\"EU27\"]",
+                "store_only_in = [\"FR\"]\nnever_to = [\"DE\"]",
+            ),
+            (
+                "categories = [\"user.name\"]\nstore_only_in = [\"IN\"]",
+                "categories = [\"user.health\"]\nnever_to = [\"IN\"]",
+            ),
+            ("store_only_in = [\"IN\"]", "disclose_only_to = [\"SG\"]"),
+        ] {
+            assert_eq!(with(a, b), "");
+        }
+        let idle = with(
+            "subjects = []\nnever_to = [\"US\"]",
+            "store_only_in = []\nrecipients_only = [\"maps\"]",
+        );
+        assert!(idle.contains("unknown recipient `maps`"), "{idle}");
+        let idle = with("subjects = []\nnever_to = [\"US\"]", "never_to = []");
+        assert!(
+            idle.contains("o.toml:7:12: promise `p` concerns nobody"),
+            "{idle}"
+        );
+        assert!(
+            idle.contains("promise `q` names no place in `never_to`"),
+            "{idle}"
+        );
+    }
+}
