@@ -22,16 +22,20 @@ fn memory(router: &Router, field: &str) -> u64 {
     number.parse::<u64>().unwrap() * 1024
 }
 
+/// Regions that throw away what comes.
+fn discarding(setup: &mut Setup) -> Vec<Backend> {
+    let region = |name| {
+        let backend = Backend::discarding();
+        setup.region(name, backend.address);
+        backend
+    };
+    crate::kit::REGIONS.into_iter().map(region).collect()
+}
+
 #[test]
 fn a_batch_of_64_mib_needs_at_most_two_and_a_half_times_its_size() {
     let mut setup = Setup::new();
-    let backends: Vec<_> = crate::kit::REGIONS
-        .into_iter()
-        .map(|region| (region, Backend::discarding()))
-        .collect();
-    for (region, backend) in &backends {
-        setup.region(region, backend.address);
-    }
+    let _backends = discarding(&mut setup);
     let router = setup.start();
     assert!(router.put("warm", r#"{"country":"DE"}"#).is_success());
     let idle = memory(&router, "VmRSS:");
@@ -133,13 +137,7 @@ fn what_bodies_took_is_given_back() {
     setup.set(&["limits", "batch_bytes"], "8MiB");
     setup.set(&["limits", "batch_items"], 10_000);
     setup.set(&["data_plane", "workers"], 2);
-    let backends: Vec<_> = crate::kit::REGIONS
-        .into_iter()
-        .map(|region| (region, Backend::discarding()))
-        .collect();
-    for (region, backend) in &backends {
-        setup.region(region, backend.address);
-    }
+    let _backends = discarding(&mut setup);
     let router = setup.start();
     assert!(router.put("warm", r#"{"country":"DE"}"#).is_success());
     let idle = memory(&router, "VmRSS:");
