@@ -10,6 +10,8 @@
 //! 3. *The cause is kept*: callers and the log are told what the disk said first, and the log is
 //!    told once when it begins and once when it is over.
 
+pub(crate) mod applied;
+pub(crate) mod backlog;
 #[cfg(test)]
 pub(crate) mod faulty;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
 };
 
 use super::{Claim, Directory, DirectoryError, Pin};
@@ -20,8 +21,8 @@ pub struct PinCache {
     young: Map,
     old: Map,
     half: usize,
-    pins: Vec<Pin>,
-    places: HashMap<Pin, u32>,
+    pins: Vec<Arc<Pin>>,
+    places: HashMap<Arc<Pin>, u32>,
     /// The subject that was last found to have no pin, and [`Directory::births`] before that look.
     absent: Option<(SubjectKey, u32)>,
     /// Pins that were known and are forgotten.
@@ -64,7 +65,7 @@ impl PinCache {
     /// The durable pin of a subject. Reads the directory's file on a miss (microseconds).
     pub fn lookup(&mut self, key: &SubjectKey) -> Result<Option<&Pin>, DirectoryError> {
         let place = self.place(key)?;
-        Ok(place.and_then(|place| self.pins.get(place as usize)))
+        Ok(place.and_then(|place| self.pins.get(place as usize).map(|pin| &**pin)))
     }
 
     /// As [`PinCache::lookup`], and which pin it is.
@@ -75,7 +76,7 @@ impl PinCache {
         let place = self.place(key)?;
         Ok(place.and_then(|place| {
             let number = PinNumber(self.forgotten + u64::from(place));
-            Some((number, self.pins.get(place as usize)?))
+            Some((number, &**self.pins.get(place as usize)?))
         }))
     }
 
@@ -118,7 +119,7 @@ impl PinCache {
     }
 
     /// Where a pin stands from now on.
-    fn place_of(&mut self, pin: Pin) -> u32 {
+    fn place_of(&mut self, pin: Arc<Pin>) -> u32 {
         if let Some(place) = self.places.get(&pin) {
             return *place;
         }
@@ -131,7 +132,7 @@ impl PinCache {
             self.old.clear();
         }
         let place = u32::try_from(self.pins.len()).unwrap_or(u32::MAX);
-        self.pins.push(pin.clone());
+        self.pins.push(Arc::clone(&pin));
         self.places.insert(pin, place);
         place
     }

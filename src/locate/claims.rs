@@ -11,11 +11,11 @@ pub enum Claim {
     /// requests that claim the same region at the same time all win.
     Won(Claimed),
     /// A durable pin stands; decide again with it.
-    Held(Pin),
+    Held(Arc<Pin>),
     /// At this moment another request is writing a different home. Decide again with this pin:
     /// to act on it, put the guard into the draft, so that the pin is durable before anything
     /// leaves; to refuse, drop it.
-    Contested(Pin, Claimed),
+    Contested(Arc<Pin>, Claimed),
 }
 
 /// A home that is being claimed. Travels in the [`Draft`](crate::attest::Draft) of the entry that
@@ -24,16 +24,15 @@ pub enum Claim {
 pub struct Claimed {
     directory: Arc<Inner>,
     key: SubjectKey,
-    /// Boxed, because drafts carry the claim by value and most carry none.
-    pin: Box<Pin>,
+    pin: Arc<Pin>,
 }
 
 impl Claimed {
-    pub(super) fn new(directory: Arc<Inner>, key: SubjectKey, pin: Pin) -> Self {
+    pub(super) fn new(directory: Arc<Inner>, key: SubjectKey, pin: Arc<Pin>) -> Self {
         Self {
             directory,
             key,
-            pin: Box::new(pin),
+            pin,
         }
     }
 
@@ -42,7 +41,7 @@ impl Claimed {
     }
 
     /// The pin that will stand; its countries are those of the first claimant.
-    pub fn pin(&self) -> &Pin {
+    pub fn pin(&self) -> &Arc<Pin> {
         &self.pin
     }
 }

@@ -5,15 +5,20 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
-    thread,
 };
 
 use super::{
     Claim, Claimed, ImportReport, Pin, PinChange, SubjectHasher,
     cache::KeyHasher,
-    store::{Backlog, Change, Store},
+    store::{At, Change, Store},
 };
-use crate::{disk::is_io, domain::SubjectKey};
+use crate::{
+    disk::{
+        backlog::{self, Backlog, Stores, Storing},
+        is_io,
+    },
+    domain::SubjectKey,
+};
 
 type Map<V> = std::collections::HashMap<SubjectKey, V, BuildHasherDefault<KeyHasher>>;
 
@@ -26,7 +31,7 @@ type Map<V> = std::collections::HashMap<SubjectKey, V, BuildHasherDefault<KeyHas
 pub struct Directory {
     inner: Arc<Inner>,
     /// Ends the storing thread when the last handle goes; claims hold `inner` alone.
-    _storing: Arc<Storing>,
+    _storing: Arc<Storing<Inner>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -78,23 +83,17 @@ impl Directory {
 
     pub(super) fn with(store: Store) -> Result<Self, DirectoryError> {
         let inner = Arc::new(Inner::new(store));
-        let writer = Arc::clone(&inner);
-        let thread = thread::Builder::new()
-            .name("directory".into())
-            .spawn(move || writer.store_until_closed())
-            .map_err(DirectoryError::Io)?;
+        let storing =
+            Storing::start("directory", Arc::clone(&inner)).map_err(DirectoryError::Io)?;
         Ok(Self {
-            _storing: Arc::new(Storing {
-                inner: Arc::clone(&inner),
-                thread: Mutex::new(Some(thread)),
-            }),
             inner,
+            _storing: Arc::new(storing),
         })
     }
 
     /// The durable pin of a subject. Takes a lock and reads the file: workers ask their
     /// [`PinCache`](super::PinCache) instead.
-    pub fn lookup(&self, key: &SubjectKey) -> Result<Option<Pin>, DirectoryError> {
+    pub fn lookup(&self, key: &SubjectKey) -> Result<Option<Arc<Pin>>, DirectoryError> {
         self.inner.standing(key)
     }
 
@@ -114,10 +113,10 @@ impl Directory {
         absent: Option<u32>,
     ) -> Result<Claim, DirectoryError> {
         let waiting = self.inner.backlog.len();
-        if waiting > Backlog::LIMIT {
+        if waiting > Backlog::<Change>::LIMIT {
             return Err(DirectoryError::Behind { waiting });
         }
-        Inner::claim(&self.inner, key, pin, absent)
+        Inner::claim(&self.inner, key, Arc::new(pin), absent)
     }
 
     /// Stores the pins of subjects that have none, durably, chunk by chunk. A standing pin is
@@ -133,7 +132,8 @@ impl Directory {
             let mut seen = 0;
             for (key, pin) in pins.by_ref().take(CHUNK) {
                 seen += 1;
-                match Inner::claim(&self.inner, key, pin.clone(), None)? {
+                let pin = Arc::new(pin);
+                match Inner::claim(&self.inner, key, Arc::clone(&pin), None)? {
                     Claim::Won(claimed) => won.push(claimed),
                     Claim::Held(held) if held.region == pin.region => report.standing += 1,
                     Claim::Held(_) | Claim::Contested(..) => report.elsewhere += 1,
@@ -173,10 +173,7 @@ impl Directory {
     /// # Errors
     /// What the storing failed with; the pins stay safe in the ledger.
     pub fn flush(&self) -> Result<(), DirectoryError> {
-        while let Some(batch) = self.inner.backlog.take_now() {
-            self.inner.store_batch(batch)?;
-        }
-        Ok(())
+        backlog::flush(&*self.inner)
     }
 
     /// Binds the directory to the secret under which its keys are made, at the first call; later
@@ -222,7 +219,7 @@ impl Directory {
     /// next start need not look for one.
     pub(crate) fn mark(&self, seq: u64) {
         let at = (seq, false);
-        self.inner.backlog.push(Change { at, of: None });
+        self.inner.backlog.push([Change { at, of: None }]);
     }
 
     /// Changes that wait to be stored.
@@ -232,12 +229,7 @@ impl Directory {
 
     #[cfg(test)]
     pub(super) fn break_storing_for_tests(&self) {
-        let inner = Arc::clone(&self.inner);
-        let _ = thread::spawn(move || {
-            let _ending = Ending(&inner);
-            panic!("the storing thread dies");
-        })
-        .join();
+        self._storing.dies_for_tests();
     }
 
     /// Changes whenever a standing pin among the subjects that share `key`'s slot changed.
@@ -264,7 +256,7 @@ const EPOCHS: usize = 1024;
 
 pub(super) struct Inner {
     store: Store,
-    backlog: Backlog,
+    backlog: Backlog<Change>,
     shards: [Mutex<Map<Slot>>; SHARDS],
     epochs: [AtomicU32; EPOCHS],
     births: [AtomicU32; EPOCHS],
@@ -278,9 +270,9 @@ pub(super) struct Inner {
 struct Slot {
     /// After the entry of this number (and the mark that followed it) the pin stands so; `None`:
     /// it ended.
-    standing: Option<((u64, bool), Option<Pin>)>,
+    standing: Option<(At, Option<Arc<Pin>>)>,
     /// The pin that is being claimed, and by how many.
-    claimed: Option<(Pin, u32)>,
+    claimed: Option<(Arc<Pin>, u32)>,
 }
 
 impl Inner {
@@ -303,7 +295,7 @@ impl Inner {
         Ok(())
     }
 
-    fn standing(&self, key: &SubjectKey) -> Result<Option<Pin>, DirectoryError> {
+    fn standing(&self, key: &SubjectKey) -> Result<Option<Arc<Pin>>, DirectoryError> {
         self.refuse_if_broken()?;
         // The lock is let go before the file is read: a pin that is stored in between is found in
         // the file, because it leaves memory only afterwards.
@@ -318,7 +310,7 @@ impl Inner {
     fn claim(
         inner: &Arc<Self>,
         key: SubjectKey,
-        pin: Pin,
+        pin: Arc<Pin>,
         absent: Option<u32>,
     ) -> Result<Claim, DirectoryError> {
         inner.refuse_if_broken()?;
@@ -336,7 +328,7 @@ impl Inner {
             return Ok(Claim::Held(held));
         }
         let slot = shard.entry(key).or_default();
-        let (first, joined) = slot.claimed.get_or_insert_with(|| (pin.clone(), 0));
+        let (first, joined) = slot.claimed.get_or_insert_with(|| (Arc::clone(&pin), 0));
         *joined += 1;
         let first = first.clone();
         drop(shard);
@@ -388,10 +380,10 @@ impl Inner {
             self.forget(&key);
         }
         // Within the lock, so that changes of one subject queue in their order.
-        self.backlog.push(Change {
+        self.backlog.push([Change {
             at,
             of: Some((key, after)),
-        });
+        }]);
         Ok(())
     }
 
@@ -407,53 +399,11 @@ impl Inner {
             return Ok(());
         };
         let at = (seq, true);
-        let marked = Some(pin.stored());
+        let marked = Some(Arc::new(Arc::unwrap_or_clone(pin).stored()));
         shard.entry(key).or_default().standing = Some((at, marked.clone()));
         self.forget(&key);
         let of = Some((key, marked));
-        self.backlog.push(Change { at, of });
-        Ok(())
-    }
-
-    fn store_until_closed(&self) {
-        let _ending = Ending(self);
-        let mut told = None;
-        while let Some(batch) = self.backlog.take() {
-            let Err(error) = self.store_batch(batch) else {
-                told = None;
-                continue;
-            };
-            // Of the disk the file itself tells the log.
-            let is_told = matches!(&error, DirectoryError::Store(error) if is_io(error));
-            if !is_told && told.replace(error.to_string()).is_none() {
-                tracing::error!(%error, "pins cannot be stored; they stay in memory and in the ledger");
-            }
-            self.backlog.pause();
-        }
-    }
-
-    fn store_batch(&self, batch: Vec<Change>) -> Result<(), DirectoryError> {
-        // A mark alone has the number of an entry that may be stored already.
-        let newest = batch.iter().map(|c| c.at.0).max().unwrap_or(0);
-        let applied = newest.max(self.applied.load(Ordering::Relaxed));
-        if let Err(error) = self
-            .refuse_if_broken()
-            .and_then(|()| self.store.write(&batch, applied))
-        {
-            self.backlog.give_back(batch, error.to_string());
-            return Err(error);
-        }
-        for (stored, key) in batch.iter().filter_map(|c| Some((c.at, c.of.as_ref()?.0))) {
-            let mut shard = self.shard(&key);
-            if let Some(slot) = shard.get_mut(&key) {
-                slot.standing.take_if(|(at, _)| *at <= stored);
-                if slot.claimed.is_none() && slot.standing.is_none() {
-                    shard.remove(&key);
-                }
-            }
-        }
-        self.applied.fetch_max(applied, Ordering::Relaxed);
-        self.backlog.stored();
+        self.backlog.push([Change { at, of }]);
         Ok(())
     }
 
@@ -491,35 +441,39 @@ impl Inner {
     }
 }
 
-/// Tells when the storing thread ends before its time; what stands is safe in the ledger.
-struct Ending<'a>(&'a Inner);
+impl Stores for Inner {
+    type Change = Change;
+    type Error = DirectoryError;
 
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0
-                .backlog
-                .fail("its thread has ended: restart the router");
-        }
+    fn backlog(&self) -> &Backlog<Change> {
+        &self.backlog
     }
-}
 
-struct Storing {
-    inner: Arc<Inner>,
-    thread: Mutex<Option<thread::JoinHandle<()>>>,
-}
-
-impl Drop for Storing {
-    fn drop(&mut self) {
-        self.inner.backlog.close();
-        let thread = self
-            .thread
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread {
-            // A panic there was reported by the thread; the ledger replays what it left.
-            let _ = thread.join();
+    fn store(&self, batch: &[Change]) -> Result<(), DirectoryError> {
+        self.refuse_if_broken()?;
+        // A mark alone has the number of an entry that may be stored already.
+        let newest = batch.iter().map(|c| c.at.0).max().unwrap_or(0);
+        let applied = newest.max(self.applied.load(Ordering::Relaxed));
+        self.store.write(batch, applied)?;
+        for (stored, key) in batch.iter().filter_map(|c| Some((c.at, c.of.as_ref()?.0))) {
+            let mut shard = self.shard(&key);
+            if let Some(slot) = shard.get_mut(&key) {
+                slot.standing.take_if(|(at, _)| *at <= stored);
+                if slot.claimed.is_none() && slot.standing.is_none() {
+                    shard.remove(&key);
+                }
+            }
         }
+        self.applied.fetch_max(applied, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Of the disk the file itself tells the log.
+    fn is_told(error: &DirectoryError) -> bool {
+        matches!(error, DirectoryError::Store(error) if is_io(error))
+    }
+
+    fn tell(error: &DirectoryError) {
+        tracing::error!(%error, "pins cannot be stored; they stay in memory and in the ledger");
     }
 }

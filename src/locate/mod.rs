@@ -12,6 +12,7 @@
 mod cache;
 mod claims;
 mod directory;
+mod encoding;
 mod import;
 mod pin;
 mod secret;

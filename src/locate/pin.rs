@@ -54,33 +54,41 @@ impl Pin {
     }
 
     /// The pin after `change`. Applying a change twice gives what applying it once gives.
-    pub fn after(standing: Option<Self>, change: &PinChange) -> Option<Self> {
+    pub fn after(standing: Option<Arc<Self>>, change: &PinChange) -> Option<Arc<Self>> {
         match (change, standing) {
             (PinChange::Claim { .. }, Some(pin)) => Some(pin),
             (PinChange::Claim { region, countries }, None) => {
-                Some(Self::new(region.clone(), countries.clone()))
+                Some(Self::new(region.clone(), countries.clone()).into())
             }
             // A move is written once the new home has taken the record.
             (PinChange::Move { region }, None) => {
-                Some(Self::new(region.clone(), SmallVec::new()).stored())
+                Some(Self::new(region.clone(), SmallVec::new()).stored().into())
             }
-            (PinChange::Move { region }, Some(mut pin)) => {
+            (PinChange::Move { region }, Some(pin)) => {
+                let mut pin = Arc::unwrap_or_clone(pin);
                 pin.stored = true;
                 pin.held_in.retain(|held| held != region);
                 pin.region = region.clone();
-                Some(pin)
+                Some(pin.into())
             }
-            (PinChange::Copy { region }, Some(mut pin)) => {
-                if pin.region != *region && !pin.held_in.contains(region) {
-                    pin.held_in.push(region.clone());
+            (PinChange::Copy { region }, Some(pin)) => {
+                if pin.region == *region || pin.held_in.contains(region) {
+                    return Some(pin);
                 }
-                Some(pin)
+                let mut pin = Arc::unwrap_or_clone(pin);
+                pin.held_in.push(region.clone());
+                Some(pin.into())
             }
-            (PinChange::Drop { region }, Some(mut pin)) => {
+            (PinChange::Drop { region }, Some(pin)) if pin.region == *region => None,
+            (PinChange::Drop { region }, Some(pin)) => {
+                if !pin.held_in.contains(region) {
+                    return Some(pin);
+                }
+                let mut pin = Arc::unwrap_or_clone(pin);
                 pin.held_in.retain(|held| held != region);
-                (pin.region != *region).then_some(pin)
+                Some(pin.into())
             }
-            (_, None) => None,
+            (PinChange::Copy { .. } | PinChange::Drop { .. }, None) => None,
         }
     }
 }

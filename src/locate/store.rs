@@ -1,34 +1,46 @@
-//! The directory's file, and the queue of what is to be written into it.
+//! The directory's file.
+//!
+//! There are as many subjects as people, and few pins that differ: a subject's row holds the
+//! number of its pin. Rows of one width need no table of where each begins, and more fill a page.
 
 use std::{
-    collections::VecDeque,
     fs::File,
     path::Path,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
+use foldhash::{HashMap, HashMapExt};
 use redb::{
     Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition,
+    TableDefinition, TableError, WriteTransaction,
 };
-use smallvec::SmallVec;
 
-use super::{DirectoryError, Pin};
+use super::{
+    DirectoryError, Pin,
+    encoding::{decode, encode},
+};
 use crate::{
     attest::create_private_folder,
-    disk::{Healing, Words},
+    disk::{
+        Healing, Words,
+        applied::{self, META},
+    },
     domain::SubjectKey,
 };
 
-/// Subject key → pin.
-const PINS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("pins");
-/// `ledger`: the id of the ledger that was replayed; `applied`: up to which entry, little-endian;
-/// `secret`: the fingerprint of the secret that made the keys.
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// Subject key → number of its pin.
+const PINS: TableDefinition<'_, [u8; 16], u32> = TableDefinition::new("pins");
+/// Number → pin. What stands here never changes and never goes.
+const KINDS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("kinds");
+/// Pin → number.
+const NUMBERS: TableDefinition<'_, &[u8], u32> = TableDefinition::new("numbers");
+/// [`PINS`] as they were before pins had numbers: an older router refuses a file with the new ones.
+const WHOLE: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("pins");
+/// [`WHOLE`], while it is read for the last time.
+const OLD: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("whole_pins");
 const FILE: &str = "pins.redb";
 
 const TELLS: Words = Words {
@@ -39,20 +51,34 @@ const TELLS: Words = Words {
 pub(super) struct Store {
     /// As of the last write, and of which opening of the file: to open it takes longer than to
     /// look a subject up.
-    pins: RwLock<Option<(u64, Arc<Pins>)>>,
+    tables: RwLock<Option<(u64, Arc<Tables>)>>,
+    /// Pins by number, of those that were asked for.
+    kinds: RwLock<HashMap<u32, Arc<Pin>>>,
     file: Healing,
     /// Pins in the file, when it last could be read.
     count: AtomicU64,
 }
 
-type Pins = ReadOnlyTable<[u8; 16], &'static [u8]>;
+struct Tables {
+    pins: ReadOnlyTable<[u8; 16], u32>,
+    kinds: ReadOnlyTable<u32, &'static [u8]>,
+}
+
+/// An entry's number, and whether it is the mark that followed it.
+pub(super) type At = (u64, bool);
 
 /// What stands after one ledger entry, or after the mark that followed it.
 pub(super) struct Change {
-    /// The entry's number, and whether it is a mark.
-    pub at: (u64, bool),
+    pub at: At,
     /// The subject and its pin, if any is left; `None`: only the number is to be remembered.
-    pub of: Option<(SubjectKey, Option<Pin>)>,
+    pub of: Option<(SubjectKey, Option<Arc<Pin>>)>,
+}
+
+impl crate::disk::backlog::Change for Change {
+    /// An entry changes one pin.
+    fn is_one_with(&self, _: &Self) -> bool {
+        false
+    }
 }
 
 impl Store {
@@ -77,21 +103,28 @@ impl Store {
 
     fn with(file: Healing) -> Result<Self, DirectoryError> {
         file.write(|write| {
+            number_whole_pins(write)?;
             write.open_table(PINS)?;
+            write.open_table(KINDS)?;
+            write.open_table(NUMBERS)?;
             write.open_table(META)?;
             Ok(())
         })?;
         Ok(Self {
-            pins: RwLock::default(),
+            tables: RwLock::default(),
+            kinds: RwLock::default(),
             file,
             count: AtomicU64::new(0),
         })
     }
 
-    pub fn get(&self, key: &SubjectKey) -> Result<Option<Pin>, DirectoryError> {
+    pub fn get(&self, key: &SubjectKey) -> Result<Option<Arc<Pin>>, DirectoryError> {
         let found = self.file.read_of(|database, generation| {
-            let pins = self.opened(database, generation)?;
-            Ok(pins.get(key.to_bytes())?.map(|value| decode(value.value())))
+            let tables = self.opened(database, generation)?;
+            let Some(number) = tables.pins.get(key.to_bytes())?.map(|row| row.value()) else {
+                return Ok(None);
+            };
+            Ok(Some(self.kind(&tables, number)?))
         })?;
         match found {
             None => Ok(None),
@@ -99,30 +132,54 @@ impl Store {
         }
     }
 
-    fn opened(&self, database: &Database, generation: u64) -> Result<Arc<Pins>, redb::Error> {
-        let of_this = |known: &Option<(u64, Arc<Pins>)>| {
-            let (of, pins) = known.as_ref()?;
-            (*of == generation).then(|| Arc::clone(pins))
+    /// The pin of this number; `None` if there is none that can be read.
+    fn kind(&self, tables: &Tables, number: u32) -> Result<Option<Arc<Pin>>, redb::Error> {
+        let known = self.kinds.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pin) = known.get(&number) {
+            return Ok(Some(Arc::clone(pin)));
+        }
+        drop(known);
+        let row = tables.kinds.get(number)?;
+        let Some(pin) = row.and_then(|row| decode(row.value())).map(Arc::new) else {
+            return Ok(None);
         };
-        let known = self.pins.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pins) = of_this(&known) {
-            return Ok(pins);
+        let mut known = self.kinds.write().unwrap_or_else(PoisonError::into_inner);
+        // Regions and countries bound them, but no setting does.
+        if known.len() >= KNOWN {
+            known.clear();
+        }
+        known.insert(number, Arc::clone(&pin));
+        Ok(Some(pin))
+    }
+
+    fn opened(&self, database: &Database, generation: u64) -> Result<Arc<Tables>, redb::Error> {
+        let of_this = |known: &Option<(u64, Arc<Tables>)>| {
+            let (of, tables) = known.as_ref()?;
+            (*of == generation).then(|| Arc::clone(tables))
+        };
+        let known = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tables) = of_this(&known) {
+            return Ok(tables);
         }
         drop(known);
         // Opened and kept in one: else what `forget` has put away could come back.
-        let mut known = self.pins.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pins) = of_this(&known) {
-            return Ok(pins);
+        let mut known = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tables) = of_this(&known) {
+            return Ok(tables);
         }
         *known = None;
-        let pins = Arc::new(database.begin_read()?.open_table(PINS)?);
-        *known = Some((generation, Arc::clone(&pins)));
-        Ok(pins)
+        let read = database.begin_read()?;
+        let tables = Arc::new(Tables {
+            pins: read.open_table(PINS)?,
+            kinds: read.open_table(KINDS)?,
+        });
+        *known = Some((generation, Arc::clone(&tables)));
+        Ok(tables)
     }
 
     /// Follows each commit: what was written is seen from here on.
     fn forget(&self) {
-        *self.pins.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.tables.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Pins in the file, or as many as there were when it last could be read.
@@ -137,8 +194,8 @@ impl Store {
     }
 
     /// Writes the last of each subject's changes in one durable transaction; with it, everything up
-    /// to entry `applied` is stored.
-    pub fn write(&self, changes: &[Change], applied: u64) -> Result<(), DirectoryError> {
+    /// to entry `newest` is stored.
+    pub fn write(&self, changes: &[Change], newest: u64) -> Result<(), DirectoryError> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -149,23 +206,15 @@ impl Store {
         last.sort_by_key(|(key, _)| *key);
         last.dedup_by_key(|(key, _)| *key);
         let written = self.file.write(|write| {
+            let mut numbers = Numbers::new(write);
             let mut pins = write.open_table(PINS)?;
-            let mut bytes = Vec::with_capacity(64);
             for (key, pin) in &last {
                 match pin {
-                    None => {
-                        pins.remove(key.to_bytes())?;
-                    }
-                    Some(pin) => {
-                        encode(pin, &mut bytes);
-                        pins.insert(key.to_bytes(), bytes.as_slice())?;
-                    }
+                    None => drop(pins.remove(key.to_bytes())?),
+                    Some(pin) => drop(pins.insert(key.to_bytes(), numbers.of(pin)?)?),
                 }
             }
-            write
-                .open_table(META)?
-                .insert("applied", applied.to_le_bytes().as_slice())?;
-            Ok(())
+            applied::note(write, newest)
         });
         self.forget();
         Ok(written?)
@@ -173,14 +222,13 @@ impl Store {
 
     pub fn import<'a>(
         &self,
-        new: impl Iterator<Item = (SubjectKey, &'a Pin)>,
+        new: impl Iterator<Item = (SubjectKey, &'a Arc<Pin>)>,
     ) -> Result<(), DirectoryError> {
         let written = self.file.write(|write| {
+            let mut numbers = Numbers::new(write);
             let mut pins = write.open_table(PINS)?;
-            let mut bytes = Vec::with_capacity(64);
             for (key, pin) in new {
-                encode(pin, &mut bytes);
-                pins.insert(key.to_bytes(), bytes.as_slice())?;
+                pins.insert(key.to_bytes(), numbers.of(pin)?)?;
             }
             Ok(())
         });
@@ -202,268 +250,94 @@ impl Store {
 
     /// See [`super::Directory::seen`].
     pub fn seen(&self, ledger: [u8; 16]) -> Result<u64, DirectoryError> {
-        Ok(self.file.read(|read| {
-            let meta = read.open_table(META)?;
-            let same = meta.get("ledger")?.is_some_and(|id| id.value() == ledger);
-            let applied = meta.get("applied")?.and_then(|n| n.value().try_into().ok());
-            Ok(applied.filter(|_| same).map_or(0, u64::from_le_bytes))
-        })?)
+        Ok(self.file.read(|read| applied::seen(read, ledger))?)
     }
 
     /// See [`super::Directory::attach`].
     pub fn attach(&self, ledger: [u8; 16], last: u64) -> Result<u64, DirectoryError> {
-        Ok(self.file.write(|write| {
-            let mut meta = write.open_table(META)?;
-            let same = meta.get("ledger")?.is_some_and(|id| id.value() == ledger);
-            let stored = meta
-                .get("applied")?
-                .and_then(|n| n.value().try_into().ok())
-                .map_or(0, u64::from_le_bytes);
-            let applied = if same { stored.min(last) } else { 0 };
-            if !same && stored > 0 {
-                tracing::warn!(
-                    entries = stored,
-                    "the directory was used with another ledger until now; if that was not put aside on purpose, stop and restore it"
-                );
-            }
-            meta.insert("ledger", ledger.as_slice())?;
-            meta.insert("applied", applied.to_le_bytes().as_slice())?;
-            Ok(applied)
-        })?)
+        let attached = self
+            .file
+            .write(|write| applied::attach(write, ledger, last))?;
+        if attached.of_another > 0 {
+            tracing::warn!(
+                entries = attached.of_another,
+                "the directory was used with another ledger until now; if that was not put aside on purpose, stop and restore it"
+            );
+        }
+        Ok(attached.applied)
     }
 }
 
-/// A pin whose home has taken a record; before there was a mark, every pin counted as one.
-const STORED: u8 = 1;
-/// A pin whose home was only claimed.
-const CLAIMED: u8 = 2;
+/// Pins by number that are kept in memory.
+const KNOWN: usize = 65_536;
 
-/// [`STORED`] or [`CLAIMED`], then home, countries, copies: counts and lengths in one byte each.
-fn encode(pin: &Pin, out: &mut Vec<u8>) {
-    let text = |out: &mut Vec<u8>, text: &str| {
-        // Region names are bounded by the settings far below 255 bytes.
-        let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
-        out.push(length);
-        out.extend(text.bytes().take(usize::from(length)));
-    };
-    out.clear();
-    out.push(if pin.stored { STORED } else { CLAIMED });
-    text(out, &pin.region);
-    out.push(u8::try_from(pin.countries.len()).unwrap_or(u8::MAX));
-    for country in pin.countries.iter().take(usize::from(u8::MAX)) {
-        text(out, &country.to_string());
+/// The numbers of pins within one transaction: a new pin gets the next one.
+struct Numbers<'t> {
+    write: &'t WriteTransaction,
+    known: HashMap<Arc<Pin>, u32>,
+    bytes: Vec<u8>,
+}
+
+impl<'t> Numbers<'t> {
+    fn new(write: &'t WriteTransaction) -> Self {
+        Self {
+            write,
+            known: HashMap::new(),
+            bytes: Vec::with_capacity(64),
+        }
     }
-    out.push(u8::try_from(pin.held_in.len()).unwrap_or(u8::MAX));
-    for region in pin.held_in.iter().take(usize::from(u8::MAX)) {
-        text(out, region);
+
+    fn of(&mut self, pin: &Arc<Pin>) -> Result<u32, redb::Error> {
+        if let Some(number) = self.known.get(pin) {
+            return Ok(*number);
+        }
+        encode(pin, &mut self.bytes);
+        let number = number_of(self.write, &self.bytes)?;
+        self.known.insert(Arc::clone(pin), number);
+        Ok(number)
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<Pin> {
-    fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
-        let (length, after) = rest.split_first()?;
-        let (text, after) = after.split_at_checked(usize::from(*length))?;
-        *rest = after;
-        std::str::from_utf8(text).ok()
+/// The number of a pin, by how it stands in the file.
+fn number_of(write: &WriteTransaction, pin: &[u8]) -> Result<u32, redb::Error> {
+    let mut numbers = write.open_table(NUMBERS)?;
+    if let Some(number) = numbers.get(pin)? {
+        return Ok(number.value());
     }
-    let (kind, mut rest) = bytes.split_first().map(|(kind, rest)| (*kind, rest))?;
-    let stored = match kind {
-        STORED => true,
-        CLAIMED => false,
-        _ => return None,
-    };
-    let region = text(&mut rest)?.into();
-    let (count, after) = rest.split_first()?;
-    rest = after;
-    let countries = (0..*count)
-        .map(|_| text(&mut rest)?.parse().ok())
-        .collect::<Option<SmallVec<_>>>()?;
-    let (count, after) = rest.split_first()?;
-    rest = after;
-    let held_in = (0..*count)
-        .map(|_| text(&mut rest).map(Into::into))
-        .collect::<Option<SmallVec<_>>>()?;
-    rest.is_empty().then_some(Pin {
-        region,
-        countries,
-        held_in,
-        stored,
-    })
+    let mut kinds = write.open_table(KINDS)?;
+    let next = kinds.last()?.map_or(0, |(last, _)| last.value() + 1);
+    kinds.insert(next, pin)?;
+    numbers.insert(pin, next)?;
+    Ok(next)
 }
 
-/// Changes that stand and wait to be stored.
-#[derive(Default)]
-pub(super) struct Backlog {
-    state: Mutex<State>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    changes: VecDeque<Change>,
-    /// Taken and not yet stored.
-    in_hand: usize,
-    closed: bool,
-    error: Option<String>,
-}
-
-impl Backlog {
-    /// Beyond so many, new subjects are turned away (about 100 MB of memory).
-    pub const LIMIT: usize = 500_000;
-    /// One transaction's changes: enough to pay its fsync, little enough to stay short.
-    const BATCH: usize = 20_000;
-    /// How long changes may gather. What is not stored when the process dies is replayed from the ledger.
-    const GATHER: Duration = Duration::from_secs(1);
-    /// How long a failed disk is left alone: each try closes the file and opens it again.
-    const PAUSE: Duration = Duration::from_secs(1);
-
-    pub fn push(&self, change: Change) {
-        let mut state = self.lock();
-        state.changes.push_back(change);
-        if matches!(state.changes.len(), 1 | Self::BATCH) {
-            self.wake.notify_all();
+/// Gives the pins of an older file their numbers.
+fn number_whole_pins(write: &WriteTransaction) -> Result<(), redb::Error> {
+    match write.open_table(PINS) {
+        Ok(_) => return Ok(()),
+        Err(TableError::TableTypeMismatch { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    write.rename_table(WHOLE, OLD)?;
+    {
+        let old = write.open_table(OLD)?;
+        let mut pins = write.open_table(PINS)?;
+        let mut known: HashMap<Vec<u8>, u32> = HashMap::new();
+        tracing::info!(pins = old.len()?, "the directory's pins are numbered");
+        for row in old.iter()? {
+            let (key, pin) = row?;
+            let pin = pin.value();
+            let number = match known.get(pin) {
+                Some(number) => *number,
+                None => {
+                    let number = number_of(write, pin)?;
+                    known.insert(pin.to_vec(), number);
+                    number
+                }
+            };
+            pins.insert(key.value(), number)?;
         }
     }
-
-    pub fn len(&self) -> usize {
-        let state = self.lock();
-        state.changes.len() + state.in_hand
-    }
-
-    pub fn error(&self) -> Option<String> {
-        self.lock().error.clone()
-    }
-
-    /// The next batch, after letting changes gather; `None` when closed and empty, or when closed
-    /// and the disk fails.
-    pub fn take(&self) -> Option<Vec<Change>> {
-        let mut state = self.lock();
-        loop {
-            if state.closed && (state.changes.is_empty() || state.error.is_some()) {
-                return None;
-            }
-            if !state.changes.is_empty() && state.in_hand == 0 {
-                break;
-            }
-            state = self
-                .wake
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        if !state.closed && state.changes.len() < Self::BATCH {
-            let full = |s: &mut State| !s.closed && s.changes.len() < Self::BATCH;
-            (state, _) = self
-                .wake
-                .wait_timeout_while(state, Self::GATHER, full)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        // While changes gathered somebody may have flushed: two batches at once could be stored in
-        // the wrong order.
-        let mut state = self.idle(state);
-        Some(Self::cut(&mut state))
-    }
-
-    /// The next batch at once; `None` when there is none. Waits while another is being stored.
-    pub fn take_now(&self) -> Option<Vec<Change>> {
-        let mut state = self.idle(self.lock());
-        (!state.changes.is_empty()).then(|| Self::cut(&mut state))
-    }
-
-    /// Waits until nothing is being stored.
-    fn idle<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        self.wake
-            .wait_while(state, |s| s.in_hand > 0)
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn cut(state: &mut State) -> Vec<Change> {
-        let count = state.changes.len().min(Self::BATCH);
-        state.in_hand = count;
-        state.changes.drain(..count).collect()
-    }
-
-    pub fn stored(&self) {
-        let mut state = self.lock();
-        state.in_hand = 0;
-        state.error = None;
-        self.wake.notify_all();
-    }
-
-    /// The storing thread is gone: what waits stays, and nobody waits for what it had in hand.
-    pub fn fail(&self, error: &str) {
-        let mut state = self.lock();
-        state.in_hand = 0;
-        state.error = Some(error.to_owned());
-        self.wake.notify_all();
-    }
-
-    pub fn give_back(&self, batch: Vec<Change>, error: String) {
-        let mut state = self.lock();
-        state.in_hand = 0;
-        for change in batch.into_iter().rev() {
-            state.changes.push_front(change);
-        }
-        state.error = Some(error);
-        self.wake.notify_all();
-    }
-
-    /// Leaves a failed disk alone for a while.
-    pub fn pause(&self) {
-        let state = self.lock();
-        let _ = self
-            .wake
-            .wait_timeout_while(state, Self::PAUSE, |s| !s.closed);
-    }
-
-    pub fn close(&self) {
-        self.lock().closed = true;
-        self.wake.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    /// Two batches that are stored at once may be stored in the wrong order.
-    #[test]
-    fn while_one_batch_is_stored_no_other_is_taken() {
-        let backlog = Arc::new(Backlog::default());
-        let change = |seq| Change {
-            at: (seq, false),
-            of: None,
-        };
-        backlog.push(change(1));
-        let (tell, told) = mpsc::channel();
-        let gathers = Arc::clone(&backlog);
-        let thread = std::thread::spawn(move || tell.send(gathers.take().unwrap().len()));
-        // Somebody flushes while it gathers, or before.
-        let first = backlog.take_now();
-        backlog.push(change(2));
-        if first.is_some_and(|batch| batch.len() == 1) {
-            let twice = Backlog::GATHER * 2;
-            assert!(told.recv_timeout(twice).is_err(), "taken beside the first");
-            backlog.stored();
-        }
-        assert_eq!(told.recv(), Ok(1));
-        thread.join().unwrap().unwrap();
-    }
-
-    #[test]
-    fn a_whole_batch_is_not_waited_for() {
-        let backlog = Backlog::default();
-        for seq in 0..=Backlog::BATCH as u64 {
-            backlog.push(Change {
-                at: (seq, false),
-                of: None,
-            });
-        }
-        assert_eq!(backlog.take().unwrap().len(), Backlog::BATCH);
-    }
+    write.delete_table(OLD)?;
+    Ok(())
 }

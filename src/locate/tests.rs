@@ -8,6 +8,7 @@ use smallvec::smallvec;
 use tempfile::TempDir;
 
 mod first;
+mod numbered;
 
 use super::{store::Store, *};
 use crate::{
@@ -116,7 +117,7 @@ fn a_claim_is_joined_contested_and_released() {
     let Claim::Contested(theirs, third) = directory.claim(key(1), pin("sg")).unwrap() else {
         panic!("another region is contested");
     };
-    assert_eq!(theirs, pin("eu"));
+    assert_eq!(*theirs, pin("eu"));
     assert_eq!(directory.lookup(&key(1)).unwrap(), None);
     // As long as anybody holds it, it stands.
     drop((first, third));
@@ -354,7 +355,7 @@ proptest! {
         let all = |from| changes.iter().fold(from, Pin::after);
         prop_assert_eq!(&all(None), &once);
         let twice = all(once.clone());
-        prop_assert_eq!(twice.map(|p| p.region), once.map(|p| p.region));
+        prop_assert_eq!(twice.map(|p| p.region.clone()), once.map(|p| p.region.clone()));
     }
 }
 

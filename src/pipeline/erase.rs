@@ -343,5 +343,5 @@ async fn remove(
 fn home_of(directory: &Directory, key: &SubjectKey) -> Result<Option<Arc<str>>, Refused> {
     let pin = directory.lookup(key);
     let pin = pin.map_err(|e| Refused::Directory(e.to_string()))?;
-    Ok(pin.map(|pin| pin.region))
+    Ok(pin.map(|pin| pin.region.clone()))
 }

@@ -59,7 +59,7 @@ async fn write_home(
         .claim(key(n), Pin::new(wanted.into(), smallvec![]))
         .unwrap()
     {
-        Claim::Held(pin) => pin.region,
+        Claim::Held(pin) => pin.region.clone(),
         // Follows the other's home, and makes it durable with its own entry.
         Claim::Won(claimed) | Claim::Contested(_, claimed) => {
             let region = claimed.pin().region.clone();

@@ -37,7 +37,7 @@ fn what_was_written_is_read_back() {
         claiming.pin = Some(Pinning::Claim(claimed));
         claiming.reference = Some("case 7/2026".into());
         let _ = journal.clear(homeward(), claiming).await.unwrap();
-        assert_eq!(directory.lookup(&key(3)).unwrap(), Some(pin));
+        assert_eq!(directory.lookup(&key(3)).unwrap().as_deref(), Some(&pin));
         let refusal = Arc::new(Profile {
             outcome: Verdict::Refuse,
             problem: Some("conflict".into()),
@@ -204,7 +204,7 @@ fn the_directory_is_rebuilt_from_the_ledger() {
     let (journal, opened) =
         Journal::open(&rig.ledger(), Options::default(), directory.clone()).unwrap();
     assert_eq!(opened.replayed, 52);
-    let region = |n| directory.lookup(&key(n)).unwrap().unwrap().region;
+    let region = |n| directory.lookup(&key(n)).unwrap().unwrap().region.clone();
     assert_eq!((&*region(0), &*region(7), &*region(49)), ("eu", "sg", "eu"));
     assert_eq!(
         directory.lookup(&key(8)).unwrap().unwrap().held_in[..],

@@ -15,7 +15,6 @@
 
 mod name;
 mod store;
-mod storing;
 mod tally;
 
 #[cfg(test)]
@@ -33,29 +32,42 @@ use foldhash::{HashMap, HashMapExt};
 use jiff::Timestamp;
 
 use super::{StateError, open_file};
-use crate::{attest::create_private_folder, disk::Healing, domain::SubjectKey};
+use crate::{
+    attest::create_private_folder,
+    disk::{
+        Healing,
+        backlog::{self, Backlog, Stores, Storing},
+    },
+    domain::SubjectKey,
+};
 
 pub use name::TallyName;
 pub use tally::{Hold, Tally};
 
 use store::Store;
-use storing::{Backlog, Change, Storing};
+use tally::Quarter;
 
 /// The counters of one router. Cheap to clone.
 #[derive(Clone)]
 pub struct Counters {
     inner: Arc<Inner>,
     /// Ends the storing thread when the last handle goes.
-    _storing: Arc<Storing>,
+    _storing: Arc<Storing<Inner>>,
 }
 
 struct Inner {
     store: Arc<Store>,
-    backlog: Backlog,
+    backlog: Backlog<Change>,
     tallies: RwLock<HashMap<Arc<str>, Arc<Tally>>>,
     applied: AtomicU64,
     /// A durable entry could not be counted: memory no longer knows every person. Fail closed.
     broken: AtomicBool,
+}
+
+/// One person counted by one entry; `None`: only the entry's number is to be remembered.
+struct Change {
+    seq: u64,
+    of: Option<(Arc<Tally>, SubjectKey, Quarter)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,14 +108,10 @@ impl Counters {
             applied: AtomicU64::new(0),
             broken: AtomicBool::new(false),
         });
-        let writer = Arc::clone(&inner);
-        let thread = std::thread::Builder::new()
-            .name("counters".into())
-            .spawn(move || writer.store_until_closed())
-            .map_err(StateError::Io)?;
+        let storing = Storing::start("counters", Arc::clone(&inner)).map_err(StateError::Io)?;
         Ok(Self {
-            _storing: Arc::new(Storing::new(Arc::clone(&inner), thread)),
             inner,
+            _storing: Arc::new(storing),
         })
     }
 
@@ -120,7 +128,7 @@ impl Counters {
     pub fn hold(&self, tally: &Arc<Tally>, key: SubjectKey) -> Result<Hold, StateError> {
         self.inner.refuse_if_broken()?;
         let waiting = self.inner.backlog.len();
-        if waiting > Backlog::LIMIT {
+        if waiting > Backlog::<Change>::LIMIT {
             return Err(StateError::Behind { waiting });
         }
         Hold::new(Arc::clone(tally), key)
@@ -156,10 +164,7 @@ impl Counters {
     /// # Errors
     /// What the storing failed with; the ledger keeps what is missing.
     pub fn flush(&self) -> Result<(), StateError> {
-        while let Some(batch) = self.inner.backlog.take_now() {
-            self.inner.store_batch(batch)?;
-        }
-        Ok(())
+        backlog::flush(&*self.inner)
     }
 
     /// Binds the counters to a ledger and says up to which entry they are stored here.
@@ -191,13 +196,13 @@ impl Counters {
                 of: Some((tally, key, time)),
             }));
         }
-        self.inner.backlog.push_all(changes);
+        self.inner.backlog.push(changes);
         Ok(())
     }
 
     /// Notes that the ledger counts nobody up to `seq` who was not applied.
     pub(crate) fn mark(&self, seq: u64) {
-        self.inner.backlog.push_all(vec![Change { seq, of: None }]);
+        self.inner.backlog.push([Change { seq, of: None }]);
     }
 
     /// Changes that wait to be stored.
@@ -232,40 +237,42 @@ impl Inner {
         tallies.insert(name, Arc::clone(&tally));
         tally
     }
+}
 
-    fn store_until_closed(&self) {
-        let mut told = None;
-        while let Some(batch) = self.backlog.take() {
-            let Err(error) = self.store_batch(batch) else {
-                told = None;
-                continue;
-            };
-            if !error.is_told() && told.replace(error.to_string()).is_none() {
-                tracing::error!(%error, "counts cannot be stored; they stay in memory and in the ledger");
-            }
-            self.backlog.pause();
-        }
+impl Stores for Inner {
+    type Change = Change;
+    type Error = StateError;
+
+    fn backlog(&self) -> &Backlog<Change> {
+        &self.backlog
     }
 
-    fn store_batch(&self, batch: Vec<Change>) -> Result<(), StateError> {
-        let written = self
-            .refuse_if_broken()
-            .and_then(|()| self.store.write(&batch));
-        if let Err(error) = written {
-            self.backlog.give_back(batch, error.to_string());
-            return Err(error);
-        }
-        for (seq, (tally, key, _)) in batch
-            .iter()
-            .filter_map(|c| c.of.as_ref().map(|of| (c.seq, of)))
-        {
-            tally.stored(seq, key);
+    fn store(&self, batch: &[Change]) -> Result<(), StateError> {
+        self.refuse_if_broken()?;
+        self.store.write(batch)?;
+        for change in batch {
+            if let Some((tally, key, _)) = &change.of {
+                tally.stored(change.seq, key);
+            }
         }
         if let Some(last) = batch.last() {
             self.applied.fetch_max(last.seq, Ordering::Relaxed);
         }
-        self.backlog.stored();
         Ok(())
+    }
+
+    fn is_told(error: &StateError) -> bool {
+        error.is_told()
+    }
+
+    fn tell(error: &StateError) {
+        tracing::error!(%error, "counts cannot be stored; they stay in memory and in the ledger");
+    }
+}
+
+impl backlog::Change for Change {
+    fn is_one_with(&self, next: &Self) -> bool {
+        self.seq == next.seq
     }
 }
 

@@ -7,9 +7,12 @@ use std::{
 
 use redb::{ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{StateError, storing::Change, tally::Quarter};
+use super::{Change, StateError, tally::Quarter};
 use crate::{
-    disk::{Healing, Words},
+    disk::{
+        Healing, Words,
+        applied::{self, META},
+    },
     domain::SubjectKey,
 };
 
@@ -19,8 +22,6 @@ const TALLIES: TableDefinition<'_, &str, u32> = TableDefinition::new("tallies");
 const PEOPLE: TableDefinition<'_, (u32, [u8; 16]), Quarter> = TableDefinition::new("people");
 /// Tally and quarter of an hour → how many people were counted last then.
 const TIMES: TableDefinition<'_, (u32, Quarter), u64> = TableDefinition::new("times");
-/// `ledger`: the id of the ledger that was replayed; `applied`: up to which entry, little-endian.
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 pub(super) const TELLS: Words = Words {
     begun: "the counters' file cannot be used; what is to be stored stays in memory and in the ledger",
@@ -120,10 +121,7 @@ impl Store {
                     people => drop(times.insert(at, people)?),
                 }
             }
-            write
-                .open_table(META)?
-                .insert("applied", last.seq.to_le_bytes().as_slice())?;
-            Ok(())
+            applied::note(write, last.seq)
         });
         self.forget();
         Ok(written?)
@@ -131,17 +129,9 @@ impl Store {
 
     /// See [`super::Counters::attach`].
     pub fn attach(&self, ledger: [u8; 16], last: u64) -> Result<u64, StateError> {
-        Ok(self.file.write(|write| {
-            let mut meta = write.open_table(META)?;
-            let same = meta.get("ledger")?.is_some_and(|id| id.value() == ledger);
-            let stored = meta
-                .get("applied")?
-                .and_then(|n| n.value().try_into().ok())
-                .map_or(0, u64::from_le_bytes);
-            let applied = if same { stored.min(last) } else { 0 };
-            meta.insert("ledger", ledger.as_slice())?;
-            meta.insert("applied", applied.to_le_bytes().as_slice())?;
-            Ok(applied)
-        })?)
+        let attached = self
+            .file
+            .write(|write| applied::attach(write, ledger, last))?;
+        Ok(attached.applied)
     }
 }
