@@ -7,7 +7,6 @@
 //! would take the room of all others. What is announced beyond the room that is left is refused
 //! before it is read.
 
-mod allocator;
 mod machine;
 
 use std::{
@@ -19,12 +18,10 @@ use std::{
     },
 };
 
-pub use allocator::GiveBack;
-
 use super::body::BodyFault;
 
-/// From this part of the budget on, memory is given back to the system as soon as it is free: what
-/// the allocator keeps for the next body stands beside what is counted.
+/// From this part of the budget on, free memory is not left to the allocator for its second: what it
+/// keeps for the next body stands beside what is counted.
 const PRESSED: usize = 4;
 /// Loads that swell and ebb are one.
 const CALM: u32 = 10;
@@ -90,8 +87,8 @@ impl Memory {
         before.is_ok()
     }
 
-    /// Whether much of it is in use, or was until [`CALM`] seconds ago: what is freed had better go
-    /// back to the system at once.
+    /// Whether much of it is in use, or was until [`CALM`] seconds ago: what is free had better go
+    /// back to the system soon.
     pub fn is_pressed(&self) -> bool {
         self.is_pressed.load(Relaxed)
     }

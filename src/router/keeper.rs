@@ -8,11 +8,12 @@ use prometheus::GaugeVec;
 use tokio::sync::watch;
 
 use super::{
-    Shared, Snapshot, reload,
+    Shared, Snapshot,
+    give_back::give_back,
+    reload,
     thresholds::{self, Warned},
 };
 use crate::{
-    admit::memory::GiveBack,
     forward::EndpointState,
     telemetry::{Metrics, clock, log},
     tls::Validity,
@@ -26,7 +27,6 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
     let mut ticks = 0u64;
     let mut warned = Warned::default();
     let mut hangs = false;
-    let mut memory = GiveBack::default();
     while !*stop.borrow() {
         reload::recompile(shared, clock::now());
         tell_hang(shared, &mut hangs);
@@ -36,10 +36,14 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
         }
         shared.journal.look_at_disk();
         shared.memory.look();
-        memory.now();
+        give_back(false);
         warned.look(shared, &shared.snapshot.load(), clock::now());
         ticks += 1;
-        pause(stop, || memory.hasten(shared.memory.is_pressed()));
+        pause(stop, || {
+            if shared.memory.is_pressed() {
+                give_back(true);
+            }
+        });
     }
 }
 

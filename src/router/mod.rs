@@ -3,6 +3,7 @@
 mod checks;
 mod coalesce;
 mod forewarn;
+mod give_back;
 pub mod keeper;
 pub mod outlook;
 pub mod reload;
