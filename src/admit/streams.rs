@@ -54,8 +54,9 @@ const MISDEEDS: usize = 1024;
 /// How long a caller that was asked whether it is there may take to say so.
 const ANSWERS: Duration = Duration::from_secs(20);
 
-/// How often it is looked whether a connection that has to end may.
-const LOOK: Duration = Duration::from_millis(50);
+/// How soon it is looked whether a connection that has to end may, and, of one that may not for long,
+/// how often.
+const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// A connection after its preface.
 pub struct Streams<S: AsyncRead + AsyncWrite + Unpin> {
@@ -113,6 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
         let mut is_ending = false;
         let mut late = Late::new(*head);
         let mut leaving: Option<Pin<Box<Sleep>>> = None;
+        let mut pause = LOOK.0;
         let accept = poll_fn(|cx| {
             loop {
                 let accepted = connection.poll_accept(cx);
@@ -141,9 +143,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
                         // Nothing more is read of the caller meanwhile.
                         let is_at_work = seen.writes() || is_any_open(open);
                         if is_at_work && reason != Reason::INTERNAL_ERROR {
-                            let look = leaving.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+                            let look = leaving.get_or_insert_with(|| Box::pin(sleep(pause)));
                             while look.as_mut().poll(cx).is_ready() {
-                                look.set(sleep(LOOK));
+                                pause = (pause * 2).min(LOOK.1);
+                                look.set(sleep(pause));
                             }
                             return Poll::Pending;
                         }
@@ -253,17 +256,24 @@ impl Late {
 async fn lives(pings: &mut PingPong, every: Duration, seen: &Seen) {
     loop {
         sleep(every).await;
-        if pings.send_ping(Ping::opaque()).is_err() {
-            return;
-        }
-        let pong = timeout(ANSWERS, poll_fn(|cx| pings.poll_pong(cx))).await;
+        let is_there = seen.fault().is_some() || answers(pings).await;
         if seen.fault().is_some() {
             return std::future::pending().await;
         }
-        if !matches!(pong, Ok(Ok(_))) {
+        if !is_there {
             return;
         }
     }
+}
+
+async fn answers(pings: &mut PingPong) -> bool {
+    match pings.send_ping(Ping::opaque()) {
+        // One may be under way, of before the connection was told to stop.
+        Err(error) if error.is_io() => return false,
+        _ => {}
+    }
+    let pong = timeout(ANSWERS, poll_fn(|cx| pings.poll_pong(cx))).await;
+    matches!(pong, Ok(Ok(_)))
 }
 
 type Respond = Rc<RefCell<SendResponse<Bytes>>>;

@@ -186,6 +186,11 @@ impl Bundle {
         })
     }
 
+    /// Whether an entry changes a pin.
+    pub(super) fn pins(&self) -> bool {
+        self.extras.iter().any(|(_, e)| e.pin.is_some())
+    }
+
     /// Whether an entry changes a pin or counts a person.
     pub(super) fn has_effects(&self) -> bool {
         !self.extras.is_empty() || self.kinds.iter().any(|k| !k.profile.counted.is_empty())
@@ -197,7 +202,7 @@ impl Bundle {
             let permit = kind.permit.as_ref();
             permit.is_some_and(|permit| may_follow(permit, false, &kind.profile))
         };
-        self.extras.iter().all(|(_, e)| e.pin.is_none()) && self.kinds.iter().all(follows)
+        !self.pins() && self.kinds.iter().all(follows)
     }
 
     /// # Errors

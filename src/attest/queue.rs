@@ -406,7 +406,7 @@ impl Work {
     pub fn pins(&self) -> bool {
         match self {
             Self::Drafts(drafts) => drafts.iter().any(|draft| draft.pin.is_some()),
-            Self::Bundle(bundle) => bundle.has_effects(),
+            Self::Bundle(bundle) => bundle.pins(),
         }
     }
 

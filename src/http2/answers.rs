@@ -78,7 +78,7 @@ impl Judge for Answers {
         true
     }
 
-    fn end(&mut self, stream: u32, is_last: bool) -> Result<(), Reason> {
+    fn end(&mut self, stream: u32, _size: usize, is_last: bool) -> Result<(), Reason> {
         let Section {
             status,
             is_malformed,
@@ -142,7 +142,7 @@ mod tests {
             for (name, value) in fields.iter().filter(|(name, _)| *name != "*") {
                 answers.field(name.as_bytes(), value.as_bytes());
             }
-            answers.end(1, is_last)?;
+            answers.end(1, 0, is_last)?;
         }
         let left = answers.streams.len();
         let ended = sections.last().is_some_and(|s| s.contains(&("*", "")));
@@ -198,7 +198,7 @@ mod tests {
             let mut answers = Answers::default();
             assert_eq!(answers.begin(1), Ok(()));
             answers.field(b":status", status.as_bytes());
-            assert_eq!(answers.end(1, false), Ok(()));
+            assert_eq!(answers.end(1, 0, false), Ok(()));
             assert_eq!(answers.content(1, 0), Ok(()), "{status}");
             assert_eq!(answers.content(1, 1), wanted, "{status}");
             assert_eq!(answers.content(3, 1), Ok(()));
@@ -211,7 +211,7 @@ mod tests {
         for stream in 0..5000 {
             assert_eq!(answers.begin(2 * stream + 1), Ok(()));
             answers.field(b":status", b"200");
-            assert_eq!(answers.end(2 * stream + 1, false), Ok(()));
+            assert_eq!(answers.end(2 * stream + 1, 0, false), Ok(()));
         }
         assert_eq!(answers.streams.len(), MOST);
     }

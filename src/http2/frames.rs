@@ -61,8 +61,8 @@ pub trait Judge {
     /// A field line of it. `false`: one for which h2 ends the connection.
     fn field(&mut self, name: &[u8], value: &[u8]) -> bool;
 
-    /// It is whole, and the last of its stream if `is_last`.
-    fn end(&mut self, stream: u32, is_last: bool) -> Result<(), Reason>;
+    /// It is whole, of this size as RFC 9113 §6.5.2 counts, and the last of its stream if `is_last`.
+    fn end(&mut self, stream: u32, size: usize, is_last: bool) -> Result<(), Reason>;
 
     /// So many octets of content come on the stream.
     fn content(&mut self, _stream: u32, _length: usize) -> Result<(), Reason> {
@@ -238,7 +238,7 @@ impl<J: Judge> Frames<J> {
             (HEADERS | CONTINUATION, Some((stream, is_last))) if head.has(END_HEADERS) => {
                 self.open = None;
                 self.fields.end().map_err(unreadable)?;
-                self.judge.end(stream, is_last)
+                self.judge.end(stream, self.size, is_last)
             }
             (DATA, _) if head.has(END_STREAM) => {
                 self.judge.over(head.stream);

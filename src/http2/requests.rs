@@ -268,8 +268,6 @@ struct Section {
     is_malformed: bool,
     scheme: Scheme,
     length: Option<u64>,
-    /// As RFC 9113 §6.5.2 counts.
-    size: usize,
     digest: u64,
 }
 
@@ -316,7 +314,6 @@ impl Judge for Requests {
         }
         let section = &mut self.section;
         section.is_malformed |= section.order.is_broken_by(name) || is_malformed(name, value);
-        section.size += name.len() + value.len() + OVERHEAD;
         match name {
             [b':', ..] => section.pseudo_field(name, value),
             b"content-length" => section.announce(value),
@@ -330,7 +327,7 @@ impl Judge for Requests {
         true
     }
 
-    fn end(&mut self, stream: u32, is_last: bool) -> Result<(), Reason> {
+    fn end(&mut self, stream: u32, size: usize, is_last: bool) -> Result<(), Reason> {
         let section = std::mem::take(&mut self.section);
         let digest = section.digest;
         match section.is_head {
@@ -342,7 +339,7 @@ impl Judge for Requests {
             let is_malformed = section.is_malformed_head(is_last);
             self.seen.count(|c| match is_malformed {
                 true => c.malformed += 1,
-                false => c.too_large += u32::from(section.size >= self.limit),
+                false => c.too_large += u32::from(size >= self.limit),
             });
             let mut heads = self.seen.heads.borrow_mut();
             if heads.len() >= MOST {
@@ -382,9 +379,6 @@ impl Judge for Requests {
         self.seen.ended(stream);
     }
 }
-
-/// What a field line counts for beyond its octets (RFC 9113 §6.5.2).
-const OVERHEAD: usize = 32;
 
 /// Digits of an announced length: more might not be held by 64 bits.
 const LONGEST: usize = 19;

@@ -22,7 +22,7 @@ impl<const CLIENT: bool> Judge for Notes<CLIENT> {
         true
     }
 
-    fn end(&mut self, stream: u32, is_last: bool) -> Result<(), Reason> {
+    fn end(&mut self, stream: u32, _size: usize, is_last: bool) -> Result<(), Reason> {
         self.0.push(format!("end {stream} {is_last}"));
         Ok(())
     }

@@ -61,3 +61,34 @@ fn a_caller_that_waits_for_nothing_and_says_nothing_does_not_hold_up_a_stop() {
     assert_eq!(router.process.wait().code(), Some(0));
     assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
 }
+
+/// After a fault nothing is read, so that no ping is answered: neither the one of before the stop
+/// nor the one after it says that the caller is gone.
+#[test]
+fn what_was_whole_before_a_fault_is_answered_through_pings_and_a_stop() {
+    let (mut setup, _backends) = Setup::recording();
+    let (arrives, arrived) = std::sync::mpsc::channel();
+    let slow = Backend::scripted(move |seen| {
+        if seen.path.starts_with("/people") {
+            arrives.send(()).unwrap();
+        }
+        std::thread::sleep(std::time::Duration::from_secs(5));
+        Reply::status(201)
+    });
+    setup.region("eu", slow.address);
+    setup.set(&["data_plane", "drain"], "30s");
+    setup.set(&["limits", "idle"], "1s");
+    let mut router = setup.start();
+    let mut connection = connect(&router, &[]);
+    connection.write_all(&request(1, &put(&[]))).unwrap();
+    arrived.recv_timeout(PATIENCE).unwrap();
+    // No stream is 0.
+    connection
+        .write_all(&frame(DATA, END_STREAM, 0, b"x"))
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    router.process.signal("TERM");
+    let outcome = outcome(&mut connection, 1);
+    assert!(outcome.answered, "{outcome:?}");
+    assert_eq!(router.process.wait().code(), Some(0));
+}
