@@ -230,32 +230,6 @@ mod tests {
     }
 
     #[test]
-    fn promises_that_name_other_recipients_leave_none() {
-        let entries: String = ["maps", "post"]
-            .iter()
-            .map(|id| {
-                format!("[[recipients]]\nid = \"{id}\"\nentity = \"b\"\ncategories = [\"user\"]\n")
-            })
-            .collect();
-        let with = |others: &str| {
-            let two = promises(&["recipients_only = [\"maps\"]", others]);
-            summaries("", &format!("{two}{entries}"))
-        };
-        let told = with("recipients_only = [\"post\"]");
-        let words = "o.toml:10:19: promises `p` and `q` together leave no recipient to disclose to";
-        assert!(
-            told.starts_with(words) && told.lines().count() == 1,
-            "{told}"
-        );
-        for sound in [
-            "recipients_only = [\"post\", \"maps\"]",
-            "subjects = []\nrecipients_only = [\"post\"]",
-        ] {
-            assert!(!with(sound).contains("to disclose to"), "{sound}");
-        }
-    }
-
-    #[test]
     fn promises_that_no_region_keeps_together_are_warned_of_once() {
         let pair = promises(&[
             "subjects = [\"SG\", \"IN\"]\nstore_only_in = [\"EEA\"]",

@@ -197,12 +197,13 @@ pub fn idle(checked: &Checked, day: Date, faults: &Faults) {
 mod tests {
     use super::super::tests::summaries;
 
+    fn pair(p: &str, q: &str) -> String {
+        format!("[[promises]]\nid = \"p\"\n{p}\n[[promises]]\nid = \"q\"\n{q}\n")
+    }
+
     #[test]
     fn promises_that_no_place_can_keep_are_errors() {
-        let with = |a: &str, b: &str| {
-            let text = format!("[[promises]]\nid = \"p\"\n{a}\n[[promises]]\nid = \"q\"\n{b}\n");
-            summaries("", &text)
-        };
+        let with = |a: &str, b: &str| summaries("", &pair(a, b));
         let never = with(
             "subjects = [\"IN\"]\nstore_only_in = [\"IN\"]",
             "never_to = [\"IN\"]",
@@ -265,5 +266,31 @@ mod tests {
             idle.contains("promise `q` names no place in `never_to`"),
             "{idle}"
         );
+    }
+
+    #[test]
+    fn promises_that_name_other_recipients_leave_none() {
+        let entries: String = ["maps", "post"]
+            .iter()
+            .map(|id| {
+                format!("[[recipients]]\nid = \"{id}\"\nentity = \"b\"\ncategories = [\"user\"]\n")
+            })
+            .collect();
+        let with = |others: &str| {
+            let first = "recipients_only = [\"maps\"]";
+            summaries("", &format!("{}{entries}", pair(first, others)))
+        };
+        let told = with("recipients_only = [\"post\"]");
+        let words = "o.toml:10:19: promises `p` and `q` together leave no recipient to disclose to";
+        assert!(
+            told.starts_with(words) && told.lines().count() == 1,
+            "{told}"
+        );
+        for sound in [
+            "recipients_only = [\"post\", \"maps\"]",
+            "subjects = []\nrecipients_only = [\"post\"]",
+        ] {
+            assert!(!with(sound).contains("to disclose to"), "{sound}");
+        }
     }
 }
