@@ -1,6 +1,10 @@
 //! Contradictions are errors with both places, idle things are warnings with a reason, and what is
 //! neither is left alone.
 
+mod hints;
+mod papers;
+mod sources;
+
 use crate::{
     document::{Fault, Faults, Node},
     domain::{Region, Regions},
