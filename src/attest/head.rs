@@ -123,7 +123,9 @@ pub struct HeadFlaw {
     pub slot: Option<u8>,
     pub what: &'static str,
     /// The ledger ends where the slot that was believed says, or before. If the other was the newer
-    /// one, entries that it alone told of may be gone, and nothing in the ledger can tell.
+    /// one, entries that it alone told of may be gone, and nothing in the ledger can tell. Where
+    /// the ledger goes further nothing suggests a loss; it is not excluded, for the slot that was
+    /// believed may be an old one.
     pub may_hide_loss: bool,
 }
 
@@ -134,21 +136,22 @@ impl HeadFlaw {
             Some(slot) => format!("slot {slot}"),
             None => "both slots".into(),
         };
-        let what = self.what;
-        if self.may_hide_loss {
-            tracing::warn!(
-                slot,
-                what,
-                last,
-                "the ledger's head is damaged; the other slot was believed, and both were written anew. The ledger goes no further than that slot says: if the damaged one was the newer, acknowledged entries of one frame may be missing after the last, and only a copy of the ledger could tell"
-            );
-        } else {
-            tracing::warn!(
-                slot,
-                what,
-                last,
-                "the ledger's head is damaged, as a power failure during a write leaves it; the other slot was believed, and both were written anew. The ledger goes further than that slot says, so no entry is missing"
-            );
+        tracing::warn!(slot, what = self.what, last, "{}", self.words());
+    }
+
+    /// What was done about it, and what is known of entries that may be missing. Slots are not
+    /// synced for each frame: after a power failure one may be many frames older than the other.
+    fn words(&self) -> &'static str {
+        match (self.slot, self.may_hide_loss) {
+            (None, _) => {
+                "the slots of the ledger's head are both sound and do not belong together; the newer slot was believed, and both were written anew. The entries that it tells of stand, or their loss is told; of later ones only a copy of the ledger could tell"
+            }
+            (Some(_), true) => {
+                "the ledger's head is damaged; the other slot was believed, and both were written anew. The ledger goes no further than that slot says: if the damaged one was the newer, acknowledged entries may be missing after the last, and only a copy of the ledger could tell"
+            }
+            (Some(_), false) => {
+                "the ledger's head is damaged, as a power failure during a write leaves it; the other slot was believed, and both were written anew. The ledger goes further than that slot says, as it does where nothing is missing; how far the damaged one said is not known"
+            }
         }
     }
 }
@@ -334,6 +337,30 @@ mod tests {
         let bytes = fs::read(folder.path().join(FILE)).unwrap();
         for slot in bytes.chunks(SLOT) {
             assert_eq!(slot[..8], *MAGIC);
+        }
+    }
+
+    #[test]
+    fn no_more_is_told_of_a_flaw_than_is_known() {
+        let words = |slot, may_hide_loss| {
+            let what = "";
+            HeadFlaw {
+                slot,
+                what,
+                may_hide_loss,
+            }
+            .words()
+        };
+        for slot in [None, Some(0), Some(1)] {
+            for may_hide_loss in [false, true] {
+                let words = words(slot, may_hide_loss);
+                // The slot that was believed may be many frames old: it is not synced for each.
+                assert!(!words.contains("no entry is missing"), "{words}");
+                assert!(!words.contains("of one frame"), "{words}");
+                // Where both are sound, none is damaged.
+                assert_eq!(words.contains("the other slot"), slot.is_some(), "{words}");
+                assert_eq!(words.contains("the newer slot"), slot.is_none(), "{words}");
+            }
         }
     }
 }

@@ -11,8 +11,6 @@ mod kept;
 mod promises;
 mod scope;
 #[cfg(test)]
-mod slips;
-#[cfg(test)]
 mod tests;
 mod unused;
 

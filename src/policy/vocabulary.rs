@@ -372,7 +372,10 @@ fn read_group(node: &Node, faults: &Faults) -> Group {
     };
     let as_of: Option<Date> = fields.need("as_of").and_then(|n| n.date(faults));
     let source = fields.maybe_text("source").map(str::to_owned);
-    let (mut members, mut at) = (Vec::new(), Vec::new());
+    let mut members: Vec<(Place, Interval)> = Vec::new();
+    // Where each stands; `None` of one whose days were misread: that it is in the group on all
+    // days was not meant, so it is compared with none.
+    let mut places: Vec<Option<&Where>> = Vec::new();
     let list = fields.need("members").and_then(|n| n.list(faults));
     for item in list.unwrap_or(&[]) {
         let (place, interval) = match &item.value {
@@ -391,12 +394,13 @@ fn read_group(node: &Node, faults: &Faults) -> Group {
         let Some(place) = read::place(node, faults) else {
             continue;
         };
-        let same = members
+        let at = (!faults.concern(item)).then_some(&node.at);
+        let mut same = members
             .iter()
-            .zip(&at)
-            .find(|((p, i), _): &(&(Place, Interval), _)| *p == place && i.overlaps(&interval));
-        // Days that were misread are told; that it is in the group on all days was not meant.
-        if let Some((_, first)) = same.filter(|_| !faults.concern(item)) {
+            .zip(&places)
+            .filter(|((p, i), _)| *p == place && i.overlaps(&interval))
+            .filter_map(|(_, at)| *at);
+        if let (Some(_), Some(first)) = (at, same.next()) {
             faults.error_between(
                 &node.at,
                 format!("`{place}` stands twice in this group for the same days"),
@@ -405,7 +409,7 @@ fn read_group(node: &Node, faults: &Faults) -> Group {
             );
         }
         members.push((place, interval));
-        at.push(node.at.clone());
+        places.push(at);
     }
     fields.finish();
     Group {
@@ -434,4 +438,54 @@ fn read_mechanism(key: &str, node: &Node, faults: &Faults) -> Option<Mechanism> 
     };
     fields.finish();
     Some(mechanism)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Fault;
+
+    /// What is told of a group with these members.
+    fn told(members: &[&str]) -> String {
+        let faults = Faults::new();
+        let text = format!("as_of = 2026-11-22\nmembers = [{}]\n", members.join(", "));
+        let node = Node::parse("g.toml", text, &faults).expect("valid TOML");
+        read_group(&node, &faults);
+        let all: Vec<String> = faults.into_sorted().iter().map(Fault::summary).collect();
+        all.join("\n")
+    }
+
+    #[test]
+    fn a_member_stands_once_for_the_same_days() {
+        let early = "{ place = \"DE\", until = 2009-12-31 }";
+        let middle = "{ place = \"DE\", from = 2010-01-01, until = 2019-12-31 }";
+        let late = "{ place = \"DE\", from = 2020-01-01 }";
+        assert_eq!(told(&[early, middle, late, "\"FR\""]), "");
+        let twice = told(&[early, "\"FR\"", "\"DE\"", late]);
+        assert_eq!(twice.matches("`DE` stands twice").count(), 2, "{twice}");
+    }
+
+    /// Neither before nor after a sound one, which may stand twice with another all the same.
+    #[test]
+    fn a_misread_member_is_compared_with_none() {
+        let late = "{ place = \"DE\", from = 2020-01-01 }";
+        for misread in [
+            "{ place = \"DE\", until = 2019-02-30 }",
+            "{ place = \"DE\", untill = 2019-02-28 }",
+            "{ place = \"DE\", from = 2019-01-01, until = 2018-01-01 }",
+        ] {
+            for members in [[misread, late], [late, misread], [misread, misread]] {
+                let told = told(&members);
+                assert!(!told.contains("stands twice"), "{told}");
+                assert!(!told.is_empty(), "{members:?}");
+            }
+            let told = told(&[misread, late, "\"DE\""]);
+            let twice = told.lines().filter(|line| line.contains("stands twice"));
+            let twice: Vec<&str> = twice.collect();
+            assert!(
+                matches!(twice[..], [one] if one.contains("here first") && one.matches("g.toml:2:").count() == 2),
+                "{told}"
+            );
+        }
+    }
 }

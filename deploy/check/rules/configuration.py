@@ -129,8 +129,8 @@ def termination_outlasts_the_drain(found):
             yield f"{where(workload)}: readiness is noticed after {noticed} s, the router drains earlier"
 
 
-# Measured: docs/kubernetes.md, "Sizing".
-TIMES, REST = 8, 64 << 20
+# Measured: docs/failure.md, "Memory".
+TIMES, REST = 3, 64 << 20
 
 
 def memory_is_enough(found):

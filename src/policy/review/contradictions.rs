@@ -242,3 +242,71 @@ fn twice(at: &Where, name: &str, entity: &str, first: &Where, faults: &Faults) {
         "keep the one whose days are right",
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{accepting, rule, summaries};
+
+    /// What an age, a promise, an attribute or a term says is not known where a part of it was misread.
+    #[test]
+    fn of_other_entries_that_were_misread_nothing_follows_either() {
+        let child =
+            |id: &str, age: u8, more: &str| rule("child", id, &format!("age = {age}\n{more}"));
+        for wrong in [
+            "from = 2023-02-30",
+            "until = 2023-12-32",
+            "from = \"soon\"",
+            "form = 2023-01-01",
+        ] {
+            let law = child("one", 13, "until = 2022-12-31") + &child("two", 15, wrong);
+            let told = summaries(&law, "");
+            assert_eq!(told.lines().count(), 1, "{wrong}\n{told}");
+        }
+        let told = summaries(&(child("one", 13, "") + &child("two", 15, "")), "");
+        assert!(told.contains("both hold for"), "{told}");
+        let young = |age: u8, more: &str| {
+            format!("[[sensitive]]\nbelow_age = {age}\ncitation = \"c\"\n{more}\n")
+        };
+        let told = summaries(
+            &(young(14, "until = 2022-12-31") + &young(16, "from = 2023-02-30")),
+            "",
+        );
+        assert_eq!(told.lines().count(), 1, "{told}");
+        for organisation in [
+            "[entities.c]\ncountry = \"US\"\nattributes = [{ name = \"gdpr-art3-2\", until = 2022-12-31 }, { name = \"gdpr-art3-2\", from = 2023-02-30 }]",
+            "[[promises]]\nid = \"p\"\nstore_only_n = [\"SG\"]",
+            "[[promises]]\nid = \"p\"\nstore_only_in = [\"SG\"]\n[[promises]]\nid = \"q\"\nsubjets = [\"FR\"]\nstore_only_in = [\"FR\"]",
+            "[[retention]]\nid = \"r\"\ncategories = [\"user\"]\nkeep = \"3 years\"\n[[retention]]\nid = \"s\"\ncategories = [\"user\"]\nkeep = \"2 years\"\nleats = true",
+        ] {
+            let told = summaries("", organisation);
+            assert_eq!(told.lines().count(), 1, "{organisation}\n{told}");
+        }
+    }
+
+    /// An unsure age leans towards the stricter one, and may be accepted by name like a prohibition.
+    #[test]
+    fn an_unsure_age_stands_above_a_sure_one() {
+        let child =
+            |id: &str, age: u8, more: &str| rule("child", id, &format!("age = {age}\n{more}"));
+        let unsure = "confidence = \"medium\"\nreview = true";
+        let law = child("floor", 13, "") + &child("unsure", 16, unsure);
+        assert_eq!(summaries(&law, ""), "");
+        // The other way round the unsure one would say nothing.
+        let told = summaries(&(child("floor", 16, "") + &child("unsure", 13, unsure)), "");
+        assert!(told.contains("both hold for"), "{told}");
+        let told = summaries(&child("unsure", 16, "confidence = \"medium\""), "");
+        assert!(
+            told.contains("rule `unsure` is not sure, and does not say whether it wants review"),
+            "{told}"
+        );
+        let told = accepting("unsure", &law);
+        assert_eq!(told, "");
+        let told = accepting("floor", &law);
+        assert!(told.contains("rule `floor` needs no acceptance"), "{told}");
+        let told = accepting("unsre", &law);
+        assert!(
+            told.contains("unknown rule `unsre` (did you mean `unsure`?)"),
+            "{told}"
+        );
+    }
+}

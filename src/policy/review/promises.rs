@@ -44,8 +44,8 @@ pub fn contradictions(checked: &Checked, days: &Days, faults: &Faults) {
             if tried || !meet(a, b, checked.personal(), today, groups) {
                 continue;
             }
-            if let Some((what, key, other)) = nowhere(a, b, today, groups) {
-                tell(a, b, what, (key, other), faults);
+            for (what, keys) in nowhere(a, b, today, groups) {
+                tell(a, b, what, keys, faults);
             }
         }
     }
@@ -82,48 +82,61 @@ fn meet(a: &Promise, b: &Promise, personal: CategorySet, day: Date, groups: &Gro
     both.intersects(personal) && people.is_some()
 }
 
-/// What two promises leave no place for, and the keys that do so.
+/// Everything that two promises leave no place or no recipient for, and the key of each that does
+/// so: one of `a`, one of `b`.
 fn nowhere(
     a: &Promise,
     b: &Promise,
     day: Date,
     groups: &Groups,
-) -> Option<(&'static str, &'static str, &'static str)> {
-    let set = |e: &Option<PlaceExpr>| e.as_ref().map(|e| e.on(day, groups));
-    let kinds = [
-        ("place to store in", "store_only_in"),
-        ("place to read from", "read_only_from"),
-        ("place to disclose to", "disclose_only_to"),
-    ];
-    let same = std::ptr::eq(a, b);
+) -> Vec<(&'static str, (&'static str, &'static str))> {
+    let mut found = Vec::new();
     if let (Some(x), Some(y)) = (&a.recipients_only, &b.recipients_only)
         && !x.is_empty()
         && !y.is_empty()
         && !x.iter().any(|r| y.contains(r))
     {
         let key = "recipients_only";
-        return Some(("recipient to disclose to", key, key));
+        found.push(("recipient to disclose to", (key, key)));
     }
-    for (what, key) in kinds {
-        let (only_a, only_b) = (set(only(a, key)), set(only(b, key)));
-        if let (Some(x), Some(y)) = (&only_a, &only_b)
-            && !same
-            && !x.is_empty()
-            && !y.is_empty()
-            && first_common(x, y).is_none()
+    for (what, key) in [
+        ("place to store in", "store_only_in"),
+        ("place to read from", "read_only_from"),
+        ("place to disclose to", "disclose_only_to"),
+    ] {
+        found.extend(at_odds(a, b, key, day, groups).map(|keys| (what, keys)));
+    }
+    found
+}
+
+/// The keys by which two promises leave no place for what `key` is about. One pair of them is
+/// enough: what is wrong is told once.
+fn at_odds(
+    a: &Promise,
+    b: &Promise,
+    key: &'static str,
+    day: Date,
+    groups: &Groups,
+) -> Option<(&'static str, &'static str)> {
+    let set = |e: &Option<PlaceExpr>| e.as_ref().map(|e| e.on(day, groups));
+    let (only_a, only_b) = (set(only(a, key)), set(only(b, key)));
+    if let (Some(x), Some(y)) = (&only_a, &only_b)
+        && !std::ptr::eq(a, b)
+        && !x.is_empty()
+        && !y.is_empty()
+        && first_common(x, y).is_none()
+    {
+        return Some((key, key));
+    }
+    for (places, never, keys) in [
+        (&only_a, set(&b.never_to), (key, "never_to")),
+        (&only_b, set(&a.never_to), ("never_to", key)),
+    ] {
+        if let (Some(places), Some(never)) = (places, never)
+            && !places.is_empty()
+            && barred(places, &never)
         {
-            return Some((what, key, key));
-        }
-        for (places, never, keys) in [
-            (&only_a, set(&b.never_to), (key, "never_to")),
-            (&only_b, set(&a.never_to), ("never_to", key)),
-        ] {
-            if let (Some(places), Some(never)) = (places, never)
-                && !places.is_empty()
-                && barred(places, &never)
-            {
-                return Some((what, keys.0, keys.1));
-            }
+            return Some(keys);
         }
     }
     None
@@ -197,12 +210,13 @@ pub fn idle(checked: &Checked, day: Date, faults: &Faults) {
 mod tests {
     use super::super::tests::summaries;
 
+    fn pair(p: &str, q: &str) -> String {
+        format!("[[promises]]\nid = \"p\"\n{p}\n[[promises]]\nid = \"q\"\n{q}\n")
+    }
+
     #[test]
     fn promises_that_no_place_can_keep_are_errors() {
-        let with = |a: &str, b: &str| {
-            let text = format!("[[promises]]\nid = \"p\"\n{a}\n[[promises]]\nid = \"q\"\n{b}\n");
-            summaries("", &text)
-        };
+        let with = |a: &str, b: &str| summaries("", &pair(a, b));
         let never = with(
             "subjects = [\"IN\"]\nstore_only_in = [\"IN\"]",
             "never_to = [\"IN\"]",
@@ -264,6 +278,58 @@ mod tests {
         assert!(
             idle.contains("promise `q` names no place in `never_to`"),
             "{idle}"
+        );
+    }
+
+    #[test]
+    fn promises_that_name_other_recipients_leave_none() {
+        let entries: String = ["maps", "post"]
+            .iter()
+            .map(|id| {
+                format!("[[recipients]]\nid = \"{id}\"\nentity = \"b\"\ncategories = [\"user\"]\n")
+            })
+            .collect();
+        let with = |others: &str| {
+            let first = "recipients_only = [\"maps\"]";
+            summaries("", &format!("{}{entries}", pair(first, others)))
+        };
+        let told = with("recipients_only = [\"post\"]");
+        let words = "o.toml:10:19: promises `p` and `q` together leave no recipient to disclose to";
+        assert!(
+            told.starts_with(words) && told.lines().count() == 1,
+            "{told}"
+        );
+        for sound in [
+            "recipients_only = [\"post\", \"maps\"]",
+            "subjects = []\nrecipients_only = [\"post\"]",
+        ] {
+            assert!(!with(sound).contains("to disclose to"), "{sound}");
+        }
+    }
+
+    /// Of the stores once, though two keys of theirs say it.
+    #[test]
+    fn of_two_promises_everything_is_told_that_they_leave_none_of() {
+        let told = summaries(
+            "",
+            &pair(
+                "store_only_in = [\"FR\"]\ndisclose_only_to = [\"IN\"]\nnever_to = [\"SG\"]",
+                "store_only_in = [\"SG\"]\nread_only_from = [\"DE\"]\nnever_to = [\"IN\", \"FR\"]",
+            ),
+        );
+        let places: Vec<&str> = told
+            .lines()
+            .filter_map(|line| line.split_once(" (")?.0.split_once(": "))
+            .map(|(_, message)| message)
+            .collect();
+        let both = "promises `p` and `q` together leave no";
+        assert_eq!(
+            places,
+            [
+                format!("{both} place to store in"),
+                format!("{both} place to disclose to")
+            ],
+            "{told}"
         );
     }
 }

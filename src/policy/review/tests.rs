@@ -1,6 +1,10 @@
 //! Contradictions are errors with both places, idle things are warnings with a reason, and what is
 //! neither is left alone.
 
+mod hints;
+mod papers;
+mod sources;
+
 use crate::{
     document::{Fault, Faults, Node},
     domain::{Region, Regions},
@@ -35,14 +39,10 @@ country = "SG"
 
 /// All faults of the shipped vocabulary with this law and organisation; warnings as of 2026-11-22.
 fn told(law: &str, organisation: &str) -> Vec<Fault> {
-    told_all(law, &format!("{ORGANISATION}{organisation}"))
+    told_bound(law, &format!("{ORGANISATION}{organisation}"), None)
 }
 
-fn told_all(law: &str, organisation: &str) -> Vec<Fault> {
-    told_bound(law, organisation, None)
-}
-
-/// The same in the regions of some settings, where there are any.
+/// The same of a whole organisation, in the regions of some settings where there are any.
 fn told_bound(law: &str, organisation: &str, regions: Option<&Regions>) -> Vec<Fault> {
     let faults = Faults::new();
     let parse = |name: &str, text: String| Node::parse(name, text, &faults).expect("valid TOML");
@@ -63,11 +63,7 @@ fn told_bound(law: &str, organisation: &str, regions: Option<&Regions>) -> Vec<F
 }
 
 pub(super) fn summaries(law: &str, organisation: &str) -> String {
-    let all = told(law, organisation);
-    all.iter()
-        .map(Fault::summary)
-        .collect::<Vec<_>>()
-        .join("\n")
+    lines(&told(law, organisation))
 }
 
 /// The same in regions of `a`, by name and place.
@@ -78,14 +74,18 @@ pub(super) fn summaries_in(regions: &[(&str, &str)], organisation: &str) -> Stri
         entity: "a".into(),
     });
     let regions = Regions::new(regions.collect());
-    let all = told_bound("", &format!("{ORGANISATION}{organisation}"), Some(&regions));
-    let all: Vec<String> = all.iter().map(Fault::summary).collect();
-    all.join("\n")
+    let organisation = format!("{ORGANISATION}{organisation}");
+    lines(&told_bound("", &organisation, Some(&regions)))
 }
 
 pub(super) fn accepting(name: &str, law: &str) -> String {
-    let all = told_all(law, &format!("accept = [\"{name}\"]\n{ORGANISATION}"));
-    all.iter().map(Fault::summary).collect()
+    let organisation = format!("accept = [\"{name}\"]\n{ORGANISATION}");
+    lines(&told_bound(law, &organisation, None))
+}
+
+fn lines(faults: &[Fault]) -> String {
+    let all: Vec<String> = faults.iter().map(Fault::summary).collect();
+    all.join("\n")
 }
 
 pub(super) fn rule(kind: &str, id: &str, more: &str) -> String {
@@ -495,8 +495,7 @@ fn instruments_that_no_rule_can_use_are_warned_about_with_the_reason() {
 
 #[test]
 fn what_serves_no_rule_is_warned_about() {
-    let text = r#"accept = ["xx-base"]
-[entities.c]
+    let text = r#"[entities.c]
 country = "US"
 attributes = ["lgpd", "rkn-notified"]
 [[assessments]]
@@ -506,8 +505,7 @@ exporter = ["a"]
 date = 2024-01-01
 outcome = "effective"
 "#;
-    let (accept, rest) = text.split_once('\n').expect("two lines");
-    let faults = summaries("", rest);
+    let faults = summaries("", text);
     assert!(
         faults.contains("o.toml:7:15: attribute `lgpd` of `c` serves no rule"),
         "{faults}"
@@ -517,19 +515,8 @@ outcome = "effective"
         faults.contains("o.toml:10:8: assessment `P` is asked for by no rule"),
         "{faults}"
     );
-    let faults = Faults::new();
-    let vocabulary = Node::parse("v.toml", shipped::LAW[0].1.to_owned(), &faults).expect("TOML");
-    let law = Node::parse("xx.toml", LAW.to_owned(), &faults).expect("TOML");
-    let organisation = Node::parse("o.toml", format!("{accept}\n{ORGANISATION}"), &faults);
-    let checked = check(&vocabulary, &[law], &organisation.expect("TOML"), &faults);
-    checked
-        .expect("a warning stops nothing")
-        .warnings("2026-11-22".parse().expect("a day"), &faults);
-    let told: Vec<String> = faults.into_sorted().iter().map(Fault::summary).collect();
     assert_eq!(
-        told,
-        [
-            "o.toml:1:11: rule `xx-base` needs no acceptance (only rules with `review = true` do: it counts as it stands)"
-        ]
+        accepting("xx-base", ""),
+        "o.toml:1:11: rule `xx-base` needs no acceptance (only rules with `review = true` do: it counts as it stands)"
     );
 }

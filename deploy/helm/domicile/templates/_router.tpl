@@ -24,7 +24,7 @@ The router's container, as an item of `containers` or, with `sidecar` true, of `
     - { name: DOMICILE__DATA_PLANE__TRUSTED, value: 127.0.0.1/32 }
     # Nothing else sends here: there is nobody to wait for once the app has ended.
     - { name: DOMICILE__DATA_PLANE__DRAIN_DELAY, value: 0s }
-    - { name: DOMICILE__LIMITS__MEMORY, value: 32MiB }
+    - { name: DOMICILE__LIMITS__MEMORY, value: 128MiB }
   {{- end }}
   ports:
     - { name: http, containerPort: 8080 }
