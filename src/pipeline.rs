@@ -104,6 +104,9 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     if spent || parts.method == Method::TRACE {
         return Err(Refused::LastHop);
     }
+    if hops::is_circle(&parts.headers) {
+        return Err(Refused::Circle);
+    }
     // RFC 9112 §3.2: one Host, no more and no less.
     let hosts = parts.headers.get_all(Field::Host).count();
     let named = hosts > 0 || parts.uri.authority().is_some() || parts.version == Version::HTTP_10;
@@ -117,6 +120,7 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
         NoRoute::MediaType(types) => Refused::MediaType(types),
     })?;
     let routed = x.admit(&x.snapshot, index, captures, &parts)?;
+    routed.check_path_subject()?;
     if let Some(recipient) = &routed.route.recipient {
         return Box::pin(disclose::way(x, &routed, &parts, body, recipient)).await;
     }

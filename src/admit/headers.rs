@@ -115,7 +115,10 @@ pub fn add_via(fields: &mut Fields, version: Version) {
     fields.insert(Field::Via, list);
 }
 
-/// The router's own element of `Via`.
+/// How the router names itself in `Via`.
+pub(super) const OWN_NAME: &str = " domicile";
+
+/// The router's own element of `Via`, which ends in [`OWN_NAME`].
 pub(super) fn via(version: Version) -> &'static str {
     match version {
         Version::HTTP_2 => "2.0 domicile",

@@ -171,7 +171,8 @@ fn goes(field: Field, value: Value<'_>, passing: &Passing<'_>, seen: &mut Seen) 
         Field::XForwardedProto | Field::XForwardedHost => !chain_passes,
         // What this one was: the flags above are set by it.
         Field::Traceparent => seen.has_broken_trace,
-        field if CLIENT_ADDRESS.contains(field) => passing.hide_client,
+        // Whoever is no proxy could name anybody.
+        field if CLIENT_ADDRESS.contains(field) => passing.hide_client || !passing.proxied,
         _ => true,
     }
 }

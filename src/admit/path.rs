@@ -21,6 +21,8 @@ pub enum PathFault {
         "the path holds an encoded slash, a backslash, a control character or bytes that are not UTF-8"
     )]
     Character,
+    #[error("the person's id in the path holds a `;`; percent-encode it if it belongs to the id")]
+    Parameter,
 }
 
 /// Refuses paths that two readers could take for two different resources: servlet containers
@@ -40,6 +42,15 @@ pub fn check(path: &str) -> Result<(), PathFault> {
         }
     }
     Ok(())
+}
+
+/// Refuses an id that servlet containers would cut off at the `;`: they would take it for another
+/// person's.
+pub fn check_subject(captured: &str) -> Result<(), PathFault> {
+    match memchr::memchr(b';', captured.as_bytes()) {
+        Some(_) => Err(PathFault::Parameter),
+        None => Ok(()),
+    }
 }
 
 /// A segment without its percent-encoding. Allocates only where there is any.

@@ -94,7 +94,13 @@ fn host_fits(wanted: &str, host: Option<&str>) -> bool {
     let Some(host) = host.and_then(|h| h.parse::<Authority>().ok()) else {
         return false;
     };
-    host.host().eq_ignore_ascii_case(wanted)
+    let name = |host: &'_ str| host.strip_suffix('.').map_or(host.len(), str::len);
+    let (host, wanted) = (host.host(), wanted);
+    // A root's dot names no other host (RFC 3986 §3.2.2).
+    match (host.get(..name(host)), wanted.get(..name(wanted))) {
+        (Some(host), Some(wanted)) => host.eq_ignore_ascii_case(wanted),
+        _ => false,
+    }
 }
 
 fn media_type_fits(wanted: &str, headers: &Fields) -> bool {
@@ -222,6 +228,10 @@ mod tests {
         assert_eq!(
             find_in("a", "/people", Method::POST, Some("Application/X-NDJSON")),
             Ok(2)
+        );
+        assert_eq!(
+            find_in("files.example.", "/any/1", Method::DELETE, None),
+            Ok(3)
         );
         assert_eq!(
             find_in("files.example:8080", "/any/1", Method::DELETE, None),

@@ -64,7 +64,7 @@ fields! {
     12 { ContentType b"content-type", ProxyStatus b"proxy-status", }
     13 {
         Authorization b"authorization", CacheControl b"cache-control",
-        DomicileBody b"domicile-body", LastModified b"last-modified",
+        ContentRange b"content-range", DomicileBody b"domicile-body", LastModified b"last-modified",
         XHttpMethod b"x-http-method", XRewriteUrl b"x-rewrite-url",
     }
     14 {

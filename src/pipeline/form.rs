@@ -2,17 +2,24 @@
 //! would read another record than the one that was classified.
 
 use crate::{
-    message::{Field, Parts, Value},
+    message::{Field, FieldSet, Parts, Value},
     respond::Refused,
 };
 
-/// Whether the body is what it is read as here: neither compressed nor otherwise encoded, of one
-/// media type at most (RFC 9110 §8.3: recipients differ in which of two they go by), and in UTF-8
+/// Whether the body is what it is read as here: neither a part of something (RFC 9110 §14.5: a region
+/// could write it into a record that was not judged with it), nor compressed nor otherwise encoded, of
+/// one media type at most (RFC 9110 §8.3: recipients differ in which of two they go by), and in UTF-8
 /// (RFC 8259 §8.1; a backend that goes by another `charset` would read another record).
 ///
 /// # Errors
-/// 415; `wanted` is what the answer asks for.
+/// 400 of a part; 415, where `wanted` is what the answer asks for.
 pub fn check_form(parts: &Parts, wanted: &str) -> Result<(), Refused> {
+    if parts
+        .headers
+        .may_have(const { FieldSet::of(&[Field::ContentRange]) })
+    {
+        return Err(Refused::Part);
+    }
     let is_plain = |v: Value<'_>| v.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
     let mut codings = parts.headers.get_all(Field::ContentEncoding);
     if !codings.all(is_plain) {

@@ -36,6 +36,10 @@ pub enum Refused {
     MediaType(Vec<String>),
     /// A compressed body cannot be classified.
     ContentEncoding,
+    /// Nor can a part of a record (`Content-Range`, RFC 9110 §14.5).
+    Part,
+    /// The request came here before.
+    Circle,
     Tunnel,
     /// TRACE, or an OPTIONS that may go no further (RFC 9110 §7.6.2, §9.3.8).
     LastHop,
@@ -177,6 +181,20 @@ impl Refused {
                 "compressed-body",
                 "a compressed record cannot be classified",
                 t("send the body without Content-Encoding"),
+            ),
+            Self::Part => (
+                S::BAD_REQUEST,
+                "partial-record",
+                "a part of a record cannot be classified",
+                t("send the record whole, without Content-Range"),
+            ),
+            Self::Circle => (
+                S::LOOP_DETECTED,
+                "loop",
+                "the request goes in a circle",
+                t(
+                    "`Via` names this kind of router as often as no sound chain does; see that no region's endpoint leads back to a router of its own",
+                ),
             ),
             Self::MethodOverride => (
                 S::BAD_REQUEST,

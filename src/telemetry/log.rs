@@ -37,8 +37,7 @@ pub fn start(log: &Log) -> io::Result<()> {
     let lines = Lines::open("log", LIMIT, StandardError)?;
     let lines = LINES.get_or_init(|| lines);
     let level = std::env::var("RUST_LOG").ok().or_else(|| log.level.clone());
-    let filter = EnvFilter::try_new(level.as_deref().unwrap_or("info,hyper=warn,h2=warn"))
-        .unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter(level.as_deref().unwrap_or("info"));
     let builder = fmt()
         .with_env_filter(filter)
         .with_writer(|| Event(lines))
@@ -54,6 +53,15 @@ pub fn start(log: &Log) -> io::Result<()> {
     let json = log.json;
     std::panic::set_hook(Box::new(move |panic| say(&panicked(panic, json))));
     Ok(())
+}
+
+/// What is told of HTTP below may quote what callers sent, so that no level brings it out.
+fn filter(level: &str) -> EnvFilter {
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    ["h2=warn", "hyper=warn", "hyper_util=warn"]
+        .into_iter()
+        .filter_map(|quiet| quiet.parse().ok())
+        .fold(filter, EnvFilter::add_directive)
 }
 
 /// A line as it is, after those of the log. Without a log it goes to standard error by itself.
@@ -149,4 +157,19 @@ fn panicked(panic: &PanicHookInfo<'_>, json: bool) -> String {
         format!("\nstack backtrace:\n{trace}")
     });
     format!("thread '{thread}' panicked at {at}:\n{why}{trace}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_level_brings_out_what_http_below_quotes() {
+        for level in ["debug", "trace", "h2=trace,domicile=debug", "nonsense=="] {
+            let filter = filter(level).to_string();
+            let of = |target: &str| filter.split(',').any(|d| d == format!("{target}=warn"));
+            assert!(of("h2") && of("hyper") && of("hyper_util"), "{filter}");
+            assert!(!filter.contains("h2=trace"), "{filter}");
+        }
+    }
 }

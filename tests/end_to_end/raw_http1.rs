@@ -54,6 +54,7 @@ fn what_a_backend_could_take_for_another_record_is_refused() {
     let (setup, backends) = Setup::recording();
     let router = setup.start();
     for (fields, status) in [
+        ("Content-Range: bytes 0-15/99\r\n", "400"),
         ("X-Original-URL: /people/b\r\n", "400"),
         ("X-Rewrite-URL: /people/b\r\n", "400"),
         ("X_Original_URL: /people/b\r\n", "400"),
@@ -549,6 +550,71 @@ fn options_and_trace_go_no_further() {
     assert_eq!(ask("OPTIONS", "Max-Forwards: -1\r\n"), "400");
     assert_eq!(ask("OPTIONS", "Max-Forwards: 3\r\n"), "405");
     assert!(backends.touched().is_empty());
+}
+
+#[test]
+fn an_id_that_a_container_would_cut_off_is_refused() {
+    let (router, backends) = start();
+    for (path, status) in [
+        ("/people/a;x", "400"),
+        ("/files/a;jsessionid=1/b", "400"),
+        ("/people/a%3Bx", "404"),
+        ("/files/a/b;v=1", "404"),
+    ] {
+        let answer = say(
+            &router,
+            format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+        );
+        assert_eq!(statuses(&answer), [status], "{path}: {answer}");
+        assert_eq!(answer.contains("bad-path"), status == "400", "{answer}");
+    }
+    assert!(backends.touched().is_empty());
+}
+
+#[test]
+fn a_request_that_goes_in_a_circle_comes_to_an_end() {
+    let (router, backends) = start();
+    let ask = |times: usize| {
+        let passed = vec!["1.1 domicile"; times].join(", ");
+        say(
+            &router,
+            format!(
+                "GET /files/p/letter HTTP/1.1\r\nHost: a\r\nDomicile-Country: DE\r\n\
+                 Connection: close\r\nVia: {passed}\r\n\r\n"
+            ),
+        )
+    };
+    let answer = ask(8);
+    assert_eq!(statuses(&answer), ["508"], "{answer}");
+    assert!(answer.contains("urn:domicile:problem:loop"), "{answer}");
+    assert!(backends.touched().is_empty());
+    ask(7);
+    assert!(!backends.touched().is_empty());
+}
+
+/// RFC 9110 §10.1.4.
+#[test]
+fn trailers_are_taken_with_their_connection_option() {
+    let (mut setup, _backends) = Setup::recording();
+    let eu = Backend::recording();
+    setup.region("eu", eu.address);
+    let router = setup.start();
+    let ask = |fields: &str| {
+        say(
+            &router,
+            format!(
+                "GET /files/p/letter HTTP/1.1\r\nHost: a\r\nDomicile-Country: DE\r\n{fields}\r\n\r\n"
+            ),
+        )
+    };
+    ask("TE: trailers\r\nConnection: TE, close");
+    ask("Connection: close");
+    let seen = eu.seen();
+    let said: Vec<_> = seen
+        .iter()
+        .map(|seen| (seen.header("te"), seen.header("connection")))
+        .collect();
+    assert_eq!(said, [(Some("trailers"), Some("te")), (None, None)]);
 }
 
 #[test]

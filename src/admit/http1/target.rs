@@ -27,7 +27,10 @@ pub fn parse(target: &[u8], method: &Method) -> Result<(Uri, Target), HeadFault>
         return Err(HeadFault::LongTarget);
     }
     let form = form(target, method)?;
-    let uri = uri(target)?;
+    let uri = match missing_slash(target).filter(|_| form == Target::Absolute) {
+        Some((start, query)) => uri(&[start, b"/", query].concat())?,
+        None => uri(target)?,
+    };
     // What the URI's parser made of it must be what was meant.
     let is_sound = match form {
         Target::Origin => uri.authority().is_none() && uri.path().starts_with('/'),
@@ -39,6 +42,15 @@ pub fn parse(target: &[u8], method: &Method) -> Result<(Uri, Target), HeadFault>
         return Err(HeadFault::TargetForm);
     }
     Ok((uri, form))
+}
+
+/// Parts a target whose authority a query follows, where the path goes that nobody may leave out who
+/// sends it on (RFC 9112 §3.2.1).
+fn missing_slash(target: &[u8]) -> Option<(&[u8], &[u8])> {
+    let query = target.iter().position(|b| *b == b'?')?;
+    let (start, query) = target.split_at_checked(query)?;
+    let slashes = start.iter().filter(|b| **b == b'/').count();
+    (slashes == 2).then_some((start, query))
 }
 
 fn uri(target: &[u8]) -> Result<Uri, HeadFault> {

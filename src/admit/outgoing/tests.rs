@@ -162,6 +162,23 @@ fn what_is_remembered_is_told_only_of_what_is_the_same() {
 }
 
 #[test]
+fn only_a_proxy_may_say_whose_address_it_is() {
+    let fields = map(&[
+        ("x-real-ip", "203.0.113.9"),
+        ("true-client-ip", "203.0.113.9"),
+    ]);
+    for proxied in [false, true] {
+        let passing = Passing {
+            proxied,
+            ..passing("198.51.100.7")
+        };
+        let out = outgoing(&fields, passing, || (5, 6));
+        assert_eq!(out.contains_key(Field::XRealIp), proxied);
+        assert_eq!(out.contains_key(Field::TrueClientIp), proxied);
+    }
+}
+
+#[test]
 fn a_callers_address_stays_behind_when_the_data_leaves_home() {
     let names = [
         "x-real-ip",

@@ -27,6 +27,10 @@ impl Call<'_> {
         out.put_slice(self.target.as_str().as_bytes());
         out.put_slice(self.endpoint.line_end_and_host());
         self.headers.write(out, OWN);
+        if self.headers.may_have(const { FieldSet::of(&[Field::Te]) }) {
+            // RFC 9110 §10.1.4.
+            out.put_slice(b"connection: te\r\n");
+        }
         if upload.is_chunked() {
             out.put_slice(b"transfer-encoding: chunked\r\n");
         } else if let Some(length) = length(self.method, upload) {

@@ -248,6 +248,23 @@ fn an_absolute_target_agrees_with_host() {
     accepted("GET http://a/p HTTP/1.0\r\n\r\n");
 }
 
+/// RFC 9112 §3.2.1.
+#[test]
+fn an_absolute_target_without_a_path_is_of_the_root() {
+    for (target, path) in [
+        ("http://a", "/"),
+        ("http://a?b=/c?d", "/?b=/c?d"),
+        ("http://a:80?b", "/?b"),
+        ("http://a/?b", "/?b"),
+        ("http://a/b?c", "/b?c"),
+    ] {
+        let (uri, form) =
+            crate::admit::http1::target::parse(target.as_bytes(), &http::Method::GET).unwrap();
+        assert_eq!(form, crate::admit::http1::target::Target::Absolute);
+        assert_eq!(uri.path_and_query().unwrap().as_str(), path, "{target}");
+    }
+}
+
 #[test]
 fn there_is_one_sound_host() {
     for value in [
