@@ -18,6 +18,8 @@
 
 mod client;
 mod code;
+#[path = "../common/mod.rs"]
+mod common;
 mod cpu;
 mod instructions;
 mod options;

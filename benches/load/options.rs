@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::work::Work;
+use crate::{common::into, work::Work};
 
 pub struct Options {
     pub works: Vec<Work>,
@@ -96,11 +96,11 @@ impl Options {
                     options.router = Some(value());
                     true
                 }
-                "--rounds" => number(&value(), &mut options.rounds),
-                "--requests" => number(&value(), &mut options.requests),
-                "--connections" => number(&value(), &mut options.connections),
-                "--workers" => number(&value(), &mut options.workers),
-                "--idle" => number(&value(), &mut options.idle),
+                "--rounds" => into(&value(), &mut options.rounds),
+                "--requests" => into(&value(), &mut options.requests),
+                "--connections" => into(&value(), &mut options.connections),
+                "--workers" => into(&value(), &mut options.workers),
+                "--idle" => into(&value(), &mut options.idle),
                 "--rate" => {
                     options.rate = value().parse().ok().filter(|r| *r > 0);
                     options.rate.is_some()
@@ -117,15 +117,5 @@ impl Options {
 
     pub fn wants(&self, proxy: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|o| o == proxy)
-    }
-}
-
-fn number(text: &str, into: &mut usize) -> bool {
-    match text.parse() {
-        Ok(number) => {
-            *into = number;
-            true
-        }
-        Err(_) => false,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -11,6 +11,7 @@ use std::{
 use tokio::net::TcpStream;
 
 use crate::{
+    common::free_port,
     cpu, instructions,
     options::Options,
     router,
@@ -464,9 +465,4 @@ pub fn installed(program: &str) -> Option<PathBuf> {
 fn missing<T>(proxy: &str, needs: &str) -> Option<T> {
     println!("{proxy}: left out, it needs {needs}");
     None
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }

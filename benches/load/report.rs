@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{client::Outcome, options::Options, work::Work};
+use crate::{client::Outcome, common::median, options::Options, work::Work};
 
 pub struct Table<'o> {
     work: Work,
@@ -113,16 +113,5 @@ impl<'o> Table<'o> {
         let (ours, theirs) = (self.rounds.get(name)?, self.rounds.get(to)?);
         let ratios = ours.iter().zip(theirs).map(|(a, b)| a.cpu / b.cpu);
         Some(median(ratios))
-    }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match (values.len() % 2, values.get(middle)) {
-        (1, Some(value)) => *value,
-        (0, Some(value)) if middle > 0 => f64::midpoint(values[middle - 1], *value),
-        _ => f64::NAN,
     }
 }

@@ -1,5 +1,7 @@
 //! The works: what is asked, and what the right answer is.
 
+use crate::common::record;
+
 /// One kind of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
@@ -180,20 +182,6 @@ impl Work {
             }
         }
     }
-}
-
-/// A record of an invented person, `size` bytes long.
-fn record(subject: &str, country: &str, size: usize) -> String {
-    let mut text = format!(
-        r#"{{"id":"{subject}","user":{{"country":"{country}","name":"Ada Example","email":"{subject}@example.com"}},"active":true,"score":17.5,"tags":["a","b","c"],"note":""#
-    );
-    let words = "lorem ipsum dolor sit amet ";
-    while text.len() + 2 < size {
-        let left = size - 2 - text.len();
-        text.push_str(words.get(..left.min(words.len())).unwrap_or(words));
-    }
-    text.push_str("\"}");
-    text
 }
 
 fn asked(line: &str, media_type: &str, country: &str, body: &str, expected: Expected) -> Asked {

@@ -21,9 +21,10 @@ use tokio::{
 
 use crate::{
     Options,
-    report::{median, percentile},
+    common::{free_port, median},
+    report::percentile,
     work::{COUNTRIES, PEOPLE, REGIONS},
-    world::{self, Place, Plan, Router, free_port},
+    world::{self, Place, Plan, Router},
 };
 
 /// India, in `REGIONS`.

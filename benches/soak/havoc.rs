@@ -22,12 +22,13 @@ use crate::{
     Options,
     caller::{Caller, Trouble, secure},
     chance::Chance,
+    common::{free_port, median},
     pki::Authority,
     relay::Relay,
-    report::{Report, median, resident},
+    report::{Report, resident},
     store::Store,
     work::{Asked, KINDS, Kind, PEOPLE, REGIONS, Verdict},
-    world::{self, Place, Plan, Router, free_port},
+    world::{self, Place, Plan, Router},
 };
 
 const LIMITS: &str =

@@ -22,6 +22,8 @@
 
 mod caller;
 mod chance;
+#[path = "../common/mod.rs"]
+mod common;
 mod hang;
 mod havoc;
 #[path = "../../tests/end_to_end/tls/pki.rs"]
@@ -34,6 +36,8 @@ mod work;
 mod world;
 
 use std::time::Duration;
+
+use common::into;
 
 const HELP: &str =
     "cargo bench --bench soak -- [--minutes 30] [--rate 300] [--seed 1] [--router PATH]
@@ -114,14 +118,4 @@ fn read() -> Option<Options> {
         }
     }
     Some(options)
-}
-
-fn into<T: std::str::FromStr>(text: &str, place: &mut T) -> bool {
-    match text.parse() {
-        Ok(value) => {
-            *place = value;
-            true
-        }
-        Err(_) => false,
-    }
 }

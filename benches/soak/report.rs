@@ -64,16 +64,6 @@ pub fn resident(pid: u32) -> (u64, u64) {
     (of("VmRSS:"), of("RssAnon:"))
 }
 
-pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    match values.len() {
-        0 => f64::NAN,
-        count if count % 2 == 1 => values[count / 2],
-        count => f64::midpoint(values[count / 2 - 1], values[count / 2]),
-    }
-}
-
 pub fn percentile(values: &mut [u32], share: f64) -> f64 {
     values.sort_unstable();
     let last = values.len().saturating_sub(1);

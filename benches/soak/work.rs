@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::Value;
 
-use crate::chance::Chance;
+use crate::{chance::Chance, common::record};
 
 /// The stores, in this order, by region, and a country of which each is the home.
 pub const REGIONS: [&str; 5] = ["cn", "in", "ru", "eu", "sg"];
@@ -61,7 +61,7 @@ impl Asked {
         let person = person % PEOPLE;
         let id = format!("r{region}-{person}");
         let (path, body) = match kind {
-            Kind::Record => ("/records".to_owned(), record(region, &id, 900)),
+            Kind::Record => ("/records".to_owned(), record(&id, COUNTRIES[region], 900)),
             Kind::Read => (format!("/records/{id}"), String::new()),
             Kind::File => (
                 format!("/files/{id}/photo"),
@@ -211,19 +211,6 @@ pub fn foreign(bytes: &[u8], own: usize) -> Option<usize> {
     regions.find(|region| *region != own)
 }
 
-/// A record of an invented person.
-fn record(region: usize, id: &str, size: usize) -> String {
-    let country = COUNTRIES[region];
-    let mut text = format!(
-        r#"{{"id":"{id}","user":{{"country":"{country}","name":"Ada Example","email":"{id}@example.com"}},"active":true,"score":17.5,"tags":["a","b"],"note":""#
-    );
-    while text.len() + 2 < size {
-        text.push_str("lorem ipsum ");
-    }
-    text.push_str("\"}");
-    text
-}
-
 /// Item `n` is of region `n % 5`.
 fn items(person: usize, is_bulk: bool) -> String {
     let mut text = String::new();
@@ -232,7 +219,7 @@ fn items(person: usize, is_bulk: bool) -> String {
         if is_bulk {
             let _ = writeln!(text, r#"{{"index":{{"_index":"people","_id":"{id}"}}}}"#);
         }
-        let _ = writeln!(text, "{}", record(at % 5, &id, 250));
+        let _ = writeln!(text, "{}", record(&id, COUNTRIES[at % 5], 250));
     }
     text
 }
