@@ -76,6 +76,7 @@ pub struct Exchange<'w> {
 #[derive(Default)]
 pub struct Story {
     pub route: Option<Arc<str>>,
+    /// Until a route has taken the request: `None`, and what the method stands for counts.
     pub operation: Option<Operation>,
     pub traces: Traces,
     pub profile: Option<Arc<Profile>>,
@@ -223,6 +224,8 @@ impl<'w> Exchange<'w> {
         };
         let plain = plain
             .ok_or_else(|| Refused::MethodNotAllowed(route::allowed(&route.settings.methods)))?;
+        // What the steering says otherwise may be the reason to refuse.
+        self.story.borrow_mut().operation = Some(plain);
         let head = Head {
             headers: &parts.headers,
             captures,
