@@ -64,7 +64,8 @@ impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let mut map = s.serialize_map(None)?;
         map.serialize_entry("seq", &self.seq)?;
-        map.serialize_entry("at", &self.at)?;
+        // All as long as each other, so that times in the order of texts stand in that of time.
+        map.serialize_entry("at", &format_args!("{:.6}", self.at))?;
         map.serialize_entry("kind", self.kind.as_str())?;
         match &self.kind {
             Kind::Outcome { decision, status } => {
@@ -211,7 +212,7 @@ fn pin_region(change: &PinChange) -> &Arc<str> {
 /// One line for people, as `ledger tail` prints it.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>8}  {}  ", self.seq, self.at)?;
+        write!(f, "{:>8}  {:.6}  ", self.seq, self.at)?;
         match &self.kind {
             Kind::Outcome {
                 decision,

@@ -1,8 +1,10 @@
 //! As what a request is entered that was refused before its way was clear.
 
+use std::collections::BTreeSet;
+
 use crate::kit::http::Request;
 use crate::kit::setup::{Setup, metrics};
-use crate::kit::{decision, entries_now, problem};
+use crate::kit::{all_entries, decision, entries_now, problem};
 
 #[test]
 fn refused_writes_and_erasures_are_entered_as_such() {
@@ -36,4 +38,10 @@ fn refused_writes_and_erasures_are_entered_as_such() {
     let told = r#"domicile_refusals_total{operation="store",outcome="refuse",problem="bad-steering",rule="none"} 1"#;
     assert!(scrape.lines().any(|line| line == told), "{scrape}");
     assert!(backends.touched().is_empty());
+
+    // Times are as long as each other, so that their order as texts is that of time.
+    let entries = all_entries(router.admin);
+    let times: Vec<&str> = entries.iter().map(|e| e["at"].as_str().unwrap()).collect();
+    let lengths: BTreeSet<usize> = times.iter().map(|at| at.len()).collect();
+    assert_eq!(lengths, BTreeSet::from([27]), "{times:?}");
 }
