@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::Profile;
+use super::{Ordered, Profile};
 use crate::{
     domain::{Circumstances, DecisionId, EvidenceSet, SubjectKey},
     locate::PinChange,
@@ -31,6 +31,7 @@ pub enum Kind {
         evidence: EvidenceSet,
         pin: Option<PinChange>,
         reference: Option<Arc<str>>,
+        order: Option<Arc<Ordered>>,
     },
     /// What the backend answered; status 0: no answer came.
     Outcome { decision: DecisionId, status: u16 },
@@ -81,6 +82,7 @@ impl Serialize for Entry {
                 evidence,
                 pin,
                 reference,
+                order,
             } => {
                 map.serialize_entry("decision", decision)?;
                 write_profile(&mut map, profile)?;
@@ -98,10 +100,29 @@ impl Serialize for Entry {
                 if let Some(reference) = reference {
                     map.serialize_entry("reference", reference)?;
                 }
+                if let Some(order) = order {
+                    write_order(&mut map, order)?;
+                }
             }
         }
         map.end()
     }
+}
+
+fn write_order<M: SerializeMap>(map: &mut M, order: &Ordered) -> Result<(), M::Error> {
+    let Ordered {
+        authority_country,
+        approval,
+        ground_reference,
+    } = order;
+    map.serialize_entry("authority_country", authority_country)?;
+    if let Some(approval) = approval {
+        map.serialize_entry("approval", approval)?;
+    }
+    if let Some(reference) = ground_reference {
+        map.serialize_entry("ground_reference", reference)?;
+    }
+    Ok(())
 }
 
 fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), M::Error> {
@@ -238,6 +259,7 @@ impl fmt::Display for Entry {
                 evidence,
                 pin,
                 reference,
+                order,
             } => {
                 write!(
                     f,
@@ -260,6 +282,18 @@ impl fmt::Display for Entry {
                 for (name, text) in texts {
                     if let Some(text) = text {
                         write!(f, "  {name}={text}")?;
+                    }
+                }
+                if let Some(order) = order {
+                    write!(f, "  authority_country={}", order.authority_country)?;
+                    let texts = [
+                        ("approval", &order.approval),
+                        ("ground_reference", &order.ground_reference),
+                    ];
+                    for (name, text) in texts {
+                        if let Some(text) = text {
+                            write!(f, "  {name}={text}")?;
+                        }
                     }
                 }
                 if let Some(module) = profile.module {

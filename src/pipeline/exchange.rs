@@ -33,7 +33,7 @@ use crate::{
         path::Captures,
         route::{self, NoRoute},
     },
-    attest::{Draft, Profile},
+    attest::{Draft, Ordered, Profile},
     classify::token::Claims,
     domain::{CategorySet, Circumstances, DecisionId, Operation, Place, RegionId},
     forward::{ForwardError, Upstreams},
@@ -82,6 +82,8 @@ pub struct Story {
     pub profile: Option<Arc<Profile>>,
     /// Of the order or ground that was asserted; in the entry of a refusal too.
     pub reference: Option<Arc<str>>,
+    /// What else was said of the order.
+    pub order: Option<Arc<Ordered>>,
     /// The name of the refusal.
     pub refused: Option<&'static str>,
 }
@@ -427,6 +429,7 @@ impl<'w> Exchange<'w> {
             };
             let mut draft = self.plain_draft(profile, story.traces);
             draft.reference = story.reference.clone();
+            draft.order = story.order.clone();
             draft
         };
         let metrics = &self.worker.shared.metrics;
@@ -450,6 +453,7 @@ impl<'w> Exchange<'w> {
             evidence: traces.evidence,
             pin: None,
             reference: None,
+            order: None,
             holds: Vec::new(),
         }
     }

@@ -91,6 +91,21 @@ pub(super) fn profile(route: &str) -> Arc<Profile> {
     })
 }
 
+pub(super) fn orders() -> impl proptest::strategy::Strategy<Value = Ordered> {
+    use proptest::prelude::*;
+    let text = || prop::option::of("[ -~]{1,96}".prop_map(Arc::<str>::from));
+    (
+        prop::sample::select(vec!["US", "CN", "CN-GD"]),
+        text(),
+        text(),
+    )
+        .prop_map(|(country, approval, ground_reference)| Ordered {
+            authority_country: country.parse().unwrap(),
+            approval,
+            ground_reference,
+        })
+}
+
 pub(super) fn key(number: u64) -> SubjectKey {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
@@ -117,6 +132,7 @@ pub(super) fn draft(number: u64, profile: &Arc<Profile>) -> Draft {
         evidence,
         pin: None,
         reference: None,
+        order: None,
         holds: Vec::new(),
     }
 }
