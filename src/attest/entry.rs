@@ -151,6 +151,7 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
         counted,
         observed,
         circumstances,
+        reached,
     } = profile;
     map.serialize_entry("outcome", outcome)?;
     map.serialize_entry("policy", policy)?;
@@ -168,6 +169,7 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
     map.serialize_entry("missing", missing)?;
     let texts = [
         ("region", region),
+        ("reached", reached),
         ("mechanism", mechanism),
         ("instrument", instrument),
         ("exporter", exporter),
@@ -274,6 +276,7 @@ impl fmt::Display for Entry {
                 write!(f, ">{}", profile.to.place)?;
                 let texts = [
                     ("region", &profile.region),
+                    ("reached", &profile.reached),
                     ("mechanism", &profile.mechanism),
                     ("instrument", &profile.instrument),
                     ("problem", &profile.problem),

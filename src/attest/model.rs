@@ -42,6 +42,8 @@ pub struct Profile {
     pub observed: Vec<Observed>,
     /// What route or caller said of the flow.
     pub circumstances: Circumstances,
+    /// Of a flow under [`Verdict::Observe`]: the region where it went.
+    pub reached: Option<Arc<str>>,
 }
 
 /// A rule under observation, and the outcome with the rules under observation in force: `Permit`

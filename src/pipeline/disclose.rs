@@ -513,9 +513,11 @@ async fn observe(
         let story = x.story.borrow();
         match (&story.profile, &would) {
             (Some(profile), Ok(()) | Err(Refused::Forbidden(_))) => {
-                judge::observed_profile(profile)
+                judge::observed_profile(profile, None)
             }
-            (_, Err(refused)) => judge::observed_profile(&judge::plain_refusal(x, &story, refused)),
+            (_, Err(refused)) => {
+                judge::observed_profile(&judge::plain_refusal(x, &story, refused), None)
+            }
             (None, Ok(())) => return Err(Refused::Internal("a decision without a profile")),
         }
     };

@@ -10,7 +10,7 @@ use super::{
     single::{self, Taken},
 };
 use crate::{
-    attest::Draft,
+    attest::{Draft, Profile},
     classify::json::Item,
     domain::{DecisionId, RegionId},
     forward::{Outgoing, OutgoingBody},
@@ -78,14 +78,14 @@ pub(super) fn note(
     decision: Option<DecisionId>,
 ) -> Draft {
     let story = x.story.borrow();
+    let reached = x.snapshot.observe_to.map(|to| x.snapshot.regions.name(to));
+    let observed = |profile: &Profile| judge::observed_profile(profile, reached);
     // Permitted or not, what happens is that the flow goes elsewhere: `observe` says so, and
     // `problem` stands where the policy would have refused.
     let profile = match (would, &story.profile) {
-        (Ok(()) | Err(Refused::Forbidden(_)), Some(profile)) => judge::observed_profile(profile),
-        (Ok(()), None) => {
-            judge::observed_profile(&judge::plain_refusal(x, &story, &Refused::NoEvidence))
-        }
-        (Err(refused), _) => judge::observed_profile(&judge::plain_refusal(x, &story, refused)),
+        (Ok(()) | Err(Refused::Forbidden(_)), Some(profile)) => observed(profile),
+        (Ok(()), None) => observed(&judge::plain_refusal(x, &story, &Refused::NoEvidence)),
+        (Err(refused), _) => observed(&judge::plain_refusal(x, &story, refused)),
     };
     let metrics = &x.worker.shared.metrics;
     match would {

@@ -136,6 +136,7 @@ impl Running {
             None => Vec::new(),
         };
         let shared = Arc::new(open(config, snapshot, seen)?);
+        forewarn::of_observing(&shared.snapshot.load(), &shared.directory);
         let address = |sockets: &[TcpListener], or: SocketAddr| {
             sockets
                 .first()

@@ -33,6 +33,7 @@ mod memory;
 mod mixed;
 mod newcomer;
 mod observe_rule;
+mod observing;
 mod orders;
 mod pins;
 mod policy_tools;

@@ -88,6 +88,7 @@ pub(super) fn profile(route: &str) -> Arc<Profile> {
         counted: Vec::new(),
         observed: Vec::new(),
         circumstances: Circumstances::default(),
+        reached: None,
     })
 }
 

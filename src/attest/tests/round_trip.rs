@@ -312,7 +312,7 @@ prop_compose! {
         settings: Option<[u8; 32]>,
         lists in (texts(), texts(), texts(), texts(), texts(), texts()),
         ends in (parties(), parties(), prop::option::of(parties())),
-        words in (text(), text(), text(), text(), text(), text()),
+        words in (text(), text(), text(), text(), text(), text(), text()),
         operation in prop::sample::select(Operation::ALL.to_vec()),
         outcome in prop::sample::select(Verdict::ALL.to_vec()),
         module: Option<u8>,
@@ -343,6 +343,7 @@ prop_compose! {
             counted: lists.5,
             observed,
             circumstances,
+            reached: words.6,
         }
     }
 }

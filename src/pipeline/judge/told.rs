@@ -123,6 +123,7 @@ pub fn profile(
         counted: Vec::new(),
         observed: observed_rules(x, query, verdict),
         circumstances: query.circumstances(),
+        reached: None,
     }
 }
 
@@ -242,15 +243,17 @@ fn bare(x: &Exchange<'_>, story: &Story, operation: Operation, refused: &Refused
         counted: Vec::new(),
         observed: Vec::new(),
         circumstances: Circumstances::default(),
+        reached: None,
     }
 }
 
 /// The same decision, where observe mode lets the flow go all the same. Nobody is counted: the
-/// flow that was decided on did not take place.
-pub fn observed_profile(profile: &Profile) -> Arc<Profile> {
+/// flow that was decided on did not take place. `reached` is the region where the flow goes.
+pub fn observed_profile(profile: &Profile, reached: Option<&str>) -> Arc<Profile> {
     Arc::new(Profile {
         outcome: attest::Verdict::Observe,
         counted: Vec::new(),
+        reached: reached.map(Arc::from),
         ..profile.clone()
     })
 }
