@@ -36,7 +36,7 @@ use crate::{
     forward::SharedHealth,
     locate::{Directory, DirectoryError, SecretError, SubjectHasher, load_or_create_secret},
     settings::Settings,
-    state::{Consents, Counters, Erasures, StateError},
+    state::{Consents, Counters, Erasures, StateError, Supposed},
     telemetry::{Metrics, Otlp, access::Access, clock},
 };
 
@@ -386,6 +386,7 @@ fn open(config: &Path, snapshot: Snapshot, seen: Seen) -> Result<Shared, StartEr
         counters,
         consents,
         erasures,
+        supposed: Supposed::default(),
         hasher,
         connections: AtomicUsize::new(0),
         room: descriptors::room_now(settings.data_plane.workers),
