@@ -29,7 +29,7 @@ impl World {
         let mut request =
             Request::new("POST", "/disclose/dev-1/court").header("domicile-country", "CN");
         for (name, value) in fields {
-            request = request.header(*name, *value);
+            request = request.header(name, value);
         }
         request.json(r#"{"name":"Li"}"#).send(self.router.router)
     }
