@@ -45,6 +45,7 @@ fn profile() -> Arc<Profile> {
         counted: Vec::new(),
         observed: Vec::new(),
         circumstances: Circumstances::default(),
+        reached: None,
     })
 }
 
@@ -60,6 +61,7 @@ fn drafts(count: u64, profile: &Arc<Profile>) -> Vec<Draft> {
             evidence,
             pin: None,
             reference: None,
+            order: None,
             holds: Default::default(),
         })
         .collect()

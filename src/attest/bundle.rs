@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{Draft, Pinning, Profile, Unwritable, journal::Cleared, journal::may_follow};
+use super::{Draft, Ordered, Pinning, Profile, Unwritable, journal::Cleared, journal::may_follow};
 use crate::{
     decide::Permit,
     domain::{DecisionId, EvidenceSet, RegionId, SubjectKey},
@@ -48,6 +48,7 @@ pub(super) struct Kind {
     pub evidence: EvidenceSet,
     pub is_named: bool,
     pub reference: Option<Arc<str>>,
+    pub order: Option<Arc<Ordered>>,
 }
 
 /// Bytes, so that a row needs no room to align its numbers.
@@ -95,6 +96,7 @@ impl Bundle {
             evidence: draft.evidence,
             is_named: subject.is_some(),
             reference: draft.reference,
+            order: draft.order,
         };
         let mut known = self.kinds.iter().enumerate().rev().take(COMPARED);
         let known = known.find(|(_, known)| known.is_like(&kind));
@@ -277,6 +279,7 @@ impl Kind {
             && self.evidence == other.evidence
             && self.is_named == other.is_named
             && self.reference == other.reference
+            && self.order == other.order
             && permit(self) == permit(other)
     }
 }

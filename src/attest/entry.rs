@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::Profile;
+use super::{Ordered, Profile};
 use crate::{
     domain::{Circumstances, DecisionId, EvidenceSet, SubjectKey},
     locate::PinChange,
@@ -31,6 +31,7 @@ pub enum Kind {
         evidence: EvidenceSet,
         pin: Option<PinChange>,
         reference: Option<Arc<str>>,
+        order: Option<Arc<Ordered>>,
     },
     /// What the backend answered; status 0: no answer came.
     Outcome { decision: DecisionId, status: u16 },
@@ -64,7 +65,8 @@ impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let mut map = s.serialize_map(None)?;
         map.serialize_entry("seq", &self.seq)?;
-        map.serialize_entry("at", &self.at)?;
+        // All as long as each other, so that times in the order of texts stand in that of time.
+        map.serialize_entry("at", &format_args!("{:.6}", self.at))?;
         map.serialize_entry("kind", self.kind.as_str())?;
         match &self.kind {
             Kind::Outcome { decision, status } => {
@@ -80,6 +82,7 @@ impl Serialize for Entry {
                 evidence,
                 pin,
                 reference,
+                order,
             } => {
                 map.serialize_entry("decision", decision)?;
                 write_profile(&mut map, profile)?;
@@ -97,10 +100,29 @@ impl Serialize for Entry {
                 if let Some(reference) = reference {
                     map.serialize_entry("reference", reference)?;
                 }
+                if let Some(order) = order {
+                    write_order(&mut map, order)?;
+                }
             }
         }
         map.end()
     }
+}
+
+fn write_order<M: SerializeMap>(map: &mut M, order: &Ordered) -> Result<(), M::Error> {
+    let Ordered {
+        authority_country,
+        approval,
+        ground_reference,
+    } = order;
+    map.serialize_entry("authority_country", authority_country)?;
+    if let Some(approval) = approval {
+        map.serialize_entry("approval", approval)?;
+    }
+    if let Some(reference) = ground_reference {
+        map.serialize_entry("ground_reference", reference)?;
+    }
+    Ok(())
 }
 
 fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), M::Error> {
@@ -129,6 +151,7 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
         counted,
         observed,
         circumstances,
+        reached,
     } = profile;
     map.serialize_entry("outcome", outcome)?;
     map.serialize_entry("policy", policy)?;
@@ -146,6 +169,7 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
     map.serialize_entry("missing", missing)?;
     let texts = [
         ("region", region),
+        ("reached", reached),
         ("mechanism", mechanism),
         ("instrument", instrument),
         ("exporter", exporter),
@@ -211,7 +235,7 @@ fn pin_region(change: &PinChange) -> &Arc<str> {
 /// One line for people, as `ledger tail` prints it.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>8}  {}  ", self.seq, self.at)?;
+        write!(f, "{:>8}  {:.6}  ", self.seq, self.at)?;
         match &self.kind {
             Kind::Outcome {
                 decision,
@@ -237,6 +261,7 @@ impl fmt::Display for Entry {
                 evidence,
                 pin,
                 reference,
+                order,
             } => {
                 write!(
                     f,
@@ -251,6 +276,7 @@ impl fmt::Display for Entry {
                 write!(f, ">{}", profile.to.place)?;
                 let texts = [
                     ("region", &profile.region),
+                    ("reached", &profile.reached),
                     ("mechanism", &profile.mechanism),
                     ("instrument", &profile.instrument),
                     ("problem", &profile.problem),
@@ -259,6 +285,18 @@ impl fmt::Display for Entry {
                 for (name, text) in texts {
                     if let Some(text) = text {
                         write!(f, "  {name}={text}")?;
+                    }
+                }
+                if let Some(order) = order {
+                    write!(f, "  authority_country={}", order.authority_country)?;
+                    let texts = [
+                        ("approval", &order.approval),
+                        ("ground_reference", &order.ground_reference),
+                    ];
+                    for (name, text) in texts {
+                        if let Some(text) = text {
+                            write!(f, "  {name}={text}")?;
+                        }
                     }
                 }
                 if let Some(module) = profile.module {

@@ -17,7 +17,7 @@ pub(super) enum Lazy {
     Outcomes(Box<Outcomes>),
 }
 
-/// A decision whose entry has neither a reference nor a change of pin, and that counts nobody.
+/// A decision whose entry has neither a reference, an order nor a change of pin, and that counts nobody.
 /// Times are in µs since 1970.
 pub(super) struct Home {
     pub at: i64,
@@ -39,7 +39,8 @@ const _: () = assert!(mem::size_of::<Lazy>() <= 56);
 
 impl From<Draft> for Lazy {
     fn from(draft: Draft) -> Self {
-        if draft.pin.is_some() || draft.reference.is_some() || !draft.holds.is_empty() {
+        let papers = draft.reference.is_some() || draft.order.is_some();
+        if draft.pin.is_some() || papers || !draft.holds.is_empty() {
             return Self::Draft(Box::new(draft));
         }
         Self::Home(Home {

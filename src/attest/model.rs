@@ -42,6 +42,8 @@ pub struct Profile {
     pub observed: Vec<Observed>,
     /// What route or caller said of the flow.
     pub circumstances: Circumstances,
+    /// Of a flow under [`Verdict::Observe`]: the region where it went.
+    pub reached: Option<Arc<str>>,
 }
 
 /// A rule under observation, and the outcome with the rules under observation in force: `Permit`
@@ -83,8 +85,22 @@ pub struct Draft {
     /// Of an order or a ground: what a caller that may steer named as its file number. Never
     /// personal data. Cut after [`REFERENCE_MAX`] bytes; refuse longer ones before.
     pub reference: Option<Arc<str>>,
+    /// What else was said of the order that a disclosure obeys.
+    pub order: Option<Arc<Ordered>>,
     /// Keeps the person's places in the tallies of the profile until the entry stands.
     pub holds: Vec<Hold>,
+}
+
+/// What a caller that may steer said of an order, beside its file number. The texts are bounded as
+/// [`Draft::reference`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ordered {
+    /// Where the authority or court is.
+    pub authority_country: Place,
+    /// By the competent authority at home.
+    pub approval: Option<Arc<str>>,
+    /// Of a ground that was asserted beside the order, whose own reference the entry has.
+    pub ground_reference: Option<Arc<str>>,
 }
 
 /// What replays the ledger: its entries are the log ahead of these.
@@ -103,7 +119,7 @@ impl From<Directory> for Books {
     }
 }
 
-/// Bytes of [`Draft::reference`] that are kept.
+/// Bytes of [`Draft::reference`], and of each text of [`Draft::order`], that are kept.
 pub const REFERENCE_MAX: usize = 96;
 
 /// What an entry does to its subject's pin, before it is written.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Bundle, Outcomes, Profile, bundle,
     codec::Put,
-    record::{DECISION, OUTCOME, ProfileRef, put_decision},
+    record::{DECISION, OUTCOME, Papers, ProfileRef, put_decision},
 };
 use crate::{
     domain::{DecisionId, SubjectKey},
@@ -81,7 +81,10 @@ fn put(
     out.signed(time);
     let decision_at = out.len();
     let profile = ProfileRef::Number(number);
-    let reference = kind.reference.as_deref();
+    let papers = Papers {
+        reference: kind.reference.as_deref(),
+        order: kind.order.as_deref(),
+    };
     put_decision(
         out,
         &decision.to_bytes(),
@@ -89,7 +92,7 @@ fn put(
         subject,
         kind.evidence,
         pin,
-        reference,
+        papers,
     );
     decision_at
 }

@@ -15,9 +15,11 @@ const COUNTS: u8 = 0x80;
 const OBSERVED: u8 = 0x40;
 /// Likewise, and after them: what was said of the flow.
 const CIRCUMSTANCES: u8 = 0x20;
-/// Likewise, and last: the digest of the settings.
+/// Likewise, and after them: the digest of the settings.
 const SETTINGS: u8 = 0x10;
-const FLAGS: u8 = COUNTS | OBSERVED | CIRCUMSTANCES | SETTINGS;
+/// Likewise, and last: where a flow went in observe mode.
+const REACHED: u8 = 0x08;
+const FLAGS: u8 = COUNTS | OBSERVED | CIRCUMSTANCES | SETTINGS | REACHED;
 /// What the outcome itself takes of its byte.
 const OUTCOMES: u8 = 0x03;
 
@@ -56,6 +58,7 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
         counted,
         observed,
         circumstances,
+        reached,
     } = profile;
     let party = |out: &mut Vec<u8>, party: &Party| {
         out.text(&party.place.to_string());
@@ -69,6 +72,7 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
         (!observed.is_empty(), OBSERVED),
         (!circumstances.is_empty(), CIRCUMSTANCES),
         (settings.is_some(), SETTINGS),
+        (reached.is_some(), REACHED),
     ] {
         flags |= if there { flag } else { 0 };
     }
@@ -113,6 +117,9 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     }
     if let Some(settings) = settings {
         out.extend_from_slice(&settings.0);
+    }
+    if let Some(reached) = reached {
+        out.text(reached);
     }
 }
 
@@ -185,6 +192,11 @@ pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
         },
         settings: if has(SETTINGS) {
             Some(Digest(take.array()?))
+        } else {
+            None
+        },
+        reached: if has(REACHED) {
+            Some(take.shared()?)
         } else {
             None
         },

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use smallvec::SmallVec;
 
 use super::{
-    Draft, Entry, Kind, Pinning, Profile, REFERENCE_MAX,
+    Draft, Entry, Kind, Ordered, Pinning, Profile, REFERENCE_MAX,
     codec::{Malformed, Put, Read, Take},
     format::{Hash, sha256},
     lazy::{Came, Home},
@@ -25,6 +25,15 @@ const RESUMED: u8 = 0x13;
 const HAS_SUBJECT: u8 = 1;
 const HAS_PIN: u8 = 2;
 const HAS_REFERENCE: u8 = 4;
+const HAS_ORDER: u8 = 8;
+const FLAGS: u8 = HAS_SUBJECT | HAS_PIN | HAS_REFERENCE | HAS_ORDER;
+
+/// What a caller called the papers of its flow.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Papers<'a> {
+    pub reference: Option<&'a str>,
+    pub order: Option<&'a Ordered>,
+}
 
 /// How an entry refers to its profile: by number in a segment, by digest in a leaf.
 pub(super) enum ProfileRef<'a> {
@@ -40,19 +49,20 @@ pub(super) fn put_decision(
     subject: Option<SubjectKey>,
     evidence: EvidenceSet,
     pin: Option<&PinChange>,
-    reference: Option<&str>,
+    papers: Papers<'_>,
 ) {
     out.extend_from_slice(decision);
     match profile {
         ProfileRef::Number(number) => out.varint(u64::from(*number)),
         ProfileRef::Digest(digest) => out.extend_from_slice(*digest),
     }
-    let reference = reference.map(shortened).filter(|r| !r.is_empty());
+    let reference = papers.reference.map(shortened).filter(|r| !r.is_empty());
     let mut flags = 0;
     for (there, flag) in [
         (subject.is_some(), HAS_SUBJECT),
         (pin.is_some(), HAS_PIN),
         (reference.is_some(), HAS_REFERENCE),
+        (papers.order.is_some(), HAS_ORDER),
     ] {
         flags |= if there { flag } else { 0 };
     }
@@ -66,6 +76,38 @@ pub(super) fn put_decision(
     if let Some(reference) = reference {
         out.text(reference);
     }
+    if let Some(order) = papers.order {
+        put_order(out, order);
+    }
+}
+
+fn put_order(out: &mut Vec<u8>, order: &Ordered) {
+    let Ordered {
+        authority_country,
+        approval,
+        ground_reference,
+    } = order;
+    out.text(&authority_country.to_string());
+    for text in [approval, ground_reference] {
+        let text = text.as_deref().map(shortened);
+        out.maybe(text.filter(|text| !text.is_empty()));
+    }
+}
+
+fn take_order(take: &mut Take<'_>) -> Read<Ordered> {
+    fn bounded(take: &mut Take<'_>) -> Read<Option<Arc<str>>> {
+        let text = take.maybe()?;
+        let fits = |text: &Arc<str>| (1..=REFERENCE_MAX).contains(&text.len());
+        match text.as_ref().is_none_or(fits) {
+            true => Ok(text),
+            false => Err(Malformed("what is said of an order is empty or too long")),
+        }
+    }
+    Ok(Ordered {
+        authority_country: place(take)?,
+        approval: bounded(take)?,
+        ground_reference: bounded(take)?,
+    })
 }
 
 fn put_pin(out: &mut Vec<u8>, pin: &PinChange) {
@@ -125,7 +167,10 @@ pub(super) fn put_draft(out: &mut Vec<u8>, draft: &Draft, profile: u32, base: i6
         draft.key(),
         draft.evidence,
         draft.pin.as_ref().map(Pinning::change).as_ref(),
-        draft.reference.as_deref(),
+        Papers {
+            reference: draft.reference.as_deref(),
+            order: draft.order.as_deref(),
+        },
     );
 }
 
@@ -141,7 +186,7 @@ pub(super) fn put_home(out: &mut Vec<u8>, home: &Home, profile: u32, base: i64) 
         home.subject,
         home.evidence,
         None,
-        None,
+        Papers::default(),
     );
 }
 
@@ -188,7 +233,7 @@ pub(super) fn take_entry(
                     "an entry names a profile that does not stand before it",
                 ))?;
             let flags = take.byte()?;
-            if flags & !(HAS_SUBJECT | HAS_PIN | HAS_REFERENCE) != 0 {
+            if flags & !FLAGS != 0 {
                 return Err(Malformed("an entry has an unknown flag"));
             }
             let bits = take.byte()?;
@@ -215,6 +260,11 @@ pub(super) fn take_entry(
             } else {
                 None
             };
+            let order = if flags & HAS_ORDER != 0 {
+                Some(take_order(take)?.into())
+            } else {
+                None
+            };
             Kind::Decision {
                 decision,
                 profile: Arc::clone(profile),
@@ -222,6 +272,7 @@ pub(super) fn take_entry(
                 evidence,
                 pin,
                 reference,
+                order,
             }
         }
         OUTCOME => Kind::Outcome {
@@ -262,6 +313,7 @@ impl Entry {
                 evidence,
                 pin,
                 reference,
+                order,
             } => put_decision(
                 &mut out,
                 &decision.to_bytes(),
@@ -269,7 +321,10 @@ impl Entry {
                 *subject,
                 *evidence,
                 pin.as_ref(),
-                reference.as_deref(),
+                Papers {
+                    reference: reference.as_deref(),
+                    order: order.as_deref(),
+                },
             ),
             Kind::Outcome { decision, status } => {
                 out.extend_from_slice(&decision.to_bytes());

@@ -8,11 +8,15 @@
 //!
 //! No judgement is remembered here: what most disclosures hang on, a consent, belongs to the person.
 
+mod order;
+
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, uri::PathAndQuery};
 use tokio::time::Instant;
+
+use order::NoPurpose;
 
 use super::{
     Content, Exchange, Routed,
@@ -35,17 +39,14 @@ use crate::{
         schema::{Classified, Field},
     },
     decide::{self, Grounds, Party, Permit, Query, QueryOrder, Subject, Verdict},
-    domain::{CategorySet, Circumstances, Operation, Order},
+    domain::{CategorySet, Circumstances, Operation},
     forward::{ForwardError, Outgoing, OutgoingBody},
     message::{Field as HeadField, Fields, Parts, Response},
     policy::{Recipient, Unlisted},
-    respond::{Forbidden, RecipientFailure, Refused},
+    respond::{RecipientFailure, Refused},
     router::ReadyRecipient,
     settings::{Answers, UpstreamShape},
 };
-
-/// The purpose of a disclosure that a law or a court orders. It needs the order's reference.
-pub const LEGAL_ORDER: &str = "legal-order";
 
 /// A record as it may leave, and what was done to it.
 struct Cut {
@@ -79,7 +80,11 @@ pub async fn way(
                 .to_owned(),
         ));
     }
-    x.story.borrow_mut().reference = reference(routed);
+    {
+        let mut story = x.story.borrow_mut();
+        story.reference = order::reference(routed);
+        story.order = order::ordered(routed);
+    }
     let Taken::Whole(body) = single::take(x, routed, parts, incoming).await? else {
         return Err(Refused::Internal("a disclosure without a body"));
     };
@@ -108,14 +113,6 @@ pub async fn way(
     let mut answer = send(x, routed, parts, cut.body, to, &cleared, Some(&outcomes)).await?;
     say(&mut answer, to, &cut.unlisted, decided.mechanism);
     Ok(answer)
-}
-
-/// What the file number of an order or a ground is.
-fn reference(routed: &Routed<'_>) -> Option<Arc<str>> {
-    let of_order = routed.wishes.order.as_ref().map(|o| o.reference.as_deref());
-    let mut of_grounds = routed.wishes.grounds.iter().map(|g| g.reference.as_deref());
-    let found = of_order.flatten().or_else(|| of_grounds.find_map(|r| r));
-    found.map(Arc::from)
 }
 
 fn info<'x>(x: &'x Exchange<'_>, to: &ReadyRecipient) -> Result<&'x Recipient, Refused> {
@@ -208,7 +205,13 @@ fn decide_on(
     };
     let asked = routed.wishes.purpose.as_deref();
     let asked = asked.or(routed.route.settings.purpose.as_deref());
-    let purpose = purpose(asked, routed.wishes.order.as_ref())?;
+    let purpose = match order::purpose(asked, routed.wishes.order.as_ref()) {
+        Ok(purpose) => purpose,
+        Err(NoPurpose::Contradicted(detail)) => return Err(Refused::Steering(detail)),
+        Err(NoPurpose::Unordered(what)) => {
+            return Err(order::refuse(x, routed, cut, person.as_ref(), to, what)?);
+        }
+    };
     let mut query = question(x, routed, cut, person.as_ref(), to, purpose);
     let (verdict, holds, counted) = match &person {
         None => (decide::decide(policy, &query), Holds::new(), Names::new()),
@@ -276,32 +279,6 @@ fn question(
     query
 }
 
-/// An order has a purpose of its own, and that purpose needs an order with a reference.
-fn purpose<'a>(asked: Option<&'a str>, order: Option<&Order>) -> Result<Option<&'a str>, Refused> {
-    match (asked, order) {
-        (Some(LEGAL_ORDER), None) => Err(refused_order("names no order")),
-        (_, Some(order)) if order.reference.is_none() => {
-            Err(refused_order("names no reference of the order"))
-        }
-        (Some(LEGAL_ORDER) | None, Some(_)) => Ok(Some(LEGAL_ORDER)),
-        (Some(_), Some(_)) => Err(Refused::Steering(format!(
-            "what an order demands is disclosed for the purpose `{LEGAL_ORDER}` and no other"
-        ))),
-        (asked, None) => Ok(asked),
-    }
-}
-
-fn refused_order(what: &str) -> Refused {
-    Refused::Forbidden(Arc::new(Forbidden {
-        rule: Some(LEGAL_ORDER.to_owned()),
-        detail: format!(
-            "the request {what}; a disclosure by law or court is allowed only with one: \
-             Domicile-Order: DE; reference=\"…\""
-        ),
-        ..Forbidden::default()
-    }))
-}
-
 fn decided(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
@@ -363,6 +340,7 @@ async fn clear(
         let story = x.story.borrow();
         let mut draft = x.plain_draft(profile, story.traces);
         draft.reference = story.reference.clone();
+        draft.order = story.order.clone();
         draft.holds = holds;
         draft
     };
@@ -535,9 +513,11 @@ async fn observe(
         let story = x.story.borrow();
         match (&story.profile, &would) {
             (Some(profile), Ok(()) | Err(Refused::Forbidden(_))) => {
-                judge::observed_profile(profile)
+                judge::observed_profile(profile, None)
             }
-            (_, Err(refused)) => judge::observed_profile(&judge::plain_refusal(x, &story, refused)),
+            (_, Err(refused)) => {
+                judge::observed_profile(&judge::plain_refusal(x, &story, refused), None)
+            }
             (None, Ok(())) => return Err(Refused::Internal("a decision without a profile")),
         }
     };
@@ -550,37 +530,4 @@ async fn observe(
     let mut answer = send(x, routed, parts, body, to, &cleared, Some(&outcomes)).await?;
     say(&mut answer, to, &[], None);
     Ok(answer)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn order(reference: Option<&str>) -> Order {
-        Order {
-            authority_country: "DE".parse().unwrap(),
-            reference: reference.map(str::to_owned),
-            approval: None,
-        }
-    }
-
-    #[test]
-    fn an_order_and_its_purpose_need_each_other() {
-        let with = order(Some("Az. 1"));
-        let without = order(None);
-        assert_eq!(purpose(None, Some(&with)).unwrap(), Some(LEGAL_ORDER));
-        assert_eq!(
-            purpose(Some(LEGAL_ORDER), Some(&with)).unwrap(),
-            Some(LEGAL_ORDER)
-        );
-        assert_eq!(purpose(Some("maps"), None).unwrap(), Some("maps"));
-        for (asked, order, status) in [
-            (Some(LEGAL_ORDER), None, 451),
-            (None, Some(&without), 451),
-            (Some("maps"), Some(&with), 400),
-        ] {
-            let refused = purpose(asked, order).unwrap_err();
-            assert_eq!(refused.status().as_u16(), status, "{asked:?}");
-        }
-    }
 }

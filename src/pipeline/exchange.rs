@@ -33,7 +33,7 @@ use crate::{
         path::{self, Captures},
         route::{self, NoRoute},
     },
-    attest::{Draft, Profile},
+    attest::{Draft, Ordered, Profile},
     classify::{ValueSource, token::Claims},
     domain::{CategorySet, Circumstances, DecisionId, Operation, Place, RegionId},
     forward::{ForwardError, Upstreams},
@@ -76,11 +76,14 @@ pub struct Exchange<'w> {
 #[derive(Default)]
 pub struct Story {
     pub route: Option<Arc<str>>,
+    /// Until a route has taken the request: `None`, and what the method stands for counts.
     pub operation: Option<Operation>,
     pub traces: Traces,
     pub profile: Option<Arc<Profile>>,
     /// Of the order or ground that was asserted; in the entry of a refusal too.
     pub reference: Option<Arc<str>>,
+    /// What else was said of the order.
+    pub order: Option<Arc<Ordered>>,
     /// The name of the refusal.
     pub refused: Option<&'static str>,
 }
@@ -234,6 +237,8 @@ impl<'w> Exchange<'w> {
         };
         let plain = plain
             .ok_or_else(|| Refused::MethodNotAllowed(route::allowed(&route.settings.methods)))?;
+        // What the steering says otherwise may be the reason to refuse.
+        self.story.borrow_mut().operation = Some(plain);
         let head = Head {
             headers: &parts.headers,
             captures,
@@ -435,6 +440,7 @@ impl<'w> Exchange<'w> {
             };
             let mut draft = self.plain_draft(profile, story.traces);
             draft.reference = story.reference.clone();
+            draft.order = story.order.clone();
             draft
         };
         let metrics = &self.worker.shared.metrics;
@@ -458,6 +464,7 @@ impl<'w> Exchange<'w> {
             evidence: traces.evidence,
             pin: None,
             reference: None,
+            order: None,
             holds: Vec::new(),
         }
     }

@@ -1,19 +1,27 @@
 //! Observe mode: everything is decided and logged, and goes where it goes today.
 //!
-//! Nobody is pinned, since the records do not lie where the policy would have put them.
+//! Nobody is pinned, since the records do not lie where the policy would have put them. The homes
+//! that people would have are remembered all the same ([`Supposed`](crate::state::Supposed)), as
+//! long as the router runs: else nobody who has written would be known to who reads.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
+use http::StatusCode;
 
 use super::{
-    Content, Exchange, Flow, Routed, judge,
-    person::{self, Traces},
+    Content, Exchange, Flow, Routed,
+    erase::Said,
+    judge,
+    person::{self, Person, Traces},
     single::{self, Taken},
 };
 use crate::{
-    attest::Draft,
+    attest::{Draft, Profile},
     classify::json::Item,
-    domain::{DecisionId, RegionId},
+    domain::{DecisionId, Operation, RegionId, SubjectKey},
     forward::{Outgoing, OutgoingBody},
+    locate::PinChange,
     message::{Parts, Response},
     respond::Refused,
 };
@@ -27,13 +35,12 @@ pub async fn single(
 ) -> Result<Response<Content>, Refused> {
     let would = single::find(x, routed, &taken).and_then(|person| {
         let region = routed.wishes.target.unwrap_or(person.home);
-        let judged = judge::judge(x, routed, &person, &Flow::new(routed, &person, region))?;
-        x.story.borrow_mut().profile = Some(std::sync::Arc::clone(&judged.profile));
-        judged.permit(x).map(drop)
+        judged(x, routed, &person, region)
     });
-    let draft = note(x, &would, None);
+    let mut noted = Noted::default();
+    noted.add(x, would, None);
     let body = single::outgoing_body(x, taken);
-    pass(x, parts, body, vec![draft], to).await
+    pass(x, parts, body, noted, to).await
 }
 
 pub async fn batch(
@@ -44,25 +51,110 @@ pub async fn batch(
     items: &[Item],
     to: RegionId,
 ) -> Result<Response<Content>, Refused> {
-    let drafts = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| {
-            let mut traces = Traces::default();
-            x.story.borrow_mut().profile = None;
-            let would = judge::classify(routed, item.of(&body)).and_then(|classified| {
-                let body = Some(&classified);
-                let person = person::find(x, routed, body, routed.operation, &mut traces)?;
-                let region = routed.wishes.target.unwrap_or(person.home);
-                let judged = judge::judge(x, routed, &person, &Flow::new(routed, &person, region))?;
-                x.story.borrow_mut().profile = Some(std::sync::Arc::clone(&judged.profile));
-                judged.permit(x).map(drop)
-            });
-            x.story.borrow_mut().traces = traces;
-            note(x, &would, own_id(x, index))
-        })
-        .collect();
-    pass(x, parts, OutgoingBody::Whole(body), drafts, to).await
+    let mut noted = Noted::default();
+    for (index, item) in items.iter().enumerate() {
+        let mut traces = Traces::default();
+        x.story.borrow_mut().profile = None;
+        let would = judge::classify(routed, item.of(&body)).and_then(|classified| {
+            let body = Some(&classified);
+            let person = person::find(x, routed, body, routed.operation, &mut traces)?;
+            let region = routed.wishes.target.unwrap_or(person.home);
+            judged(x, routed, &person, region)
+        });
+        x.story.borrow_mut().traces = traces;
+        noted.add(x, would, own_id(x, index));
+    }
+    pass(x, parts, OutgoingBody::Whole(body), noted, to).await
+}
+
+/// What the policy would have done, item by item.
+#[derive(Default)]
+pub(super) struct Noted {
+    drafts: Vec<Draft>,
+    effects: Vec<Effect>,
+}
+
+impl Noted {
+    pub fn add(
+        &mut self,
+        x: &Exchange<'_>,
+        would: Result<Option<Effect>, Refused>,
+        decision: Option<DecisionId>,
+    ) {
+        let would = would.map(|effect| self.effects.extend(effect));
+        self.drafts.push(note(x, &would, decision));
+    }
+}
+
+/// What becomes of the home that a person would have, once the flow has gone through.
+pub(super) struct Effect(SubjectKey, Then);
+
+enum Then {
+    Stored,
+    Changed(PinChange),
+}
+
+/// The judgement on a flow that would be permitted, and what it would do to its person's home.
+///
+/// # Errors
+/// As the flow would be refused.
+pub(super) fn judged(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    person: &Person,
+    region: RegionId,
+) -> Result<Option<Effect>, Refused> {
+    let flow = Flow::new(routed, person, region);
+    let judged = judge::judge(x, routed, person, &flow)?;
+    x.story.borrow_mut().profile = Some(Arc::clone(&judged.profile));
+    let _permit = judged.permit(x)?;
+    suppose(x, person, &flow)
+}
+
+/// A first home is known from here on, to later items of the same batch too, as a claim would be.
+fn suppose(x: &Exchange<'_>, person: &Person, flow: &Flow) -> Result<Option<Effect>, Refused> {
+    let is_pinned = person.pinned && {
+        let mut pins = x.worker.pins.borrow_mut();
+        let pin = pins.lookup(&person.key);
+        pin.map_err(|e| Refused::Directory(e.to_string()))?
+            .is_some()
+    };
+    // Of whom the directory knows a home, nothing else counts.
+    if is_pinned || !(person.pinned || person.claims) {
+        return Ok(None);
+    }
+    let name = |region| Arc::from(x.snapshot.regions.name(region));
+    if person.claims {
+        let claim = PinChange::Claim {
+            region: name(person.home),
+            countries: person.countries.iter().copied().collect(),
+        };
+        x.worker.shared.supposed.change(person.key, &claim);
+    }
+    let region = name(flow.region);
+    let then = match flow.operation {
+        Operation::Store if flow.region == person.home => Then::Stored,
+        Operation::Store | Operation::Replicate => Then::Changed(PinChange::Copy { region }),
+        Operation::Relocate => Then::Changed(PinChange::Move { region }),
+        Operation::Erase => Then::Changed(PinChange::Drop { region }),
+        Operation::Read | Operation::Disclose => return Ok(None),
+    };
+    Ok(Some(Effect(person.key, then)))
+}
+
+/// Of a batch its answer as a whole counts: what an item got is the region's own word.
+fn take_effect(x: &Exchange<'_>, effects: Vec<Effect>, status: StatusCode) {
+    for Effect(key, then) in effects {
+        let supposed = &x.worker.shared.supposed;
+        match then {
+            Then::Changed(drop @ PinChange::Drop { .. }) if Said::of(status) == Said::Gone => {
+                supposed.change(key, &drop);
+            }
+            Then::Changed(change) if status.is_success() => supposed.change(key, &change),
+            Then::Stored if status.is_success() => supposed.stored(key),
+            Then::Changed(_) | Then::Stored => {}
+        }
+    }
 }
 
 /// The id of an item: the first has the request's own, which the caller and the region are told, so
@@ -72,20 +164,16 @@ pub(super) fn own_id(x: &Exchange<'_>, index: usize) -> Option<DecisionId> {
 }
 
 /// The entry of what the policy would have done.
-pub(super) fn note(
-    x: &Exchange<'_>,
-    would: &Result<(), Refused>,
-    decision: Option<DecisionId>,
-) -> Draft {
+fn note(x: &Exchange<'_>, would: &Result<(), Refused>, decision: Option<DecisionId>) -> Draft {
     let story = x.story.borrow();
+    let reached = x.snapshot.observe_to.map(|to| x.snapshot.regions.name(to));
+    let observed = |profile: &Profile| judge::observed_profile(profile, reached);
     // Permitted or not, what happens is that the flow goes elsewhere: `observe` says so, and
     // `problem` stands where the policy would have refused.
     let profile = match (would, &story.profile) {
-        (Ok(()) | Err(Refused::Forbidden(_)), Some(profile)) => judge::observed_profile(profile),
-        (Ok(()), None) => {
-            judge::observed_profile(&judge::plain_refusal(x, &story, &Refused::NoEvidence))
-        }
-        (Err(refused), _) => judge::observed_profile(&judge::plain_refusal(x, &story, refused)),
+        (Ok(()) | Err(Refused::Forbidden(_)), Some(profile)) => observed(profile),
+        (Ok(()), None) => observed(&judge::plain_refusal(x, &story, &Refused::NoEvidence)),
+        (Err(refused), _) => observed(&judge::plain_refusal(x, &story, refused)),
     };
     let metrics = &x.worker.shared.metrics;
     match would {
@@ -104,10 +192,14 @@ pub(super) async fn pass(
     x: &Exchange<'_>,
     parts: &Parts,
     body: OutgoingBody,
-    mut drafts: Vec<Draft>,
+    noted: Noted,
     to: RegionId,
 ) -> Result<Response<Content>, Refused> {
     let permit = judge::observed(x, to);
+    let Noted {
+        mut drafts,
+        effects,
+    } = noted;
     if drafts.is_empty() {
         // An empty batch, or one that cannot be split: it goes on all the same.
         let nothing = Refused::Malformed("the body holds no record that can be read".to_owned());
@@ -127,6 +219,7 @@ pub(super) async fn pass(
         body,
     };
     let answer = single::send(x, to, cleared, &mut outgoing).await?;
+    take_effect(x, effects, answer.status());
     let mut answer = answer.map(|body| Content::Region(Box::new(body)));
     crate::admit::headers::drop_own_answers(answer.headers_mut());
     x.say_region(answer.headers_mut(), to);

@@ -85,6 +85,10 @@ pub fn find_of(
     };
     let age = born(x, routed, age)?;
     let mut found = evidence(x, routed, body)?;
+    // In observe mode nobody is pinned, and a home that would stand by now counts as one.
+    let observes = x.snapshot.observe_to.is_some();
+    let supposed = observes.then(|| x.worker.shared.supposed.get(&key));
+    let supposed = supposed.flatten();
     // Borrowed until the person is known: nothing on the way asks for another's pin.
     let mut pins = x.worker.pins.borrow_mut();
     let pin = match route.pin {
@@ -94,6 +98,7 @@ pub fn find_of(
             known
                 .map_err(|e| Refused::Directory(e.to_string()))?
                 .or(meanwhile)
+                .or(supposed.as_deref())
         }
     };
     let categories = match body {

@@ -108,7 +108,7 @@ pub const VARIED: usize = 16;
 pub type HomeKey = (SmallVec<[Place; 4]>, CategorySet, Circumstances);
 pub type Homes = Result<SmallVec<[RegionId; 4]>, Refused>;
 /// The last is the address of the refusal's reasons, 0 without any.
-pub type PlainKey = (Option<Arc<str>>, Option<Operation>, &'static str, usize);
+pub type PlainKey = (Option<Arc<str>>, Operation, &'static str, usize);
 /// The reasons are kept, so that their address is not that of others.
 pub type Plain = (Arc<Profile>, Option<Arc<Forbidden>>);
 

@@ -1,23 +1,39 @@
 //! What is better told at the start than found out later.
 
 use super::Snapshot;
-use crate::{admit::descriptors, settings::Settings, telemetry::clock};
+use crate::{
+    admit::descriptors, domain::Region, locate::Directory, settings::Settings, telemetry::clock,
+};
 
 pub fn tell(snapshot: &Snapshot) {
     warn_of_old_geoip(snapshot);
-    warn_of_observing(snapshot);
     warn_of_few_descriptors(&snapshot.settings);
 }
 
-/// Whoever reads the log must not take this router for one that protects anybody.
-fn warn_of_observing(snapshot: &Snapshot) {
-    let Some(region) = snapshot.observe_to.and_then(|to| snapshot.regions.get(to)) else {
+/// At the start, and when a reload changes where everything goes. Whoever reads the log must not
+/// take this router for one that protects anybody, nor for one that finds what an enforcing one
+/// has put elsewhere.
+pub fn of_observing(snapshot: &Snapshot, directory: &Directory) {
+    let Some(region) = observed(snapshot) else {
         return;
     };
     tracing::warn!(
         observe_to = %region.name,
         "mode observe: everything is decided and logged, nothing is refused or routed home"
     );
+    let pins = directory.status().pins;
+    if pins > 0 {
+        tracing::warn!(
+            pins,
+            observe_to = %region.name,
+            "mode observe: people have a home already; of those whose home is another region than observe_to, reads find nothing and erasures do not reach the record, until the mode is enforce again"
+        );
+    }
+}
+
+/// The region that gets everything, in observe mode.
+pub fn observed(snapshot: &Snapshot) -> Option<&Region> {
+    snapshot.observe_to.and_then(|to| snapshot.regions.get(to))
 }
 
 fn warn_of_few_descriptors(settings: &Settings) {

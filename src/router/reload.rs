@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    Shared, Snapshot,
+    Shared, Snapshot, forewarn,
     snapshot::{Broken, Built},
     sources::{self, Seen},
 };
@@ -141,8 +141,13 @@ fn exchange(shared: &Shared, last: &mut LastReload, loud: bool) -> Report {
                 || *snapshot.settings != *current.settings;
             let (policy, settings) = (snapshot.checked.digest(), snapshot.settings_digest);
             shared.refused.store(Arc::default());
+            let name = |of: &Snapshot| forewarn::observed(of).map(|r| Arc::clone(&r.name));
+            let turns = name(&current) != name(&snapshot);
             swap(shared, snapshot);
             tracing::info!(%policy, %settings, "reloaded");
+            if turns {
+                forewarn::of_observing(&shared.snapshot.load(), &shared.directory);
+            }
             Report {
                 result: if changed { "swapped" } else { "unchanged" },
                 policy: policy.to_string(),

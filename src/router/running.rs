@@ -36,7 +36,7 @@ use crate::{
     forward::SharedHealth,
     locate::{Directory, DirectoryError, SecretError, SubjectHasher, load_or_create_secret},
     settings::Settings,
-    state::{Consents, Counters, Erasures, StateError},
+    state::{Consents, Counters, Erasures, StateError, Supposed},
     telemetry::{Metrics, Otlp, access::Access, clock},
 };
 
@@ -136,6 +136,7 @@ impl Running {
             None => Vec::new(),
         };
         let shared = Arc::new(open(config, snapshot, seen)?);
+        forewarn::of_observing(&shared.snapshot.load(), &shared.directory);
         let address = |sockets: &[TcpListener], or: SocketAddr| {
             sockets
                 .first()
@@ -385,6 +386,7 @@ fn open(config: &Path, snapshot: Snapshot, seen: Seen) -> Result<Shared, StartEr
         counters,
         consents,
         erasures,
+        supposed: Supposed::default(),
         hasher,
         connections: AtomicUsize::new(0),
         room: descriptors::room_now(settings.data_plane.workers),

@@ -16,7 +16,7 @@ use crate::{
     document::Fault,
     forward::{RegionTally, SharedHealth},
     locate::{Directory, SubjectHasher},
-    state::{Consents, Counters, Erasures},
+    state::{Consents, Counters, Erasures, Supposed},
     telemetry::{Metrics, Otlp, access::Access},
 };
 
@@ -30,6 +30,8 @@ pub struct Shared {
     pub counters: Counters,
     pub consents: Consents,
     pub erasures: Erasures,
+    /// Asked in observe mode alone.
+    pub supposed: Supposed,
     pub hasher: SubjectHasher,
     pub metrics: Metrics,
     /// Open connections of callers, over all workers.

@@ -64,7 +64,7 @@ pub static KEYS: &[Key] = keys! {
     "organisation" Path Computed("`organisation.toml` in `policies`"), "\"policies/examples/demo/organisation.toml\"":
         "The organisation's own policy file.";
     "mode" Text Value("\"enforce\""), "\"observe\"":
-        "`enforce`, or `observe`: decide and log, but send everything to the region named by `observe_to`, where it goes today.";
+        "`enforce`, or `observe`: decide and log, but send everything to the region named by `observe_to`, where it goes today. Also of people who have a home elsewhere: their records are not found there.";
     "observe_to" Text Absent, "\"sg\"":
         "The region that gets everything in `observe` mode.";
     "operator_uri" Text Absent, "\"https://example.com/privacy\"":

@@ -13,12 +13,14 @@
 mod consents;
 mod counters;
 mod erasures;
+mod supposed;
 
 pub use consents::{ConsentRecord, Consents, Filter, NewConsent, Withdrawal};
 pub use counters::{Counters, CountersStatus, Hold, Tally, TallyName};
 pub use erasures::{
     Begun, Ending, Erasures, Held, NewErasure, OpenErasure, Room, RowId, Settled, Trying,
 };
+pub use supposed::Supposed;
 
 use std::path::PathBuf;
 

@@ -15,25 +15,28 @@ struct One {
     is_named: bool,
     kinds: u8,
     reference: Option<String>,
+    order: Option<Arc<Ordered>>,
     copies: bool,
 }
 
 fn one() -> impl Strategy<Value = One> {
     let reference = prop::option::weighted(0.2, "[a-z/]{0,8}");
+    let order = prop::option::weighted(0.2, orders());
     let flags = (any::<bool>(), prop::bool::weighted(0.2));
     let parts = (
         0..3_usize,
         prop::option::weighted(0.8, any::<bool>()),
         0..4_u8,
     );
-    (parts, flags, reference).prop_map(
-        |((profile, permits, kinds), (is_named, copies), reference)| One {
+    (parts, flags, reference, order).prop_map(
+        |((profile, permits, kinds), (is_named, copies), reference, order)| One {
             number: 0,
             profile,
             permits,
             is_named: is_named || copies,
             kinds,
             reference,
+            order: order.map(Arc::new),
             copies,
         },
     )
@@ -50,6 +53,7 @@ impl One {
             evidence: EvidenceSet::from_bits(self.kinds),
             pin: self.copies.then_some(copy),
             reference: self.reference.as_deref().map(Arc::from),
+            order: self.order.clone(),
             ..draft(self.number, &profiles[self.profile])
         }
     }

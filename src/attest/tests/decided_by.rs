@@ -33,7 +33,7 @@ fn json(entry: &Entry) -> Value {
 
 /// Ledgers of before stay readable and profiles keep their digests.
 #[test]
-fn the_settings_stand_last_and_are_announced() {
+fn what_came_later_stands_last_and_is_announced() {
     let with = Profile {
         circumstances: Circumstances {
             basis: Some(crate::domain::Basis::Contract),
@@ -45,16 +45,24 @@ fn the_settings_stand_last_and_are_announced() {
         settings: None,
         ..with.clone()
     };
-    let (with, without) = (bytes(&with), bytes(&without));
+    let went = Profile {
+        reached: Some("sg".into()),
+        ..with.clone()
+    };
+    let (with, without, went) = (bytes(&with), bytes(&without), bytes(&went));
     // The outcome stands behind 32 bytes of the policy and one of the operation.
     assert_eq!((without[33], with[33]), (0x20, 0x30));
     assert_eq!(with[34..without.len()], without[34..]);
     assert_eq!(with[without.len()..], [8; 32]);
+    // Where it went in observe mode: later still.
+    assert_eq!(went[33], 0x38);
+    assert_eq!(went[34..with.len()], with[34..]);
+    assert_eq!(went[with.len()..], *b"\x02sg");
     let cut = &with[..with.len() - 1];
     assert!(take_profile(&mut Take::new(cut)).is_err());
     // What a later version may add is told as that.
     let mut unknown = without.clone();
-    unknown[33] |= 0x08;
+    unknown[33] |= 0x04;
     let refused = take_profile(&mut Take::new(&unknown)).unwrap_err();
     assert_eq!(refused.0, "a profile holds what this version does not know");
 }

@@ -88,7 +88,23 @@ pub(super) fn profile(route: &str) -> Arc<Profile> {
         counted: Vec::new(),
         observed: Vec::new(),
         circumstances: Circumstances::default(),
+        reached: None,
     })
+}
+
+pub(super) fn orders() -> impl proptest::strategy::Strategy<Value = Ordered> {
+    use proptest::prelude::*;
+    let text = || prop::option::of("[ -~]{1,96}".prop_map(Arc::<str>::from));
+    (
+        prop::sample::select(vec!["US", "CN", "CN-GD"]),
+        text(),
+        text(),
+    )
+        .prop_map(|(country, approval, ground_reference)| Ordered {
+            authority_country: country.parse().unwrap(),
+            approval,
+            ground_reference,
+        })
 }
 
 pub(super) fn key(number: u64) -> SubjectKey {
@@ -117,6 +133,7 @@ pub(super) fn draft(number: u64, profile: &Arc<Profile>) -> Draft {
         evidence,
         pin: None,
         reference: None,
+        order: None,
         holds: Vec::new(),
     }
 }

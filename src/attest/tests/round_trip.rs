@@ -312,7 +312,7 @@ prop_compose! {
         settings: Option<[u8; 32]>,
         lists in (texts(), texts(), texts(), texts(), texts(), texts()),
         ends in (parties(), parties(), prop::option::of(parties())),
-        words in (text(), text(), text(), text(), text(), text()),
+        words in (text(), text(), text(), text(), text(), text(), text()),
         operation in prop::sample::select(Operation::ALL.to_vec()),
         outcome in prop::sample::select(Verdict::ALL.to_vec()),
         module: Option<u8>,
@@ -343,6 +343,7 @@ prop_compose! {
             counted: lists.5,
             observed,
             circumstances,
+            reached: words.6,
         }
     }
 }
@@ -381,6 +382,41 @@ fn what_nobody_observes_takes_no_bytes() {
     );
 }
 
+/// Ledgers of before stay readable and entries keep their leaves: without an order nothing is
+/// written of any.
+#[test]
+fn what_obeys_no_order_takes_no_bytes() {
+    let written = |order: Option<Ordered>| {
+        let mut draft = draft(1, &profile("/r"));
+        draft.reference = Some("r".into());
+        draft.order = order.map(Arc::new);
+        let mut bytes = Vec::new();
+        put_draft(&mut bytes, &draft, 0, draft.at.as_microsecond());
+        bytes
+    };
+    let without = written(None);
+    let with = written(Some(Ordered {
+        authority_country: "US".parse().unwrap(),
+        approval: Some("a".into()),
+        ground_reference: None,
+    }));
+    // Kind, time, decision and profile stand before the flags.
+    let flags = 1 + 1 + 16 + 1;
+    assert_eq!((without[flags], with[flags]), (5, 5 | 8));
+    assert_eq!(with[flags + 1..without.len()], without[flags + 1..]);
+    assert_eq!(with[without.len()..], *b"\x02US\x02a\x00");
+    let profiles = [profile("/r")];
+    let mut empty = with.clone();
+    let approval = without.len() + 3;
+    empty.splice(approval..approval + 2, [1]);
+    let read = |bytes: &[u8]| take_entry(&mut Take::new(bytes), 1, 0, &profiles).is_ok();
+    assert!(read(&with) && read(&without));
+    assert!(
+        !read(&empty),
+        "an approval that says nothing is not written"
+    );
+}
+
 proptest! {
     #[test]
     fn profiles_round_trip(profile in profiles()) {
@@ -399,11 +435,13 @@ proptest! {
         bits in 0..128u8,
         reference in prop::option::of("[ -~ж]{1,120}"),
         pin in prop::option::of(("[a-z]{1,8}", 0..3)),
+        order in prop::option::of(orders()),
     ) {
         let mut draft = draft(number, &profile("/r"));
         draft.subject = subject.map(SubjectKey::from_bytes);
         draft.evidence = EvidenceSet::from_bits(bits);
         draft.reference = reference.as_deref().map(Arc::from);
+        draft.order = order.map(Arc::new);
         draft.pin = pin.map(|(region, kind)| {
             let region = Arc::from(region);
             match kind {
@@ -420,17 +458,18 @@ proptest! {
         let entry = take_entry(&mut take, 9, base, &profiles).unwrap();
         prop_assert!(take.is_empty());
         prop_assert_eq!(entry.at, draft.at);
-        let Kind::Decision { subject, evidence, pin, reference: kept, .. } = entry.kind.clone() else {
+        let Kind::Decision { subject, evidence, pin, reference: kept, order, .. } = entry.kind.clone() else {
             panic!("a decision was written");
         };
         prop_assert_eq!(subject, draft.subject);
         prop_assert_eq!(evidence, draft.evidence);
         prop_assert_eq!(pin, draft.pin.as_ref().map(Pinning::change));
+        prop_assert_eq!(order, draft.order.clone());
         let whole = reference.unwrap_or_default();
         let kept = kept.as_deref().unwrap_or_default();
         prop_assert!(whole.starts_with(kept) && kept.len() <= REFERENCE_MAX);
         prop_assert!(kept == whole || kept.len() > REFERENCE_MAX - 2);
-        let plain = draft.pin.is_none() && draft.reference.is_none();
+        let plain = draft.pin.is_none() && draft.reference.is_none() && draft.order.is_none();
         let lazy = Lazy::from(draft);
         prop_assert_eq!(matches!(lazy, Lazy::Home(_)), plain);
         let mut again = Vec::new();

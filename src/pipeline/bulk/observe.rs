@@ -9,7 +9,11 @@ use crate::{
     domain::RegionId,
     forward::OutgoingBody,
     message::{Parts, Response},
-    pipeline::{Content, Exchange, Flow, judge, observe, person::Traces},
+    pipeline::{
+        Content, Exchange,
+        observe::{self, Noted},
+        person::Traces,
+    },
     respond::Refused,
 };
 
@@ -23,29 +27,23 @@ pub async fn way(
     to: RegionId,
 ) -> Result<Response<Content>, Refused> {
     let homes = Homes::default();
-    let drafts = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| {
-            let mut traces = Traces::default();
-            x.story.borrow_mut().profile = None;
-            let would = (|| {
-                let lane = lanes.of(item, body).map_err(Refused::Bulk)?;
-                let (routed, person) = look(x, lane, item, body, &homes, &mut traces)?;
-                traces.evidence = person.evidence;
-                let region = match item.action {
-                    Action::Delete => person.home,
-                    _ => routed.wishes.target.unwrap_or(person.home),
-                };
-                let flow = Flow::new(routed, &person, region);
-                let judged = judge::judge(x, routed, &person, &flow)?;
-                x.story.borrow_mut().profile = Some(std::sync::Arc::clone(&judged.profile));
-                judged.permit(x).map(drop)
-            })();
-            x.story.borrow_mut().traces = traces;
-            observe::note(x, &would, observe::own_id(x, index))
-        })
-        .collect();
+    let mut noted = Noted::default();
+    for (index, item) in items.iter().enumerate() {
+        let mut traces = Traces::default();
+        x.story.borrow_mut().profile = None;
+        let would = (|| {
+            let lane = lanes.of(item, body).map_err(Refused::Bulk)?;
+            let (routed, person) = look(x, lane, item, body, &homes, &mut traces)?;
+            traces.evidence = person.evidence;
+            let region = match item.action {
+                Action::Delete => person.home,
+                _ => routed.wishes.target.unwrap_or(person.home),
+            };
+            observe::judged(x, routed, &person, region)
+        })();
+        x.story.borrow_mut().traces = traces;
+        noted.add(x, would, observe::own_id(x, index));
+    }
     lanes.call_by_first(x);
-    observe::pass(x, parts, OutgoingBody::Whole(sent), drafts, to).await
+    observe::pass(x, parts, OutgoingBody::Whole(sent), noted, to).await
 }

@@ -8,6 +8,7 @@ use super::super::{
     Exchange,
     exchange::Story,
     remember::{PlainKey, REMEMBERED},
+    wishes::plain_operation,
 };
 use crate::{
     attest::{self, Profile},
@@ -122,6 +123,7 @@ pub fn profile(
         counted: Vec::new(),
         observed: observed_rules(x, query, verdict),
         circumstances: query.circumstances(),
+        reached: None,
     }
 }
 
@@ -162,18 +164,16 @@ pub fn plain_refusal(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Arc<
         _ => None,
     };
     let address = why.map_or(0, |why| Arc::as_ptr(why).addr());
-    let key: PlainKey = (
-        story.route.clone(),
-        story.operation,
-        refused.name(),
-        address,
-    );
+    let operation = story.operation.or_else(|| plain_operation(&x.method));
+    // What stands for nothing, such as OPTIONS, writes nothing either.
+    let operation = operation.unwrap_or(Operation::Read);
+    let key: PlainKey = (story.route.clone(), operation, refused.name(), address);
     if let Some(remembered) = x.worker.judgements(&x.snapshot)
         && let Some((known, _)) = remembered.plain.get(&key)
     {
         return Arc::clone(known);
     }
-    let bare = bare(x, story, refused);
+    let bare = bare(x, story, operation, refused);
     let profile = Arc::new(match why {
         Some(why) => reasoned(x, bare, why),
         None => bare,
@@ -213,7 +213,7 @@ fn reasoned(x: &Exchange<'_>, bare: Profile, why: &Forbidden) -> Profile {
     }
 }
 
-fn bare(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Profile {
+fn bare(x: &Exchange<'_>, story: &Story, operation: Operation, refused: &Refused) -> Profile {
     let snapshot = &x.snapshot;
     let here = attest::Party {
         place: snapshot.location,
@@ -223,7 +223,7 @@ fn bare(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Profile {
         policy: snapshot.checked.digest(),
         settings: Some(snapshot.settings_digest),
         route: story.route.clone().unwrap_or_else(|| "-".into()),
-        operation: story.operation.unwrap_or(Operation::Read),
+        operation,
         laws: Vec::new(),
         categories: Vec::new(),
         from: here.clone(),
@@ -243,15 +243,17 @@ fn bare(x: &Exchange<'_>, story: &Story, refused: &Refused) -> Profile {
         counted: Vec::new(),
         observed: Vec::new(),
         circumstances: Circumstances::default(),
+        reached: None,
     }
 }
 
 /// The same decision, where observe mode lets the flow go all the same. Nobody is counted: the
-/// flow that was decided on did not take place.
-pub fn observed_profile(profile: &Profile) -> Arc<Profile> {
+/// flow that was decided on did not take place. `reached` is the region where the flow goes.
+pub fn observed_profile(profile: &Profile, reached: Option<&str>) -> Arc<Profile> {
     Arc::new(Profile {
         outcome: attest::Verdict::Observe,
         counted: Vec::new(),
+        reached: reached.map(Arc::from),
         ..profile.clone()
     })
 }

@@ -175,6 +175,14 @@ fn observe_mode_passes_everything_on_and_tells_what_would_have_been() {
     });
     let problems = observed.iter().filter(|e| e["problem"] == "no-evidence");
     assert_eq!(problems.count(), 1, "{observed:?}");
+
+    // Who was stored by it is known to what comes later, under the home that would have been.
+    let delete = [r#"{"delete":{"_index":"people","_id":"w1"}}"#];
+    let answer = bulk(&delete).send(router.router);
+    let entry = &entries_of(router.admin, crate::kit::decision(&answer))[0];
+    assert_eq!(entry["operation"], "erase", "{entry}");
+    assert_eq!(entry["region"], "eu", "{entry}");
+    assert!(entry["problem"].is_null(), "{entry}");
 }
 
 #[test]
