@@ -366,6 +366,7 @@ mod tests {
                 citation: String::new(),
                 outcome: Outcome::Refuse,
             }],
+            holds: Vec::new(),
             policy: String::new(),
         }
     }
