@@ -10,6 +10,7 @@ use super::{
 };
 use crate::domain::Operation;
 
+mod lists;
 mod wording;
 
 const VOCABULARY: &str = include_str!("../../policies/vocabulary.toml");
