@@ -340,10 +340,21 @@ fn read_filed(f: &Fields<'_>) -> (Option<String>, Vec<(Date, Filing)>) {
     (with, changes)
 }
 
+/// A digest that can be compared with a file's.
+fn sha256(node: &Node, faults: &Faults) -> Option<String> {
+    let text = node.text(faults)?;
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let hint = "`sha256sum FILE` prints it";
+        let message = format!("`{text}` is no SHA-256: expected 64 hexadecimal digits");
+        faults.error_hint(&node.at, message, hint);
+    }
+    Some(text.to_owned())
+}
+
 fn read_document(node: &Node, faults: &Faults) -> Option<Document> {
     let f = node.fields(faults)?;
     let document = Document {
-        sha256: f.maybe_text("sha256").map(str::to_owned),
+        sha256: f.maybe("sha256").and_then(|n| sha256(n, faults)),
         copy: f.maybe_text("copy").map(str::to_owned),
     };
     f.finish();
