@@ -11,6 +11,7 @@ use super::{
 use crate::domain::Operation;
 
 mod lists;
+mod unput;
 mod wording;
 
 const VOCABULARY: &str = include_str!("../../policies/vocabulary.toml");
