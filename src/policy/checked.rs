@@ -461,6 +461,28 @@ impl Checked {
         self.organisation.recipients.get(id.index())
     }
 
+    /// The keys of a set that lie below no other of it: as a file would name them.
+    pub fn topmost(&self, set: CategorySet) -> Vec<String> {
+        let mut keys: Vec<&str> = set
+            .iter()
+            .filter_map(|c| self.category_key(c))
+            .map(AsRef::as_ref)
+            .collect();
+        // A key comes before all that lie below it.
+        keys.sort_unstable();
+        let mut top: Vec<String> = Vec::new();
+        for key in keys {
+            let under = |above: &String| {
+                let rest = key.strip_prefix(above.as_str());
+                rest.is_some_and(|rest| rest.starts_with('.'))
+            };
+            if !top.iter().any(under) {
+                top.push(key.to_owned());
+            }
+        }
+        top
+    }
+
     /// The organisation's retention rules, for tables and reports.
     pub fn retention(&self) -> &[Retention] {
         &self.organisation.retention

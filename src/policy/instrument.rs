@@ -225,7 +225,8 @@ impl Instrument {
         next.to_zoned(TimeZone::UTC).ok().map(|z| z.timestamp())
     }
 
-    /// What people may learn of it (GDPR Art. 13(1)(f), 15(2)): parties, dates, where a copy is.
+    /// What people may learn of it (GDPR Art. 13(1)(f), 15(2)): parties, what it covers, dates, where a
+    /// copy is.
     pub fn register_entry(&self, policy: &Checked) -> serde_json::Value {
         let names = |ids: &[EntityId]| -> Vec<String> {
             ids.iter()
@@ -240,6 +241,11 @@ impl Instrument {
             "module": self.module,
             "exporter": names(&self.exporters),
             "importer": names(&self.importers),
+            "countries": self.countries.names(&policy.vocabulary.groups.names),
+            "categories": policy.topmost(self.categories),
+            "purposes": self.purposes.as_ref().map(|all| {
+                all.iter().filter_map(|p| policy.purposes.get(p.index())).collect::<Vec<_>>()
+            }),
             "concluded": self.concluded,
             "from": self.valid.from,
             "until": self.valid.until,

@@ -8,7 +8,7 @@ use crate::{
     policy::{Checked, ConsentAsked, Unlisted},
 };
 
-use super::matrix::{span, topmost};
+use super::matrix::span;
 
 /// One thing of a list, with what the file says of it, key by key, as the file would.
 struct Item {
@@ -139,7 +139,7 @@ fn or_none<T: ToString>(value: Option<T>) -> String {
 }
 
 fn categories(policy: &Checked, set: CategorySet) -> String {
-    list(topmost(set.iter().filter_map(|c| policy.category_key(c))))
+    list(policy.topmost(set))
 }
 
 fn recipients(policy: &Checked) -> Vec<Item> {

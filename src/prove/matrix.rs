@@ -184,11 +184,7 @@ fn held(
             citation: hold.citation.to_string(),
             people: hold.subjects.iter().map(ToString::to_string).collect(),
             single_people: hold.keys.len(),
-            categories: topmost(
-                hold.categories
-                    .iter()
-                    .filter_map(|c| checked.category_key(c)),
-            ),
+            categories: checked.topmost(hold.categories),
             until: hold.interval.until,
         });
     }
@@ -202,7 +198,7 @@ fn kept_for(policy: &Compiled, law: &str) -> Vec<KeptFor> {
     rules
         .map(|r| KeptFor {
             id: r.id.to_string(),
-            categories: topmost(r.categories.iter().filter_map(|c| checked.category_key(c))),
+            categories: checked.topmost(r.categories),
             keep: span(&r.keep),
             least: r.least,
             source: r.source.as_deref().map(str::to_owned),
@@ -216,24 +212,6 @@ pub(super) fn span(keep: &Span) -> String {
         .designator(Designator::Verbose)
         .spacing(Spacing::BetweenUnitsAndDesignators)
         .span_to_string(keep)
-}
-
-/// Those that lie below no other.
-pub(super) fn topmost<'k>(keys: impl Iterator<Item = &'k Arc<str>>) -> Vec<String> {
-    let mut keys: Vec<&str> = keys.map(AsRef::as_ref).collect();
-    // A key comes before all that lie below it.
-    keys.sort_unstable();
-    let mut top: Vec<String> = Vec::new();
-    for key in keys {
-        let under = |above: &String| {
-            let rest = key.strip_prefix(above.as_str());
-            rest.is_some_and(|rest| rest.starts_with('.'))
-        };
-        if !top.iter().any(under) {
-            top.push(key.to_owned());
-        }
-    }
-    top
 }
 
 fn openings(
