@@ -44,7 +44,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Whether it is about records on `day` that may hold `categories`, whoever they are about.
+    /// Whether it is about records on `day` that hold `categories`, whoever they are about.
     fn concerns(&self, day: Date, categories: CategorySet) -> bool {
         self.interval.contains(day) && self.categories.intersects(categories)
     }
@@ -62,14 +62,13 @@ impl Hold {
 }
 
 impl Checked {
-    /// The holds in force at an instant, by its day in UTC, for records of which `stated` is known:
-    /// what lies below a stated category may be in the record, and is kept as well.
+    /// The holds in force at an instant, by its day in UTC, for records that are said to hold
+    /// `stated`. What might lie below a stated category does not count: a hold on orders would keep
+    /// every record of which is known only that it is about a person.
     pub fn holds_of(&self, at: Timestamp, stated: CategorySet) -> impl Iterator<Item = &Hold> {
         let day = day_in(at, &TimeZone::UTC);
-        let below = |all: CategorySet, id| all.union(self.below(id));
-        let possible = stated.iter().fold(stated, below);
         let holds = self.holds().iter();
-        holds.filter(move |hold| hold.concerns(day, possible))
+        holds.filter(move |hold| hold.concerns(day, stated))
     }
 
     /// The first hold that forbids to erase a record: what the router asks before any law, and the
