@@ -55,12 +55,7 @@ pub(super) fn notes(old: &Checked, new: &Checked) -> Vec<String> {
         &mut notes,
     );
     compare("home", homes(old), homes(new), in_words, &mut notes);
-    let told = |r: &Item| {
-        format!(
-            "what `Domicile-Retain-Until` tells hangs on it: {}",
-            in_words(r)
-        )
-    };
+    let told = |r: &Item| format!("which `Domicile-Retain-Until` follows: {}", in_words(r));
     compare(
         "retention",
         retention(old),
@@ -68,12 +63,7 @@ pub(super) fn notes(old: &Checked, new: &Checked) -> Vec<String> {
         told,
         &mut notes,
     );
-    let kept = |h: &Item| {
-        format!(
-            "erasures that it refuses with `legal-hold`: {}",
-            in_words(h)
-        )
-    };
+    let kept = |h: &Item| format!("which refuses erasures with `legal-hold`: {}", in_words(h));
     compare("hold", holds(old), holds(new), kept, &mut notes);
     notes
 }
@@ -139,6 +129,9 @@ fn or_none<T: ToString>(value: Option<T>) -> String {
 }
 
 fn categories(policy: &Checked, set: CategorySet) -> String {
+    if policy.categories_all().all(|(id, _)| set.contains(id)) {
+        return "all".to_owned();
+    }
     list(policy.topmost(set))
 }
 

@@ -49,8 +49,8 @@ fn home(section: &'static str) -> &'static str {
     if LARGE.contains(&section) {
         return section;
     }
-    let parents = SMALL.iter().filter_map(|small| section.strip_suffix(small));
-    parents.last().unwrap_or(section)
+    let mut parents = SMALL.iter().filter_map(|small| section.strip_suffix(small));
+    parents.next().unwrap_or(section)
 }
 
 fn heading(out: &mut String, section: &str) {
