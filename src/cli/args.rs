@@ -73,7 +73,7 @@ pub struct Check {
     /// The settings file.
     #[arg(long, value_name = "FILE", env = "DOMICILE_CONFIG")]
     pub config: PathBuf,
-    /// Print one JSON object: `faults`, `policy`, `outlook`.
+    /// Print one JSON object: `faults`, `policy`, `settings`, `outlook`.
     #[arg(long)]
     pub json: bool,
 }
@@ -170,13 +170,16 @@ pub struct Prove {
 
 #[derive(Debug, ClapArgs)]
 pub struct Diff {
+    /// The folder of `law/` and `vocabulary.toml` as it was.
     #[arg(value_name = "OLD")]
     pub old: PathBuf,
+    /// The folder as it is to be.
     #[arg(value_name = "NEW")]
     pub new: PathBuf,
     /// For both; default: `organisation.toml` in each folder.
     #[arg(long, value_name = "FILE")]
     pub organisation: Option<PathBuf>,
+    /// Print one JSON object: `old`, `new`, `changes`, `notes`, `untrue`.
     #[arg(long)]
     pub json: bool,
 }
@@ -220,7 +223,7 @@ pub struct Ledger {
 #[derive(Debug, Subcommand)]
 pub enum LedgerCommand {
     /// Check the chain: exits 1 and names the place when anything was changed, cut or moved.
-    Verify(LedgerFolder),
+    Verify(Verify),
     /// The last entries.
     Tail(Tail),
     /// Signed exports (not yet).
@@ -230,19 +233,26 @@ pub enum LedgerCommand {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct LedgerFolder {
+pub struct Verify {
     /// The ledger's folder.
-    #[arg(value_name = "DIR", default_value = "/var/lib/domicile/ledger")]
+    #[arg(value_name = "DIR", default_value = LEDGER)]
     pub folder: PathBuf,
-    /// Print JSON; `tail`: one entry a line, as `/v1/ledger` gives it.
+    /// Print one JSON object: `verified`, and `report` or `damage`.
     #[arg(long)]
     pub json: bool,
 }
 
+/// Where packages and images keep it.
+const LEDGER: &str = "/var/lib/domicile/ledger";
+
 #[derive(Debug, ClapArgs)]
 pub struct Tail {
-    #[command(flatten)]
-    pub folder: LedgerFolder,
+    /// The ledger's folder.
+    #[arg(value_name = "DIR", default_value = LEDGER)]
+    pub folder: PathBuf,
+    /// Print JSON, one entry a line, as `/v1/ledger` gives it.
+    #[arg(long)]
+    pub json: bool,
     /// How many entries.
     #[arg(short = 'n', long, default_value_t = 20)]
     pub lines: usize,

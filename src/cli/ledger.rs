@@ -21,7 +21,7 @@ pub fn ledger(args: &args::Ledger) -> Result<Ended, Failure> {
 }
 
 /// Exits 1 with the place of the damage; 2 when there is no ledger to judge.
-fn verify(args: &args::LedgerFolder) -> Result<Ended, Failure> {
+fn verify(args: &args::Verify) -> Result<Ended, Failure> {
     match attest::verify(&args.folder) {
         Ok(report) => {
             if args.json {
@@ -44,10 +44,10 @@ fn verify(args: &args::LedgerFolder) -> Result<Ended, Failure> {
 }
 
 fn tail(args: &args::Tail) -> Result<Ended, Failure> {
-    let folder = &args.folder.folder;
+    let folder = &args.folder;
     let show = |entries: &[Entry]| {
         for entry in entries {
-            if args.folder.json {
+            if args.json {
                 print_line(&serde_json::to_string(entry).unwrap_or_default());
             } else {
                 print_line(&entry.to_string());

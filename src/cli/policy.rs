@@ -274,6 +274,14 @@ fn tell(answer: &Answer) {
         let (rule, citation) = (&observed.rule, &observed.citation);
         print_line(&format!("  observed: {rule} would {would} ({citation})"));
     }
+    for hold in &answer.holds {
+        let (id, citation) = (&hold.id, &hold.citation);
+        let keeps = match hold.binds {
+            true => "keeps such records",
+            false => "keeps such records of single people, who are not asked about here",
+        };
+        print_line(&format!("  hold {id} {keeps} ({citation})"));
+    }
     for duty in &answer.duties {
         print_line(&format!("  duty {duty}"));
     }

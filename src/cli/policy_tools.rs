@@ -157,6 +157,9 @@ pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
             for promise in &cell.promises {
                 to.push_str(&format!(" (against promise {promise})"));
             }
+            for hold in &cell.holds {
+                to.push_str(&format!(" (against hold {hold})"));
+            }
             if cell.open.is_empty() {
                 print_line(&format!("  closed  {to}"));
                 continue;
@@ -172,6 +175,21 @@ pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
                 }
                 print_line(&text);
             }
+        }
+        for held in &row.holds {
+            let whom = match (held.single_people, held.people.is_empty()) {
+                (0, true) => "everybody".to_owned(),
+                (0, false) => format!("people of {}", held.people.join(" ")),
+                (many, true) => format!("{many} single people"),
+                (many, false) => format!("{many} single people, of {}", held.people.join(" ")),
+            };
+            let (id, citation) = (&held.id, &held.citation);
+            let what = held.categories.join(" ");
+            let mut text = format!("  held    {whom} ({id}, {citation}): {what}");
+            if let Some(until) = held.until {
+                text.push_str(&format!("; until {until}"));
+            }
+            print_line(&text);
         }
         for kept in &row.retention {
             let edge = if kept.least { "at least" } else { "at most" };

@@ -2,9 +2,10 @@
 
 use crate::{
     domain::{
-        Answer, Finding, Missing, ObservedRule, Outcome, PromiseFinding, Regions, RuleFinding,
+        Answer, Finding, HoldFinding, Missing, ObservedRule, Operation, Outcome, PromiseFinding,
+        Regions, RuleFinding,
     },
-    policy::{Compiled, RuleId},
+    policy::{Checked, Compiled, RuleId},
 };
 
 use super::{
@@ -39,7 +40,7 @@ pub fn answer(
         found.map(|(_, r)| r.name.to_string())
     });
     let rule = verdict.rule(checked);
-    Answer {
+    let told = Answer {
         outcome: verdict.outcome(),
         region,
         mechanism: verdict.mechanism(checked).map(str::to_owned),
@@ -75,7 +76,44 @@ pub fn answer(
                 })
             })
             .collect(),
+        holds: Vec::new(),
         policy: checked.digest().to_string(),
+    };
+    match query.operation {
+        Operation::Erase => held(checked, query, told),
+        _ => told,
+    }
+}
+
+/// The answer about an erasure with the legal holds, which the router asks before any law. Of whom a
+/// question is about is not known, so that a hold of single people is told and refuses nothing here.
+fn held(checked: &Checked, query: &Query, told: Answer) -> Answer {
+    let (countries, stated) = (&query.subject.countries, query.categories());
+    let holds = checked.holds_of(query.at, stated);
+    let holds = holds
+        .filter(|hold| hold.is_for(countries))
+        .map(|hold| HoldFinding {
+            id: hold.id.to_string(),
+            citation: hold.citation.to_string(),
+            binds: hold.is_for_key(None),
+        })
+        .collect();
+    let told = Answer { holds, ..told };
+    let Some(hold) = checked.hold_on(query.at, None, countries, stated) else {
+        return told;
+    };
+    Answer {
+        outcome: Outcome::Refuse,
+        region: None,
+        mechanism: None,
+        module: None,
+        instrument: None,
+        rule: Some(hold.id.to_string()),
+        citation: Some(hold.citation.to_string()),
+        duties: Vec::new(),
+        missing: Vec::new(),
+        observed: Vec::new(),
+        ..told
     }
 }
 

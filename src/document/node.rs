@@ -125,6 +125,23 @@ impl Node {
         &node.at
     }
 
+    /// The place of the value to which the steps lead, or of the nearest that stands above it.
+    pub fn nearest<'s>(&self, steps: impl Iterator<Item = &'s str>) -> &Where {
+        let mut node = self;
+        for step in steps {
+            let next = match &node.value {
+                Value::Table(entries) => entries.iter().find(|(k, _, _)| k == step).map(|e| &e.2),
+                Value::List(items) => step.parse().ok().and_then(|i: usize| items.get(i)),
+                _ => None,
+            };
+            match next {
+                Some(next) => node = next,
+                None => break,
+            }
+        }
+        &node.at
+    }
+
     pub fn fields<'a>(&'a self, faults: &'a Faults) -> Option<Fields<'a>> {
         match &self.value {
             Value::Table(entries) => Some(Fields::new(&self.at, entries, faults)),

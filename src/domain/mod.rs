@@ -21,9 +21,9 @@ pub use evidence::{EvidenceKind, EvidenceSet, Strength};
 pub use operation::Operation;
 pub use place::{Country, Place, PlaceError};
 pub use question::{
-    Answer, Basis, Consent, ConsentKind, Finding, FlowEnd, Giver, Ground, GroundKind, Missing,
-    ObservedRule, Order, Origin, Outcome, PartyEnd, PromiseFinding, PromiseOutcome, Protection,
-    Question, Role, RuleFinding, SubjectFacts, SubjectKind, ToEnd, Transaction,
+    Answer, Basis, Consent, ConsentKind, Finding, FlowEnd, Giver, Ground, GroundKind, HoldFinding,
+    Missing, ObservedRule, Order, Origin, Outcome, PartyEnd, PromiseFinding, PromiseOutcome,
+    Protection, Question, Role, RuleFinding, SubjectFacts, SubjectKind, ToEnd, Transaction,
 };
 pub use region::{Destination, RecipientId, Region, RegionId, Regions};
 pub use subject::{SubjectKey, SubjectKeyError};

@@ -276,8 +276,20 @@ pub struct Answer {
     /// Rules under observation, where the policy with them in force would answer otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub observed: Vec<ObservedRule>,
+    /// Of an erasure: the legal holds that concern it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<HoldFinding>,
     /// `sha256:…` of the policy that answered.
     pub policy: String,
+}
+
+/// A legal hold in force for people and data such as these.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HoldFinding {
+    pub id: String,
+    pub citation: String,
+    /// False: it is for single people, whom a question does not name; of these it refuses it too.
+    pub binds: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -236,7 +236,7 @@ impl AnswerBody {
             return Poll::Ready(None);
         };
         if live.progress.caller_fault().is_none() {
-            live.health.failed();
+            live.health.failed(&fault);
         }
         Poll::Ready(Some(Err(AnswerError {
             region: Arc::clone(&live.region),

@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -68,8 +69,13 @@ impl SharedHealth {
         let regions = regions.iter().map(|region| {
             let names = region.endpoints.iter().filter_map(|uri| uri.authority());
             let endpoints = names.map(|name| {
-                known(&region.name, name.as_str())
-                    .unwrap_or_else(|| Arc::new(EndpointHealth::new(name.as_str().into(), base)))
+                known(&region.name, name.as_str()).unwrap_or_else(|| {
+                    Arc::new(EndpointHealth::new(
+                        Arc::clone(&region.name),
+                        name.as_str().into(),
+                        base,
+                    ))
+                })
             });
             (Arc::clone(&region.name), endpoints.collect())
         });
@@ -121,8 +127,13 @@ impl SharedHealth {
 
     pub(super) fn endpoint(&self, region: &str, endpoint: &Endpoint) -> Arc<EndpointHealth> {
         let name = endpoint.name();
-        self.find(region, name)
-            .unwrap_or_else(|| Arc::new(EndpointHealth::new(Arc::clone(name), self.base)))
+        self.find(region, name).unwrap_or_else(|| {
+            Arc::new(EndpointHealth::new(
+                region.into(),
+                Arc::clone(name),
+                self.base,
+            ))
+        })
     }
 
     fn find(&self, region: &str, endpoint: &str) -> Option<Arc<EndpointHealth>> {
@@ -137,6 +148,7 @@ impl SharedHealth {
 
 #[derive(Debug)]
 pub(super) struct EndpointHealth {
+    region: Arc<str>,
     endpoint: Arc<str>,
     base: Instant,
     /// Failures in a row.
@@ -155,8 +167,9 @@ const UP: u8 = 1;
 const DOWN: u8 = 2;
 
 impl EndpointHealth {
-    fn new(endpoint: Arc<str>, base: Instant) -> Self {
+    fn new(region: Arc<str>, endpoint: Arc<str>, base: Instant) -> Self {
         Self {
+            region,
             endpoint,
             base,
             failures: AtomicU32::new(0),
@@ -197,8 +210,12 @@ impl EndpointHealth {
         self.verdict.store(next, Relaxed);
         self.streak.store(0, Relaxed);
         match good {
-            true => tracing::info!(endpoint = %self.endpoint, "endpoint passes its checks again"),
-            false => tracing::warn!(endpoint = %self.endpoint, "endpoint fails its checks"),
+            true => {
+                tracing::info!(region = &*self.region, endpoint = %self.endpoint, "endpoint passes its checks again")
+            }
+            false => {
+                tracing::warn!(region = &*self.region, endpoint = %self.endpoint, "endpoint fails its checks")
+            }
         }
     }
 
@@ -237,15 +254,15 @@ impl EndpointHealth {
         if self.failures.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);
             if self.aside_until.swap(0, Relaxed) != 0 {
-                tracing::info!(endpoint = %self.endpoint, "endpoint works again");
+                tracing::info!(region = &*self.region, endpoint = %self.endpoint, "endpoint works again");
             }
         }
     }
 
-    /// No connection, no answer in time, a broken connection, or garbage.
-    pub(super) fn failed(&self) {
+    /// No connection, no answer in time, a broken connection, or garbage: `why` says which, to the log.
+    pub(super) fn failed(&self, why: &dyn fmt::Display) {
         if let Some(failures) = self.fail() {
-            tracing::warn!(endpoint = %self.endpoint, failures, "endpoint put aside");
+            tracing::warn!(region = &*self.region, endpoint = %self.endpoint, failures, %why, "endpoint put aside");
         }
     }
 
@@ -256,7 +273,7 @@ impl EndpointHealth {
     pub(super) fn is_in_trouble(&self, can_be_spared: bool) {
         if can_be_spared {
             if let Some(failures) = self.fail() {
-                tracing::warn!(endpoint = %self.endpoint, failures, "endpoint put aside for what it answers");
+                tracing::warn!(region = &*self.region, endpoint = %self.endpoint, failures, "endpoint put aside for what it answers");
             }
             return;
         }
@@ -264,7 +281,7 @@ impl EndpointHealth {
         // The closure never declines.
         let _ = self.failures.fetch_update(Relaxed, Relaxed, held);
         if self.aside_until.swap(0, Relaxed) != 0 {
-            tracing::info!(endpoint = %self.endpoint, "endpoint taken back: it answers, and no other serves");
+            tracing::info!(region = &*self.region, endpoint = %self.endpoint, "endpoint taken back: it answers, and no other serves");
         }
     }
 
@@ -323,7 +340,7 @@ mod tests {
     use super::*;
 
     fn health() -> EndpointHealth {
-        EndpointHealth::new("a:1".into(), Instant::now())
+        EndpointHealth::new("eu".into(), "a:1".into(), Instant::now())
     }
 
     fn checks() -> HealthCheck {
@@ -339,13 +356,13 @@ mod tests {
     #[test]
     fn three_failures_in_a_row_eject_and_one_answer_forgives() {
         let h = health();
-        h.failed();
-        h.failed();
+        h.failed(&"it is a test");
+        h.failed(&"it is a test");
         h.succeeded();
-        h.failed();
-        h.failed();
+        h.failed(&"it is a test");
+        h.failed(&"it is a test");
         assert_eq!(h.state(), EndpointState::Healthy);
-        h.failed();
+        h.failed(&"it is a test");
         assert!(matches!(h.state(), EndpointState::Ejected { .. }));
         h.succeeded();
         assert_eq!(h.state(), EndpointState::Healthy);
@@ -397,7 +414,7 @@ mod tests {
         assert_eq!(check(&[true, false, true]), Some(false));
         assert_eq!(check(&[true]), Some(true));
         assert_eq!(h.state(), EndpointState::Healthy);
-        (0..3).for_each(|_| h.failed());
+        (0..3).for_each(|_| h.failed(&"it is a test"));
         check(&[true, true, true]);
         assert!(matches!(h.state(), EndpointState::Ejected { .. }));
     }
@@ -405,7 +422,7 @@ mod tests {
     #[test]
     fn a_due_endpoint_has_one_trial() {
         let h = health();
-        (0..3).for_each(|_| h.failed());
+        (0..3).for_each(|_| h.failed(&"it is a test"));
         assert!(!h.begin_trial(), "its time is not over");
         h.end_time_aside();
         assert_eq!(h.state(), EndpointState::Due);
@@ -422,7 +439,7 @@ mod tests {
             assert!(matches!(endpoint.state(), EndpointState::Ejected { .. }));
         }
         for endpoint in [&hangs, &due, &passes] {
-            (0..3).for_each(|_| endpoint.failed());
+            (0..3).for_each(|_| endpoint.failed(&"it is a test"));
         }
         due.end_time_aside();
         let ranks = [&passes, &serves, &due, &hangs].map(EndpointHealth::rank);

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error as _,
+    fmt,
     future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
@@ -88,6 +89,20 @@ pub(super) enum FailedKind {
     GoneAway,
     BadAnswer,
     CallerBody(BodyFault),
+}
+
+/// For the log.
+impl fmt::Display for FailedKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "it did not answer in time",
+            Self::Reset => "it broke the connection before it answered",
+            Self::Refused => "it refused the request before it began with it",
+            Self::GoneAway => "it went away before it began with the request",
+            Self::BadAnswer => "its answer is no HTTP, or can be read in two ways",
+            Self::CallerBody(_) => "the caller's body broke off",
+        })
+    }
 }
 
 impl Link {

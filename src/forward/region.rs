@@ -197,7 +197,7 @@ impl RegionLink {
                     self.tell(server, &why);
                     // What this machine lacks says nothing about the server.
                     if why != Unreachable::NoDescriptors {
-                        server.health.failed();
+                        server.health.failed(&why);
                     }
                     if let Some(first) = first {
                         return Ok(seated(*first, seat));
@@ -308,7 +308,7 @@ impl RegionLink {
                 FailedKind::CallerBody(_) => {}
                 FailedKind::Refused => server.health.is_in_trouble(self.can_spare(server)),
                 _ if is_stale => {}
-                _ => server.health.failed(),
+                kind => server.health.failed(&kind),
             }
             // The server of a stale connection has not had the request: to repeat it is no more load.
             let may_try_again = tries < EXTRA_TRIES

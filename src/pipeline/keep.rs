@@ -50,15 +50,9 @@ pub fn not_held(
     person: &Person,
     flow: &Flow,
 ) -> Result<(), Refused> {
-    let holds = x.snapshot.checked.holds();
-    if holds.is_empty() {
-        return Ok(());
-    }
-    let day = day_in(x.at, &TimeZone::UTC);
-    let binding = holds
-        .iter()
-        .find(|h| h.binds(day, person.key, &person.countries, person.categories));
-    let Some(hold) = binding else {
+    let checked = &x.snapshot.checked;
+    let Some(hold) = checked.hold_on(x.at, Some(person.key), &person.countries, person.categories)
+    else {
         return Ok(());
     };
     let judged = judge::judge_on(x, route, person, flow)?;

@@ -114,13 +114,30 @@ pub(crate) fn law_files(dir: &Path, faults: &Faults) -> Vec<PathBuf> {
             Err(error) => faults.error(&at, format!("cannot read the folder of laws: {error}")),
         }
     }
-    paths.retain(|p| p.extension().is_some_and(|e| e == "toml"));
     paths.sort();
+    let (paths, others): (Vec<_>, Vec<_>) = paths
+        .into_iter()
+        .partition(|p| p.extension().is_some_and(|e| e == "toml"));
+    others.iter().for_each(|path| not_read(path, faults));
     if paths.is_empty() {
         let hint = "copy `policies/law` of this program, or the laws of it that concern you";
         faults.error_hint(&at, "no law stands in this folder", hint);
     }
     paths
+}
+
+/// A law under another name than `*.toml` forbids nothing: whoever moved it aside shall know. Notes
+/// for people, and what is hidden (Kubernetes' `..data`, say), are expected to lie there.
+fn not_read(path: &Path, faults: &Faults) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.starts_with('.') || name.starts_with("README") || name.ends_with(".md") {
+        return;
+    }
+    faults.warning(
+        &Where::Path(path.display().to_string()),
+        "this is not read: laws are the files `*.toml` of this folder itself",
+        Some("give it that ending, or move it elsewhere".to_owned()),
+    );
 }
 
 /// Checks parsed files: what [`load`] does after reading them.
@@ -442,6 +459,28 @@ impl Checked {
 
     pub fn recipient_info(&self, id: RecipientId) -> Option<&Recipient> {
         self.organisation.recipients.get(id.index())
+    }
+
+    /// The keys of a set that lie below no other of it: as a file would name them.
+    pub fn topmost(&self, set: CategorySet) -> Vec<String> {
+        let mut keys: Vec<&str> = set
+            .iter()
+            .filter_map(|c| self.category_key(c))
+            .map(AsRef::as_ref)
+            .collect();
+        // A key comes before all that lie below it.
+        keys.sort_unstable();
+        let mut top: Vec<String> = Vec::new();
+        for key in keys {
+            let under = |above: &String| {
+                let rest = key.strip_prefix(above.as_str());
+                rest.is_some_and(|rest| rest.starts_with('.'))
+            };
+            if !top.iter().any(under) {
+                top.push(key.to_owned());
+            }
+        }
+        top
     }
 
     /// The organisation's retention rules, for tables and reports.

@@ -225,7 +225,8 @@ impl Instrument {
         next.to_zoned(TimeZone::UTC).ok().map(|z| z.timestamp())
     }
 
-    /// What people may learn of it (GDPR Art. 13(1)(f), 15(2)): parties, dates, where a copy is.
+    /// What people may learn of it (GDPR Art. 13(1)(f), 15(2)): parties, what it covers, dates, where a
+    /// copy is.
     pub fn register_entry(&self, policy: &Checked) -> serde_json::Value {
         let names = |ids: &[EntityId]| -> Vec<String> {
             ids.iter()
@@ -240,6 +241,11 @@ impl Instrument {
             "module": self.module,
             "exporter": names(&self.exporters),
             "importer": names(&self.importers),
+            "countries": self.countries.names(&policy.vocabulary.groups.names),
+            "categories": policy.topmost(self.categories),
+            "purposes": self.purposes.as_ref().map(|all| {
+                all.iter().filter_map(|p| policy.purposes.get(p.index())).collect::<Vec<_>>()
+            }),
             "concluded": self.concluded,
             "from": self.valid.from,
             "until": self.valid.until,
@@ -340,10 +346,21 @@ fn read_filed(f: &Fields<'_>) -> (Option<String>, Vec<(Date, Filing)>) {
     (with, changes)
 }
 
+/// A digest that can be compared with a file's.
+fn sha256(node: &Node, faults: &Faults) -> Option<String> {
+    let text = node.text(faults)?;
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let hint = "`sha256sum FILE` prints it";
+        let message = format!("`{text}` is no SHA-256: expected 64 hexadecimal digits");
+        faults.error_hint(&node.at, message, hint);
+    }
+    Some(text.to_owned())
+}
+
 fn read_document(node: &Node, faults: &Faults) -> Option<Document> {
     let f = node.fields(faults)?;
     let document = Document {
-        sha256: f.maybe_text("sha256").map(str::to_owned),
+        sha256: f.maybe("sha256").and_then(|n| sha256(n, faults)),
         copy: f.maybe_text("copy").map(str::to_owned),
     };
     f.finish();

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use jiff::{Span, civil::Date};
+use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
 
 use crate::{
     document::{Faults, Node, Where},
     domain::{CategorySet, Place, SubjectKey},
 };
 
-use super::{read, sets::Interval, vocabulary::Words};
+use super::{checked::Checked, days::day_in, read, sets::Interval, vocabulary::Words};
 
 /// How long records with some categories are kept.
 #[derive(Debug)]
@@ -44,19 +44,44 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Whether it keeps a record that may hold `categories` from being erased on `day`.
-    pub fn binds(
-        &self,
-        day: Date,
-        key: SubjectKey,
-        countries: &[Place],
-        categories: CategorySet,
-    ) -> bool {
+    /// Whether it is about records on `day` that hold `categories`, whoever they are about.
+    fn concerns(&self, day: Date, categories: CategorySet) -> bool {
+        self.interval.contains(day) && self.categories.intersects(categories)
+    }
+
+    /// Whether people of these countries are among those that it is for, single people apart.
+    pub fn is_for(&self, countries: &[Place]) -> bool {
         let lives = |p: &Place| self.subjects.iter().any(|of| p.within(of));
-        self.interval.contains(day)
-            && self.categories.intersects(categories)
-            && (self.keys.is_empty() || self.keys.contains(&key))
-            && (self.subjects.is_empty() || countries.iter().any(lives))
+        self.subjects.is_empty() || countries.iter().any(lives)
+    }
+
+    /// Whether it is for the person with this key, who is not known to a question.
+    pub fn is_for_key(&self, key: Option<SubjectKey>) -> bool {
+        self.keys.is_empty() || key.is_some_and(|key| self.keys.contains(&key))
+    }
+}
+
+impl Checked {
+    /// The holds in force at an instant, by its day in UTC, for records that are said to hold
+    /// `stated`. What might lie below a stated category does not count: a hold on orders would keep
+    /// every record of which is known only that it is about a person.
+    pub fn holds_of(&self, at: Timestamp, stated: CategorySet) -> impl Iterator<Item = &Hold> {
+        let day = day_in(at, &TimeZone::UTC);
+        let holds = self.holds().iter();
+        holds.filter(move |hold| hold.concerns(day, stated))
+    }
+
+    /// The first hold that forbids to erase a record: what the router asks before any law, and the
+    /// policy tools for it. `key`: whose it is, where that is known.
+    pub fn hold_on(
+        &self,
+        at: Timestamp,
+        key: Option<SubjectKey>,
+        countries: &[Place],
+        stated: CategorySet,
+    ) -> Option<&Hold> {
+        self.holds_of(at, stated)
+            .find(|hold| hold.is_for_key(key) && hold.is_for(countries))
     }
 }
 
@@ -242,12 +267,9 @@ mod tests {
             categories: set(&[3]),
         };
         let binds = |day: &str, key, country, categories: &[u8]| {
-            hold.binds(
-                day.parse().unwrap(),
-                key,
-                &[place(country)],
-                set(categories),
-            )
+            hold.concerns(day.parse().unwrap(), set(categories))
+                && hold.is_for_key(Some(key))
+                && hold.is_for(&[place(country)])
         };
         assert!(binds("2026-12-31", key, "CN", &[3, 4]));
         assert!(!binds("2027-01-01", key, "CN", &[3]));

@@ -246,7 +246,7 @@ impl Law {
             at: root.at.clone(),
             territory: f
                 .need("territory")
-                .map(|n| read::places(n, words, faults))
+                .map(|n| read_territory(n, &id, words, faults))
                 .unwrap_or_default(),
             territory_timezone: territory_timezone.unwrap_or_else(|| timezone.clone()),
             timezone,
@@ -282,6 +282,15 @@ impl Law {
         }
         Some(law)
     }
+}
+
+/// Of a territory that was misread nothing follows, nor that there is none.
+fn read_territory(node: &Node, law: &str, words: &Words<'_>, faults: &Faults) -> PlaceExpr {
+    let territory = read::places(node, words, faults);
+    if territory.is_empty() && !faults.concern(node) {
+        faults.error(&node.at, format!("law `{law}` has no territory"));
+    }
+    territory
 }
 
 fn list<'a>(f: &Fields<'a>, key: &'static str) -> &'a [Node] {

@@ -6,7 +6,7 @@ use crate::domain::Place;
 
 use super::{
     sets::{GroupId, Interval, PlaceSet},
-    vocabulary::Groups,
+    vocabulary::{Groups, Names},
 };
 
 /// Members of a group, each with the days on which it is one.
@@ -32,6 +32,15 @@ impl PlaceExpr {
             any: true,
             ..Self::default()
         }
+    }
+
+    /// As the file names them; `*`: every place.
+    pub fn names(&self, groups: &Names) -> Vec<String> {
+        let any = self.any.then(|| "*".to_owned());
+        let groups = self.groups.iter().filter_map(|g| groups.get(g.index()));
+        let groups = groups.map(|name| name.to_string());
+        let places = self.places.iter().map(ToString::to_string);
+        any.into_iter().chain(groups).chain(places).collect()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -45,9 +45,6 @@ pub fn errors(checked: &Checked, complete: bool, faults: &Faults) {
         if law.rules.len() > 128 {
             faults.error(&law.at, format!("law `{}` has more than 128 rules", law.id));
         }
-        if law.territory.is_empty() {
-            faults.error(&law.at, format!("law `{}` has no territory", law.id));
-        }
         contradictions::rules(law, &rules, checked, &days, faults);
     }
     contradictions::attributes(checked, faults);

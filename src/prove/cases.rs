@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     decide::{answer, decide},
-    document::{Faults, Refused, read_items},
+    document::{Faults, Node, Refused, Where, read_items},
     domain::{Answer, Outcome, Question, Regions},
     policy::{Checked, Compiled, load},
 };
@@ -157,7 +157,7 @@ pub fn read_folder(folder: &Path) -> Result<Vec<NamedFile>, CaseError> {
 /// Runs every case of `files` against the laws in `dir`; each organisation is loaded once.
 ///
 /// # Errors
-/// A policy with mistakes. A question that cannot be put is a failed case, not an error.
+/// A policy with mistakes; questions that cannot be put, each mistake at its place.
 pub fn run(
     dir: &Path,
     organisation: Option<&Path>,
@@ -180,6 +180,7 @@ pub fn run(
             }
         };
         let mut asked = Asked::new(&policy);
+        asked.puts_all(file)?;
         results.extend(file.cases.iter().map(|c| CaseResult {
             file: file.shown.clone(),
             ..asked.try_case(c, regions)
@@ -213,6 +214,40 @@ impl Asked {
         Self {
             policy: Arc::clone(policy),
             compiled: BTreeMap::new(),
+        }
+    }
+
+    /// # Errors
+    /// Questions of the file that cannot be put, such as of an entity that nobody knows: a mistake in
+    /// the file, and no answer of the policy's.
+    fn puts_all(&mut self, file: &NamedFile) -> Result<(), Refused> {
+        let faults = Faults::new();
+        let mut tree = None;
+        for (number, case) in file.cases.iter().enumerate() {
+            let at = case.question.at;
+            let policy = &self.policy;
+            let compiled = self.compiled.entry(at);
+            let compiled = compiled.or_insert_with(|| policy.compile(at));
+            let Err(told) = compiled.resolve(&case.question) else {
+                continue;
+            };
+            let tree =
+                tree.get_or_insert_with(|| Node::load(Path::new(&file.shown), &Faults::new()));
+            for one in told.iter() {
+                let steps = one.pointer.split('/').skip(1);
+                let number = number.to_string();
+                let way = ["case", &number, "question"].into_iter().chain(steps);
+                let at = match &tree {
+                    Some(tree) => tree.nearest(way).clone(),
+                    None => Where::Path(file.shown.clone()),
+                };
+                faults.error(&at, format!("the question cannot be put: {}", one.fault));
+            }
+        }
+        let faults = faults.into_sorted();
+        match faults.is_empty() {
+            true => Ok(()),
+            false => Err(Refused(faults)),
         }
     }
 
@@ -366,6 +401,7 @@ mod tests {
                 citation: String::new(),
                 outcome: Outcome::Refuse,
             }],
+            holds: Vec::new(),
             policy: String::new(),
         }
     }

@@ -23,6 +23,7 @@ use super::{
     classes::verify,
     days::{Mark, days, instant, with_papers},
     facts::blank,
+    lists::notes,
     papers,
     prove::{Untrue, in_parallel},
     scene::{Said, Scene},
@@ -36,7 +37,8 @@ pub struct Differences {
     pub changes: Vec<Change>,
     /// Laws of which nothing is told: the classes and the decision disagree.
     pub untrue: Vec<Untrue>,
-    /// What differs and cannot be compared flow by flow.
+    /// What differs in the organisation's lists, which are not compared flow by flow: the terms of
+    /// recipients, homes, retention, holds, and names that one side alone has.
     pub notes: Vec<String>,
 }
 
@@ -461,53 +463,4 @@ fn broken(
         .filter(|(_, outcome)| *outcome == PromiseOutcome::Broken)
         .filter_map(|(id, _)| name(id))
         .collect()
-}
-
-/// Names that only one of the policies knows, and lists that are not flows.
-fn notes(old: &Checked, new: &Checked) -> Vec<String> {
-    let mut notes = Vec::new();
-    let mut only = |what: &str, a: BTreeSet<String>, b: BTreeSet<String>| {
-        for (list, other, word) in [(&a, &b, "gone"), (&b, &a, "new")] {
-            let names: Vec<&str> = list.difference(other).map(String::as_str).collect();
-            if !names.is_empty() {
-                notes.push(format!(
-                    "{what} {word}, with all their flows: {}",
-                    names.join(", ")
-                ));
-            }
-        }
-    };
-    let entities = |p: &Checked| p.entities().map(|(_, e)| e.id.to_string()).collect();
-    only("entities", entities(old), entities(new));
-    let categories = |p: &Checked| p.categories_all().map(|(_, k)| k.to_owned()).collect();
-    only("categories", categories(old), categories(new));
-    let recipients = |p: &Checked| -> BTreeSet<String> {
-        let all = p.organisation.recipients.iter();
-        all.map(|r| {
-            format!(
-                "{} ({} for {:?}: {:?}, {:?}, {:?}, {:?})",
-                r.id,
-                p.entity_id(r.entity),
-                r.purposes,
-                r.categories
-                    .iter()
-                    .filter_map(|c| p.category_key(c))
-                    .collect::<Vec<_>>(),
-                r.unlisted,
-                r.consent,
-                r.pseudonymise,
-            )
-        })
-        .collect()
-    };
-    only("recipients", recipients(old), recipients(new));
-    let homes = |p: &Checked| -> BTreeSet<String> {
-        let homes = &p.organisation.homes;
-        let keyed = homes.by_key.iter().map(|(k, l)| format!("{k} = {l:?}"));
-        keyed
-            .chain([format!("default = {:?}", homes.default)])
-            .collect()
-    };
-    only("homes", homes(old), homes(new));
-    notes
 }

@@ -2,11 +2,16 @@
 //!
 //! A cell is a law and a class of destinations that it cannot tell apart: every ground on which a
 //! record of one of its people may go there from the parties at home to the parties there, with
-//! what must be shown for it. Promises that stand against it are named beside.
+//! what must be shown for it. Promises that stand against it are named beside, and of erasures the
+//! legal holds.
 
 use std::sync::Arc;
 
-use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
+use jiff::{
+    Span,
+    civil::Date,
+    fmt::friendly::{Designator, Spacing, SpanPrinter},
+};
 use serde::Serialize;
 
 use crate::{
@@ -34,6 +39,8 @@ pub struct Row {
     pub cells: Vec<Cell>,
     /// The rules on how long records under this law are kept, whatever their categories.
     pub retention: Vec<KeptFor>,
+    /// Of erasures: the legal holds in force that refuse some of its people's.
+    pub holds: Vec<Held>,
     /// Why there are no cells: the classes and the decision disagree.
     pub fault: Option<Untrue>,
 }
@@ -50,6 +57,19 @@ pub struct KeptFor {
     pub source: Option<String>,
 }
 
+/// A legal hold that keeps records from being erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Held {
+    pub id: String,
+    pub citation: String,
+    /// Countries and their parts; empty: everybody.
+    pub people: Vec<String>,
+    /// How many single people it is for; 0: all of them.
+    pub single_people: usize,
+    pub categories: Vec<String>,
+    pub until: Option<Date>,
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub struct Cell {
     pub destinations: Vec<String>,
@@ -57,6 +77,8 @@ pub struct Cell {
     pub open: Vec<Opening>,
     /// Promises that this would break.
     pub promises: Vec<String>,
+    /// Legal holds that refuse it of all the law's people; then nothing is open.
+    pub holds: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,6 +109,7 @@ fn row(policy: &Compiled, ways: &Ways<'_>, operation: Operation, keys: &[Arc<str
         record: Some(keys.to_vec()),
         ..Extra::default()
     };
+    let (holds, all_held) = held(policy, ways, operation, keys);
     let mut cells: Vec<Cell> = Vec::new();
     let mut fault = None;
     for class in destinations(&[policy], &[ways], &extra) {
@@ -95,6 +118,7 @@ fn row(policy: &Compiled, ways: &Ways<'_>, operation: Operation, keys: &[Arc<str
         };
         let promises = promises(policy, ways, operation, *to, keys);
         let open = match openings(policy, ways, operation, *to, &extra) {
+            Ok(_) if !all_held.is_empty() => Vec::new(),
             Ok(open) => open,
             Err(untrue) => {
                 cells.clear();
@@ -112,6 +136,7 @@ fn row(policy: &Compiled, ways: &Ways<'_>, operation: Operation, keys: &[Arc<str
                 destinations: names.collect(),
                 open,
                 promises,
+                holds: all_held.clone(),
             }),
         }
     }
@@ -123,8 +148,47 @@ fn row(policy: &Compiled, ways: &Ways<'_>, operation: Operation, keys: &[Arc<str
         name: ways.law.name.clone(),
         cells,
         retention: kept_for(policy, &ways.law.id),
+        holds,
         fault,
     }
+}
+
+/// The holds that concern erasures of the law's people, and the ids of those that refuse all of
+/// them, whoever asks. The router asks them before any law.
+fn held(
+    policy: &Compiled,
+    ways: &Ways<'_>,
+    operation: Operation,
+    keys: &[Arc<str>],
+) -> (Vec<Held>, Vec<String>) {
+    let checked = policy.checked();
+    if operation != Operation::Erase {
+        return (Vec::new(), Vec::new());
+    }
+    let stated: CategorySet = keys.iter().filter_map(|k| checked.category(k)).collect();
+    let territory = &ways.table.territory;
+    let (mut holds, mut all) = (Vec::new(), Vec::new());
+    for hold in checked.holds_of(policy.at(), stated) {
+        let lives = |p: &Place| p.country().is_some_and(|c| territory.touches(c));
+        if !hold.subjects.is_empty() && !hold.subjects.iter().any(lives) {
+            continue;
+        }
+        let mut countries = territory.countries.iter().map(Place::of);
+        let everybody = hold.subjects.is_empty()
+            || (territory.is_of_countries() && countries.all(|c| hold.subjects.contains(&c)));
+        if everybody && hold.keys.is_empty() {
+            all.push(hold.id.to_string());
+        }
+        holds.push(Held {
+            id: hold.id.to_string(),
+            citation: hold.citation.to_string(),
+            people: hold.subjects.iter().map(ToString::to_string).collect(),
+            single_people: hold.keys.len(),
+            categories: checked.topmost(hold.categories),
+            until: hold.interval.until,
+        });
+    }
+    (holds, all)
 }
 
 fn kept_for(policy: &Compiled, law: &str) -> Vec<KeptFor> {
@@ -134,33 +198,20 @@ fn kept_for(policy: &Compiled, law: &str) -> Vec<KeptFor> {
     rules
         .map(|r| KeptFor {
             id: r.id.to_string(),
-            categories: topmost(r.categories.iter().filter_map(|c| checked.category_key(c))),
-            keep: SpanPrinter::new()
-                .designator(Designator::Verbose)
-                .spacing(Spacing::BetweenUnitsAndDesignators)
-                .span_to_string(&r.keep),
+            categories: checked.topmost(r.categories),
+            keep: span(&r.keep),
             least: r.least,
             source: r.source.as_deref().map(str::to_owned),
         })
         .collect()
 }
 
-/// Those that lie below no other.
-fn topmost<'k>(keys: impl Iterator<Item = &'k Arc<str>>) -> Vec<String> {
-    let mut keys: Vec<&str> = keys.map(AsRef::as_ref).collect();
-    // A key comes before all that lie below it.
-    keys.sort_unstable();
-    let mut top: Vec<String> = Vec::new();
-    for key in keys {
-        let under = |above: &String| {
-            let rest = key.strip_prefix(above.as_str());
-            rest.is_some_and(|rest| rest.starts_with('.'))
-        };
-        if !top.iter().any(under) {
-            top.push(key.to_owned());
-        }
-    }
-    top
+/// As the file says it: `1 year`, `30 days`.
+pub(super) fn span(keep: &Span) -> String {
+    SpanPrinter::new()
+        .designator(Designator::Verbose)
+        .spacing(Spacing::BetweenUnitsAndDesignators)
+        .span_to_string(keep)
 }
 
 fn openings(

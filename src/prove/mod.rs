@@ -20,6 +20,7 @@ mod engine;
 mod facts;
 pub mod files;
 pub mod judge;
+mod lists;
 pub mod matrix;
 mod moved;
 pub mod mutants;

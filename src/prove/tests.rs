@@ -10,6 +10,8 @@ use super::{
 };
 use crate::domain::Operation;
 
+mod lists;
+mod unput;
 mod wording;
 
 const VOCABULARY: &str = include_str!("../../policies/vocabulary.toml");

@@ -101,7 +101,8 @@ fn kinds(snapshot: &Snapshot) -> Vec<Kind> {
             || methods
                 .iter()
                 .any(|m| ["PUT", "POST", "PATCH"].contains(&m.as_str()));
-        if !stores {
+        // What is disclosed to a recipient is stored in no region.
+        if !stores || route.recipient.is_some() {
             continue;
         }
         let (role, categories) = (route.settings.role, route.schema.categories_without_body());

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     document::{Fault, Faults},
-    settings::{self, Settings},
+    settings::{self, RESTART, Settings},
     telemetry::clock,
 };
 
@@ -224,37 +224,9 @@ fn swap(shared: &Shared, mut snapshot: Snapshot) {
 /// Some settings hold open files and sockets, which a running router cannot exchange.
 fn needs_no_restart(config: &Path, current: &Settings, built: Built) -> Result<Built, Vec<Fault>> {
     let next = &built.snapshot.settings;
-    let changed = [
-        (
-            "data_plane.listen",
-            current.data_plane.listen != next.data_plane.listen,
-        ),
-        (
-            "data_plane.workers",
-            current.data_plane.workers != next.data_plane.workers,
-        ),
-        (
-            "data_plane.tls",
-            current.data_plane.tls.is_some() != next.data_plane.tls.is_some(),
-        ),
-        ("admin.listen", current.admin.listen != next.admin.listen),
-        // A connection that stands was let in by the old rules.
-        ("admin.tls", current.admin.tls != next.admin.tls),
-        ("access_log.path", current.access_log != next.access_log),
-        ("otlp", current.otlp != next.otlp),
-        ("probes.listen", current.probes != next.probes),
-        ("ledger.path", current.ledger != next.ledger),
-        (
-            "directory.path",
-            current.directory.path != next.directory.path,
-        ),
-        (
-            "directory.secret_file",
-            current.directory.secret != next.directory.secret,
-        ),
-    ];
+    let changed = RESTART.into_iter().zip(differ(current, next));
     let faults = Faults::new();
-    for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
+    for (key, _) in changed.filter(|(_, changed)| *changed) {
         faults.error_hint(
             &crate::document::Where::Path(config.display().to_string()),
             format!("`{key}` cannot change while the router runs"),
@@ -267,4 +239,26 @@ fn needs_no_restart(config: &Path, current: &Settings, built: Built) -> Result<B
     } else {
         Err(faults)
     }
+}
+
+/// For each of [`RESTART`], in its order, whether it differs.
+fn differ(current: &Settings, next: &Settings) -> [bool; RESTART.len()] {
+    let (plane, next_plane) = (&current.data_plane, &next.data_plane);
+    let (directory, next_directory) = (&current.directory, &next.directory);
+    [
+        plane.listen != next_plane.listen,
+        plane.workers != next_plane.workers,
+        plane.tls.is_some() != next_plane.tls.is_some(),
+        current.admin.listen != next.admin.listen,
+        // A connection that stands was let in by the old rules.
+        current.admin.tls != next.admin.tls,
+        current.access_log != next.access_log,
+        current.otlp != next.otlp,
+        current.probes != next.probes,
+        current.ledger != next.ledger,
+        directory.path != next_directory.path,
+        directory.secret != next_directory.secret,
+        current.log.level != next.log.level,
+        current.log.json != next.log.json,
+    ]
 }

@@ -18,7 +18,9 @@ use crate::{
     domain::{Digest, Place, RecipientId, Region, RegionId, Regions, Transaction},
     message::Names,
     policy::{self, Checked, Compiled, EntityId},
-    settings::{self, Format, Mode, Places, RegionSettings, Route, Settings, UnknownHome},
+    settings::{
+        self, AccessLog, Format, Mode, Places, RegionSettings, Route, Settings, UnknownHome,
+    },
     telemetry::Otlp,
 };
 
@@ -168,6 +170,15 @@ impl Snapshot {
                 "this program was built without traces",
                 "remove [otlp], or build with `cargo build --release --features otlp` \
                  (docs/traces.md)",
+            );
+        }
+        if let Some(AccessLog::File(path)) = &settings.access_log
+            && let Some(folder) = path.parent().filter(|f| !f.is_dir())
+        {
+            faults.warning(
+                &places.at(&["access_log", "path"]),
+                format!("there is no folder {} on this machine", folder.display()),
+                Some("the router does not start before it is there, and can be written".to_owned()),
             );
         }
         let observe_to = match &settings.mode {

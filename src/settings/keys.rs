@@ -48,6 +48,24 @@ pub enum KeyDefault {
     Computed(&'static str),
 }
 
+/// What a running router cannot exchange, such as open files and sockets; a reload that changes one
+/// of these is refused ([`crate::router`] compares them). A section stands for all of its keys.
+pub const RESTART: [&str; 13] = [
+    "data_plane.listen",
+    "data_plane.workers",
+    "data_plane.tls",
+    "admin.listen",
+    "admin.tls",
+    "access_log.path",
+    "otlp",
+    "probes.listen",
+    "ledger.path",
+    "directory.path",
+    "directory.secret_file",
+    "log.level",
+    "log.json",
+];
+
 use KeyDefault::{Absent, Computed, Required, Value};
 
 macro_rules! keys {
@@ -128,7 +146,7 @@ pub static KEYS: &[Key] = keys! {
         "Dotted path of the country code in a record of your own database.";
 
     "jwt.keys" Path Required, "\"/etc/domicile/jwks.json\"":
-        "JWKS file (RFC 7517) with the keys that verify callers' tokens. The section as a whole is optional; `jwt:` sources need it.";
+        "JWKS file (RFC 7517) with the keys that verify callers' tokens. The section as a whole is optional. Without it a `jwt:` source of `country` is never evidence, of which `check` and the start warn; of any other key it is an error.";
     "jwt.algorithms" List Value("[\"RS256\", \"ES256\", \"EdDSA\"]"), "[\"ES256\"]":
         "Algorithms that are accepted: `RS256`, `ES256`, `EdDSA`, `HS256`. `HS256` must be asked for by name.";
     "jwt.issuer" List Value("[]"), "[\"https://login.example.com\"]":
@@ -169,7 +187,7 @@ pub static KEYS: &[Key] = keys! {
     "limits.idle" Duration Value("\"75s\""), "\"5m\"":
         "How long a connection may rest between requests.";
     "limits.memory" Size Computed("a third of the memory that the process may use (its cgroup's limit, else the machine's), at most `8GiB`"), "\"512MiB\"":
-        "Callers' bodies held in memory at one time, over all workers, and what is held of a batch's items beside (192 bytes each, in a bulk request 512 and the regions' answers; of a refused one up to 384 more): 503 with `Retry-After` beyond. Not less than `batch_bytes` and that for `batch_items`, or the largest batches never pass.";
+        "Callers' bodies held in memory at one time, over all workers, and what is held of a batch's items beside (192 bytes each, in a bulk request 512 and the regions' answers; of a refused one up to 384 more): 503 with `Retry-After` beyond. Not less than `record_bytes`, and than `batch_bytes` with that for `batch_items`, or the largest never pass: `check` and the start warn of it, as of `record_bytes` above `batch_bytes`.";
 
     "reload.watch" Text Value("\"volumes\""), "\"always\"":
         "Which files of settings and policy are loaded again by themselves within a few seconds of a change: `volumes` (those in volumes that Kubernetes mounts, known by their `..data` link, which are exchanged as a whole), `always`, or `never`. SIGHUP and `POST /-/reload` load all of them in any case.";

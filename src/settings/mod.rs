@@ -32,7 +32,7 @@ mod values;
 use std::path::Path;
 
 pub use digest::digest;
-pub use keys::{KEYS, Key, KeyDefault, Kind as KeyKind};
+pub use keys::{KEYS, Key, KeyDefault, Kind as KeyKind, RESTART};
 pub use model::*;
 pub use places::Places;
 pub use reference::reference;

@@ -14,7 +14,7 @@ use super::{
     secrets::{self, Secrets},
     tls, values,
 };
-use crate::document::{Faults, Fields, Node, suggest};
+use crate::document::{Faults, Fields, Node, Where, suggest};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// With the system's own slack as long again: of the order of what a busy worker does between two
@@ -296,8 +296,46 @@ pub(super) fn limits(fields: Fields<'_>) -> Limits {
             .maybe("memory")
             .and_then(|n| values::size(n, 1 << 20..=1 << 50, faults)),
     };
+    warn_of_unpassable(&fields, &read);
     fields.finish();
     read
+}
+
+/// Limits of which one keeps another from ever being reached: what is allowed there is refused
+/// for good.
+fn warn_of_unpassable(fields: &Fields<'_>, limits: &Limits) {
+    /// Bytes held of each item of a batch (docs/settings.md).
+    const ITEM: usize = 192;
+    let at = |key: &'static str, other: &'static str| {
+        let node = fields.maybe(key).or_else(|| fields.maybe(other));
+        node.map_or(fields.at, |node| &node.at).clone()
+    };
+    let warn = |at: &Where, message: &str, hint: &str| {
+        fields.faults().warning(at, message, Some(hint.to_owned()));
+    };
+    if limits.record_bytes > limits.batch_bytes {
+        warn(
+            &at("record_bytes", "batch_bytes"),
+            "`record_bytes` is more than `batch_bytes`: no batch can hold the largest records",
+            "raise `batch_bytes`",
+        );
+    }
+    let Some(memory) = limits.memory else { return };
+    let at = at("memory", "memory");
+    let items = limits.batch_items.saturating_mul(ITEM);
+    if memory < limits.record_bytes.max(limits.batch_bytes) {
+        warn(
+            &at,
+            "`memory` is less than `batch_bytes` or `record_bytes`: the largest bodies never pass",
+            "raise it, or lower these",
+        );
+    } else if memory < limits.batch_bytes.saturating_add(items) {
+        warn(
+            &at,
+            "`memory` is less than `batch_bytes` and 192 bytes for each of `batch_items`: the largest batches never pass",
+            "raise it, or lower these",
+        );
+    }
 }
 
 pub(super) fn reload(fields: Fields<'_>) -> Watch {

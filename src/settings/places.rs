@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::document::{Node, Value, Where};
+use crate::document::{Node, Where};
 
 /// Where each setting stands: file, line and column, or the environment variable that set it.
 ///
@@ -17,19 +17,7 @@ impl Places {
     /// `["routes", "0", "categories", "1"]` or `["schemas", "person", "fields", "/email"]`; what
     /// is not there (a default) has the place of the nearest thing around it.
     pub fn at(&self, path: &[&str]) -> Where {
-        let mut node = &self.0;
-        for step in path {
-            let next = match &node.value {
-                Value::Table(entries) => entries.iter().find(|(k, _, _)| k == step).map(|e| &e.2),
-                Value::List(items) => step.parse().ok().and_then(|i: usize| items.get(i)),
-                _ => None,
-            };
-            match next {
-                Some(next) => node = next,
-                None => break,
-            }
-        }
-        node.at.clone()
+        self.0.nearest(path.iter().copied()).clone()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{KEYS, Key, KeyDefault, Kind};
+use super::keys::{KEYS, Key, KeyDefault, Kind, RESTART};
 
 const HEAD: &str = "\
 # Settings
@@ -23,21 +23,15 @@ One TOML file (`--config`), then the environment. Unknown keys and variables are
 /// `docs/settings.md`.
 pub fn reference() -> String {
     let mut out = HEAD.to_owned();
+    let keys: Vec<String> = RESTART.iter().map(|key| format!("`{key}`")).collect();
+    let _ = writeln!(
+        out,
+        "- **Restart.** A reload takes up every other key. While one of these differs from what the router was started with it is refused as a whole, and says so: {}. `otlp` and `admin.tls` stand for all keys of theirs, `data_plane.tls` for whether it is there.",
+        keys.join(", ")
+    );
     let mut section = None;
     for key in KEYS {
-        // A key of a key's own small table stands with its parent.
-        let own = [".upstream", ".certificates.<n>", "<name>.tls", "otlp.tls"]
-            .iter()
-            .find_map(|small| {
-                let own = key.section().strip_suffix(small)?;
-                let named = small.starts_with('<');
-                Some(
-                    key.section()
-                        .get(..own.len() + if named { 6 } else { 0 })
-                        .unwrap_or(own),
-                )
-            })
-            .unwrap_or(key.section());
+        let own = home(key.section());
         if section != Some(own) {
             section = Some(own);
             heading(&mut out, own);
@@ -45,6 +39,18 @@ pub fn reference() -> String {
         row(&mut out, key, own);
     }
     out
+}
+
+/// The section under whose heading a key stands: a key's own small table stands with its parent.
+fn home(section: &'static str) -> &'static str {
+    const SMALL: [&str; 3] = [".upstream", ".certificates.<n>", ".tls"];
+    // These are large enough for a heading.
+    const LARGE: [&str; 2] = ["data_plane.tls", "admin.tls"];
+    if LARGE.contains(&section) {
+        return section;
+    }
+    let mut parents = SMALL.iter().filter_map(|small| section.strip_suffix(small));
+    parents.next().unwrap_or(section)
 }
 
 fn heading(out: &mut String, section: &str) {

@@ -91,6 +91,13 @@ impl Context<'_> {
             ),
             // As evidence of the country a claim counts once a key set is configured, so that one
             // file serves places with and without tokens; a subject has no second source.
+            ValueSource::Jwt(_) if what == Use::Country && !self.around.has_jwt => {
+                self.faults.warning(
+                    &node.at,
+                    format!("`{source}` is never evidence: there is no [jwt] section"),
+                    Some("add [jwt] with keys = \"jwks.json\" and audience = [\"…\"]".to_owned()),
+                );
+            }
             ValueSource::Jwt(_) if what == Use::Assertion => refuse(
                 format!("`{source}`: assertions by token are not supported yet"),
                 "take it from header:, query: or path:",

@@ -101,7 +101,6 @@ fn a_reload_that_changes_what_is_decided_makes_another_digest_and_no_other_does(
 
     let report = reload(&router, |settings| {
         table(settings, &["limits"]).insert("idle".to_owned(), "70s".into());
-        table(settings, &["log"]).insert("level".to_owned(), "debug".into());
         settings.insert("operator_uri".to_owned(), "https://example.com/why".into());
         let endpoint = json!(["http://127.0.0.1:9"]);
         table(settings, &["regions", "sg"]).insert(

@@ -4,6 +4,7 @@ mod cases;
 mod demo;
 mod facts;
 mod faults;
+mod held;
 mod laws;
 mod observation;
 mod second;

@@ -69,6 +69,7 @@ schema = "person"
         "t.toml:15:8: `x` must start with `/`",
         "t.toml:17:12: `nowhere` is no source",
         "t.toml:18:10: there is no schema `person`",
+        "t.toml:17:23: `jwt:c` is never evidence",
     ];
     assert_eq!(told.len(), wanted.len(), "{told:#?}");
     for (told, wanted) in told.iter().zip(wanted) {

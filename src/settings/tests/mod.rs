@@ -3,6 +3,7 @@
 mod broken;
 mod bulk;
 mod digest;
+mod doubts;
 mod layers;
 mod reference;
 mod secrecy;

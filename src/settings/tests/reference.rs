@@ -282,3 +282,29 @@ fn the_printed_reference_is_the_tables() {
         "docs/settings.md is stale: UPDATE=1 cargo test reference"
     );
 }
+
+#[test]
+fn every_section_of_the_reference_stands_once() {
+    let text = reference();
+    let mut headings: Vec<&str> = text.lines().filter(|l| l.starts_with("## ")).collect();
+    let all = headings.len();
+    headings.sort_unstable();
+    headings.dedup();
+    assert_eq!(headings.len(), all, "{headings:#?}");
+    assert!(text.contains("| `tls.chain` |"), "{text}");
+}
+
+#[test]
+fn what_needs_a_restart_is_a_key_and_is_told() {
+    let text = reference();
+    let line = text.lines().find(|l| l.starts_with("- **Restart.**"));
+    let line = line.expect("the list of what needs a restart");
+    for key in [
+        "data_plane.workers",
+        "log.level",
+        "log.json",
+        "probes.listen",
+    ] {
+        assert!(line.contains(&format!("`{key}`")), "{key}: {line}");
+    }
+}

@@ -176,3 +176,27 @@ fn off_loopback_only_the_tokens_bearer_is_served() {
     assert_eq!(get(admin, "/livez").status, 200);
     drop(router);
 }
+
+/// What a reload cannot take up is said, not passed over.
+#[test]
+fn another_log_needs_a_restart() {
+    let (setup, _backends) = Setup::recording();
+    let router = setup.start();
+    let file = router.folder.path().join("domicile.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    for key in ["level = \"debug\"", "json = true"] {
+        std::fs::write(&file, format!("{good}\n[log]\n{key}\n")).unwrap();
+        let answer = post(router.admin, "/-/reload", "");
+        assert_eq!(answer.status, 422, "{answer:?}");
+        let told = answer.json();
+        assert_eq!(told["result"], "refused", "{told}");
+        let name = key.split(' ').next().unwrap();
+        let message = told["faults"][0]["message"].as_str().unwrap();
+        assert!(
+            message.contains(&format!("`log.{name}` cannot change")),
+            "{message}"
+        );
+    }
+    std::fs::write(&file, good).unwrap();
+    assert_eq!(post(router.admin, "/-/reload", "").status, 200);
+}

@@ -47,6 +47,29 @@ fn refused_homes(setup: &Setup) -> Vec<Value> {
     rest
 }
 
+/// A recipient's route stores nothing, so none of its stores can be refused.
+#[test]
+fn the_outlook_is_of_stores_and_not_of_disclosures() {
+    for example in ["fitness-app", "smart-devices", "developer-platform"] {
+        let (output, text) = check(&Setup::of_example(example), &["--json"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let told: Value = serde_json::from_str(&text).unwrap();
+        let refused = told["outlook"]["refused_home_stores"].to_string();
+        assert!(refused.contains("routes"), "{refused}");
+        assert!(!refused.contains("disclose"), "{example}: {refused}");
+    }
+}
+
+#[test]
+fn an_access_log_without_a_folder_is_told() {
+    let mut setup = Setup::new();
+    setup.set(&["access_log", "path"], "nowhere/access.log");
+    let (output, text) = check(&setup, &[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text.contains("there is no folder"), "{text}");
+    assert!(text.contains("nowhere"), "{text}");
+}
+
 #[test]
 fn a_good_file_is_good_and_says_so() {
     let setup = Setup::new();

@@ -37,7 +37,8 @@ fn a_key_set_from_the_environment_makes_tokens_count() {
         .args(["--store-ports", "0", "--data"])
         .arg(&data)
         .env("DOMICILE__JWT__KEYS", &keys)
-        .env("DOMICILE__JWT__ALGORITHMS", "HS256");
+        .env("DOMICILE__JWT__ALGORITHMS", "HS256")
+        .env("DOMICILE__ROUTES__0__COUNTRY", "jwt:country,body:/phone");
     let demo = Demo::wait_ready(Process::spawn(&mut command), || Some(data.clone()));
     let put = |id: &str, token: &str, body: &str| {
         Request::new("PUT", format!("/people/{id}"))

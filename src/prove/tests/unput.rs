@@ -1,0 +1,69 @@
+//! Questions of case files that cannot be put are mistakes in the file.
+
+use std::fs;
+
+use super::{LAW, ORGANISATION, policy};
+use crate::prove::cases::{read_folder, run};
+
+#[test]
+fn a_question_of_an_unknown_entity_is_told_at_its_place() {
+    let (dir, _files) = policy(LAW, ORGANISATION);
+    let tests = dir.path().join("tests");
+    fs::create_dir(&tests).unwrap();
+    let case = |entity: &str| {
+        format!(
+            r#"
+[[case]]
+name = "a case"
+source = "s. 3"
+expect = {{ outcome = "permit" }}
+[case.question]
+at = "2026-01-01T00:00:00Z"
+operation = "store"
+subject = {{ countries = ["SG"] }}
+categories = ["user.name"]
+from = {{ country = "SG" }}
+to = {{ country = "SG", entity = "{entity}" }}
+"#
+        )
+    };
+    fs::write(tests.join("a.toml"), case("here") + &case("heer")).unwrap();
+    let files = read_folder(&tests).unwrap();
+    let own = dir.path().join("organisation.toml");
+    let error = run(dir.path(), Some(&own), &files, None).expect_err("no such entity");
+    let told = error.to_string();
+    assert!(told.contains("a.toml:24:"), "{told}");
+    assert!(told.contains("unknown entity `heer`"), "{told}");
+}
+
+#[test]
+fn of_a_territory_that_was_misread_nothing_follows() {
+    let (_dir, files) = policy(
+        &LAW.replace("[\"SG\"]\ntime", "[\"UK\"]\ntime"),
+        ORGANISATION,
+    );
+    let faults = files.check().expect_err("no such country").0;
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    let (_dir, files) = policy(&LAW.replace("[\"SG\"]\ntime", "[]\ntime"), ORGANISATION);
+    let faults = files.check().expect_err("nowhere").0;
+    assert!(
+        faults[0]
+            .summary()
+            .contains("sg.toml:4:13: law `SG` has no territory"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn the_register_of_instruments_says_what_they_cover() {
+    let organisation = format!(
+        "{ORGANISATION}countries = [\"US\", \"EEA\"]\ncategories = [\"user.contact\"]\npurposes = [\"support\"]\n"
+    );
+    let (_dir, files) = policy(LAW, &organisation);
+    let checked = files.check().unwrap();
+    let (_, paper) = checked.instruments().next().unwrap();
+    let told = paper.register_entry(&checked);
+    assert_eq!(told["countries"], serde_json::json!(["EEA", "US"]));
+    assert_eq!(told["categories"], serde_json::json!(["user.contact"]));
+    assert_eq!(told["purposes"], serde_json::json!(["support"]));
+}
