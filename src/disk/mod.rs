@@ -19,7 +19,7 @@ mod tests;
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, Ordering},
@@ -28,6 +28,33 @@ use std::{
 };
 
 use redb::{Database, DatabaseError, ReadableDatabase, WriteTransaction};
+
+/// Why a database file cannot be opened, and what helps.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` cannot be opened: {error}{}", .file.display(), hint(.error))]
+pub struct CannotOpen {
+    file: PathBuf,
+    #[source]
+    error: Box<redb::Error>,
+}
+
+impl CannotOpen {
+    pub(crate) fn new(file: &Path, error: DatabaseError) -> Self {
+        Self {
+            file: file.to_owned(),
+            error: Box::new(error.into()),
+        }
+    }
+}
+
+fn hint(error: &redb::Error) -> &'static str {
+    match error {
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            "; it has to be the router's own user who owns it and its folder (docs/keys.md, \"With the systemd unit\")"
+        }
+        _ => "",
+    }
+}
 
 /// How the log calls a file.
 #[derive(Clone, Copy)]

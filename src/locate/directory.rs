@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     disk::{
+        CannotOpen,
         backlog::{self, Backlog, Stores, Storing},
         is_io,
     },
@@ -40,6 +41,8 @@ pub enum DirectoryError {
         "the directory `{0}` is in use by another process: stop that router or choose another path"
     )]
     InUse(std::path::PathBuf),
+    #[error(transparent)]
+    CannotOpen(CannotOpen),
     #[error("the directory's file cannot be used: {0}")]
     Store(#[source] Box<redb::Error>),
     #[error("the directory's folder cannot be used: {0}")]

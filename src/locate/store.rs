@@ -25,7 +25,7 @@ use super::{
 use crate::{
     attest::create_private_folder,
     disk::{
-        Healing, Words,
+        CannotOpen, Healing, Words,
         applied::{self, META},
     },
     domain::SubjectKey,
@@ -86,8 +86,8 @@ impl Store {
         create_private_folder(folder).map_err(DirectoryError::Io)?;
         let file = folder.join(FILE);
         let opened = Healing::open(&file, 64 << 20, TELLS).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => DirectoryError::InUse(file),
-            other => other.into(),
+            DatabaseError::DatabaseAlreadyOpen => DirectoryError::InUse(file.clone()),
+            other => DirectoryError::CannotOpen(CannotOpen::new(&file, other)),
         })?;
         // The file's name must outlive a power failure too: imported pins stand nowhere else.
         File::open(folder)

@@ -159,6 +159,26 @@ fn pins_outlive_the_process_and_the_file_is_one_processes() {
 }
 
 #[test]
+fn a_file_of_another_user_is_named_with_what_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pins.redb");
+    let open = |kind: std::io::ErrorKind| {
+        let error = redb::DatabaseError::Storage(redb::StorageError::Io(kind.into()));
+        crate::disk::CannotOpen::new(&file, error).to_string()
+    };
+    let denied = open(std::io::ErrorKind::PermissionDenied);
+    assert!(
+        denied.contains("pins.redb` cannot be opened") && denied.contains("own user"),
+        "{denied}"
+    );
+    assert!(!open(std::io::ErrorKind::OutOfMemory).contains("own user"));
+    // A folder is no database, whoever opens it.
+    std::fs::create_dir(&file).unwrap();
+    let error = Directory::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("pins.redb` cannot be opened"), "{error}");
+}
+
+#[test]
 fn counting_starts_again_with_another_ledger_or_a_shorter_one() {
     let (_folder, directory) = opened();
     assert_eq!(directory.attach([1; 16], 0).unwrap(), 0);

@@ -28,6 +28,8 @@ use std::path::PathBuf;
 pub enum StateError {
     #[error("`{0}` is in use by another process: stop that router or choose another path")]
     InUse(PathBuf),
+    #[error(transparent)]
+    CannotOpen(crate::disk::CannotOpen),
     #[error("the file cannot be used: {0}")]
     Store(#[source] Box<redb::Error>),
     #[error("the folder cannot be used: {0}")]
@@ -72,6 +74,6 @@ fn open_file(
 ) -> Result<crate::disk::Healing, StateError> {
     crate::disk::Healing::open(file, 32 << 20, words).map_err(|error| match error {
         redb::DatabaseError::DatabaseAlreadyOpen => StateError::InUse(file.to_owned()),
-        other => other.into(),
+        other => StateError::CannotOpen(crate::disk::CannotOpen::new(file, other)),
     })
 }
