@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     body::Progress, gate::Seat, health::EndpointHealth, http1::Broken, link::Link, pool::Pool,
+    sound,
 };
 use crate::{
     admit::body::Pace,
@@ -296,6 +297,14 @@ impl Live {
     }
 }
 
+/// What came of an answer of HTTP/2, if it may (RFC 9113 §8.1.1).
+fn sound_frame(frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+    match frame.into_trailers() {
+        Ok(fields) => sound::trailers(fields).map(Frame::trailers),
+        Err(frame) => Some(frame),
+    }
+}
+
 impl Body for AnswerBody {
     type Data = Bytes;
     type Error = AnswerError;
@@ -315,7 +324,10 @@ impl Body for AnswerBody {
         }
         let polled = match &mut live.incoming {
             None => live.link.poll_frame(cx).map_err(|Broken| ()),
-            Some(incoming) => Pin::new(incoming).poll_frame(cx).map_err(|_| ()),
+            Some(incoming) => {
+                let frame = Pin::new(incoming).poll_frame(cx);
+                frame.map(|frame| frame.map(|frame| frame.ok().and_then(sound_frame).ok_or(())))
+            }
         };
         match polled {
             Poll::Pending => {

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::Body;
 
-use super::{NoVerdict, throw_away};
+use super::{NoVerdict, verdicts::read_off};
 use crate::{
     classify::{
         bulk::Action,
@@ -81,7 +81,7 @@ impl BulkAnswer {
     {
         let status = answer.status();
         if status.is_client_error() || status.is_server_error() {
-            throw_away(answer.into_body()).await;
+            read_off(answer.into_body()).await.map_err(Into::into)?;
             return Ok(BulkVerdict::All(status));
         }
         let is_coded = answer.headers().contains_key(Field::ContentEncoding);

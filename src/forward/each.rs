@@ -7,9 +7,7 @@ use std::cell::{Cell, RefCell};
 use bytes::Bytes;
 use http::{Method, StatusCode, uri::PathAndQuery};
 
-use super::{
-    ForwardError, Outgoing, OutgoingBody, Upstreams, lanes::join_all, verdicts::throw_away,
-};
+use super::{ForwardError, Outgoing, OutgoingBody, Upstreams, lanes::join_all, verdicts::read_off};
 use crate::{
     attest::Cleared,
     domain::DecisionId,
@@ -103,7 +101,7 @@ fn encode_segment(text: &str, out: &mut String) {
 impl Upstreams {
     /// Sends each item of one region's part as its own request, at most 16 at one time, and tells
     /// `done` each item's position and answer, in any order and each exactly once. Bodies of
-    /// answers are thrown away. After three failures in a row the rest is `GivenUp`.
+    /// answers are read and dropped; one that breaks off is no answer. After three failures in a row the rest is `GivenUp`.
     ///
     /// Cancel safe as [`Upstreams::send`]; items not yet told may or may not have been sent.
     pub async fn send_each<'a>(
@@ -154,7 +152,9 @@ impl Upstreams {
         };
         let answer = self.send([item.cleared], &mut outgoing).await?;
         let status = answer.status();
-        throw_away(answer.into_body()).await;
+        let mut body = answer.into_body();
+        body.keep_pace();
+        read_off(body).await?;
         Ok(status)
     }
 }

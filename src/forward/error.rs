@@ -1,5 +1,6 @@
 use std::{fmt, io, sync::Arc};
 
+use super::AnswerError;
 use crate::{admit::body::BodyFault, domain::Destination, tls::Imposter};
 
 /// Why a region gave no answer. Facts only: which status the caller sees is `respond`'s business.
@@ -103,6 +104,19 @@ impl ForwardError {
             | Self::Reset { sent, .. }
             | Self::CallerBody { sent, .. } => *sent,
             Self::BadAnswer { .. } => Sent::Perhaps,
+        }
+    }
+}
+
+/// Of an answer that has to be whole: as if its head had not come.
+impl From<AnswerError> for ForwardError {
+    fn from(AnswerError { region, fault }: AnswerError) -> Self {
+        match fault.is_late() {
+            true => Self::Timeout {
+                region,
+                sent: Sent::Perhaps,
+            },
+            false => Self::BadAnswer { region },
         }
     }
 }

@@ -22,6 +22,7 @@ use super::{
     dial::dial,
     http1::{Broken, Call, Connection, Fault, OWN, expects_content},
     multiplex::Lease,
+    sound::is_sound,
     wire::is_vouched,
 };
 use crate::{
@@ -360,13 +361,6 @@ pub(super) enum Rest {
     Sending,
     /// It serves no other request.
     Over,
-}
-
-/// Whether the head of an answer says one thing (RFC 9110 §8.6). h2 takes several lengths that are
-/// equal; a reader of HTTP/1.1 behind us may not. What else is wrong ends the connection before.
-fn is_sound(response: &http::Response<Incoming>) -> bool {
-    let lengths = response.headers().get_all(header::CONTENT_LENGTH);
-    lengths.iter().count() <= 1
 }
 
 /// A request as HTTP/2 has it: what concerns an HTTP/1.1 connection is left out

@@ -66,6 +66,7 @@ mod pool;
 mod region;
 mod replay;
 mod slices;
+mod sound;
 #[cfg(test)]
 mod tests;
 mod trouble;

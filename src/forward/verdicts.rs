@@ -2,7 +2,7 @@
 //!
 //! A region that knows of items answers 200 or 207 with one `{"index": i, "status": s, …}` for
 //! each, as a JSON array or one a line. Any other store answers with a bare status, which then
-//! counts for all its items. Which of the two it is, the first element shows: an object with both
+//! counts for all its items, if the answer is whole. Which of the two it is, the first element shows: an object with both
 //! `index` and `status`. From there on everything must hold, or nothing is believed. Only statuses are read: other members could carry data, and those would be reads.
 
 use std::{future::poll_fn, pin::Pin, time::Duration};
@@ -84,14 +84,14 @@ impl Verdicts {
         let status = answer.status();
         let mut body = answer.into_body();
         if !matches!(status, StatusCode::OK | StatusCode::MULTI_STATUS) {
-            throw_away(body).await;
+            read_off(body).await.map_err(Into::into)?;
             return Ok(Self::All(status));
         }
         let mut reading = Reading::new(items);
         while let Some(data) = next_data(&mut body).await {
             let data = data.map_err(Into::into)?;
             if reading.push(&data)? == Kind::Foreign {
-                throw_away(body).await;
+                read_off(body).await.map_err(Into::into)?;
                 return bare(status);
             }
         }
@@ -216,6 +216,20 @@ fn take(element: &[u8], kind: &mut Kind, statuses: &mut [Option<StatusCode>]) ->
         return None;
     }
     Some(())
+}
+
+/// Reads on in the body of an answer of which only the status is told. One that breaks off is no answer,
+/// whatever its head says (RFC 9112 §8, RFC 9113 §8.1); what comes after the next 64 KiB counts no more.
+/// Takes as long as the body may ([`AnswerBody::keep_pace`](super::AnswerBody::keep_pace)). Cancel safe.
+pub async fn read_off<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<(), B::Error> {
+    let mut left = WORTH_READING;
+    while let Some(data) = next_data(&mut body).await {
+        match left.checked_sub(data?.len()) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+    }
+    Ok(())
 }
 
 /// Reads a body that nobody needs, as far as a kept connection is worth it: 64 KiB, one second.
@@ -359,6 +373,10 @@ mod tests {
                 Err(NoVerdict::Unclear),
                 "{bad}"
             );
+        }
+        for status in [200, 201, 400, 503] {
+            let broken = [Some("{}"), None];
+            assert_eq!(read(status, &broken, 1).await, Err(NoVerdict::Unclear));
         }
         let broken = [Some("[{\"index\":0,"), None];
         assert_eq!(read(200, &broken, 1).await, Err(NoVerdict::Unclear));

@@ -14,7 +14,7 @@ use super::{
     Content, Exchange, Routed, form::check_form, judge, observe, outcome, overtake, person::Traces,
 };
 use crate::{
-    admit::body::Incoming,
+    admit::{body::Incoming, path},
     attest::{Bundle, Like},
     classify::json::{SplitFaultKind, split_array, split_ndjson},
     domain::{DecisionId, Operation, RegionId},
@@ -144,24 +144,32 @@ fn written_by<'p>(x: &Exchange<'_>, parts: &'p Parts, bundle: &Bundle) -> overta
     overtake::Write::of(parts.uri.path(), bundle.permitted())
 }
 
-/// The path of an item's own request. Ids that could lead out of the collection, once somebody
-/// decodes them, are refused before anything is sent.
+/// The path of an item's own request, which has to be one that a caller could send ([`path::check`]).
+/// Ids that are none are refused before anything is sent.
 fn each_path(
     routed: &Routed<'_>,
     template: &PathTemplate,
     item: &[u8],
 ) -> Result<PathAndQuery, Refused> {
     let subject = judge::subject_text(routed, item).ok_or(Refused::NoSubject)?;
-    if subject.split(['/', '\\']).any(|s| matches!(s, "." | "..")) {
-        let detail = "the record's id has a `.` or `..` segment, which no path can carry";
-        return Err(Refused::Malformed(detail.to_owned()));
-    }
-    fill(template, |name| {
+    let filled = fill(template, |name| {
         (name == "subject")
             .then_some(subject.as_str())
             .or_else(|| routed.head.capture(name))
     })
-    .map_err(|fault| Refused::Malformed(fault.to_string()))
+    .map_err(|fault| fault.to_string());
+    let checked = filled.and_then(|filled| match path::check(filled.path()) {
+        Ok(()) => Ok(filled),
+        Err(fault) => Err(fault.to_string()),
+    });
+    checked.map_err(|fault| {
+        let source = routed.route.settings.subject.as_ref();
+        let source = source.map(ToString::to_string).unwrap_or_default();
+        Refused::Malformed(format!(
+            "the id in `{source}` makes no path of its own (`{}`): {fault}; give the record another id",
+            template.text
+        ))
+    })
 }
 
 /// Nothing is sent and nobody pinned: the claims go with the drafts that are dropped here.

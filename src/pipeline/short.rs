@@ -2,6 +2,7 @@
 //! 504, and not half an answer. Long ones are streamed.
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
@@ -30,7 +31,8 @@ pub enum Hold {
 }
 
 impl Hold {
-    /// Whether something was done, and above all erased, must be told as a whole. What reads, what
+    /// Whether something was done, and above all erased, must be told as a whole, and so must what has no
+    /// content. What reads, what
     /// a recipient says of a record, and what an `opaque` route carries (gRPC) may be meant to come
     /// bit by bit; so may events, and what announces trailer fields, which only a stream hands on.
     pub fn of(operation: Operation, format: Format, answer: &Response<AnswerBody>) -> Self {
@@ -43,7 +45,12 @@ impl Hold {
             start.is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
         });
         let streams = events || fields.get(Field::Trailer).is_some();
-        match operation == Operation::Erase || (writes && !streams) {
+        // RFC 9110 §6.4.1: what comes of it is its end, or what makes it malformed (RFC 9113 §8.1.1).
+        let ends = matches!(
+            answer.status(),
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
+        match ends || operation == Operation::Erase || (writes && !streams) {
             true => Self::Unknown,
             false => Self::Announced,
         }

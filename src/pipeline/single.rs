@@ -366,31 +366,37 @@ pub async fn flow_back(
     let empty = answer.body().is_end_stream() || answer.body().size_hint().exact() == Some(0);
     let passes = routed.route.settings.answers == Answers::Full
         && (is_free(x, flow) || (!empty && may_read_back(x, routed, person, flow).await?));
-    if passes {
-        let answer = match whole(answer) {
+    let answer = match passes {
+        true => match whole(answer) {
             Ok(answer) => return Ok(answer),
             Err(answer) => answer,
-        };
-        let hold = Hold::of(flow.operation, routed.route.settings.format, &answer);
-        let (head, body) = answer.into_parts();
-        let body = Box::pin(short::read(body, hold)).await.map_err(|error| {
-            let region = x.snapshot.regions.name(flow.region).to_owned();
-            let detail = error.to_string();
-            match error.fault.is_late() {
-                true => Refused::BackendTimeout { region, detail },
-                false => Refused::BackendBroken { region, detail },
-            }
-        })?;
+        },
+        false => answer,
+    };
+    // Fields, too, can carry what stands in a record, so those that may stay behind.
+    let bare = (!passes).then(|| safe(&answer));
+    let hold = Hold::of(flow.operation, routed.route.settings.format, &answer);
+    let (head, body) = answer.into_parts();
+    // Of what is withheld, too, nothing is told before it is known to be whole (RFC 9112 §8).
+    let body = Box::pin(short::read(body, hold)).await.map_err(|error| {
+        let region = x.snapshot.regions.name(flow.region).to_owned();
+        let detail = error.to_string();
+        match error.fault.is_late() {
+            true => Refused::BackendTimeout { region, detail },
+            false => Refused::BackendBroken { region, detail },
+        }
+    })?;
+    let Some(mut bare) = bare else {
         let mut answer = Response::from_parts(head, body);
         drop_own_answers(answer.headers_mut());
         return Ok(answer);
-    }
-    // Fields, too, can carry what stands in a record, so those that may stay behind.
-    let mut bare = safe(&answer);
+    };
     if !empty {
         bare.headers_mut().insert(Field::DomicileBody, "withheld");
     }
-    Box::pin(throw_away(answer.into_body())).await;
+    if let Content::Region(body) = body {
+        Box::pin(throw_away(*body)).await;
+    }
     Ok(bare)
 }
 

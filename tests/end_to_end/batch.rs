@@ -322,7 +322,7 @@ fn each_record_can_go_as_a_request_of_its_own() {
     // An id that must be spelled differently in a path.
     let lines = [
         line("e1", "DE"),
-        line("e 2/ü", "DE"),
+        line("e 2;ü", "DE"),
         line("e3", "IN"),
         r#"{"id":"e4"}"#.to_owned(),
         line("../e5", "DE"),
@@ -338,7 +338,7 @@ fn each_record_can_go_as_a_request_of_its_own() {
     europe.sort_by(|a, b| a.path.cmp(&b.path));
     assert!(europe.iter().all(|seen| seen.method == "PUT"), "{europe:?}");
     let at = |item: usize| answer.items()[item].clone();
-    for (path, item) in [("/people/e%202%2F%C3%BC", 1), ("/people/e1", 0)] {
+    for (path, item) in [("/people/e%202%3B%C3%BC", 1), ("/people/e1", 0)] {
         let seen = europe.iter().find(|s| s.path.eq_ignore_ascii_case(path));
         names_a_permit(&router, seen.unwrap(), &at(item), "eu");
     }
@@ -349,7 +349,7 @@ fn each_record_can_go_as_a_request_of_its_own() {
     };
     assert_eq!(find("/people/e1").unwrap().body, lines[0].as_bytes());
     assert_eq!(
-        find("/people/e%202%2F%C3%BC").unwrap().body,
+        find("/people/e%202%3B%C3%BC").unwrap().body,
         lines[1].as_bytes()
     );
     // No id leads out of the collection.
@@ -365,6 +365,63 @@ fn each_record_can_go_as_a_request_of_its_own() {
         ("PUT", "/people/e3")
     );
     assert!(backends.reached_by("e4").is_empty());
+}
+
+/// What the router would not take in a caller's path it makes no path of (docs/http.md, `bad-path`).
+#[test]
+fn an_id_that_no_caller_could_name_gets_no_path() {
+    let (mut setup, backends) = Setup::recording();
+    let each = toml::toml! { each = "PUT /people/{subject}" };
+    setup.set_route("ndjson", "upstream", each);
+    let router = setup.start();
+    let hostile = [
+        "zz/yy",
+        "zz\\\\yy",
+        "..",
+        ".",
+        "../zz",
+        "..;zz",
+        "zz\\u0000",
+        "zz\\r\\nX: y",
+        "zz\\u007f",
+        "",
+    ];
+    for id in hostile {
+        let answer = post_lines(&router, &[line(id, "DE"), line("fine", "DE")]);
+        let items = answer.items();
+        assert_eq!(items[1]["status"], 201, "{items:?}");
+        let item = &items[0];
+        assert_eq!(
+            item["status"],
+            if id.is_empty() { 422 } else { 400 },
+            "{id:?}: {item}"
+        );
+        let told = item.to_string();
+        assert!(!told.contains("zz"), "{told}");
+        assert!(id.is_empty() || told.contains("body:/id"), "{told}");
+    }
+    assert!(
+        backends
+            .of("eu")
+            .seen()
+            .iter()
+            .all(|seen| seen.path == "/people/fine")
+    );
+    // The same ids where a caller names them.
+    for id in [
+        "zz%2Fyy",
+        "zz%5Cyy",
+        "..",
+        ".",
+        "%2e%2e%3Bzz",
+        "zz%00",
+        "zz%0D%0A",
+        "zz%7F",
+    ] {
+        let request = Request::new("PUT", format!("/people/{id}")).json(r#"{"country":"DE"}"#);
+        let told = problem(&request.send(router.router), 400);
+        assert!(told.to_string().contains("bad-path"), "{id}: {told}");
+    }
 }
 
 #[test]

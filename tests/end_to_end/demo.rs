@@ -447,6 +447,12 @@ fn without_a_folder_of_its_own_nothing_is_left_behind() {
 
 #[test]
 fn its_settings_work_with_run() {
+    // A port that the demo has let go of may be another test's by then.
+    let works = (0..5).any(|_| its_settings_work_where_the_port_is_free());
+    assert!(works, "its port was taken each time");
+}
+
+fn its_settings_work_where_the_port_is_free() -> bool {
     let (_folder, mut demo) = start();
     // Beside the running demo, on its stores.
     let mut setup = Setup::new();
@@ -470,13 +476,21 @@ fn its_settings_work_with_run() {
         .parse()
         .unwrap();
     let answer = eventually("the router answers", || {
-        assert_eq!(process.exited(), None, "{}", process.text());
+        if process.exited().is_some() {
+            assert!(process.text().contains("is taken"), "{}", process.text());
+            return Some(None);
+        }
         Client::new(listen)
             .send(&Request::new("PUT", "/people/asha").json(INDIA))
             .ok()
+            .map(Some)
     });
+    let Some(answer) = answer else {
+        return false;
+    };
     let document = problem(&answer, 503);
     assert_eq!(answer.header("domicile-region"), Some("in"), "{document}");
     let (status, _) = process.terminate();
     assert_eq!(status.code(), Some(0), "{}", process.text());
+    true
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::bulk::{bulk, items, setup, statuses};
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::http::Request;
-use crate::kit::setup::{Router, Setup};
+use crate::kit::setup::{Router, Setup, metrics};
 use crate::kit::{entries_now, eventually, problem};
 
 /// Answers 200 with `begin`, then ten bytes a second: it would come to an end, but not soon.
@@ -138,4 +138,60 @@ fn a_write_is_answered_as_a_whole_whatever_the_framing() {
         assert_eq!(found, (200, true, bytes));
         assert_eq!(answer.header("content-length"), announced, "{id}");
     }
+}
+
+/// RFC 9112 §8: of an answer that breaks off nothing counts, its status neither, whoever is told and
+/// however little of it.
+#[test]
+fn a_write_whose_answer_breaks_off_was_not_answered() {
+    let (mut setup, _regions) = Setup::recording();
+    let each = toml::toml! { each = "PUT /people/{subject}" };
+    setup.set_route("ndjson", "upstream", each);
+    setup.set_route("record", "answers", "status-only");
+    let broken = Backend::scripted(|seen| match &*seen.path {
+        "/people/whole" => Reply::status(201),
+        "/people/chunk" => {
+            Reply::Raw(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n".to_vec())
+        }
+        _ => Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}".to_vec()),
+    });
+    let router = with(setup, "eu", &broken);
+    let lines = ["whole", "chunk", "length"].map(|id| format!(r#"{{"id":"{id}","country":"DE"}}"#));
+    let answer = Request::new("POST", "/people")
+        .ndjson(lines.join("\n"))
+        .send(router.router);
+    let items = answer.items();
+    for (item, (status, outcome)) in items.iter().zip([(201, 201), (502, 0), (502, 0)]) {
+        assert_eq!(item["status"], status, "{items:?}");
+        assert_eq!(outcomes(&router, &item["decision"]), [outcome], "{items:?}");
+    }
+    // What is withheld is read all the same.
+    let german = r#"{"country":"DE"}"#;
+    assert_eq!(router.put("whole", german).status, 201);
+    for id in ["chunk", "length"] {
+        let document = problem(&router.put(id, german), 502);
+        assert!(document.to_string().contains("region-bad-answer"));
+    }
+}
+
+#[test]
+fn a_status_that_none_may_have_is_no_answer() {
+    let (setup, _regions) = Setup::recording();
+    let other = Backend::scripted(|seen| match &*seen.method {
+        "PUT" => Reply::status(201),
+        "GET" => Reply::status(600),
+        _ => Reply::status(999),
+    });
+    let router = with(setup, "eu", &other);
+    assert_eq!(router.put("a", r#"{"country":"DE"}"#).status, 201);
+    for (method, name) in [
+        ("GET", "region-bad-answer"),
+        ("DELETE", "erasure-incomplete"),
+    ] {
+        let answer = Request::new(method, "/people/a").send(router.router);
+        let document = problem(&answer, 502);
+        assert!(document.to_string().contains(name), "{document}");
+    }
+    // Once more, as of a region that answers 500.
+    assert!(metrics(router.admin).contains("domicile_erasures_open 1"));
 }

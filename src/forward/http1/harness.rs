@@ -247,7 +247,7 @@ fn naive(raw: &[u8], to_head: bool) -> Option<OfBody> {
     let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
     let is_known = matches!(version, "HTTP/1.0" | "HTTP/1.1");
     let status: u16 = code.parse().ok()?;
-    if !is_known || code.len() != 3 || !(200..1000).contains(&status) || !is_clean(reason) {
+    if !is_known || code.len() != 3 || !(200..600).contains(&status) || !is_clean(reason) {
         return None;
     }
     let token = |text: &str| {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Fields of one head.
-const MOST_FIELDS: usize = 100;
+pub(in crate::forward) const MOST_FIELDS: usize = 100;
 
 /// What came is no head of an answer that can be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +84,14 @@ fn status(line: &[u8]) -> Result<(Version, StatusCode), NoAnswer> {
         b'0' => Version::HTTP_10,
         _ => Version::HTTP_11,
     };
-    let status = StatusCode::from_bytes(code).map_err(|_| NoAnswer)?;
-    Ok((version, status))
+    let status = StatusCode::from_bytes(code).ok();
+    let status = status.filter(|status| is_status(*status));
+    Ok((version, status.ok_or(NoAnswer)?))
+}
+
+/// RFC 9110 §15: there are five classes, and other numbers are invalid.
+pub(in crate::forward) fn is_status(status: StatusCode) -> bool {
+    status.as_u16() < 600
 }
 
 pub enum Head {
@@ -113,7 +119,7 @@ const OF_THE_HOP: FieldSet = FieldSet::of(&[
 /// before, and begins anew with each head; `earlier` is of the connection.
 ///
 /// # Errors
-/// For whatever has no one meaning: 101, which nobody asked for; both `Transfer-Encoding` and
+/// For whatever has no one meaning: 101, which nobody asked for; a status that is none; both `Transfer-Encoding` and
 /// `Content-Length`, or either twice; another coding than `chunked`; a length that is not digits.
 pub fn take(
     scan: &mut Scan,
@@ -269,7 +275,7 @@ impl Framing {
 }
 
 /// `1*DIGIT` that fits (RFC 9110 §8.6).
-fn digits(text: &[u8]) -> Option<u64> {
+pub(in crate::forward) fn digits(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > 19 || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }

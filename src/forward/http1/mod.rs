@@ -32,6 +32,7 @@ use tokio::{
     time::Instant,
 };
 
+pub(super) use head::{MOST_FIELDS, digits, is_status};
 pub(super) use request::{Call, OWN, expects_content};
 
 use super::{body::Upload, wire::Wire};

@@ -128,6 +128,8 @@ fn heads_with_no_one_meaning_are_no_answers() {
         "HTTP/1.1 20 OK\r\n\r\n",
         "HTTP/1.1 2000 OK\r\n\r\n",
         "HTTP/1.1 099 OK\r\n\r\n",
+        "HTTP/1.1 600 OK\r\n\r\n",
+        "HTTP/1.1 999 OK\r\n\r\n",
         "HTTP/1.1 +20 OK\r\n\r\n",
         "HTTP/1.1 200 O\rK\r\n\r\n",
         "HTTP/1.1 200 O\0K\r\n\r\n",

@@ -125,3 +125,115 @@ fn a_dead_region_is_given_up_and_every_record_told() {
         assert!((3..=16 + 3).contains(&failed), "{failed} were tried");
     });
 }
+
+/// RFC 9112 §8: an answer that breaks off is none, whatever its head says. Each says another status, so
+/// that it shows which of them counted.
+#[test]
+fn a_record_whose_answer_breaks_off_was_not_stored_for_all_that_is_known() {
+    const CHUNKED: &str = "Transfer-Encoding: chunked\r\n\r\n";
+    for (answer, resets, is_whole) in [
+        (
+            "201 Created\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
+            false,
+            true,
+        ),
+        ("201 Created\r\n\r\n{}".to_owned(), false, true),
+        (
+            "409 Conflict\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
+            false,
+            true,
+        ),
+        // So long that its end is nobody's business here.
+        (
+            format!(
+                "200 OK\r\nContent-Length: 999999\r\n\r\n{}",
+                "x".repeat(200_000)
+            ),
+            false,
+            true,
+        ),
+        (
+            "200 OK\r\nContent-Length: 20\r\n\r\n{}".to_owned(),
+            false,
+            false,
+        ),
+        (
+            "200 OK\r\nContent-Length: 20\r\n\r\n{}".to_owned(),
+            true,
+            false,
+        ),
+        ("200 OK\r\n\r\n{}".to_owned(), true, false),
+        (format!("201 Created\r\n{CHUNKED}ZZ\r\n"), false, false),
+        (
+            format!("201 Created\r\n{CHUNKED}2\r\n{{}}\r\n"),
+            false,
+            false,
+        ),
+        (
+            "409 Conflict\r\nContent-Length: 20\r\n\r\n{}".to_owned(),
+            false,
+            false,
+        ),
+    ] {
+        run(async {
+            let shown = answer.get(..40).unwrap_or(&answer).to_owned();
+            let status: u16 = answer.get(..3).unwrap().parse().unwrap();
+            let server = Server::start(async move |_, peer| {
+                peer.request().await;
+                if resets {
+                    peer.will_reset();
+                }
+                peer.write(&format!("HTTP/1.1 {answer}")).await;
+                // So that what was written is read before it is taken back.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            })
+            .await;
+            let up = eu(&[server.url()], &patient());
+            let (permit, mut told) = (cleared(0), None);
+            let one = items(&permit, 1);
+            up.send_each(&Method::PUT, &Fields::default(), one, |_, outcome| {
+                told = Some(outcome.map(|status| status.as_u16()));
+            })
+            .await;
+            let bad = Err(ForwardError::BadAnswer { region: name() });
+            let wanted = if is_whole { Ok(status) } else { bad };
+            assert_eq!(told, Some(wanted), "{shown} {resets}");
+
+            // A part of a batch that is answered by one status, on a connection of its own.
+            let up = eu(&[server.url()], &patient());
+            let answer = send(&up, post("record")).await.unwrap();
+            let verdicts = Verdicts::read(answer, 3).await;
+            let wanted = match is_whole {
+                true => Ok(Verdicts::All(StatusCode::from_u16(status).unwrap())),
+                false => Err(NoVerdict::Unclear),
+            };
+            assert_eq!(verdicts, wanted, "{shown} {resets}");
+        });
+    }
+}
+
+#[test]
+fn a_record_whose_answer_does_not_end_is_late() {
+    run(async {
+        let server = Server::start(async |_, peer| {
+            peer.request().await;
+            peer.write("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}")
+                .await;
+            peer.hang().await;
+        })
+        .await;
+        let up = eu(&[server.url()], &hasty());
+        let (permit, mut told) = (cleared(0), None);
+        let one = items(&permit, 1);
+        up.send_each(&Method::PUT, &Fields::default(), one, |_, outcome| {
+            told = Some(outcome)
+        })
+        .await;
+        let sent = Sent::Perhaps;
+        let late = ForwardError::Timeout {
+            region: name(),
+            sent,
+        };
+        assert_eq!(told, Some(Err(late)));
+    });
+}

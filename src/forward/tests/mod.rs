@@ -7,6 +7,7 @@ mod hostile;
 mod refused;
 mod reuse;
 mod script;
+mod sound;
 mod trouble;
 
 use std::{borrow::Cow, rc::Rc, sync::Arc, time::Duration};

@@ -14,10 +14,8 @@ fn headers(flags: u8, status: &str, fields: &[(&str, &str)]) -> Vec<u8> {
 
 /// Status and document of the answer to a read that a region answers so, and whether it is whole.
 fn asked(frames: Vec<u8>) -> (u16, String, bool) {
-    let (mut setup, _backends) = Setup::recording();
-    setup.region("sg", answering(frames));
-    setup.set(&["regions", "sg", "http"], "2");
-    let router = setup.start();
+    let (setup, _backends) = Setup::recording();
+    let router = beside(setup, frames);
     let request = Request::new("GET", "/files/p/letter").header("domicile-country", "SG");
     match Client::new(router.router).send(&request) {
         Ok(answer) => {
@@ -26,6 +24,26 @@ fn asked(frames: Vec<u8>) -> (u16, String, bool) {
         }
         Err(_) => (0, String::new(), false),
     }
+}
+
+/// A router of which one region answers so.
+fn beside(mut setup: Setup, frames: Vec<u8>) -> Router {
+    setup.region("sg", answering(frames));
+    setup.set(&["regions", "sg", "http"], "2");
+    setup.start()
+}
+
+/// What the one record of a batch is told when its region answers so.
+fn item(frames: Vec<u8>, each: bool) -> u64 {
+    let (mut setup, _backends) = Setup::recording();
+    if each {
+        let upstream = toml::toml! { each = "PUT /people/{subject}" };
+        setup.set_route("ndjson", "upstream", upstream);
+    }
+    let router = beside(setup, frames);
+    let request = Request::new("POST", "/people").ndjson(r#"{"id":"p","country":"SG"}"#);
+    let answer = request.send(router.router);
+    answer.items()[0]["status"].as_u64().unwrap()
 }
 
 #[test]
@@ -102,6 +120,24 @@ fn answers_that_http2_has_not_are_none() {
             "index 0",
             frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x88, 0x80]),
         ),
+        (
+            "a space at a value's edge",
+            headers(END_STREAM, "200", &[("x-a", " b")]),
+        ),
+        (
+            "a length of nothing",
+            headers(END_STREAM, "200", &[("content-length", "")]),
+        ),
+        (
+            "a length of nothing, and content",
+            [
+                headers(0, "200", &[("content-length", "")]),
+                frame(DATA, END_STREAM, 1, b"text"),
+            ]
+            .concat(),
+        ),
+        ("600", headers(END_STREAM, "600", &[])),
+        ("999", headers(END_STREAM, "999", &[])),
         ("a push", frame(PUSH, END_HEADERS, 1, &[0, 0, 0, 2, 0x82])),
         ("leave to push", frame(SETTINGS, 0, 0, &[0, 2, 0, 0, 0, 1])),
     ] {
@@ -139,7 +175,46 @@ fn an_answer_that_has_no_content_gets_none() {
             true => frame(DATA, END_STREAM | 0x8, 1, &[1, b'x', b'y', 0]),
             false => frame(DATA, END_STREAM, 1, b"smuggled"),
         };
-        let (got, text, _) = asked([headers(0, status, &[]), data].concat());
-        assert_eq!(text, "", "{status} {padded}: {got}");
+        let frames = [headers(0, status, &[]), data].concat();
+        assert_eq!(item(frames.clone(), false), 502, "{status} {padded}");
+        assert_eq!(item(frames.clone(), true), 502, "{status} {padded}");
+        let (got, text, _) = asked(frames);
+        assert_eq!(got, 502, "{status} {padded}");
+        assert!(!text.contains("smuggled"), "{text}");
+    }
+    // An end without content is none.
+    let ends = [headers(0, "204", &[]), frame(DATA, END_STREAM, 1, b"")].concat();
+    assert_eq!(item(ends.clone(), true), 204);
+    assert_eq!(asked(ends).0, 204);
+}
+
+/// RFC 9113 §8.1: what is told of a record hangs on the whole answer.
+#[test]
+fn a_record_of_a_batch_is_told_by_whole_answers_alone() {
+    let two = |then: Vec<u8>| [headers(0, "200", &[]), frame(DATA, 0, 1, b"{}"), then].concat();
+    let trailers = |fields| frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(fields));
+    for (name, frames, status) in [
+        ("whole", two(frame(DATA, END_STREAM, 1, b"\n")), 200),
+        ("trailers", two(trailers(&[("x-sum", "1")])), 200),
+        ("a reset", two(frame(RESET, 0, 1, &[0, 0, 0, 2])), 502),
+        (
+            "a reset without error",
+            two(frame(RESET, 0, 1, &[0; 4])),
+            502,
+        ),
+        ("pseudo-fields", two(trailers(&[(":status", "200")])), 502),
+        ("long padding", two(frame(DATA, 0x8, 1, &[9, b'x'])), 502),
+        (
+            "another length",
+            [
+                headers(0, "200", &[("content-length", "4")]),
+                frame(DATA, END_STREAM, 1, b"{}"),
+            ]
+            .concat(),
+            502,
+        ),
+    ] {
+        assert_eq!(item(frames.clone(), true), status, "each: {name}");
+        assert_eq!(item(frames, false), status, "ndjson: {name}");
     }
 }
