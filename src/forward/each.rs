@@ -1,8 +1,9 @@
 //! One request per record: paths from templates, and many requests with few under way.
 
-use std::borrow::Cow;
-
-use std::cell::{Cell, RefCell};
+use std::{
+    borrow::Cow,
+    cell::{Cell, RefCell},
+};
 
 use bytes::Bytes;
 use http::{Method, StatusCode, uri::PathAndQuery};
@@ -49,7 +50,7 @@ pub enum FillError {
 /// See [`FillError`]; its messages hold names, never values.
 pub fn fill<'v>(
     template: &PathTemplate,
-    value: impl Fn(&str) -> Option<&'v str>,
+    value: impl Fn(&str) -> Option<Cow<'v, str>>,
 ) -> Result<PathAndQuery, FillError> {
     let mut path = String::with_capacity(template.text.len() + 32);
     for segment in &template.segments {
@@ -64,7 +65,7 @@ pub fn fill<'v>(
         };
         let value = value(name).ok_or_else(|| FillError::Missing(name.clone()))?;
         let mut pieces = value.split('/');
-        let mut whole = std::iter::once(value);
+        let mut whole = std::iter::once(&*value);
         let pieces: &mut dyn Iterator<Item = &str> = if is_rest { &mut pieces } else { &mut whole };
         for piece in pieces {
             if matches!(piece, "" | "." | "..") {
@@ -198,7 +199,10 @@ mod tests {
     }
 
     fn filled(value: &str, rest: bool) -> Result<String, FillError> {
-        fill(&template(rest), |name| (name == "subject").then_some(value)).map(|p| p.to_string())
+        fill(&template(rest), |name| {
+            (name == "subject").then_some(value.into())
+        })
+        .map(|p| p.to_string())
     }
 
     #[test]

@@ -152,10 +152,10 @@ fn each_path(
     item: &[u8],
 ) -> Result<PathAndQuery, Refused> {
     let subject = judge::subject_text(routed, item).ok_or(Refused::NoSubject)?;
-    let filled = fill(template, |name| {
-        (name == "subject")
-            .then_some(subject.as_str())
-            .or_else(|| routed.head.capture(name))
+    let filled = fill(template, |name| match name {
+        "subject" => Some(subject.as_str().into()),
+        // Without its escapes, which are written anew.
+        _ => path::decode(routed.head.capture(name)?).ok(),
     })
     .map_err(|fault| fault.to_string());
     let checked = filled.and_then(|filled| match path::check(filled.path()) {

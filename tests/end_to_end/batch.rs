@@ -369,6 +369,24 @@ fn each_record_can_go_as_a_request_of_its_own() {
 
 /// What the router would not take in a caller's path it makes no path of (docs/http.md, `bad-path`).
 #[test]
+fn what_the_batchs_path_captured_stands_in_each_records_path_as_it_was_meant() {
+    let (mut setup, _backends) = Setup::recording();
+    let eu = Backend::scripted(|_| Reply::status(201));
+    setup.region("eu", eu.address);
+    setup.set_route("ndjson", "path", "/tenants/{tenant}/people");
+    let each = toml::toml! { each = "PUT /tenants/{tenant}/people/{subject}" };
+    setup.set_route("ndjson", "upstream", each);
+    let router = setup.start();
+    let answer = Request::new("POST", "/tenants/a%20b%C3%BC/people")
+        .ndjson(line("p 1", "DE"))
+        .send(router.router);
+    assert_eq!(answer.items()[0]["status"], 201, "{answer:?}");
+    let paths: Vec<_> = eu.requests().into_iter().map(|seen| seen.path).collect();
+    let expected = "/tenants/a%20b%C3%BC/people/p%201";
+    assert!(paths.iter().any(|path| path == expected), "{paths:?}");
+}
+
+#[test]
 fn an_id_that_no_caller_could_name_gets_no_path() {
     let (mut setup, backends) = Setup::recording();
     let each = toml::toml! { each = "PUT /people/{subject}" };
