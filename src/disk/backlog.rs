@@ -86,25 +86,24 @@ impl<C: Change> Backlog<C> {
             if state.closed && (state.changes.is_empty() || state.error.is_some()) {
                 return None;
             }
-            if !state.changes.is_empty() && state.in_hand == 0 {
-                break;
+            if state.changes.is_empty() || state.in_hand > 0 {
+                state = self
+                    .wake
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
-            state = self
-                .wake
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        if !state.closed && state.changes.len() < Self::BATCH {
             let few = |s: &mut State<C>| !s.closed && s.changes.len() < Self::BATCH;
             (state, _) = self
                 .wake
                 .wait_timeout_while(state, Self::GATHER, few)
                 .unwrap_or_else(PoisonError::into_inner);
+            // While changes gathered somebody may have flushed: two batches at once could be stored
+            // in the wrong order.
+            if !state.changes.is_empty() && state.in_hand == 0 {
+                return Some(Self::cut(&mut state));
+            }
         }
-        // While changes gathered somebody may have flushed: two batches at once could be stored in
-        // the wrong order.
-        let mut state = self.idle(state);
-        Some(Self::cut(&mut state))
     }
 
     /// The next batch at once; `None` when there is none. Waits while another is being stored.

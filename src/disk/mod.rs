@@ -68,7 +68,7 @@ pub(crate) struct Words {
 ///
 /// Uses of it run beside each other, under the shared side of a lock that is taken alone to
 /// exchange the database. Nothing of a database may leave a use but what says of which opening it
-/// is (see [`Healing::read_of`]).
+/// is (see [`Healing::read_of`]), and what stands in its file for good.
 pub(crate) struct Healing {
     opened: RwLock<Opened>,
     open: Box<Open>,

@@ -91,4 +91,4 @@ pub use merge::{BatchBody, ItemAnswer, ItemProblem, ItemWriter, Written, batch_s
 pub use region::{RegionTally, Tally};
 pub use slices::{Framing, Slices};
 pub use upstreams::{Secured, SetupError, Upstreams};
-pub use verdicts::{NoVerdict, Verdicts, throw_away};
+pub use verdicts::{NoVerdict, Verdicts, read_off, throw_away};

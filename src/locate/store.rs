@@ -52,7 +52,8 @@ pub(super) struct Store {
     /// As of the last write, and of which opening of the file: to open it takes longer than to
     /// look a subject up.
     tables: RwLock<Option<(u64, Arc<Tables>)>>,
-    /// Pins by number, of those that were asked for.
+    /// Pins by number, of those that were asked for. They outlive an opening of the file, since a
+    /// number that was read stands for its pin for good.
     kinds: RwLock<HashMap<u32, Arc<Pin>>>,
     file: Healing,
     /// Pins in the file, when it last could be read.

@@ -40,7 +40,7 @@ use crate::{
     },
     decide::{self, Grounds, Party, Permit, Query, QueryOrder, Subject, Verdict},
     domain::{CategorySet, Circumstances, Operation},
-    forward::{ForwardError, Outgoing, OutgoingBody},
+    forward::{AnswerError, ForwardError, Outgoing, OutgoingBody},
     message::{Field as HeadField, Fields, Parts, Response},
     policy::{Recipient, Unlisted},
     respond::{RecipientFailure, Refused},
@@ -427,21 +427,22 @@ async fn send(
     if let Some(outcomes) = outcomes {
         outcomes.answered(answer.status(), Some(answer.body().arrived()));
     }
+    let broken = |error: AnswerError| match error.fault.is_late() {
+        true => failed(RecipientFailure::Timeout, "its answer came too slowly"),
+        false => failed(RecipientFailure::Broken, "its answer broke off"),
+    };
     if routed.route.settings.answers == Answers::StatusOnly {
         let mut bare = single::safe(&answer);
         bare.headers_mut()
             .insert(HeadField::DomicileBody, "withheld");
-        crate::forward::throw_away(answer.into_body()).await;
+        let mut body = answer.into_body();
+        body.keep_pace();
+        crate::forward::read_off(body).await.map_err(broken)?;
         return Ok(bare);
     }
     let hold = Hold::of(Operation::Disclose, routed.route.settings.format, &answer);
     let (head, body) = answer.into_parts();
-    let body = short::read(body, hold)
-        .await
-        .map_err(|error| match error.fault.is_late() {
-            true => failed(RecipientFailure::Timeout, "its answer came too slowly"),
-            false => failed(RecipientFailure::Broken, "its answer broke off"),
-        })?;
+    let body = short::read(body, hold).await.map_err(broken)?;
     let mut answer = Response::from_parts(head, body);
     drop_own_answers(answer.headers_mut());
     Ok(answer)

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use smallvec::SmallVec;
 
 use super::{
     Content, Exchange, Flow, Judgement, Kept, Routed, judge, keep, overtake,
@@ -17,7 +16,7 @@ use super::{
 use crate::{
     attest::{Draft, Pinning, Profile},
     domain::{DecisionId, EvidenceSet, RegionId, SubjectKey},
-    forward::{Outgoing, OutgoingBody, throw_away},
+    forward::{AnswerBody, Outgoing, OutgoingBody, read_off, throw_away},
     locate::Directory,
     message::{Parts, Response},
     respond::Refused,
@@ -61,9 +60,8 @@ pub async fn erase(
 ) -> Result<Response<Content>, Refused> {
     let at_home = Flow::new(routed, person, person.home);
     keep::not_held(x, &routed.route.settings, person, &at_home)?;
-    let mut holders: SmallVec<[RegionId; 3]> = SmallVec::from_elem(person.home, 1);
-    holders.extend(person.held_in.iter().copied().filter(|r| *r != person.home));
-    let judged: Vec<(RegionId, Flow, Judgement)> = holders
+    let judged: Vec<(RegionId, Flow, Judgement)> = person
+        .holders()
         .into_iter()
         .map(|region| {
             let flow = Flow::new(routed, person, region);
@@ -109,22 +107,39 @@ pub async fn erase(
                     failed.get_or_insert(StatusCode::BAD_GATEWAY);
                     continue;
                 }
-                (said, _) => {
+                (Said::Gone, false) => match whole(answer).await {
+                    true => {
+                        open.settle(Settled::Confirmed);
+                        None
+                    }
+                    false => Some(StatusCode::BAD_GATEWAY),
+                },
+                (said, true) => {
                     if said == Said::Never {
                         // The home's own word, which the caller gets: nothing that stays open.
                         x.worker.shared.erasures.keep_pin(person.key);
                         open.settle(Settled::Forgotten);
-                    } else {
-                        open.settle(Settled::Confirmed);
                     }
-                    if is_home {
-                        let mut answer = flow_back(x, routed, person, &flow, answer).await?;
-                        x.say(answer.headers_mut(), &judged, region);
-                        first = Some(answer);
-                    } else {
-                        throw_away(answer.into_body()).await;
+                    match flow_back(x, routed, person, &flow, answer).await {
+                        Ok(mut answer) => {
+                            if said == Said::Gone {
+                                open.settle(Settled::Confirmed);
+                            }
+                            x.say(answer.headers_mut(), &judged, region);
+                            first = Some(answer);
+                            None
+                        }
+                        // Of an answer that breaks off nothing counts, its status neither.
+                        Err(broken) if said == Said::Gone && broken.is_of_the_answer() => {
+                            Some(broken.status())
+                        }
+                        Err(refused) => {
+                            if said == Said::Gone {
+                                open.settle(Settled::Confirmed);
+                            }
+                            return Err(refused);
+                        }
                     }
-                    None
                 }
             },
             Err(refused) => Some(refused.status()),
@@ -148,6 +163,13 @@ pub async fn erase(
         end_pin(x, person.key, profile).await?;
     }
     first.ok_or(Refused::Internal("a subject without a home was erased"))
+}
+
+/// Whether the answer is whole, so that its status counts.
+pub(super) async fn whole(answer: Response<AnswerBody>) -> bool {
+    let mut body = answer.into_body();
+    body.keep_pace();
+    read_off(body).await.is_ok()
 }
 
 /// Writes the erasure into the log, with what is needed to try it again at each holder.

@@ -12,7 +12,7 @@ use http::StatusCode;
 use super::{
     Content, Exchange, Flow, Routed,
     erase::Said,
-    judge,
+    judge, keep,
     person::{self, Person, Traces},
     single::{self, Taken},
 };
@@ -24,6 +24,7 @@ use crate::{
     locate::PinChange,
     message::{Parts, Response},
     respond::Refused,
+    settings::Erase,
 };
 
 pub async fn single(
@@ -91,7 +92,9 @@ pub(super) struct Effect(SubjectKey, Then);
 
 enum Then {
     Stored,
-    Changed(PinChange),
+    /// The old home keeps a copy.
+    Moved(PinChange, PinChange),
+    Ended(PinChange),
 }
 
 /// The judgement on a flow that would be permitted, and what it would do to its person's home.
@@ -105,14 +108,36 @@ pub(super) fn judged(
     region: RegionId,
 ) -> Result<Option<Effect>, Refused> {
     let flow = Flow::new(routed, person, region);
-    let judged = judge::judge(x, routed, person, &flow)?;
+    if flow.operation == Operation::Erase {
+        keep::not_held(x, &routed.route.settings, person, &flow)?;
+        // The home last: the entry is its.
+        for holder in person.holders().into_iter().skip(1) {
+            permitted(x, routed, person, &Flow::new(routed, person, holder))?;
+        }
+    }
+    permitted(x, routed, person, &flow)?;
+    suppose(x, routed, person, &flow)
+}
+
+fn permitted(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    person: &Person,
+    flow: &Flow,
+) -> Result<(), Refused> {
+    let judged = judge::judge(x, routed, person, flow)?;
     x.story.borrow_mut().profile = Some(Arc::clone(&judged.profile));
     let _permit = judged.permit(x)?;
-    suppose(x, person, &flow)
+    Ok(())
 }
 
 /// A first home is known from here on, to later items of the same batch too, as a claim would be.
-fn suppose(x: &Exchange<'_>, person: &Person, flow: &Flow) -> Result<Option<Effect>, Refused> {
+fn suppose(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    person: &Person,
+    flow: &Flow,
+) -> Result<Option<Effect>, Refused> {
     let is_pinned = person.pinned && {
         let mut pins = x.worker.pins.borrow_mut();
         let pin = pins.lookup(&person.key);
@@ -134,10 +159,22 @@ fn suppose(x: &Exchange<'_>, person: &Person, flow: &Flow) -> Result<Option<Effe
     let region = name(flow.region);
     let then = match flow.operation {
         Operation::Store if flow.region == person.home => Then::Stored,
-        Operation::Store | Operation::Replicate => Then::Changed(PinChange::Copy { region }),
-        Operation::Relocate => Then::Changed(PinChange::Move { region }),
-        Operation::Erase => Then::Changed(PinChange::Drop { region }),
-        Operation::Read | Operation::Disclose => return Ok(None),
+        // A copy is known with its entry, whatever comes of it.
+        Operation::Store | Operation::Replicate => {
+            let copy = PinChange::Copy { region };
+            x.worker.shared.supposed.change(person.key, &copy);
+            return Ok(None);
+        }
+        Operation::Relocate => {
+            let old = PinChange::Copy {
+                region: name(person.home),
+            };
+            Then::Moved(PinChange::Move { region }, old)
+        }
+        Operation::Erase if routed.route.settings.erase == Erase::Subject => {
+            Then::Ended(PinChange::Drop { region })
+        }
+        Operation::Erase | Operation::Read | Operation::Disclose => return Ok(None),
     };
     Ok(Some(Effect(person.key, then)))
 }
@@ -147,12 +184,13 @@ fn take_effect(x: &Exchange<'_>, effects: Vec<Effect>, status: StatusCode) {
     for Effect(key, then) in effects {
         let supposed = &x.worker.shared.supposed;
         match then {
-            Then::Changed(drop @ PinChange::Drop { .. }) if Said::of(status) == Said::Gone => {
-                supposed.change(key, &drop);
+            Then::Ended(end) if Said::of(status) == Said::Gone => supposed.change(key, &end),
+            Then::Moved(moved, copy) if status.is_success() => {
+                supposed.change(key, &moved);
+                supposed.change(key, &copy);
             }
-            Then::Changed(change) if status.is_success() => supposed.change(key, &change),
             Then::Stored if status.is_success() => supposed.stored(key),
-            Then::Changed(_) | Then::Stored => {}
+            Then::Ended(_) | Then::Moved(..) | Then::Stored => {}
         }
     }
 }

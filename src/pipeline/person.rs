@@ -42,6 +42,14 @@ pub struct Person {
     pub stored: bool,
 }
 
+impl Person {
+    /// The regions that have data of this person, the home first.
+    pub fn holders(&self) -> SmallVec<[RegionId; 3]> {
+        let copies = self.held_in.iter().filter(|region| **region != self.home);
+        std::iter::once(&self.home).chain(copies).copied().collect()
+    }
+}
+
 /// What was known of a record when its way ended; goes into the ledger with a refusal.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Traces {

@@ -27,7 +27,7 @@ use crate::{
     attest::Profile,
     classify::Age,
     domain::{CategorySet, Circumstances, EvidenceSet, Ground, Operation, Place},
-    forward::{Outgoing, OutgoingBody, throw_away},
+    forward::{Outgoing, OutgoingBody},
     message::{Field, Fields},
     respond::Refused,
     router::{ReadyRoute, Snapshot, Worker},
@@ -366,8 +366,10 @@ async fn ask(x: &Exchange<'_>, kept: &Kept) -> Result<(Said, Arc<Profile>), Refu
         Some(line) => bulk::said_of(answer, line).await,
         None => {
             let said = Said::of(answer.status());
-            throw_away(answer.into_body()).await;
-            said
+            match said {
+                Said::Gone if !erase::whole(answer).await => Said::NotNow,
+                said => said,
+            }
         }
     };
     Ok((said, Arc::clone(&judged.profile)))

@@ -87,6 +87,11 @@ pub async fn way(
         body: outgoing_body(x, taken),
     };
     let answer = send(x, region, &cleared, &mut outgoing).await?;
+    let mut answer = match pass_at_once(x, routed, &flow, answer) {
+        Ok(passes) => passes,
+        // An answer that breaks off tells nothing, and does nothing to where data lies.
+        Err(answer) => flow_back(x, routed, &person, &flow, answer).await?,
+    };
     if answer.status().is_success() {
         match flow.operation {
             Operation::Relocate => {
@@ -98,10 +103,6 @@ pub async fn way(
             _ => {}
         }
     }
-    let mut answer = match pass_at_once(x, routed, &flow, answer) {
-        Ok(passes) => passes,
-        Err(answer) => flow_back(x, routed, &person, &flow, answer).await?,
-    };
     x.say(answer.headers_mut(), &judged, region);
     Ok(answer)
 }

@@ -137,6 +137,14 @@ pub struct Forbidden {
 }
 
 impl Refused {
+    /// Whether a region's answer began and did not come to its end.
+    pub fn is_of_the_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::BackendBroken { .. } | Self::BackendTimeout { .. }
+        )
+    }
+
     /// Status, problem name, title, and detail.
     fn facts(&self) -> (StatusCode, &'static str, &'static str, String) {
         use StatusCode as S;

@@ -146,6 +146,8 @@ fn exchange(shared: &Shared, last: &mut LastReload, loud: bool) -> Report {
             swap(shared, snapshot);
             tracing::info!(%policy, %settings, "reloaded");
             if turns {
+                // What was supposed before is not what holds after.
+                shared.supposed.forget();
                 forewarn::of_observing(&shared.snapshot.load(), &shared.directory);
             }
             Report {

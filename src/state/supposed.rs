@@ -53,6 +53,11 @@ impl Supposed {
         })
     }
 
+    /// Nobody is remembered any more.
+    pub fn forget(&self) {
+        self.with(|known, _| *known = Known::default());
+    }
+
     /// As [`PinChange`] says of pins.
     pub fn change(&self, key: SubjectKey, change: &PinChange) {
         self.with(|known, half| {
@@ -138,6 +143,9 @@ mod tests {
         assert!(pin.stored && pin.held_in.len() == 1, "{pin:?}");
         let region = Arc::from("eu");
         supposed.change(key(1), &PinChange::Drop { region });
+        assert_eq!(supposed.get(&key(1)), None);
+        supposed.change(key(1), &claim("eu"));
+        supposed.forget();
         assert_eq!(supposed.get(&key(1)), None);
     }
 

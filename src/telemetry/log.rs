@@ -55,12 +55,22 @@ pub fn start(log: &Log) -> io::Result<()> {
     Ok(())
 }
 
-/// What is told of HTTP below may quote what callers sent, so that no level brings it out.
+/// Modules of others that quote what callers sent.
+const QUOTING: [&str; 3] = ["h2", "hyper", "hyper_util"];
+
+/// The lines that are written. No filter brings out what is quoted: what names a quoting module, or
+/// any within a span, is left out of it.
 fn filter(level: &str) -> EnvFilter {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    ["h2=warn", "hyper=warn", "hyper_util=warn"]
+    let is_kept = |directive: &&str| {
+        let target = directive.split('=').next().unwrap_or_default().trim();
+        let module = target.split("::").next().unwrap_or_default();
+        !directive.contains('[') && !QUOTING.contains(&module)
+    };
+    let kept: Vec<&str> = level.split(',').filter(is_kept).collect();
+    let filter = EnvFilter::try_new(kept.join(",")).unwrap_or_else(|_| EnvFilter::new("info"));
+    QUOTING
         .into_iter()
-        .filter_map(|quiet| quiet.parse().ok())
+        .filter_map(|module| format!("{module}=warn").parse().ok())
         .fold(filter, EnvFilter::add_directive)
 }
 
@@ -165,11 +175,32 @@ mod tests {
 
     #[test]
     fn no_level_brings_out_what_http_below_quotes() {
-        for level in ["debug", "trace", "h2=trace,domicile=debug", "nonsense=="] {
+        for level in [
+            "debug",
+            "trace",
+            "h2=trace,domicile=debug",
+            "info,h2::server=debug",
+            "hyper::proto::h1",
+            "info, hyper_util::client=trace",
+            "[FramedRead::poll_next]=trace",
+            "h2[span{a=b,c=d}]=trace",
+            "nonsense==",
+        ] {
             let filter = filter(level).to_string();
-            let of = |target: &str| filter.split(',').any(|d| d == format!("{target}=warn"));
-            assert!(of("h2") && of("hyper") && of("hyper_util"), "{filter}");
-            assert!(!filter.contains("h2=trace"), "{filter}");
+            let mut of_others = filter.split(',').filter(|d| {
+                let module = d.split([':', '=', '[']).next().unwrap_or_default();
+                QUOTING.contains(&module) || d.contains('[')
+            });
+            let (first, rest) = (of_others.next(), of_others.collect::<Vec<_>>());
+            let mut all = vec![first.unwrap()];
+            all.extend(rest);
+            all.sort_unstable();
+            assert_eq!(all, ["h2=warn", "hyper=warn", "hyper_util=warn"], "{level}");
         }
+        assert!(
+            filter("domicile=debug")
+                .to_string()
+                .contains("domicile=debug")
+        );
     }
 }

@@ -13,6 +13,9 @@ use crate::kit::http::{Answer, Request, get};
 use crate::kit::setup::{Backends, Router, Setup, metrics};
 use crate::kit::{all_entries, contains, decision, entries_of, eventually, problem};
 
+/// A good answer of which only the beginning comes.
+const HALF: u16 = 1;
+
 /// A region whose answer to DELETE can be changed; 0 is a connection that breaks.
 struct Region {
     backend: Backend,
@@ -26,6 +29,7 @@ impl Region {
         let backend = Backend::scripted(move |seen| match says.load(Ordering::SeqCst) {
             _ if seen.method != "DELETE" => Reply::status(201),
             0 => Reply::Reset(Vec::new()),
+            HALF => Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}".to_vec()),
             status => Reply::status(status),
         });
         Self { backend, answer }
@@ -173,6 +177,28 @@ fn a_home_that_is_down_is_asked_again_too() {
     // Not there is as good as gone.
     wait_none_open(&router);
     assert!(eu.deletes("/people/solo") >= 2);
+}
+
+/// RFC 9112 §8.
+#[test]
+fn an_answer_that_breaks_off_confirms_no_erasure() {
+    let (mut setup, _backends, sg) = world(HALF);
+    let eu = Region::new(HALF);
+    setup.region("eu", eu.backend.address);
+    let router = setup.start();
+    with_copy(&router, "half");
+    let answer = delete(&router, "half");
+    let document = problem(&answer, 502);
+    assert_eq!(document["unreached"], json!(["eu", "sg"]), "{document}");
+    assert_eq!(open(&router).len(), 2);
+    // Nor do the tries in the background.
+    for region in [&eu, &sg] {
+        region.wait_deletes("/people/half", 2);
+    }
+    assert_eq!(open(&router).len(), 2);
+    eu.says(204);
+    sg.says(204);
+    wait_none_open(&router);
 }
 
 #[test]

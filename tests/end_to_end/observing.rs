@@ -52,9 +52,9 @@ fn who_was_stored_while_observing_is_known_to_later_requests() {
     let erased = sent(&router, "DELETE", "/people/erika");
     assert_eq!(erased["operation"], "erase");
     assert_eq!(erased["region"], "eu", "{erased}");
-    // The erasure went through, so nothing is known of this person any more.
+    // The record goes, its subject stays known.
     let read = sent(&router, "GET", "/people/erika");
-    assert_eq!(read["problem"], "unknown-subject", "{read}");
+    assert_eq!(read["region"], "eu", "{read}");
     let read = sent(&router, "GET", "/people/stranger");
     assert_eq!(read["problem"], "unknown-subject", "{read}");
     assert_eq!(backends.touched(), ["sg"]);
@@ -62,6 +62,17 @@ fn who_was_stored_while_observing_is_known_to_later_requests() {
     // Nothing of it is a pin: a start begins anew.
     router.restart();
     let read = sent(&router, "GET", "/people/mei");
+    assert_eq!(read["problem"], "unknown-subject", "{read}");
+}
+
+#[test]
+fn whose_erasure_ends_a_pin_is_known_no_more() {
+    let (mut setup, _backends) = observing();
+    setup.set_route("record", "erase", "subject");
+    let router = setup.start();
+    assert!(router.put("erika", r#"{"country":"DE"}"#).is_success());
+    sent(&router, "DELETE", "/people/erika");
+    let read = sent(&router, "GET", "/people/erika");
     assert_eq!(read["problem"], "unknown-subject", "{read}");
 }
 

@@ -218,9 +218,8 @@ impl One<'_, '_, '_> {
         }
         let at_home = Flow::new(routed, person, person.home);
         keep::not_held(x, &routed.route.settings, person, &at_home)?;
-        let mut holders: SmallVec<[RegionId; 3]> = SmallVec::from_elem(person.home, 1);
-        holders.extend(person.held_in.iter().copied().filter(|r| *r != person.home));
-        let granted: SmallVec<[(RegionId, Granted); 3]> = holders
+        let granted: SmallVec<[(RegionId, Granted); 3]> = person
+            .holders()
             .into_iter()
             .map(|region| Ok((region, self.grant(routed, person, region)?)))
             .collect::<Result<_, Refused>>()?;
