@@ -4,7 +4,7 @@ use http::{HeaderName, Version};
 
 use crate::{
     admit::http1::fields::tokens,
-    message::{Field, FieldSet, Fields},
+    message::{Field, FieldSet, Fields, Value},
 };
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1), `Connection`'s own list aside; `TE`
@@ -20,7 +20,7 @@ pub(super) const HOP_BY_HOP: FieldSet = FieldSet::of(&[
     Field::Http2Settings,
 ]);
 
-/// Where proxies of some make leave the caller's address.
+/// Where proxies of some make leave the caller's address, or its certificate's names.
 pub(super) const CLIENT_ADDRESS: FieldSet = FieldSet::of(&[
     Field::XRealIp,
     Field::XClientIp,
@@ -28,6 +28,7 @@ pub(super) const CLIENT_ADDRESS: FieldSet = FieldSet::of(&[
     Field::TrueClientIp,
     Field::CfConnectingIp,
     Field::FastlyClientIp,
+    Field::XForwardedClientCert,
 ]);
 
 /// What only the router says: no backend's word for it passes.
@@ -66,12 +67,18 @@ pub fn end_to_end(fields: &Fields, steering: &[HeaderName], trusted: bool) -> Fi
         let steers = !trusted && steering.iter().any(|n| n.as_str().as_bytes() == name);
         let passes = match field {
             // How a caller says that trailers may come (gRPC).
-            Field::Te => value.as_bytes().eq_ignore_ascii_case(b"trailers"),
+            Field::Te => takes_trailers(value),
             _ => !HOP_BY_HOP.contains(field) && !is_nominated,
         };
         passes && !steers && !name.starts_with(OWN_PREFIX)
     });
     out
+}
+
+/// Whether a `TE` names `trailers` (RFC 9110 §10.1.4).
+pub(super) fn takes_trailers(te: Value<'_>) -> bool {
+    let mut codings = te.as_bytes().split(|b| *b == b',');
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Drops a backend's word on what only the router says.

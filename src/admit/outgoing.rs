@@ -12,7 +12,8 @@ use std::{io::Write as _, net::IpAddr};
 use http::{HeaderName, Version};
 
 use super::headers::{
-    CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_traceparent, nominated, say_decision, via,
+    CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_traceparent, nominated, say_decision,
+    takes_trailers, via,
 };
 use crate::{
     domain::eight_digits,
@@ -156,7 +157,7 @@ fn goes(field: Field, value: Value<'_>, passing: &Passing<'_>, seen: &mut Seen) 
         Field::XForwardedFor if chain_passes => add(&mut seen.forwarded_for, value),
         Field::Via => add(&mut seen.via, value),
         Field::Te => {
-            seen.trailers |= value.as_bytes().eq_ignore_ascii_case(b"trailers");
+            seen.trailers |= takes_trailers(value);
         }
         Field::XForwardedProto => seen.has_proto |= chain_passes,
         Field::XForwardedHost => seen.has_host |= chain_passes,

@@ -324,7 +324,7 @@ fn number_whole_pins(write: &WriteTransaction) -> Result<(), redb::Error> {
         let old = write.open_table(OLD)?;
         let mut pins = write.open_table(PINS)?;
         let mut known: HashMap<Vec<u8>, u32> = HashMap::new();
-        tracing::info!(pins = old.len()?, "the directory's pins are numbered");
+        tracing::info!(pins = old.len()?, "the directory's pins are being numbered");
         for row in old.iter()? {
             let (key, pin) = row?;
             let pin = pin.value();

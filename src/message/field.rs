@@ -92,6 +92,7 @@ fields! {
     19 { ProxyAuthorization b"proxy-authorization", XClusterClientIp b"x-cluster-client-ip", }
     21 { DomicileRetainUntil b"domicile-retain-until", }
     22 { XHttpMethodOverride b"x-http-method-override", }
+    23 { XForwardedClientCert b"x-forwarded-client-cert", }
     25 { StrictTransportSecurity b"strict-transport-security", }
 }
 

@@ -30,7 +30,7 @@ pub enum LineFault {
 
 /// Fields that the router goes by, which nobody may send in a spelling that a gateway behind it
 /// (CGI, WSGI) would read as the same field.
-const NOT_WITH_UNDERSCORE: [&str; 14] = [
+const NOT_WITH_UNDERSCORE: [&str; 21] = [
     "content-length",
     "transfer-encoding",
     "content-type",
@@ -45,6 +45,13 @@ const NOT_WITH_UNDERSCORE: [&str; 14] = [
     "x-rewrite-url",
     "proxy-authorization",
     "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "x-forwarded-client-cert",
+    "content-range",
 ];
 
 /// Of each byte of a token (RFC 9110 §5.6.2) the same in lower case, of any other 0.

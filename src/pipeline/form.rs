@@ -6,6 +6,9 @@ use crate::{
     respond::Refused,
 };
 
+/// What says that the body is a part of something.
+pub const PART: FieldSet = FieldSet::of(&[Field::ContentRange]);
+
 /// Whether the body is what it is read as here: neither a part of something (RFC 9110 §14.5: a region
 /// could write it into a record that was not judged with it), nor compressed nor otherwise encoded, of
 /// one media type at most (RFC 9110 §8.3: recipients differ in which of two they go by), and in UTF-8
@@ -14,10 +17,7 @@ use crate::{
 /// # Errors
 /// 400 of a part; 415, where `wanted` is what the answer asks for.
 pub fn check_form(parts: &Parts, wanted: &str) -> Result<(), Refused> {
-    if parts
-        .headers
-        .may_have(const { FieldSet::of(&[Field::ContentRange]) })
-    {
+    if parts.headers.may_have(PART) {
         return Err(Refused::Part);
     }
     let is_plain = |v: Value<'_>| v.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");

@@ -301,11 +301,9 @@ fn grounds(text: &str) -> Result<SmallVec<[Ground; 1]>, Refused> {
             match part.trim().split_once('=') {
                 None if part.trim().eq_ignore_ascii_case("occasional") => ground.occasional = true,
                 Some(("reference", value)) => {
-                    let value = unquoted(value);
-                    if value.is_empty() || value.len() > REFERENCE {
-                        return Err(bad("a ground's reference has 1 to 96 bytes"));
-                    }
-                    ground.reference = Some(value.to_owned());
+                    ground.reference = text_of(value).map_err(|Unclear| {
+                        bad("a ground's reference is one quoted text of at most 96 bytes")
+                    })?;
                 }
                 _ => return Err(bad("a ground takes `reference=\"…\"` and `occasional`")),
             }
@@ -321,35 +319,41 @@ fn order(text: &str) -> Result<Order, Refused> {
     let bad = |text: &str| Refused::Steering(text.to_owned());
     let mut parts = split_outside_quotes(text, ';').into_iter();
     let country = parts.next().unwrap_or("").trim();
-    let mut order = Order {
-        authority_country: country.parse().map_err(|_| {
-            bad("an order begins with the country of its authority: `US; reference=\"…\"`")
-        })?,
-        reference: None,
-        approval: None,
-    };
+    let authority_country = country.parse().map_err(|_| {
+        bad("an order begins with the country of its authority: `US; reference=\"…\"`")
+    })?;
+    let (mut reference, mut approval) = (None, None);
     for part in parts {
         let (name, value) = part.trim().split_once('=').unwrap_or((part.trim(), ""));
         let place = match name {
-            "reference" => &mut order.reference,
-            "approval" => &mut order.approval,
+            "reference" => &mut reference,
+            "approval" => &mut approval,
             _ => return Err(bad("an order takes `reference=\"…\"` and `approval=\"…\"`")),
         };
-        let value = unquoted(value);
-        if value.is_empty() || value.len() > REFERENCE || place.is_some() {
-            return Err(bad(
-                "an order's reference and approval stand once, with 1 to 96 bytes",
-            ));
-        }
-        *place = Some(value.to_owned());
+        let value = text_of(value).ok().filter(|_| place.is_none());
+        *place = Some(value.ok_or_else(|| {
+            bad("an order's reference and approval stand once, each one quoted text of at most 96 bytes")
+        })?);
     }
-    Ok(order)
+    Ok(Order {
+        authority_country,
+        reference: reference.flatten(),
+        approval: approval.flatten(),
+    })
 }
 
-fn unquoted(value: &str) -> &str {
+/// A parameter's value, in quotes or without; none where it is blank, which is as if it stood not there.
+///
+/// # Errors
+/// [`Unclear`] for quotes and backslashes within, and for more than [`REFERENCE`] bytes.
+fn text_of(value: &str) -> Result<Option<String>, Unclear> {
     let value = value.trim();
     let inner = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
-    inner.unwrap_or(value)
+    let text = inner.unwrap_or(value);
+    if text.contains(['"', '\\']) || text.len() > REFERENCE {
+        return Err(Unclear);
+    }
+    Ok(Some(text.to_owned()).filter(|t| !t.trim().is_empty()))
 }
 
 fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {

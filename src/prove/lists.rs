@@ -54,6 +54,7 @@ pub(super) fn notes(old: &Checked, new: &Checked) -> Vec<String> {
         flows,
         &mut notes,
     );
+    compare("child", children(old), children(new), in_words, &mut notes);
     compare("home", homes(old), homes(new), in_words, &mut notes);
     let told = |r: &Item| format!("which `Domicile-Retain-Until` follows: {}", in_words(r));
     compare(
@@ -115,6 +116,11 @@ fn in_words(item: &Item) -> String {
 /// Of a key that does not stand in the file.
 const NONE: &str = "none";
 
+/// Of a key that narrows down what a thing is about, and does not stand in the file.
+fn all_of_them() -> String {
+    "all".to_owned()
+}
+
 fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }
@@ -143,12 +149,12 @@ fn recipients(policy: &Checked) -> Vec<Item> {
             says("entity", quoted(policy.entity_id(r.entity))),
             says(
                 "purposes",
-                or_none(r.purposes.as_ref().map(|purposes| {
+                r.purposes.as_ref().map_or_else(all_of_them, |purposes| {
                     let names = purposes
                         .iter()
                         .filter_map(|p| policy.purposes.get(p.index()));
                     list(names)
-                })),
+                }),
             ),
             says("categories", categories(policy, r.categories)),
             says(
@@ -169,6 +175,16 @@ fn recipients(policy: &Checked) -> Vec<Item> {
             says("pseudonymise", categories(policy, r.pseudonymise)),
             says("rules", or_none(r.rules.as_deref().map(quoted))),
         ],
+    })
+    .collect()
+}
+
+/// What an answer cites of an age; whom it concerns is told flow by flow.
+fn children(policy: &Checked) -> Vec<Item> {
+    let all = policy.laws().flat_map(|(_, law)| &law.children);
+    all.map(|child| Item {
+        id: child.id.to_string(),
+        said: vec![says("citation", quoted(&child.citation))],
     })
     .collect()
 }
@@ -195,7 +211,7 @@ fn retention(policy: &Checked) -> Vec<Item> {
                 says(
                     "laws",
                     match r.laws.is_empty() {
-                        true => NONE.to_owned(),
+                        true => all_of_them(),
                         false => list(r.laws.iter().map(|(law, _)| law)),
                     },
                 ),
@@ -219,7 +235,7 @@ fn holds(policy: &Checked) -> Vec<Item> {
                 says(
                     "subjects",
                     match h.subjects.is_empty() {
-                        true => NONE.to_owned(),
+                        true => all_of_them(),
                         false => list(h.subjects.iter().map(ToString::to_string)),
                     },
                 ),
@@ -235,7 +251,7 @@ fn people(keys: &[SubjectKey]) -> Said {
     let mut behind: Vec<String> = keys.iter().map(|k| k.reveal()).collect();
     behind.sort_unstable();
     let text = match behind.len() {
-        0 => NONE.to_owned(),
+        0 => all_of_them(),
         1 => "1 person".to_owned(),
         many => format!("{many} people"),
     };

@@ -21,10 +21,11 @@ pub fn of_observing(snapshot: &Snapshot, directory: &Directory) {
         observe_to = %region.name,
         "mode observe: everything is decided and logged, nothing is refused or routed home"
     );
-    let pins = directory.status().pins;
-    if pins > 0 {
+    let status = directory.status();
+    if status.pins > 0 || status.waiting > 0 {
         tracing::warn!(
-            pins,
+            pins = status.pins,
+            waiting = status.waiting,
             observe_to = %region.name,
             "mode observe: people have a home already; of those whose home is another region than observe_to, reads find nothing and erasures do not reach the record, until the mode is enforce again"
         );

@@ -99,3 +99,31 @@ fn the_ledger_names_the_orders_country_and_approval_and_the_grounds_own_referenc
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(printed.contains("authority_country=CN"), "{printed}");
 }
+
+/// What is blank names nothing: neither an order nor its approval.
+#[test]
+fn a_blank_reference_or_approval_is_none() {
+    let world = world();
+    for order in [
+        "SG; reference=\" \"",
+        "SG; reference=\"\"",
+        "US; reference=\" \"; approval=\"letter 3\"",
+    ] {
+        let refused = world.disclose(&[("domicile-order", order)]);
+        let document = problem(&refused, 451);
+        assert_eq!(document["rule"], "legal-order", "{order}: {document}");
+    }
+    for order in [
+        "US; reference=\"F\" trailing",
+        "US; reference=\"a\\\"b\"",
+        "US; reference=\"F\"; reference=\"G\"",
+        "US; reference=\"\"; reference=\"G\"",
+    ] {
+        let refused = world.disclose(&[("domicile-order", order)]);
+        assert_eq!(refused.status, 400, "{order}: {refused:?}");
+    }
+    assert!(world.recipient.requests().is_empty());
+    let answer = world.disclose(&[("domicile-order", "US; reference=\"F\"; approval=\" \"")]);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(world.entry(&answer)["approval"], Value::Null);
+}

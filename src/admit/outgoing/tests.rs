@@ -39,7 +39,7 @@ fn hop_by_hop_fields_and_nominees_go() {
         ("x-private", "1"),
         ("keep-alive", "timeout=5"),
         ("proxy-authorization", "Basic x"),
-        ("te", "trailers"),
+        ("te", "gzip, Trailers"),
         ("upgrade", "h2c"),
         ("accept", "*/*"),
         (

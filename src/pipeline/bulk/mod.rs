@@ -28,7 +28,12 @@ use tokio::time::Instant;
 pub use erasures::said_of;
 pub use shape::{shape, takes};
 
-use super::{Content, Exchange, Routed, form::is_other_charset, outcome, overtake, person::Traces};
+use super::{
+    Content, Exchange, Routed,
+    form::{PART, is_other_charset},
+    outcome, overtake,
+    person::Traces,
+};
 use crate::{
     admit::{
         body::Incoming,
@@ -141,6 +146,9 @@ pub async fn way<'a>(
     }
     let mut lanes = Lanes::new(x, routed, parts)?;
     let query = query::read(parts.uri.query(), |name| lanes.reads(name));
+    if observed.is_none() && parts.headers.may_have(PART) {
+        return Err(Refused::Part);
+    }
     let coding = coding(&parts.headers);
     if observed.is_none() {
         coding.as_ref().map_err(|f| Refused::Bulk(*f))?;

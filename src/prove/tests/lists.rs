@@ -76,6 +76,38 @@ fn people_of_a_hold_are_counted_and_not_named() {
     );
 }
 
+/// A key that is taken out widens what it narrowed down.
+#[test]
+fn what_a_key_no_longer_narrows_down_is_all_of_it() {
+    let told = notes(HOLD, &HOLD.replace("subjects = [\"SG\"]\n", ""));
+    assert_eq!(
+        told,
+        ["hold `tax-audit` changed: subjects = [\"SG\"] -> all"]
+    );
+    let everywhere = RECIPIENT.replace("purposes = [\"location-service\"]\n", "");
+    let told = notes(RECIPIENT, &everywhere);
+    assert!(
+        told[0].contains("purposes = [\"location-service\"] -> all"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_childs_rule_that_is_cited_otherwise_is_told() {
+    let child = |id: &str, citation: &str| {
+        let child = format!("[[child]]\nid = \"{id}\"\ncitation = \"{citation}\"\nage = 14\n");
+        let (_dir, files) = policy(&format!("{LAW}\n{child}"), ORGANISATION);
+        files.check().unwrap()
+    };
+    let old = child("young", "Act s.1");
+    let told = |new| diff(&old, &new).notes;
+    assert_eq!(
+        told(child("young", "Act s.2")),
+        ["child `young` changed: citation = \"Act s.1\" -> \"Act s.2\""]
+    );
+    assert_eq!(told(child("younger", "Act s.1")).len(), 2);
+}
+
 #[test]
 fn retention_that_changes_is_told() {
     let other = RETENTION.replace("1 year", "30 days");

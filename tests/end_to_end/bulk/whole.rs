@@ -84,6 +84,13 @@ fn what_cannot_be_split_is_one_error_for_all() {
     }
     let media = Request::new("POST", "/_bulk").body("application/yaml", format!("{pair}\n"));
     error(&media.send(router.router), 415);
+    let part = Request::new("POST", "/_bulk").ndjson(format!("{pair}\n"));
+    error(
+        &part
+            .header("content-range", "bytes 0-1/2")
+            .send(router.router),
+        400,
+    );
     error(&Request::new("GET", "/_bulk").send(router.router), 405);
     assert!(regions.reached_by("w1").is_empty());
     assert_eq!(statuses(&items(&send(&router, &GERMAN))), [201]);

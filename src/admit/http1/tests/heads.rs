@@ -489,6 +489,10 @@ fn names_that_read_like_others_behind_a_gateway_are_refused() {
         "domicile_target",
         "X_HTTP_Method_Override",
         "Content_Type",
+        "Content_Range",
+        "True_Client_IP",
+        "CF_Connecting-IP",
+        "X_Forwarded_Client_Cert",
     ] {
         refused(with(format!("{name}: 1\r\n")), F::Underscore);
     }
