@@ -148,7 +148,7 @@ fn suppose(
     if is_pinned || !(person.pinned || person.claims) {
         return Ok(None);
     }
-    let name = |region| Arc::from(x.snapshot.regions.name(region));
+    let name = |region| Arc::<str>::from(x.snapshot.regions.name(region));
     if person.claims {
         let claim = PinChange::Claim {
             region: name(person.home),
@@ -157,14 +157,19 @@ fn suppose(
         x.worker.shared.supposed.change(person.key, &claim);
     }
     let region = name(flow.region);
+    let writes = matches!(
+        flow.operation,
+        Operation::Store | Operation::Replicate | Operation::Relocate
+    );
+    if writes && flow.region != person.home {
+        // Known with its entry, whatever comes of it; a move is a copy until it has arrived.
+        let region = Arc::clone(&region);
+        let copy = PinChange::Copy { region };
+        x.worker.shared.supposed.change(person.key, &copy);
+    }
     let then = match flow.operation {
         Operation::Store if flow.region == person.home => Then::Stored,
-        // A copy is known with its entry, whatever comes of it.
-        Operation::Store | Operation::Replicate => {
-            let copy = PinChange::Copy { region };
-            x.worker.shared.supposed.change(person.key, &copy);
-            return Ok(None);
-        }
+        Operation::Store | Operation::Replicate => return Ok(None),
         Operation::Relocate => {
             let old = PinChange::Copy {
                 region: name(person.home),

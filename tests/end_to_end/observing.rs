@@ -76,6 +76,26 @@ fn whose_erasure_ends_a_pin_is_known_no_more() {
     assert_eq!(read["problem"], "unknown-subject", "{read}");
 }
 
+#[test]
+fn an_erasure_that_a_hold_would_have_refused_says_so() {
+    let (setup, backends) = observing();
+    let router = setup.start();
+    assert!(router.put("erika", r#"{"country":"DE"}"#).is_success());
+    let file = router.folder.path().join("policies/organisation.toml");
+    let mut policy = fs::read_to_string(&file).unwrap();
+    policy.push_str("\n[[holds]]\nid = \"case-7\"\ncitation = \"order 7 of an invented court\"\n");
+    fs::write(&file, policy).unwrap();
+    let answer = Request::new("POST", "/-/reload").send(router.admin);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let erased = sent(&router, "DELETE", "/people/erika");
+    assert_eq!(erased["outcome"], "observe", "{erased}");
+    assert_eq!(erased["problem"], "legal-hold", "{erased}");
+    assert_eq!(erased["rules"], serde_json::json!(["case-7"]), "{erased}");
+    // What happens is what happened before.
+    let sent = backends.of("sg").seen();
+    assert!(sent.iter().any(|seen| seen.method == "DELETE"), "{sent:?}");
+}
+
 /// What contradicts is told as it would have been refused.
 #[test]
 fn evidence_against_a_home_that_would_have_been_is_told() {
