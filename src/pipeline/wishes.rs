@@ -301,9 +301,10 @@ fn grounds(text: &str) -> Result<SmallVec<[Ground; 1]>, Refused> {
             match part.trim().split_once('=') {
                 None if part.trim().eq_ignore_ascii_case("occasional") => ground.occasional = true,
                 Some(("reference", value)) => {
-                    ground.reference = text_of(value).map_err(|Unclear| {
-                        bad("a ground's reference is one quoted text of at most 96 bytes")
+                    let text = text_of(value).map_err(|Unclear| {
+                        bad("a ground's reference is one quoted text of 1 to 96 bytes, and not blank")
                     })?;
+                    ground.reference = Some(text);
                 }
                 _ => return Err(bad("a ground takes `reference=\"…\"` and `occasional`")),
             }
@@ -332,28 +333,29 @@ fn order(text: &str) -> Result<Order, Refused> {
         };
         let value = text_of(value).ok().filter(|_| place.is_none());
         *place = Some(value.ok_or_else(|| {
-            bad("an order's reference and approval stand once, each one quoted text of at most 96 bytes")
+            bad("an order's reference and approval stand once, each one quoted text of 1 to 96 bytes, and not blank")
         })?);
     }
     Ok(Order {
         authority_country,
-        reference: reference.flatten(),
-        approval: approval.flatten(),
+        reference,
+        approval,
     })
 }
 
-/// A parameter's value, in quotes or without; none where it is blank, which is as if it stood not there.
+/// A parameter's value, in quotes or without.
 ///
 /// # Errors
-/// [`Unclear`] for quotes and backslashes within, and for more than [`REFERENCE`] bytes.
-fn text_of(value: &str) -> Result<Option<String>, Unclear> {
+/// [`Unclear`] for what is blank and so names nothing, for quotes and backslashes within, and for more
+/// than [`REFERENCE`] bytes.
+fn text_of(value: &str) -> Result<String, Unclear> {
     let value = value.trim();
     let inner = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
     let text = inner.unwrap_or(value);
-    if text.contains(['"', '\\']) || text.len() > REFERENCE {
+    if text.trim().is_empty() || text.contains(['"', '\\']) || text.len() > REFERENCE {
         return Err(Unclear);
     }
-    Ok(Some(text.to_owned()).filter(|t| !t.trim().is_empty()))
+    Ok(text.to_owned())
 }
 
 fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
