@@ -94,13 +94,12 @@ fn host_fits(wanted: &str, host: Option<&str>) -> bool {
     let Some(host) = host.and_then(|h| h.parse::<Authority>().ok()) else {
         return false;
     };
-    let name = |host: &'_ str| host.strip_suffix('.').map_or(host.len(), str::len);
-    let (host, wanted) = (host.host(), wanted);
-    // A root's dot names no other host (RFC 3986 §3.2.2).
-    match (host.get(..name(host)), wanted.get(..name(wanted))) {
-        (Some(host), Some(wanted)) => host.eq_ignore_ascii_case(wanted),
-        _ => false,
-    }
+    without_root(host.host()).eq_ignore_ascii_case(without_root(wanted))
+}
+
+/// A root's dot names no other host (RFC 3986 §3.2.2).
+fn without_root(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
 }
 
 fn media_type_fits(wanted: &str, headers: &Fields) -> bool {

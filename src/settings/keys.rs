@@ -195,7 +195,7 @@ pub static KEYS: &[Key] = keys! {
     "log.json" Boolean Value("false"), "true":
         "One JSON object a line instead of text.";
     "log.level" Text Computed("`info`"), "\"warn,domicile=debug\"":
-        "`error`, `warn`, `info`, `debug`, `trace`, or a filter by module.";
+        "`error`, `warn`, `info`, `debug`, `trace`, or a filter by module. Of `h2` and `hyper`, which quote what callers sent, no filter brings out more than warnings, and filters by span are passed over.";
 
     "access_log.path" Path Required, "\"/var/log/domicile/access.log\"":
         "`stdout`, or the file to which a line of JSON is appended for each request (docs/failure.md). SIGHUP opens it anew. The section as a whole is optional: without it there is no access log.";

@@ -187,15 +187,17 @@ mod tests {
             "nonsense==",
         ] {
             let filter = filter(level).to_string();
-            let mut of_others = filter.split(',').filter(|d| {
-                let module = d.split([':', '=', '[']).next().unwrap_or_default();
-                QUOTING.contains(&module) || d.contains('[')
-            });
-            let (first, rest) = (of_others.next(), of_others.collect::<Vec<_>>());
-            let mut all = vec![first.unwrap()];
-            all.extend(rest);
-            all.sort_unstable();
-            assert_eq!(all, ["h2=warn", "hyper=warn", "hyper_util=warn"], "{level}");
+            let is_of_others = |directive: &&str| {
+                let module = directive.split([':', '=', '[']).next().unwrap_or_default();
+                QUOTING.contains(&module) || directive.contains('[')
+            };
+            let mut found: Vec<_> = filter.split(',').filter(is_of_others).collect();
+            found.sort_unstable();
+            assert_eq!(
+                found,
+                ["h2=warn", "hyper=warn", "hyper_util=warn"],
+                "{level}"
+            );
         }
         assert!(
             filter("domicile=debug")

@@ -337,12 +337,7 @@ fn a_hold_that_comes_later_stops_the_tries() {
     let router = setup.start();
     with_copy(&router, "evidence");
     incomplete(&delete(&router, "evidence"), "sg");
-    let file = router.folder.path().join("policies/organisation.toml");
-    let mut policy = fs::read_to_string(&file).unwrap();
-    policy.push_str("\n[[holds]]\nid = \"case-7\"\ncitation = \"order 7 of an invented court\"\n");
-    fs::write(&file, policy).unwrap();
-    let answer = Request::new("POST", "/-/reload").send(router.admin);
-    assert_eq!(answer.status, 200, "{answer:?}");
+    router.hold_everything();
     let row = eventually("the next try is refused", || {
         open(&router)
             .into_iter()
@@ -377,6 +372,20 @@ fn accounts(setup: &mut Setup) {
 fn lives_in(router: &Router, id: &str) -> String {
     let answer = get(router.router, &format!("/people/{id}"));
     answer.header("domicile-region").unwrap().to_owned()
+}
+
+#[test]
+fn an_answer_that_breaks_off_moves_nobody() {
+    let (mut setup, _backends) = Setup::recording();
+    let sg = Backend::scripted(|_| {
+        Reply::Raw(b"HTTP/1.1 201 Created\r\nContent-Length: 20\r\n\r\n{}".to_vec())
+    });
+    setup.region("sg", sg.address);
+    let router = setup.start();
+    assert!(german("stays").send(router.router).is_success());
+    let answer = to_singapore(german("stays"), "relocate").send(router.router);
+    problem(&answer, 502);
+    assert_eq!(lives_in(&router, "stays"), "eu");
 }
 
 #[test]

@@ -81,12 +81,7 @@ fn an_erasure_that_a_hold_would_have_refused_says_so() {
     let (setup, backends) = observing();
     let router = setup.start();
     assert!(router.put("erika", r#"{"country":"DE"}"#).is_success());
-    let file = router.folder.path().join("policies/organisation.toml");
-    let mut policy = fs::read_to_string(&file).unwrap();
-    policy.push_str("\n[[holds]]\nid = \"case-7\"\ncitation = \"order 7 of an invented court\"\n");
-    fs::write(&file, policy).unwrap();
-    let answer = Request::new("POST", "/-/reload").send(router.admin);
-    assert_eq!(answer.status, 200, "{answer:?}");
+    router.hold_everything();
     let erased = sent(&router, "DELETE", "/people/erika");
     assert_eq!(erased["outcome"], "observe", "{erased}");
     assert_eq!(erased["problem"], "legal-hold", "{erased}");

@@ -285,12 +285,7 @@ fn a_legal_hold_keeps_a_document_and_stops_the_tries() {
         &["sg"],
         true,
     );
-    let file = router.folder.path().join("policies/organisation.toml");
-    let mut policy = fs::read_to_string(&file).unwrap();
-    policy.push_str("\n[[holds]]\nid = \"case-7\"\ncitation = \"order 7 of an invented court\"\n");
-    fs::write(&file, policy).unwrap();
-    let answer = Request::new("POST", "/-/reload").send(router.admin);
-    assert_eq!(answer.status, 200, "{answer:?}");
+    router.hold_everything();
     let row = eventually("the next try is refused", || {
         let mut open = open(&router).into_iter();
         open.find(|row| row["state"] == "repeat")

@@ -207,6 +207,19 @@ pub struct Router {
 }
 
 impl Router {
+    /// The legal hold `case-7` comes into force, on everybody and everything.
+    #[track_caller]
+    pub fn hold_everything(&self) {
+        let file = self.folder.path().join("policies/organisation.toml");
+        let mut policy = fs::read_to_string(&file).unwrap();
+        policy.push_str(
+            "\n[[holds]]\nid = \"case-7\"\ncitation = \"order 7 of an invented court\"\n",
+        );
+        fs::write(&file, policy).unwrap();
+        let answer = Request::new("POST", "/-/reload").send(self.admin);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
     /// Both listeners answer.
     fn wait_live(&mut self) {
         eventually("the router lives", || {
