@@ -13,6 +13,7 @@ mod exchange;
 mod form;
 mod judge;
 mod keep;
+mod landing;
 mod observe;
 mod outcome;
 mod overtake;

@@ -67,6 +67,12 @@ pub(super) struct Extra {
     _holds: Vec<Hold>,
 }
 
+impl Like {
+    pub fn number(self) -> usize {
+        self.0 as usize
+    }
+}
+
 impl Bundle {
     /// For decisions taken at `at`; room is made for `entries` of them.
     pub fn new(at: Timestamp, entries: usize) -> Self {
@@ -141,6 +147,14 @@ impl Bundle {
             let key = SubjectKey::from_bytes(row.subject);
             kind.is_named.then_some((key, region))
         })
+    }
+
+    /// What entries have in common, by [`Like::number`].
+    pub fn shared(&self) -> Vec<(Arc<Profile>, EvidenceSet)> {
+        let kinds = self.kinds.iter();
+        kinds
+            .map(|k| (Arc::clone(&k.profile), k.evidence))
+            .collect()
     }
 
     /// The refusals alone, for a batch of which nothing is sent. What changes a pin goes with the
@@ -232,14 +246,14 @@ impl Bundle {
 impl ClearedBundle {
     /// The proof for the permits of entries of this kind.
     pub fn of(&self, like: Like) -> Option<&Cleared> {
-        self.0.get(like.0 as usize)?.as_ref()
+        self.0.get(like.number())?.as_ref()
     }
 
     /// The proofs for entries of these kinds, each once.
     pub fn each(&self, likes: impl IntoIterator<Item = Like>) -> Vec<&Cleared> {
         let mut wanted = vec![false; self.0.len()];
         for like in likes {
-            if let Some(one) = wanted.get_mut(like.0 as usize) {
+            if let Some(one) = wanted.get_mut(like.number()) {
                 *one = true;
             }
         }

@@ -6,6 +6,7 @@ use std::{
     io::{Read as _, Seek as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
+    sync::Arc,
 };
 
 use super::{
@@ -441,7 +442,7 @@ fn replay(
 /// whose outcome has not come yet.
 fn replay_mark(
     entry: &Entry,
-    claims: &mut HashMap<DecisionId, SubjectKey>,
+    claims: &mut HashMap<DecisionId, (SubjectKey, Arc<str>)>,
     books: &Books,
 ) -> Result<(), LedgerError> {
     match &entry.kind {
@@ -452,13 +453,13 @@ fn replay_mark(
             pin: Some(PinChange::Claim { region, .. }),
             ..
         } if profile.region.as_ref() == Some(region) => {
-            claims.insert(*decision, *key);
+            claims.insert(*decision, (*key, Arc::clone(region)));
         }
         Kind::Outcome { decision, status } => {
-            if let Some(key) = claims.remove(decision)
+            if let Some((key, home)) = claims.remove(decision)
                 && (200..300).contains(status)
             {
-                books.directory.mark_stored(key)?;
+                books.directory.mark_stored(key, &home)?;
             }
         }
         _ => {}

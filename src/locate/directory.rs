@@ -210,12 +210,12 @@ impl Directory {
         self.inner.apply(seq, key, change)
     }
 
-    /// Notes that the subject's home has taken a record: in memory at once, in the file with the
-    /// next batch. It has no ledger entry of its own, since the outcome of the record's says it: a
+    /// Notes that `region`, if it is the subject's home, has taken a record: in memory at once, in
+    /// the file with the next batch. It has no ledger entry of its own, since the outcome of the record's says it: a
     /// start replays that with the claim. What is lost all the same is noted again at the next
     /// record; until then the home does not count as holding one.
-    pub fn mark_stored(&self, key: SubjectKey) -> Result<(), DirectoryError> {
-        self.inner.mark_stored(key)
+    pub fn mark_stored(&self, key: SubjectKey, region: &str) -> Result<(), DirectoryError> {
+        self.inner.mark_stored(key, region)
     }
 
     /// Notes that the ledger has no change of a pin up to `seq` that was not applied, so that the
@@ -238,6 +238,11 @@ impl Directory {
     /// Changes whenever a standing pin among the subjects that share `key`'s slot changed.
     pub fn epoch(&self, key: &SubjectKey) -> u32 {
         self.inner.epoch(key).load(Ordering::Acquire)
+    }
+
+    /// Changes whenever a pin ends, whoever's.
+    pub fn ended(&self) -> u64 {
+        self.inner.ended.load(Ordering::SeqCst)
     }
 
     /// Changes whenever a subject that shares `key`'s slot may have got a pin that had none.
@@ -264,6 +269,8 @@ pub(super) struct Inner {
     epochs: [AtomicU32; EPOCHS],
     births: [AtomicU32; EPOCHS],
     applied: AtomicU64,
+    /// How many pins ended.
+    ended: AtomicU64,
     /// A durable change could not be applied: memory no longer knows every pin. Fail closed.
     broken: AtomicBool,
 }
@@ -276,6 +283,8 @@ struct Slot {
     standing: Option<(At, Option<Arc<Pin>>)>,
     /// The pin that is being claimed, and by how many.
     claimed: Option<(Arc<Pin>, u32)>,
+    /// The file has no pin: a claim looked, and nothing was applied since.
+    is_new: bool,
 }
 
 impl Inner {
@@ -287,6 +296,7 @@ impl Inner {
             epochs: std::array::from_fn(|_| AtomicU32::new(0)),
             births: std::array::from_fn(|_| AtomicU32::new(0)),
             applied: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             broken: AtomicBool::new(false),
         }
     }
@@ -330,7 +340,10 @@ impl Inner {
         if let Some(held) = standing {
             return Ok(Claim::Held(held));
         }
-        let slot = shard.entry(key).or_default();
+        let slot = shard.entry(key).or_insert_with(|| Slot {
+            is_new: true,
+            ..Slot::default()
+        });
         let (first, joined) = slot.claimed.get_or_insert_with(|| (Arc::clone(&pin), 0));
         *joined += 1;
         let first = first.clone();
@@ -365,8 +378,7 @@ impl Inner {
         let slot = shard.get(&key);
         let before = match slot.and_then(|s| s.standing.as_ref()) {
             Some((_, pin)) => pin.clone(),
-            // While a claim is held, the file has no pin: claiming looked.
-            None if slot.is_some() => None,
+            None if slot.is_some_and(|s| s.is_new) => None,
             None => self.store.get(&key).inspect_err(|error| {
                 tracing::error!(%error, "a pin that stands in the ledger cannot be applied: no new subject is served before a restart");
                 self.broken.store(true, Ordering::Release);
@@ -377,10 +389,18 @@ impl Inner {
         if before.is_none() {
             self.born(&key);
         }
+        if before == after {
+            return Ok(());
+        }
         let at = (seq, false);
-        shard.entry(key).or_default().standing = Some((at, after.clone()));
-        if before.is_some() && before != after {
+        let slot = shard.entry(key).or_default();
+        slot.is_new = false;
+        slot.standing = Some((at, after.clone()));
+        if before.is_some() {
             self.forget(&key);
+        }
+        if after.is_none() {
+            self.ended.fetch_add(1, Ordering::SeqCst);
         }
         // Within the lock, so that changes of one subject queue in their order.
         self.backlog.push([Change {
@@ -390,7 +410,7 @@ impl Inner {
         Ok(())
     }
 
-    fn mark_stored(&self, key: SubjectKey) -> Result<(), DirectoryError> {
+    fn mark_stored(&self, key: SubjectKey, region: &str) -> Result<(), DirectoryError> {
         self.refuse_if_broken()?;
         let mut shard = self.shard(&key);
         let slot = shard.get(&key);
@@ -398,7 +418,7 @@ impl Inner {
             Some(((seq, _), pin)) => (*seq, pin.clone()),
             None => (0, self.store.get(&key)?),
         };
-        let Some(pin) = pin.filter(|p| !p.stored) else {
+        let Some(pin) = pin.filter(|p| !p.stored && *p.region == *region) else {
             return Ok(());
         };
         let at = (seq, true);

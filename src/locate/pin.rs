@@ -26,7 +26,8 @@ pub enum PinChange {
         region: Arc<str>,
         countries: SmallVec<[Place; 2]>,
     },
-    /// The primary copy moved to `region`, which is the home from now on, pinned before or not.
+    /// The primary copy moved to `region`, which is the home from now on, pinned before or not. The
+    /// home before still holds what it held.
     Move { region: Arc<str> },
     /// `region` now holds a copy.
     Copy { region: Arc<str> },
@@ -53,6 +54,11 @@ impl Pin {
         }
     }
 
+    /// Whether something may lie in `region`.
+    pub fn holds(&self, region: &str) -> bool {
+        *self.region == *region || self.held_in.iter().any(|held| **held == *region)
+    }
+
     /// The pin after `change`. Applying a change twice gives what applying it once gives.
     pub fn after(standing: Option<Arc<Self>>, change: &PinChange) -> Option<Arc<Self>> {
         match (change, standing) {
@@ -68,7 +74,10 @@ impl Pin {
                 let mut pin = Arc::unwrap_or_clone(pin);
                 pin.stored = true;
                 pin.held_in.retain(|held| held != region);
-                pin.region = region.clone();
+                let before = std::mem::replace(&mut pin.region, region.clone());
+                if before != *region {
+                    pin.held_in.push(before);
+                }
                 Some(pin.into())
             }
             (PinChange::Copy { region }, Some(pin)) => {

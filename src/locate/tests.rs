@@ -216,6 +216,48 @@ fn a_cache_follows_moves_and_never_remembers_absence() {
     assert_eq!(directory.lookup(&key(1)).unwrap(), None);
 }
 
+/// A batch may hold a claim for as long as it waits for another's erasure.
+#[test]
+fn a_change_under_a_held_claim_finds_the_pin_that_was_stored() {
+    let (_folder, directory) = opened();
+    let mut cache = PinCache::new(directory.clone(), 4);
+    let held = directory.claim(key(1), pin("eu")).unwrap();
+    directory.apply(1, key(1), &claim_change("eu")).unwrap();
+    directory.flush().unwrap();
+    let copy = PinChange::Copy {
+        region: "sg".into(),
+    };
+    directory.apply(2, key(1), &copy).unwrap();
+    let pin = cache.lookup(&key(1)).unwrap().unwrap();
+    assert_eq!((&*pin.region, pin.holds("sg")), ("eu", true));
+    directory.flush().unwrap();
+    let gone = PinChange::Drop {
+        region: "eu".into(),
+    };
+    directory.apply(3, key(1), &gone).unwrap();
+    assert_eq!(cache.lookup(&key(1)).unwrap(), None, "a cache was not told");
+    drop(held);
+    directory.flush().unwrap();
+    assert_eq!(directory.lookup(&key(1)).unwrap(), None);
+}
+
+/// Of two moves at once, and of one that is overtaken by the end of the pin and a new claim.
+#[test]
+fn whoever_moves_is_still_known_where_they_were() {
+    let change = |kind: fn(Arc<str>) -> PinChange, region: &str| kind(region.into());
+    let copy = |region| change(|region| PinChange::Copy { region }, region);
+    let moved = |region| change(|region| PinChange::Move { region }, region);
+    let mut standing = Pin::after(None, &claim_change("eu"));
+    for change in [copy("sg"), copy("in"), moved("sg"), moved("in")] {
+        standing = Pin::after(standing, &change);
+    }
+    let pin = standing.unwrap();
+    assert_eq!(&*pin.region, "in");
+    assert!(pin.holds("eu") && pin.holds("sg"), "{pin:?}");
+    let anew = Pin::after(Pin::after(None, &claim_change("in")), &moved("sg")).unwrap();
+    assert_eq!((&*anew.region, anew.holds("in")), ("sg", true));
+}
+
 #[test]
 fn a_cache_stays_within_its_bound_and_stays_right() {
     let (_folder, directory) = with_a_hundred();
@@ -405,8 +447,12 @@ fn a_home_is_marked_at_once_and_for_good() {
     let (folder, directory) = opened();
     let stored = |directory: &Directory, n| directory.lookup(&key(n)).unwrap().unwrap().stored;
     // Nothing to mark.
-    directory.mark_stored(key(9)).unwrap();
+    directory.mark_stored(key(9), "eu").unwrap();
     assert_eq!(directory.lookup(&key(9)).unwrap(), None);
+    // A record that came to another region than the home is none at home.
+    directory.apply(1, key(8), &claim_change("in")).unwrap();
+    directory.mark_stored(key(8), "eu").unwrap();
+    assert!(!stored(&directory, 8));
     for n in 1..4 {
         directory.apply(n, key(n), &claim_change("eu")).unwrap();
         assert!(!stored(&directory, n));
@@ -414,11 +460,11 @@ fn a_home_is_marked_at_once_and_for_good() {
     let mut cache = PinCache::new(directory.clone(), 8);
     assert!(!cache.lookup(&key(1)).unwrap().unwrap().stored);
     // One whose claim waits to be stored, one that is stored.
-    directory.mark_stored(key(1)).unwrap();
+    directory.mark_stored(key(1), "eu").unwrap();
     assert!(stored(&directory, 1) && cache.lookup(&key(1)).unwrap().unwrap().stored);
     directory.flush().unwrap();
     assert!(stored(&directory, 1) && !stored(&directory, 2));
-    directory.mark_stored(key(2)).unwrap();
+    directory.mark_stored(key(2), "eu").unwrap();
     assert!(stored(&directory, 2));
     directory.flush().unwrap();
     assert_eq!(directory.status().applied, 3, "a mark is no entry");
@@ -440,7 +486,7 @@ fn a_mark_is_never_unseen() {
     let (_folder, directory) = opened();
     for n in 1..200 {
         directory.apply(n, key(n), &claim_change("eu")).unwrap();
-        directory.mark_stored(key(n)).unwrap();
+        directory.mark_stored(key(n), "eu").unwrap();
         if n % 7 == 0 {
             directory.flush().unwrap();
         }
@@ -469,7 +515,7 @@ fn pins_of_a_full_disk_are_stored_once_there_is_room() {
         region: "in".into(),
     };
     directory.apply(50, key(1), &copy).unwrap();
-    directory.mark_stored(key(2)).unwrap();
+    directory.mark_stored(key(2), "sg").unwrap();
     for _ in 0..3 {
         let _ = directory.flush();
         let first = directory.lookup(&key(1)).unwrap().unwrap();

@@ -11,7 +11,8 @@ use std::{cell::Cell, rc::Rc};
 use http::{StatusCode, uri::PathAndQuery};
 
 use super::{
-    Content, Exchange, Routed, form::check_form, judge, observe, outcome, overtake, person::Traces,
+    Content, Exchange, Routed, form::check_form, judge, landing::Whose, observe, outcome, overtake,
+    person::Traces,
 };
 use crate::{
     admit::{body::Incoming, path},
@@ -37,6 +38,7 @@ enum State {
     /// Permitted; the status is the region's once it has answered.
     Sent {
         region: RegionId,
+        whose: Option<Whose>,
         /// What its entry is like.
         like: Like,
         status: Cell<StatusCode>,
@@ -108,6 +110,7 @@ pub async fn way(
     } = decided;
     let write = written_by(x, parts, &bundle);
     let held = overtake::hold(x, routed.operation, &write).await?;
+    let kinds = bundle.shared();
     let cleared = x.worker.journal.clear_bundle(bundle).await;
     let cleared = cleared.map_err(|e| Refused::Ledger(e.to_string()))?;
     overtake::stand(x, held, &write);
@@ -124,6 +127,7 @@ pub async fn way(
         &leaves_home,
         &until,
         first,
+        kinds,
     )
     .await?;
     let is_taken = |index: usize| {
@@ -131,7 +135,7 @@ pub async fn way(
         matches!(state, Some(State::Sent { status, .. }) if status.get().is_success())
     };
     let taken = moves.into_iter().filter(|(index, _)| is_taken(*index));
-    let entries = taken.flat_map(|(_, entries)| entries).collect();
+    let entries = taken.map(|(_, entry)| entry).collect();
     outcome::write_moves(x, entries).await?;
     Ok(answer(x, framing, states, None))
 }

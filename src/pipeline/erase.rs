@@ -17,7 +17,6 @@ use crate::{
     attest::{Draft, Pinning, Profile},
     domain::{DecisionId, EvidenceSet, RegionId, SubjectKey},
     forward::{AnswerBody, Outgoing, OutgoingBody, read_off, throw_away},
-    locate::Directory,
     message::{Parts, Response},
     respond::Refused,
     settings::Erase,
@@ -94,7 +93,7 @@ pub async fn erase(
         };
         let is_home = region == person.home;
         let status = match send(x, region, &cleared, &mut outgoing).await {
-            Ok(answer) => match (Said::of(answer.status()), is_home) {
+            Ok((answer, outcomes)) => match (Said::of(answer.status()), is_home) {
                 (Said::NotNow, _) => {
                     throw_away(answer.into_body()).await;
                     Some(StatusCode::BAD_GATEWAY)
@@ -112,7 +111,10 @@ pub async fn erase(
                         open.settle(Settled::Confirmed);
                         None
                     }
-                    false => Some(StatusCode::BAD_GATEWAY),
+                    false => {
+                        outcomes.broken();
+                        Some(StatusCode::BAD_GATEWAY)
+                    }
                 },
                 (said, true) => {
                     if said == Said::Never {
@@ -131,6 +133,7 @@ pub async fn erase(
                         }
                         // Of an answer that breaks off nothing counts, its status neither.
                         Err(broken) if said == Said::Gone && broken.is_of_the_answer() => {
+                            outcomes.broken();
                             Some(broken.status())
                         }
                         Err(refused) => {
@@ -294,11 +297,12 @@ pub struct Account {
 }
 
 /// Removes a subject's pin, once home and all copies have confirmed, where its erasures were to end
-/// it. The entry that does it stands when this returns; should the caller be gone by then, the pin
+/// it. A region that took a copy meanwhile was not asked: then the pin stays. The entry that does it stands when this returns; should the caller be gone by then, the pin
 /// is removed all the same.
 ///
 /// # Errors
-/// The ledger cannot be written: the pin stays, and the erasure is listed to be repeated.
+/// The ledger cannot be written, or a region was not asked: the pin stays, and the erasure is
+/// listed to be repeated.
 pub async fn end_pin(
     x: &Exchange<'_>,
     key: SubjectKey,
@@ -323,33 +327,45 @@ pub async fn end_pins(
 ) -> Result<(), Refused> {
     let shared = &x.worker.shared;
     let (mut drafts, mut endings) = (Vec::new(), Vec::new());
+    let mut all_asked = Ok(());
     for account in accounts {
         let Some(ending) = shared.erasures.end_pin(account.key) else {
             continue;
         };
-        let Some(region) = home_of(&shared.directory, &account.key)? else {
+        let pin = shared.directory.lookup(&account.key);
+        let Some(pin) = pin.map_err(|e| Refused::Directory(e.to_string()))? else {
             ending.done();
             continue;
         };
+        let asked = |region: &Arc<str>| ending.confirmed().contains(region);
+        if !asked(&pin.region) || !pin.held_in.iter().all(asked) {
+            all_asked = Err(Refused::Directory(
+                "a region took a copy while the account was erased: repeat the request".to_owned(),
+            ));
+            continue;
+        }
         let traces = Traces {
             key: Some(account.key),
             evidence: account.evidence,
         };
         let mut draft = x.plain_draft(account.profile, traces);
         draft.decision = account.decision;
-        draft.pin = Some(Pinning::Drop { region });
+        draft.pin = Some(Pinning::Drop {
+            region: Arc::clone(&pin.region),
+        });
         drafts.push(draft);
         endings.push(ending);
     }
     if drafts.is_empty() {
-        return Ok(());
+        return all_asked;
     }
     let journal = shared.journal.clone();
     let written = tokio::task::spawn_local(remove(journal, drafts, endings)).await;
     match written {
-        Ok(written) => written.map_err(|e| Refused::Ledger(e.to_string())),
-        Err(_) => Err(Refused::Internal("a pin was not removed")),
+        Ok(written) => written.map_err(|e| Refused::Ledger(e.to_string()))?,
+        Err(_) => return Err(Refused::Internal("a pin was not removed")),
     }
+    all_asked
 }
 
 async fn remove(
@@ -360,10 +376,4 @@ async fn remove(
     journal.clear_all(Vec::new(), drafts).await?;
     endings.into_iter().for_each(crate::state::Ending::done);
     Ok(())
-}
-
-fn home_of(directory: &Directory, key: &SubjectKey) -> Result<Option<Arc<str>>, Refused> {
-    let pin = directory.lookup(key);
-    let pin = pin.map_err(|e| Refused::Directory(e.to_string()))?;
-    Ok(pin.map(|pin| pin.region.clone()))
 }

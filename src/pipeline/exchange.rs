@@ -50,6 +50,8 @@ pub struct Exchange<'w> {
     /// The ways to the regions of this snapshot, whatever is reloaded meanwhile.
     pub upstreams: Rc<Upstreams>,
     pub at: Timestamp,
+    /// [`Directory::ended`](crate::locate::Directory::ended) when the request came.
+    pub ended: u64,
     pub decision: DecisionId,
     /// As it stands in answers and in requests to regions.
     pub decision_text: [u8; 36],
@@ -133,6 +135,7 @@ impl<'w> Exchange<'w> {
         Self {
             worker,
             at,
+            ended: worker.shared.directory.ended(),
             decision,
             decision_text: decision.text(),
             caller,
@@ -161,6 +164,7 @@ impl<'w> Exchange<'w> {
         Self {
             worker,
             at,
+            ended: worker.shared.directory.ended(),
             decision,
             decision_text: decision.text(),
             caller,

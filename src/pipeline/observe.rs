@@ -92,8 +92,7 @@ pub(super) struct Effect(SubjectKey, Then);
 
 enum Then {
     Stored,
-    /// The old home keeps a copy.
-    Moved(PinChange, PinChange),
+    Moved(PinChange),
     Ended(PinChange),
 }
 
@@ -170,12 +169,7 @@ fn suppose(
     let then = match flow.operation {
         Operation::Store if flow.region == person.home => Then::Stored,
         Operation::Store | Operation::Replicate => return Ok(None),
-        Operation::Relocate => {
-            let old = PinChange::Copy {
-                region: name(person.home),
-            };
-            Then::Moved(PinChange::Move { region }, old)
-        }
+        Operation::Relocate => Then::Moved(PinChange::Move { region }),
         Operation::Erase if routed.route.settings.erase == Erase::Subject => {
             Then::Ended(PinChange::Drop { region })
         }
@@ -190,10 +184,7 @@ fn take_effect(x: &Exchange<'_>, effects: Vec<Effect>, status: StatusCode) {
         let supposed = &x.worker.shared.supposed;
         match then {
             Then::Ended(end) if Said::of(status) == Said::Gone => supposed.change(key, &end),
-            Then::Moved(moved, copy) if status.is_success() => {
-                supposed.change(key, &moved);
-                supposed.change(key, &copy);
-            }
+            Then::Moved(moved) if status.is_success() => supposed.change(key, &moved),
             Then::Stored if status.is_success() => supposed.stored(key),
             Then::Ended(_) | Then::Moved(..) | Then::Stored => {}
         }
@@ -261,7 +252,7 @@ pub(super) async fn pass(
         headers: x.outgoing_headers(parts, false),
         body,
     };
-    let answer = single::send(x, to, cleared, &mut outgoing).await?;
+    let (answer, _) = single::send(x, to, cleared, &mut outgoing).await?;
     take_effect(x, effects, answer.status());
     let mut answer = answer.map(|body| Content::Region(Box::new(body)));
     crate::admit::headers::drop_own_answers(answer.headers_mut());

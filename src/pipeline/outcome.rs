@@ -5,7 +5,7 @@ use std::cell::Cell;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Exchange, Flow, person::Person};
+use super::{Exchange, Flow};
 use crate::{
     attest::{Draft, OutcomeDraft, Pinning},
     respond::Refused,
@@ -29,6 +29,12 @@ impl<'x, 'w> Outcomes<'x, 'w> {
         }
     }
 
+    /// The answer broke off. Nothing of it counts, its status neither: what the region did is
+    /// unknown.
+    pub fn broken(&self) {
+        self.status.set(0);
+    }
+
     /// `at`: when the answer came, if that is known better than by when this is dropped.
     pub fn answered(&self, status: StatusCode, at: Option<Instant>) {
         self.status.set(status.as_u16());
@@ -49,26 +55,14 @@ impl Drop for Outcomes<'_, '_> {
     }
 }
 
-/// The two entries of a move that has happened.
-pub fn moved(
-    x: &Exchange<'_>,
-    person: &Person,
-    flow: &Flow,
-    draft: impl Fn() -> Draft,
-) -> [Draft; 2] {
-    let name = |region| x.snapshot.regions.name(region).into();
-    let entry = |pin| Draft {
-        pin: Some(pin),
-        ..draft()
-    };
-    [
-        entry(Pinning::Move {
-            region: name(flow.region),
+/// `draft` as the entry of a move that has happened. The old home holds a copy until it is erased.
+pub fn moved(x: &Exchange<'_>, flow: &Flow, draft: Draft) -> Draft {
+    Draft {
+        pin: Some(Pinning::Move {
+            region: x.snapshot.regions.name(flow.region).into(),
         }),
-        entry(Pinning::Copy {
-            region: name(person.home),
-        }),
-    ]
+        ..draft
+    }
 }
 
 /// Durable when it returns.

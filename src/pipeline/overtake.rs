@@ -1,13 +1,12 @@
-//! What a write has to do with erasures that are still open, and with its subject's pin.
+//! What a write has to do with erasures that are still open.
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Exchange, judge::Judged, person::Person, single};
+use super::Exchange;
 use crate::{
     admit::path,
-    attest::Draft,
     domain::{Operation, RegionId, SubjectKey},
     respond::Refused,
     state::Held,
@@ -82,53 +81,13 @@ pub fn stand(x: &Exchange<'_>, held: Option<Held>, write: &Write<'_>) {
     held.overtake(&path, record(x, &path));
 }
 
-/// Whether the home that has taken a record of this person is known to hold one, so that there is
-/// nothing to note.
-pub fn is_stored(x: &Exchange<'_>, person: &Person) -> Result<bool, Refused> {
-    let is_noted = !(person.pinned || person.claims);
-    Ok(is_noted || (person.stored && is_pinned(x, person)?))
-}
-
-/// The home has taken a record of this person: a law that wants the primary copy first has it.
-///
-/// # Errors
-/// The account was erased while the record was under way, and the home cannot be claimed again.
-pub async fn stored(x: &Exchange<'_>, person: &Person, judged: &Judged) -> Result<(), Refused> {
-    if !(person.pinned || person.claims) {
-        return Ok(());
-    }
-    if is_pinned(x, person)? {
-        if !person.stored {
-            mark(x, person.key);
-        }
-        return Ok(());
-    }
-    let traces = x.story.borrow().traces;
-    if let Some(pinning) = single::claim(x, person)? {
-        let entry = Draft {
-            pin: Some(pinning),
-            ..x.draft(judged, traces)
-        };
-        let written = Box::pin(x.worker.journal.clear_all(Vec::new(), vec![entry])).await;
-        written.map_err(|e| Refused::Ledger(e.to_string()))?;
-    }
-    mark(x, person.key);
-    Ok(())
-}
-
-/// Notes that the home has taken a record.
-pub fn mark(x: &Exchange<'_>, key: SubjectKey) {
-    if let Err(error) = x.worker.shared.directory.mark_stored(key) {
+/// Notes that the home has taken a record: a law that wants the primary copy first has it.
+pub fn mark(x: &Exchange<'_>, key: SubjectKey, home: RegionId) {
+    let home = x.snapshot.regions.name(home);
+    if let Err(error) = x.worker.shared.directory.mark_stored(key, home) {
         // The record is stored; that the home counts as empty can only refuse copies.
         tracing::warn!(%error, "a home could not be marked as holding a record");
     }
-}
-
-fn is_pinned(x: &Exchange<'_>, person: &Person) -> Result<bool, Refused> {
-    let mut pins = x.worker.pins.borrow_mut();
-    pins.lookup(&person.key)
-        .map(|pin| pin.is_some())
-        .map_err(|e| Refused::Directory(e.to_string()))
 }
 
 /// A path as it is compared. One that cannot be decoded stays as it is.

@@ -361,13 +361,16 @@ async fn ask(x: &Exchange<'_>, kept: &Kept) -> Result<(Said, Arc<Profile>), Refu
             Some(line) => OutgoingBody::Whole(line.clone()),
         },
     };
-    let answer = send(x, flow.region, &cleared, &mut outgoing).await?;
+    let (answer, outcomes) = send(x, flow.region, &cleared, &mut outgoing).await?;
     let said = match &kept.line {
         Some(line) => bulk::said_of(answer, line).await,
         None => {
             let said = Said::of(answer.status());
             match said {
-                Said::Gone if !erase::whole(answer).await => Said::NotNow,
+                Said::Gone if !erase::whole(answer).await => {
+                    outcomes.broken();
+                    Said::NotNow
+                }
                 said => said,
             }
         }

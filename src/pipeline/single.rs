@@ -12,7 +12,9 @@ use super::{
     call::Call,
     erase,
     form::check_form,
-    judge, keep, observe,
+    judge, keep,
+    landing::{Landing, bring_back},
+    observe,
     outcome::{self, Outcomes},
     overtake,
     person::{self, Person, Traces},
@@ -86,19 +88,32 @@ pub async fn way(
         headers,
         body: outgoing_body(x, taken),
     };
-    let answer = send(x, region, &cleared, &mut outgoing).await?;
+    let landing = Landing::new(x, &person, &flow, &judged);
+    let (answer, outcomes) = send(x, region, &cleared, &mut outgoing).await?;
     let mut answer = match pass_at_once(x, routed, &flow, answer) {
         Ok(passes) => passes,
         // An answer that breaks off tells nothing, and does nothing to where data lies.
-        Err(answer) => flow_back(x, routed, &person, &flow, answer).await?,
+        Err(answer) => {
+            let back = flow_back(x, routed, &person, &flow, answer).await;
+            back.inspect_err(|refused| {
+                if refused.is_of_the_answer() {
+                    outcomes.broken();
+                }
+            })?
+        }
     };
+    drop(outcomes);
+    let strays = landing.landed(answer.status());
+    if !strays.is_empty() {
+        Box::pin(bring_back(Arc::clone(&x.worker.shared), strays)).await?;
+    }
     if answer.status().is_success() {
         match flow.operation {
             Operation::Relocate => {
-                Box::pin(move_home(x, &person, &flow, &judged)).await?;
+                Box::pin(move_home(x, &flow, &judged)).await?;
             }
-            Operation::Store if region == person.home && !overtake::is_stored(x, &person)? => {
-                Box::pin(overtake::stored(x, &person, &judged)).await?;
+            Operation::Store if region == person.home && !person.stored => {
+                overtake::mark(x, person.key, region);
             }
             _ => {}
         }
@@ -285,24 +300,20 @@ pub fn claim(x: &Exchange<'_>, person: &Person) -> Result<Option<Pinning>, Refus
 }
 
 /// The primary lies in the new region now; the old one holds a copy until it is erased.
-async fn move_home(
-    x: &Exchange<'_>,
-    person: &Person,
-    flow: &Flow,
-    judged: &Judged,
-) -> Result<(), Refused> {
+async fn move_home(x: &Exchange<'_>, flow: &Flow, judged: &Judged) -> Result<(), Refused> {
     let traces = x.story.borrow().traces;
-    let entries = outcome::moved(x, person, flow, || x.draft(judged, traces));
-    outcome::write_moves(x, entries.into()).await
+    let entry = outcome::moved(x, flow, x.draft(judged, traces));
+    outcome::write_moves(x, vec![entry]).await
 }
 
-/// Calls the region; what it answered is written down even if the caller goes away meanwhile.
-pub async fn send(
-    x: &Exchange<'_>,
+/// Calls the region; what it answered is written down even if the caller goes away meanwhile, once
+/// the second part of what this gives is dropped.
+pub async fn send<'x, 'w>(
+    x: &'x Exchange<'w>,
     region: RegionId,
     cleared: &Cleared,
     outgoing: &mut Outgoing<'_>,
-) -> Result<Response<AnswerBody>, Refused> {
+) -> Result<(Response<AnswerBody>, Outcomes<'x, 'w>), Refused> {
     let outcomes = Outcomes::new(x);
     let call = Call::begin(x, region, &outgoing.method, &mut outgoing.headers);
     let answer = match x.upstreams.way([cleared]) {
@@ -314,7 +325,7 @@ pub async fn send(
             let arrived = answer.body().arrived();
             call.answered(answer.status(), arrived);
             outcomes.answered(answer.status(), Some(arrived));
-            Ok(answer)
+            Ok((answer, outcomes))
         }
         Err(error) => {
             let refused = Exchange::forward_refused(&error);

@@ -385,6 +385,11 @@ fn an_answer_that_breaks_off_moves_nobody() {
     assert!(german("stays").send(router.router).is_success());
     let answer = to_singapore(german("stays"), "relocate").send(router.router);
     problem(&answer, 502);
+    let outcome = eventually("its outcome", || {
+        let entries = entries_of(router.admin, decision(&answer)).into_iter();
+        entries.rev().find(|e| e["kind"] == "outcome")
+    });
+    assert_eq!(outcome["status"], 0, "{outcome}");
     assert_eq!(lives_in(&router, "stays"), "eu");
 }
 

@@ -27,6 +27,7 @@ mod hold_ups;
 mod hung_files;
 mod kit;
 mod kubelet;
+mod landing;
 mod late;
 mod lost_state;
 mod memory;

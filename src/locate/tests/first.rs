@@ -66,7 +66,7 @@ fn the_last_change_of_a_batch_is_stored() {
     for n in [1, 2, 3] {
         directory.apply(n, key(n), &claim_change("eu")).unwrap();
     }
-    directory.mark_stored(key(1)).unwrap();
+    directory.mark_stored(key(1), "eu").unwrap();
     let ends = PinChange::Drop {
         region: "eu".into(),
     };

@@ -73,7 +73,8 @@ fn there_are_as_many_numbers_as_pins_that_differ() {
     let (folder, directory) = with_a_hundred();
     directory.flush().unwrap();
     for n in 0..10 {
-        directory.mark_stored(key(n)).unwrap();
+        let home = REGIONS[usize::try_from(n % 5).unwrap()];
+        directory.mark_stored(key(n), home).unwrap();
         directory.flush().unwrap();
     }
     for n in 0..100 {

@@ -18,7 +18,9 @@ use crate::{
     },
     domain::{DecisionId, Operation, RegionId, SubjectKey},
     pipeline::{
-        Exchange, Flow, Judged, Routed, judge, keep, outcome,
+        Exchange, Flow, Judged, Routed, judge, keep,
+        landing::Whose,
+        outcome,
         person::{self, Traces},
         single::claim,
     },
@@ -43,10 +45,10 @@ pub(super) struct Decided {
     pub bundle: Bundle,
     /// Whether anything that goes to this region leaves its subject's home.
     pub leaves_home: Vec<RegionId>,
-    /// By item: the entries of its move, if the region takes it.
-    pub moves: Vec<(usize, [Draft; 2])>,
-    /// By item: the subjects whose homes are not known to hold a record yet.
-    pub first: Vec<(usize, SubjectKey)>,
+    /// By item: the entry of its move, if the region takes it.
+    pub moves: Vec<(usize, Draft)>,
+    /// Items whose subjects' homes are not known to hold a record yet.
+    pub first: Vec<usize>,
     /// By item: the last day on which it is kept, where the policy says one.
     pub until: Vec<(usize, Date)>,
 }
@@ -190,14 +192,15 @@ impl<'b> Deciding<'_, '_, '_, 'b> {
             }
         }
         if flow.operation == Operation::Relocate {
-            let entries = outcome::moved(x, &person, &flow, || Draft {
+            let plain = Draft {
                 decision,
                 ..x.draft(&judged, *traces)
-            });
-            decided.moves.push((index, entries));
+            };
+            let entry = outcome::moved(x, &flow, plain);
+            decided.moves.push((index, entry));
         }
         if flow.operation == Operation::Store && !abroad && !person.stored {
-            decided.first.push((index, person.key));
+            decided.first.push(index);
         }
         let until = keep::until(x, &flow, &judged);
         decided.until.extend(until.map(|day| (index, day)));
@@ -214,7 +217,7 @@ impl<'b> Deciding<'_, '_, '_, 'b> {
             self.facts
                 .note(x, facts, &person, &flow, &judged, like, until);
         }
-        Ok(sent(region, like))
+        Ok(sent(region, Whose::of(&person), like))
     }
 }
 
@@ -223,17 +226,22 @@ impl Decided {
     fn like(&mut self, known: &Known, decision: DecisionId, key: SubjectKey) -> State {
         let index = self.items.len();
         if known.is_first() {
-            self.first.push((index, key));
+            self.first.push(index);
         }
         self.until.extend(known.until.map(|day| (index, day)));
         self.bundle.push_like(known.like, decision, key);
-        sent(known.region, known.like)
+        let whose = Whose {
+            key,
+            home: known.region,
+        };
+        sent(known.region, Some(whose), known.like)
     }
 }
 
-fn sent(region: RegionId, like: crate::attest::Like) -> State {
+fn sent(region: RegionId, whose: Option<Whose>, like: crate::attest::Like) -> State {
     State::Sent {
         region,
+        whose,
         like,
         status: Cell::new(StatusCode::BAD_GATEWAY),
         came: Cell::new(false),

@@ -1,6 +1,6 @@
 //! The parts of a decided batch on their way to their regions, all at once.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -8,15 +8,17 @@ use jiff::civil::Date;
 
 use super::{ItemState, State, each_path};
 use crate::{
-    attest::{Cleared, ClearedBundle, Outcomes},
+    attest::{Cleared, ClearedBundle, Outcomes, Profile},
     classify::json::Item,
-    domain::{RegionId, SubjectKey},
+    domain::{EvidenceSet, RegionId},
     forward::{EachItem, Framing, Outgoing, OutgoingBody, Part, Split, Verdicts, join_all},
     message::{Field, Parts},
     pipeline::{
         Exchange, Routed,
         call::{Call, Calls},
-        keep, overtake,
+        keep,
+        landing::{self, Sent},
+        overtake,
         single::path_and_query,
     },
     respond::Refused,
@@ -40,13 +42,15 @@ pub(super) async fn send(
     cleared: ClearedBundle,
     leaves_home: &[RegionId],
     until: &[(usize, Date)],
-    first: Vec<(usize, SubjectKey)>,
+    first: Vec<usize>,
+    kinds: Vec<(Arc<Profile>, EvidenceSet)>,
 ) -> Result<(), Refused> {
     let groups = split(body, framing, items, states, until)?;
     let guard = Unanswered {
         x,
         states: Rc::clone(states),
         first,
+        kinds,
     };
     let lanes = groups.into_iter().flat_map(|(until, split)| {
         let parts = split.into_parts().into_iter();
@@ -217,8 +221,10 @@ async fn send_part(
 struct Unanswered<'x, 'w> {
     x: &'x Exchange<'w>,
     states: Rc<[ItemState]>,
-    /// By item: the subjects whose homes are not known to hold a record yet.
-    first: Vec<(usize, SubjectKey)>,
+    /// Items whose subjects' homes are not known to hold a record yet.
+    first: Vec<usize>,
+    /// What entries have in common, by their number.
+    kinds: Vec<(Arc<Profile>, EvidenceSet)>,
 }
 
 impl Unanswered<'_, '_> {
@@ -229,6 +235,29 @@ impl Unanswered<'_, '_> {
             State::Sent { .. } => Some(0),
             State::Refused(_) => None,
         }
+    }
+
+    /// The item, if it went out and its subject's home stands in the directory.
+    fn sent<'s>(&'s self, item: &'s ItemState) -> Option<Sent<'s>> {
+        let State::Sent {
+            whose: Some(whose),
+            region,
+            like,
+            ..
+        } = &item.state
+        else {
+            return None;
+        };
+        let (profile, evidence) = self.kinds.get(like.number())?;
+        Some(Sent {
+            whose: *whose,
+            region: *region,
+            status: Self::answer(&item.state)?,
+            decision: item.decision,
+            profile,
+            evidence: *evidence,
+            countries: &[],
+        })
     }
 }
 
@@ -242,11 +271,13 @@ impl Drop for Unanswered<'_, '_> {
             }
         }
         self.x.worker.journal.outcomes(outcomes);
-        for (index, key) in &self.first {
-            let answer = self.states.get(*index).and_then(|s| Self::answer(&s.state));
-            if answer.is_some_and(|status| (200..300).contains(&status)) {
-                overtake::mark(self.x, *key);
+        let first = self.first.iter().filter_map(|at| self.states.get(*at));
+        for sent in first.filter_map(|item| self.sent(item)) {
+            if (200..300).contains(&sent.status) {
+                overtake::mark(self.x, sent.whose.key, sent.region);
             }
         }
+        let sent = self.states.iter().filter_map(|item| self.sent(item));
+        landing::bring_back_aside(self.x, landing::strays(self.x, sent));
     }
 }

@@ -19,7 +19,9 @@ use crate::{
     domain::{DecisionId, Operation, Place, RegionId, SubjectKey},
     locate::Pin,
     pipeline::{
-        Exchange, Flow, Judgement, Routed, judge, keep, outcome,
+        Exchange, Flow, Judgement, Routed, judge, keep,
+        landing::Whose,
+        outcome,
         person::{Person, Traces},
         single::claim,
     },
@@ -44,10 +46,10 @@ pub struct Decided {
     pub entries: Vec<Draft>,
     /// Regions to which something goes that leaves its subject's home.
     pub leaves_home: Vec<RegionId>,
-    /// By item: the entries of its move, if the region takes it.
-    pub moves: Vec<(usize, [Draft; 2])>,
-    /// By item: the subjects whose homes are not known to hold a record yet.
-    pub first: Vec<(usize, SubjectKey)>,
+    /// By item: the entry of its move, if the region takes it.
+    pub moves: Vec<(usize, Draft)>,
+    /// Of `sends`, those whose subjects' homes are not known to hold a record yet.
+    pub first: Vec<usize>,
     /// Of `sends`, those that erase.
     pub erasing: Vec<Erasing>,
     /// Homes that items of this request claim, for the items after them.
@@ -188,18 +190,18 @@ impl One<'_, '_, '_> {
             }
         }
         if operation == Operation::Store && region == person.home && !person.stored {
-            self.decided.first.push((self.index, person.key));
+            self.decided.first.push(self.decided.sends.len());
         }
         if operation == Operation::Relocate {
-            let entries = outcome::moved(x, &person, &granted.flow, || {
-                self.plain(&granted.judged, *traces)
-            });
-            self.decided.moves.push((self.index, entries));
+            let plain = self.plain(&granted.judged, *traces);
+            let entry = outcome::moved(x, &granted.flow, plain);
+            self.decided.moves.push((self.index, entry));
         }
         granted.judged.count();
         x.worker.shared.metrics.evidence(person.evidence);
         let until = keep::until(x, &granted.flow, &granted.judged);
-        self.push(region, true, granted.permit, draft, flow_home, until);
+        let whose = Whose::of(&person);
+        self.push(region, true, granted.permit, draft, flow_home, until, whose);
         Ok(region)
     }
 
@@ -234,7 +236,15 @@ impl One<'_, '_, '_> {
             granted.judged.count();
             let flow_home = granted.judged.flow_home;
             let is_main = region == person.home;
-            self.push(region, is_main, granted.permit, draft, flow_home, None);
+            self.push(
+                region,
+                is_main,
+                granted.permit,
+                draft,
+                flow_home,
+                None,
+                None,
+            );
         }
         x.worker.shared.metrics.evidence(person.evidence);
         Ok(person.home)
@@ -269,6 +279,10 @@ impl One<'_, '_, '_> {
         draft
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what one item sends, used together once"
+    )]
     fn push(
         &mut self,
         region: RegionId,
@@ -277,19 +291,23 @@ impl One<'_, '_, '_> {
         draft: Draft,
         flow_home: bool,
         until: Option<Date>,
+        whose: Option<Whose>,
     ) {
         let leaves = &mut self.decided.leaves_home;
         if !flow_home && !leaves.contains(&region) {
             leaves.push(region);
         }
-        self.decided.permits.push((permit, draft));
         self.decided.sends.push(SendState {
             item: self.index,
             region,
             is_main,
             until,
+            whose,
+            profile: Arc::clone(&draft.profile),
+            evidence: draft.evidence,
             status: Cell::new(0),
             came: Cell::new(0),
         });
+        self.decided.permits.push((permit, draft));
     }
 }

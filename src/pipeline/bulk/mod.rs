@@ -31,6 +31,7 @@ pub use shape::{shape, takes};
 use super::{
     Content, Exchange, Routed,
     form::{PART, is_other_charset},
+    landing::Whose,
     outcome, overtake,
     person::Traces,
 };
@@ -39,9 +40,9 @@ use crate::{
         body::Incoming,
         gunzip::{GunzipFault, gunzip},
     },
-    attest::Draft,
+    attest::{Draft, Profile},
     classify::bulk::{BulkFault, BulkSplitFaultKind, split_bulk},
-    domain::{DecisionId, Operation, RegionId, SubjectKey},
+    domain::{DecisionId, EvidenceSet, Operation, RegionId, SubjectKey},
     forward::{BulkAnswer, Told},
     message::{Field, Fields, Parts, Response},
     respond::Refused,
@@ -109,6 +110,10 @@ pub struct SendState {
     is_main: bool,
     /// The last day on which the policy keeps what is written.
     until: Option<Date>,
+    /// Of what is written.
+    whose: Option<Whose>,
+    profile: Arc<Profile>,
+    evidence: EvidenceSet,
     /// What is said of it; 0: nothing yet.
     status: Cell<u16>,
     /// The region's own, as the ledger has it; 0 while none came.
@@ -244,7 +249,7 @@ async fn carry_out(
         .moves
         .into_iter()
         .filter(|(item, _)| is_taken(*item));
-    let entries = taken.flat_map(|(_, entries)| entries).collect();
+    let entries = taken.map(|(_, entry)| entry).collect();
     outcome::write_moves(x, entries).await?;
     back::back(x, lanes, &load, &states, &heard).await?;
     Ok((states, heard))

@@ -17,10 +17,16 @@ use super::{
 use crate::{
     attest::{Cleared, Outcomes},
     classify::bulk::BulkItem,
-    domain::{DecisionId, RegionId, SubjectKey},
+    domain::{DecisionId, RegionId},
     forward::{BulkAnswer, BulkVerdict, Expected, Outgoing, OutgoingBody, Part, Split, join_all},
     message::{Field, Fields, Parts, Value},
-    pipeline::{Exchange, call::Call, keep, overtake},
+    pipeline::{
+        Exchange,
+        call::Call,
+        keep,
+        landing::{self, Sent},
+        overtake,
+    },
     respond::Refused,
     telemetry::clock,
 };
@@ -44,7 +50,7 @@ pub async fn send(
     sends: &[SendState],
     cleared: &[Cleared],
     leaves_home: &[RegionId],
-    first: &[(usize, SubjectKey)],
+    first: &[usize],
 ) -> Result<Heard, Refused> {
     let rounds = split(load, sends)?;
     let guard = Unanswered {
@@ -226,8 +232,8 @@ struct Unanswered<'g, 'x, 'w> {
     x: &'x Exchange<'w>,
     states: &'g [ItemState],
     sends: &'g [SendState],
-    /// By item, ascending: the subjects whose homes are not known to hold a record yet.
-    first: &'g [(usize, SubjectKey)],
+    /// Of `sends`, those whose subjects' homes are not known to hold a record yet.
+    first: &'g [usize],
 }
 
 impl Drop for Unanswered<'_, '_, '_> {
@@ -240,13 +246,23 @@ impl Drop for Unanswered<'_, '_, '_> {
             }
         }
         self.x.worker.journal.outcomes(outcomes);
-        // In the order of the items, as what asks for them.
-        for (item, key) in self.first {
-            let at = self.sends.partition_point(|s| s.item < *item);
-            let send = self.sends.get(at).filter(|s| s.item == *item);
-            if send.is_some_and(|s| (200..300).contains(&s.came.get())) {
-                overtake::mark(self.x, *key);
+        let first = self.first.iter().filter_map(|at| self.sends.get(*at));
+        for send in first.filter(|s| (200..300).contains(&s.came.get())) {
+            if let Some(whose) = send.whose {
+                overtake::mark(self.x, whose.key, send.region);
             }
         }
+        let sent = self.sends.iter().filter_map(|send| {
+            Some(Sent {
+                whose: send.whose?,
+                region: send.region,
+                status: send.came.get(),
+                decision: self.states.get(send.item)?.decision,
+                profile: &send.profile,
+                evidence: send.evidence,
+                countries: &[],
+            })
+        });
+        landing::bring_back_aside(self.x, landing::strays(self.x, sent));
     }
 }

@@ -41,16 +41,23 @@ impl Drop for Trying {
 pub struct Ending {
     inner: Arc<Inner>,
     subject: SubjectKey,
+    confirmed: Vec<Arc<str>>,
     done: bool,
 }
 
 impl Ending {
-    pub(super) fn new(inner: &Arc<Inner>, subject: SubjectKey) -> Self {
+    pub(super) fn new(inner: &Arc<Inner>, subject: SubjectKey, confirmed: Vec<Arc<str>>) -> Self {
         Self {
             inner: Arc::clone(inner),
             subject,
+            confirmed,
             done: false,
         }
+    }
+
+    /// The regions that have confirmed.
+    pub fn confirmed(&self) -> &[Arc<str>] {
+        &self.confirmed
     }
 
     /// The entry that removes the pin stands.

@@ -337,7 +337,9 @@ impl Erasures {
         if !ready || state.held.contains_key(&subject) || !state.ending.insert(subject) {
             return None;
         }
-        Some(Ending::new(&self.inner, subject))
+        let rows = state.rows.get(&subject).into_iter().flatten();
+        let confirmed = rows.map(|row| Arc::clone(&row.region)).collect();
+        Some(Ending::new(&self.inner, subject, confirmed))
     }
 
     /// Holds the erasures of subjects that are about to be written, each in its region: when this
@@ -385,6 +387,11 @@ impl Erasures {
             ended.await;
         }
         Some(held)
+    }
+
+    /// Whether there are rows of this subject.
+    pub fn concerns(&self, subject: &SubjectKey) -> bool {
+        !self.is_empty() && self.inner.lock().rows.contains_key(subject)
     }
 
     /// Whether there is no row: one atomic load.

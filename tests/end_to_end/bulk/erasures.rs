@@ -3,12 +3,14 @@
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
 
 use serde_json::{Value, json};
 
 use super::{Regions, bulk, items, send, setup, statuses};
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::elastic;
+use crate::kit::gate::Gate;
 use crate::kit::http::{Request, get};
 use crate::kit::setup::{Router, Setup, metrics};
 use crate::kit::{all_entries, contains, eventually};
@@ -319,12 +321,7 @@ fn after_a_restart_the_caller_repeats_what_is_open() {
 #[test]
 fn an_account_ends_with_its_last_copy() {
     let (mut setup, regions, _eu, sg) = world(200, 503);
-    for route in setup.settings["routes"].as_array_mut().unwrap() {
-        let route = route.as_table_mut().unwrap();
-        if route.get("name").and_then(|n| n.as_str()) == Some("people-bulk") {
-            route.insert("erase".to_owned(), "subject".into());
-        }
-    }
+    setup.set_route("bulk", "erase", "subject");
     let router = setup.start();
     with_copy(&router, "mover");
     store(&router, "plain");
@@ -354,6 +351,39 @@ fn an_account_ends_with_its_last_copy() {
     let moved = [&index("mover")[0], r#"{"country":"IN"}"#];
     assert_eq!(statuses(&items(&send(&router, &moved))), [201]);
     assert_eq!(regions.reached_by("mover"), ["in"]);
+}
+
+/// As single records do ([`crate::landing`]).
+#[test]
+fn a_document_that_lands_after_its_account_ended_keeps_its_home() {
+    let (mut setup, _regions) = setup();
+    let gate = Arc::new(Gate::default());
+    let own = Arc::clone(&gate);
+    let eu = Backend::scripted(move |seen| {
+        if !contains(&seen.body, b"{\"delete\"") {
+            own.pass();
+        }
+        Reply::Answer {
+            status: 200,
+            media: "application/json",
+            body: elastic::answer(seen).to_string().into_bytes(),
+        }
+    });
+    setup.region("eu", eu.address);
+    setup.set_route("bulk", "erase", "subject");
+    let router = setup.start();
+    store(&router, "late");
+    gate.close();
+    let (address, lines) = (router.router, index("late"));
+    let late = thread::spawn(move || bulk(&[&lines[0], &lines[1]]).send(address));
+    gate.is_met();
+    assert_eq!(statuses(&items(&send(&router, &[&delete("late")]))), [200]);
+    eventually("the account ends", || (pins(&router) == 0).then_some(()));
+    gate.open();
+    assert_eq!(statuses(&items(&late.join().unwrap())), [201]);
+    eventually("a pin tells of it", || (pins(&router) == 1).then_some(()));
+    let elsewhere = [&index("late")[0], r#"{"country":"IN"}"#];
+    assert_eq!(statuses(&items(&send(&router, &elsewhere))), [409]);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod elastic;
 pub mod full_disk;
+pub mod gate;
 pub mod http;
 pub mod people;
 pub mod process;
