@@ -102,11 +102,17 @@ impl Fields {
     ///
     /// # Errors
     /// If there are several.
+    #[inline]
     pub fn only(&self, key: impl Key) -> Result<Option<Value<'_>>, Several> {
         let (field, name) = (key.field(), key.text());
-        if !self.seen.may_have(field, name.as_bytes()) {
-            return Ok(None);
+        // Most that are asked for are not there: that is told where it is asked.
+        match self.seen.may_have(field, name.as_bytes()) {
+            true => self.find_only(field, name),
+            false => Ok(None),
         }
+    }
+
+    fn find_only(&self, field: Field, name: &str) -> Result<Option<Value<'_>>, Several> {
         let mut only = None;
         for line in &self.lines {
             if line.is(&self.text, field, name) && only.replace(line).is_some() {
@@ -139,15 +145,19 @@ impl Fields {
     }
 
     /// Takes all fields of a name away.
+    #[inline]
     pub fn remove(&mut self, key: impl Key) {
-        let field = key.field();
-        let name = key.text();
+        let (field, name) = (key.field(), key.text());
         if self.seen.may_have(field, name.as_bytes()) {
-            let text = &self.text;
-            let before = self.lines.len();
-            self.lines.retain(|line| !line.is(text, field, name));
-            self.is_written &= self.lines.len() == before;
+            self.take_away(field, name);
         }
+    }
+
+    fn take_away(&mut self, field: Field, name: &str) {
+        let text = &self.text;
+        let before = self.lines.len();
+        self.lines.retain(|line| !line.is(text, field, name));
+        self.is_written &= self.lines.len() == before;
     }
 
     /// Takes away what `keeps` does not want.

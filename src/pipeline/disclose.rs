@@ -427,9 +427,14 @@ async fn send(
     if let Some(outcomes) = outcomes {
         outcomes.answered(answer.status(), Some(answer.body().arrived()));
     }
-    let broken = |error: AnswerError| match error.fault.is_late() {
-        true => failed(RecipientFailure::Timeout, "its answer came too slowly"),
-        false => failed(RecipientFailure::Broken, "its answer broke off"),
+    let broken = |error: AnswerError| {
+        if let Some(outcomes) = outcomes {
+            outcomes.broken();
+        }
+        match error.fault.is_late() {
+            true => failed(RecipientFailure::Timeout, "its answer came too slowly"),
+            false => failed(RecipientFailure::Broken, "its answer broke off"),
+        }
     };
     if routed.route.settings.answers == Answers::StatusOnly {
         let mut bare = single::safe(&answer);

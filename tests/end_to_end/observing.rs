@@ -65,6 +65,26 @@ fn who_was_stored_while_observing_is_known_to_later_requests() {
     assert_eq!(read["problem"], "unknown-subject", "{read}");
 }
 
+/// While the router enforced in between, people may have got homes.
+#[test]
+fn what_was_supposed_ends_with_the_mode() {
+    let (setup, _backends) = observing();
+    let router = setup.start();
+    assert!(router.put("mei", r#"{"country":"CN"}"#).is_success());
+    let file = router.folder.path().join("domicile.toml");
+    let observing = fs::read_to_string(&file).unwrap();
+    let enforcing = observing
+        .replace("mode = \"observe\"\n", "")
+        .replace("observe_to = \"sg\"\n", "");
+    for settings in [enforcing, observing] {
+        fs::write(&file, settings).unwrap();
+        let answer = Request::new("POST", "/-/reload").send(router.admin);
+        assert_eq!(answer.json()["result"], "swapped", "{answer:?}");
+    }
+    let read = sent(&router, "GET", "/people/mei");
+    assert_eq!(read["problem"], "unknown-subject", "{read}");
+}
+
 #[test]
 fn whose_erasure_ends_a_pin_is_known_no_more() {
     let (mut setup, _backends) = observing();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::http::{Answer, Request, get};
 use crate::kit::setup::{Router, Setup, metrics};
-use crate::kit::{contains, decision, entries_now, entries_of, problem};
+use crate::kit::{contains, decision, entries_now, entries_of, eventually, problem};
 
 /// One of the 21: what it may carry without consent, what needs it, and what it may not carry.
 struct Disclosure {
@@ -119,6 +119,29 @@ fn with_field(body: &str, field: &str) -> String {
     match body.trim_end().strip_suffix('}') {
         Some("{") | None => format!("{{{field}}}"),
         Some(open) => format!("{open},{field}}}"),
+    }
+}
+
+/// Whoever is told of it, and however little (RFC 9112 §8).
+#[test]
+fn a_disclosure_whose_answer_breaks_off_was_not_answered() {
+    let broken = Backend::scripted(|_| {
+        Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}".to_vec())
+    });
+    for answers in ["full", "status-only"] {
+        let mut setup = Setup::of_example("fitness-app");
+        setup.endpoint("recipients", "xiaomi-community", broken.address);
+        setup.set_route("record", "answers", answers);
+        let router = setup.start();
+        let body = r#"{"account":{"id":12}}"#;
+        let answer = disclosure("xiaomi-community", body).send(router.router);
+        let document = problem(&answer, 502);
+        assert_eq!(document["type"], "urn:domicile:problem:recipient-bad-answer");
+        let outcome = eventually("its outcome", || {
+            let entries = entries_of(router.admin, decision(&answer)).into_iter();
+            entries.last().filter(|e| e["kind"] == "outcome")
+        });
+        assert_eq!(outcome["status"], 0, "{answers}: {outcome}");
     }
 }
 
