@@ -120,15 +120,13 @@ fn check_field(name: &str, value: &[u8]) -> Result<(), HeadFault> {
 
 /// A caller may send its cookies one by one; to HTTP/1.1 they go as one (RFC 9113 §8.2.3).
 fn join_cookies(fields: &mut Fields) {
-    let mut values = fields.get_all(Field::Cookie);
-    let (Some(first), Some(second)) = (values.next(), values.next()) else {
+    if fields.get_all(Field::Cookie).nth(1).is_none() {
         return;
-    };
-    let mut joined = first.as_bytes().to_vec();
-    for value in std::iter::once(second).chain(values) {
-        joined.extend_from_slice(b"; ");
-        joined.extend_from_slice(value.as_bytes());
     }
+    // An empty one says nothing, and would leave white space at an end.
+    let values = fields.get_all(Field::Cookie).map(Value::as_bytes);
+    let values: Vec<_> = values.filter(|v| !v.is_empty()).collect();
+    let joined = values.join(&b"; "[..]);
     fields.insert(Field::Cookie, joined);
 }
 
@@ -274,11 +272,20 @@ mod tests {
 
     #[test]
     fn cookies_are_made_one() {
-        let fields = [("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")];
-        let mut request = request("GET", "http://a/", &fields);
-        assert_eq!(check(&mut request, Scheme::Http, Way::Plain), Ok(()));
-        let cookies = request.parts.headers.get_all("cookie");
-        assert_eq!(cookies.collect::<Vec<_>>(), ["a=1; b=2"]);
+        // RFC 6265 §4.2.1 has no empty pair.
+        for (crumbs, whole) in [
+            (["a=1", "b=2"], "a=1; b=2"),
+            (["", "a=1"], "a=1"),
+            (["a=1", ""], "a=1"),
+            (["", ""], ""),
+        ] {
+            let [first, second] = crumbs;
+            let fields = [("cookie", first), ("x", "y"), ("cookie", second)];
+            let mut request = request("GET", "http://a/", &fields);
+            assert_eq!(check(&mut request, Scheme::Http, Way::Plain), Ok(()));
+            let cookies = request.parts.headers.get_all("cookie");
+            assert_eq!(cookies.collect::<Vec<_>>(), [whole]);
+        }
     }
 
     #[test]

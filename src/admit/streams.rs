@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     http2::{Guarded, Requests, Scheme, Seen, Undocumented, Unseen},
+    message::never_indexed,
     settings::Limits,
     telemetry::clock,
 };
@@ -544,7 +545,7 @@ impl HttpBody for Body {
             && let Some(trailers) = ready!(this.received.poll_trailers(cx)).transpose()
         {
             let trailers = trailers.map_err(|_| BodyFault::Broken);
-            let checked = trailers.and_then(|t| this.check_trailers(&t).map(|()| t));
+            let checked = trailers.and_then(|t| this.check_trailers(&t).map(|()| never_indexed(t)));
             match checked {
                 Ok(trailers) => this.trailers = Some(Box::new(trailers)),
                 Err(fault) => return Poll::Ready(Some(Err(fault))),

@@ -5,7 +5,7 @@
 use http::{HeaderMap, HeaderValue, Response, header};
 
 use super::http1::{MOST_FIELDS, digits, is_status};
-use crate::admit::http1::decode::is_forbidden;
+use crate::{admit::http1::decode::is_forbidden, message::never_indexed};
 
 /// Whether a head is one that HTTP/1.1 could say, too, and that is read in one way: a status of RFC 9110
 /// §15, at most as many fields as there, values without white space at their edges (RFC 9113 §8.2.1),
@@ -38,5 +38,5 @@ pub(super) fn trailers(mut fields: HeaderMap) -> Option<HeaderMap> {
     for name in forbidden {
         fields.remove(name);
     }
-    Some(fields)
+    Some(never_indexed(fields))
 }

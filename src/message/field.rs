@@ -97,6 +97,21 @@ fields! {
 }
 
 impl Field {
+    /// Fields whose values say nothing of anybody, and are mostly the same.
+    pub const COMMON: FieldSet = FieldSet::of(&[
+        Self::Accept,
+        Self::AcceptEncoding,
+        Self::CacheControl,
+        Self::ContentEncoding,
+        Self::ContentType,
+        Self::Date,
+        Self::DomicileRegion,
+        Self::Te,
+        Self::Trailer,
+        Self::UserAgent,
+        Self::Via,
+    ]);
+
     const fn bit(self) -> u64 {
         1 << (self as u8)
     }

@@ -363,18 +363,28 @@ impl Fields {
         self.text.get(place).unwrap_or_default()
     }
 
-    /// As HTTP/2's library wants them.
+    /// As HTTP/2's library wants them. What is not [known to be nobody's](Field::COMMON) goes out as
+    /// a literal that no hop may put into a table (RFC 7541 §7.1): callers share the connections to
+    /// regions, so that the size of one's request would tell whether another sent the same; and
+    /// what came as such a literal must go on as one (§6.2.3), which h2 does not tell.
     pub fn to_map(&self) -> HeaderMap {
         let mut map = HeaderMap::with_capacity(self.lines.len());
         for line in &self.lines {
             let name = HeaderName::from_bytes(line.name(&self.text));
             let value = HeaderValue::from_bytes(line.value(&self.text).as_bytes());
-            if let (Ok(name), Ok(value)) = (name, value) {
+            if let (Ok(name), Ok(mut value)) = (name, value) {
+                value.set_sensitive(!Field::COMMON.contains(line.field));
                 map.append(name, value);
             }
         }
         map
     }
+}
+
+/// As [`Fields::to_map`] does of all but the most common fields, of trailers, which hold none.
+pub fn never_indexed(mut trailers: HeaderMap) -> HeaderMap {
+    trailers.values_mut().for_each(|v| v.set_sensitive(true));
+    trailers
 }
 
 impl From<&HeaderMap> for Fields {
@@ -482,6 +492,25 @@ mod tests {
         fields.append("x-a", "a\r\nx-evil: 1");
         fields.insert("x-a", "\0");
         assert_eq!(text(&fields, FieldSet::default()), "x-a: sound\r\n");
+    }
+
+    #[test]
+    fn only_what_is_nobodys_may_be_put_into_a_table() {
+        let mut fields = Fields::default();
+        for name in [
+            "authorization",
+            "cookie",
+            "x-secret",
+            "content-type",
+            "date",
+        ] {
+            fields.append(name, "value");
+        }
+        let map = fields.to_map();
+        let open = map.iter().filter(|(_, value)| !value.is_sensitive());
+        let open: Vec<&str> = open.map(|(name, _)| name.as_str()).collect();
+        assert_eq!(open, ["content-type", "date"]);
+        assert!(never_indexed(map).values().all(HeaderValue::is_sensitive));
     }
 
     #[test]

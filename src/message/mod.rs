@@ -17,7 +17,7 @@ use http::{Method, StatusCode, Uri, Version};
 
 pub use earlier::{Earlier, Kind};
 pub use field::{Field, FieldSet, Key, Names};
-pub use fields::{Fields, Several};
+pub use fields::{Fields, Several, never_indexed};
 pub use parse::{LineFault, MOST_FIELDS, check_name, is_token};
 pub use value::{NotText, Value};
 

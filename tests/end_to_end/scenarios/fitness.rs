@@ -136,7 +136,10 @@ fn a_disclosure_whose_answer_breaks_off_was_not_answered() {
         let body = r#"{"account":{"id":12}}"#;
         let answer = disclosure("xiaomi-community", body).send(router.router);
         let document = problem(&answer, 502);
-        assert_eq!(document["type"], "urn:domicile:problem:recipient-bad-answer");
+        assert_eq!(
+            document["type"],
+            "urn:domicile:problem:recipient-bad-answer"
+        );
         let outcome = eventually("its outcome", || {
             let entries = entries_of(router.admin, decision(&answer)).into_iter();
             entries.last().filter(|e| e["kind"] == "outcome")
