@@ -121,11 +121,12 @@ fn recipient(policy: &Compiled, query: &Query, laws: LawSet) -> Option<RuleId> {
                 })
         }
     };
-    let good = listed && (!consent_asked || consents(query));
+    let good = listed && (!consent_asked || consents(policy, query));
     (!good).then_some(recipient.rule)
 }
 
-fn consents(query: &Query) -> bool {
+fn consents(policy: &Compiled, query: &Query) -> bool {
+    let grown_up = policy.grown_up();
     let day = day_in(query.at, &TimeZone::UTC);
     let kinds = [
         ConsentKind::Disclosure,
@@ -134,5 +135,5 @@ fn consents(query: &Query) -> bool {
     ];
     let all = &query.subject.consents;
     all.iter()
-        .any(|c| kinds.contains(&c.kind) && c.stands(query, day))
+        .any(|c| kinds.contains(&c.kind) && c.stands(query, day, grown_up))
 }

@@ -54,6 +54,20 @@ pub struct Subject {
     pub consents: SmallVec<[QueryConsent; 1]>,
 }
 
+impl Subject {
+    /// Full years on `day`, if anything is known of them; 0 before birth.
+    pub(super) fn age_on(&self, day: Date) -> Option<u16> {
+        self.born.map(|born| age_on(born, day)).or(self.age)
+    }
+}
+
+/// Full years from birth to `day`; 0 for a birth in the future.
+fn age_on(born: Date, day: Date) -> u16 {
+    let had_birthday = (day.month(), day.day()) >= (born.month(), born.day());
+    let years = i32::from(day.year()) - i32::from(born.year()) - i32::from(!had_birthday);
+    u16::try_from(years).unwrap_or(0)
+}
+
 /// One end of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Party {
@@ -88,8 +102,11 @@ pub struct QueryConsent {
 }
 
 impl QueryConsent {
-    /// Whether it counts on `day`, for the flow's purpose and destination.
-    pub(super) fn stands(&self, query: &Query, day: Date) -> bool {
+    /// Whether it counts on `day`, for the flow's purpose and destination. A parent speaks for a
+    /// child, not for somebody known to be of an age of which no law asks any more (`grown_up`).
+    pub(super) fn stands(&self, query: &Query, day: Date, grown_up: u16) -> bool {
+        let age = || query.subject.age_on(day);
+        let own = self.by == Giver::Person || age().is_none_or(|a| a < grown_up);
         let in_time = self.given.is_none_or(|d| d <= day) && self.withdrawn.is_none_or(|d| day < d);
         let purpose = self.purpose.is_none() || self.purpose == query.purpose;
         let to = self.to.is_empty()
@@ -97,7 +114,7 @@ impl QueryConsent {
                 ConsentTo::Place(place) => query.to.place.within(place),
                 ConsentTo::Recipient(recipient) => query.recipient == Some(*recipient),
             });
-        in_time && purpose && to
+        own && in_time && purpose && to
     }
 }
 
@@ -215,5 +232,19 @@ impl Party {
             entity: Some(entity),
             role: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_turn_on_birthdays() {
+        let day = |d: &str| -> Date { d.parse().unwrap() };
+        assert_eq!(age_on(day("2012-11-21"), day("2026-11-20")), 13);
+        assert_eq!(age_on(day("2012-11-21"), day("2026-11-21")), 14);
+        assert_eq!(age_on(day("2012-02-29"), day("2026-02-28")), 13);
+        assert_eq!(age_on(day("2030-01-01"), day("2026-01-01")), 0);
     }
 }

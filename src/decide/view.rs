@@ -99,7 +99,7 @@ impl<'a> View<'a> {
             person: link.person,
             exporter: from.has,
             importer: to.has,
-            age: query.subject.age,
+            age: None,
             sensitive: false,
             origin_place,
             to_place,
@@ -110,9 +110,7 @@ impl<'a> View<'a> {
                 table.exact
             },
         };
-        if let Some(born) = query.subject.born {
-            view.age = Some(age_on(born, view.day()));
-        }
+        view.age = query.subject.age_on(view.day());
         let young = view.age.is_some_and(|a| a < table.sensitive_below);
         view.sensitive = young || query.possible().intersects(table.sensitive);
         view.facts = (view.facts)
@@ -237,12 +235,9 @@ impl<'a> View<'a> {
         matches!(self.shape, Shape::Domestic | Shape::Within | Shape::Inbound)
     }
 
-    /// Whether a consent counts today, for this purpose and this destination. A parent speaks for
-    /// a child, not for somebody known to be of an age of which no law asks any more.
+    /// Whether a consent counts today, for this purpose and this destination.
     pub fn stands(&self, consent: &QueryConsent) -> bool {
-        let own =
-            consent.by == Giver::Person || self.age.is_none_or(|a| a < self.policy.grown_up());
-        own && consent.stands(self.query, self.day())
+        consent.stands(self.query, self.day(), self.policy.grown_up())
     }
 
     /// Whether an unsure rule that nobody has accepted would concern the flow. Only refusals ask,
@@ -301,13 +296,6 @@ fn seat(policy: &Compiled, party: &Party) -> Place {
     own.unwrap_or(party.place)
 }
 
-/// Full years from birth to `day`; 0 for a birth in the future.
-fn age_on(born: Date, day: Date) -> u16 {
-    let had_birthday = (day.month(), day.day()) >= (born.month(), born.day());
-    let years = i32::from(day.year()) - i32::from(born.year()) - i32::from(!had_birthday);
-    u16::try_from(years).unwrap_or(0)
-}
-
 /// The indexes of the bits that are set, ascending.
 pub(crate) fn bits(mask: RuleMask) -> impl Iterator<Item = usize> {
     // A word at a time: counts and shifts over 128 bits take several instructions each.
@@ -326,15 +314,6 @@ pub(crate) fn bits(mask: RuleMask) -> impl Iterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ages_turn_on_birthdays() {
-        let day = |d: &str| -> Date { d.parse().unwrap() };
-        assert_eq!(age_on(day("2012-11-21"), day("2026-11-20")), 13);
-        assert_eq!(age_on(day("2012-11-21"), day("2026-11-21")), 14);
-        assert_eq!(age_on(day("2012-02-29"), day("2026-02-28")), 13);
-        assert_eq!(age_on(day("2030-01-01"), day("2026-01-01")), 0);
-    }
 
     #[test]
     fn bits_ascend() {

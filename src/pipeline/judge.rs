@@ -20,7 +20,7 @@ pub use told::{forbidden, mechanism, observed, observed_profile, plain_refusal, 
 use super::{
     Exchange, Routed,
     counted::{Holds, Names, Plan},
-    person::Person,
+    person::{Person, number_id},
     personal::Personal,
     remember::{Judgement, VARIED, Varied, already_told, remember},
 };
@@ -132,7 +132,7 @@ pub fn subject_text(routed: &Routed<'_>, body: &[u8]) -> Option<String> {
     let slot = routed.route.subject_slot?;
     match classify(routed, body).ok()?.first(slot)? {
         Value::String(text) => Some(text.unescape().into_owned()),
-        Value::Number(digits) => Some(digits.as_str().to_owned()),
+        Value::Number(digits) => number_id(digits.as_str()).map(str::to_owned),
         Value::Bool(_) | Value::Null | Value::Object | Value::Array => None,
     }
 }
@@ -189,7 +189,7 @@ fn judged(
     let started = Instant::now();
     let mut query = flow::question(x, route, flow)?;
     personal.tell(x, flow.purpose.as_deref(), &mut query);
-    let plan = if personal.may_be_child() {
+    let plan = if personal.has_age() {
         Plan::of(x, &query).map(Rc::new)
     } else {
         let fresh = |p: &Option<Rc<Plan>>| p.as_ref().is_none_or(|p| p.holds_at(x.at));

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use jiff::{civil::Date, tz::TimeZone};
 
-use super::{Exchange, Flow, Judged, judge, person::Person};
+use super::{
+    Exchange, Flow, Judged, judge,
+    person::{Person, pinned_countries},
+};
 use crate::{
     attest::{self, Profile},
     domain::Operation,
@@ -51,8 +54,10 @@ pub fn not_held(
     flow: &Flow,
 ) -> Result<(), Refused> {
     let checked = &x.snapshot.checked;
-    let Some(hold) = checked.hold_on(x.at, Some(person.key), &person.countries, person.categories)
-    else {
+    // Whichever evidence counts in this request, a hold on where the person lives holds.
+    let mut countries = person.countries.clone();
+    countries.extend(pinned_countries(x, &person.key)?);
+    let Some(hold) = checked.hold_on(x.at, Some(person.key), &countries, person.categories) else {
         return Ok(());
     };
     let judged = judge::judge_on(x, route, person, flow)?;

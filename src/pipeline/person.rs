@@ -92,7 +92,7 @@ pub fn find_of(
         None => Age::default(),
     };
     let age = born(x, routed, age)?;
-    let mut found = evidence(x, routed, body)?;
+    let (mut found, pin_at) = evidence(x, routed, body)?;
     // In observe mode nobody is pinned, and a home that would stand by now counts as one.
     let observes = x.snapshot.observe_to.is_some();
     let supposed = observes.then(|| x.worker.shared.supposed.get(&key));
@@ -124,7 +124,7 @@ pub fn find_of(
         ))
     })?;
     contradiction(x, &found, home, categories, route.circumstances, pin)?;
-    add_pinned(x, route, &mut found, pin, home);
+    add_pinned(x, &mut found, pin_at, pin, home);
     let standing = settle(&found, route.conflict, traces)?;
     let mut held_in = SmallVec::new();
     for name in &pin.held_in {
@@ -315,31 +315,14 @@ fn contradiction(
     })
 }
 
-/// Puts what the directory knows at its place in the route's order: at the end where the route
-/// does not name it, since a pin binds whether the route asks for it or not.
+/// Puts what the directory knows at its place in the route's order.
 fn add_pinned(
     x: &Exchange<'_>,
-    route: &crate::settings::Route,
     found: &mut SmallVec<[Evidence; 6]>,
+    at: usize,
     pin: &Pin,
     home: RegionId,
 ) {
-    let before: usize = route
-        .country
-        .iter()
-        .take_while(|s| **s != ValueSource::Pinned)
-        .filter(|s| **s == ValueSource::Network)
-        .count();
-    let named = route.country.contains(&ValueSource::Pinned);
-    // Only network evidence can be told apart here by its place: all other sources stand before
-    // the pin in every sensible order, and attach their laws wherever they stand.
-    let mut at = found.len();
-    if named && before == 0 {
-        at = found
-            .iter()
-            .position(|e| e.kind == EvidenceKind::Network)
-            .unwrap_or(at);
-    }
     let mut add = |place| {
         let kind = EvidenceKind::Pinned;
         found.insert(at, Evidence { kind, place });
@@ -382,7 +365,10 @@ pub fn subject(
                     let text = text.unescape();
                     return non_empty(&text).map(|t| key(t.as_bytes()));
                 }
-                Some(Value::Number(digits)) => return Ok(key(digits.as_str().as_bytes())),
+                Some(Value::Number(digits)) => {
+                    let digits = number_id(digits.as_str()).ok_or(Refused::NoSubject)?;
+                    return Ok(key(digits.as_bytes()));
+                }
                 _ => None,
             }
         }
@@ -398,6 +384,14 @@ pub fn subject(
     non_empty(&text).map(|t| key(t.as_bytes()))
 }
 
+/// A number that is an id: whole, as every reader of JSON writes it. `7.0` and `0.7e1` would be
+/// others here, and the same person to a store (RFC 8259 §6).
+pub fn number_id(digits: &str) -> Option<&str> {
+    const WHOLE: u64 = 1 << 53;
+    let number: i64 = digits.parse().ok()?;
+    (number.unsigned_abs() <= WHOLE && number.to_string() == digits).then_some(digits)
+}
+
 fn non_empty(text: &str) -> Result<&str, Refused> {
     if text.is_empty() {
         Err(Refused::NoSubject)
@@ -406,15 +400,18 @@ fn non_empty(text: &str) -> Result<&str, Refused> {
     }
 }
 
-/// All evidence but the directory's, in the route's order; a trusted caller's word first.
+/// All evidence but the directory's, in the route's order; a trusted caller's word first. With it,
+/// the directory's place there: the end where the route does not name it, since a pin binds
+/// whether the route asks for it or not.
 fn evidence(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
     body: Option<&Classified<'_>>,
-) -> Result<SmallVec<[Evidence; 6]>, Refused> {
+) -> Result<(SmallVec<[Evidence; 6]>, usize), Refused> {
     let route = &routed.route.settings;
     let mut found: SmallVec<[Evidence; 6]> = SmallVec::new();
-    let mut add = |source: &ValueSource, reading: Reading| match reading {
+    let mut pin_at = None;
+    let add = |found: &mut SmallVec<[Evidence; 6]>, source: &ValueSource, reading: Reading| match reading {
         Reading::Unreadable => Err(Refused::UnreadableEvidence(source.to_string())),
         reading => {
             if let Some(evidence) = evidence::evidence(source, reading) {
@@ -424,16 +421,21 @@ fn evidence(
         }
     };
     if let Some(country) = &routed.wishes.country {
-        add(&route.steering.country, evidence::read_text(country))?;
+        add(
+            &mut found,
+            &route.steering.country,
+            evidence::read_text(country),
+        )?;
     }
     for (source, slot) in route.country.iter().zip(&routed.route.evidence_slots) {
         match source {
-            ValueSource::Pinned | ValueSource::BulkId => {}
+            ValueSource::Pinned => pin_at = pin_at.or(Some(found.len())),
+            ValueSource::BulkId => {}
             ValueSource::Network => {
                 if let ClientAddress::Known(address) = routed.client
                     && let Some(country) = x.snapshot.geo.country(address)
                 {
-                    add(source, Reading::Country(Place::of(country)))?;
+                    add(&mut found, source, Reading::Country(Place::of(country)))?;
                 }
             }
             ValueSource::Body(_) => {
@@ -441,12 +443,12 @@ fn evidence(
                     continue;
                 };
                 for value in body.all(slot) {
-                    add(source, evidence::read_value(&value))?;
+                    add(&mut found, source, evidence::read_value(&value))?;
                 }
             }
             ValueSource::Jwt(claim) => {
                 if let Some(value) = routed.token.as_ref().and_then(|t| t.value(claim)) {
-                    add(source, evidence::read_claim(value))?;
+                    add(&mut found, source, evidence::read_claim(value))?;
                 }
             }
             ValueSource::Header(_) if !x.caller.trusted => {}
@@ -458,9 +460,27 @@ fn evidence(
                     Ok(Some(text)) => evidence::read_text(&text),
                     Err(Unclear) => Reading::Unreadable,
                 };
-                add(source, reading)?;
+                add(&mut found, source, reading)?;
             }
         }
     }
-    Ok(found)
+    let pin_at = pin_at.unwrap_or(found.len());
+    Ok((found, pin_at))
+}
+
+/// What the directory says of where the person lives, whatever else is said.
+pub fn pinned_countries(
+    x: &Exchange<'_>,
+    key: &SubjectKey,
+) -> Result<SmallVec<[Place; 2]>, Refused> {
+    let mut pins = x.worker.pins.borrow_mut();
+    let pin = pins.lookup(key);
+    let pin = pin.map_err(|e| Refused::Directory(e.to_string()))?;
+    let mut countries = pin.map(|p| p.countries.clone()).unwrap_or_default();
+    if x.snapshot.observe_to.is_some()
+        && let Some(pin) = x.worker.shared.supposed.get(key)
+    {
+        countries.extend_from_slice(&pin.countries);
+    }
+    Ok(countries)
 }

@@ -1,11 +1,13 @@
 //! What a decision must know of this one person: consents, and whether it may be a child. Nothing,
 //! for most; their judgements can be remembered for everybody.
 
+use jiff::civil::Date;
+
 use super::{Exchange, person::Person};
 use crate::{
     classify::Age,
     decide::{ConsentTo, Query, QueryConsent},
-    domain::Consent,
+    domain::{Consent, Giver},
     respond::Refused,
 };
 
@@ -13,7 +15,8 @@ use crate::{
 pub struct Personal {
     /// Those that are not withdrawn.
     consents: Vec<Consent>,
-    /// Known only where some law may ask: a grown-up is decided on like anybody.
+    /// Known only where it may decide: a grown-up is decided on like anybody, unless a parent's
+    /// consent stands in the register, which is nobody's then.
     age: Age,
 }
 
@@ -29,11 +32,15 @@ impl Personal {
         } else {
             Vec::new()
         };
-        let age = if person.age.is_unknown() {
-            Age::default()
-        } else {
-            childhood(x, person.age)
-        };
+        let mut age = Age::default();
+        if !person.age.is_unknown() {
+            let day = x.at.to_zoned(jiff::tz::TimeZone::UTC).date();
+            let youngest = youngest(person.age, day);
+            let by_parent = consents.iter().any(|c: &Consent| c.by == Giver::Parent);
+            if by_parent || youngest.may_be_below(x.snapshot.policy.grown_up(), day) {
+                age = youngest;
+            }
+        }
         Ok(Self { consents, age })
     }
 
@@ -41,8 +48,8 @@ impl Personal {
         self.consents.is_empty() && self.age.is_unknown()
     }
 
-    /// The person may count as a child, and so in another class of people.
-    pub fn may_be_child(&self) -> bool {
+    /// Something is known of the person's age, who may count in another class of people.
+    pub fn has_age(&self) -> bool {
         !self.age.is_unknown()
     }
 
@@ -55,10 +62,8 @@ impl Personal {
     }
 }
 
-/// The fact that makes the person youngest, if that may be below the highest age of any law.
-fn childhood(x: &Exchange<'_>, age: Age) -> Age {
-    let day = x.at.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let grown = x.snapshot.policy.grown_up();
+/// The fact that makes the person youngest.
+fn youngest(age: Age, day: Date) -> Age {
     let years = Age {
         born: None,
         years: age.years,
@@ -72,12 +77,7 @@ fn childhood(x: &Exchange<'_>, age: Age) -> Age {
     let younger_by_years = age
         .years
         .is_some_and(|y| age.born.is_none() || older(y.saturating_add(1)));
-    let chosen = if younger_by_years { years } else { born };
-    if chosen.may_be_below(grown, day) {
-        chosen
-    } else {
-        Age::default()
-    }
+    if younger_by_years { years } else { born }
 }
 
 /// `None` when a destination that the consent names is not known any more, and no other is left:

@@ -14,7 +14,7 @@ use crate::{
     },
     message::Fields,
     respond::Refused,
-    settings::{PathTemplate, Steering},
+    settings::{Format, PathTemplate, Route, Steering},
 };
 
 /// The longest reference of a ground that is logged.
@@ -212,6 +212,22 @@ pub fn read(
     };
     combination(&wishes, plain)?;
     Ok(wishes)
+}
+
+impl Wishes {
+    /// # Errors
+    /// [`Refused::Steering`] for one subject of many records: whose they are by themselves, nobody
+    /// would know.
+    pub fn fit(&self, route: &Route) -> Result<(), Refused> {
+        let is_batch = matches!(route.format, Format::Array | Format::Ndjson | Format::Bulk);
+        if is_batch && self.subject.is_some() {
+            let source = &route.steering.subject;
+            return Err(Refused::Steering(format!(
+                "`{source}` is one subject for the whole batch; leave it out, and each item's own counts"
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// What the caller says of the flow.

@@ -296,7 +296,9 @@ impl Refused {
                 S::UNPROCESSABLE_ENTITY,
                 "no-subject",
                 "whose record this is cannot be told",
-                t("the route's subject source holds no id in this request"),
+                t(
+                    "the route's subject source holds no id in this request: a text that is not empty, or a whole number in plain digits, at most 2^53",
+                ),
             ),
             Self::UnreadableEvidence(source) => (
                 S::UNPROCESSABLE_ENTITY,

@@ -96,9 +96,6 @@ fn subject(
     documents: &[Classified<'_>],
 ) -> Result<SubjectKey, Refused> {
     let route = &routed.route.settings;
-    if routed.wishes.subject.is_some() {
-        return person::subject(x, routed, None);
-    }
     if route.subject == Some(ValueSource::BulkId) {
         let id = id.ok_or(Refused::NoSubject)?;
         return Ok(x.worker.shared.hasher.key(&route.namespace, id.as_bytes()));
