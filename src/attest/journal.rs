@@ -81,6 +81,8 @@ pub struct Opened {
     pub head_flaw: Option<HeadFlaw>,
     /// Changes of pins that were handed to the directory again.
     pub replayed: u64,
+    /// People whose first home by these the directory has in another region, which stays.
+    pub apart: usize,
 }
 
 /// Plain counters for metrics and readiness.
