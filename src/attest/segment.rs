@@ -321,7 +321,7 @@ impl Walk {
     }
 
     /// Back to the end of the last frame, with nothing read ahead.
-    fn rewind(&mut self) -> Result<(), Stop> {
+    pub fn rewind(&mut self) -> Result<(), Stop> {
         let seek = self.reader.seek(SeekFrom::Start(self.offset));
         seek.map(drop).map_err(Stop::Io)
     }

@@ -186,6 +186,35 @@ fn flows_home_that_were_under_way_are_written_when_the_disk_is_back() {
     assert_eq!(entries[2].decision(), Some(decision(1)));
 }
 
+#[test]
+fn a_loss_that_a_start_could_not_write_down_is_damage_until_one_can() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let last = segment_files(&rig.ledger()).pop().unwrap();
+    let bytes = std::fs::read(&last).unwrap();
+    std::fs::write(&last, &bytes[..bytes.len() - 1]).unwrap();
+    let faults = Arc::new(Faults::default());
+    // The head tells what is left by then, and how much is lost.
+    faults.truncate_fails.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let disk = Flaky(Folder::new(&rig.ledger()), Arc::clone(&faults));
+        let options = Options::default();
+        Journal::open_on(&rig.ledger(), options, rig.directory(), Box::new(disk)).unwrap_err();
+        let Err(LedgerError::Damaged(damage)) = verify(&rig.ledger()) else {
+            panic!("an acknowledged entry is missing");
+        };
+        let told = damage.to_string();
+        assert!(
+            told.contains("1 acknowledged entries are missing"),
+            "{told}"
+        );
+    }
+    let (journal, opened) = rig.open();
+    assert_eq!(opened.lost, 1);
+    drop(journal);
+    assert_eq!(verify(&rig.ledger()).unwrap().recoveries[0].lost, 1);
+}
+
 /// A disk whose files panic when they are written, once told to.
 struct Broken(Folder, Arc<AtomicBool>);
 struct BrokenFile(Box<dyn DiskFile>, Arc<AtomicBool>);
