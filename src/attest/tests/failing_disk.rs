@@ -440,6 +440,35 @@ fn a_disk_that_hangs_is_told_as_one_that_fails_is() {
     assert!(matches!(entries[1].kind, Kind::Resumed { refused: 4 }));
 }
 
+/// A request is decided as of its head; its body may come seconds later.
+#[test]
+fn no_flow_home_runs_ahead_of_a_disk_that_hangs_however_old_its_request_is() {
+    let rig = Rig::new();
+    let (journal, gate, clock) = on_a_gate(&rig);
+    let (worker, shared) = (journal.worker(), profile("/p"));
+    let opens = Opens(&gate);
+    gate.set(true);
+    let ahead = |number| {
+        let begun = clock.block_on(async { worker.begin(homeward(), draft(number, &shared)) });
+        matches!(begun.unwrap(), Clearing::Done(_))
+    };
+    let ms = |ms| clock.block_on(tokio::time::advance(std::time::Duration::from_millis(ms)));
+    assert!(ahead(0));
+    gate.wait_until_reached();
+    // An upload that took a minute comes first into the empty buffer.
+    assert!(ahead(1));
+    ms(74);
+    assert!(
+        ahead(60_000_000),
+        "though the first was decided long before"
+    );
+    ms(1);
+    assert!(!ahead(2), "though it was decided when the first was");
+    drop(opens);
+    block_on(journal.flush()).unwrap();
+    assert!(ahead(3));
+}
+
 #[test]
 fn a_batch_that_took_long_to_come_is_no_disk_that_hangs() {
     let rig = Rig::new();
