@@ -27,9 +27,13 @@ const FILE: &str = "erasures.log";
 const GROWN: u64 = 1 << 20;
 
 pub(super) struct Log {
+    folder: PathBuf,
     path: PathBuf,
     file: File,
+    /// Of whole lines.
     length: u64,
+    /// A part of a line may stand after them: it was to be cut off and could not be.
+    ragged: bool,
     /// Its length when it last was cut back.
     least: u64,
     /// Why the last line could not be written.
@@ -77,9 +81,11 @@ impl Log {
         let rows = read(&text)?;
         let file = append(&path).map_err(StateError::Io)?;
         let log = Self {
+            folder: folder.to_owned(),
             path,
             file,
             length: text.len() as u64,
+            ragged: false,
             least: 0,
             trouble: None,
         };
@@ -123,10 +129,10 @@ impl Log {
     /// Cuts the log back to what is open, when it has grown enough or nothing is.
     pub fn shrink(&mut self, open: usize, rows: &HashMap<SubjectKey, Vec<Row>>) {
         let done = match open {
-            0 => self
-                .file
-                .set_len(0)
-                .map(|()| (self.length, self.least) = (0, 0)),
+            0 => self.file.set_len(0).map(|()| {
+                (self.length, self.least) = (0, 0);
+                self.ragged = false;
+            }),
             _ if self.length - self.least.min(self.length) > GROWN => self.rewrite(rows),
             _ => return,
         };
@@ -152,13 +158,12 @@ impl Log {
         file.write_all(&text)?;
         file.sync_data()?;
         fs::rename(&fresh, &self.path)?;
-        if let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
+        // At once: the old file has no name any more, and what is written into it would be lost.
         self.file = file;
         self.length = text.len() as u64;
         self.least = self.length;
-        Ok(())
+        self.ragged = false;
+        File::open(&self.folder)?.sync_all()
     }
 
     /// The file, to be made durable without the table's lock.
@@ -179,10 +184,19 @@ impl Log {
         // A block, so that there is more room than what was left in the last one. It has no line
         // feed: were it to stay, a start would drop it.
         let written = self.file.write_all(&[b' '; 4096]);
-        let cut = self.file.set_len(self.length);
-        if written.and(cut).is_ok() {
+        self.ragged = true;
+        if written.and(self.cut()).is_ok() {
             self.over();
         }
+    }
+
+    /// Ends the file with its last whole line: half a line would hide what comes after it.
+    fn cut(&mut self) -> io::Result<()> {
+        if self.ragged {
+            self.file.set_len(self.length)?;
+            self.ragged = false;
+        }
+        Ok(())
     }
 
     fn over(&mut self) {
@@ -192,9 +206,10 @@ impl Log {
     }
 
     fn append(&mut self, text: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(text) {
-            // Half a line would hide what comes after it.
-            let _ = self.file.set_len(self.length);
+        let written = self.cut().and_then(|()| self.file.write_all(text));
+        if let Err(error) = written {
+            self.ragged = true;
+            let _ = self.cut();
             if self.trouble.replace(error.to_string()).is_none() {
                 tracing::error!(%error, "the log of open erasures cannot be written; no erasure begins until it can, and what closes is listed again after a restart");
             }
@@ -298,5 +313,33 @@ mod tests {
         log.append(b"third\n").unwrap();
         let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
         assert_eq!(text, "first\nthird\n");
+    }
+
+    #[test]
+    fn half_a_line_that_could_not_be_cut_off_is_cut_off_before_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = Log::open(folder.path()).unwrap();
+        log.append(b"first\n").unwrap();
+        // Neither written to its end nor cut.
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut file = std::mem::replace(&mut log.file, full);
+        log.append(b"second\n").unwrap_err();
+        file.write_all(b"sec").unwrap();
+        log.file = file;
+        log.append(b"third\n").unwrap();
+        let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
+        assert_eq!(text, "first\nthird\n");
+    }
+
+    #[test]
+    fn what_follows_an_exchange_of_the_file_is_in_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = Log::open(folder.path()).unwrap();
+        log.append(b"first\n").unwrap();
+        log.folder = folder.path().join("cannot be synced");
+        log.rewrite(&HashMap::new()).unwrap_err();
+        log.append(b"second\n").unwrap();
+        let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
+        assert_eq!(text, "second\n");
     }
 }
