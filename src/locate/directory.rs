@@ -471,6 +471,10 @@ impl Stores for Inner {
         Ok(())
     }
 
+    fn gone() -> DirectoryError {
+        DirectoryError::Broken
+    }
+
     /// Of the disk the file itself tells the log.
     fn is_told(error: &DirectoryError) -> bool {
         matches!(error, DirectoryError::Store(error) if is_io(error))
