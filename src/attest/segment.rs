@@ -64,7 +64,8 @@ pub(super) fn list(folder: &Path) -> Result<Vec<Segment>, LedgerError> {
             }
             .into());
         }
-        let length = file.metadata().map_err(LedgerError::io(&path))?.len();
+        // Of the file behind a link, not of the link.
+        let length = fs::metadata(&path).map_err(LedgerError::io(&path))?.len();
         segments.push(Segment {
             path,
             first,
