@@ -35,7 +35,7 @@ pub struct VerifyReport {
     pub decided_by: Vec<DecidedBy>,
 }
 
-/// The decisions under one policy and one set of settings. Those around a reload may lie between
+/// The entries of decisions under one policy and one set of settings. Those around a reload may lie between
 /// each other's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct DecidedBy {
@@ -45,7 +45,8 @@ pub struct DecidedBy {
     /// Number of the first entry.
     pub first: u64,
     pub last: u64,
-    pub decisions: u64,
+    /// One decision may have several: see `docs/ledger-format.md`.
+    pub entries: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -227,14 +228,14 @@ impl VerifyReport {
         match self.decided_by.iter_mut().rev().find(is) {
             Some(by) => {
                 by.last = seq;
-                by.decisions += 1;
+                by.entries += 1;
             }
             None => self.decided_by.push(DecidedBy {
                 policy: profile.policy,
                 settings: profile.settings,
                 first: seq,
                 last: seq,
-                decisions: 1,
+                entries: 1,
             }),
         }
     }
@@ -278,11 +279,11 @@ impl std::fmt::Display for VerifyReport {
                 settings,
                 first,
                 last,
-                decisions,
+                entries,
             } = by;
             write!(
                 f,
-                "\n{decisions} decisions from entry {first} to {last} by policy {policy}, "
+                "\n{entries} entries of decisions from {first} to {last} by policy {policy}, "
             )?;
             match settings {
                 Some(settings) => write!(f, "settings {settings}")?,
