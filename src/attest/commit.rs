@@ -124,7 +124,6 @@ impl Committer<'_> {
         loop {
             let (batches, closing) = self.next();
             self.shared.note_in_hand(self.oldest(&batches));
-            self.shared.note_writing(true);
             self.commit_all(batches);
             self.shared.note_writing(false);
             self.shared.note_in_hand(self.oldest(&[]));
@@ -224,6 +223,8 @@ impl Committer<'_> {
         let pinning = batches.iter().filter(|b| b.work.pins()).count();
         let mut batches = batches.into_iter().peekable();
         loop {
+            // Of each frame: many that are sound may take longer than one that hangs.
+            self.shared.note_writing(true);
             let (lazy, mut count) = self.lazy_frame();
             let mut group = Vec::new();
             while let Some(batch) = batches.next_if(|b| {

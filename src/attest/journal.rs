@@ -334,6 +334,12 @@ impl Journal {
         self.shared.closing_error().map_or(Ok(()), Err)
     }
 
+    /// Since when a write is under way, in µs of the journal's own clock.
+    #[cfg(test)]
+    pub(super) fn writing_since(&self) -> u64 {
+        self.shared.writing_since()
+    }
+
     pub fn status(&self) -> JournalStatus {
         self.shared.status()
     }

@@ -287,6 +287,11 @@ impl Shared {
         }
     }
 
+    #[cfg(test)]
+    pub fn writing_since(&self) -> u64 {
+        self.writing_since.load(Ordering::Relaxed)
+    }
+
     /// Nobody waits any longer: the disk has not confirmed in time.
     pub fn give_up(&self) -> Unwritable {
         self.refused.fetch_add(1, Ordering::Relaxed);

@@ -292,6 +292,8 @@ struct HangingFile(Box<dyn DiskFile>, Arc<Gate>);
 #[derive(Default)]
 struct Gate {
     shut: std::sync::Mutex<bool>,
+    /// One may pass although it is shut.
+    lets_one: AtomicBool,
     reached: std::sync::Mutex<bool>,
     changed: std::sync::Condvar,
     arrived: std::sync::Condvar,
@@ -320,11 +322,20 @@ impl Gate {
         );
     }
 
+    /// Lets the one pass that waits; the next is waited for anew.
+    fn let_one_pass(&self) {
+        *self.reached.lock().unwrap() = false;
+        let _shut = self.shut.lock().unwrap();
+        self.lets_one.store(true, Ordering::SeqCst);
+        self.changed.notify_all();
+    }
+
     fn pass(&self) {
         *self.reached.lock().unwrap() = *self.shut.lock().unwrap();
         self.arrived.notify_all();
         let shut = self.shut.lock().unwrap();
-        drop(self.changed.wait_while(shut, |shut| *shut).unwrap());
+        let waits = |shut: &mut bool| *shut && !self.lets_one.swap(false, Ordering::SeqCst);
+        drop(self.changed.wait_while(shut, waits).unwrap());
     }
 }
 
@@ -438,6 +449,45 @@ fn a_disk_that_hangs_is_told_as_one_that_fails_is() {
     let kinds: Vec<_> = entries.iter().map(|e| e.kind.as_str()).collect();
     assert_eq!(kinds, ["decision", "resumed", "decision", "decision"]);
     assert!(matches!(entries[1].kind, Kind::Resumed { refused: 4 }));
+}
+
+/// Each of the frames of a long queue has its own time.
+#[test]
+fn many_sound_frames_are_no_disk_that_hangs() {
+    let rig = Rig::new();
+    let (journal, gate, _) = on_a_gate(&rig);
+    let shared = profile("/p");
+    // A first entry waits for more than its frame.
+    block_on(journal.refuse(draft(0, &shared))).unwrap();
+    let opens = Opens(&gate);
+    gate.set(true);
+    std::thread::scope(|scope| {
+        let journal = &journal;
+        let ends = scope.spawn(|| block_on(journal.refuse(draft(0, &shared))));
+        gate.wait_until_reached();
+        // Two frames, since each is more than half of one.
+        let waits: Vec<_> = (1..3)
+            .map(|n| {
+                let mut bundle = Bundle::new(at(n), 60_000);
+                let like = bundle.push(None, draft(n, &shared));
+                (0..60_000).for_each(|of| bundle.push_like(like, decision(of), key(of)));
+                scope.spawn(|| block_on(journal.clear_bundle(bundle)).map(drop))
+            })
+            .collect();
+        while journal.status().waiting < 120_000 {
+            std::thread::yield_now();
+        }
+        let next = || {
+            gate.let_one_pass();
+            gate.wait_until_reached();
+            journal.writing_since()
+        };
+        let (first, second) = (next(), next());
+        drop(opens);
+        ends.join().unwrap().unwrap();
+        waits.into_iter().for_each(|w| w.join().unwrap().unwrap());
+        assert!(second > first, "{second} {first}");
+    });
 }
 
 /// A request is decided as of its head; its body may come seconds later.
