@@ -106,7 +106,7 @@ pub struct JournalStatus {
     pub last_commit: std::time::Duration,
     /// How long all commits since the start took.
     pub all_commits: std::time::Duration,
-    /// Why the ledger cannot be written, while it cannot or its disk hangs.
+    /// Why the ledger cannot be written, while it or its head cannot or its disk hangs.
     pub error: Option<String>,
 }
 

@@ -21,15 +21,17 @@ struct Faults {
     part: AtomicU64,
     sync_fails: AtomicBool,
     truncate_fails: AtomicBool,
+    head_fails: AtomicBool,
 }
 
 struct Flaky(Folder, Arc<Faults>);
-struct FlakyFile(Box<dyn DiskFile>, Arc<Faults>);
+struct FlakyFile(Box<dyn DiskFile>, Arc<Faults>, bool);
 
 impl Disk for Flaky {
     fn open(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let file = self.0.open(name)?;
-        Ok(Box::new(FlakyFile(file, Arc::clone(&self.1))))
+        let is_head = name == "head";
+        Ok(Box::new(FlakyFile(file, Arc::clone(&self.1), is_head)))
     }
 }
 
@@ -39,6 +41,9 @@ impl DiskFile for FlakyFile {
             let part = usize::try_from(self.1.part.load(Ordering::SeqCst)).unwrap();
             self.0.write_at(&bytes[..part.min(bytes.len())], offset)?;
             return Err(io::ErrorKind::StorageFull.into());
+        }
+        if self.2 && self.1.head_fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("no head today"));
         }
         self.0.write_at(bytes, offset)
     }
@@ -184,6 +189,32 @@ fn flows_home_that_were_under_way_are_written_when_the_disk_is_back() {
     let kinds: Vec<_> = entries.iter().map(|e| e.kind.as_str()).collect();
     assert_eq!(kinds, ["decision", "resumed", "decision"]);
     assert_eq!(entries[2].decision(), Some(decision(1)));
+}
+
+#[test]
+fn a_head_that_cannot_be_written_is_told_and_written_once_it_can_be() {
+    let rig = Rig::new();
+    let (journal, _directory, faults) = open(&rig, 1 << 20);
+    let shared = profile("/p");
+    faults.head_fails.store(true, Ordering::SeqCst);
+    for n in 0..3 {
+        // The entries stand whatever comes of the head.
+        let _ = block_on(journal.clear(abroad(), draft(n, &shared))).unwrap();
+    }
+    block_on(journal.flush()).unwrap();
+    let error = journal.status().error.unwrap();
+    assert!(
+        error.contains("head") && error.contains("no head today"),
+        "{error}"
+    );
+    assert_eq!(acknowledged(&rig.ledger()).unwrap(), 0);
+    faults.head_fails.store(false, Ordering::SeqCst);
+    // Without being asked: a router that is not ready gets no requests.
+    while journal.status().error.is_some() {
+        std::thread::yield_now();
+    }
+    assert_eq!(acknowledged(&rig.ledger()).unwrap(), 3);
+    assert_eq!(verify(&rig.ledger()).unwrap().after_head, 0);
 }
 
 #[test]
