@@ -248,16 +248,17 @@ impl Journal {
         permit.is_impersonal().then_some(Cleared { permit })
     }
 
-    /// Writes the entries of one batch: all of them stand, or none. In the order of `permits`.
+    /// Writes the entries of one batch: all of them stand, or none. In the order of `permits`. `also`:
+    /// refusals, and what is written beside a permit's entry.
     pub async fn clear_all(
         &self,
         permits: Vec<(Permit, Draft)>,
-        refusals: Vec<Draft>,
+        also: Vec<Draft>,
     ) -> Result<Vec<Cleared>, Unwritable> {
         let follows = |(p, d): &(Permit, Draft)| may_follow(p, d.pin.is_some(), &d.profile);
-        let all_follow = refusals.is_empty() && permits.iter().all(follows);
+        let all_follow = also.is_empty() && permits.iter().all(follows);
         let (permits, mut drafts): (Vec<Permit>, Vec<Draft>) = permits.into_iter().unzip();
-        drafts.extend(refusals);
+        drafts.extend(also);
         drafts.iter().try_for_each(check)?;
         // Without a permit it is told what has happened.
         self.check_room(!permits.is_empty() && drafts.iter().any(|d| is_copy(d.pin.as_ref())))?;
@@ -407,9 +408,9 @@ impl WorkerJournal {
     pub async fn clear_all(
         &self,
         permits: Vec<(Permit, Draft)>,
-        refusals: Vec<Draft>,
+        also: Vec<Draft>,
     ) -> Result<Vec<Cleared>, Unwritable> {
-        self.journal.clear_all(permits, refusals).await
+        self.journal.clear_all(permits, also).await
     }
 
     /// See [`Journal::clear_bundle`].
