@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -36,6 +36,8 @@ pub(super) struct Log {
     ragged: bool,
     /// Its length when it last was cut back.
     least: u64,
+    /// How often that was.
+    cuts: u64,
     /// Why the last line could not be written.
     trouble: Option<String>,
 }
@@ -87,6 +89,7 @@ impl Log {
             length: text.len() as u64,
             ragged: false,
             least: 0,
+            cuts: 0,
             trouble: None,
         };
         Ok((log, rows))
@@ -126,43 +129,74 @@ impl Log {
         let _ = self.append(&text);
     }
 
-    /// Cuts the log back to what is open, when it has grown enough or nothing is.
-    pub fn shrink(&mut self, open: usize, rows: &HashMap<SubjectKey, Vec<Row>>) {
-        let done = match open {
-            0 => self.file.set_len(0).map(|()| {
+    /// Cuts the log back to nothing, when nothing is open.
+    pub fn empty(&mut self) {
+        match self.file.set_len(0) {
+            Ok(()) => {
                 (self.length, self.least) = (0, 0);
                 self.ragged = false;
-            }),
-            _ if self.length - self.least.min(self.length) > GROWN => self.rewrite(rows),
-            _ => return,
-        };
-        if let Err(error) = done {
-            tracing::warn!(%error, "the log of open erasures cannot be cut back");
+                self.cuts += 1;
+            }
+            Err(error) => tell_uncut(&error),
         }
+    }
+
+    /// What a log that has grown enough is to be cut back to.
+    pub fn grown(&self, rows: &HashMap<SubjectKey, Vec<Row>>) -> Option<Fresh> {
+        (self.length - self.least.min(self.length) > GROWN).then(|| self.fresh(rows))
     }
 
     /// The rows alone, in a new file that takes the old one's place.
     pub fn rewrite(&mut self, rows: &HashMap<SubjectKey, Vec<Row>>) -> io::Result<()> {
-        let mut text = Vec::new();
-        for (subject, rows) in rows {
-            for row in rows {
-                put(&mut text, &Line::Open(Open::of(*subject, row)))?;
+        let fresh = self.fresh(rows);
+        let written = fresh.write()?;
+        self.exchange(&fresh, written)
+    }
+
+    fn fresh(&self, rows: &HashMap<SubjectKey, Vec<Row>>) -> Fresh {
+        let rows = rows
+            .iter()
+            .flat_map(|(subject, rows)| rows.iter().map(|row| (*subject, row.clone())));
+        Fresh {
+            path: self.path.with_extension("new"),
+            rows: rows.collect(),
+            length: self.length,
+            cuts: self.cuts,
+        }
+    }
+
+    /// As [`Log::exchange`] of what was begun by [`Log::grown`]; the log for operators is told.
+    pub fn cut_back(&mut self, fresh: &Fresh, written: io::Result<Written>) {
+        if let Err(error) = written.and_then(|written| self.exchange(fresh, written)) {
+            tell_uncut(&error);
+        }
+    }
+
+    /// Puts the new file in the old one's place, with the lines that came meanwhile.
+    fn exchange(&mut self, fresh: &Fresh, written: Written) -> io::Result<()> {
+        if self.cuts != fresh.cuts {
+            // It is empty since, or was; nothing is to be gained.
+            return Ok(());
+        }
+        let Written { mut file, length } = written;
+        let mut came = Vec::new();
+        let since = self.length - fresh.length;
+        if since > 0 {
+            let mut old = File::open(&self.path)?;
+            old.seek(SeekFrom::Start(fresh.length))?;
+            if old.take(since).read_to_end(&mut came)? as u64 != since {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            file.write_all(&came)?;
+            file.sync_data()?;
         }
-        let fresh = self.path.with_extension("new");
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = append(&fresh)?;
-        file.write_all(&text)?;
-        file.sync_data()?;
-        fs::rename(&fresh, &self.path)?;
+        fs::rename(&fresh.path, &self.path)?;
         // At once: the old file has no name any more, and what is written into it would be lost.
         self.file = file;
-        self.length = text.len() as u64;
+        self.length = length + since;
         self.least = self.length;
         self.ragged = false;
+        self.cuts += 1;
         File::open(&self.folder)?.sync_all()
     }
 
@@ -219,6 +253,42 @@ impl Log {
         self.length += text.len() as u64;
         Ok(())
     }
+}
+
+/// What a log is to be cut back to, as of when it was so long.
+pub(super) struct Fresh {
+    path: PathBuf,
+    rows: Vec<(SubjectKey, Row)>,
+    length: u64,
+    cuts: u64,
+}
+
+pub(super) struct Written {
+    file: File,
+    length: u64,
+}
+
+impl Fresh {
+    /// Writes it durably beside the log. For as long as that takes, nobody need hold the log.
+    pub fn write(&self) -> io::Result<Written> {
+        let mut text = Vec::new();
+        for (subject, row) in &self.rows {
+            put(&mut text, &Line::Open(Open::of(*subject, row)))?;
+        }
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = append(&self.path)?;
+        file.write_all(&text)?;
+        file.sync_data()?;
+        let length = text.len() as u64;
+        Ok(Written { file, length })
+    }
+}
+
+fn tell_uncut(error: &io::Error) {
+    tracing::warn!(%error, "the log of open erasures cannot be cut back");
 }
 
 fn append(path: &Path) -> io::Result<File> {
@@ -341,5 +411,29 @@ mod tests {
         log.append(b"second\n").unwrap();
         let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
         assert_eq!(text, "second\n");
+    }
+
+    #[test]
+    fn what_comes_while_the_log_is_cut_back_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = || fs::read_to_string(folder.path().join(FILE)).unwrap();
+        let (mut log, _) = Log::open(folder.path()).unwrap();
+        log.append(b"long ago\n").unwrap();
+        let fresh = log.fresh(&HashMap::new());
+        log.append(b"meanwhile\n").unwrap();
+        let written = fresh.write();
+        log.cut_back(&fresh, written);
+        assert_eq!(text(), "meanwhile\n");
+        log.append(b"after\n").unwrap();
+        assert_eq!(text(), "meanwhile\nafter\n");
+        assert_eq!(log.length, text().len() as u64);
+        // What is empty meanwhile does not come back.
+        let fresh = log.fresh(&HashMap::new());
+        log.empty();
+        log.append(b"later, and longer than what was there before\n")
+            .unwrap();
+        let written = fresh.write();
+        log.cut_back(&fresh, written);
+        assert_eq!(text(), "later, and longer than what was there before\n");
     }
 }
