@@ -153,7 +153,7 @@ pub async fn withdraw(State(shared): State<Arc<Shared>>, body: Body) -> Response
     let withdrawal = Withdrawal {
         at: clock::now(),
         // A day that has come somewhere has come: a withdrawal is never late.
-        from: asked.withdrawn.filter(|day| *day > clock::today()),
+        from: asked.withdrawn.filter(|day| *day > clock::last_today()),
     };
     blocking(move || {
         let (withdrawn, any) = shared.consents.withdraw(key, &which, withdrawal)?;

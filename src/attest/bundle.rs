@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::{Draft, Ordered, Pinning, Profile, Unwritable, journal::Cleared, journal::may_follow};
+use super::{
+    Draft, Ordered, Pinning, Profile, Unwritable,
+    journal::{Cleared, is_copy, may_follow},
+};
 use crate::{
     decide::Permit,
     domain::{DecisionId, EvidenceSet, RegionId, SubjectKey},
@@ -205,6 +208,12 @@ impl Bundle {
     /// Whether an entry changes a pin.
     pub(super) fn pins(&self) -> bool {
         self.extras.iter().any(|(_, e)| e.pin.is_some())
+    }
+
+    /// Whether something is let go that makes a copy.
+    pub(super) fn copies(&self) -> bool {
+        self.extras.iter().any(|(_, e)| is_copy(e.pin.as_ref()))
+            && self.kinds.iter().any(|kind| kind.permit.is_some())
     }
 
     /// Whether an entry changes a pin or counts a person.

@@ -24,7 +24,7 @@ use crate::{domain::SubjectKey, telemetry::clock};
 /// How long flows home may gather before they are written; leaves most of the 100 ms that they
 /// may be late to the disk.
 const GATHER: Duration = Duration::from_millis(25);
-/// While the ledger cannot be written, so often it is tried without being asked.
+/// While the ledger or its head cannot be written, so often it is tried without being asked.
 const RETRY: Duration = Duration::from_millis(100);
 /// About so many entries make one frame; a batch is never divided.
 const FRAME: usize = 100_000;
@@ -124,7 +124,6 @@ impl Committer<'_> {
         loop {
             let (batches, closing) = self.next();
             self.shared.note_in_hand(self.oldest(&batches));
-            self.shared.note_writing(true);
             self.commit_all(batches);
             self.shared.note_writing(false);
             self.shared.note_in_hand(self.oldest(&[]));
@@ -158,12 +157,13 @@ impl Committer<'_> {
     /// Waits for work, lets it gather, and takes it.
     fn next(&mut self) -> (Vec<Batch>, bool) {
         let failed = self.shared.failed.load(Ordering::Acquire);
+        let is_retried = failed || self.writer.head_trouble().is_some();
         let idle = |q: &mut Queue| q.batches.is_empty() && !q.closing;
         let began = Instant::now();
         let mut queue = self.shared.queue_locked();
         queue.wake_at = 1;
         while idle(&mut queue) {
-            let limit = if failed {
+            let limit = if is_retried {
                 RETRY
             } else if self.shared.nudged.load(Ordering::Acquire) {
                 GATHER
@@ -224,6 +224,8 @@ impl Committer<'_> {
         let pinning = batches.iter().filter(|b| b.work.pins()).count();
         let mut batches = batches.into_iter().peekable();
         loop {
+            // Of each frame: many that are sound may take longer than one that hangs.
+            self.shared.note_writing(true);
             let (lazy, mut count) = self.lazy_frame();
             let mut group = Vec::new();
             while let Some(batch) = batches.next_if(|b| {
@@ -302,6 +304,7 @@ impl Committer<'_> {
                     self.refused_before += refused;
                     self.note_success(failed, started.elapsed());
                 }
+                self.status().error = self.writer.head_trouble().map(str::to_owned);
                 Ok(())
             }
             Err(WriteError::TooLarge(size)) => Err(Unwritable::TooLarge {
@@ -390,7 +393,6 @@ impl Committer<'_> {
         status.commits += 1;
         status.last_commit = took;
         status.all_commits += took;
-        status.error = None;
     }
 
     fn note_failure(&self, failed: bool, error: &io::Error) {

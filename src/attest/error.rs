@@ -17,6 +17,9 @@ pub enum Unwritable {
         "the ledger's disk has not confirmed a write for {seconds} seconds: look at the disk that `ledger.path` is on"
     )]
     Stuck { seconds: u64 },
+    /// No further pin may change, since the directory does not come after.
+    #[error("{0}")]
+    Directory(String),
     #[error("one batch may have at most {most} bytes of entries, this one has {size}")]
     TooLarge { size: usize, most: usize },
     #[error("an entry that changes a pin names its subject")]

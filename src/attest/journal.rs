@@ -16,7 +16,7 @@ use super::{
     porter::{Inbox, Porter, Reply},
     queue::{Buffer, PATIENCE, Shared, Work},
 };
-use crate::decide::Permit;
+use crate::{decide::Permit, locate::Room};
 
 /// Handle to the one thread that writes the ledger. Cheap to clone; the ledger is closed when the
 /// last handle and every [`WorkerJournal`] are gone, or by [`Journal::close`].
@@ -26,6 +26,8 @@ use crate::decide::Permit;
 #[derive(Clone, Debug)]
 pub struct Journal {
     shared: Arc<Shared>,
+    /// Of the directory.
+    room: Room,
     buffer: Arc<Buffer>,
     inbox: Option<Arc<Inbox>>,
     _thread: Arc<commit::Thread>,
@@ -81,6 +83,8 @@ pub struct Opened {
     pub head_flaw: Option<HeadFlaw>,
     /// Changes of pins that were handed to the directory again.
     pub replayed: u64,
+    /// People whose first home by these the directory has in another region, which stays.
+    pub apart: usize,
 }
 
 /// Plain counters for metrics and readiness.
@@ -102,7 +106,7 @@ pub struct JournalStatus {
     pub last_commit: std::time::Duration,
     /// How long all commits since the start took.
     pub all_commits: std::time::Duration,
-    /// Why the ledger cannot be written, while it cannot or its disk hangs.
+    /// Why the ledger cannot be written, while it or its head cannot or its disk hangs.
     pub error: Option<String>,
 }
 
@@ -156,11 +160,13 @@ impl Journal {
         let lock = open::lock(folder)?;
         let (writer, opened) = open::open(folder, &options, &books, disk)?;
         let shared = Arc::new(Shared::new(&writer));
+        let room = books.directory.room();
         let thread = commit::start(Arc::clone(&shared), writer, books, lock)
             .map_err(LedgerError::io(folder))?;
         let journal = Self {
             buffer: shared.register(),
             shared,
+            room,
             inbox: None,
             _thread: Arc::new(thread),
         };
@@ -224,6 +230,7 @@ impl Journal {
     /// Queues a draft that may follow its flow, else submits it and gives what to wait for.
     fn hand_over(&self, permit: &Permit, draft: Draft) -> Result<Option<Durable>, Unwritable> {
         check(&draft)?;
+        self.check_room(is_copy(draft.pin.as_ref()))?;
         let draft = if may_follow(permit, draft.pin.is_some(), &draft.profile) {
             match self.shared.queue(&self.buffer, draft) {
                 None => return Ok(None),
@@ -241,17 +248,20 @@ impl Journal {
         permit.is_impersonal().then_some(Cleared { permit })
     }
 
-    /// Writes the entries of one batch: all of them stand, or none. In the order of `permits`.
+    /// Writes the entries of one batch: all of them stand, or none. In the order of `permits`. `also`:
+    /// refusals, and what is written beside a permit's entry.
     pub async fn clear_all(
         &self,
         permits: Vec<(Permit, Draft)>,
-        refusals: Vec<Draft>,
+        also: Vec<Draft>,
     ) -> Result<Vec<Cleared>, Unwritable> {
         let follows = |(p, d): &(Permit, Draft)| may_follow(p, d.pin.is_some(), &d.profile);
-        let all_follow = refusals.is_empty() && permits.iter().all(follows);
+        let all_follow = also.is_empty() && permits.iter().all(follows);
         let (permits, mut drafts): (Vec<Permit>, Vec<Draft>) = permits.into_iter().unzip();
-        drafts.extend(refusals);
+        drafts.extend(also);
         drafts.iter().try_for_each(check)?;
+        // Without a permit it is told what has happened.
+        self.check_room(!permits.is_empty() && drafts.iter().any(|d| is_copy(d.pin.as_ref())))?;
         let cleared = permits.into_iter().map(Cleared::of).collect();
         let mut drafts = SmallVec::from_vec(drafts);
         if all_follow {
@@ -275,6 +285,7 @@ impl Journal {
         if bundle.is_empty() {
             return Ok(ClearedBundle::default());
         }
+        self.check_room(bundle.copies())?;
         let mut bundle = Box::new(bundle);
         let follows = bundle.may_follow();
         let cleared = bundle.clear();
@@ -324,6 +335,12 @@ impl Journal {
         self.shared.closing_error().map_or(Ok(()), Err)
     }
 
+    /// Since when a write is under way, in µs of the journal's own clock.
+    #[cfg(test)]
+    pub(super) fn writing_since(&self) -> u64 {
+        self.shared.writing_since()
+    }
+
     pub fn status(&self) -> JournalStatus {
         self.shared.status()
     }
@@ -332,6 +349,16 @@ impl Journal {
     /// anything. To be called about every second.
     pub fn look_at_disk(&self) {
         self.shared.look_at_disk();
+    }
+
+    /// A flow that makes a copy is turned away where a first record is: while the directory's file
+    /// cannot be written, each would leave more in memory.
+    fn check_room(&self, copies: bool) -> Result<(), Unwritable> {
+        if !copies {
+            return Ok(());
+        }
+        let room = self.room.check();
+        room.map_err(|error| Unwritable::Directory(error.to_string()))
     }
 
     async fn write(&self, drafts: SmallVec<[Draft; 1]>) -> Result<(), Unwritable> {
@@ -381,9 +408,9 @@ impl WorkerJournal {
     pub async fn clear_all(
         &self,
         permits: Vec<(Permit, Draft)>,
-        refusals: Vec<Draft>,
+        also: Vec<Draft>,
     ) -> Result<Vec<Cleared>, Unwritable> {
-        self.journal.clear_all(permits, refusals).await
+        self.journal.clear_all(permits, also).await
     }
 
     /// See [`Journal::clear_bundle`].
@@ -414,6 +441,10 @@ type Durable = oneshot::Receiver<Result<(), Unwritable>>;
 /// (DESIGN, invariant 2).
 pub(super) fn may_follow(permit: &Permit, changes_pin: bool, profile: &Profile) -> bool {
     permit.is_flow_home() && !changes_pin && profile.counted.is_empty()
+}
+
+pub(super) fn is_copy(pin: Option<&Pinning>) -> bool {
+    matches!(pin, Some(Pinning::Copy { .. }))
 }
 
 fn check(draft: &Draft) -> Result<(), Unwritable> {

@@ -126,7 +126,7 @@ pub(super) fn open(
     // Before the directory forgets what it saw: the loss must be told even if we end here.
     let head_file = HeadFile::start(disk.as_mut(), head).map_err(io)?;
     let applied = Applied::attach(books, head.ledger, end.next - 1)?;
-    opened.replayed = replay(&segments, &tail, &applied, books)?;
+    (opened.replayed, opened.apart) = replay(&segments, &tail, &applied, books)?;
     let bytes = segments.iter().map(|s| s.length).sum::<u64>() - tail.room;
     let mut writer = Writer::new(
         disk,
@@ -214,7 +214,7 @@ pub(super) struct Tail {
     pub offset: u64,
     pub chain: super::format::Hash,
     pub next: u64,
-    pub profiles: Vec<std::sync::Arc<super::Profile>>,
+    pub profiles: Vec<Arc<super::Profile>>,
     /// Bytes after `offset` that are no whole frame.
     pub torn: u64,
     /// All bytes after `offset`.
@@ -386,19 +386,21 @@ impl Applied {
     }
 }
 
-/// Hands the books every change after what they have; counts the changes of pins.
+/// Hands the books every change after what they have; counts the changes of pins, and whose first
+/// home the directory has elsewhere.
 fn replay(
     segments: &[Segment],
     tail: &Tail,
     applied: &Applied,
     books: &Books,
-) -> Result<u64, LedgerError> {
+) -> Result<(u64, usize), LedgerError> {
     let mut replayed = 0;
     let mut claims = HashMap::new();
+    let mut apart = Apart::default();
     let last = tail.next - 1;
     let after = applied.all();
     if after >= last {
-        return Ok(0);
+        return Ok((0, 0));
     }
     let from = segments
         .partition_point(|s| s.first <= after + 1)
@@ -427,6 +429,7 @@ fn replay(
                 replayed += u64::from(replay_entry(&entry, applied, books)?);
                 if entry.seq > applied.pins {
                     replay_mark(&entry, &mut claims, books)?;
+                    apart.look(&entry, books)?;
                 }
             }
         }
@@ -435,7 +438,53 @@ fn replay(
     if let Some(counters) = &books.counters {
         counters.mark(last);
     }
-    Ok(replayed)
+    apart.tell();
+    Ok((replayed, apart.0.len()))
+}
+
+/// Whose first home by the ledger is not the one that the directory has: something else wrote into
+/// it. With the home by the ledger. A later change of the same pin may settle it, as where all of a
+/// ledger is replayed again.
+#[derive(Default)]
+struct Apart(HashMap<SubjectKey, Arc<str>>);
+
+impl Apart {
+    /// Looks at an entry that was replayed.
+    fn look(&mut self, entry: &Entry, books: &Books) -> Result<(), LedgerError> {
+        let Kind::Decision {
+            subject: Some(key),
+            pin: Some(change),
+            ..
+        } = &entry.kind
+        else {
+            return Ok(());
+        };
+        match change {
+            PinChange::Claim { region, .. } => {
+                let pin = books.directory.lookup(key)?;
+                if pin.is_some_and(|pin| pin.region != *region) {
+                    self.0.insert(*key, Arc::clone(region));
+                } else {
+                    self.0.remove(key);
+                }
+            }
+            PinChange::Move { .. } => drop(self.0.remove(key)),
+            PinChange::Drop { region } if self.0.get(key) == Some(region) => {
+                self.0.remove(key);
+            }
+            PinChange::Drop { .. } | PinChange::Copy { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn tell(&self) {
+        if !self.0.is_empty() {
+            tracing::error!(
+                subjects = self.0.len(),
+                "the ledger has the first home of some people in another region than the directory's file, which was left as it is: their records may be where the ledger says; find out who wrote into the directory, and settle it by hand"
+            );
+        }
+    }
 }
 
 /// The home that a first record claimed has taken it, if its outcome says so. `claims` are those

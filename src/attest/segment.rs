@@ -64,7 +64,8 @@ pub(super) fn list(folder: &Path) -> Result<Vec<Segment>, LedgerError> {
             }
             .into());
         }
-        let length = file.metadata().map_err(LedgerError::io(&path))?.len();
+        // Of the file behind a link, not of the link.
+        let length = fs::metadata(&path).map_err(LedgerError::io(&path))?.len();
         segments.push(Segment {
             path,
             first,
@@ -321,7 +322,7 @@ impl Walk {
     }
 
     /// Back to the end of the last frame, with nothing read ahead.
-    fn rewind(&mut self) -> Result<(), Stop> {
+    pub fn rewind(&mut self) -> Result<(), Stop> {
         let seek = self.reader.seek(SeekFrom::Start(self.offset));
         seek.map(drop).map_err(Stop::Io)
     }

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    Kind, LedgerError, Profile,
+    Damage, Kind, LedgerError, Profile,
     codec::Malformed,
-    head::{self, Slots},
+    head::{self, Head, Slots},
     open::{Tail, head_damage, join, match_head, missing_segment},
-    segment::{self, Stop, Walk},
+    segment::{self, Segment, Stop, Walk},
 };
 use crate::domain::Digest;
 
@@ -35,7 +35,7 @@ pub struct VerifyReport {
     pub decided_by: Vec<DecidedBy>,
 }
 
-/// The decisions under one policy and one set of settings. Those around a reload may lie between
+/// The entries of decisions under one policy and one set of settings. Those around a reload may lie between
 /// each other's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct DecidedBy {
@@ -45,7 +45,8 @@ pub struct DecidedBy {
     /// Number of the first entry.
     pub first: u64,
     pub last: u64,
-    pub decisions: u64,
+    /// One decision may have several: see `docs/ledger-format.md`.
+    pub entries: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -114,33 +115,10 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
             walk => walk?,
         };
         join(segment, &walk.header, &tail, &head)?;
-        let mut before = walk.next;
-        loop {
-            match_head(&walk, before, &head)?;
-            match_head(&walk, before, &older)?;
-            before = walk.next;
-            let frame = match walk.next(true) {
-                Ok(Some(frame)) => frame,
-                Ok(None) => break,
-                Err(Stop::Flaw(_)) if last && walk.next > head.seq => break,
-                Err(stop) => return Err(walk.damage(stop)),
-            };
-            for entry in walk.entries(&frame).map_err(|m| walk.damage(m.into()))? {
-                report.first_at.get_or_insert(entry.at);
-                report.last_at = Some(entry.at);
-                match entry.kind {
-                    Kind::Recovered { lost } => report.recoveries.push(Recovery {
-                        seq: entry.seq,
-                        at: entry.at,
-                        lost,
-                    }),
-                    Kind::Decision { profile, .. } => report.count(entry.seq, &profile),
-                    Kind::Outcome { .. } | Kind::Resumed { .. } => {}
-                }
-            }
-        }
+        let mut read = |walk: &mut Walk| report.read(walk, last, [&head, &older]);
+        read(&mut walk)?;
         if last {
-            report.torn_bytes = segment.torn_after(walk.offset)?;
+            report.torn_bytes = unfinished_after(&mut walk, read)?;
             surplus = segment.surplus(walk.offset, report.torn_bytes, walk.next);
         } else {
             walk.ends_here()?;
@@ -152,7 +130,7 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
         last_path = Some(segment.clone());
     }
     if tail.next <= head.seq {
-        let Some(segment) = last_path.filter(|s| s.first >= head.segment) else {
+        let Some(segment) = last_path.filter(|s: &Segment| s.first >= head.segment) else {
             return Err(missing_segment(folder, &head).into());
         };
         let missing = head.seq - (tail.next - 1);
@@ -164,6 +142,23 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
             )
             .into());
     }
+    // No `recovered` entry tells of it yet.
+    if head.lost > 0 && tail.next - 1 == head.seq {
+        let what = format!(
+            "{} acknowledged entries are missing from the end, as a start found that could not write it down: start the router, whose first entry tells of it",
+            head.lost
+        );
+        return Err(match last_path {
+            Some(segment) => segment.damage(tail.offset, tail.next, what),
+            None => Damage {
+                file: folder.join(head::FILE),
+                offset: 0,
+                entry: tail.next,
+                what,
+            },
+        }
+        .into());
+    }
     // Only where nothing worse is to be told.
     if let Some(damage) = surplus {
         return Err(damage.into());
@@ -174,7 +169,58 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
     Ok(report)
 }
 
+/// Bytes after the walk's end that are no whole frame. A router at work may have written on since
+/// the walk ended, so what stands there is read first.
+pub(super) fn unfinished_after(
+    walk: &mut Walk,
+    mut read: impl FnMut(&mut Walk) -> Result<(), LedgerError>,
+) -> Result<u64, LedgerError> {
+    loop {
+        let ended = walk.offset;
+        let torn = walk.segment.torn_after(ended)?;
+        if torn == 0 {
+            return Ok(0);
+        }
+        walk.rewind().map_err(|stop| walk.damage(stop))?;
+        read(walk)?;
+        // No frame stood there when it was read again: one at most had been begun.
+        if walk.offset == ended {
+            return Ok(torn);
+        }
+    }
+}
+
 impl VerifyReport {
+    /// Goes on to the segment's end. `heads`: both slots, the newer first.
+    fn read(&mut self, walk: &mut Walk, last: bool, heads: [&Head; 2]) -> Result<(), LedgerError> {
+        let mut before = walk.next;
+        loop {
+            for head in heads {
+                match_head(walk, before, head)?;
+            }
+            before = walk.next;
+            let frame = match walk.next(true) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(()),
+                Err(Stop::Flaw(_)) if last && walk.next > heads[0].seq => return Ok(()),
+                Err(stop) => return Err(walk.damage(stop)),
+            };
+            for entry in walk.entries(&frame).map_err(|m| walk.damage(m.into()))? {
+                self.first_at.get_or_insert(entry.at);
+                self.last_at = Some(entry.at);
+                match entry.kind {
+                    Kind::Recovered { lost } => self.recoveries.push(Recovery {
+                        seq: entry.seq,
+                        at: entry.at,
+                        lost,
+                    }),
+                    Kind::Decision { profile, .. } => self.count(entry.seq, &profile),
+                    Kind::Outcome { .. } | Kind::Resumed { .. } => {}
+                }
+            }
+        }
+    }
+
     fn count(&mut self, seq: u64, profile: &Profile) {
         let is =
             |by: &&mut DecidedBy| (by.policy, by.settings) == (profile.policy, profile.settings);
@@ -182,20 +228,20 @@ impl VerifyReport {
         match self.decided_by.iter_mut().rev().find(is) {
             Some(by) => {
                 by.last = seq;
-                by.decisions += 1;
+                by.entries += 1;
             }
             None => self.decided_by.push(DecidedBy {
                 policy: profile.policy,
                 settings: profile.settings,
                 first: seq,
                 last: seq,
-                decisions: 1,
+                entries: 1,
             }),
         }
     }
 }
 
-fn unfinished(segment: &segment::Segment, head: &head::Head) -> bool {
+fn unfinished(segment: &segment::Segment, head: &Head) -> bool {
     segment.length <= super::format::SegmentHeader::LEN as u64 && head.seq < segment.first
 }
 
@@ -233,11 +279,11 @@ impl std::fmt::Display for VerifyReport {
                 settings,
                 first,
                 last,
-                decisions,
+                entries,
             } = by;
             write!(
                 f,
-                "\n{decisions} decisions from entry {first} to {last} by policy {policy}, "
+                "\n{entries} entries of decisions from {first} to {last} by policy {policy}, "
             )?;
             match settings {
                 Some(settings) => write!(f, "settings {settings}")?,

@@ -70,6 +70,8 @@ pub(super) struct Writer {
     pub segments: u64,
     /// Bytes of all segments.
     pub bytes: u64,
+    /// Why the head is behind the entries.
+    head_trouble: Option<String>,
 }
 
 impl Writer {
@@ -97,6 +99,7 @@ impl Writer {
             room: 0,
             segments,
             bytes,
+            head_trouble: None,
         }
     }
 
@@ -118,6 +121,9 @@ impl Writer {
     /// was half written is cut off, at once or, if that fails too, before the next write.
     pub fn commit(&mut self, items: &[Item<'_>]) -> Result<(), WriteError> {
         if items.is_empty() {
+            if self.head_trouble.is_some() {
+                self.advance_head();
+            }
             return Ok(());
         }
         self.begin_segment_if_due()?;
@@ -241,9 +247,27 @@ impl Writer {
             chain: self.end.chain,
             lost: 0,
         };
-        if let Err(error) = self.head.advance(to) {
-            tracing::error!(%error, "the ledger's head cannot be written: a cut of the ledger's end would not be missed");
+        match self.head.advance(to) {
+            Ok(()) => {
+                if self.head_trouble.take().is_some() {
+                    tracing::warn!("the ledger's head can be written again");
+                }
+            }
+            Err(error) => {
+                let trouble = format!(
+                    "the ledger's head cannot be written, a cut of the ledger's end would not be missed: {error}"
+                );
+                if self.head_trouble.is_none() {
+                    tracing::error!("{trouble}");
+                }
+                self.head_trouble = Some(trouble);
+            }
         }
+    }
+
+    /// Why the head is behind the entries, while it is.
+    pub fn head_trouble(&self) -> Option<&str> {
+        self.head_trouble.as_deref()
     }
 
     /// The last segment's file, ending where its last frame ends.

@@ -3,10 +3,7 @@
 use std::{io::stdin, sync::Arc};
 
 use super::{Ended, Failure, args, eprint_line, key::settings, print_line};
-use crate::{
-    locate::{self, import_ids},
-    router::running::hasher,
-};
+use crate::{locate::import_ids, router::running::caught_up, telemetry::log};
 
 /// Lines of ids with another home that are told one by one.
 const TOLD: usize = 100;
@@ -21,8 +18,9 @@ pub fn directory(args: &args::Directory) -> Result<Ended, Failure> {
         return Err(format!("`{}` is no region; the settings name {known}", args.region).into());
     };
     known_namespace(&settings, &args.namespace)?;
-    let directory = locate::Directory::open(&settings.directory.path)?;
-    let hasher = hasher(&settings, &directory)?;
+    // What is found amiss with the ledger is told as at a start.
+    log::start(&settings.log)?;
+    let (directory, hasher) = caught_up(&settings)?;
     let region: Arc<str> = Arc::clone(&region.name);
     let mut told = 0;
     let report = import_ids(

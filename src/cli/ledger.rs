@@ -9,7 +9,7 @@ use super::{
     args::{self, LedgerCommand},
     not_yet, print_line,
 };
-use crate::attest::{self, Entry, LedgerError};
+use crate::attest::{self, Entry, Follow, LedgerError};
 
 pub fn ledger(args: &args::Ledger) -> Result<Ended, Failure> {
     match &args.command {
@@ -59,14 +59,16 @@ fn tail(args: &args::Tail) -> Result<Ended, Failure> {
     if !args.follow {
         return Ok(Ended::Good);
     }
-    let mut after = match entries.last() {
+    let after = match entries.last() {
         Some(last) => last.seq,
         None => attest::acknowledged(folder)?,
     };
+    let mut follow = Follow::new(folder, after);
     loop {
-        let (entries, _) = attest::read(folder, after, 1000, None)?;
-        show(&entries);
-        after = entries.last().map_or(after, |e| e.seq);
-        std::thread::sleep(Duration::from_millis(200));
+        let news = follow.news()?;
+        if news.is_empty() {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        show(&news);
     }
 }

@@ -31,7 +31,13 @@ struct State<C> {
     in_hand: usize,
     closed: bool,
     error: Option<String>,
+    /// The storing thread is gone, with what it had in hand: what follows it must not be stored.
+    failed: bool,
 }
+
+/// Nothing is stored any more.
+#[derive(Debug)]
+struct Failed;
 
 impl<C> Default for Backlog<C> {
     fn default() -> Self {
@@ -41,6 +47,7 @@ impl<C> Default for Backlog<C> {
                 in_hand: 0,
                 closed: false,
                 error: None,
+                failed: false,
             }),
             wake: Condvar::new(),
         }
@@ -78,12 +85,13 @@ impl<C: Change> Backlog<C> {
         self.lock().error.clone()
     }
 
-    /// The next batch, after letting changes gather; `None` when closed and empty, or when closed
-    /// and the disk fails.
+    /// The next batch, after letting changes gather; `None` when closed and empty, when closed and the
+    /// disk fails, or when nothing may be stored any more.
     fn take(&self) -> Option<Vec<C>> {
         let mut state = self.lock();
         loop {
-            if state.closed && (state.changes.is_empty() || state.error.is_some()) {
+            let ends = state.closed && (state.changes.is_empty() || state.error.is_some());
+            if ends || state.failed {
                 return None;
             }
             if state.changes.is_empty() || state.in_hand > 0 {
@@ -100,16 +108,19 @@ impl<C: Change> Backlog<C> {
                 .unwrap_or_else(PoisonError::into_inner);
             // While changes gathered somebody may have flushed: two batches at once could be stored
             // in the wrong order.
-            if !state.changes.is_empty() && state.in_hand == 0 {
+            if !state.changes.is_empty() && state.in_hand == 0 && !state.failed {
                 return Some(Self::cut(&mut state));
             }
         }
     }
 
     /// The next batch at once; `None` when there is none. Waits while another is being stored.
-    fn take_now(&self) -> Option<Vec<C>> {
+    fn take_now(&self) -> Result<Option<Vec<C>>, Failed> {
         let mut state = self.idle(self.lock());
-        (!state.changes.is_empty()).then(|| Self::cut(&mut state))
+        if state.failed {
+            return Err(Failed);
+        }
+        Ok((!state.changes.is_empty()).then(|| Self::cut(&mut state)))
     }
 
     /// Waits until nothing is being stored.
@@ -154,6 +165,7 @@ impl<C: Change> Backlog<C> {
     fn fail(&self, error: &str) {
         let mut state = self.lock();
         state.in_hand = 0;
+        state.failed = true;
         state.error = Some(error.to_owned());
         self.wake.notify_all();
     }
@@ -186,6 +198,9 @@ pub(crate) trait Stores: Send + Sync + 'static {
     /// Stores a batch in one durable transaction, and lets go of what memory held for it.
     fn store(&self, batch: &[Self::Change]) -> Result<(), Self::Error>;
 
+    /// What is told where nothing is stored any more: a restart replays what is missing.
+    fn gone() -> Self::Error;
+
     /// Whether the log has been told of such an error.
     fn is_told(error: &Self::Error) -> bool;
 
@@ -198,7 +213,7 @@ pub(crate) trait Stores: Send + Sync + 'static {
 /// # Errors
 /// What the storing failed with; what is missing stays in the backlog.
 pub(crate) fn flush<S: Stores>(of: &S) -> Result<(), S::Error> {
-    while let Some(batch) = of.backlog().take_now() {
+    while let Some(batch) = of.backlog().take_now().map_err(|Failed| S::gone())? {
         store(of, batch)?;
     }
     Ok(())
@@ -315,7 +330,7 @@ mod tests {
         let gathers = Arc::clone(&backlog);
         let thread = thread::spawn(move || tell.send(gathers.take().unwrap().len()));
         // Somebody flushes while it gathers, or before.
-        let first = backlog.take_now();
+        let first = backlog.take_now().unwrap();
         backlog.push([Of(2)]);
         if first.is_some_and(|batch| batch.len() == 1) {
             let twice = Backlog::<Of>::GATHER * 2;
@@ -350,13 +365,26 @@ mod tests {
     fn what_could_not_be_stored_comes_first_again() {
         let backlog = Backlog::default();
         backlog.push([Of(1), Of(2)]);
-        let batch = backlog.take_now().unwrap();
+        let batch = backlog.take_now().unwrap().unwrap();
         backlog.push([Of(3)]);
         backlog.give_back(batch, "no room".into());
         assert_eq!(backlog.error().as_deref(), Some("no room"));
-        let again = backlog.take_now().unwrap();
+        let again = backlog.take_now().unwrap().unwrap();
         assert_eq!(again.iter().map(|of| of.0).collect::<Vec<_>>(), [1, 2, 3]);
         backlog.stored();
         assert_eq!((backlog.error(), backlog.len()), (None, 0));
+    }
+
+    /// The file remembers up to which entry it has everything.
+    #[test]
+    fn after_a_batch_that_died_with_its_thread_none_is_stored() {
+        let backlog = Backlog::default();
+        backlog.push([Of(1)]);
+        let lost = backlog.take().unwrap();
+        backlog.push([Of(2)]);
+        drop(lost);
+        backlog.fail("its thread has ended");
+        assert!(backlog.take_now().is_err());
+        assert_eq!(backlog.len(), 1);
     }
 }

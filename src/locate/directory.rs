@@ -2,7 +2,7 @@ use std::{
     hash::BuildHasherDefault,
     path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -53,7 +53,7 @@ pub enum DirectoryError {
         "a pin that stands in the ledger could not be applied: restart, so that it is replayed"
     )]
     Broken,
-    #[error("the directory cannot keep up with new subjects: {waiting} pins wait to be stored")]
+    #[error("the directory cannot keep up: {waiting} pins wait to be stored")]
     Behind { waiting: usize },
 }
 
@@ -115,11 +115,13 @@ impl Directory {
         pin: Pin,
         absent: Option<u32>,
     ) -> Result<Claim, DirectoryError> {
-        let waiting = self.inner.backlog.len();
-        if waiting > Backlog::<Change>::LIMIT {
-            return Err(DirectoryError::Behind { waiting });
-        }
+        self.inner.has_room()?;
         Inner::claim(&self.inner, key, Arc::new(pin), absent)
+    }
+
+    /// For whoever asks whether further pins may change.
+    pub(crate) fn room(&self) -> Room {
+        Room(Arc::downgrade(&self.inner))
     }
 
     /// Stores the pins of subjects that have none, durably, chunk by chunk. A standing pin is
@@ -231,7 +233,7 @@ impl Directory {
     }
 
     #[cfg(test)]
-    pub(super) fn break_storing_for_tests(&self) {
+    pub(crate) fn break_storing_for_tests(&self) {
         self._storing.dies_for_tests();
     }
 
@@ -254,6 +256,18 @@ impl Directory {
 impl std::fmt::Debug for Directory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Directory").finish_non_exhaustive()
+    }
+}
+
+/// Whether further pins may change. Does not keep the directory open.
+#[derive(Clone, Debug)]
+pub(crate) struct Room(Weak<Inner>);
+
+impl Room {
+    /// # Errors
+    /// [`DirectoryError::Behind`] while too many pins wait to be stored.
+    pub fn check(&self) -> Result<(), DirectoryError> {
+        self.0.upgrade().map_or(Ok(()), |inner| inner.has_room())
     }
 }
 
@@ -306,6 +320,15 @@ impl Inner {
             return Err(DirectoryError::Broken);
         }
         Ok(())
+    }
+
+    fn has_room(&self) -> Result<(), DirectoryError> {
+        match self.backlog.len() {
+            waiting if waiting > Backlog::<Change>::LIMIT => {
+                Err(DirectoryError::Behind { waiting })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn standing(&self, key: &SubjectKey) -> Result<Option<Arc<Pin>>, DirectoryError> {
@@ -489,6 +512,10 @@ impl Stores for Inner {
         }
         self.applied.fetch_max(applied, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn gone() -> DirectoryError {
+        DirectoryError::Broken
     }
 
     /// Of the disk the file itself tells the log.

@@ -21,6 +21,7 @@ mod subject;
 
 pub use cache::{PinCache, PinNumber};
 pub use claims::{Claim, Claimed};
+pub(crate) use directory::Room;
 pub use directory::{Directory, DirectoryError, DirectoryStatus};
 pub use import::{ImportError, ImportReport, import_ids, print_keys};
 pub use pin::{Pin, PinChange};

@@ -340,12 +340,7 @@ fn thread(name: String, run: impl FnOnce() + Send + 'static) -> std::io::Result<
 /// Opens ledger and directory and puts the shared state together.
 fn open(config: &Path, snapshot: Snapshot, seen: Seen) -> Result<Shared, StartError> {
     let settings = Arc::clone(&snapshot.settings);
-    let directory = Directory::open(&settings.directory.path)?;
-    if settings.directory.secret.is_none() && is_secret_missed(&settings)? {
-        let folder = settings.directory.path.display().to_string();
-        return Err(StartError::SecretGone(folder));
-    }
-    let hasher = hasher(&settings, &directory)?;
+    let (directory, hasher) = keyed(&settings)?;
     let options = attest::Options::default();
     let counters = Counters::open(&settings.directory.path)?;
     let consents = Consents::open(&settings.directory.path)?;
@@ -354,12 +349,6 @@ fn open(config: &Path, snapshot: Snapshot, seen: Seen) -> Result<Shared, StartEr
         counters: Some(counters.clone()),
     };
     let (journal, opened) = Journal::open(&settings.ledger, options, books)?;
-    if opened.lost > 0 {
-        tracing::error!(
-            entries = opened.lost,
-            "acknowledged ledger entries are gone; a `recovered` entry says so"
-        );
-    }
     // After the replay: what it says of pins must be whole. A pin that cannot be read is one.
     let pinned = |key: &SubjectKey| !matches!(directory.lookup(key), Ok(None));
     let erasures = Erasures::open(&settings.directory.path, pinned)?;
@@ -417,9 +406,36 @@ fn open(config: &Path, snapshot: Snapshot, seen: Seen) -> Result<Shared, StartEr
     })
 }
 
+/// The directory with every pin that stands in the ledger, for a command that writes into it while no
+/// router runs: a router that was killed may have left pins that stand in the ledger alone.
+///
+/// # Errors
+/// As those of a start.
+pub fn caught_up(settings: &Settings) -> Result<(Directory, SubjectHasher), StartError> {
+    let (directory, hasher) = keyed(settings)?;
+    if settings.ledger.exists() {
+        let options = attest::Options::default();
+        let (journal, _) = Journal::open(&settings.ledger, options, directory.clone())?;
+        let closed = journal.close();
+        closed.map_err(|error| StartError::Io(std::io::Error::other(error)))?;
+    }
+    Ok((directory, hasher))
+}
+
+/// The directory, and the secret that its keys are made under.
+fn keyed(settings: &Settings) -> Result<(Directory, SubjectHasher), StartError> {
+    let directory = Directory::open(&settings.directory.path)?;
+    if settings.directory.secret.is_none() && is_secret_missed(settings)? {
+        let folder = settings.directory.path.display().to_string();
+        return Err(StartError::SecretGone(folder));
+    }
+    let hasher = hasher(settings, &directory)?;
+    Ok((directory, hasher))
+}
+
 /// Whether the secret is gone under which the ledger's entries were written: with it went the
-/// directory, and what the ledger replays would pin keys that nobody makes any more. Not asked by
-/// `directory import`, which begins a new secret on purpose (`docs/keys.md`).
+/// directory, and what the ledger replays would pin keys that nobody makes any more. Whoever begins
+/// a new secret on purpose puts the ledger aside (`docs/keys.md`).
 fn is_secret_missed(settings: &Settings) -> Result<bool, LedgerError> {
     if settings.directory.path.join(SECRET_FILE).exists() {
         return Ok(false);
@@ -432,7 +448,7 @@ fn is_secret_missed(settings: &Settings) -> Result<bool, LedgerError> {
 }
 
 /// The hasher of subject ids, with the secret given or the one that lies in the directory.
-pub fn hasher(settings: &Settings, directory: &Directory) -> Result<SubjectHasher, StartError> {
+fn hasher(settings: &Settings, directory: &Directory) -> Result<SubjectHasher, StartError> {
     let secret = match &settings.directory.secret {
         Some(secret) => secret.clone(),
         None => {

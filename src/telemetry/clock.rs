@@ -40,6 +40,16 @@ pub fn today() -> jiff::civil::Date {
     now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
+/// The day it is where it is first tomorrow, 14 hours ahead of UTC.
+pub fn last_today() -> jiff::civil::Date {
+    last_day(now())
+}
+
+fn last_day(at: Timestamp) -> jiff::civil::Date {
+    let first = jiff::tz::TimeZone::fixed(jiff::tz::offset(14));
+    at.to_zoned(first).date()
+}
+
 /// How long the time of day may follow from a reading of it: so late is noticed that it was set.
 const FOLLOWS: Duration = Duration::from_millis(10);
 
@@ -188,5 +198,18 @@ mod tests {
         let read = Instant::now().checked_sub(FOLLOWS).unwrap();
         READ.set(Some((read, now() - hour)));
         assert!(now().duration_since(time()) < hour / 2, "it was read");
+    }
+
+    #[test]
+    fn a_day_that_has_come_somewhere_has_come() {
+        // The 24th, 03:00 in Shanghai; midnight on Kiritimati, and a second before.
+        for (at, day) in [
+            ("2026-11-23T19:00:00Z", 24),
+            ("2026-11-23T10:00:00Z", 24),
+            ("2026-11-23T09:59:59Z", 23),
+        ] {
+            let at: Timestamp = at.parse().unwrap();
+            assert_eq!(last_day(at), jiff::civil::date(2026, 11, day), "{at}");
+        }
     }
 }

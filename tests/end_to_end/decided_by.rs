@@ -150,7 +150,7 @@ fn a_reload_that_changes_what_is_decided_makes_another_digest_and_no_other_does(
     let told = report["report"]["decided_by"].as_array().unwrap();
     let pairs: Vec<Both> = told.iter().map(both).collect();
     assert_eq!(pairs, [first, second, fourth.clone()], "each that decided");
-    assert_eq!(told[0]["decisions"], 2);
+    assert_eq!(told[0]["entries"], 2);
     let tail = run_to_end(&["ledger", "tail", "--json", ledger], "");
     let tail = String::from_utf8(tail.stdout).unwrap();
     let last = tail.lines().rev().find(|l| l.contains("\"policy\""));

@@ -220,3 +220,45 @@ fn a_claim_in_a_bundle_pins_its_subject() {
         assert_eq!(pinned, number % 2 == 1);
     }
 }
+
+/// Beyond what may wait for the directory's file, no flow makes a copy; what has happened is told.
+#[test]
+fn no_copy_is_let_go_while_the_directory_is_behind() {
+    let rig = Rig::new();
+    let directory = rig.directory();
+    let (journal, _) = Journal::open(&rig.ledger(), Options::default(), directory.clone()).unwrap();
+    let shared = profile("/p");
+    let pinning = |number, pin: fn(Arc<str>) -> Pinning| Draft {
+        pin: Some(pin("sg".into())),
+        ..draft(number, &shared)
+    };
+    let copy = |number| pinning(number, |region| Pinning::Copy { region });
+    let moved = |number| pinning(number, |region| Pinning::Move { region });
+    let bundle = || {
+        let mut bundle = Bundle::new(at(1), 1);
+        bundle.push(Some(abroad()), copy(1));
+        bundle
+    };
+    let copies = || {
+        let clear = block_on(journal.clear(abroad(), copy(1))).map(drop);
+        let all = vec![(abroad(), draft(1, &shared))];
+        let all = block_on(journal.clear_all(all, vec![copy(1)])).map(drop);
+        [
+            clear,
+            all,
+            block_on(journal.clear_bundle(bundle())).map(drop),
+        ]
+    };
+    assert_eq!(copies(), [Ok(()), Ok(()), Ok(())]);
+    directory.break_storing_for_tests();
+    (0..=500_000).for_each(|_| directory.mark(1));
+    for refused in copies() {
+        assert!(
+            matches!(refused, Err(Unwritable::Directory(_))),
+            "{refused:?}"
+        );
+    }
+    let _ = block_on(journal.clear(abroad(), draft(2, &shared))).unwrap();
+    let happened = vec![moved(2), copy(2)];
+    let _ = block_on(journal.clear_all(Vec::new(), happened)).unwrap();
+}

@@ -206,6 +206,32 @@ fn lost_acknowledged_entries_are_attested_at_the_next_start() {
 }
 
 #[test]
+fn a_segment_behind_a_link_is_as_long_as_its_file() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let aside = rig.folder.path().join("aside");
+    fs::create_dir(&aside).unwrap();
+    for file in segment_files(&rig.ledger()) {
+        let to = aside.join(file.file_name().unwrap());
+        fs::rename(&file, &to).unwrap();
+        std::os::unix::fs::symlink(&to, &file).unwrap();
+    }
+    // Of all but the last segment, the joints alone.
+    let (journal, opened) = rig.open_with(Options {
+        check_bytes: 1,
+        ..Options::default()
+    });
+    assert_eq!((opened.entries, opened.lost), (30, 0));
+    let lengths = segment_files(&aside)
+        .iter()
+        .map(|f| fs::metadata(f).unwrap().len())
+        .sum::<u64>();
+    assert_eq!(journal.status().bytes, lengths);
+    journal.close().unwrap();
+    assert!(verify(&rig.ledger()).is_ok());
+}
+
+#[test]
 fn a_segment_that_was_only_begun_is_begun_again() {
     let rig = Rig::new();
     small_ledger(&rig);

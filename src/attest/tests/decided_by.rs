@@ -77,7 +77,7 @@ fn a_ledger_of_before_is_read_verified_and_gone_on_with() {
         panic!("{report:?}");
     };
     assert_eq!(by.settings, None);
-    assert_eq!((by.first, by.last, by.decisions), (1, 11, 7));
+    assert_eq!((by.first, by.last, by.entries), (1, 11, 7));
     assert!(report.to_string().contains("settings not told"), "{report}");
     let entries = read(&rig.ledger(), 0, 100, None).unwrap().0;
     assert_eq!(entries.len(), 12);
@@ -123,7 +123,7 @@ fn verify_tells_by_what_was_decided() {
     let told: Vec<_> = report
         .decided_by
         .iter()
-        .map(|by| (by.settings, by.first, by.last, by.decisions))
+        .map(|by| (by.settings, by.first, by.last, by.entries))
         .collect();
     assert_eq!(
         told,
@@ -133,7 +133,7 @@ fn verify_tells_by_what_was_decided() {
         ]
     );
     let line = format!(
-        "\n1 decisions from entry 3 to 3 by policy {}, settings {}",
+        "\n1 entries of decisions from 3 to 3 by policy {}, settings {}",
         Digest([7; 32]),
         Digest([9; 32])
     );

@@ -21,15 +21,17 @@ struct Faults {
     part: AtomicU64,
     sync_fails: AtomicBool,
     truncate_fails: AtomicBool,
+    head_fails: AtomicBool,
 }
 
 struct Flaky(Folder, Arc<Faults>);
-struct FlakyFile(Box<dyn DiskFile>, Arc<Faults>);
+struct FlakyFile(Box<dyn DiskFile>, Arc<Faults>, bool);
 
 impl Disk for Flaky {
     fn open(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let file = self.0.open(name)?;
-        Ok(Box::new(FlakyFile(file, Arc::clone(&self.1))))
+        let is_head = name == "head";
+        Ok(Box::new(FlakyFile(file, Arc::clone(&self.1), is_head)))
     }
 }
 
@@ -39,6 +41,9 @@ impl DiskFile for FlakyFile {
             let part = usize::try_from(self.1.part.load(Ordering::SeqCst)).unwrap();
             self.0.write_at(&bytes[..part.min(bytes.len())], offset)?;
             return Err(io::ErrorKind::StorageFull.into());
+        }
+        if self.2 && self.1.head_fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("no head today"));
         }
         self.0.write_at(bytes, offset)
     }
@@ -186,6 +191,61 @@ fn flows_home_that_were_under_way_are_written_when_the_disk_is_back() {
     assert_eq!(entries[2].decision(), Some(decision(1)));
 }
 
+#[test]
+fn a_head_that_cannot_be_written_is_told_and_written_once_it_can_be() {
+    let rig = Rig::new();
+    let (journal, _directory, faults) = open(&rig, 1 << 20);
+    let shared = profile("/p");
+    faults.head_fails.store(true, Ordering::SeqCst);
+    for n in 0..3 {
+        // The entries stand whatever comes of the head.
+        let _ = block_on(journal.clear(abroad(), draft(n, &shared))).unwrap();
+    }
+    block_on(journal.flush()).unwrap();
+    let error = journal.status().error.unwrap();
+    assert!(
+        error.contains("head") && error.contains("no head today"),
+        "{error}"
+    );
+    assert_eq!(acknowledged(&rig.ledger()).unwrap(), 0);
+    faults.head_fails.store(false, Ordering::SeqCst);
+    // Without being asked: a router that is not ready gets no requests.
+    while journal.status().error.is_some() {
+        std::thread::yield_now();
+    }
+    assert_eq!(acknowledged(&rig.ledger()).unwrap(), 3);
+    assert_eq!(verify(&rig.ledger()).unwrap().after_head, 0);
+}
+
+#[test]
+fn a_loss_that_a_start_could_not_write_down_is_damage_until_one_can() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let last = segment_files(&rig.ledger()).pop().unwrap();
+    let bytes = std::fs::read(&last).unwrap();
+    std::fs::write(&last, &bytes[..bytes.len() - 1]).unwrap();
+    let faults = Arc::new(Faults::default());
+    // The head tells what is left by then, and how much is lost.
+    faults.truncate_fails.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let disk = Flaky(Folder::new(&rig.ledger()), Arc::clone(&faults));
+        let options = Options::default();
+        Journal::open_on(&rig.ledger(), options, rig.directory(), Box::new(disk)).unwrap_err();
+        let Err(LedgerError::Damaged(damage)) = verify(&rig.ledger()) else {
+            panic!("an acknowledged entry is missing");
+        };
+        let told = damage.to_string();
+        assert!(
+            told.contains("1 acknowledged entries are missing"),
+            "{told}"
+        );
+    }
+    let (journal, opened) = rig.open();
+    assert_eq!(opened.lost, 1);
+    drop(journal);
+    assert_eq!(verify(&rig.ledger()).unwrap().recoveries[0].lost, 1);
+}
+
 /// A disk whose files panic when they are written, once told to.
 struct Broken(Folder, Arc<AtomicBool>);
 struct BrokenFile(Box<dyn DiskFile>, Arc<AtomicBool>);
@@ -263,6 +323,8 @@ struct HangingFile(Box<dyn DiskFile>, Arc<Gate>);
 #[derive(Default)]
 struct Gate {
     shut: std::sync::Mutex<bool>,
+    /// One may pass although it is shut.
+    lets_one: AtomicBool,
     reached: std::sync::Mutex<bool>,
     changed: std::sync::Condvar,
     arrived: std::sync::Condvar,
@@ -291,11 +353,20 @@ impl Gate {
         );
     }
 
+    /// Lets the one pass that waits; the next is waited for anew.
+    fn let_one_pass(&self) {
+        *self.reached.lock().unwrap() = false;
+        let _shut = self.shut.lock().unwrap();
+        self.lets_one.store(true, Ordering::SeqCst);
+        self.changed.notify_all();
+    }
+
     fn pass(&self) {
         *self.reached.lock().unwrap() = *self.shut.lock().unwrap();
         self.arrived.notify_all();
         let shut = self.shut.lock().unwrap();
-        drop(self.changed.wait_while(shut, |shut| *shut).unwrap());
+        let waits = |shut: &mut bool| *shut && !self.lets_one.swap(false, Ordering::SeqCst);
+        drop(self.changed.wait_while(shut, waits).unwrap());
     }
 }
 
@@ -409,6 +480,74 @@ fn a_disk_that_hangs_is_told_as_one_that_fails_is() {
     let kinds: Vec<_> = entries.iter().map(|e| e.kind.as_str()).collect();
     assert_eq!(kinds, ["decision", "resumed", "decision", "decision"]);
     assert!(matches!(entries[1].kind, Kind::Resumed { refused: 4 }));
+}
+
+/// Each of the frames of a long queue has its own time.
+#[test]
+fn many_sound_frames_are_no_disk_that_hangs() {
+    let rig = Rig::new();
+    let (journal, gate, _) = on_a_gate(&rig);
+    let shared = profile("/p");
+    // A first entry waits for more than its frame.
+    block_on(journal.refuse(draft(0, &shared))).unwrap();
+    let opens = Opens(&gate);
+    gate.set(true);
+    std::thread::scope(|scope| {
+        let journal = &journal;
+        let ends = scope.spawn(|| block_on(journal.refuse(draft(0, &shared))));
+        gate.wait_until_reached();
+        // Two frames, since each is more than half of one.
+        let waits: Vec<_> = (1..3)
+            .map(|n| {
+                let mut bundle = Bundle::new(at(n), 60_000);
+                let like = bundle.push(None, draft(n, &shared));
+                (0..60_000).for_each(|of| bundle.push_like(like, decision(of), key(of)));
+                scope.spawn(|| block_on(journal.clear_bundle(bundle)).map(drop))
+            })
+            .collect();
+        while journal.status().waiting < 120_000 {
+            std::thread::yield_now();
+        }
+        let next = || {
+            gate.let_one_pass();
+            gate.wait_until_reached();
+            journal.writing_since()
+        };
+        let (first, second) = (next(), next());
+        drop(opens);
+        ends.join().unwrap().unwrap();
+        waits.into_iter().for_each(|w| w.join().unwrap().unwrap());
+        assert!(second > first, "{second} {first}");
+    });
+}
+
+/// A request is decided as of its head; its body may come seconds later.
+#[test]
+fn no_flow_home_runs_ahead_of_a_disk_that_hangs_however_old_its_request_is() {
+    let rig = Rig::new();
+    let (journal, gate, clock) = on_a_gate(&rig);
+    let (worker, shared) = (journal.worker(), profile("/p"));
+    let opens = Opens(&gate);
+    gate.set(true);
+    let ahead = |number| {
+        let begun = clock.block_on(async { worker.begin(homeward(), draft(number, &shared)) });
+        matches!(begun.unwrap(), Clearing::Done(_))
+    };
+    let ms = |ms| clock.block_on(tokio::time::advance(std::time::Duration::from_millis(ms)));
+    assert!(ahead(0));
+    gate.wait_until_reached();
+    // An upload that took a minute comes first into the empty buffer.
+    assert!(ahead(1));
+    ms(74);
+    assert!(
+        ahead(60_000_000),
+        "though the first was decided long before"
+    );
+    ms(1);
+    assert!(!ahead(2), "though it was decided when the first was");
+    drop(opens);
+    block_on(journal.flush()).unwrap();
+    assert!(ahead(3));
 }
 
 #[test]

@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::*;
-use crate::attest::disk::{Disk, DiskFile, Folder};
+use crate::attest::{
+    disk::{Disk, DiskFile, Folder},
+    segment::{self, Walk},
+    verify::unfinished_after,
+};
 
 fn last_segment(rig: &Rig) -> PathBuf {
     segment_files(&rig.ledger()).pop().unwrap()
@@ -187,6 +191,29 @@ fn a_reader_of_a_growing_ledger_sees_what_came_into_the_room() {
         let report = verify(&rig.ledger()).unwrap();
         assert_eq!((report.entries, report.torn_bytes), (n + 1, 0));
     }
+}
+
+#[test]
+fn what_comes_while_the_end_is_looked_at_is_not_unfinished() {
+    let rig = Rig::new();
+    let (journal, _) = rig.open();
+    let shared = profile("/p");
+    let write = |n| drop(block_on(journal.clear(abroad(), draft(n, &shared))).unwrap());
+    write(0);
+    let mut walk = Walk::open(&segment::list(&rig.ledger()).unwrap()[0]).unwrap();
+    let mut frames = 0;
+    let mut read = |walk: &mut Walk| {
+        while let Ok(Some(_)) = walk.next(true) {
+            frames += 1;
+        }
+        Ok(())
+    };
+    read(&mut walk).unwrap();
+    // After the walk has come to its end.
+    write(1);
+    write(2);
+    assert_eq!(unfinished_after(&mut walk, read).unwrap(), 0);
+    assert_eq!((frames, walk.next), (3, 4));
 }
 
 /// A disk that takes no zeros: it has room for entries, and no more.

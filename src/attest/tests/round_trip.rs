@@ -216,6 +216,46 @@ fn the_directory_is_rebuilt_from_the_ledger() {
     assert_eq!(rig.open().1.replayed, 0);
 }
 
+#[test]
+fn a_home_that_the_directory_has_elsewhere_is_told_at_the_replay() {
+    let rig = Rig::new();
+    let shared = profile("/people/{subject}");
+    let pin = |region: &str| Pin::new(region.into(), smallvec![]);
+    {
+        let directory = rig.directory();
+        let (journal, _) =
+            Journal::open(&rig.ledger(), Options::default(), directory.clone()).unwrap();
+        let write = |n, pinning| {
+            let mut draft = draft(n, &shared);
+            draft.pin = Some(pinning);
+            let _ = block_on(journal.clear(abroad(), draft)).unwrap();
+        };
+        let claim = |n, region| {
+            let Claim::Won(claimed) = directory.claim(key(n), pin(region)).unwrap() else {
+                panic!("nobody else claims");
+            };
+            write(n, Pinning::Claim(claimed));
+        };
+        (0..4).for_each(|n| claim(n, "eu"));
+        // The second person moved since, the third was erased and came back elsewhere.
+        let region: Arc<str> = "in".into();
+        write(1, Pinning::Move { region });
+        let region: Arc<str> = "eu".into();
+        write(2, Pinning::Drop { region });
+        claim(2, "in");
+    }
+    std::fs::remove_dir_all(rig.folder.path().join("directory")).unwrap();
+    let directory = rig.directory();
+    let imported = (0..3).map(|n| (key(n), pin("in")));
+    directory.import(imported).unwrap();
+    let (_journal, opened) =
+        Journal::open(&rig.ledger(), Options::default(), directory.clone()).unwrap();
+    assert_eq!((opened.replayed, opened.apart), (7, 1));
+    let region = |n| directory.lookup(&key(n)).unwrap().unwrap().region.clone();
+    let regions = [0, 1, 2, 3].map(|n| region(n).to_string());
+    assert_eq!(regions, ["in", "in", "in", "eu"]);
+}
+
 /// The mark has no entry of its own: claim and outcome say it.
 #[test]
 fn what_a_home_has_taken_is_replayed_from_outcomes() {

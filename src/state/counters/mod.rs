@@ -261,6 +261,10 @@ impl Stores for Inner {
         Ok(())
     }
 
+    fn gone() -> StateError {
+        StateError::Broken
+    }
+
     fn is_told(error: &StateError) -> bool {
         error.is_told()
     }

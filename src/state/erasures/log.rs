@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -27,11 +27,17 @@ const FILE: &str = "erasures.log";
 const GROWN: u64 = 1 << 20;
 
 pub(super) struct Log {
+    folder: PathBuf,
     path: PathBuf,
     file: File,
+    /// Of whole lines.
     length: u64,
+    /// A part of a line may stand after them: it was to be cut off and could not be.
+    ragged: bool,
     /// Its length when it last was cut back.
     least: u64,
+    /// How often that was.
+    cuts: u64,
     /// Why the last line could not be written.
     trouble: Option<String>,
 }
@@ -77,10 +83,13 @@ impl Log {
         let rows = read(&text)?;
         let file = append(&path).map_err(StateError::Io)?;
         let log = Self {
+            folder: folder.to_owned(),
             path,
             file,
             length: text.len() as u64,
+            ragged: false,
             least: 0,
+            cuts: 0,
             trouble: None,
         };
         Ok((log, rows))
@@ -120,45 +129,75 @@ impl Log {
         let _ = self.append(&text);
     }
 
-    /// Cuts the log back to what is open, when it has grown enough or nothing is.
-    pub fn shrink(&mut self, open: usize, rows: &HashMap<SubjectKey, Vec<Row>>) {
-        let done = match open {
-            0 => self
-                .file
-                .set_len(0)
-                .map(|()| (self.length, self.least) = (0, 0)),
-            _ if self.length - self.least.min(self.length) > GROWN => self.rewrite(rows),
-            _ => return,
-        };
-        if let Err(error) = done {
-            tracing::warn!(%error, "the log of open erasures cannot be cut back");
+    /// Cuts the log back to nothing, when nothing is open.
+    pub fn empty(&mut self) {
+        match self.file.set_len(0) {
+            Ok(()) => {
+                (self.length, self.least) = (0, 0);
+                self.ragged = false;
+                self.cuts += 1;
+            }
+            Err(error) => tell_uncut(&error),
         }
+    }
+
+    /// What a log that has grown enough is to be cut back to.
+    pub fn grown(&self, rows: &HashMap<SubjectKey, Vec<Row>>) -> Option<Fresh> {
+        (self.length - self.least.min(self.length) > GROWN).then(|| self.fresh(rows))
     }
 
     /// The rows alone, in a new file that takes the old one's place.
     pub fn rewrite(&mut self, rows: &HashMap<SubjectKey, Vec<Row>>) -> io::Result<()> {
-        let mut text = Vec::new();
-        for (subject, rows) in rows {
-            for row in rows {
-                put(&mut text, &Line::Open(Open::of(*subject, row)))?;
+        let fresh = self.fresh(rows);
+        let written = fresh.write()?;
+        self.exchange(&fresh, written)
+    }
+
+    fn fresh(&self, rows: &HashMap<SubjectKey, Vec<Row>>) -> Fresh {
+        let rows = rows
+            .iter()
+            .flat_map(|(subject, rows)| rows.iter().map(|row| (*subject, row.clone())));
+        Fresh {
+            path: self.path.with_extension("new"),
+            rows: rows.collect(),
+            length: self.length,
+            cuts: self.cuts,
+        }
+    }
+
+    /// As [`Log::exchange`] of what was begun by [`Log::grown`]; the log for operators is told.
+    pub fn cut_back(&mut self, fresh: &Fresh, written: io::Result<Written>) {
+        if let Err(error) = written.and_then(|written| self.exchange(fresh, written)) {
+            tell_uncut(&error);
+        }
+    }
+
+    /// Puts the new file in the old one's place, with the lines that came meanwhile.
+    fn exchange(&mut self, fresh: &Fresh, written: Written) -> io::Result<()> {
+        if self.cuts != fresh.cuts {
+            // It is empty since, or was; nothing is to be gained.
+            return Ok(());
+        }
+        let Written { mut file, length } = written;
+        let mut came = Vec::new();
+        let since = self.length - fresh.length;
+        if since > 0 {
+            let mut old = File::open(&self.path)?;
+            old.seek(SeekFrom::Start(fresh.length))?;
+            if old.take(since).read_to_end(&mut came)? as u64 != since {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            file.write_all(&came)?;
+            file.sync_data()?;
         }
-        let fresh = self.path.with_extension("new");
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = append(&fresh)?;
-        file.write_all(&text)?;
-        file.sync_data()?;
-        fs::rename(&fresh, &self.path)?;
-        if let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
+        fs::rename(&fresh.path, &self.path)?;
+        // At once: the old file has no name any more, and what is written into it would be lost.
         self.file = file;
-        self.length = text.len() as u64;
+        self.length = length + since;
         self.least = self.length;
-        Ok(())
+        self.ragged = false;
+        self.cuts += 1;
+        File::open(&self.folder)?.sync_all()
     }
 
     /// The file, to be made durable without the table's lock.
@@ -179,10 +218,19 @@ impl Log {
         // A block, so that there is more room than what was left in the last one. It has no line
         // feed: were it to stay, a start would drop it.
         let written = self.file.write_all(&[b' '; 4096]);
-        let cut = self.file.set_len(self.length);
-        if written.and(cut).is_ok() {
+        self.ragged = true;
+        if written.and(self.cut()).is_ok() {
             self.over();
         }
+    }
+
+    /// Ends the file with its last whole line: half a line would hide what comes after it.
+    fn cut(&mut self) -> io::Result<()> {
+        if self.ragged {
+            self.file.set_len(self.length)?;
+            self.ragged = false;
+        }
+        Ok(())
     }
 
     fn over(&mut self) {
@@ -192,9 +240,10 @@ impl Log {
     }
 
     fn append(&mut self, text: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(text) {
-            // Half a line would hide what comes after it.
-            let _ = self.file.set_len(self.length);
+        let written = self.cut().and_then(|()| self.file.write_all(text));
+        if let Err(error) = written {
+            self.ragged = true;
+            let _ = self.cut();
             if self.trouble.replace(error.to_string()).is_none() {
                 tracing::error!(%error, "the log of open erasures cannot be written; no erasure begins until it can, and what closes is listed again after a restart");
             }
@@ -204,6 +253,42 @@ impl Log {
         self.length += text.len() as u64;
         Ok(())
     }
+}
+
+/// What a log is to be cut back to, as of when it was so long.
+pub(super) struct Fresh {
+    path: PathBuf,
+    rows: Vec<(SubjectKey, Row)>,
+    length: u64,
+    cuts: u64,
+}
+
+pub(super) struct Written {
+    file: File,
+    length: u64,
+}
+
+impl Fresh {
+    /// Writes it durably beside the log. For as long as that takes, nobody need hold the log.
+    pub fn write(&self) -> io::Result<Written> {
+        let mut text = Vec::new();
+        for (subject, row) in &self.rows {
+            put(&mut text, &Line::Open(Open::of(*subject, row)))?;
+        }
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = append(&self.path)?;
+        file.write_all(&text)?;
+        file.sync_data()?;
+        let length = text.len() as u64;
+        Ok(Written { file, length })
+    }
+}
+
+fn tell_uncut(error: &io::Error) {
+    tracing::warn!(%error, "the log of open erasures cannot be cut back");
 }
 
 fn append(path: &Path) -> io::Result<File> {
@@ -298,5 +383,57 @@ mod tests {
         log.append(b"third\n").unwrap();
         let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
         assert_eq!(text, "first\nthird\n");
+    }
+
+    #[test]
+    fn half_a_line_that_could_not_be_cut_off_is_cut_off_before_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = Log::open(folder.path()).unwrap();
+        log.append(b"first\n").unwrap();
+        // Neither written to its end nor cut.
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut file = std::mem::replace(&mut log.file, full);
+        log.append(b"second\n").unwrap_err();
+        file.write_all(b"sec").unwrap();
+        log.file = file;
+        log.append(b"third\n").unwrap();
+        let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
+        assert_eq!(text, "first\nthird\n");
+    }
+
+    #[test]
+    fn what_follows_an_exchange_of_the_file_is_in_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = Log::open(folder.path()).unwrap();
+        log.append(b"first\n").unwrap();
+        log.folder = folder.path().join("cannot be synced");
+        log.rewrite(&HashMap::new()).unwrap_err();
+        log.append(b"second\n").unwrap();
+        let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
+        assert_eq!(text, "second\n");
+    }
+
+    #[test]
+    fn what_comes_while_the_log_is_cut_back_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = || fs::read_to_string(folder.path().join(FILE)).unwrap();
+        let (mut log, _) = Log::open(folder.path()).unwrap();
+        log.append(b"long ago\n").unwrap();
+        let fresh = log.fresh(&HashMap::new());
+        log.append(b"meanwhile\n").unwrap();
+        let written = fresh.write();
+        log.cut_back(&fresh, written);
+        assert_eq!(text(), "meanwhile\n");
+        log.append(b"after\n").unwrap();
+        assert_eq!(text(), "meanwhile\nafter\n");
+        assert_eq!(log.length, text().len() as u64);
+        // What is empty meanwhile does not come back.
+        let fresh = log.fresh(&HashMap::new());
+        log.empty();
+        log.append(b"later, and longer than what was there before\n")
+            .unwrap();
+        let written = fresh.write();
+        log.cut_back(&fresh, written);
+        assert_eq!(text(), "later, and longer than what was there before\n");
     }
 }

@@ -442,9 +442,17 @@ impl Erasures {
         self.inner.lock().log.trouble().map(str::to_owned)
     }
 
-    /// Finds out whether a log in trouble can be written again.
+    /// Finds out whether a log in trouble can be written again, and cuts back one that has grown: here
+    /// and not where rows are closed, since the disk is waited for.
     pub fn look(&self) {
-        self.inner.lock().log.look();
+        let mut state = self.inner.lock();
+        state.log.look();
+        let Some(fresh) = state.log.grown(&state.rows) else {
+            return;
+        };
+        drop(state);
+        let written = fresh.write();
+        self.inner.lock().log.cut_back(&fresh, written);
     }
 }
 
@@ -552,7 +560,9 @@ impl Inner {
         }
         state.log.close(gone);
         let left = self.open.fetch_sub(gone.len(), Ordering::SeqCst) - gone.len();
-        state.log.shrink(left, &state.rows);
+        if left == 0 {
+            state.log.empty();
+        }
     }
 
     /// Takes rows out of table and log.

@@ -1,5 +1,7 @@
 //! An adopter with records that exist already: observe, import, keys.
 
+use std::fs;
+
 use crate::kit::http::{Request, get};
 use crate::kit::process::run_to_end;
 use crate::kit::setup::Setup;
@@ -62,6 +64,42 @@ fn observing_changes_nothing_and_tells_everything() {
         router.process.text().contains("nothing is refused"),
         "the log warns"
     );
+}
+
+/// A router that was killed leaves pins that stand in the ledger and not in the directory's file yet.
+#[test]
+fn an_import_minds_the_homes_that_the_ledger_alone_has() {
+    let (setup, _backends) = Setup::recording();
+    let config = setup.write();
+    let mut router = setup.start();
+    assert!(router.put("other", r#"{"country":"DE"}"#).is_success());
+    router.process.terminate();
+    let directory = router.folder.path().join("directory");
+    let before = fs::read(directory.join("pins.redb")).unwrap();
+    router.restart();
+    assert!(router.put("p", r#"{"country":"DE"}"#).is_success());
+    router.process.terminate();
+    fs::write(directory.join("pins.redb"), before).unwrap();
+
+    let import = ["directory", "import", "--config", config.to_str().unwrap()];
+    let import = [&import[..], &["--region", "in"]].concat();
+    let output = run_to_end(&import, "p\nnew\n");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("line 1: has its home in eu"), "{told}");
+
+    router.restart();
+    let answer = router.put("p", r#"{"name":"Erika Muster"}"#);
+    assert_eq!(answer.header("domicile-region"), Some("eu"), "{answer:?}");
+    assert!(!router.process.text().contains("first home"));
+
+    // With the ledger, and without the secret, it would begin a new one.
+    router.process.terminate();
+    fs::remove_dir_all(&directory).unwrap();
+    let output = run_to_end(&import, "p\n");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("subject-key.secret"), "{told}");
 }
 
 #[test]
