@@ -251,8 +251,7 @@ impl<'w> Exchange<'w> {
         };
         let may_steer = |names| parts.headers.may_have_name(names);
         let wishes = if self.caller.trusted && route.steered_by.is_none_or(may_steer) {
-            let wishes =
-                wishes::read(&head, &route.settings.steering, &snapshot.regions, plain)?;
+            let wishes = wishes::read(&head, &route.settings.steering, &snapshot.regions, plain)?;
             wishes.fit(&route.settings)?;
             wishes.into()
         } else {

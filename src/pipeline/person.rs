@@ -411,15 +411,17 @@ fn evidence(
     let route = &routed.route.settings;
     let mut found: SmallVec<[Evidence; 6]> = SmallVec::new();
     let mut pin_at = None;
-    let add = |found: &mut SmallVec<[Evidence; 6]>, source: &ValueSource, reading: Reading| match reading {
-        Reading::Unreadable => Err(Refused::UnreadableEvidence(source.to_string())),
-        reading => {
-            if let Some(evidence) = evidence::evidence(source, reading) {
-                found.push(evidence);
+    let add =
+        |found: &mut SmallVec<[Evidence; 6]>, source: &ValueSource, reading: Reading| match reading
+        {
+            Reading::Unreadable => Err(Refused::UnreadableEvidence(source.to_string())),
+            reading => {
+                if let Some(evidence) = evidence::evidence(source, reading) {
+                    found.push(evidence);
+                }
+                Ok(())
             }
-            Ok(())
-        }
-    };
+        };
     if let Some(country) = &routed.wishes.country {
         add(
             &mut found,

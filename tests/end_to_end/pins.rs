@@ -380,3 +380,86 @@ fn steering_by_an_untrusted_peer_does_nothing_and_goes_nowhere() {
     assert!(backends.of("in").seen().is_empty());
     assert!(backends.reached_by("stranger").is_empty());
 }
+
+/// Whatever the route makes of evidence that differs.
+#[test]
+fn a_hold_on_where_the_person_lives_is_evaded_by_no_other_evidence() {
+    for order in [["pinned", "query:c"], ["query:c", "pinned"]] {
+        let (mut setup, backends) = Setup::recording();
+        let file = setup.folder.path().join("policies/organisation.toml");
+        let mut policy = fs::read_to_string(&file).unwrap();
+        policy.push_str(
+            "\n[[holds]]\nid = \"case-8\"\ncitation = \"invented\"\nsubjects = [\"DE\"]\n",
+        );
+        fs::write(&file, policy).unwrap();
+        let order: Vec<toml::Value> = order.map(toml::Value::from).to_vec();
+        setup.set_route("record", "country", order);
+        setup.set_route("record", "conflict", "first");
+        let router = setup.start();
+        let stored = Request::new("PUT", "/people/erika?c=DE").json(r#"{"id":"erika"}"#);
+        assert!(stored.send(router.router).is_success());
+        // The same home, and a country on which there is no hold.
+        let answer = Request::new("DELETE", "/people/erika?c=FR").send(router.router);
+        assert_eq!(problem(&answer, 451)["rule"], "case-8");
+        assert_eq!(backends.of("eu").seen().len(), 1);
+    }
+}
+
+/// Of one home in two countries, the law of the country that the route asks for first is asked.
+#[test]
+fn the_pin_counts_at_its_place_in_the_routes_order() {
+    for (order, first) in [(["pinned", "query:c"], "DE"), (["query:c", "pinned"], "FR")] {
+        let (mut setup, _backends) = Setup::recording();
+        let order: Vec<toml::Value> = order.map(toml::Value::from).to_vec();
+        setup.set_route("record", "country", order);
+        let file = setup.folder.path().join("policies/organisation.toml");
+        let mut policy = fs::read_to_string(&file).unwrap();
+        policy.push_str(
+            "\n[[promises]]\nid = \"french-stay\"\nsubjects = [\"FR\"]\nnever_to = [\"SG\"]\n",
+        );
+        fs::write(&file, policy).unwrap();
+        setup.set_route("record", "conflict", "first");
+        let router = setup.start();
+        let stored = Request::new("PUT", "/people/erika?c=DE").json(r#"{"id":"erika"}"#);
+        assert!(stored.send(router.router).is_success());
+        let answer = get(router.router, "/people/erika?c=FR");
+        let is_refused = answer.status == 451;
+        assert_eq!(is_refused, first == "FR", "{answer:?}");
+    }
+}
+
+#[test]
+fn a_number_is_an_id_in_its_one_spelling() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    let batch = |id: &str| {
+        let line = format!("{{\"id\":{id},\"country\":\"DE\"}}\n");
+        let answer = Request::new("POST", "/people")
+            .ndjson(line)
+            .send(router.router);
+        answer.items()[0].clone()
+    };
+    for id in ["7", "0", "-3", "9007199254740992", "\"7\""] {
+        assert_eq!(batch(id)["status"], 201, "{id}");
+    }
+    let before = backends.of("eu").seen().len();
+    for id in ["7.0", "0.7e1", "7e0", "-0", "9007199254740993", "1e3"] {
+        let item = batch(id);
+        assert_eq!(item["status"], 422, "{id}: {item}");
+        assert_eq!(item["type"], "urn:domicile:problem:no-subject", "{item}");
+    }
+    assert_eq!(backends.of("eu").seen().len(), before);
+}
+
+#[test]
+fn nobody_names_one_subject_for_many_records() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    let answer = Request::new("POST", "/people")
+        .header("domicile-subject", "whole")
+        .ndjson("{\"id\":\"a\",\"country\":\"DE\"}\n{\"id\":\"b\",\"country\":\"DE\"}\n")
+        .send(router.router);
+    let document = problem(&answer, 400);
+    assert!(document["detail"].as_str().unwrap().contains("each item"));
+    assert!(backends.touched().is_empty());
+}

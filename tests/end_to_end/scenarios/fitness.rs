@@ -263,6 +263,24 @@ fn what_is_sensitive_needs_a_consent() {
     }
 }
 
+/// A parent speaks for a child, and for nobody who is known to have grown up.
+#[test]
+fn a_parents_consent_is_nobodys_once_the_person_has_grown_up() {
+    let world = world();
+    let consent = json!({ "subject": "li-1", "kind": "disclosure", "by": "parent" });
+    let answer = Request::new("POST", "/v1/consents")
+        .json(consent.to_string())
+        .send(world.router.admin);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let record = |born: &str| format!(r#"{{"account":{{"id":12}},{born}"ecg":[1]}}"#);
+    let answer = world.disclose("research", &record(""));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let answer = world.disclose("research", &record(r#""born":"1980-01-01","#));
+    let (document, _) = world.refused(&answer);
+    assert_eq!(document["rule"], "research", "{document}");
+    assert_eq!(world.recipient.requests().len(), 1);
+}
+
 /// C1: a recipient gets its categories for its purposes only.
 #[test]
 fn another_purpose_is_refused() {
