@@ -372,7 +372,12 @@ impl Reply {
     {
         let (mut head, body) = answer.into_parts();
         clean(&mut head.headers);
-        let is_over = body.is_end_stream();
+        // RFC 9110 §15.3.6: nothing follows, whatever a region sent.
+        let is_reset = head.status == StatusCode::RESET_CONTENT;
+        if is_reset {
+            head.headers.remove(header::CONTENT_LENGTH);
+        }
+        let is_over = is_reset || body.is_end_stream();
         if let Some(length) = body.size_hint().exact()
             && !is_over
             && head.status != StatusCode::NO_CONTENT

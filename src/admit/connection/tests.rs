@@ -103,6 +103,15 @@ impl Caller {
     }
 }
 
+#[test]
+fn nothing_follows_an_answer_of_205() {
+    run(async {
+        let mut caller = Caller::connect(205).await;
+        let answer = caller.ask().await;
+        assert_eq!(caller.whole(answer).await.unwrap(), 0);
+    });
+}
+
 struct OnDrop(Rc<Cell<usize>>);
 
 impl Drop for OnDrop {
@@ -113,7 +122,12 @@ impl Drop for OnDrop {
 
 fn answer<H: 'static>(size: usize, held: H) -> Response<Holding<H>> {
     let body = Full::new(Bytes::from(vec![b'x'; size]));
-    Response::new(Holding(body, held))
+    let mut answer = Response::new(Holding(body, held));
+    if size == 205 {
+        *answer.status_mut() = http::StatusCode::RESET_CONTENT;
+        answer.headers_mut().insert("content-length", "205");
+    }
+    answer
 }
 
 /// A body as the pipeline's are: what it holds goes with it.
