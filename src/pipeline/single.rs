@@ -85,6 +85,7 @@ pub async fn way(
         path_and_query: path_and_query(parts),
         headers,
         body: outgoing_body(x, taken),
+        is_once: false,
     };
     let answer = send(x, region, &cleared, &mut outgoing).await?;
     let mut answer = match pass_at_once(x, routed, &flow, answer) {
