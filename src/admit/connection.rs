@@ -168,10 +168,10 @@ async fn serve_streams<S, F, R, A, B>(
     }
     // A caller that never confirms the end, or keeps an answer for ever, is cut off.
     streams.close();
-    let asked = Instant::now();
+    let writes = streams.writes();
     tokio::select! {
         () = streams.serve(&begin, &refused, limits.idle) => return,
-        () = idled(&pace, asked, limits.header_read.min(LEAVES)) => return,
+        () = left(&pace, writes, limits.header_read.min(LEAVES)) => return,
         () = held.watch(limits.body_stall) => {}
         _ = over.wait_for(|over| *over) => {}
     }
@@ -190,6 +190,24 @@ async fn idled(pace: &Pace, from: Instant, limit: Duration) {
             None => Instant::now() + limit,
         };
         tokio::time::sleep_until(until).await;
+    }
+}
+
+/// The same, from now on, and while nothing is written that the caller does not take: it may be what
+/// was answered. For how long it may be, the socket sees to.
+async fn left(pace: &Pace, writes: impl Fn() -> bool, limit: Duration) {
+    let mut from = Instant::now();
+    loop {
+        tokio::time::sleep(limit / 8).await;
+        let now = Instant::now();
+        match pace.idle_since() {
+            Some(since) if !writes() => {
+                if now >= since.max(from) + limit {
+                    return;
+                }
+            }
+            _ => from = now,
+        }
     }
 }
 
@@ -264,18 +282,4 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_at_work_is_shown_until_its_place_is_given_back() {
-        let counter = Counter::default();
-        let shown = counter.shown();
-        let places = [counter.enter(2), counter.enter(2)];
-        assert!(places.iter().all(Option::is_some));
-        assert!(counter.enter(2).is_none());
-        assert_eq!(shown.load(Ordering::Relaxed), 2);
-        drop(places);
-        assert_eq!(shown.load(Ordering::Relaxed), 0);
-    }
-}
+mod tests;

@@ -8,22 +8,28 @@ use std::{
     cell::RefCell,
     pin::Pin,
     rc::{Rc, Weak},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
+
+use super::ahead::PIECE;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The answers of one connection that are under way.
 pub(super) struct Answers<B>(RefCell<Vec<Weak<RefCell<State<B>>>>>);
 
-/// An answer's body; fails when asked again after it was let go.
+/// An answer's body, in pieces, so that it is seen how much of a long frame is taken. Fails when asked
+/// again after it was let go.
 pub(super) struct Held<B>(Rc<RefCell<State<B>>>);
 
 struct State<B> {
+    /// Of the body's last frame, what was not asked for yet.
+    rest: Bytes,
     /// `None` once it was let go.
     body: Option<Pin<Box<B>>>,
     /// Since when the caller could have taken more; `None` while the body has nothing to give.
@@ -42,6 +48,7 @@ impl<B> Answers<B> {
 
     pub fn hold(&self, body: B) -> Held<B> {
         let state = Rc::new(RefCell::new(State {
+            rest: Bytes::new(),
             body: Some(Box::pin(body)),
             waits: Some(Instant::now()),
         }));
@@ -81,38 +88,54 @@ impl<B> Answers<B> {
     }
 }
 
-impl<B: Body<Error: Into<BoxError>>> Body for Held<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Held<B> {
+    type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
-        let mut state = self.0.borrow_mut();
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let state = &mut *self.0.borrow_mut();
         let Some(body) = &mut state.body else {
             return Poll::Ready(Some(Err("the caller took nothing for too long".into())));
         };
-        let polled = body.as_mut().poll_frame(cx);
-        state.waits = polled.is_ready().then(Instant::now);
-        polled.map(|frame| frame.map(|f| f.map_err(Into::into)))
+        if state.rest.is_empty() {
+            let polled = body.as_mut().poll_frame(cx);
+            state.waits = polled.is_ready().then(Instant::now);
+            match ready!(polled).transpose().map_err(Into::into)? {
+                None => return Poll::Ready(None),
+                Some(frame) => match frame.into_data() {
+                    Ok(data) => state.rest = data,
+                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                },
+            }
+        }
+        state.waits = Some(Instant::now());
+        let length = state.rest.len();
+        let piece = match length > PIECE {
+            true => state.rest.split_to(PIECE),
+            false => std::mem::take(&mut state.rest),
+        };
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
         let state = self.0.borrow();
-        state.body.as_ref().is_some_and(|b| b.is_end_stream())
+        let is_over = state.body.as_ref().is_some_and(|b| b.is_end_stream());
+        is_over && state.rest.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
         let state = self.0.borrow();
         let body = state.body.as_ref();
+        // Before the first frame, when it is asked, nothing is kept.
         body.map_or_else(SizeHint::default, |b| b.size_hint())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use http_body_util::{BodyExt, Full};
 
     use super::*;

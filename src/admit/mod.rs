@@ -3,6 +3,7 @@
 //! One worker per core, each with its own accept queue (`SO_REUSEPORT`), runtime and pools; a
 //! connection lives and dies in the worker that accepted it.
 
+mod ahead;
 pub mod body;
 pub mod caller;
 pub mod connection;

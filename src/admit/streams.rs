@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{
-    Ping, PingPong, Reason, RecvStream, SendStream,
+    Ping, PingPong, Reason, RecvStream,
     server::{Builder, Connection, SendResponse},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
@@ -26,6 +26,7 @@ use tokio::{
 };
 
 use super::{
+    ahead::{self, Ahead, Piece},
     body::BodyFault,
     http1::{FramingFault, HeadFault},
     http2::check_trailers,
@@ -43,9 +44,6 @@ const STREAMS: u32 = 256;
 /// What a caller may send of content before it is read, on a stream and on the connection.
 const WINDOW: u32 = 1 << 20;
 
-/// What is taken of answers before the caller takes it, on the whole connection.
-const AHEAD: usize = 400 << 10;
-
 /// Streams that were reset before anybody looked at them; more is a flood.
 const RESET: usize = 64;
 
@@ -61,13 +59,14 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_se
 
 /// A connection after its preface.
 pub struct Streams<S: AsyncRead + AsyncWrite + Unpin> {
-    connection: Connection<Guarded<S, Requests>, Bytes>,
+    connection: Connection<Guarded<S, Requests>, Piece>,
     pings: Option<PingPong>,
     seen: Rc<Seen>,
     /// How long the rest of a head may take.
     head: Duration,
+    ahead: Ahead,
     /// Requests whose answers are not over, and some whose are.
-    open: RefCell<Vec<Weak<RefCell<SendResponse<Bytes>>>>>,
+    open: RefCell<Vec<Weak<RefCell<SendResponse<Piece>>>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
@@ -82,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
             .max_pending_accept_reset_streams(RESET)
             .max_local_error_reset_streams(Some(MISDEEDS))
-            .max_send_buffer_size(AHEAD);
+            .max_send_buffer_size(ahead::STREAM);
         let (io, seen) = Guarded::requests(io, limits.header_bytes);
         let shaken = timeout(limits.header_read, builder.handshake(io)).await;
         let mut connection = shaken.ok()?.ok()?;
@@ -92,6 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
             pings,
             seen,
             head: limits.header_read,
+            ahead: Ahead::new(),
             open: RefCell::default(),
         })
     }
@@ -110,6 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
             pings,
             seen,
             head,
+            ahead,
             open,
         } = self;
         let mut is_ending = false;
@@ -122,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
                 tell(seen.undocumented(), &refused);
                 match accepted {
                     Poll::Ready(Some(Ok((request, respond)))) => {
-                        if let Some(stream) = Stream::new(request, respond, seen) {
+                        if let Some(stream) = Stream::new(request, respond, seen, ahead) {
                             remember(open, &stream.reply);
                             begin(stream);
                         }
@@ -166,6 +167,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
         }
     }
 
+    /// Whether something is written that the caller does not take at present.
+    pub fn writes(&self) -> impl Fn() -> bool + use<S> {
+        let seen = Rc::clone(&self.seen);
+        move || seen.writes()
+    }
+
     /// Ends the streams that are left, so that their callers are told that no answer, or no more of
     /// it, will come. What became of their requests is not known (RFC 9113 §8.7).
     pub fn cut(&mut self) {
@@ -198,7 +205,7 @@ fn tell(undocumented: Undocumented, refused: impl Fn(HeadFault)) {
     }
 }
 
-fn remember(open: &RefCell<Vec<Weak<RefCell<SendResponse<Bytes>>>>>, reply: &Reply) {
+fn remember(open: &RefCell<Vec<Weak<RefCell<SendResponse<Piece>>>>>, reply: &Reply) {
     let mut open = open.borrow_mut();
     if open.len() >= 2 * STREAMS as usize {
         open.retain(|respond| respond.strong_count() > 0);
@@ -206,12 +213,12 @@ fn remember(open: &RefCell<Vec<Weak<RefCell<SendResponse<Bytes>>>>>, reply: &Rep
     open.push(Rc::downgrade(&reply.0));
 }
 
-fn is_any_open(open: &RefCell<Vec<Weak<RefCell<SendResponse<Bytes>>>>>) -> bool {
+fn is_any_open(open: &RefCell<Vec<Weak<RefCell<SendResponse<Piece>>>>>) -> bool {
     open.borrow().iter().any(|r| r.strong_count() > 0)
 }
 
 /// After a fault: requests that are not whole, and never will be, end.
-fn break_off(open: &RefCell<Vec<Weak<RefCell<SendResponse<Bytes>>>>>, seen: &Seen, reason: Reason) {
+fn break_off(open: &RefCell<Vec<Weak<RefCell<SendResponse<Piece>>>>>, seen: &Seen, reason: Reason) {
     for respond in open.borrow().iter().filter_map(Weak::upgrade) {
         let mut respond = respond.borrow_mut();
         if seen.is_unended(respond.stream_id().into()) {
@@ -277,7 +284,7 @@ async fn answers(pings: &mut PingPong) -> bool {
     matches!(pong, Ok(Ok(_)))
 }
 
-type Respond = Rc<RefCell<SendResponse<Bytes>>>;
+type Respond = Rc<RefCell<SendResponse<Piece>>>;
 
 /// A request, and the way to answer it.
 pub struct Stream {
@@ -287,14 +294,15 @@ pub struct Stream {
     pub reply: Reply,
 }
 
-pub struct Reply(Respond);
+pub struct Reply(Respond, Ahead);
 
 impl Stream {
     /// `None` of a request that is malformed, or was seen otherwise; its stream is reset.
     fn new(
         request: Request<RecvStream>,
-        mut respond: SendResponse<Bytes>,
+        mut respond: SendResponse<Piece>,
         seen: &Rc<Seen>,
+        ahead: &Ahead,
     ) -> Option<Self> {
         let (head, received) = request.into_parts();
         let stream = received.stream_id().into();
@@ -329,7 +337,7 @@ impl Stream {
         Some(Self {
             request: Request::from_parts(head, body),
             scheme,
-            reply: Reply(respond),
+            reply: Reply(respond, ahead.clone()),
         })
     }
 }
@@ -365,7 +373,12 @@ impl Reply {
     {
         let (mut head, body) = answer.into_parts();
         clean(&mut head.headers);
-        let is_over = body.is_end_stream();
+        // RFC 9110 §15.3.6: nothing follows, whatever a region sent.
+        let is_reset = head.status == StatusCode::RESET_CONTENT;
+        if is_reset {
+            head.headers.remove(header::CONTENT_LENGTH);
+        }
+        let is_over = is_reset || body.is_end_stream();
         if let Some(length) = body.size_hint().exact()
             && !is_over
             && head.status != StatusCode::NO_CONTENT
@@ -392,17 +405,18 @@ impl Reply {
                     out.send_reset(Reason::INTERNAL_ERROR);
                     return Ok(());
                 }
-                None => return out.send_data(Bytes::new(), true),
+                None => return out.send_data(Piece::none(), true),
             };
             match frame.into_data() {
-                Ok(data) => {
+                Ok(mut data) => {
                     let is_last = body.is_end_stream();
-                    if !data.is_empty() {
-                        room(&mut out).await?;
-                    }
-                    out.send_data(data, is_last)?;
-                    if is_last {
-                        return Ok(());
+                    while !data.is_empty() {
+                        let piece = self.1.piece(&mut out, &mut data).await?;
+                        let ends = is_last && data.is_empty();
+                        out.send_data(piece, ends)?;
+                        if ends {
+                            return Ok(());
+                        }
                     }
                 }
                 Err(frame) => {
@@ -413,26 +427,6 @@ impl Reply {
             }
         }
     }
-}
-
-/// Waits until the caller takes something. More than a byte is not asked for, since what is
-/// reserved here is kept from the connection's other streams.
-async fn room(out: &mut SendStream<Bytes>) -> Result<(), h2::Error> {
-    out.reserve_capacity(1);
-    poll_fn(|cx| {
-        if let Poll::Ready(reset) = out.poll_reset(cx) {
-            return Poll::Ready(Err(reset.map_or_else(|e| e, h2::Error::from)));
-        }
-        while out.capacity() == 0 {
-            match ready!(out.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(error)),
-                None => return Poll::Ready(Err(Reason::STREAM_CLOSED.into())),
-            }
-        }
-        Poll::Ready(Ok(()))
-    })
-    .await
 }
 
 /// RFC 9113 §8.2.2: fields of HTTP/1.1 connections may not stand here. RFC 9110 §6.6.1: a date may.

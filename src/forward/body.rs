@@ -22,6 +22,10 @@ use crate::{
     message::Fields,
 };
 
+/// Longer pieces go out in several: over HTTP/2 they are asked for as the region's window opens, and
+/// that tells how far it is.
+pub(super) const PIECE: usize = 64 << 10;
+
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body that is still arriving from the caller.
@@ -37,6 +41,8 @@ pub struct Outgoing<'a> {
     /// replaced by what suits endpoint and body. `Trailer` must stay for trailers to be passed on.
     pub headers: Fields,
     pub body: OutgoingBody,
+    /// Not to be sent again once a region may have some of it, whatever its method says.
+    pub is_once: bool,
 }
 
 pub enum OutgoingBody {
@@ -110,8 +116,6 @@ impl Progress {
 /// The body as a connection pulls it.
 pub(super) struct Upload {
     kind: Kind,
-    /// A part of it was asked for.
-    touched: bool,
     progress: Rc<Progress>,
     /// Of a stream that is kept, with its length.
     kept: Option<(Kept, Option<u64>)>,
@@ -181,7 +185,6 @@ impl Upload {
         });
         Self {
             kind,
-            touched: false,
             progress,
             kept: None,
         }
@@ -236,11 +239,6 @@ impl Upload {
         bytes.take()
     }
 
-    /// Whether nothing of it was asked for.
-    pub(super) fn is_untouched(&self) -> bool {
-        !self.touched
-    }
-
     /// Its trailer fields were the last of it.
     pub(super) fn end(&self) {
         self.progress.done.set(true);
@@ -277,13 +275,17 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        this.touched = true;
         this.progress.last_taken.set(Instant::now());
         let (body, left) = match &mut this.kind {
             Kind::Empty => return this.finish(),
             Kind::Whole(bytes) => {
-                this.progress.done.set(true);
-                return Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b))));
+                let piece = bytes.take().map(|mut whole| {
+                    let piece = whole.split_to(whole.len().min(PIECE));
+                    *bytes = (!whole.is_empty()).then_some(whole);
+                    piece
+                });
+                this.progress.done.set(bytes.is_none());
+                return Poll::Ready(piece.map(|b| Ok(Frame::data(b))));
             }
             Kind::Slices(cursor) => {
                 let chunk = cursor.next_chunk();
@@ -307,6 +309,8 @@ impl Body for Upload {
                         None => return this.fail("the body is too long".into()),
                     }
                     this.progress.done.set(*n == 0);
+                } else if frame.is_trailers() {
+                    this.progress.done.set(true);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

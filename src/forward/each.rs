@@ -150,6 +150,7 @@ impl Upstreams {
             path_and_query: Cow::Owned(item.path),
             headers,
             body: OutgoingBody::Whole(item.body),
+            is_once: false,
         };
         let answer = self.send([item.cleared], &mut outgoing).await?;
         let status = answer.status();

@@ -136,7 +136,7 @@ impl SharedHealth {
         })
     }
 
-    fn find(&self, region: &str, endpoint: &str) -> Option<Arc<EndpointHealth>> {
+    pub(super) fn find(&self, region: &str, endpoint: &str) -> Option<Arc<EndpointHealth>> {
         self.regions
             .iter()
             .filter(|(name, _)| name.as_ref() == region)
@@ -251,7 +251,8 @@ impl EndpointHealth {
 
     /// The endpoint answered, with a status that says nothing bad of it.
     pub(super) fn succeeded(&self) {
-        if self.failures.load(Relaxed) != 0 {
+        // Aside without failures: another worker's third came between the two stores of this.
+        if self.failures.load(Relaxed) != 0 || self.aside_until.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);
             if self.aside_until.swap(0, Relaxed) != 0 {
                 tracing::info!(region = &*self.region, endpoint = %self.endpoint, "endpoint works again");
@@ -351,6 +352,15 @@ mod tests {
             healthy: 2,
             unhealthy: 3,
         }
+    }
+
+    #[test]
+    fn a_failure_between_the_stores_of_a_success_is_forgiven_by_the_next() {
+        let h = health();
+        (0..3).for_each(|_| h.failed(&"it is a test"));
+        h.failures.store(0, Relaxed);
+        h.succeeded();
+        assert_eq!(h.state(), EndpointState::Healthy);
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub(super) struct Failed {
     pub(super) sent: Sent,
     /// Bytes of an answer came, but not a whole head.
     pub(super) answer_begun: bool,
-    /// The request, if nothing of it was even prepared for sending.
+    /// The request, if nothing of it was even prepared for sending (HTTP/2).
     pub(super) unsent: Option<Upload>,
 }
 
@@ -151,6 +151,11 @@ impl Link {
             Way::Whole(whole) => whole.connection.poll_is_quiet(cx),
             Way::Stream(lease) => !lease.is_closed(),
         }
+    }
+
+    /// Whether it is of a connection that was opened for another request.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(&self.way, Way::Stream(lease) if lease.is_shared())
     }
 
     /// Ends an exchange whose answer was read to its end.
@@ -303,10 +308,12 @@ async fn stream(
             unsent: None,
         }),
         outcome => {
-            // Refused, broken, or silent: the next try had better take another one.
-            lease.retire();
             let failure = outcome.and_then(Result::err);
             let mut failed = Failed::of(failure, progress);
+            // Refused, broken, or silent: the next try had better take another one.
+            if progress.caller_fault().is_none() {
+                lease.retire();
+            }
             if failed.kind == FailedKind::Reset && lease.is_faulty() {
                 failed.kind = FailedKind::BadAnswer;
             }
@@ -340,7 +347,6 @@ impl Whole {
                 FailedKind::Timeout
             }
         };
-        let unsent = self.connection.take_unsent();
         Poll::Ready(Err(Failed {
             kind,
             sent: match self.connection.wrote() {
@@ -348,7 +354,7 @@ impl Whole {
                 false => Sent::Nothing,
             },
             answer_begun: self.connection.answer_begun(),
-            unsent,
+            unsent: None,
         }))
     }
 }

@@ -56,13 +56,18 @@ struct Connection {
     /// It ended because the region sent what HTTP/2 forbids.
     faulty: Rc<Cell<bool>>,
     idle_since: Cell<Instant>,
+    opened: Instant,
     side: Option<Arc<BackendSide>>,
     /// Of its server's certificate, past which it takes no further stream.
     vouched_until: Option<i64>,
 }
 
 /// One stream. Its connection stays open as long as it lives.
-pub(super) struct Lease(Rc<Connection>);
+pub(super) struct Lease {
+    connection: Rc<Connection>,
+    /// The connection was opened for another one.
+    is_shared: bool,
+}
 
 impl Multiplex {
     pub(super) fn new(longest_idle: Duration) -> Self {
@@ -73,36 +78,48 @@ impl Multiplex {
         }
     }
 
-    /// A stream of an open connection that was made with `side`.
-    pub(super) fn take(&self, side: Option<&Arc<BackendSide>>) -> Option<Lease> {
+    /// A stream of an open connection that was made with `side`, and opened after `since`, if that is
+    /// said.
+    pub(super) fn take(
+        &self,
+        side: Option<&Arc<BackendSide>>,
+        since: Option<Instant>,
+    ) -> Option<Lease> {
         let mut open = self.open.borrow_mut();
         open.retain(|c| c.is_usable(side, self.longest_idle));
-        let found = open.iter().find(|c| c.has_room());
+        let young = || {
+            open.iter()
+                .filter(|c| since.is_none_or(|since| c.opened > since))
+        };
+        let found = young().find(|c| c.has_room());
         // All are full, and there are enough of them: the least burdened lets it wait.
         let least = || {
             let full = open.len() >= MOST;
-            full.then(|| open.iter().min_by_key(|c| c.streams.get()))?
+            full.then(|| young().min_by_key(|c| c.streams.get()))?
         };
         found.or_else(least).map(Lease::new)
     }
 
-    /// A stream, of a connection opened for it if need be. `fresh`: of one opened now. Cancel safe.
+    /// A stream, of a connection opened for it if need be; `since` as for [`take`](Self::take). Cancel
+    /// safe.
     pub(super) async fn connect(
         self: &Rc<Self>,
         endpoint: &Endpoint,
         side: Option<&Arc<BackendSide>>,
         limit: Duration,
-        fresh: bool,
+        since: Option<Instant>,
     ) -> Result<Lease, Unreachable> {
         let connect = async {
             let _turn = self.turn.lock().await;
-            if !fresh && let Some(lease) = self.take(side) {
+            if let Some(lease) = self.take(side, since) {
                 return Ok(lease);
             }
             let connection = Rc::new(Connection::open(endpoint, side).await?);
             self.open.borrow_mut().push(Rc::clone(&connection));
             self.close_when_idle(&connection);
-            Ok(Lease::new(&connection))
+            let mut lease = Lease::new(&connection);
+            lease.is_shared = false;
+            Ok(lease)
         };
         let connected = timeout(limit, connect).await;
         connected.unwrap_or(Err(Unreachable::TimedOut))
@@ -171,6 +188,7 @@ impl Connection {
             })
             .await;
         });
+        let opened = Instant::now();
         Ok(Self {
             sender,
             task: task.abort_handle(),
@@ -178,7 +196,8 @@ impl Connection {
             allowed,
             retired: Cell::new(false),
             faulty,
-            idle_since: Cell::new(Instant::now()),
+            idle_since: Cell::new(opened),
+            opened,
             side: side.cloned(),
             vouched_until,
         })
@@ -208,31 +227,38 @@ impl Drop for Connection {
 impl Lease {
     fn new(connection: &Rc<Connection>) -> Self {
         connection.streams.set(connection.streams.get() + 1);
-        Self(Rc::clone(connection))
+        Self {
+            connection: Rc::clone(connection),
+            is_shared: true,
+        }
     }
 
     pub(super) fn sender(&self) -> SendRequest<Upload> {
-        self.0.sender.clone()
+        self.connection.sender.clone()
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.0.sender.is_closed()
+        self.connection.sender.is_closed()
     }
 
     /// Whether the connection ended because of what the region sent on it.
     pub(super) fn is_faulty(&self) -> bool {
-        self.0.faulty.get()
+        self.connection.faulty.get()
     }
 
     /// The connection serves its streams to their end, and takes no more.
     pub(super) fn retire(&self) {
-        self.0.retired.set(true);
+        self.connection.retired.set(true);
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let connection = &self.0;
+        let connection = &self.connection;
         connection
             .streams
             .set(connection.streams.get().saturating_sub(1));

@@ -47,17 +47,24 @@ impl Pool {
     }
 
     /// The connection used last, if one is open, not too old, and made with `side`: files that
-    /// were exchanged since may no longer vouch for who is there.
-    pub(super) fn take(&self, side: Option<&Arc<BackendSide>>, now: Instant) -> Option<Link> {
+    /// were exchanged since may no longer vouch for who is there. `since`: only one that was opened
+    /// after that.
+    pub(super) fn take(
+        &self,
+        side: Option<&Arc<BackendSide>>,
+        now: Instant,
+        since: Option<Instant>,
+    ) -> Option<Link> {
         if let Some(multiplex) = &self.multiplex {
-            return multiplex.take(side).map(Link::stream);
+            return multiplex.take(side, since).map(Link::stream);
+        }
+        if since.is_some() {
+            return None;
         }
         let mut idle = self.idle.borrow_mut();
         while let Some(mut link) = idle.pop_back() {
             if now.saturating_duration_since(link.idle_since) >= self.longest_idle {
-                // All before it are older still.
-                idle.clear();
-                return None;
+                continue;
             }
             if link.is_ready() && link.is_of(side) {
                 return Some(link);
@@ -66,19 +73,19 @@ impl Pool {
         None
     }
 
-    /// A way that was opened now. Of HTTP/2 also one of those that others opened meanwhile, unless
-    /// it must be `fresh`. Cancel safe.
+    /// A way that was opened now. Of HTTP/2 also one of those that others opened meanwhile, and
+    /// `since`, if that is said. Cancel safe.
     pub(super) async fn connect(
         &self,
         endpoint: &Endpoint,
         side: Option<Arc<BackendSide>>,
         limit: Duration,
-        fresh: bool,
+        since: Option<Instant>,
     ) -> Result<Link, Unreachable> {
         match &self.multiplex {
             None => Link::connect(endpoint, side, limit).await,
             Some(multiplex) => multiplex
-                .connect(endpoint, side.as_ref(), limit, fresh)
+                .connect(endpoint, side.as_ref(), limit, since)
                 .await
                 .map(Link::stream),
         }

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -21,14 +21,14 @@ use super::{
     body::Upload,
     budget::Budget,
     gate::{Full, Gate, Seat},
-    health::EndpointHealth,
+    health::{EndpointHealth, SharedHealth},
     http1::Call,
     link::{Deadlines, Failed, FailedKind},
     pool::Pool,
     trouble,
 };
 use crate::{
-    message::Response,
+    message::{Fields, Response},
     settings::{HttpVersion, Limits, RegionSettings},
     telemetry::clock,
     tls::{BackendSide, Live},
@@ -151,6 +151,7 @@ impl RegionLink {
             path_and_query,
             headers,
             body,
+            is_once,
         } = outgoing;
         let body = mem::replace(body, OutgoingBody::Empty);
         let mut upload = match self.settings.http {
@@ -162,7 +163,8 @@ impl RegionLink {
         let mut tries = 0;
         // Whether bytes of an earlier try may have arrived.
         let mut earlier = Sent::Nothing;
-        let mut only_new = false;
+        // A connection of before has failed: only one that is younger will do.
+        let mut since: Option<Instant> = None;
         // An answer that another server may better, and that is passed on if none does.
         let mut first: Option<Box<Response<AnswerBody>>> = None;
         loop {
@@ -175,10 +177,7 @@ impl RegionLink {
             };
             let side = self.secured.as_ref().map(|live| live.load());
             let side = side.filter(|_| server.endpoint.server().is_some());
-            let kept = match only_new {
-                true => None,
-                false => server.pool.take(side.as_ref(), now),
-            };
+            let kept = server.pool.take(side.as_ref(), now, since);
             let is_kept = kept.is_some();
             let link = match kept {
                 Some(link) => Ok(link),
@@ -186,7 +185,7 @@ impl RegionLink {
                     self.tally.connects.fetch_add(1, Relaxed);
                     let time_left = self.limits.response.saturating_sub(started.elapsed());
                     let limit = self.limits.connect.min(time_left);
-                    let connected = server.pool.connect(&server.endpoint, side, limit, only_new);
+                    let connected = server.pool.connect(&server.endpoint, side, limit, since);
                     // Rare, and large.
                     Box::pin(connected).await
                 }
@@ -203,6 +202,7 @@ impl RegionLink {
                         return Ok(seated(*first, seat));
                     }
                     at += 1;
+                    since = None;
                     if at < order.len() && started.elapsed() < self.limits.response {
                         continue;
                     }
@@ -294,26 +294,33 @@ impl RegionLink {
                     upload = again;
                     self.tally.retries.fetch_add(1, Relaxed);
                     tries += 1;
-                    only_new = false;
+                    since = None;
                     at = other;
                     continue;
                 }
                 Err(failed) => failed,
             };
+            let is_kept = is_kept || link.is_shared();
             drop(link);
             // A kept connection that the server had closed says nothing about the server.
             let has_closed = matches!(failed.kind, FailedKind::Reset | FailedKind::GoneAway);
-            let is_stale = is_kept && has_closed && !failed.answer_begun;
+            let was_closed = is_kept && has_closed && !failed.answer_begun;
+            // Of HTTP/2 others share it: that it broke does not mean that it had been closed.
+            let is_stale = was_closed
+                && (self.settings.http == HttpVersion::One || failed.sent == Sent::Nothing);
             match failed.kind {
                 FailedKind::CallerBody(_) => {}
-                FailedKind::Refused => server.health.is_in_trouble(self.can_spare(server)),
-                _ if is_stale => {}
+                // It may be what was asked that the answer went wrong for.
+                FailedKind::Refused | FailedKind::BadAnswer => {
+                    server.health.is_in_trouble(self.can_spare(server));
+                }
+                _ if was_closed => {}
                 kind => server.health.failed(&kind),
             }
             // The server of a stale connection has not had the request: to repeat it is no more load.
             let may_try_again = tries < EXTRA_TRIES
                 && started.elapsed() < self.limits.response
-                && is_safe_to_repeat(&failed, method.is_idempotent())
+                && is_safe_to_repeat(&failed, || !*is_once && is_idempotent(method, headers))
                 && (first.is_none() || is_stale)
                 && (is_stale || self.may_retry());
             if failed.sent == Sent::Perhaps {
@@ -331,7 +338,7 @@ impl RegionLink {
             };
             self.tally.retries.fetch_add(1, Relaxed);
             tries += 1;
-            only_new = is_stale;
+            since = is_stale.then(Instant::now);
             if !is_stale {
                 at = (at + 1) % order.len().max(1);
             }
@@ -358,6 +365,14 @@ impl RegionLink {
             }
         }
         serves && aside <= self.servers.len().div_ceil(2)
+    }
+
+    /// Whether what it sees of its servers is what others see.
+    pub(super) fn is_known_by(&self, health: &SharedHealth) -> bool {
+        self.servers.iter().all(|server| {
+            let known = health.find(&self.name, server.endpoint.name());
+            known.is_none_or(|known| Arc::ptr_eq(&known, &server.health))
+        })
     }
 
     /// The place in the order of another endpoint that serves.
@@ -471,9 +486,17 @@ fn seated(mut answer: Response<AnswerBody>, seat: Seat) -> Response<AnswerBody> 
 
 /// DESIGN §3 forward: only when nothing was sent or the method is idempotent. What took too long
 /// would take as long again, and what answered badly has had the request.
-fn is_safe_to_repeat(failed: &Failed, is_idempotent: bool) -> bool {
+fn is_safe_to_repeat(failed: &Failed, is_idempotent: impl Fn() -> bool) -> bool {
     matches!(
         failed.kind,
         FailedKind::Reset | FailedKind::Refused | FailedKind::GoneAway
-    ) && (failed.sent == Sent::Nothing || (is_idempotent && !failed.answer_begun))
+    ) && (failed.sent == Sent::Nothing || (!failed.answer_begun && is_idempotent()))
+}
+
+/// Whether a second time does what once does, and is answered so: by its precondition, what changes
+/// something would fail for what it did itself (RFC 9110 §13.1).
+fn is_idempotent(method: &Method, headers: &Fields) -> bool {
+    let preconditions = ["if-match", "if-none-match", "if-unmodified-since"];
+    let is_conditional = || preconditions.iter().any(|name| headers.contains_key(*name));
+    method.is_safe() || (method.is_idempotent() && !is_conditional())
 }

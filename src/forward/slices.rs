@@ -2,6 +2,8 @@ use std::{ops::Range, rc::Rc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::body::PIECE;
+
 /// Small items are gathered up to about this size: copying some KiB costs far less than sending
 /// each item with its own part of a system call.
 const GATHER: usize = 32 << 10;
@@ -115,7 +117,7 @@ pub(super) struct SlicesCursor {
     next: usize,
     /// What goes out before the next item.
     prefix: &'static [u8],
-    /// A long run that waits for the gathered bytes before it to be sent.
+    /// A long run, or the rest of one, that waits for the bytes before it to be sent.
     piece: Option<Bytes>,
     /// Bytes still to send.
     left: u64,
@@ -139,10 +141,13 @@ impl SlicesCursor {
         if self.left == 0 {
             return None;
         }
-        let chunk = match self.piece.take() {
+        let mut chunk = match self.piece.take() {
             Some(piece) => piece,
             None => self.gather(),
         };
+        if chunk.len() > PIECE {
+            self.piece = Some(chunk.split_off(PIECE));
+        }
         self.left = self.left.saturating_sub(chunk.len() as u64);
         Some(chunk)
     }

@@ -2,13 +2,16 @@
 //! h2 itself finds it. It ends its stream alone: what else is at work on the connection has been read
 //! rightly.
 
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 
 use super::http1::{MOST_FIELDS, digits, is_status};
-use crate::{admit::http1::decode::is_forbidden, message::never_indexed};
+use crate::{
+    admit::http1::decode::is_forbidden,
+    message::{is_token, never_indexed},
+};
 
 /// Whether a head is one that HTTP/1.1 could say, too, and that is read in one way: a status of RFC 9110
-/// §15, at most as many fields as there, values without white space at their edges (RFC 9113 §8.2.1),
+/// §15, at most as many fields as there, names that are tokens (RFC 9110 §5.1; h2 takes others), values without white space at their edges (RFC 9113 §8.2.1),
 /// and one `Content-Length` of digits at most (RFC 9110 §8.6). h2 takes several lengths that are equal,
 /// and an empty one for 0.
 pub(super) fn is_sound<B>(answer: &Response<B>) -> bool {
@@ -20,7 +23,8 @@ pub(super) fn is_sound<B>(answer: &Response<B>) -> bool {
 }
 
 fn are_sound(fields: &HeaderMap) -> bool {
-    fields.len() <= MOST_FIELDS && !fields.values().any(has_edge)
+    let is_name = |name: &HeaderName| name.as_str().bytes().all(is_token);
+    fields.len() <= MOST_FIELDS && fields.keys().all(is_name) && !fields.values().any(has_edge)
 }
 
 /// RFC 9113 §8.2.1.

@@ -97,7 +97,7 @@ impl Upstreams {
         let known = before.map_or(&[][..], |b| &b.recipients);
         for (id, settings) in recipients {
             let mut known = known.iter();
-            let old = known.find(|(_, o)| is_same(o, settings, limits, secured));
+            let old = known.find(|(_, o)| is_same(o, settings, limits, &self.health, secured));
             let link = match old {
                 Some((_, old)) => Rc::clone(old),
                 None => Rc::new(link(settings, limits, self.shares, &self.health, secured)?),
@@ -183,7 +183,7 @@ impl Upstreams {
                 .find(|s| s.name == region.name)
                 .ok_or_else(|| SetupError::NoSettings(Arc::clone(&region.name)))?;
             let mut known = known.iter();
-            match known.find(|old| is_same(old, settings, limits, secured)) {
+            match known.find(|old| is_same(old, settings, limits, &health, secured)) {
                 Some(old) => Ok(Rc::clone(old)),
                 None => Ok(Rc::new(link(settings, limits, shares, &health, secured)?)),
             }
@@ -257,6 +257,7 @@ fn is_same(
     old: &RegionLink,
     settings: &RegionSettings,
     limits: &Limits,
+    health: &SharedHealth,
     secured: &Secured,
 ) -> bool {
     let same_side = match (&old.secured, side(settings, secured)) {
@@ -265,6 +266,7 @@ fn is_same(
         _ => false,
     };
     same_side
+        && old.is_known_by(health)
         && old.limits == *limits
         && old.settings.name == settings.name
         && old.settings.place == settings.place

@@ -376,6 +376,7 @@ async fn send(
         path_and_query: Cow::Owned(path_and_query),
         headers,
         body: OutgoingBody::Whole(body),
+        is_once: false,
     };
     let failed = |failure, detail: &str| Refused::Recipient {
         recipient: to.name.to_string(),

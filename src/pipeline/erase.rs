@@ -90,6 +90,7 @@ pub async fn erase(
             path_and_query: path_and_query(parts),
             headers: x.outgoing_headers(parts, !judged.flow_home),
             body: OutgoingBody::Empty,
+            is_once: false,
         };
         let is_home = region == person.home;
         let status = match send(x, region, &cleared, &mut outgoing).await {

@@ -251,6 +251,7 @@ pub(super) async fn pass(
         path_and_query: single::path_and_query(parts),
         headers: x.outgoing_headers(parts, false),
         body,
+        is_once: false,
     };
     let (answer, _) = single::send(x, to, cleared, &mut outgoing).await?;
     take_effect(x, effects, answer.status());

@@ -360,6 +360,7 @@ async fn ask(x: &Exchange<'_>, kept: &Kept) -> Result<(Said, Arc<Profile>), Refu
             None => OutgoingBody::Empty,
             Some(line) => OutgoingBody::Whole(line.clone()),
         },
+        is_once: false,
     };
     let (answer, outcomes) = send(x, flow.region, &cleared, &mut outgoing).await?;
     let said = match &kept.line {

@@ -87,6 +87,7 @@ pub async fn way(
         path_and_query: path_and_query(parts),
         headers,
         body: outgoing_body(x, taken),
+        is_once: false,
     };
     let landing = Landing::new(x, &person, &flow, &judged);
     let (answer, outcomes) = send(x, region, &cleared, &mut outgoing).await?;

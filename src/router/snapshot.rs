@@ -160,7 +160,7 @@ impl Snapshot {
         checked.warnings(at.to_zoned(jiff::tz::TimeZone::UTC).date(), faults);
         let recipients = ready_recipients(&settings, &places, &checked, faults);
         let routes = ready_routes(&settings, &places, &checked, &regions, &recipients, faults);
-        let keys = read_keys(&settings, previous, &places, faults);
+        let keys = read_keys(&settings, &places, faults);
         let geo = read_geo(&settings, previous, &places, faults)?;
         let before = previous.map(|p| &p.watched);
         let watched = Watched::read(&settings, &recipients, before, at, &places, faults);
@@ -413,13 +413,7 @@ fn steering_names(routes: &[Route]) -> Vec<HeaderName> {
     names
 }
 
-fn read_keys(
-    settings: &Settings,
-    previous: Option<&Snapshot>,
-    places: &Places,
-    faults: &Faults,
-) -> Option<Arc<KeySet>> {
-    let _ = previous;
+fn read_keys(settings: &Settings, places: &Places, faults: &Faults) -> Option<Arc<KeySet>> {
     let jwt = settings.jwt.as_ref()?;
     match KeySet::load(jwt) {
         Ok(keys) => Some(Arc::new(keys)),

@@ -319,12 +319,12 @@ pub fn run(
     let ended = runtime.block_on(async move {
         let worker = Rc::new(Worker::new(Arc::clone(&shared), coalesce, at_work)?);
         let listener = listener::adopt(listener)?;
-        let drain = worker.snapshot().settings.data_plane.drain;
         let open = Rc::new(RefCell::new(0usize));
         // Ends with the runtime.
         tokio::task::spawn_local(pipeline::keep_trying(Rc::clone(&worker)));
         accept(&worker, &listener, &open, stop).await;
         drop(listener);
+        let drain = worker.snapshot().settings.data_plane.drain;
         let deadline = tokio::time::Instant::now() + drain;
         emptied(&open, deadline).await;
         let left = worker.at_work.count();

@@ -1,5 +1,6 @@
 //! What a router tells of itself: how many requests are at work, that it stops, how it ended.
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -94,6 +95,30 @@ fn requests_that_a_stop_cuts_off_are_told() {
     let end = line(&router, " stopped");
     assert!(end.contains("WARN") && end.contains("cut_off=3"), "{end}");
     callers.into_iter().for_each(|c| c.join().unwrap());
+}
+
+#[test]
+fn a_stop_waits_as_long_as_the_settings_of_the_last_reload_say() {
+    let (mut setup, _backends) = Setup::recording();
+    let silent = Backend::scripted(|_| Reply::Stall(Vec::new()));
+    setup.region("sg", silent.address);
+    setup.set(&["data_plane", "drain"], "1h");
+    setup.set(&["limits", "response"], "1h");
+    let mut router = setup.start();
+    let settings = router.folder.path().join("domicile.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    let changed = text.replacen("drain = \"1h\"", "drain = \"1s\"", 1);
+    assert_ne!(changed, text);
+    fs::write(&settings, changed).unwrap();
+    let reload = Request::new("POST", "/-/reload").send(router.admin);
+    assert_eq!(reload.status, 200, "{reload:?}");
+    let caller = ask(&router, "0");
+    at_work(&router, 1);
+    let (status, _) = router.process.terminate();
+    assert_eq!(status.code(), Some(0));
+    let end = line(&router, " stopped");
+    assert!(end.contains("cut_off=1"), "{end}");
+    caller.join().unwrap();
 }
 
 /// systemd starts nothing anew that ended with 2.

@@ -77,7 +77,11 @@ where
         let mut body = pin!(body);
         let (mut sender, keeps) = Sender::new(&parts, body.as_mut(), asked, keeps, before);
         drop(parts);
+        let mut torn = Torn(sender.ends_with_connection().then_some(link));
         let sent = poll_fn(|cx| sender.poll(cx, link, pulse, stall)).await;
+        if sent == Sent::Whole {
+            torn.0 = None;
+        }
         (sent, keeps, sender.ends_with_connection())
     };
     match sent {
@@ -104,6 +108,18 @@ where
         end(link, pulse, stall, false).await;
     }
     keeps
+}
+
+/// An answer that ends with its connection and is not whole. Its end is no orderly one, even where
+/// nobody is left to see to that: the drain is over, or the task has panicked.
+struct Torn<'l, S: Transport>(Option<&'l Link<S>>);
+
+impl<S: Transport> Drop for Torn<'_, S> {
+    fn drop(&mut self) {
+        if let Some(link) = self.0 {
+            link.tear();
+        }
+    }
 }
 
 fn request<S: Transport>(link: &Rc<Link<S>>, head: Head) -> Request<Incoming> {
@@ -199,15 +215,19 @@ pub(super) async fn end<S: Transport>(
         link.wire().end();
         return;
     }
-    // A region that answered early may still take the body.
+    // A region that answered early may still take the body: as long as it does.
+    let (mut seen, mut since) = (link.wire().reads, Instant::now());
     poll_fn(|cx| {
         watch_upload(cx, link, pulse, stall);
         let mut wire = link.wire();
         if wire.is_whole() || !wire.has_reader() {
             return Poll::Ready(());
         }
+        if wire.reads != seen {
+            (seen, since) = (wire.reads, Instant::now());
+        }
         let _ = wire.watch(cx);
-        Poll::Pending
+        pulse.poll(cx, since + stall)
     })
     .await;
     let lingers = {

@@ -35,6 +35,8 @@ pub(super) struct Wire<S> {
     /// Read, not yet parsed.
     pub(super) bytes: BytesMut,
     pub(super) last: Last,
+    /// How often something was read.
+    pub(super) reads: u32,
     /// The peer sends nothing any more.
     pub(super) ended: bool,
     pub(super) decoder: Decoder,
@@ -65,6 +67,7 @@ impl<S: Transport> Link<S> {
             io,
             bytes,
             last: Last::default(),
+            reads: 0,
             ended: false,
             decoder: Decoder::Done,
             turn: 0,
@@ -80,6 +83,13 @@ impl<S: Transport> Link<S> {
     /// For one step without waiting: nothing may hold this across a poll of a body or a handler.
     pub(super) fn wire(&self) -> std::cell::RefMut<'_, Wire<S>> {
         self.0.borrow_mut()
+    }
+
+    /// [`Transport::tear`], from wherever a panic may have come.
+    pub(super) fn tear(&self) {
+        if let Ok(wire) = self.0.try_borrow() {
+            wire.io.tear();
+        }
     }
 }
 
@@ -157,6 +167,7 @@ impl<S: Transport> Wire<S> {
             self.bytes.reserve(room.max(pool::SIZE));
         }
         let read = ready!(pin!(self.io.read_buf(&mut self.bytes)).poll(cx));
+        self.reads = self.reads.wrapping_add(1);
         if let Ok(0) = read {
             self.ended = true;
         }

@@ -25,7 +25,7 @@ pub fn take() -> BytesMut {
 }
 
 /// Takes back a buffer whose bytes are not needed any more. One of which somebody still holds a
-/// part is let go, and ends with that part.
+/// part is let go, and ends with that part, unless what is left of it is long enough.
 pub fn give(mut buffer: BytesMut) {
     buffer.clear();
     if buffer.try_reclaim(SIZE) && buffer.capacity() <= LARGEST {

@@ -172,15 +172,6 @@ impl Connection {
         self.upload = (!upload.is_end_stream()).then_some(upload);
     }
 
-    /// The body that was to be sent, if the connection has not asked for any of it and no byte
-    /// of the request has been written.
-    pub(super) fn take_unsent(&mut self) -> Option<Upload> {
-        match self.wrote {
-            true => None,
-            false => self.upload.take().filter(Upload::is_untouched),
-        }
-    }
-
     /// Whether the operating system, or TLS, took a byte of the request.
     pub(super) fn wrote(&self) -> bool {
         self.wrote
@@ -351,7 +342,10 @@ impl Connection {
                     Poll::Ready(Ok(()))
                 };
             }
-            let count = ready!(self.poll_write(cx))?;
+            let written = ready!(self.poll_write(cx));
+            // TLS may have put some of it on the socket before it failed.
+            self.wrote |= written.is_err() && self.wire.holds_back();
+            let count = written?;
             if count == 0 {
                 return Poll::Ready(Err(SendFault::Connection));
             }

@@ -143,6 +143,33 @@ fn a_put_with_its_body_at_hand_is_repeated_whole() {
 }
 
 #[test]
+fn a_put_that_may_not_be_twice_is_not_repeated() {
+    run(async {
+        let put = || outgoing(Method::PUT, OutgoingBody::Whole(Bytes::from("record")));
+        let mut once = put();
+        once.is_once = true;
+        let mut cases = vec![(once, 1)];
+        for name in ["if-match", "if-none-match", "if-unmodified-since"] {
+            for (mut out, connections) in [(put(), 1), (get(), 3)] {
+                out.headers.insert(name, "\"a\"");
+                cases.push((out, connections));
+            }
+        }
+        for (out, connections) in cases {
+            let shown = format!("{:?}", out.headers);
+            let server = Server::start(async |_, peer| {
+                peer.request().await;
+            })
+            .await;
+            let up = eu(&[server.url()], &patient());
+            let error = send(&up, out).await.err().unwrap();
+            assert_eq!(error.sent(), Sent::Perhaps);
+            assert_eq!(server.connections(), connections, "{shown}");
+        }
+    });
+}
+
+#[test]
 fn garbage_is_a_bad_answer_and_not_repeated() {
     run(async {
         for garbage in [

@@ -7,6 +7,7 @@ mod hostile;
 mod refused;
 mod reuse;
 mod script;
+mod shared;
 mod sound;
 mod trouble;
 
@@ -111,6 +112,7 @@ fn outgoing(method: Method, body: OutgoingBody) -> Outgoing<'static> {
         path_and_query: Cow::Owned("/people/1?q".parse().unwrap()),
         headers: Fields::default(),
         body,
+        is_once: false,
     }
 }
 

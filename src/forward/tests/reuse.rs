@@ -267,6 +267,24 @@ fn renewal_keeps_the_connections_of_regions_that_stay() {
 }
 
 #[test]
+fn a_region_that_was_gone_for_a_while_has_the_health_that_others_see() {
+    run(async {
+        let server = Server::start(async |_, peer| peer.answer("200 OK", "x").await).await;
+        let one = [settings("eu", &[server.url()])];
+        let mut up = upstreams(&one, &patient(), MANY);
+        let again = Arc::new(up.health().renewed(&[]).renewed(&one));
+        // Of another health, then of the same.
+        for _ in 0..3 {
+            text(send(&up, get()).await.unwrap()).await.unwrap();
+            up = up
+                .renewed(&regions(&one), &one, &patient(), Arc::clone(&again), &[])
+                .unwrap();
+        }
+        assert_eq!(server.connections(), 2);
+    });
+}
+
+#[test]
 fn regions_without_settings_or_usable_endpoints_are_refused() {
     let known = [settings("eu", &["http://a:1".to_owned()])];
     let all = regions(&known);

@@ -100,6 +100,8 @@ fn a_head_that_says_what_none_may_ends_its_stream_alone() {
         (Method::GET, 200, vec![("x-a", "\tb")], false),
         (Method::GET, 200, vec![("x-a", "b"), ("x-a", "b\t")], false),
         (Method::GET, 404, vec![("x-a", " ")], false),
+        // RFC 9110 §5.1.
+        (Method::GET, 200, vec![("x\"a", "b")], false),
         // RFC 9110 §8.6.
         (Method::GET, 200, vec![("content-length", "")], false),
         (Method::HEAD, 200, vec![("content-length", "")], false),

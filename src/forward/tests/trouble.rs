@@ -46,6 +46,32 @@ fn a_server_that_answers_that_it_is_in_trouble_is_put_aside_while_another_serves
 }
 
 #[test]
+fn bad_answers_put_a_server_aside_only_while_another_serves() {
+    run(async {
+        let garbage = || async {
+            Server::start(async |_, peer| {
+                peer.request().await;
+                peer.write("SSH-2.0-x\r\n\r\n").await;
+                peer.until_closed().await;
+            })
+            .await
+        };
+        let (bad, good) = (garbage().await, saying("200 OK", "x").await);
+        let up = eu(&[bad.url(), good.url()], &patient());
+        for _ in 0..10 {
+            let _ = send(&up, get()).await;
+        }
+        assert_eq!(is_up(&up), [false, true]);
+        let both = [garbage().await, garbage().await];
+        let up = eu(&[both[0].url(), both[1].url()], &patient());
+        for _ in 0..10 {
+            assert!(send(&up, get()).await.is_err());
+        }
+        assert_eq!(is_up(&up), [true, true]);
+    });
+}
+
+#[test]
 fn answers_that_speak_of_the_request_put_no_server_aside() {
     for fine in [
         "429 Too Many Requests",

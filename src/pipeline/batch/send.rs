@@ -194,6 +194,7 @@ async fn send_part(
         path_and_query: path_and_query(parts),
         headers,
         body: OutgoingBody::Slices(part.body.clone()),
+        is_once: false,
     };
     let answer = upstreams.send(cleared, &mut outgoing).await;
     match answer {

@@ -90,7 +90,7 @@ enum Verdict {
     Open,
     /// An item of an answer.
     Told {
-        answer: u16,
+        answer: u32,
         at: u32,
         withheld: bool,
     },
@@ -131,8 +131,8 @@ pub struct Heard {
 }
 
 impl Heard {
-    fn told(&self, answer: u16, at: u32) -> Option<(&BulkAnswer, &Told)> {
-        let answer = self.answers.get(usize::from(answer))?;
+    fn told(&self, answer: u32, at: u32) -> Option<(&BulkAnswer, &Told)> {
+        let answer = self.answers.get(usize::try_from(answer).ok()?)?;
         Some((answer, answer.items().get(usize::try_from(at).ok()?)?))
     }
 }

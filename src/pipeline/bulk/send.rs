@@ -154,6 +154,8 @@ async fn send_part(
         path_and_query: Cow::Borrowed(&load.path),
         headers,
         body: OutgoingBody::Slices(part.body.clone()),
+        // Its items are not idempotent, though it be a PUT.
+        is_once: true,
     };
     let answer = x
         .upstreams
@@ -190,7 +192,7 @@ async fn send_part(
             let place = heard.answers.borrow().len();
             for (at, ((send, _), told)) in own.iter().zip(answer.items()).enumerate() {
                 let verdict = Verdict::Told {
-                    answer: u16::try_from(place).unwrap_or(u16::MAX),
+                    answer: u32::try_from(place).unwrap_or(u32::MAX),
                     at: u32::try_from(at).unwrap_or(u32::MAX),
                     withheld: false,
                 };

@@ -6,13 +6,17 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    sync::watch,
+};
 
 use super::served::{Frames, GET, LIMITS, Small, connect, data, echo, run, text};
 use crate::{
@@ -263,6 +267,89 @@ fn a_handler_is_dropped_when_its_connection_breaks() {
         )
         .await;
         assert!(!wrote.get());
+    });
+}
+
+#[test]
+fn an_answer_that_ends_with_its_connection_is_torn_unless_it_is_whole() {
+    struct Torn(DuplexStream, Rc<Cell<bool>>);
+    impl tokio::io::AsyncRead for Torn {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut tokio::io::ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buffer)
+        }
+    }
+    impl tokio::io::AsyncWrite for Torn {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, bytes)
+        }
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+        fn poll_shutdown(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+    impl Transport for Torn {
+        fn tear(&self) {
+            self.1.set(true);
+        }
+    }
+    for (version, is_whole, wanted) in [
+        ("1.0", false, true),
+        ("1.0", true, false),
+        ("1.1", false, false),
+    ] {
+        run(async {
+            let (mut caller, io) = duplex(1 << 10);
+            let torn = Rc::new(Cell::new(false));
+            let io = Torn(io, Rc::clone(&torn));
+            let (_stop, stopped) = watch::channel(false);
+            let handle = move |_| async move {
+                let rest = if is_whole { data("def") } else { Ok(None) };
+                Response::new(Frames(vec![data("abc"), rest]))
+            };
+            let served = serve(io, BytesMut::new(), LIMITS, stopped, handle, |_| {});
+            let served = tokio::task::spawn_local(served);
+            let asked = format!("GET / HTTP/{version}\r\nHost: a\r\n\r\n");
+            caller.write_all(asked.as_bytes()).await.unwrap();
+            let mut came = Vec::new();
+            while !came.windows(3).any(|w| w == b"abc") {
+                came.push(caller.read_u8().await.unwrap());
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            served.abort();
+            let _ = served.await;
+            assert_eq!(torn.get(), wanted, "{version} {is_whole}");
+        });
+    }
+}
+
+#[test]
+fn an_answered_request_whose_body_nobody_reads_on_ends_with_its_connection() {
+    run(async {
+        let mut served = connect(|request: Request<Incoming>| async {
+            // As a region of HTTP/2 that answers in full, and leaves the stream open.
+            tokio::task::spawn_local(async move {
+                let _request = request;
+                pending::<()>().await;
+            });
+            text(200, "x")
+        });
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf";
+        served.send(head).await;
+        let ended = tokio::time::timeout(Duration::from_secs(300), &mut served.task).await;
+        ended.unwrap().unwrap();
     });
 }
 

@@ -1,0 +1,197 @@
+//! Connections of HTTP/2 that end under many streams, and what of a request goes out on them.
+
+use std::{
+    cell::Cell,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use http_body::{Body, Frame};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::Instant,
+};
+
+use super::{bodies::stream, *};
+use crate::{
+    forward::{
+        body::{PIECE, Upload},
+        slices::{Framing, Slices, Span},
+    },
+    settings::HttpVersion,
+};
+
+/// Answers the first stream, and says that it goes away once `streams` more have begun: none of them
+/// is processed. Or just ends.
+async fn ends_under(wire: &mut TcpStream, streams: usize, says_so: bool) {
+    const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+    const OK: &[u8] = b"\0\0\x05\x01\x05\0\0\0\x01\x08\x03200";
+    const GO_AWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0";
+    let mut preface = [0; 24];
+    wire.read_exact(&mut preface).await.unwrap();
+    wire.write_all(SETTINGS).await.unwrap();
+    let mut begun = 0;
+    while begun <= streams {
+        let mut head = [0; 9];
+        wire.read_exact(&mut head).await.unwrap();
+        let [a, b, c, kind, ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        wire.read_exact(&mut payload).await.unwrap();
+        if kind == 1 {
+            begun += 1;
+            if begun == 1 {
+                wire.write_all(OK).await.unwrap();
+            }
+        }
+    }
+    if says_so {
+        wire.write_all(GO_AWAY).await.unwrap();
+    }
+    wire.shutdown().await.unwrap();
+    // What is unread would make this a reset.
+    let _ = wire.read_to_end(&mut Vec::new()).await;
+}
+
+/// A region whose first connection ends under `streams`, and how many were opened.
+async fn region(streams: usize, says_so: bool) -> (Rc<Upstreams>, Rc<Cell<usize>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let opened = Rc::new(Cell::new(0));
+    let count = Rc::clone(&opened);
+    tokio::task::spawn_local(async move {
+        loop {
+            let (mut wire, _) = listener.accept().await.unwrap();
+            count.set(count.get() + 1);
+            let is_first = count.get() == 1;
+            tokio::task::spawn_local(async move {
+                if is_first {
+                    return ends_under(&mut wire, streams, says_so).await;
+                }
+                let mut connection = h2::server::handshake(wire).await.unwrap();
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    let answer = respond.send_response(http::Response::new(()), true);
+                    assert!(answer.is_ok());
+                }
+            });
+        }
+    });
+    let mut settings = settings("eu", &[url]);
+    settings.http = HttpVersion::Two;
+    let shares = Shares {
+        at_work: 200,
+        waiting: 0,
+    };
+    (Rc::new(upstreams(&[settings], &patient(), shares)), opened)
+}
+
+/// How many of so many streams are answered after all. A few may go by another connection: until it
+/// is known how many the first one takes.
+async fn answered(up: &Rc<Upstreams>, streams: usize) -> usize {
+    text(send(up, get()).await.unwrap()).await.unwrap();
+    let all = (0..streams).map(|_| {
+        let up = Rc::clone(up);
+        tokio::task::spawn_local(async move { send(&up, get()).await.is_ok() })
+    });
+    let mut answered = 0;
+    for one in all.collect::<Vec<_>>() {
+        answered += usize::from(one.await.unwrap());
+    }
+    answered
+}
+
+#[test]
+fn streams_that_a_region_went_away_from_share_the_next_connection() {
+    run(async {
+        let (up, opened) = region(50, true).await;
+        assert_eq!(answered(&up, 60).await, 60);
+        assert!(opened.get() < 12, "{}", opened.get());
+        let tally = up.tallies().next().unwrap().1.read();
+        assert_eq!(tally.unretried, 0, "free");
+        assert!(tally.retries >= 50, "{tally:?}");
+    });
+}
+
+#[test]
+fn streams_at_work_on_a_connection_that_breaks_are_sent_again_within_the_budget() {
+    run(async {
+        let (up, _) = region(80, false).await;
+        let answered = answered(&up, 90).await;
+        let tally = up.tallies().next().unwrap().1.read();
+        assert_eq!(answered as u64 + tally.unretried, 90);
+        assert!(tally.unretried > 30, "{tally:?}");
+        let reports = up.health().report();
+        assert_eq!(reports[0].state, EndpointState::Healthy);
+    });
+}
+
+#[test]
+fn a_caller_whose_body_breaks_off_leaves_its_connection_to_others() {
+    run(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let opened = Rc::new(Cell::new(0));
+        let count = Rc::clone(&opened);
+        tokio::task::spawn_local(async move {
+            loop {
+                let (wire, _) = listener.accept().await.unwrap();
+                count.set(count.get() + 1);
+                tokio::task::spawn_local(async move {
+                    let mut connection = h2::server::handshake(wire).await.unwrap();
+                    let mut kept = Vec::new();
+                    while let Some(Ok((request, mut respond))) = connection.accept().await {
+                        if request.method() == Method::GET {
+                            let _ = respond.send_response(http::Response::new(()), true);
+                        }
+                        kept.push((request, respond));
+                    }
+                });
+            }
+        });
+        let mut settings = settings("eu", &[url]);
+        settings.http = HttpVersion::Two;
+        let up = upstreams(&[settings], &patient(), MANY);
+        let (feed, body) = stream(None);
+        feed.send(Ok(Frame::data(Bytes::from("one")))).unwrap();
+        feed.send(Err("it broke off".into())).unwrap();
+        let error = send(&up, outgoing(Method::POST, body)).await.err().unwrap();
+        assert!(
+            matches!(error, ForwardError::CallerBody { .. }),
+            "{error:?}"
+        );
+        text(send(&up, get()).await.unwrap()).await.unwrap();
+        assert_eq!(opened.get(), 1);
+    });
+}
+
+/// Pieces as a connection takes them, each with whether all are out then.
+fn pieces(body: OutgoingBody) -> Vec<(usize, bool)> {
+    let mut upload = Upload::new(body, Instant::now());
+    let progress = upload.progress();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut pieces = Vec::new();
+    while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut upload).poll_frame(&mut cx) {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        pieces.push((length, progress.is_done()));
+    }
+    pieces
+}
+
+#[test]
+fn a_long_body_goes_out_in_pieces_and_is_done_with_the_last() {
+    let whole = Bytes::from(vec![b'x'; 2 * PIECE + 1]);
+    let wanted = [(PIECE, false), (PIECE, false), (1, true)];
+    assert_eq!(pieces(OutgoingBody::Whole(whole.clone())), wanted);
+    let span = Span::new(0..2 * PIECE, whole.len()).unwrap();
+    let slices = Slices::new(whole, vec![span], Framing::Ndjson);
+    assert_eq!(pieces(OutgoingBody::Slices(slices)), wanted);
+}
+
+#[test]
+fn a_body_of_unknown_length_is_done_with_its_trailers() {
+    let (feed, body) = stream(None);
+    feed.send(Ok(Frame::data(Bytes::from("one")))).unwrap();
+    feed.send(Ok(Frame::trailers(http::HeaderMap::new())))
+        .unwrap();
+    assert_eq!(pieces(body), [(3, false), (0, true)]);
+}
