@@ -309,9 +309,10 @@ async fn stream(
         }),
         outcome => {
             let failure = outcome.and_then(Result::err);
+            let ends_alone = failure.as_ref().is_some_and(|f| is_stream_reset(f.error()));
             let mut failed = Failed::of(failure, progress);
-            // Refused, broken, or silent: the next try had better take another one.
-            if progress.caller_fault().is_none() {
+            // Broken, or silent: the next try had better take another one.
+            if progress.caller_fault().is_none() && !ends_alone {
                 lease.retire();
             }
             if failed.kind == FailedKind::Reset && lease.is_faulty() {
@@ -396,6 +397,14 @@ fn unprocessed(error: &hyper::Error) -> Option<FailedKind> {
     } else {
         (h2.reason() == Some(h2::Reason::REFUSED_STREAM)).then_some(FailedKind::Refused)
     }
+}
+
+/// The region has ended this stream, and no other (RFC 9113 §5.4.2).
+fn is_stream_reset(error: &hyper::Error) -> bool {
+    let h2 = error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>());
+    h2.is_some_and(|h2| h2.is_remote() && h2.is_reset())
 }
 
 /// The answer, or `None` when patience ends first.

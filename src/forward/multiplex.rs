@@ -3,14 +3,15 @@
 use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
-    pin::pin,
+    pin::Pin,
     rc::Rc,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
 use hyper::{
-    client::conn::http2::{Builder, SendRequest},
+    client::conn::http2::{self, Builder, SendRequest},
     rt::Executor,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,8 +21,17 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Endpoint, Unreachable, body::Upload, dial::dial, wire::is_vouched};
-use crate::{http2::Guarded, settings::HttpVersion, tls::BackendSide};
+use super::{
+    Endpoint, Unreachable,
+    body::Upload,
+    dial::dial,
+    wire::{Wire, is_vouched},
+};
+use crate::{
+    http2::{Answers, Guarded},
+    settings::HttpVersion,
+    tls::BackendSide,
+};
 
 /// Connections of one worker to one endpoint. Beyond these, requests wait for streams.
 const MOST: usize = 8;
@@ -49,8 +59,7 @@ struct Connection {
     sender: SendRequest<Upload>,
     task: AbortHandle,
     streams: Cell<usize>,
-    /// Streams that the server allows at one time, as it said last.
-    allowed: Rc<Cell<usize>>,
+    dispatch: Rc<Dispatch>,
     /// Takes no further stream.
     retired: Cell<bool>,
     /// It ended because the region sent what HTTP/2 forbids.
@@ -61,6 +70,10 @@ struct Connection {
     /// Of its server's certificate, past which it takes no further stream.
     vouched_until: Option<i64>,
 }
+
+/// What hands requests to the connection; `None` once that has ended.
+type Dispatch = RefCell<Option<Pin<Box<http2::Connection<Io, Upload, LocalExecutor>>>>>;
+type Io = TokioIo<Guarded<Wire, Answers>>;
 
 /// One stream. Its connection stays open as long as it lives.
 pub(super) struct Lease {
@@ -176,24 +189,23 @@ impl Connection {
             .handshake(TokioIo::new(wire))
             .await
             .map_err(|_| Unreachable::Other(std::io::ErrorKind::ConnectionAborted))?;
-        let allowed = Rc::new(Cell::new(connection.current_max_send_streams()));
-        let told = Rc::clone(&allowed);
+        let dispatch: Rc<Dispatch> = Rc::new(RefCell::new(Some(Box::pin(connection))));
+        let own = Rc::clone(&dispatch);
         let task = tokio::task::spawn_local(async move {
-            let mut connection = pin!(connection);
-            // Whoever waits on this connection is told how it ends; nobody else needs to know.
-            let _ = poll_fn(|cx| {
-                let ended = connection.as_mut().poll(cx);
-                told.set(connection.current_max_send_streams());
-                ended
+            poll_fn(|cx| match &mut *own.borrow_mut() {
+                // Whoever waits on this connection is told how it ends; nobody else needs to know.
+                Some(connection) => connection.as_mut().poll(cx).map(drop),
+                None => Poll::Ready(()),
             })
             .await;
+            own.take();
         });
         let opened = Instant::now();
         Ok(Self {
             sender,
             task: task.abort_handle(),
             streams: Cell::new(0),
-            allowed,
+            dispatch,
             retired: Cell::new(false),
             faulty,
             idle_since: Cell::new(opened),
@@ -213,8 +225,15 @@ impl Connection {
         same_side && !rested && !self.retired.get() && !self.sender.is_closed()
     }
 
+    /// Streams that the server allows at one time, as it said last.
+    fn allowed(&self) -> usize {
+        let dispatch = self.dispatch.try_borrow();
+        let dispatch = dispatch.as_ref().ok().and_then(|d| d.as_ref());
+        dispatch.map_or(0, |d| d.current_max_send_streams())
+    }
+
     fn has_room(&self) -> bool {
-        self.streams.get() < self.allowed.get().clamp(1, STREAMS)
+        self.streams.get() < self.allowed().min(STREAMS)
     }
 }
 

@@ -25,9 +25,20 @@ use crate::{
 /// Answers the first stream, and says that it goes away once `streams` more have begun: none of them
 /// is processed. Or just ends.
 async fn ends_under(wire: &mut TcpStream, streams: usize, says_so: bool) {
+    const GO_AWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0";
+    answer_first(wire, streams, b"").await;
+    if says_so {
+        wire.write_all(GO_AWAY).await.unwrap();
+    }
+    wire.shutdown().await.unwrap();
+    // What is unread would make this a reset.
+    let _ = wire.read_to_end(&mut Vec::new()).await;
+}
+
+/// Answers the first stream after these frames, and waits for so many more to begin.
+async fn answer_first(wire: &mut TcpStream, streams: usize, frames: &[u8]) {
     const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
     const OK: &[u8] = b"\0\0\x05\x01\x05\0\0\0\x01\x08\x03200";
-    const GO_AWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0";
     let mut preface = [0; 24];
     wire.read_exact(&mut preface).await.unwrap();
     wire.write_all(SETTINGS).await.unwrap();
@@ -41,16 +52,10 @@ async fn ends_under(wire: &mut TcpStream, streams: usize, says_so: bool) {
         if kind == 1 {
             begun += 1;
             if begun == 1 {
-                wire.write_all(OK).await.unwrap();
+                wire.write_all(&[frames, OK].concat()).await.unwrap();
             }
         }
     }
-    if says_so {
-        wire.write_all(GO_AWAY).await.unwrap();
-    }
-    wire.shutdown().await.unwrap();
-    // What is unread would make this a reset.
-    let _ = wire.read_to_end(&mut Vec::new()).await;
 }
 
 /// A region whose first connection ends under `streams`, and how many were opened.
@@ -194,4 +199,86 @@ fn a_body_of_unknown_length_is_done_with_its_trailers() {
     feed.send(Ok(Frame::trailers(http::HeaderMap::new())))
         .unwrap();
     assert_eq!(pieces(body), [(3, false), (0, true)]);
+}
+
+/// A region that counts its connections and resets every stream.
+async fn resetting(reason: h2::Reason) -> (Rc<Upstreams>, Rc<Cell<usize>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let opened = Rc::new(Cell::new(0));
+    let count = Rc::clone(&opened);
+    tokio::task::spawn_local(async move {
+        loop {
+            let (wire, _) = listener.accept().await.unwrap();
+            count.set(count.get() + 1);
+            tokio::task::spawn_local(async move {
+                let mut connection = h2::server::handshake(wire).await.unwrap();
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    respond.send_reset(reason);
+                }
+            });
+        }
+    });
+    (over_http2(url), opened)
+}
+
+fn over_http2(url: String) -> Rc<Upstreams> {
+    let mut settings = settings("eu", &[url]);
+    settings.http = HttpVersion::Two;
+    Rc::new(upstreams(&[settings], &patient(), MANY))
+}
+
+/// RFC 9113 §5.4.2.
+#[test]
+fn a_stream_that_the_region_resets_ends_alone() {
+    for reason in [h2::Reason::INTERNAL_ERROR, h2::Reason::REFUSED_STREAM] {
+        run(async {
+            let (up, opened) = resetting(reason).await;
+            for _ in 0..5 {
+                let body = OutgoingBody::Whole("x".into());
+                let failed = send(&up, outgoing(Method::POST, body)).await;
+                assert!(failed.is_err());
+            }
+            assert_eq!(opened.get(), 1, "{reason:?}");
+        });
+    }
+}
+
+/// Streams that the server allows no more are not waited for while another connection may have some.
+#[test]
+fn a_connection_that_allows_no_stream_any_more_is_left_alone() {
+    run(async {
+        const NO_STREAMS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\0";
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let opened = Rc::new(Cell::new(0));
+        let count = Rc::clone(&opened);
+        tokio::task::spawn_local(async move {
+            loop {
+                let (mut wire, _) = listener.accept().await.unwrap();
+                count.set(count.get() + 1);
+                let is_first = count.get() == 1;
+                tokio::task::spawn_local(async move {
+                    if is_first {
+                        answer_first(&mut wire, 0, NO_STREAMS).await;
+                        // Whatever comes, nothing more is said.
+                        let _ = wire.read_to_end(&mut Vec::new()).await;
+                        return;
+                    }
+                    let mut connection = h2::server::handshake(wire).await.unwrap();
+                    while let Some(Ok((_, mut respond))) = connection.accept().await {
+                        let answer = respond.send_response(http::Response::new(()), true);
+                        assert!(answer.is_ok());
+                    }
+                });
+            }
+        });
+        let up = over_http2(url);
+        for _ in 0..3 {
+            let body = OutgoingBody::Whole("x".into());
+            let answer = send(&up, outgoing(Method::POST, body)).await.unwrap();
+            assert_eq!(answer.status(), 200);
+        }
+        assert_eq!(opened.get(), 2);
+    });
 }
