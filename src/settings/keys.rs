@@ -300,7 +300,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.country" List Value("[\"pinned\"]"), "[\"jwt:country\", \"body:/country\", \"body:/phone\", \"pinned\", \"network\"]":
         "Evidence of the person's country, strongest first: sources.";
     "routes.<n>.born" Text Absent, "\"header:x-born\"":
-        "Where a token (`jwt:birthdate`) or a trusted caller's header says when the person was born. A field of the body tells it by its category; of two days the later counts.";
+        "Where a token (`jwt:birthdate`) or a trusted caller's header says when the person was born. Fields of the body tell it by their category; of several days the latest counts, and of several ages the lowest.";
     "routes.<n>.target" Text Value("\"header:domicile-target\""), "\"header:x-target-region\"":
         "Where a trusted caller names a region other than home.";
     "routes.<n>.operation" Text Value("\"header:domicile-operation\""), "\"header:x-operation\"":
