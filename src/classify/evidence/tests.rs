@@ -40,13 +40,8 @@ fn telephone_numbers_read_by_their_prefix() {
     let ru = Country::new("RU").expect("assigned");
     assert_eq!(read_text("+7 495 123-45-67"), Reading::Phone(ru));
     assert_eq!(read_text("tel:+74951234567"), Reading::Phone(ru));
-    for text in [
-        "84951234567",
-        "156",
-        "+870 773 111 632",
-        "+1 800 555 0100",
-        "+12",
-    ] {
+    assert_eq!(read_text("+7 495/123-45-67"), Reading::Phone(ru));
+    for text in ["84951234567", "+870 773 111 632", "+1 800 555 0100"] {
         assert_eq!(read_text(text), Reading::Nothing, "{text}");
     }
 }
@@ -73,6 +68,15 @@ fn what_means_nothing_to_us_is_told_and_not_passed_over() {
         "D3",
         "CN GD",
         "nowhere in particular",
+        // ISO 3166-1 numeric, and numbers that are cut off, or two in one.
+        "076",
+        "643",
+        "156",
+        "12-34-56",
+        "+12",
+        "+55 11",
+        "+55 11 98765-4321 / 98765-4322",
+        "+0 1234567",
         "null",
     ] {
         assert_eq!(read_text(text), Reading::Unreadable, "{text}");
@@ -113,7 +117,9 @@ fn json_values_read_by_their_type() {
     for (json, reading) in [
         (r#""\u0043N""#, Reading::Country(at("CN"))),
         ("null", Reading::Nothing),
-        ("156", Reading::Nothing),
+        ("156", Reading::Unreadable),
+        ("76.0", Reading::Unreadable),
+        ("84951234567", Reading::Nothing),
         ("true", Reading::Nothing),
         (r#""""#, Reading::Nothing),
         (r#""somewhere""#, Reading::Unreadable),
@@ -217,6 +223,7 @@ fn a_claim_of_another_shape_is_no_absence() {
         assert_eq!(read(claim.clone()), Reading::Unreadable, "{claim}");
     }
     assert_eq!(read(serde_json::Value::Null), Reading::Nothing);
+    assert_eq!(read(156.into()), Reading::Unreadable);
 }
 
 proptest! {

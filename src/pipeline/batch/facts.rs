@@ -107,7 +107,8 @@ impl Facts {
             let (kind, written) = match value {
                 Value::String(text) => (1, text.written()),
                 // No evidence, whichever.
-                Value::Number(_) | Value::Bool(_) | Value::Null => (2, &[][..]),
+                Value::Bool(_) | Value::Null => (2, &[][..]),
+                Value::Number(number) => (3, number.as_str().as_bytes()),
                 Value::Object | Value::Array => return None,
             };
             let head = [
