@@ -236,7 +236,12 @@ impl CompiledSchema {
                 faults.push(fault.into());
             }
         }
-        let watch = match Watch::compile(all_pointers()) {
+        // What decides is read by its exact name.
+        let decides = |pointer: usize| {
+            let of = uses.get(pointer);
+            matches!(of, Some(Use::Slot { .. } | Use::Field(_, Some(_))))
+        };
+        let watch = match Watch::compile_exact(all_pointers(), &decides) {
             Ok(watch) if faults.is_empty() => Some(watch),
             Ok(_) => None,
             Err(fault) => {

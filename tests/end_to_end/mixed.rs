@@ -202,6 +202,7 @@ fn ambiguous(prefix: &str) -> Vec<(String, Vec<u8>)> {
     let mut add = |name: &str, body: Vec<u8>| cases.push((id(name), body));
     let text = |name: &str, rest: &str| format!(r#"{{"id":"{}",{rest}}}"#, id(name)).into_bytes();
     add("twice", text("twice", r#""country":"DE","country":"RU""#));
+    add("case", text("case", r#""country":"DE","Country":"RU""#));
     add(
         "escaped",
         text("escaped", r#""country":"DE","c\u006funtry":"RU""#),

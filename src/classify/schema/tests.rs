@@ -236,6 +236,42 @@ fn only_an_object_is_a_record() {
 }
 
 #[test]
+fn a_key_that_others_would_take_for_one_that_decides_is_refused() {
+    let fields = [
+        ("/email", "user.contact.email"),
+        ("/person/born", "user.demographic.date_of_birth"),
+        ("/ID", "user"),
+        ("/tags/*/kind", "user"),
+    ];
+    let slots = ["/country", "/id", "/person/k", "/list/*/s"];
+    let schema = compiled(&schema(false, &fields), &slots);
+    let kind = |body: &str| schema.classify(body.as_bytes()).map_err(|f| f.kind).err();
+    use crate::classify::json::JsonFaultKind::LetterCase;
+    for body in [
+        r#"{"country":"SG","Country":"BR"}"#,
+        r#"{"COUNTRY":"BR"}"#,
+        r#"{"\u0043ountry":"BR"}"#,
+        r#"{"Person":{"born":"2018-01-01"}}"#,
+        r#"{"person":{"Born":"2018-01-01"}}"#,
+        // The signs of Kelvin and of the long s.
+        r#"{"person":{"\u212a":"x"}}"#,
+        "{\"person\":{\"\u{212a}\":\"x\"}}",
+        "{\"list\":[{},{\"\u{17f}\":\"x\"}]}",
+    ] {
+        assert_eq!(kind(body), Some(LetterCase), "{body}");
+    }
+    for body in [
+        // Named by the schema, elsewhere, of no weight, or another name.
+        r#"{"id":1,"ID":2}"#,
+        r#"{"other":{"Country":"BR"}}"#,
+        r#"{"Email":"x","tags":[{"Kind":1}]}"#,
+        r#"{"countries":1,"Countrý":1}"#,
+    ] {
+        assert_eq!(kind(body), None, "{body}");
+    }
+}
+
+#[test]
 fn too_many_values_are_told_rather_than_dropped() {
     let schema = compiled(&person(false), &["/contacts/*/country"]);
     let body = |n: usize| {
