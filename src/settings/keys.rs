@@ -290,7 +290,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.methods" List Computed("all"), "[\"GET\", \"PUT\"]":
         "`GET` (brings `HEAD`), `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`.";
     "routes.<n>.content_type" Text Absent, "\"application/x-ndjson\"":
-        "Only requests with this media type; two routes may differ in this alone.";
+        "Only requests with this media type; two routes may differ in this alone. Also for clients that send records under a type that is none of JSON, which is 415 elsewhere.";
     "routes.<n>.format" Text Required, "\"record\"":
         "`record` (one JSON object), `array`, `ndjson`, `bulk` (Elasticsearch's and OpenSearch's `_bulk`), or `opaque` (the body is streamed unread). `form` and `object` are not supported yet.";
     "routes.<n>.namespace" Text Value("\"person\""), "\"patient\"":
