@@ -119,10 +119,6 @@ pub struct Standing {
     pub strongest: EvidenceKind,
     /// Every kind that was found, whether it counted or not.
     pub kinds: EvidenceSet,
-    /// All evidence names one country.
-    pub agreed: bool,
-    /// There is nothing but GeoIP.
-    pub only_network: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -143,7 +139,6 @@ pub enum Unsettled {
 ///   here: a traveller's address is no claim about where the person lives.
 pub fn weigh(found: &[Evidence], conflict: Conflict) -> Result<Standing, Unsettled> {
     let strongest = found.first().ok_or(Unsettled::Nothing)?;
-    let differs = |e: &Evidence| e.place.country() != strongest.place.country();
     if conflict == Conflict::Refuse {
         let mut claims = found.iter().filter(|e| e.kind != EvidenceKind::Network);
         let first = claims.next();
@@ -172,8 +167,6 @@ pub fn weigh(found: &[Evidence], conflict: Conflict) -> Result<Standing, Unsettl
         home_by: strongest.place,
         strongest: strongest.kind,
         kinds,
-        agreed: !found.iter().any(differs),
-        only_network: found.iter().all(|e| e.kind == EvidenceKind::Network),
     })
 }
 
