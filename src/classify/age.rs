@@ -1,8 +1,8 @@
 //! How old the person is, as a record says: for the law's rules on children.
 //!
 //! Where a text leaves a choice, the youngest reading is taken: a range counts from its lower end,
-//! a bare year from its last day, a day and month in unclear order from the later date. What
-//! cannot be read at all is a fault and not an adult.
+//! a bare year from its last day, a day and month in unclear order from the later date, and of
+//! several fields the youngest. What cannot be read at all is a fault and not an adult.
 
 use jiff::civil::Date;
 
@@ -25,18 +25,20 @@ const OLDEST: u16 = 150;
 const EARLIEST: i16 = 1850;
 
 impl Age {
-    /// Reads both fields; an absent, `null` or empty one says nothing.
-    pub fn read(years: Option<&Value<'_>>, born: Option<&Value<'_>>) -> Result<Self, Unreadable> {
-        Ok(Self {
-            years: match years {
-                Some(value) => read(value, years_of)?,
-                None => None,
-            },
-            born: match born {
-                Some(value) => read(value, born_on)?,
-                None => None,
-            },
-        })
+    /// Reads all fields of both kinds; one that is `null` or empty says nothing.
+    pub fn read<'a>(
+        years: impl Iterator<Item = Value<'a>>,
+        born: impl Iterator<Item = Value<'a>>,
+    ) -> Result<Self, Unreadable> {
+        let mut age = Self::default();
+        for value in years {
+            let told = read(&value, years_of)?;
+            age.years = [age.years, told].into_iter().flatten().min();
+        }
+        for value in born {
+            age.born = age.born.max(read(&value, born_on)?);
+        }
+        Ok(age)
     }
 
     /// With a day of birth that is told beside the record; of two the later one counts, so that no

@@ -19,8 +19,8 @@ pub enum Reading {
     Country(Place),
     /// The country of an E.164 number.
     Phone(Country),
-    /// No evidence: empty, `null`, `true`, `false`, a number, or a telephone number that names
-    /// no country (satellite, freephone, no international prefix).
+    /// No evidence: empty, `null`, `true`, `false`, or a telephone number that names no country
+    /// (satellite, freephone, no international prefix).
     Nothing,
     /// Something stands there and means nothing to us; the caller refuses with 422.
     Unreadable,
@@ -45,7 +45,7 @@ pub fn read_text(text: &str) -> Reading {
         return Reading::Country(place);
     }
     let number = text.strip_prefix("tel:").unwrap_or(text);
-    if phone::is_phone_like(number) {
+    if phone::is_phone(number) {
         return phone::country(number).map_or(Reading::Nothing, Reading::Phone);
     }
     Reading::Unreadable
@@ -54,11 +54,13 @@ pub fn read_text(text: &str) -> Reading {
 /// Reads the value that a JSON pointer found.
 ///
 /// Objects and arrays are unreadable even when empty: somebody changed the record's shape, and
-/// guessing from the network instead would hide it.
+/// guessing from the network instead would hide it. A number is what its digits would be as text:
+/// a telephone number without a prefix, or nothing we know.
 pub fn read_value(value: &Value<'_>) -> Reading {
     match value {
         Value::String(text) => read_text(&text.unescape()),
-        Value::Number(_) | Value::Bool(_) | Value::Null => Reading::Nothing,
+        Value::Number(number) => read_text(number.as_str()),
+        Value::Bool(_) | Value::Null => Reading::Nothing,
         Value::Object | Value::Array => Reading::Unreadable,
     }
 }
@@ -68,7 +70,8 @@ pub fn read_claim(claim: &serde_json::Value) -> Reading {
     use serde_json::Value;
     match claim {
         Value::String(text) => read_text(text),
-        Value::Number(_) | Value::Bool(_) | Value::Null => Reading::Nothing,
+        Value::Number(number) => read_text(&number.to_string()),
+        Value::Bool(_) | Value::Null => Reading::Nothing,
         Value::Object(_) | Value::Array(_) => Reading::Unreadable,
     }
 }
@@ -116,10 +119,6 @@ pub struct Standing {
     pub strongest: EvidenceKind,
     /// Every kind that was found, whether it counted or not.
     pub kinds: EvidenceSet,
-    /// All evidence names one country.
-    pub agreed: bool,
-    /// There is nothing but GeoIP.
-    pub only_network: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -140,7 +139,6 @@ pub enum Unsettled {
 ///   here: a traveller's address is no claim about where the person lives.
 pub fn weigh(found: &[Evidence], conflict: Conflict) -> Result<Standing, Unsettled> {
     let strongest = found.first().ok_or(Unsettled::Nothing)?;
-    let differs = |e: &Evidence| e.place.country() != strongest.place.country();
     if conflict == Conflict::Refuse {
         let mut claims = found.iter().filter(|e| e.kind != EvidenceKind::Network);
         let first = claims.next();
@@ -169,8 +167,6 @@ pub fn weigh(found: &[Evidence], conflict: Conflict) -> Result<Standing, Unsettl
         home_by: strongest.place,
         strongest: strongest.kind,
         kinds,
-        agreed: !found.iter().any(differs),
-        only_network: found.iter().all(|e| e.kind == EvidenceKind::Network),
     })
 }
 

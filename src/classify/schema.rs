@@ -18,7 +18,7 @@ use crate::{
     settings::Schema,
 };
 
-/// Values kept from one record. A record with more is not read half: see [`Classified::overfull`].
+/// Values kept from one record, ages among them. A record with more is not read half: see [`Classified::overfull`].
 pub const MAX_VALUES: usize = 256;
 
 /// What a route knows about its bodies, compiled once for a settings and policy snapshot.
@@ -34,6 +34,10 @@ pub struct CompiledSchema {
 /// Index into the pointers that were given to [`CompiledSchema::compile`] to be read.
 pub type Slot = u16;
 
+/// Beyond those, the slots of the fields that tell an age or a day of birth (child rules).
+const AGE: Slot = Slot::MAX;
+const BORN: Slot = Slot::MAX - 1;
+
 #[derive(Clone, Debug)]
 enum Categories {
     /// The route names them; bodies do not matter.
@@ -48,19 +52,10 @@ enum Categories {
 
 #[derive(Clone, Copy, Debug)]
 enum Use {
-    Field(CategoryId, Option<PersonFact>),
+    /// With [`AGE`] or [`BORN`], if it tells one.
+    Field(CategoryId, Option<Slot>),
     /// Read for a source; with `unlisted`, no field of the schema covers it.
-    Slot {
-        slot: Slot,
-        unlisted: bool,
-    },
-}
-
-/// Facts about the person that law asks for beside the country (child rules).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PersonFact {
-    Age,
-    Born,
+    Slot { slot: Slot, unlisted: bool },
 }
 
 /// A mistake in a schema, a route's categories or its body pointers.
@@ -88,13 +83,9 @@ pub struct Classified<'a> {
     /// A strict schema met an unknown field: refuse with 422. Print the place with
     /// [`CompiledSchema::known_pointer`].
     pub refused: Option<KnownPart>,
-    /// More values under the sources' pointers than are kept: refuse, as some evidence would go
-    /// unread.
+    /// More values under the sources' pointers and of ages than are kept: refuse, as some evidence
+    /// would go unread.
     pub overfull: bool,
-    /// `user.demographic.age`, `user.demographic.age_range`: the first one met.
-    pub age: Option<Value<'a>>,
-    /// `user.demographic.date_of_birth`: the first one met.
-    pub born: Option<Value<'a>>,
     values: SmallVec<[(Slot, Value<'a>); 8]>,
 }
 
@@ -117,6 +108,16 @@ impl<'a> Classified<'a> {
             .map(|(_, v)| *v)
     }
 
+    /// The values of all fields of the category `user.demographic.age_range`.
+    pub fn ages(&self) -> impl Iterator<Item = Value<'a>> + '_ {
+        self.all(AGE)
+    }
+
+    /// The values of all fields of the category `user.demographic.date_of_birth`.
+    pub fn births(&self) -> impl Iterator<Item = Value<'a>> + '_ {
+        self.all(BORN)
+    }
+
     /// All values, each with its slot, in the order of the text.
     pub fn values(&self) -> impl Iterator<Item = (Slot, Value<'a>)> + '_ {
         self.values.iter().copied()
@@ -132,10 +133,13 @@ impl<'a> Classified<'a> {
         self.unknown_fields = self.unknown_fields.saturating_add(other.unknown_fields);
         self.refused = self.refused.or(other.refused);
         self.overfull |= other.overfull;
-        self.age = self.age.or(other.age);
-        self.born = self.born.or(other.born);
         self.values.extend(other.values);
     }
+}
+
+/// Whether the slot is that of an age or a day of birth.
+pub fn tells_age(slot: Slot) -> bool {
+    slot >= BORN
 }
 
 impl CompiledSchema {
@@ -195,15 +199,24 @@ impl CompiledSchema {
             .iter()
             .filter_map(|key| category(None, key))
             .collect();
+        let (age, born) = (
+            resolve("user.demographic.age_range"),
+            resolve("user.demographic.date_of_birth"),
+        );
         let mut pointers: Vec<(String, Reach)> = Vec::new();
         let mut uses = Vec::new();
         let mut all = CategorySet::EMPTY;
         for (field, key) in schema.iter().flat_map(|s| &s.fields) {
             if let Some(id) = category(Some(field), key) {
                 all.insert(id);
+                let fact = match Some(id) {
+                    id if id == age => Some(AGE),
+                    id if id == born => Some(BORN),
+                    _ => None,
+                };
                 for spelling in spell(field) {
                     pointers.push((spelling, Reach::Subtree));
-                    uses.push(Use::Field(id, PersonFact::of(key)));
+                    uses.push(Use::Field(id, fact));
                 }
             }
         }
@@ -223,7 +236,12 @@ impl CompiledSchema {
                 faults.push(fault.into());
             }
         }
-        let watch = match Watch::compile(all_pointers()) {
+        // What decides is read by its exact name.
+        let decides = |pointer: usize| {
+            let of = uses.get(pointer);
+            matches!(of, Some(Use::Slot { .. } | Use::Field(_, Some(_))))
+        };
+        let watch = match Watch::compile_exact(all_pointers(), &decides) {
             Ok(watch) if faults.is_empty() => Some(watch),
             Ok(_) => None,
             Err(fault) => {
@@ -338,20 +356,20 @@ impl CompiledSchema {
     }
 }
 
-impl PersonFact {
-    fn of(category: &str) -> Option<Self> {
-        match category {
-            "user.demographic.age" | "user.demographic.age_range" => Some(Self::Age),
-            "user.demographic.date_of_birth" => Some(Self::Born),
-            _ => None,
-        }
-    }
-}
-
 /// Gathers one scan's findings.
 struct Reading<'s, 'a> {
     schema: &'s CompiledSchema,
     found: Classified<'a>,
+}
+
+impl<'a> Reading<'_, 'a> {
+    fn keep(&mut self, slot: Slot, value: Value<'a>) {
+        if self.found.values.len() < MAX_VALUES {
+            self.found.values.push((slot, value));
+        } else {
+            self.found.overfull = true;
+        }
+    }
 }
 
 impl<'a> Sink<'a> for Reading<'_, 'a> {
@@ -359,22 +377,15 @@ impl<'a> Sink<'a> for Reading<'_, 'a> {
         match self.schema.uses.get(usize::from(pointer)) {
             Some(Use::Field(category, fact)) => {
                 self.found.categories.insert(*category);
-                let place = match fact {
-                    None => return,
-                    Some(PersonFact::Age) => &mut self.found.age,
-                    Some(PersonFact::Born) => &mut self.found.born,
-                };
-                place.get_or_insert(value);
+                if let Some(slot) = fact {
+                    self.keep(*slot, value);
+                }
             }
             Some(Use::Slot { slot, unlisted }) => {
                 if *unlisted && !matches!(value, Value::Object | Value::Array) {
                     self.found.categories.insert(self.schema.user);
                 }
-                if self.found.values.len() < MAX_VALUES {
-                    self.found.values.push((*slot, value));
-                } else {
-                    self.found.overfull = true;
-                }
+                self.keep(*slot, value);
             }
             None => {}
         }

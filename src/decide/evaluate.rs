@@ -57,7 +57,7 @@ pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
             instrument: None,
         });
     }
-    promise::add_broken(policy, query, attached.laws, &mut verdict.broken);
+    promise::add_broken(policy, query, &attached, &mut verdict.broken);
     conclude(policy, query, &attached, &mut verdict);
     verdict
 }

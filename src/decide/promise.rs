@@ -5,15 +5,19 @@ use smallvec::SmallVec;
 
 use crate::{
     domain::{ConsentKind, Operation, PromiseOutcome},
-    policy::{Compiled, ConsentAsked, LawSet, PlaceSet, Promise, PromiseId, RuleId, day_in},
+    policy::{Compiled, ConsentAsked, PlaceSet, Promise, PromiseId, RuleId, day_in},
 };
 
-use super::{mechanism::purpose_covered, query::Query};
+use super::{flow::Attached, mechanism::purpose_covered, query::Query};
 
 /// The rules of the promises that the flow would break.
-pub(super) fn broken(policy: &Compiled, query: &Query, laws: LawSet) -> SmallVec<[RuleId; 2]> {
+pub(super) fn broken(
+    policy: &Compiled,
+    query: &Query,
+    attached: &Attached<'_>,
+) -> SmallVec<[RuleId; 2]> {
     let mut broken = SmallVec::new();
-    add_broken(policy, query, laws, &mut broken);
+    add_broken(policy, query, attached, &mut broken);
     broken
 }
 
@@ -21,7 +25,7 @@ pub(super) fn broken(policy: &Compiled, query: &Query, laws: LawSet) -> SmallVec
 pub(super) fn add_broken(
     policy: &Compiled,
     query: &Query,
-    laws: LawSet,
+    attached: &Attached<'_>,
     broken: &mut SmallVec<[RuleId; 2]>,
 ) {
     for index in policy.promises_about(query.operation) {
@@ -33,7 +37,7 @@ pub(super) fn add_broken(
             broken.push(promise.rule);
         }
     }
-    if let Some(rule) = recipient(policy, query, laws) {
+    if let Some(rule) = recipient(policy, query, attached) {
         broken.push(rule);
     }
 }
@@ -101,7 +105,7 @@ fn judge(policy: &Compiled, query: &Query, index: usize, promise: &Promise) -> P
 
 /// A recipient gets the listed categories for the listed purposes, with the consent that its
 /// entry asks for, and nothing else.
-fn recipient(policy: &Compiled, query: &Query, laws: LawSet) -> Option<RuleId> {
+fn recipient(policy: &Compiled, query: &Query, attached: &Attached<'_>) -> Option<RuleId> {
     let recipient = policy.checked().recipient_info(query.recipient?)?;
     let personal = query.categories().intersection(policy.personal);
     // What the recipient gets under a pseudonym alone is listed too: the router replaces the value.
@@ -114,11 +118,9 @@ fn recipient(policy: &Compiled, query: &Query, laws: LawSet) -> Option<RuleId> {
         ConsentAsked::Always => true,
         // Without a law to say what is sensitive, everything is.
         ConsentAsked::Sensitive => {
-            laws.is_empty()
-                || laws.iter().any(|id| {
-                    let table = policy.laws.get(id.index());
-                    table.is_some_and(|t| t.sensitive.intersects(query.possible()))
-                })
+            let laws = attached.laws;
+            let is_sensitive = |id| attached.view(policy, id).is_some_and(|v| v.sensitive);
+            laws.is_empty() || laws.iter().any(is_sensitive)
         }
     };
     let good = listed && (!consent_asked || consents(policy, query));

@@ -80,7 +80,7 @@ pub fn observed(policy: &Compiled, query: &Query, verdict: &Verdict) -> Disagree
                 .for_each(&mut add);
         }
     }
-    let broken = promise::broken(shadow, query, attached.laws);
+    let broken = promise::broken(shadow, query, &attached);
     broken.into_iter().for_each(add);
     found
 }

@@ -65,11 +65,7 @@ pub async fn way(
         return Err(Refused::MethodNotAllowed(vec![http::Method::POST]));
     }
     if x.snapshot.observe_to.is_none() {
-        let wanted = match routed.route.settings.format {
-            Format::Array => "application/json",
-            _ => "application/x-ndjson",
-        };
-        check_form(parts, wanted)?;
+        check_form(parts, &routed.route.settings)?;
     }
     let body = x.read(incoming, limits.batch_bytes).await?;
     let framing = match routed.route.settings.format {

@@ -4,19 +4,39 @@
 use crate::{
     message::{Field, FieldSet, Parts, Value},
     respond::Refused,
+    settings::{Format, Route},
 };
+
+/// What a reader of JSON reads, or nobody in particular.
+const JSON: [&str; 4] = [
+    "application/json",
+    "text/json",
+    "text/plain",
+    "application/octet-stream",
+];
+const NDJSON: [&str; 4] = [
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+];
 
 /// What says that the body is a part of something.
 pub const PART: FieldSet = FieldSet::of(&[Field::ContentRange]);
 
 /// Whether the body is what it is read as here: neither a part of something (RFC 9110 §14.5: a region
 /// could write it into a record that was not judged with it), nor compressed nor otherwise encoded, of
-/// one media type at most (RFC 9110 §8.3: recipients differ in which of two they go by), and in UTF-8
-/// (RFC 8259 §8.1; a backend that goes by another `charset` would read another record).
+/// one media type at most (RFC 9110 §8.3: recipients differ in which of two they go by), which is one
+/// of JSON or the route's own (in `{"a":"=1&country=BR"}` a reader of forms finds a country), and in
+/// UTF-8 (RFC 8259 §8.1; a backend that goes by another `charset` would read another record).
 ///
 /// # Errors
-/// 400 of a part; 415, where `wanted` is what the answer asks for.
-pub fn check_form(parts: &Parts, wanted: &str) -> Result<(), Refused> {
+/// 400 of a part; 415, whose answer says what is wanted.
+pub fn check_form(parts: &Parts, route: &Route) -> Result<(), Refused> {
+    check(parts, route.format, route.content_type.as_deref())
+}
+
+fn check(parts: &Parts, format: Format, own: Option<&str>) -> Result<(), Refused> {
     if parts.headers.may_have(PART) {
         return Err(Refused::Part);
     }
@@ -29,10 +49,39 @@ pub fn check_form(parts: &Parts, wanted: &str) -> Result<(), Refused> {
     let Some(first) = types.next() else {
         return Ok(());
     };
-    if types.next().is_some() || is_other_charset(first.as_bytes()) {
-        return Err(Refused::MediaType(vec![wanted.to_owned()]));
+    let first = first.as_bytes();
+    if types.next().is_some() || is_other_charset(first) || !is_read(first, format, own) {
+        let usual = match format {
+            Format::Ndjson => "application/x-ndjson",
+            _ => "application/json",
+        };
+        return Err(Refused::MediaType(vec![own.unwrap_or(usual).to_owned()]));
     }
     Ok(())
+}
+
+/// Whether a body of this media type is read as it is read here. An empty one is none.
+fn is_read(media: &[u8], format: Format, own: Option<&str>) -> bool {
+    let essence = media.split(|b| *b == b';').next().unwrap_or_default();
+    let essence = essence.trim_ascii();
+    let is = |known: &&str| essence.eq_ignore_ascii_case(known.as_bytes());
+    essence.is_empty()
+        || own.as_ref().is_some_and(is)
+        || JSON.iter().any(is)
+        || (format == Format::Ndjson && NDJSON.iter().any(is))
+        || is_json_by_suffix(essence)
+}
+
+/// `application/…+json` (RFC 6839 §3.1).
+fn is_json_by_suffix(essence: &[u8]) -> bool {
+    let Some((b"application/", name)) = essence.split_at_checked(12) else {
+        return false;
+    };
+    let Some((name, suffix)) = name.split_at_checked(name.len().saturating_sub(5)) else {
+        return false;
+    };
+    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(b);
+    suffix.eq_ignore_ascii_case(b"+json") && name.iter().all(is_plain)
 }
 
 /// Whether a media type has a `charset` other than UTF-8, of which ASCII is a part.
@@ -59,12 +108,16 @@ mod tests {
     use crate::message::Request;
 
     fn status(fields: &[(&str, &str)]) -> Option<u16> {
+        status_of(fields, Format::Record, None)
+    }
+
+    fn status_of(fields: &[(&str, &str)], format: Format, own: Option<&str>) -> Option<u16> {
         let mut request = http::Request::put("/");
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
         let request: Request<()> = request.body(()).unwrap().into();
-        let checked = check_form(&request.parts, "application/json");
+        let checked = check(&request.parts, format, own);
         checked.err().map(|refused| refused.status().as_u16())
     }
 
@@ -76,6 +129,12 @@ mod tests {
             "application/json;Charset=\"UTF-8\"; profile=x",
             "text/plain;charset=US-ASCII",
             "application/json; charset",
+            "Application/JSON",
+            "application/merge-patch+json",
+            "application/vnd.api+JSON; version=1",
+            "text/json",
+            "application/octet-stream",
+            "",
         ] {
             assert_eq!(status(&[("content-type", media)]), None, "{media}");
         }
@@ -91,6 +150,20 @@ mod tests {
             "application/json; profile=x;CHARSET=\"utf-16\"",
             "application/json; charset=",
             "application/json; charset=iso-8859-1",
+            // What other parsers read.
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "multipart/mixed+json",
+            "application/xml",
+            "application/yaml",
+            "application/cbor",
+            "text/csv",
+            "text/html",
+            "application/x-ndjson",
+            "application/json, text/xml",
+            "text/xml, application/a+json",
+            "application/text/xml,+json",
+            "json",
         ] {
             assert_eq!(status(&[("content-type", media)]), Some(415), "{media}");
         }
@@ -98,6 +171,23 @@ mod tests {
         assert_eq!(status(&two), Some(415));
         for coding in ["gzip", "identity, gzip", ""] {
             assert_eq!(status(&[("content-encoding", coding)]), Some(415));
+        }
+    }
+
+    #[test]
+    fn lines_and_the_routes_own_type_are_read_where_they_belong() {
+        let form = "application/x-www-form-urlencoded";
+        for (media, format, own, refused) in [
+            ("application/x-ndjson", Format::Ndjson, None, None),
+            ("application/jsonl", Format::Ndjson, None, None),
+            ("application/json", Format::Ndjson, None, None),
+            ("application/x-ndjson", Format::Array, None, Some(415)),
+            (form, Format::Ndjson, None, Some(415)),
+            (form, Format::Record, Some(form), None),
+            ("text/csv", Format::Record, Some(form), Some(415)),
+        ] {
+            let found = status_of(&[("content-type", media)], format, own);
+            assert_eq!(found, refused, "{media}");
         }
     }
 }

@@ -86,9 +86,7 @@ pub fn find_of(
     let route = &routed.route.settings;
     traces.key = Some(key);
     let age = match body {
-        Some(body) => {
-            Age::read(body.age.as_ref(), body.born.as_ref()).map_err(|_| Refused::UnreadableAge)?
-        }
+        Some(body) => Age::read(body.ages(), body.births()).map_err(|_| Refused::UnreadableAge)?,
         None => Age::default(),
     };
     let age = born(x, routed, age)?;

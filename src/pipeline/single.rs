@@ -151,7 +151,7 @@ fn take_at_once(
         return Ok(Some(Taken::Stream(incoming)));
     }
     if x.snapshot.observe_to.is_none() {
-        check_form(parts, "application/json")?;
+        check_form(parts, &routed.route.settings)?;
     }
     let read = x.read_at_once(incoming, x.snapshot.settings.limits.record_bytes)?;
     Ok(read.map(Taken::Whole))

@@ -305,8 +305,8 @@ impl Refused {
                 "unreadable-evidence",
                 "a country field holds something else than a country",
                 format!(
-                    "`{source}` must be an ISO 3166-1 code or absent; weaker evidence is not \
-                     taken instead, since it could store the record in the wrong country"
+                    "`{source}` must be an ISO 3166-1 code of letters, a telephone number or \
+                     absent; weaker evidence is not taken instead, since it could store the record in the wrong country"
                 ),
             ),
             Self::UnreadableAge => (

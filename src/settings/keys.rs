@@ -290,7 +290,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.methods" List Computed("all"), "[\"GET\", \"PUT\"]":
         "`GET` (brings `HEAD`), `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`.";
     "routes.<n>.content_type" Text Absent, "\"application/x-ndjson\"":
-        "Only requests with this media type; two routes may differ in this alone.";
+        "Only requests with this media type; two routes may differ in this alone. Also for clients that send records under a type that is none of JSON, which is 415 elsewhere.";
     "routes.<n>.format" Text Required, "\"record\"":
         "`record` (one JSON object), `array`, `ndjson`, `bulk` (Elasticsearch's and OpenSearch's `_bulk`), or `opaque` (the body is streamed unread). `form` and `object` are not supported yet.";
     "routes.<n>.namespace" Text Value("\"person\""), "\"patient\"":
@@ -298,9 +298,9 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.subject" Text Computed("the steering header alone"), "\"path:subject\"":
         "Whose record it is: a source (see below). Required but for `opaque`; `body:` for `array` and `ndjson`; `bulk:id` (the item's `_id`) or `body:` for `bulk`.";
     "routes.<n>.country" List Value("[\"pinned\"]"), "[\"jwt:country\", \"body:/country\", \"body:/phone\", \"pinned\", \"network\"]":
-        "Evidence of the person's country, strongest first: sources.";
+        "Evidence of the person's country, strongest first: sources. What stands there counts as an ISO 3166-1 code of letters or as a telephone number; `null`, an empty text, `true`, `false` and a number without a country (of seven digits at least) say nothing, and anything else is 422: no weaker evidence is taken in its place.";
     "routes.<n>.born" Text Absent, "\"header:x-born\"":
-        "Where a token (`jwt:birthdate`) or a trusted caller's header says when the person was born. A field of the body tells it by its category; of two days the later counts.";
+        "Where a token (`jwt:birthdate`) or a trusted caller's header says when the person was born. Fields of the body tell it by their category; of several days the latest counts, and of several ages the lowest.";
     "routes.<n>.target" Text Value("\"header:domicile-target\""), "\"header:x-target-region\"":
         "Where a trusted caller names a region other than home.";
     "routes.<n>.operation" Text Value("\"header:domicile-operation\""), "\"header:x-operation\"":

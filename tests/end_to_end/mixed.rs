@@ -202,6 +202,7 @@ fn ambiguous(prefix: &str) -> Vec<(String, Vec<u8>)> {
     let mut add = |name: &str, body: Vec<u8>| cases.push((id(name), body));
     let text = |name: &str, rest: &str| format!(r#"{{"id":"{}",{rest}}}"#, id(name)).into_bytes();
     add("twice", text("twice", r#""country":"DE","country":"RU""#));
+    add("case", text("case", r#""country":"DE","Country":"RU""#));
     add(
         "escaped",
         text("escaped", r#""country":"DE","c\u006funtry":"RU""#),
@@ -270,6 +271,28 @@ fn ambiguous_records_are_refused_and_land_nowhere() {
     let answer = demo.put("a-64", &body);
     assert!(answer.is_success(), "{answer:?}");
     demo.assert_stored("/people/a-64", "eu", body.as_bytes());
+}
+
+#[test]
+fn what_is_not_understood_is_not_passed_over_for_the_network() {
+    let (_folder, demo) = start();
+    let put = |id: &str, rest: &str| {
+        Request::new("PUT", format!("/people/{id}"))
+            .header("x-forwarded-for", "79.192.0.1")
+            .json(format!(r#"{{"id":"{id}",{rest}}}"#))
+            .send(demo.router)
+    };
+    for rest in [
+        r#""country":"076""#,
+        r#""country":76"#,
+        r#""phone":"+86 131""#,
+    ] {
+        let told = problem(&put("n-1", rest), 422);
+        assert_eq!(told["type"], "urn:domicile:problem:unreadable-evidence");
+        assert!(demo.holders("/people/n-1").is_empty(), "{rest}");
+    }
+    assert!(put("n-2", r#""phone":"+86 131/0000-0001""#).is_success());
+    assert_eq!(demo.holders("/people/n-2"), ["cn"]);
 }
 
 #[test]

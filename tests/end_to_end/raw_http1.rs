@@ -59,6 +59,8 @@ fn what_a_backend_could_take_for_another_record_is_refused() {
         ("X-Rewrite-URL: /people/b\r\n", "400"),
         ("X_Original_URL: /people/b\r\n", "400"),
         ("Content-Type: application/json; charset=utf-7\r\n", "415"),
+        ("Content-Type: application/x-www-form-urlencoded\r\n", "415"),
+        ("Content-Type: multipart/form-data; boundary=x\r\n", "415"),
         (
             "Content-Type: application/json\r\nContent-Type: text/plain\r\n",
             "415",

@@ -48,6 +48,7 @@ outcome = "effective"
     for (field, category) in [
         ("/age", "user.demographic.age_range"),
         ("/born", "user.demographic.date_of_birth"),
+        ("/profile/born", "user.demographic.date_of_birth"),
     ] {
         setup.set(&["schemas", "person", "fields", field], category);
     }
@@ -170,6 +171,27 @@ fn within_one_batch_the_edge_is_at_the_same_person() {
     assert_eq!(backends.reached_by("b3"), ["sg"]);
 }
 
+/// Each record's age is asked for, though all else is as in the records before it.
+#[test]
+fn no_record_of_a_batch_is_taken_for_an_adults_by_those_before_it() {
+    let (setup, backends) = setup();
+    let router = setup.start();
+    let record = |age: u8| format!(r#"{{"id":"one-4712","country":"DE","age":{age}}}"#);
+    assert!(router.put("one-4712", &record(40)).is_success());
+    let lines = [40, 40, 12, 40].map(|age| record(age) + "\n").concat();
+    let answer = Request::new("POST", "/people")
+        .ndjson(lines)
+        .send(router.router);
+    let text = String::from_utf8(answer.body).unwrap();
+    let told: Vec<Value> = text
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let statuses: Vec<_> = told.iter().map(|l| l["status"].as_u64()).collect();
+    assert_eq!(statuses, [201, 201, 451, 201].map(Some), "{told:?}");
+    assert_eq!(backends.reached_by("\"age\":12"), [] as [&str; 0]);
+}
+
 #[test]
 fn a_child_needs_a_parents_consent_and_its_withdrawal_counts_at_once() {
     let (setup, backends) = setup();
@@ -183,6 +205,8 @@ fn a_child_needs_a_parents_consent_and_its_withdrawal_counts_at_once() {
     for torn in [
         r#"{"id":"kid-4711","country":"DE","born":"1980-05-05","age":12}"#,
         r#"{"id":"kid-4711","country":"DE","born":"2020-05-05","age":40}"#,
+        r#"{"id":"kid-4711","country":"DE","born":null,"profile":{"born":"2020-05-05"}}"#,
+        r#"{"id":"kid-4711","country":"DE","born":"1980-05-05","profile":{"born":"2020-05-05"}}"#,
     ] {
         problem(&router.put("kid-4711", torn), 451);
     }

@@ -31,6 +31,8 @@ pub enum JsonFaultKind {
     TooDeep,
     #[error("key that stands twice in one object")]
     DuplicateKey,
+    #[error("key that differs in letter case alone from one that is read")]
+    LetterCase,
     #[error("second value after the first")]
     SecondValue,
     #[error("value that is not an object where a record is expected")]

@@ -104,6 +104,11 @@ impl Key {
         }
     }
 
+    /// Where its opening quote stands.
+    pub fn at(&self) -> usize {
+        (self.start as usize).saturating_sub(1)
+    }
+
     pub fn meant<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         meant(Text {
             raw: self.raw(text),

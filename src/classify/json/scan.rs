@@ -24,10 +24,10 @@ pub trait Sink<'a> {
 /// Checks that `body` is exactly one JSON value, and reports what `watch` asks for.
 ///
 /// Refused: anything outside RFC 8259, text that is not UTF-8, a byte order mark, nesting beyond
-/// [`MAX_DEPTH`], a surrogate escape without its other half, and a key that stands twice in one
-/// object (compared after unescaping). Numbers are not evaluated. Iterative; allocates only for
-/// objects of more than 32 keys, keys written with escapes, and more than 64 open keys. Linear
-/// in the length of the text whatever stands in it.
+/// [`MAX_DEPTH`], a surrogate escape without its other half, a key that stands twice in one
+/// object (compared after unescaping), and what [`Watch::compile_exact`] says. Numbers are not
+/// evaluated. Iterative; allocates only for objects of more than 32 keys, keys written with
+/// escapes, and more than 64 open keys. Linear in the length of the text whatever stands in it.
 pub fn scan<'a>(body: &'a [u8], watch: &Watch, sink: &mut impl Sink<'a>) -> Result<(), JsonFault> {
     if u32::try_from(body.len()).is_err() {
         return Err(fault(0, Kind::TooLong));
@@ -212,6 +212,12 @@ impl<'a, 'w, S: Sink<'a>> Scanner<'a, 'w, '_, S> {
                             } else {
                                 state.plain_member(&key, text)
                             };
+                            if to == state.other
+                                && !state.exact.is_empty()
+                                && state.is_taken_for(&key, text)
+                            {
+                                return Err(fault(key.at(), Kind::LetterCase));
+                            }
                             self.spot(to, inner.spot.known)
                         }
                     };

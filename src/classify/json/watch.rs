@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::is_pointer,
@@ -57,6 +57,8 @@ pub(super) struct State {
     pub known: bool,
     /// Whether a member or element below can be told apart at all; else `other` is for all.
     pub branches: bool,
+    /// Members that no other key may be taken for.
+    pub exact: Box<[Box<str>]>,
     members: Members,
     elements: Box<[(u32, StateId)]>,
     /// Elements that are not in `elements`.
@@ -78,6 +80,18 @@ impl State {
     pub fn plain_member(&self, key: &MemberKey, text: &[u8]) -> StateId {
         let is_it = |member: &[u8]| key.is_named(member.len(), || member, text);
         self.members.find(key.print, is_it).unwrap_or(self.other)
+    }
+
+    /// Whether a reader that does not look at letter case (Go's encoding/json, by Unicode's folding)
+    /// takes a key of `text` for an exact one.
+    #[inline(never)]
+    pub fn is_taken_for(&self, key: &MemberKey, text: &[u8]) -> bool {
+        let name = key.meant(text);
+        let mut exact = self.exact.iter();
+        if name.is_ascii() {
+            return exact.any(|own| own.as_bytes().eq_ignore_ascii_case(&name));
+        }
+        std::str::from_utf8(&name).is_ok_and(|name| exact.any(|own| folded(own).eq(folded(name))))
     }
 
     pub fn element(&self, index: u32) -> StateId {
@@ -145,12 +159,26 @@ impl Watch {
     pub fn compile<'p>(
         pointers: impl IntoIterator<Item = (&'p str, Reach)>,
     ) -> Result<Self, WatchError> {
+        Self::compile_exact(pointers, &|_| false)
+    }
+
+    /// [`Watch::compile`], where on the way of a pointer that is `exact` a scan refuses a key that
+    /// differs in letter case alone: another reader could find its value under that pointer, and
+    /// not the one that was found here. A key that another pointer names passes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn compile_exact<'p>(
+        pointers: impl IntoIterator<Item = (&'p str, Reach)>,
+        exact: &dyn Fn(usize) -> bool,
+    ) -> Result<Self, WatchError> {
         let mut parsed = Vec::new();
         for (text, reach) in pointers {
             parsed.push((tokens(text)?, reach));
         }
         let count = u16::try_from(parsed.len()).map_err(|_| WatchError::TooMany)?;
         let mut machine = Machine {
+            exact: (0..parsed.len()).map(exact).collect(),
             pointers: parsed,
             ids: BTreeMap::new(),
             queue: Vec::new(),
@@ -187,7 +215,13 @@ impl Watch {
     }
 }
 
+fn folded(name: &str) -> impl Iterator<Item = char> {
+    let upper = name.chars().flat_map(char::to_uppercase);
+    upper.flat_map(char::to_lowercase)
+}
+
 struct Machine {
+    exact: Vec<bool>,
     pointers: Vec<(Vec<String>, Reach)>,
     ids: BTreeMap<Key, StateId>,
     queue: Vec<(Key, String)>,
@@ -249,6 +283,10 @@ impl Machine {
                 elements.insert(index, to);
             }
         }
+        let is_exact = |p: u16| self.exact.get(usize::from(p)) == Some(&true);
+        let exact = next.iter().filter(|(p, _, t)| t != "*" && is_exact(*p));
+        let exact: BTreeSet<&str> = exact.map(|(_, _, token)| token.as_str()).collect();
+        let exact = exact.into_iter().map(Box::from).collect();
         let star = step(&|t| t == "*");
         let element = self.id(star, &format!("{pointer}/*"))?;
         let other = self.id((Vec::new(), covers), &pointer)?;
@@ -256,6 +294,7 @@ impl Machine {
             known: covers || !ended.is_empty(),
             branches: !next.is_empty(),
             matches: ended.into(),
+            exact,
             members: Members::new(members),
             elements: elements.into_iter().collect(),
             element,

@@ -13,7 +13,7 @@ mod nanp;
 use crate::domain::Country;
 
 /// The country of an international number: `+`, then 7 to 15 digits (ITU-T E.164 §6), with
-/// blanks, dashes, dots and parentheses between them; `(0)`, a trunk zero as written for readers
+/// blanks, dashes, dots, slashes and parentheses between them; `(0)`, a trunk zero as written for readers
 /// at home, is skipped.
 ///
 /// `None`: not such a number (no `+`; `00` stands for `+` in some countries only), or one that
@@ -24,18 +24,26 @@ pub fn country(text: &str) -> Option<Country> {
     Country::new(code).ok()
 }
 
-/// Whether `text` has the shape of a telephone number: digits and what people write between
-/// them, perhaps a `+` in front.
-pub fn is_phone_like(text: &str) -> bool {
-    let body = text.trim_start().strip_prefix('+').unwrap_or(text);
-    body.bytes().any(|b| b.is_ascii_digit())
-        && body
-            .bytes()
-            .all(|b| b.is_ascii_digit() || is_separator(b) || b == b'/')
+/// Whether `text` is a telephone number of whatever country: such as [`country`] reads, or without
+/// a `+`, as at home, at least as many digits and what people write between them.
+pub fn is_phone(text: &str) -> bool {
+    let text = text.trim();
+    if text.starts_with('+') {
+        return Digits::read(text).is_some();
+    }
+    let mut digits = 0;
+    let is_written = |b: u8| {
+        digits += usize::from(b.is_ascii_digit());
+        b.is_ascii_digit() || is_separator(b)
+    };
+    text.bytes().all(is_written) && digits >= FEWEST
 }
 
+/// Fewer digits are no telephone number, but perhaps a country's number in ISO 3166-1.
+const FEWEST: usize = 7;
+
 fn is_separator(b: u8) -> bool {
-    matches!(b, b' ' | b'-' | b'.' | b'(' | b')')
+    matches!(b, b' ' | b'-' | b'.' | b'/' | b'(' | b')')
 }
 
 /// The values (not characters) of the digits.
@@ -70,7 +78,8 @@ impl Digits {
                 _ => return None,
             }
         }
-        (read.count >= 7).then_some(read)
+        // No calling code begins with a zero.
+        (read.count >= FEWEST && read.digits.first() != Some(&0)).then_some(read)
     }
 
     fn is_italian(&self) -> bool {

@@ -39,9 +39,7 @@ struct Known {
     categories: CategorySet,
     unknown_fields: u32,
     values: SmallVec<[(Slot, From); 8]>,
-    age: Option<From>,
-    born: Option<From>,
-    /// If nothing but the text says values, and no age: for each wanted one the slots it goes to,
+    /// If nothing but the text says values: for each wanted one the slots it goes to,
     /// one after the other.
     plain: Option<SmallVec<[(usize, Slot); 8]>>,
 }
@@ -158,20 +156,15 @@ impl Known {
             .map(|(slot, value)| Some((*slot, from(*value)?)))
             .collect();
         let mut values = values?;
-        let mut age = found.age.map(from).map_or(Some(None), |f| f.map(Some))?;
-        let mut born = found.born.map(from).map_or(Some(None), |f| f.map(Some))?;
-        let facts = age.iter_mut().chain(born.iter_mut());
-        let mut all: SmallVec<[&mut From; 8]> = values.iter_mut().map(|(_, f)| f).collect();
-        all.extend(facts);
         // Then by the number among those that are wanted.
         let text = |from: &From| match from {
             From::Text(number) => Some(*number),
             From::Null | From::Object | From::Array => None,
         };
-        let mut wanted: Vec<usize> = all.iter().filter_map(|f| text(f)).collect();
+        let mut wanted: Vec<usize> = values.iter().filter_map(|(_, f)| text(f)).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        for one in all {
+        for (_, one) in &mut values {
             if let From::Text(number) = one {
                 *number = wanted.binary_search(number).ok()?;
             }
@@ -180,15 +173,13 @@ impl Known {
         let plain = values.iter().map(|(slot, from)| Some((text(from)?, *slot)));
         let plain: Option<SmallVec<[_; 8]>> = plain.collect();
         let in_order = |plain: &SmallVec<[(usize, Slot); 8]>| plain.is_sorted_by_key(|(n, _)| *n);
-        let plain = plain.filter(|p| in_order(p) && age.is_none() && born.is_none());
+        let plain = plain.filter(in_order);
         Some(Self {
             plain,
             shape,
             categories: found.categories,
             unknown_fields: found.unknown_fields,
             values,
-            age,
-            born,
         })
     }
 
@@ -215,8 +206,6 @@ impl Known {
         found: &mut Classified<'a>,
     ) -> bool {
         found.values.clear();
-        found.age = None;
-        found.born = None;
         let mut slots = plain.iter().peekable();
         let mut number = 0;
         self.shape.read(body, |value| {
@@ -238,8 +227,6 @@ impl Known {
             From::Object => Value::Object,
             From::Array => Value::Array,
         };
-        found.age = self.age.map(value);
-        found.born = self.born.map(value);
         found.values.clear();
         let values = self.values.iter();
         found
@@ -259,8 +246,9 @@ mod tests {
     fn schema(strict: bool) -> CompiledSchema {
         let fields = [
             ("/email", "user.contact.email"),
-            ("/person/age", "user.demographic.age"),
+            ("/person/age", "user.demographic.age_range"),
             ("/born", "user.demographic.date_of_birth"),
+            ("/notes/*/born", "user.demographic.date_of_birth"),
             ("/notes/*/text", "user.content"),
         ];
         let fields = fields.map(|(p, c)| (p.to_owned(), c.to_owned()));
@@ -271,7 +259,7 @@ mod tests {
         let known = [
             "user",
             "user.contact.email",
-            "user.demographic.age",
+            "user.demographic.age_range",
             "user.demographic.date_of_birth",
             "user.content",
         ];
@@ -296,13 +284,8 @@ mod tests {
                 let values = found.values.iter();
                 let values: Vec<_> = values.map(|(s, v)| (*s, text(v))).collect();
                 format!(
-                    "{:?} {} {:?} {} {:?} {:?} {values:?}",
-                    found.categories,
-                    found.unknown_fields,
-                    found.refused,
-                    found.overfull,
-                    found.age.as_ref().map(text),
-                    found.born.as_ref().map(text),
+                    "{:?} {} {:?} {} {values:?}",
+                    found.categories, found.unknown_fields, found.refused, found.overfull,
                 )
             }
         }

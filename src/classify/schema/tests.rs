@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::classify::evidence::{Reading as Told, read_value};
+use crate::classify::{
+    Age, Unreadable,
+    evidence::{Reading as Told, read_value},
+};
 
 const USER: CategoryId = CategoryId(0);
 
@@ -125,11 +128,72 @@ fn slots_give_the_values_of_the_sources() {
 }
 
 #[test]
-fn dates_of_birth_and_ages_have_their_place() {
-    let schema = compiled(&person(false), &[]);
-    let found = schema.classify(br#"{"born":"2015-01-02"}"#).expect("sound");
-    assert!(matches!(found.born, Some(Value::String(s)) if s.raw() == "2015-01-02"));
-    assert_eq!(found.age, None);
+fn of_all_dates_of_birth_and_ages_none_is_passed_over() {
+    let fields = [
+        ("/born", "user.demographic.date_of_birth"),
+        ("/people/*/born", "user.demographic.date_of_birth"),
+        ("/age", "user.demographic.age_range"),
+        ("/group", "user.demographic.age_range"),
+    ];
+    let schema = compiled(&schema(false, &fields), &["/born"]);
+    let age = |found: &Classified<'_>| Age::read(found.ages(), found.births());
+    let read = |body: &'static str| schema.classify(body.as_bytes()).expect("sound");
+    let born = |day: &str| Some(day.parse().expect("a day"));
+    for (body, years, born) in [
+        (
+            r#"{"born":null,"people":[{"born":"2018-01-01"}]}"#,
+            None,
+            born("2018-01-01"),
+        ),
+        (
+            r#"{"born":" ","people":[{"born":"2018-01-01"},{}]}"#,
+            None,
+            born("2018-01-01"),
+        ),
+        (
+            r#"{"born":"1980-01-01","people":[{"born":"2018-01-01"},{"born":""}]}"#,
+            None,
+            born("2018-01-01"),
+        ),
+        (r#"{"age":"40","group":"13-17"}"#, Some(13), None),
+        (
+            r#"{"group":9,"born":"1980-01-01","age":null}"#,
+            Some(9),
+            born("1980-01-01"),
+        ),
+        (r#"{"age":"","born":null}"#, None, None),
+    ] {
+        assert_eq!(age(&read(body)), Ok(Age { years, born }), "{body}");
+    }
+    // No other hides one that cannot be read.
+    for body in [
+        r#"{"born":"soon","people":[{"born":"2018-01-01"}]}"#,
+        r#"{"age":40,"group":{}}"#,
+    ] {
+        assert_eq!(age(&read(body)), Err(Unreadable), "{body}");
+    }
+    let mut both = read(r#"{"born":"1980-01-01"}"#);
+    both.join(read(r#"{"born":"2018-01-01"}"#));
+    assert_eq!(age(&both).map(|a| a.born), Ok(born("2018-01-01")));
+    assert_eq!(both.all(0).count(), 2);
+    let many = format!(
+        r#"{{"people":[{}]}}"#,
+        [r#"{"born":1}"#; MAX_VALUES + 1].join(",")
+    );
+    assert!(schema.classify(many.as_bytes()).expect("sound").overfull);
+}
+
+/// A category by its older name is the same one.
+#[test]
+fn an_alias_tells_the_age_too() {
+    let resolve = |key: &str| match key {
+        "user.children.age" => resolve("user.demographic.age_range"),
+        key => resolve(key),
+    };
+    let schema = schema(false, &[("/age", "user.children.age")]);
+    let schema = CompiledSchema::compile(Some(&schema), &[], &[], &resolve).expect("compiles");
+    let found = schema.classify(br#"{"age":9}"#).expect("sound");
+    assert_eq!(found.ages().count(), 1);
 }
 
 #[test]
@@ -169,6 +233,42 @@ fn only_an_object_is_a_record() {
     assert_eq!(kind("[{}]"), NotAnObject);
     assert_eq!(kind(" 7"), NotAnObject);
     assert_eq!(kind(r#"{"a":1,"a":1}"#), DuplicateKey);
+}
+
+#[test]
+fn a_key_that_others_would_take_for_one_that_decides_is_refused() {
+    let fields = [
+        ("/email", "user.contact.email"),
+        ("/person/born", "user.demographic.date_of_birth"),
+        ("/ID", "user"),
+        ("/tags/*/kind", "user"),
+    ];
+    let slots = ["/country", "/id", "/person/k", "/list/*/s"];
+    let schema = compiled(&schema(false, &fields), &slots);
+    let kind = |body: &str| schema.classify(body.as_bytes()).map_err(|f| f.kind).err();
+    use crate::classify::json::JsonFaultKind::LetterCase;
+    for body in [
+        r#"{"country":"SG","Country":"BR"}"#,
+        r#"{"COUNTRY":"BR"}"#,
+        r#"{"\u0043ountry":"BR"}"#,
+        r#"{"Person":{"born":"2018-01-01"}}"#,
+        r#"{"person":{"Born":"2018-01-01"}}"#,
+        // The signs of Kelvin and of the long s.
+        r#"{"person":{"\u212a":"x"}}"#,
+        "{\"person\":{\"\u{212a}\":\"x\"}}",
+        "{\"list\":[{},{\"\u{17f}\":\"x\"}]}",
+    ] {
+        assert_eq!(kind(body), Some(LetterCase), "{body}");
+    }
+    for body in [
+        // Named by the schema, elsewhere, of no weight, or another name.
+        r#"{"id":1,"ID":2}"#,
+        r#"{"other":{"Country":"BR"}}"#,
+        r#"{"Email":"x","tags":[{"Kind":1}]}"#,
+        r#"{"countries":1,"Countrý":1}"#,
+    ] {
+        assert_eq!(kind(body), None, "{body}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{
     attest::Like,
     classify::{
         json::Value,
-        schema::{Classified, Slot},
+        schema::{Classified, Slot, tells_age},
     },
     domain::{CategorySet, EvidenceSet, Operation, RegionId, SubjectKey},
     locate::PinNumber,
@@ -92,19 +92,23 @@ impl Facts {
 
     /// `None`: the record has to be read as it comes.
     pub fn said(&self, found: &Classified<'_>) -> Option<Said> {
-        if self.patience == 0 || found.age.is_some() || found.born.is_some() {
+        if self.patience == 0 {
             return None;
         }
         let mut text = [0; size_of::<Words>()];
         let mut rest = text.as_mut_slice();
         for (slot, value) in found.values() {
+            if tells_age(slot) {
+                return None;
+            }
             if !self.slots.contains(&slot) {
                 continue;
             }
             let (kind, written) = match value {
                 Value::String(text) => (1, text.written()),
                 // No evidence, whichever.
-                Value::Number(_) | Value::Bool(_) | Value::Null => (2, &[][..]),
+                Value::Bool(_) | Value::Null => (2, &[][..]),
+                Value::Number(number) => (3, number.as_str().as_bytes()),
                 Value::Object | Value::Array => return None,
             };
             let head = [

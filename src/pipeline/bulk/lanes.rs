@@ -104,19 +104,7 @@ impl<'a> Lanes<'a> {
     /// Whether some lane reads the query parameter of this name itself.
     pub fn reads(&self, name: &str) -> bool {
         let routes = self.lanes.iter().map(|l| &l.store.route.settings);
-        let mut sources = routes.flat_map(|r| {
-            let s = &r.steering;
-            let steering = [
-                &s.country,
-                &s.subject,
-                &s.target,
-                &s.operation,
-                &s.purpose,
-                &s.ground,
-                &s.order,
-            ];
-            r.country.iter().chain(steering)
-        });
+        let mut sources = routes.flat_map(|r| r.country.iter().chain(r.steering.sources()));
         sources.any(|s| matches!(s, ValueSource::Query(own) if own == name))
     }
 

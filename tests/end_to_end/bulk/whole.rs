@@ -97,6 +97,22 @@ fn what_cannot_be_split_is_one_error_for_all() {
 }
 
 #[test]
+fn every_source_of_steering_may_be_a_parameter_and_stays_here() {
+    let (mut setup, regions) = setup();
+    for key in ["basis", "subject_kind", "transaction", "special_ground"] {
+        setup.set_route("bulk", key, format!("query:{key}"));
+    }
+    let router = setup.start();
+    let steered = "basis=contract&subject_kind=employee&transaction=vendor&special_ground=h";
+    let mut request = bulk(&GERMAN);
+    request.path = format!("/_bulk?{steered}&refresh=true");
+    assert_eq!(statuses(&items(&request.send(router.router))), [201]);
+    let seen = regions.seen("eu");
+    assert!(seen.iter().any(|s| s.path == "/_bulk?refresh=true"));
+    assert!(seen.iter().all(|s| !s.path.contains("basis")));
+}
+
+#[test]
 fn an_atomic_request_sends_all_or_nothing() {
     let (mut setup, regions) = setup();
     for route in setup.settings["routes"].as_array_mut().unwrap() {

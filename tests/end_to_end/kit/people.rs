@@ -186,7 +186,7 @@ fn person(random: &mut Random, id: String, network: bool) -> Person {
         14 => Fate::Unknown,
         15 => {
             // A number without a country code tells no country.
-            fields.push(format!("\"phone\":\"0{}\"", random.digits(3)));
+            fields.push(format!("\"phone\":\"0{}\"", random.digits(9)));
             Fate::Unknown
         }
         16 | 17 => {
