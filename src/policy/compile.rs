@@ -19,7 +19,7 @@ use super::{
     checked::Checked,
     condition::Need,
     counter::Counted,
-    days::{day_in, filing_edge, last_boundary, next_boundary, start_of},
+    days::{day_in, filing_edges, last_boundary, next_boundary, start_of},
     facts::Test,
     law::{Effect, Law, Rule},
     parties::{Attributes, PartyFacts, Watched},
@@ -186,7 +186,7 @@ impl Checked {
             for rule in &law.rules {
                 for instrument in &self.organisation.instruments {
                     if rule.instruments_of == Some(instrument.mechanism) {
-                        days.extend(filing_edge(rule.filing, instrument, law));
+                        days.extend(filing_edges(rule.filing, instrument, law));
                     }
                 }
             }

@@ -33,7 +33,7 @@ pub use compile::Compiled;
 pub(crate) use compile::{ActiveRule, LawTable, RuleMask, Usable};
 pub(crate) use condition::{CountTest, FilingNeed, GROUNDS, Need, Unless, When};
 pub use counter::{Counted, Counter, Thresholds, Window};
-pub(crate) use days::filing_edge;
+pub(crate) use days::filing_edges;
 pub(crate) use days::{day_in, filing_holds, start_of};
 pub use demo::freshen;
 pub(crate) use facts::{Facts, Flag, Left, Test};
