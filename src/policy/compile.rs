@@ -51,6 +51,8 @@ pub struct Compiled {
     promises_about: [Vec<u16>; 6],
     /// Where the default homes lie.
     pub(crate) default_places: PlaceSet,
+    /// Who runs them; `None`: without settings nobody can tell.
+    pub(crate) default_entities: Option<Vec<EntityId>>,
     pub(crate) personal: CategorySet,
     /// The same policy with the rules under observation in force.
     shadow: Option<Box<Compiled>>,
@@ -212,6 +214,7 @@ impl Checked {
             promises: self.promises_on(utc_day, observed),
             promises_about: Default::default(),
             default_places: self.default_places_on(utc_day),
+            default_entities: self.default_entities(),
             personal: self.personal(),
             laws: tables,
             shadow: None,
