@@ -29,6 +29,9 @@ use super::{
 /// Rules of one law, by their place in [`LawTable::rules`].
 pub type RuleMask = u128;
 
+/// As many as a mask has bits; of more, the review makes no policy.
+pub const MOST_RULES: usize = 128;
+
 /// A policy at one instant: tables over bit sets. Immutable and shared.
 #[derive(Debug)]
 pub struct Compiled {
@@ -474,7 +477,7 @@ impl LawTable {
         let mut watched = Watched::default();
         for (index, rule) in law.rules.iter().enumerate() {
             let counts = stands(rule) && !replaced.contains(&rule.number);
-            if counts && table.rules.len() < 128 {
+            if counts {
                 let index = u8::try_from(index).unwrap_or(u8::MAX);
                 table.add_rule(index, rule, checked);
                 table.tests.push(Test::of(rule, index, &mut watched));
@@ -497,6 +500,7 @@ impl LawTable {
 
     fn add_rule(&mut self, index: u8, rule: &Rule, checked: &Checked) {
         let groups = &checked.vocabulary.groups;
+        // A 129th would stop the program here, as an overflow does.
         let bit: RuleMask = 1 << self.rules.len();
         match rule.effect {
             Effect::Forbid => self.forbids |= bit,
