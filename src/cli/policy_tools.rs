@@ -155,7 +155,10 @@ pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
         for cell in &row.cells {
             let mut to = shortened(&cell.destinations).replace(", ", " ");
             for promise in &cell.promises {
-                to.push_str(&format!(" (against promise {promise})"));
+                let some = cell.promised_to.iter().find(|p| p.promise == *promise);
+                let whose = some.map(|p| format!(", of {}", shortened(&p.people)));
+                let whose = whose.unwrap_or_default();
+                to.push_str(&format!(" (against promise {promise}{whose})"));
             }
             for hold in &cell.holds {
                 to.push_str(&format!(" (against hold {hold})"));
@@ -212,14 +215,17 @@ pub fn diff(args: &Diff) -> Result<Ended, Failure> {
             organisation: args.organisation.clone(),
             json: args.json,
         };
-        self::files(&files)?.check().map_err(told(args.json))
+        self::files(&files)
     };
     let (old, new) = (load(&args.old)?, load(&args.new)?);
-    let found = diff::diff(&old, &new);
+    let found = diff::diff_files(&old, &new).map_err(told(args.json))?;
     if args.json {
         print_line(&serde_json::to_string(&found)?);
     } else {
         found.notes.iter().for_each(|n| print_line(n));
+        for key in &found.unmoved {
+            print_line(&format!("{key}: differs, moves no flow that was asked"));
+        }
         for change in &found.changes {
             print_line(&format!("{}: {}", change.by, change.was));
             print_line(&format!("  -> {}", change.is));

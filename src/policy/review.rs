@@ -22,6 +22,7 @@ use crate::{
 };
 
 use self::scope::Days;
+pub(crate) use self::scope::samples;
 use super::{
     checked::Checked, compile::MOST_RULES, condition::Need, instrument::Instrument, keep,
     law::Rule, observation, sets::Interval,

@@ -11,6 +11,7 @@ use super::{
 use crate::domain::Operation;
 
 mod lists;
+mod promised;
 mod unput;
 mod wording;
 
