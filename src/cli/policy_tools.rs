@@ -360,7 +360,7 @@ fn properties(dir: &Path, named: Option<&PathBuf>, json: bool) -> Result<Propert
     let path = properties_path(dir, named);
     Properties::load(&path).map_err(|error| match error {
         PropertyError::File(refused) => told(json)(refused),
-        other => other.into(),
+        other => unproven(other.into(), &path, json),
     })
 }
 
@@ -388,11 +388,17 @@ fn disagreeing(faults: &[Untrue]) -> Result<(), Failure> {
 
 fn unproven(error: proof::ProveError, path: &Path, json: bool) -> Failure {
     let said = error.to_string();
-    let (property, name) = match &error {
+    let (property, word) = match &error {
         proof::ProveError::Property(PropertyError::Unknown { property, name, .. }) => {
-            (property, name)
+            (property, name.as_str())
         }
-        proof::ProveError::NoLaw { property, law } => (property, law),
+        proof::ProveError::Property(PropertyError::Vacuous { property, kind, .. }) => {
+            (property, *kind)
+        }
+        proof::ProveError::Property(PropertyError::Unread { property, keys, .. }) => {
+            (property, keys.first().copied().unwrap_or_default())
+        }
+        proof::ProveError::NoLaw { property, law } => (property, law.as_str()),
         _ => {
             return match error {
                 proof::ProveError::Policy(refused) => told(json)(refused),
@@ -400,7 +406,7 @@ fn unproven(error: proof::ProveError, path: &Path, json: bool) -> Failure {
             };
         }
     };
-    // The name stands somewhere after the property's own.
+    // It stands somewhere after the property's own name.
     let Ok(text) = read_text(path) else {
         return error.into();
     };
@@ -411,7 +417,7 @@ fn unproven(error: proof::ProveError, path: &Path, json: bool) -> Failure {
     });
     let faults = Faults::new();
     let rest = start..source.text.len();
-    faults.error(&place_of_word(&source, rest, name), said);
+    faults.error(&place_of_word(&source, rest, word), said);
     policy::refused(&faults.into_sorted(), json)
 }
 

@@ -12,6 +12,7 @@ use crate::domain::Operation;
 
 mod lists;
 mod promised;
+mod read;
 mod unput;
 mod wording;
 
