@@ -37,6 +37,19 @@ to = {{ country = "SG", entity = "{entity}" }}
 }
 
 #[test]
+fn a_file_of_cases_without_a_case_is_a_mistake() {
+    let tests = tempfile::tempdir().unwrap();
+    fs::write(tests.path().join("a.toml"), "case = []\n").unwrap();
+    let told = read_folder(tests.path())
+        .expect_err("nothing to pass")
+        .to_string();
+    assert!(
+        told.contains("a.toml:1:8") && told.contains("no `[[case]]`"),
+        "{told}"
+    );
+}
+
+#[test]
 fn of_a_territory_that_was_misread_nothing_follows() {
     let (_dir, files) = policy(
         &LAW.replace("[\"SG\"]\ntime", "[\"UK\"]\ntime"),
