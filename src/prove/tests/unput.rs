@@ -49,6 +49,30 @@ fn a_file_of_cases_without_a_case_is_a_mistake() {
     );
 }
 
+/// Laws attach by country: such a law would pass and govern nobody.
+#[test]
+fn a_territory_of_a_part_alone_is_a_mistake() {
+    for (territory, sound) in [
+        ("\"US-TX\"", false),
+        ("\"SG\", \"US-TX\"", false),
+        ("\"US-TX\", \"US\"", true),
+    ] {
+        let law = LAW.replace("[\"SG\"]\ntime", &format!("[{territory}]\ntime"));
+        let (_dir, files) = policy(&law, ORGANISATION);
+        match files.check() {
+            Ok(_) => assert!(sound, "{territory}"),
+            Err(refused) => {
+                let told = refused.0[0].summary();
+                assert!(
+                    !sound && told.contains("`US-TX` without its country"),
+                    "{told}"
+                );
+                assert!(told.contains("sg.toml:4:13"), "{told}");
+            }
+        }
+    }
+}
+
 #[test]
 fn of_a_territory_that_was_misread_nothing_follows() {
     let (_dir, files) = policy(
