@@ -224,7 +224,8 @@ pub(super) fn regions(config: &Path) -> Result<Regions, Failure> {
         place: r.place,
         entity: Arc::clone(&r.entity),
     });
-    Ok(Regions::new(regions.collect()))
+    let location = Arc::clone(&settings.location.entity);
+    Ok(Regions::new(regions.collect()).read_by(location))
 }
 
 /// The answer for people: what was decided, each law's finding, what is missing.

@@ -155,7 +155,10 @@ pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
         for cell in &row.cells {
             let mut to = shortened(&cell.destinations).replace(", ", " ");
             for promise in &cell.promises {
-                to.push_str(&format!(" (against promise {promise})"));
+                let some = cell.promised_to.iter().find(|p| p.promise == *promise);
+                let whose = some.map(|p| format!(", of {}", shortened(&p.people)));
+                let whose = whose.unwrap_or_default();
+                to.push_str(&format!(" (against promise {promise}{whose})"));
             }
             for hold in &cell.holds {
                 to.push_str(&format!(" (against hold {hold})"));
@@ -212,14 +215,17 @@ pub fn diff(args: &Diff) -> Result<Ended, Failure> {
             organisation: args.organisation.clone(),
             json: args.json,
         };
-        self::files(&files)?.check().map_err(told(args.json))
+        self::files(&files)
     };
     let (old, new) = (load(&args.old)?, load(&args.new)?);
-    let found = diff::diff(&old, &new);
+    let found = diff::diff_files(&old, &new).map_err(told(args.json))?;
     if args.json {
         print_line(&serde_json::to_string(&found)?);
     } else {
         found.notes.iter().for_each(|n| print_line(n));
+        for key in &found.unmoved {
+            print_line(&format!("{key}: differs, moves no flow that was asked"));
+        }
         for change in &found.changes {
             print_line(&format!("{}: {}", change.by, change.was));
             print_line(&format!("  -> {}", change.is));
@@ -354,7 +360,7 @@ fn properties(dir: &Path, named: Option<&PathBuf>, json: bool) -> Result<Propert
     let path = properties_path(dir, named);
     Properties::load(&path).map_err(|error| match error {
         PropertyError::File(refused) => told(json)(refused),
-        other => other.into(),
+        other => unproven(other.into(), &path, json),
     })
 }
 
@@ -382,11 +388,17 @@ fn disagreeing(faults: &[Untrue]) -> Result<(), Failure> {
 
 fn unproven(error: proof::ProveError, path: &Path, json: bool) -> Failure {
     let said = error.to_string();
-    let (property, name) = match &error {
+    let (property, word) = match &error {
         proof::ProveError::Property(PropertyError::Unknown { property, name, .. }) => {
-            (property, name)
+            (property, name.as_str())
         }
-        proof::ProveError::NoLaw { property, law } => (property, law),
+        proof::ProveError::Property(PropertyError::Vacuous { property, kind, .. }) => {
+            (property, *kind)
+        }
+        proof::ProveError::Property(PropertyError::Unread { property, keys, .. }) => {
+            (property, keys.first().copied().unwrap_or_default())
+        }
+        proof::ProveError::NoLaw { property, law } => (property, law.as_str()),
         _ => {
             return match error {
                 proof::ProveError::Policy(refused) => told(json)(refused),
@@ -394,7 +406,7 @@ fn unproven(error: proof::ProveError, path: &Path, json: bool) -> Failure {
             };
         }
     };
-    // The name stands somewhere after the property's own.
+    // It stands somewhere after the property's own name.
     let Ok(text) = read_text(path) else {
         return error.into();
     };
@@ -405,7 +417,7 @@ fn unproven(error: proof::ProveError, path: &Path, json: bool) -> Failure {
     });
     let faults = Faults::new();
     let rest = start..source.text.len();
-    faults.error(&place_of_word(&source, rest, name), said);
+    faults.error(&place_of_word(&source, rest, word), said);
     policy::refused(&faults.into_sorted(), json)
 }
 

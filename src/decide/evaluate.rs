@@ -186,9 +186,37 @@ pub(super) fn keeps_away(view: &View<'_>, rule: &Rule, holds: Holds) -> bool {
     }
 }
 
+/// Whether a flow is one to a default home: it ends where one lies, with those who run one. Whoever
+/// else sits in that country is another party, of whom no law says that it may have the record.
+///
+/// Without settings nobody can tell who runs a region: a first copy, and one that comes from outside,
+/// is taken to go to one.
+fn ends_at_default(policy: &Compiled, query: &Query) -> bool {
+    let (from, to) = (&query.from, &query.to);
+    let homes = &policy.default_places;
+    if !homes.contains(to.place) {
+        return false;
+    }
+    let stays = to.entity.is_some() && to.entity == from.entity;
+    let known = policy.default_entities.as_deref();
+    let runs = known.map(|all| to.entity.is_some_and(|e| all.contains(&e)));
+    match query.operation {
+        Operation::Erase => true,
+        Operation::Store => runs.unwrap_or(true),
+        Operation::Replicate | Operation::Relocate => {
+            runs.unwrap_or(stays || !homes.contains(from.place))
+        }
+        Operation::Disclose => stays || runs == Some(true),
+        Operation::Read => {
+            let reader = policy.checked().reader();
+            stays || runs == Some(true) || (reader.is_some() && to.entity == reader)
+        }
+    }
+}
+
 /// A person of a country without a law file goes to a default home, and nowhere else.
 fn without_law(policy: &Compiled, query: &Query, country: Country) -> LawFinding {
-    let home = policy.default_places.contains(query.to.place);
+    let home = ends_at_default(policy, query);
     LawFinding {
         law: FindingLaw::Country(country),
         kind: if home {

@@ -42,8 +42,20 @@ pub(super) fn of_finding<'a>(
     finding: &LawFinding,
 ) -> (Vec<Missing>, Vec<&'a Rule>) {
     let (mut all, mut tried): (Vec<Missing>, Vec<&Rule>) = (Vec::new(), Vec::new());
-    let FindingLaw::Law(id) = finding.law else {
-        return (all, tried);
+    let id = match finding.law {
+        FindingLaw::Law(id) => id,
+        FindingLaw::Country(country) if finding.kind == FindingKind::Missing => {
+            let checked = policy.checked();
+            all.push(Missing {
+                law: country.as_str().to_owned(),
+                mechanism: checked.mechanism_key(checked.no_law_file).to_owned(),
+                needs: vec![format!(
+                    "a file in law/ for {country}: without one, its people's records go to those alone who run a home of `[homes] default`, where it lies"
+                )],
+            });
+            return (all, tried);
+        }
+        FindingLaw::Country(_) | FindingLaw::None => return (all, tried),
     };
     let view = attached.view(policy, id);
     let Some(view) = view.filter(|_| finding.kind == FindingKind::Missing) else {

@@ -36,7 +36,11 @@ where
     let found = table.get_mut().remove(key);
     let mut items = Vec::new();
     match found.map(|list| (list.span(), list.into_inner())) {
-        Some((_, DeValue::Array(list))) => {
+        Some((span, DeValue::Array(list))) => {
+            if list.is_empty() {
+                let message = format!("there is no `[[{key}]]` in this file");
+                faults.push(fault(&source, span, &message));
+            }
             for item in list {
                 match T::deserialize(ValueDeserializer::from(item)) {
                     Ok(item) => items.push(item),

@@ -34,22 +34,41 @@ pub struct Region {
 
 /// All regions of a snapshot, in the order of their names. At most 255.
 #[derive(Clone, Debug, Default)]
-pub struct Regions(Vec<Region>);
+pub struct Regions {
+    all: Vec<Region>,
+    location: Option<Arc<str>>,
+}
 
 impl Regions {
     /// Sorts by name. Regions beyond the 255th are dropped; the settings refuse so many earlier.
     pub fn new(mut regions: Vec<Region>) -> Self {
         regions.sort_by(|a, b| a.name.cmp(&b.name));
         regions.truncate(255);
-        Self(regions)
+        Self {
+            all: regions,
+            location: None,
+        }
+    }
+
+    /// With the entity that reads them: the one at the router's location.
+    pub fn read_by(self, entity: Arc<str>) -> Self {
+        Self {
+            location: Some(entity),
+            ..self
+        }
+    }
+
+    /// The entity at the router's location, where it is known.
+    pub fn location(&self) -> Option<&Arc<str>> {
+        self.location.as_ref()
     }
 
     pub fn get(&self, id: RegionId) -> Option<&Region> {
-        self.0.get(usize::from(id.0))
+        self.all.get(usize::from(id.0))
     }
 
     pub fn id(&self, name: &str) -> Option<RegionId> {
-        self.0
+        self.all
             .binary_search_by(|r| r.name.as_ref().cmp(name))
             .ok()
             .and_then(|i| u8::try_from(i).ok())
@@ -62,17 +81,17 @@ impl Regions {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (RegionId, &Region)> {
-        self.0
+        self.all
             .iter()
             .enumerate()
             .filter_map(|(i, r)| Some((RegionId(u8::try_from(i).ok()?), r)))
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 }

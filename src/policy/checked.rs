@@ -59,8 +59,10 @@ pub struct Checked {
     pub(crate) organisation: Organisation,
     pub(super) rules: Vec<RuleInfo>,
     pub(crate) no_law_file: MechanismId,
-    /// Where the settings' regions lie; empty until [`Checked::bind`].
-    regions: BTreeMap<Arc<str>, Place>,
+    /// Where the settings' regions lie and who runs them; empty until [`Checked::bind`].
+    regions: BTreeMap<Arc<str>, (Place, Option<EntityId>)>,
+    /// Who reads them.
+    reader: Option<EntityId>,
 }
 
 /// Reads `dir/vocabulary.toml`, every `dir/law/*.toml` and the organisation file.
@@ -191,6 +193,7 @@ fn check_parts(
         rules: Vec::new(),
         no_law_file: no_law_file.unwrap_or(MechanismId(u8::MAX)),
         regions: BTreeMap::new(),
+        reader: None,
     };
     checked.number_rules(faults);
     checked.accept(complete, faults);
@@ -335,8 +338,9 @@ impl Checked {
     pub fn bind(mut self, regions: &Regions, faults: &Faults) -> Self {
         self.regions = regions
             .iter()
-            .map(|(_, r)| (r.name.clone(), r.place))
+            .map(|(_, r)| (r.name.clone(), (r.place, self.entity(&r.entity))))
             .collect();
+        self.reader = regions.location().and_then(|e| self.entity(e));
         for (name, at) in &self.organisation.homes.places {
             if !self.regions.contains_key(name) {
                 let hint = suggest(name, self.regions.keys().map(AsRef::as_ref))
@@ -370,14 +374,16 @@ impl Checked {
 
     /// The settings' regions and where they lie; none before [`Checked::bind`].
     pub(super) fn regions(&self) -> impl Iterator<Item = (&str, Place)> {
-        self.regions.iter().map(|(name, place)| (&**name, *place))
+        self.regions
+            .iter()
+            .map(|(name, (place, _))| (&**name, *place))
     }
 
     /// Where a region lies that `[homes]` names. Without settings the standard names speak for
     /// themselves: `sg` is Singapore, `eu` all of the EU's territory.
     pub(crate) fn region_places(&self, name: &str, day: Date) -> PlaceSet {
         let mut set = PlaceSet::default();
-        if let Some(place) = self.regions.get(name) {
+        if let Some((place, _)) = self.regions.get(name) {
             set.insert(*place);
             return set;
         }
@@ -389,6 +395,18 @@ impl Checked {
             set.insert(Place::of(country));
         }
         set
+    }
+
+    /// Who runs the default homes; `None`: without settings nobody can tell.
+    pub(crate) fn default_entities(&self) -> Option<Vec<EntityId>> {
+        let runs = |name: &Arc<str>| self.regions.get(name).and_then(|(_, entity)| *entity);
+        let known = !self.regions.is_empty();
+        known.then(|| self.homes(None).iter().filter_map(runs).collect())
+    }
+
+    /// The entity at the router's location, where there are settings.
+    pub(crate) fn reader(&self) -> Option<EntityId> {
+        self.reader
     }
 
     /// SHA-256 over what the files mean; the same for a pure reformat.

@@ -19,7 +19,7 @@ use super::{
     checked::Checked,
     condition::Need,
     counter::Counted,
-    days::{day_in, filing_edge, last_boundary, next_boundary, start_of},
+    days::{day_in, filing_edges, last_boundary, next_boundary, start_of},
     facts::Test,
     law::{Effect, Law, Rule},
     parties::{Attributes, PartyFacts, Watched},
@@ -28,6 +28,9 @@ use super::{
 
 /// Rules of one law, by their place in [`LawTable::rules`].
 pub type RuleMask = u128;
+
+/// As many as a mask has bits; of more, the review makes no policy.
+pub const MOST_RULES: usize = 128;
 
 /// A policy at one instant: tables over bit sets. Immutable and shared.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub struct Compiled {
     promises_about: [Vec<u16>; 6],
     /// Where the default homes lie.
     pub(crate) default_places: PlaceSet,
+    /// Who runs them; `None`: without settings nobody can tell.
+    pub(crate) default_entities: Option<Vec<EntityId>>,
     pub(crate) personal: CategorySet,
     /// The same policy with the rules under observation in force.
     shadow: Option<Box<Compiled>>,
@@ -186,7 +191,7 @@ impl Checked {
             for rule in &law.rules {
                 for instrument in &self.organisation.instruments {
                     if rule.instruments_of == Some(instrument.mechanism) {
-                        days.extend(filing_edge(rule.filing, instrument, law));
+                        days.extend(filing_edges(rule.filing, instrument, law));
                     }
                 }
             }
@@ -212,6 +217,7 @@ impl Checked {
             promises: self.promises_on(utc_day, observed),
             promises_about: Default::default(),
             default_places: self.default_places_on(utc_day),
+            default_entities: self.default_entities(),
             personal: self.personal(),
             laws: tables,
             shadow: None,
@@ -471,7 +477,7 @@ impl LawTable {
         let mut watched = Watched::default();
         for (index, rule) in law.rules.iter().enumerate() {
             let counts = stands(rule) && !replaced.contains(&rule.number);
-            if counts && table.rules.len() < 128 {
+            if counts {
                 let index = u8::try_from(index).unwrap_or(u8::MAX);
                 table.add_rule(index, rule, checked);
                 table.tests.push(Test::of(rule, index, &mut watched));
@@ -494,6 +500,7 @@ impl LawTable {
 
     fn add_rule(&mut self, index: u8, rule: &Rule, checked: &Checked) {
         let groups = &checked.vocabulary.groups;
+        // A 129th would stop the program here, as an overflow does.
         let bit: RuleMask = 1 << self.rules.len();
         match rule.effect {
             Effect::Forbid => self.forbids |= bit,

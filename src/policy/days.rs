@@ -59,18 +59,15 @@ fn working_day_after(
 /// Whether the instrument's filing has come to what `need` asks, on `day`.
 pub fn filing_holds(need: FilingNeed, instrument: &Instrument, law: &Law, day: Date) -> bool {
     let known = instrument.filed.iter().rev().find(|(d, _)| *d <= day);
-    let first = instrument
-        .filed
-        .iter()
-        .find(|(_, s)| *s == Filing::Filed)
-        .map(|(d, _)| *d);
     match (need, known.map(|(_, state)| *state)) {
         (_, Some(Filing::Limited | Filing::Prohibited)) => false,
         (FilingNeed::None, _) => true,
         (FilingNeed::Filed, state) => state.is_some(),
         (FilingNeed::Approved, state) => state == Some(Filing::Approved),
         (FilingNeed::FiledFor(_), Some(Filing::TermRun | Filing::Approved)) => true,
-        (FilingNeed::FiledFor(days), Some(Filing::Filed)) => first
+        (FilingNeed::FiledFor(days), Some(Filing::Filed)) => terms(instrument)
+            .take_while(|filed| *filed <= day)
+            .last()
             .and_then(|d| working_day_after(d, days, &law.holidays, &law.moved_holidays))
             .is_some_and(|last| last < day),
         (FilingNeed::FiledFor(_), None) => false,
@@ -83,19 +80,31 @@ pub fn filing_holds(need: FilingNeed, instrument: &Instrument, law: &Law, day: D
     }
 }
 
-/// The day on which the answer of [`filing_holds`] changes by the mere passing of time.
-pub fn filing_edge(need: FilingNeed, instrument: &Instrument, law: &Law) -> Option<Date> {
-    let (start, days, moved) = match need {
-        FilingNeed::FiledFor(days) => {
-            let filed = instrument.filed.iter().find(|(_, s)| *s == Filing::Filed)?;
-            (filed.0, days, law.moved_holidays.as_slice())
+/// The days on which a waiting term begins: that of the first filing, and after each day on which
+/// the authority limited or prohibited the transfer that of the next.
+fn terms(instrument: &Instrument) -> impl Iterator<Item = Date> {
+    let mut runs = false;
+    instrument.filed.iter().filter_map(move |(day, state)| {
+        let before = runs;
+        match state {
+            Filing::Filed => runs = true,
+            Filing::Limited | Filing::Prohibited => runs = false,
+            Filing::TermRun | Filing::Approved => {}
         }
-        FilingNeed::FiledWithin(days) => (instrument.valid.from?, days, [].as_slice()),
-        FilingNeed::None | FilingNeed::Filed | FilingNeed::Approved => return None,
+        (runs && !before).then_some(*day)
+    })
+}
+
+/// The days on which the answer of [`filing_holds`] changes by the mere passing of time.
+pub fn filing_edges(need: FilingNeed, instrument: &Instrument, law: &Law) -> Vec<Date> {
+    let (starts, days, moved): (Vec<Date>, u8, &[_]) = match need {
+        FilingNeed::FiledFor(days) => (terms(instrument).collect(), days, &law.moved_holidays),
+        FilingNeed::FiledWithin(days) => (instrument.valid.from.into_iter().collect(), days, &[]),
+        FilingNeed::None | FilingNeed::Filed | FilingNeed::Approved => (Vec::new(), 0, &[]),
     };
-    working_day_after(start, days, &law.holidays, moved)?
-        .tomorrow()
-        .ok()
+    let last = |start| working_day_after(start, days, &law.holidays, moved);
+    let lasts = starts.into_iter().filter_map(last);
+    lasts.filter_map(|d| d.tomorrow().ok()).collect()
 }
 
 /// The first instant after `at` at which one of `days` begins in one of `zones`.

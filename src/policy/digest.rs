@@ -28,6 +28,13 @@ pub fn digest<'a>(files: impl IntoIterator<Item = (&'a str, &'a Node)>) -> Diges
     Digest(bytes)
 }
 
+/// What a part of a file means, in one form: equal texts are equal meanings.
+pub fn meaning(node: &Node) -> String {
+    let mut text = String::new();
+    write(&mut text, node);
+    text
+}
+
 fn write(out: &mut String, node: &Node) {
     match &node.value {
         Value::Text(text) => out.push_str(&escape(text)),

@@ -367,6 +367,37 @@ fn read_document(node: &Node, faults: &Faults) -> Option<Document> {
     Some(document)
 }
 
+/// The protection under which an assessment finds flows safe. A flow has one protection, so one that
+/// is to have two could never be shown.
+fn read_measures(node: &Node, faults: &Faults) -> Option<Protection> {
+    let one = std::slice::from_ref(node);
+    let items = match &node.value {
+        Value::List(items) => items.as_slice(),
+        _ => one,
+    };
+    let mut told = Vec::new();
+    for item in items {
+        told.push(read::pick(item, "protection", &PROTECTIONS, faults));
+    }
+    match told.as_slice() {
+        [one] => *one,
+        [] => {
+            let hint = "name the protection that flows must have: `\"encrypted-exporter-keys\"`";
+            faults.error_hint(&node.at, "`measures` is empty", hint);
+            None
+        }
+        several => {
+            let message = format!(
+                "{} measures: a flow is asked for one protection",
+                several.len()
+            );
+            let hint = "name the one that the assessment cannot do without; where it needs several at once, say `outcome = \"not-effective\"`, and where each does alone, write an assessment for each";
+            faults.error_hint(&node.at, message, hint);
+            None
+        }
+    }
+}
+
 impl Assessment {
     /// One that stands on its own, in `[[assessments]]`.
     pub fn read(
@@ -415,13 +446,7 @@ impl Assessment {
                 format!("the review on {b} is before the assessment on {a}"),
             );
         }
-        let measures = f.maybe("measures").and_then(|n| {
-            let one = match &n.value {
-                Value::List(items) => items.first()?,
-                _ => n,
-            };
-            read::pick(one, "protection", &PROTECTIONS, faults)
-        });
+        let measures = f.maybe("measures").and_then(|n| read_measures(n, faults));
         let outcome_node = f.need("outcome")?;
         let outcome = match outcome_node.text(faults)? {
             "effective" => AssessmentOutcome::Effective,
@@ -429,11 +454,13 @@ impl Assessment {
             "effective-with-measures" => match measures {
                 Some(m) => AssessmentOutcome::WithMeasures(m),
                 None => {
-                    faults.error_hint(
-                        &outcome_node.at,
-                        "the measures are not named",
-                        "add `measures = \"encrypted-exporter-keys\"` or another protection",
-                    );
+                    if f.maybe("measures").is_none() {
+                        faults.error_hint(
+                            &outcome_node.at,
+                            "the measures are not named",
+                            "add `measures = \"encrypted-exporter-keys\"` or another protection",
+                        );
+                    }
                     AssessmentOutcome::NotEffective
                 }
             },

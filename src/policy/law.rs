@@ -290,6 +290,13 @@ fn read_territory(node: &Node, law: &str, words: &Words<'_>, faults: &Faults) ->
     if territory.is_empty() && !faults.concern(node) {
         faults.error(&node.at, format!("law `{law}` has no territory"));
     }
+    if let Some(part) = territory.lone_part(&words.groups) {
+        let hint = "laws attach by country: name the country, and in the rules the part (`to`, `origin`, `of`)";
+        let message = format!(
+            "the territory `{part}` without its country: law `{law}` would attach to nobody there"
+        );
+        faults.error_hint(&node.at, message, hint);
+    }
     territory
 }
 

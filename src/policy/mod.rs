@@ -33,15 +33,17 @@ pub use compile::Compiled;
 pub(crate) use compile::{ActiveRule, LawTable, RuleMask, Usable};
 pub(crate) use condition::{CountTest, FilingNeed, GROUNDS, Need, Unless, When};
 pub use counter::{Counted, Counter, Thresholds, Window};
-pub(crate) use days::filing_edge;
+pub(crate) use days::filing_edges;
 pub(crate) use days::{day_in, filing_holds, start_of};
 pub use demo::freshen;
+pub(crate) use digest::meaning;
 pub(crate) use facts::{Facts, Flag, Left, Test};
 pub use instrument::{Assessment, AssessmentKind, AssessmentOutcome, Document, Filing, Instrument};
 pub use keep::{Hold, Retention, retain_until};
 pub(crate) use law::Shape;
 pub use law::{Copies, Effect, Law, Rule};
 pub use organisation::{ConsentAsked, Entity, Organisation, Promise, Recipient, Unlisted};
+pub(crate) use review::samples;
 pub use sets::{
     AttributeId, AttributeSet, CounterId, CountrySet, EntityId, InstrumentId, Interval, LawId,
     LawSet, MechanismId, PlaceSet, PromiseId, PurposeId, RecipientId, RuleId,

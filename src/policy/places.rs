@@ -47,6 +47,16 @@ impl PlaceExpr {
         !self.any && self.places.is_empty() && self.groups.is_empty()
     }
 
+    /// A part of a country that is not in it as a whole, on whatever day.
+    pub fn lone_part(&self, groups: &Groups) -> Option<Place> {
+        let of_groups = self.groups.iter().filter_map(|id| groups.get(*id));
+        let of_groups = of_groups.flat_map(|g| g.members.iter().map(|(place, _)| *place));
+        let all: Vec<Place> = self.places.iter().copied().chain(of_groups).collect();
+        let whole = |part: &Place| part.country().is_some_and(|c| all.contains(&Place::of(c)));
+        let mut parts = all.iter().filter(|p| p.is_subdivision());
+        parts.find(|part| !self.any && !whole(part)).copied()
+    }
+
     /// The members on one day.
     pub fn on(&self, day: Date, groups: &Groups) -> PlaceSet {
         let mut set = PlaceSet {

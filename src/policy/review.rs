@@ -22,9 +22,10 @@ use crate::{
 };
 
 use self::scope::Days;
+pub(crate) use self::scope::samples;
 use super::{
-    checked::Checked, condition::Need, instrument::Instrument, keep, law::Rule, observation,
-    sets::Interval,
+    checked::Checked, compile::MOST_RULES, condition::Need, instrument::Instrument, keep,
+    law::Rule, observation, sets::Interval,
 };
 
 /// Contradictions that stop a load. `complete`: all law files are there, so that names of laws
@@ -42,8 +43,11 @@ pub fn errors(checked: &Checked, complete: bool, faults: &Faults) {
         for rule in &rules {
             unreachable_requirements(rule, faults);
         }
-        if law.rules.len() > 128 {
-            faults.error(&law.at, format!("law `{}` has more than 128 rules", law.id));
+        if law.rules.len() > MOST_RULES {
+            faults.error(
+                &law.at,
+                format!("law `{}` has more than {MOST_RULES} rules", law.id),
+            );
         }
         contradictions::rules(law, &rules, checked, &days, faults);
     }

@@ -97,12 +97,21 @@ impl Variants {
                     *prohibitions = say("refused, and permitted with a prohibition more");
                 }
             }
-            // Nobody's law speaks for people of a country without one, but at a default home.
+            // Nobody's law speaks for people of a country without one, but at a default home, where
+            // nobody else is handed the record.
             let lawless = query.subject.countries.iter().any(|p| {
                 let law = p.country().map(|c| policy.of_country(c).territory);
                 law.is_some_and(crate::policy::LawSet::is_empty)
             });
-            if lawless && permits && !policy.default_places.contains(query.to.place) {
+            let homes =
+                [query.from.place, query.to.place].map(|p| policy.default_places.contains(p));
+            let hands_on = query.from.entity != query.to.entity
+                && match query.operation {
+                    Operation::Read | Operation::Disclose => true,
+                    Operation::Replicate | Operation::Relocate => homes == [true, true],
+                    Operation::Store | Operation::Erase => false,
+                };
+            if lawless && permits && (!homes[1] || hands_on) {
                 *deny = say("permitted for a person of a country without a law file");
             }
             for (list, told) in wanted.iter().zip(told) {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, io::Write as _};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use crate::policy::{Checked, Compiled, LawId, Rule, filing_edge};
+use crate::policy::{Checked, Compiled, LawId, Rule, filing_edges};
 
 use super::{papers, parties::told_all, ways::Ways};
 
@@ -15,7 +15,7 @@ pub fn days(checked: &Checked) -> BTreeSet<Date> {
         for rule in &law.rules {
             for (_, instrument) in checked.instruments() {
                 if rule.instruments_of == Some(instrument.mechanism) {
-                    days.extend(filing_edge(rule.filing, instrument, law));
+                    days.extend(filing_edges(rule.filing, instrument, law));
                 }
             }
         }

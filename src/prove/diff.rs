@@ -13,18 +13,18 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::{
-    decide::{Query, promise::judged},
-    domain::{CategorySet, Country, Operation, Place, PromiseOutcome},
-    policy::{Checked, Compiled, Effect, LawId, PromiseId},
+    document::Refused,
+    domain::Place,
+    policy::{Checked, Compiled, Effect, LawId},
 };
 
 use super::{
     axes::Extra,
     classes::verify,
     days::{Mark, days, instant, with_papers},
-    facts::blank,
+    files::{Files, differing},
     lists::notes,
-    papers,
+    promised,
     prove::{Untrue, in_parallel},
     scene::{Said, Scene},
     ways::Ways,
@@ -40,12 +40,32 @@ pub struct Differences {
     /// What differs in the organisation's lists, which are not compared flow by flow: the terms of
     /// recipients, homes, retention, holds, and names that one side alone has.
     pub notes: Vec<String>,
+    /// Where nothing else is told and the digests differ: the files and keys that do.
+    pub unmoved: Vec<String>,
 }
 
 impl Differences {
     pub fn is_empty(&self) -> bool {
+        self.is_nothing() && self.unmoved.is_empty()
+    }
+
+    /// No flow, and nothing in a list.
+    fn is_nothing(&self) -> bool {
         self.changes.is_empty() && self.notes.is_empty() && self.untrue.is_empty()
     }
+}
+
+/// Compares two policies by what they decide, and where that finds nothing, by what they say: what
+/// `policy diff` does not ask must not pass for the same.
+///
+/// # Errors
+/// Files with mistakes.
+pub fn diff_files(old: &Files, new: &Files) -> Result<Differences, Refused> {
+    let mut found = diff(&old.check()?, &new.check()?);
+    if found.is_nothing() && found.old != found.new {
+        found.unmoved = differing(old, new);
+    }
+    Ok(found)
 }
 
 /// Flows of which one law, or one promise, says another thing than before.
@@ -139,7 +159,7 @@ pub fn diff(old: &Arc<Checked>, new: &Arc<Checked>) -> Differences {
     let promised = in_parallel(all.len(), |i| {
         let day = all.get(i).copied()?;
         let (a, b) = (old.compile(instant(day)), new.compile(instant(day)));
-        (!same || promises_told(&a) != promises_told(&b)).then(|| promises(&a, &b))
+        (!same || promised::told(&a) != promised::told(&b)).then(|| promised::changes(&a, &b))
     });
     for (day, changes) in promised.iter().enumerate() {
         changes.iter().flatten().for_each(|c| add(c, day));
@@ -339,128 +359,4 @@ fn alike(class: Option<&Vec<Place>>, word: &str) -> String {
         (false, 0) => format!("{word}={}", shown.join("=")),
         (false, more) => format!("{word}={}={more} more", shown.join("=")),
     }
-}
-
-/// All that the promises of a day hang on: equal words are equal promises.
-pub(super) fn promises_told(policy: &Compiled) -> String {
-    let all = &policy.checked().organisation.promises;
-    let said: Vec<_> = all.iter().map(papers::promise).collect();
-    format!("{:?}{said:?}", policy.promises)
-}
-
-/// Changes of what promises say, over the classes of places and categories that they tell apart.
-pub(super) fn promises(old: &Compiled, new: &Compiled) -> Vec<Change> {
-    if old.promises.is_empty() && new.promises.is_empty() {
-        return Vec::new();
-    }
-    let told = |place: Place| -> Vec<bool> {
-        let of = |p: &Compiled| -> Vec<bool> {
-            let tables = p.promises.iter().flat_map(|t| {
-                let sets = [
-                    &t.store_only_in,
-                    &t.read_only_from,
-                    &t.disclose_only_to,
-                    &t.never_to,
-                ];
-                let inside = sets.map(|s| s.as_ref().is_some_and(|s| s.contains(place)));
-                inside.into_iter().chain([t.subjects.contains(place)])
-            });
-            tables.collect()
-        };
-        [old, new].into_iter().flat_map(of).collect()
-    };
-    let mut places: BTreeMap<Vec<bool>, Vec<Country>> = BTreeMap::new();
-    for country in Country::all() {
-        places
-            .entry(told(Place::of(country)))
-            .or_default()
-            .push(country);
-    }
-    let mut changes: Vec<Change> = Vec::new();
-    let keys: Vec<&str> = old.checked().categories_all().map(|(_, k)| k).collect();
-    for operation in Operation::ALL {
-        for people in places.values() {
-            for destinations in places.values() {
-                let ends = people.first().zip(destinations.first());
-                let Some((person, to)) = ends else { continue };
-                for key in &keys {
-                    let before = broken(old, operation, *person, *to, key);
-                    let after = broken(new, operation, *person, *to, key);
-                    for id in before.symmetric_difference(&after) {
-                        let (was, is) = match before.contains(id) {
-                            true => ("broken", "not broken"),
-                            false => ("not broken", "broken"),
-                        };
-                        let found = changes.iter_mut().find(|c| c.was == format!("{id}: {was}"));
-                        let change = match found {
-                            Some(change) => change,
-                            None => {
-                                changes.push(Change {
-                                    by: "promise".to_owned(),
-                                    was: format!("{id}: {was}"),
-                                    is: format!("{id}: {is}"),
-                                    flows: 0.0,
-                                    days: Vec::new(),
-                                    on: BTreeMap::new(),
-                                });
-                                let last = changes.len() - 1;
-                                let Some(change) = changes.get_mut(last) else {
-                                    continue;
-                                };
-                                change
-                            }
-                        };
-                        #[expect(
-                            clippy::cast_precision_loss,
-                            reason = "a count for people to read"
-                        )]
-                        let flows = (people.len() * destinations.len()) as f64;
-                        change.flows += flows;
-                        for (axis, word) in [
-                            ("operation", operation.as_str().to_owned()),
-                            ("person", some_of(people)),
-                            ("destination", some_of(destinations)),
-                        ] {
-                            let list = change.on.entry(axis.to_owned()).or_default();
-                            if !list.contains(&word) {
-                                list.push(word);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-    changes
-}
-
-fn some_of(countries: &[Country]) -> String {
-    let shown: Vec<&str> = countries.iter().take(6).map(Country::as_str).collect();
-    match countries.len() - shown.len() {
-        0 => shown.join("="),
-        more => format!("{}={more} more", shown.join("=")),
-    }
-}
-
-fn broken(
-    policy: &Compiled,
-    operation: Operation,
-    person: Country,
-    to: Country,
-    key: &str,
-) -> BTreeSet<String> {
-    let mut query: Query = blank(policy, policy.at(), Place::of(to));
-    query.operation = operation;
-    query.subject.countries.push(Place::of(person));
-    let id = policy.checked().category(key);
-    query.set_categories(policy, CategorySet::from_iter(id));
-    let name = |id: PromiseId| {
-        let all = &policy.checked().organisation.promises;
-        all.get(id.index()).map(|p| p.id.to_string())
-    };
-    judged(policy, &query)
-        .into_iter()
-        .filter(|(_, outcome)| *outcome == PromiseOutcome::Broken)
-        .filter_map(|(id, _)| name(id))
-        .collect()
 }

@@ -1,10 +1,10 @@
 //! A policy as parsed files, before anything is checked: what mutants and hypotheses change.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use crate::{
     document::{Faults, Node, Refused, Value, Where},
-    policy::{Checked, check, law_files},
+    policy::{Checked, check, law_files, meaning},
 };
 
 #[derive(Clone, Debug)]
@@ -104,6 +104,101 @@ impl Files {
             }
         }
         files
+    }
+}
+
+/// The keys in which the files of two policies say other things, each with its file.
+pub(super) fn differing(old: &Files, new: &Files) -> Vec<String> {
+    let mut found = Vec::new();
+    let id = |law: &Node| named(law).map(str::to_owned);
+    let mut pairs = vec![(
+        "vocabulary.toml".to_owned(),
+        Some((&old.vocabulary, &new.vocabulary)),
+    )];
+    for law in &old.laws {
+        let other = new.laws.iter().find(|l| id(l) == id(law));
+        let name = format!("law {}", id(law).unwrap_or_default());
+        pairs.push((name, other.map(|other| (law, other))));
+    }
+    for law in new
+        .laws
+        .iter()
+        .filter(|l| old.laws.iter().all(|o| id(o) != id(l)))
+    {
+        pairs.push((format!("law {}", id(law).unwrap_or_default()), None));
+    }
+    pairs.push((
+        "organisation.toml".to_owned(),
+        Some((&old.organisation, &new.organisation)),
+    ));
+    for (name, pair) in pairs {
+        let mut keys = Vec::new();
+        match pair {
+            Some((was, is)) => differ("", was, is, &mut keys),
+            None => keys.push("gone or new".to_owned()),
+        }
+        found.extend(keys.into_iter().map(|key| format!("{name}: {key}")));
+    }
+    found
+}
+
+/// What a table is known by in its list, or its file.
+fn named(node: &Node) -> Option<&str> {
+    let Value::Table(entries) = &node.value else {
+        return None;
+    };
+    let id = entries
+        .iter()
+        .find(|(key, _, _)| key == "id" || key == "name");
+    id.and_then(|(_, _, node)| match &node.value {
+        Value::Text(text) => Some(text.as_str()),
+        _ => None,
+    })
+}
+
+/// The keys below `path` whose values mean another thing.
+fn differ(path: &str, was: &Node, is: &Node, found: &mut Vec<String>) {
+    if meaning(was) == meaning(is) {
+        return;
+    }
+    let before = found.len();
+    match (&was.value, &is.value) {
+        (Value::Table(a), Value::Table(b)) => {
+            let keys: BTreeSet<&String> = a.iter().chain(b).map(|(key, _, _)| key).collect();
+            for key in keys {
+                let below = match path {
+                    "" => key.clone(),
+                    _ => format!("{path}.{key}"),
+                };
+                let value =
+                    |side: &'_ [(String, Where, Node)]| side.iter().position(|(k, _, _)| k == key);
+                match (
+                    value(a).and_then(|i| a.get(i)),
+                    value(b).and_then(|i| b.get(i)),
+                ) {
+                    (Some((_, _, was)), Some((_, _, is))) => differ(&below, was, is, found),
+                    _ => found.push(below),
+                }
+            }
+        }
+        (Value::List(a), Value::List(b)) => {
+            let names = |list: &[Node]| -> Vec<Option<String>> {
+                let all = list.iter().map(|n| named(n).map(str::to_owned));
+                all.collect()
+            };
+            if names(a) == names(b) {
+                for (was, is) in a.iter().zip(b) {
+                    if let Some(name) = named(was) {
+                        differ(&format!("{path}[{name}]"), was, is, found);
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+    // A value, or a list as a whole: other items, or another order.
+    if found.len() == before {
+        found.push(path.to_owned());
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::tz::TimeZone;
+
 use crate::{
     domain::{CategorySet, SubjectKey},
     policy::{Checked, ConsentAsked, Unlisted},
@@ -54,6 +56,17 @@ pub(super) fn notes(old: &Checked, new: &Checked) -> Vec<String> {
         flows,
         &mut notes,
     );
+    let (mut before, mut after) = (laws(old), laws(new));
+    let names = |all: &[Item]| all.iter().map(|i| i.id.clone()).collect::<BTreeSet<_>>();
+    let both: BTreeSet<String> = names(&before)
+        .intersection(&names(&after))
+        .cloned()
+        .collect();
+    // One that is gone or new is told flow by flow.
+    for side in [&mut before, &mut after] {
+        side.retain(|i| both.contains(&i.id));
+    }
+    compare("law", before, after, in_words, &mut notes);
     compare("child", children(old), children(new), in_words, &mut notes);
     compare("home", homes(old), homes(new), in_words, &mut notes);
     let told = |r: &Item| format!("which `Domicile-Retain-Until` follows: {}", in_words(r));
@@ -187,6 +200,19 @@ fn children(policy: &Checked) -> Vec<Item> {
         said: vec![says("citation", quoted(&child.citation))],
     })
     .collect()
+}
+
+/// In which zone days are counted: of no flow on one day, and of all in the hours between two.
+fn laws(policy: &Checked) -> Vec<Item> {
+    let name = |zone: &TimeZone| quoted(zone.iana_name().unwrap_or("UTC"));
+    let all = policy.laws().map(|(_, law)| Item {
+        id: law.id.to_string(),
+        said: vec![
+            says("timezone", name(&law.timezone)),
+            says("territory_timezone", name(&law.territory_timezone)),
+        ],
+    });
+    all.collect()
 }
 
 fn homes(policy: &Checked) -> Vec<Item> {

@@ -5,7 +5,7 @@
 //! what must be shown for it. Promises that stand against it are named beside, and of erasures the
 //! legal holds.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{
     Span,
@@ -15,8 +15,7 @@ use jiff::{
 use serde::Serialize;
 
 use crate::{
-    decide::promise::judged,
-    domain::{CategorySet, Operation, Place, PromiseOutcome},
+    domain::{CategorySet, Operation, Place},
     policy::{Compiled, Effect, Retention},
 };
 
@@ -27,6 +26,7 @@ use super::{
     ends::destinations,
     engine::Group,
     facts::{Fact, blank},
+    promised,
     prove::{Untrue, in_parallel},
     scene::{Said, Scene},
     ways::{AxisKind, Ways},
@@ -75,10 +75,19 @@ pub struct Cell {
     pub destinations: Vec<String>,
     /// What is open, in the order in which the law asks; empty: closed.
     pub open: Vec<Opening>,
-    /// Promises that this would break.
+    /// Promises that this would break, of some of the law's people at least.
     pub promises: Vec<String>,
+    /// Those of them that are about some of its people alone, with whom.
+    pub promised_to: Vec<PromisedTo>,
     /// Legal holds that refuse it of all the law's people; then nothing is open.
     pub holds: Vec<String>,
+}
+
+/// The countries and parts of a law's territory whose people have a promise, and others not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PromisedTo {
+    pub promise: String,
+    pub people: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -112,11 +121,12 @@ fn row(policy: &Compiled, ways: &Ways<'_>, operation: Operation, keys: &[Arc<str
     let (holds, all_held) = held(policy, ways, operation, keys);
     let mut cells: Vec<Cell> = Vec::new();
     let mut fault = None;
+    let mut parts = promised::places(&[policy]);
+    parts.retain(Place::is_subdivision);
     for class in destinations(&[policy], &[ways], &extra) {
         let Some(to) = class.members.first() else {
             continue;
         };
-        let promises = promises(policy, ways, operation, *to, keys);
         let open = match openings(policy, ways, operation, *to, &extra) {
             Ok(_) if !all_held.is_empty() => Vec::new(),
             Ok(open) => open,
@@ -126,18 +136,30 @@ fn row(policy: &Compiled, ways: &Ways<'_>, operation: Operation, keys: &[Arc<str
                 break;
             }
         };
-        let names = class.members.iter().map(ToString::to_string);
-        let same = cells
-            .iter_mut()
-            .find(|c| c.open == open && c.promises == promises);
-        match same {
-            Some(cell) => cell.destinations.extend(names),
-            None => cells.push(Cell {
-                destinations: names.collect(),
-                open,
-                promises,
-                holds: all_held.clone(),
-            }),
+        // Promises tell apart what the law does not.
+        let of_class = |part: &&Place| {
+            let whole = part.country().map(Place::of);
+            whole.is_some_and(|w| class.members.contains(&w))
+        };
+        let mut members = class.members.clone();
+        members.extend(parts.iter().filter(of_class));
+        members.sort_unstable();
+        members.dedup();
+        for to in members {
+            let (promises, promised_to) = promises(policy, ways, operation, to, keys);
+            let same = cells.iter_mut().find(|c| {
+                (&c.open, &c.promises, &c.promised_to) == (&open, &promises, &promised_to)
+            });
+            match same {
+                Some(cell) => cell.destinations.push(to.to_string()),
+                None => cells.push(Cell {
+                    destinations: vec![to.to_string()],
+                    open: open.clone(),
+                    promises,
+                    promised_to,
+                    holds: all_held.clone(),
+                }),
+            }
         }
     }
     for cell in &mut cells {
@@ -330,24 +352,46 @@ fn needed(axis: &AxisFacts, values: &std::collections::BTreeSet<u32>) -> Option<
     Some(words.join(" or "))
 }
 
+/// The promises that a flow there would break of some of the law's people, and of whom, where not of
+/// all of them.
 fn promises(
     policy: &Compiled,
     ways: &Ways<'_>,
     operation: Operation,
     to: Place,
     keys: &[Arc<str>],
-) -> Vec<String> {
+) -> (Vec<String>, Vec<PromisedTo>) {
+    let territory = &ways.table.territory;
+    let people: Vec<Place> = promised::places(&[policy])
+        .into_iter()
+        .filter(|p| p.country().is_some() && territory.contains(*p))
+        .collect();
+    let set: CategorySet = keys
+        .iter()
+        .filter_map(|k| policy.checked().category(k))
+        .collect();
     let mut query = blank(policy, policy.at(), to);
     query.operation = operation;
-    let people = ways.table.territory.countries.iter().next();
-    query.subject.countries.extend(people.map(Place::of));
-    let checked = policy.checked();
-    let set: CategorySet = keys.iter().filter_map(|k| checked.category(k)).collect();
     query.set_categories(policy, set);
-    judged(policy, &query)
-        .into_iter()
-        .filter(|(_, outcome)| *outcome == PromiseOutcome::Broken)
-        .filter_map(|(id, _)| checked.organisation.promises.get(id.index()))
-        .map(|p| p.id.to_string())
-        .collect()
+    let mut whose: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for person in &people {
+        query.subject.countries.clear();
+        query.subject.countries.push(*person);
+        for id in promised::broken_by(policy, &query) {
+            whose.entry(id).or_default().push(person.to_string());
+        }
+    }
+    let all = &policy.checked().organisation.promises;
+    let broken = all.iter().map(|p| p.id.to_string());
+    let broken: Vec<String> = broken.filter(|id| whose.contains_key(id)).collect();
+    let mut promised_to = Vec::new();
+    for id in &broken {
+        if let Some(some) = whose.remove(id).filter(|some| some.len() < people.len()) {
+            promised_to.push(PromisedTo {
+                promise: id.clone(),
+                people: some,
+            });
+        }
+    }
+    (broken, promised_to)
 }

@@ -27,6 +27,7 @@ pub mod mutants;
 mod papers;
 mod parties;
 mod parts;
+mod promised;
 pub mod property;
 #[expect(
     clippy::module_inception,

@@ -23,10 +23,11 @@ use super::{
     axes::Extra,
     classes::compare,
     days::{Mark, days, instant},
-    diff::{context, law_of, nothing, print, promises, promises_told, said},
+    diff::{context, law_of, nothing, print, said},
     engine::Bits,
     facts::question,
     mutants::Mutant,
+    promised,
     prove::{Untrue, in_parallel},
     scene::{Said, Scene},
     ways::Ways,
@@ -161,12 +162,12 @@ impl Baseline {
             // Groups of countries may stand in promises, which seldom change from day to day.
             let promised = law.is_none() && {
                 let old = was.get_or_insert_with(|| self.checked.compile(instant(day)));
-                let told = [&*old, &is].map(promises_told);
+                let told = [&*old, &is].map(promised::told);
                 let new = |told| {
                     let mut seen = promised.lock().unwrap_or_else(PoisonError::into_inner);
                     seen.insert(told)
                 };
-                told[0] != told[1] && new(told) && !promises(old, &is).is_empty()
+                told[0] != told[1] && new(told) && !promised::changes(old, &is).is_empty()
             };
             Some((each, promised))
         });

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
+    panic::resume_unwind,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -335,8 +336,8 @@ pub fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> V
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
         workers
             .into_iter()
-            .filter_map(|w| w.join().ok())
-            .flatten()
+            // Without its results the others would stand for other jobs than theirs.
+            .flat_map(|w| w.join().unwrap_or_else(|panic| resume_unwind(panic)))
             .collect()
     });
     done.sort_by_key(|(i, _)| *i);

@@ -11,6 +11,8 @@ use super::{
 use crate::domain::Operation;
 
 mod lists;
+mod promised;
+mod read;
 mod unput;
 mod wording;
 

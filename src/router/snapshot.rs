@@ -151,7 +151,8 @@ impl Snapshot {
                     entity: Arc::clone(&r.entity),
                 })
                 .collect(),
-        );
+        )
+        .read_by(Arc::clone(&settings.location.entity));
         let region_entities: Vec<Option<EntityId>> = regions
             .iter()
             .map(|(_, r)| entity(&r.entity, &["regions", &r.name, "entity"]))

@@ -82,6 +82,13 @@ pub(super) fn data_plane(fields: Fields<'_>, folder: &Path) -> DataPlane {
         let message = "everybody's steering headers count";
         faults.warning(&node.at, message, Some(hint));
     }
+    if let Some(node) = proxies
+        && read.proxies.iter().any(|n| n.prefix_len() == 0)
+    {
+        let hint = "name the networks of your own proxies".to_owned();
+        let message = "everybody can say from which address a call came";
+        faults.warning(&node.at, message, Some(hint));
+    }
     let asks = read.tls.as_ref().is_some_and(|t| t.client_ca.is_some());
     if let (Some(node), Some(name), false) = (trusted, read.trusted_names.first(), asks)
         && (tls.is_none() || read.tls.is_some())

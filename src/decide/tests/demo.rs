@@ -5,7 +5,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{ask, demo, policies};
-use crate::{document::Faults, domain::Outcome, policy::load};
+use crate::{
+    document::Faults,
+    domain::{Outcome, Region, Regions},
+    policy::load,
+};
 
 /// GDPR Art. 46(2)(c): clauses that nobody has signed yet are no safeguard.
 #[test]
@@ -153,6 +157,62 @@ fn homes_of_the_others() {
         (a.outcome, a.rule.as_deref()),
         (Outcome::Refuse, Some("no-law-file"))
     );
+}
+
+/// POLICY §1: only flows to `[homes] default`; that somebody sits in the same country is no home.
+#[test]
+fn nothing_of_people_without_a_law_file_is_handed_on() {
+    let from = policies().join("examples/demo/organisation.toml");
+    let text = std::fs::read_to_string(from).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("organisation.toml");
+    let more = "[entities.third-sg]\ncountry = \"SG\"\nrole = \"controller\"\n\
+                [entities.front-sg]\ncountry = \"SG\"\nrole = \"controller\"\n";
+    std::fs::write(&file, format!("{text}\n{more}")).unwrap();
+    let load = || load(&policies(), &file, &Faults::new()).unwrap();
+    let region = |name: &str, place: &str, entity: &str| Region {
+        name: name.into(),
+        place: place.parse().unwrap(),
+        entity: entity.into(),
+    };
+    let regions = vec![
+        region("sg", "SG", "acme-sg"),
+        region("eu", "DE", "acme-eu"),
+        region("in", "IN", "acme-in"),
+    ];
+    let regions = Regions::new(regions).read_by("front-sg".into());
+    let bound = Arc::new(load().bind(&regions, &Faults::new()));
+    let free = Arc::new(load());
+    let (home, third) = (("SG", "acme-sg"), ("SG", "third-sg"));
+    let front = ("SG", "front-sg");
+    for (operation, from, to, in_router, without_settings) in [
+        ("disclose", home, third, false, false),
+        ("read", home, third, false, false),
+        ("replicate", home, third, false, false),
+        ("relocate", home, third, false, false),
+        ("store", front, third, false, true),
+        // The location's own.
+        ("read", home, front, true, false),
+        ("disclose", front, front, true, true),
+        ("disclose", home, front, false, false),
+        // Home.
+        ("store", front, home, true, true),
+        ("relocate", ("IN", "acme-in"), home, true, true),
+        ("read", home, home, true, true),
+        ("erase", front, home, true, true),
+    ] {
+        for (checked, permitted) in [(&bound, in_router), (&free, without_settings)] {
+            let a = ask(checked, flow(operation, "BO", from, to));
+            let of_bolivia = a.laws.iter().find(|l| l.law == "BO").unwrap();
+            let expected = match permitted {
+                true => Outcome::Permit,
+                false => Outcome::Refuse,
+            };
+            let told = format!("{operation} {from:?} {to:?}: {of_bolivia:#?}");
+            assert_eq!(of_bolivia.outcome, expected, "{told}");
+            assert_eq!(of_bolivia.missing.is_empty(), permitted, "{told}");
+        }
+    }
 }
 
 #[test]

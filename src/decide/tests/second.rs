@@ -10,6 +10,16 @@ use crate::{
 
 const SECOND: &str = "examples/cases/second.toml";
 
+/// 152-FZ Art. 12: a notification after a prohibition has a term of its own, at whose end the tables
+/// must change though nothing in any file has this day.
+#[test]
+fn each_term_of_a_filing_is_a_boundary() {
+    let checked = shipped("examples/cases/edges.toml");
+    let policy = checked.compile("2026-12-03T20:45:00Z".parse().unwrap());
+    let midnight_in_moscow = "2026-12-03T21:00:00Z".parse().unwrap();
+    assert_eq!(policy.next_boundary(), Some(midnight_in_moscow));
+}
+
 fn flow(person: &str, from: [&str; 2], to: [&str; 2]) -> Value {
     json!({
         "at": "2026-11-21T12:00:00Z", "operation": "replicate",

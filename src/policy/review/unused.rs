@@ -11,7 +11,7 @@ use crate::{
         Assessment, AssessmentKind, AssessmentOutcome, AttributeId, AttributeSet, Checked, Effect,
         EntityId, Instrument, Interval, Law, PlaceSet, Rule, Shape,
         condition::Need,
-        days::{filing_edge, filing_holds},
+        days::{filing_edges, filing_holds},
     },
 };
 
@@ -393,7 +393,7 @@ fn is_ever_filed(i: &Instrument, law: &Law, rule: &Rule) -> bool {
         both.from.unwrap_or(Date::MIN),
         both.until.unwrap_or(Date::MAX),
     ];
-    let mut tried = changes.chain(ends).chain(filing_edge(rule.filing, i, law));
+    let mut tried = changes.chain(ends).chain(filing_edges(rule.filing, i, law));
     tried.any(|day| both.contains(day) && filing_holds(rule.filing, i, law, day))
 }
 

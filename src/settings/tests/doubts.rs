@@ -38,6 +38,20 @@ fn limits_that_let_the_largest_bodies_never_pass_are_told() {
 }
 
 #[test]
+fn proxies_that_are_everybody_are_told() {
+    let with = |networks: &str| doubts(&format!("[data_plane]\nproxies = [{networks}]\n"));
+    assert_eq!(with("\"10.0.0.0/8\""), Vec::<String>::new());
+    for all in ["\"0.0.0.0/0\"", "\"10.0.0.0/8\", \"::/0\""] {
+        let told = with(all);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].contains("everybody can say from which address"),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
 fn a_record_larger_than_its_batch_is_told() {
     let told =
         doubts("[limits]\nrecord_bytes = \"100MiB\"\nbatch_bytes = \"1MiB\"\nmemory = \"1GiB\"\n");

@@ -85,6 +85,33 @@ fn an_instrument_without_its_assessment_can_be_used_by_no_rule() {
     }
 }
 
+/// A flow has one protection: of several that an assessment asks, all but one would be forgotten.
+#[test]
+fn an_assessment_asks_for_one_measure() {
+    let with = |measures: &str| {
+        let tia = TIA.replace("effective", "effective-with-measures");
+        let tia = tia.replace(" }", &format!(", measures = {measures} }}"));
+        paper(&format!("valid = {{ from = 2024-01-01 }}\n{tia}"))
+    };
+    assert_eq!(with("\"pseudonymised\""), "");
+    assert_eq!(with("[\"pseudonymised\"]"), "");
+    for (measures, words) in [
+        (
+            "[\"pseudonymised\", \"encrypted-exporter-keys\"]",
+            "2 measures: a flow is asked for one protection",
+        ),
+        (
+            "[\"pseudonymised\", \"nonsense\"]",
+            "unknown protection `nonsense`",
+        ),
+        ("[]", "`measures` is empty"),
+    ] {
+        let told = with(measures);
+        assert!(told.contains(words), "{words}\n{told}");
+        assert!(!told.contains("not named"), "{told}");
+    }
+}
+
 #[test]
 fn an_assessment_of_a_day_to_come_is_warned_about() {
     let told = paper(&format!(
