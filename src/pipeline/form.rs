@@ -50,11 +50,13 @@ fn check(parts: &Parts, format: Format, own: Option<&str>) -> Result<(), Refused
         return Ok(());
     };
     let first = first.as_bytes();
-    if types.next().is_some() || is_other_charset(first) || !is_read(first, format, own) {
-        let usual = match format {
-            Format::Ndjson => "application/x-ndjson",
-            _ => "application/json",
-        };
+    let usual = match format {
+        Format::Ndjson => "application/x-ndjson",
+        _ => "application/json",
+    };
+    // Most say just that.
+    let fits = first == usual.as_bytes() || is_read(first, format, own);
+    if types.next().is_some() || !fits {
         return Err(Refused::MediaType(vec![own.unwrap_or(usual).to_owned()]));
     }
     Ok(())
@@ -62,6 +64,9 @@ fn check(parts: &Parts, format: Format, own: Option<&str>) -> Result<(), Refused
 
 /// Whether a body of this media type is read as it is read here. An empty one is none.
 fn is_read(media: &[u8], format: Format, own: Option<&str>) -> bool {
+    if is_other_charset(media) {
+        return false;
+    }
     let essence = media.split(|b| *b == b';').next().unwrap_or_default();
     let essence = essence.trim_ascii();
     let is = |known: &&str| essence.eq_ignore_ascii_case(known.as_bytes());
