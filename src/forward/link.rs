@@ -76,6 +76,8 @@ pub(super) struct Failed {
     pub(super) sent: Sent,
     /// Bytes of an answer came, but not a whole head.
     pub(super) answer_begun: bool,
+    /// The server ended this stream and no other: its connection was not closed.
+    pub(super) alone: bool,
     /// The request, if nothing of it was even prepared for sending (HTTP/2).
     pub(super) unsent: Option<Upload>,
 }
@@ -305,12 +307,14 @@ async fn stream(
             kind: FailedKind::BadAnswer,
             sent: Sent::Perhaps,
             answer_begun: true,
+            alone: false,
             unsent: None,
         }),
         outcome => {
             let failure = outcome.and_then(Result::err);
             let ends_alone = failure.as_ref().is_some_and(|f| is_stream_reset(f.error()));
             let mut failed = Failed::of(failure, progress);
+            failed.alone = ends_alone;
             // Broken, or silent: the next try had better take another one.
             if progress.caller_fault().is_none() && !ends_alone {
                 lease.retire();
@@ -355,6 +359,7 @@ impl Whole {
                 false => Sent::Nothing,
             },
             answer_begun: self.connection.answer_begun(),
+            alone: false,
             unsent: None,
         }))
     }
@@ -439,6 +444,7 @@ impl Failed {
             kind: FailedKind::Reset,
             sent: Sent::Nothing,
             answer_begun: false,
+            alone: false,
             unsent: None,
         }
     }
@@ -450,6 +456,7 @@ impl Failed {
                 kind: FailedKind::Timeout,
                 sent: Sent::Perhaps,
                 answer_begun: false,
+                alone: false,
                 unsent: None,
             };
         };
@@ -472,6 +479,7 @@ impl Failed {
                 false => Sent::Perhaps,
             },
             answer_begun: false,
+            alone: false,
             unsent,
         }
     }

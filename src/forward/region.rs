@@ -304,7 +304,7 @@ impl RegionLink {
             drop(link);
             // A kept connection that the server had closed says nothing about the server.
             let has_closed = matches!(failed.kind, FailedKind::Reset | FailedKind::GoneAway);
-            let was_closed = is_kept && has_closed && !failed.answer_begun;
+            let was_closed = is_kept && has_closed && !failed.answer_begun && !failed.alone;
             // Of HTTP/2 others share it: that it broke does not mean that it had been closed.
             let is_stale = was_closed
                 && (self.settings.http == HttpVersion::One || failed.sent == Sent::Nothing);
@@ -312,6 +312,9 @@ impl RegionLink {
                 FailedKind::CallerBody(_) => {}
                 // It may be what was asked that the answer went wrong for.
                 FailedKind::Refused | FailedKind::BadAnswer => {
+                    server.health.is_in_trouble(self.can_spare(server));
+                }
+                FailedKind::Reset if failed.alone => {
                     server.health.is_in_trouble(self.can_spare(server));
                 }
                 _ if was_closed => {}

@@ -315,20 +315,26 @@ pub async fn end_pin(
         profile,
         evidence: x.story.borrow().traces.evidence,
     };
-    end_pins(x, [account]).await
+    match end_pins(x, [account]).await? {
+        true => Ok(()),
+        false => Err(Refused::Directory(
+            "a region took a copy while the account was erased: repeat the request".to_owned(),
+        )),
+    }
 }
 
-/// As [`end_pin`] for several, with one commit.
+/// As [`end_pin`] for several, with one commit. `false`: some region was not asked about one of them,
+/// whose erasure is listed to be repeated.
 ///
 /// # Errors
-/// As [`end_pin`].
+/// The ledger cannot be written.
 pub async fn end_pins(
     x: &Exchange<'_>,
     accounts: impl IntoIterator<Item = Account>,
-) -> Result<(), Refused> {
+) -> Result<bool, Refused> {
     let shared = &x.worker.shared;
     let (mut drafts, mut endings) = (Vec::new(), Vec::new());
-    let mut all_asked = Ok(());
+    let mut all_asked = true;
     for account in accounts {
         let Some(ending) = shared.erasures.end_pin(account.key) else {
             continue;
@@ -340,9 +346,7 @@ pub async fn end_pins(
         };
         let asked = |region: &Arc<str>| ending.confirmed().contains(region);
         if !asked(&pin.region) || !pin.held_in.iter().all(asked) {
-            all_asked = Err(Refused::Directory(
-                "a region took a copy while the account was erased: repeat the request".to_owned(),
-            ));
+            all_asked = false;
             continue;
         }
         let traces = Traces {
@@ -358,7 +362,7 @@ pub async fn end_pins(
         endings.push(ending);
     }
     if drafts.is_empty() {
-        return all_asked;
+        return Ok(all_asked);
     }
     let journal = shared.journal.clone();
     let written = tokio::task::spawn_local(remove(journal, drafts, endings)).await;
@@ -366,7 +370,7 @@ pub async fn end_pins(
         Ok(written) => written.map_err(|e| Refused::Ledger(e.to_string()))?,
         Err(_) => return Err(Refused::Internal("a pin was not removed")),
     }
-    all_asked
+    Ok(all_asked)
 }
 
 async fn remove(

@@ -8,17 +8,23 @@ use crate::{
 };
 
 /// What a reader of JSON reads, or nobody in particular.
-const JSON: [&str; 4] = [
+const JSON: [&str; 6] = [
     "application/json",
+    "application/x-json",
     "text/json",
+    "text/x-json",
     "text/plain",
     "application/octet-stream",
 ];
-const NDJSON: [&str; 4] = [
+const NDJSON: [&str; 8] = [
     "application/x-ndjson",
     "application/ndjson",
     "application/jsonl",
+    "application/jsonlines",
+    "application/json-lines",
+    "application/x-jsonl",
     "application/x-jsonlines",
+    "text/x-ndjson",
 ];
 
 /// What says that the body is a part of something.
@@ -74,19 +80,20 @@ fn is_read(media: &[u8], format: Format, own: Option<&str>) -> bool {
         || own.as_ref().is_some_and(is)
         || JSON.iter().any(is)
         || (format == Format::Ndjson && NDJSON.iter().any(is))
-        || is_json_by_suffix(essence)
+        || has_suffix(essence, b"+json")
+        || (format == Format::Ndjson && has_suffix(essence, b"ndjson"))
 }
 
-/// `application/…+json` (RFC 6839 §3.1).
-fn is_json_by_suffix(essence: &[u8]) -> bool {
+/// `application/…+json` (RFC 6839 §3.1), and `application/…+x-ndjson`, as Elasticsearch has it.
+fn has_suffix(essence: &[u8], suffix: &[u8]) -> bool {
     let Some((b"application/", name)) = essence.split_at_checked(12) else {
         return false;
     };
-    let Some((name, suffix)) = name.split_at_checked(name.len().saturating_sub(5)) else {
+    let Some((name, own)) = name.split_at_checked(name.len().saturating_sub(suffix.len())) else {
         return false;
     };
     let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(b);
-    suffix.eq_ignore_ascii_case(b"+json") && name.iter().all(is_plain)
+    own.eq_ignore_ascii_case(suffix) && name.iter().all(is_plain)
 }
 
 /// Whether a media type has a `charset` other than UTF-8, of which ASCII is a part.

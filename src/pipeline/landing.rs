@@ -50,6 +50,12 @@ pub struct Sent<'a> {
     pub countries: &'a [Place],
 }
 
+impl Sent<'_> {
+    fn is_taken(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
 /// One that may lie where no pin tells of it.
 pub struct Stray {
     key: SubjectKey,
@@ -78,7 +84,7 @@ pub fn strays<'a>(x: &Exchange<'_>, sent: impl Iterator<Item = Sent<'a>>) -> Vec
             decision: sent.decision,
             profile: Arc::clone(sent.profile),
             evidence: sent.evidence,
-            is_taken: (200..300).contains(&sent.status),
+            is_taken: sent.is_taken(),
         })
         .collect()
 }
@@ -95,8 +101,14 @@ fn may_lie_there(status: u16) -> bool {
 }
 
 fn is_stray(x: &Exchange<'_>, sent: &Sent<'_>) -> bool {
-    if x.worker.shared.erasures.concerns(&sent.whose.key) {
+    let shared = &x.worker.shared;
+    if shared.erasures.concerns(&sent.whose.key) {
         return true;
+    }
+    // The entry of a move that has arrived makes a pin where there is none.
+    let moves = sent.profile.operation == Operation::Relocate && sent.is_taken();
+    if moves || shared.directory.ended() == x.ended {
+        return false;
     }
     let region = x.snapshot.regions.name(sent.region);
     let mut pins = x.worker.pins.borrow_mut();
@@ -135,15 +147,28 @@ pub fn bring_back_aside(x: &Exchange<'_>, strays: Vec<Stray>) {
         return;
     }
     let shared = Arc::clone(&x.worker.shared);
+    let aside = Aside { is_done: false };
     tokio::task::spawn_local(async move {
-        if let Err(refused) = bring_back(shared, strays).await {
+        // As a whole, so that it is dropped with the task.
+        let mut aside = aside;
+        aside.is_done = bring_back(shared, strays).await.is_ok();
+    });
+}
+
+/// Tells if it ended before it was done, as when the router stops.
+struct Aside {
+    is_done: bool,
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if !self.is_done {
             tracing::error!(
-                reason = refused.name(),
                 "records were written while their subjects' accounts were erased, and no pin tells \
                  of them any more: erase them again"
             );
         }
-    });
+    }
 }
 
 impl Stray {

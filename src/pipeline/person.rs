@@ -385,9 +385,10 @@ pub fn subject(
 /// A number that is an id: whole, as every reader of JSON writes it. `7.0` and `0.7e1` would be
 /// others here, and the same person to a store (RFC 8259 §6).
 pub fn number_id(digits: &str) -> Option<&str> {
-    const WHOLE: u64 = 1 << 53;
-    let number: i64 = digits.parse().ok()?;
-    (number.unsigned_abs() <= WHOLE && number.to_string() == digits).then_some(digits)
+    // Of 64 bits, with a sign or without.
+    let signed = || digits.parse::<i64>().is_ok_and(|n| n.to_string() == digits);
+    let unsigned = digits.parse::<u64>().is_ok_and(|n| n.to_string() == digits);
+    (unsigned || signed()).then_some(digits)
 }
 
 fn non_empty(text: &str) -> Result<&str, Refused> {

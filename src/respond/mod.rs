@@ -297,7 +297,7 @@ impl Refused {
                 "no-subject",
                 "whose record this is cannot be told",
                 t(
-                    "the route's subject source holds no id in this request: a text that is not empty, or a whole number in plain digits, at most 2^53",
+                    "the route's subject source holds no id in this request: a text that is not empty, or a whole number of 64 bits in plain digits",
                 ),
             ),
             Self::UnreadableEvidence(source) => (

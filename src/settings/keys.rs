@@ -298,7 +298,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.subject" Text Computed("the steering header alone"), "\"path:subject\"":
         "Whose record it is: a source (see below). Required but for `opaque`; `body:` for `array` and `ndjson`; `bulk:id` (the item's `_id`) or `body:` for `bulk`.";
     "routes.<n>.country" List Value("[\"pinned\"]"), "[\"jwt:country\", \"body:/country\", \"body:/phone\", \"pinned\", \"network\"]":
-        "Evidence of the person's country, strongest first: sources. What stands there counts as an ISO 3166-1 code of letters or as a telephone number; `null`, an empty text, `true`, `false` and a number without a country (of seven digits at least) say nothing, and anything else is 422: no weaker evidence is taken in its place.";
+        "Evidence of the person's country, strongest first: sources. What stands there counts as an ISO 3166-1 code of letters or as a telephone number; `null`, an empty text, `true`, `false` and a number without a country (of four digits at least, or of zeros) say nothing, and anything else is 422: no weaker evidence is taken in its place.";
     "routes.<n>.born" Text Absent, "\"header:x-born\"":
         "Where a token (`jwt:birthdate`) or a trusted caller's header says when the person was born. Fields of the body tell it by their category; of several days the latest counts, and of several ages the lowest.";
     "routes.<n>.target" Text Value("\"header:domicile-target\""), "\"header:x-target-region\"":

@@ -439,11 +439,18 @@ fn a_number_is_an_id_in_its_one_spelling() {
             .send(router.router);
         answer.items()[0].clone()
     };
-    for id in ["7", "0", "-3", "9007199254740992", "\"7\""] {
+    for id in [
+        "7",
+        "0",
+        "-3",
+        "1234567890123456789",
+        "18446744073709551615",
+        "\"7\"",
+    ] {
         assert_eq!(batch(id)["status"], 201, "{id}");
     }
     let before = backends.of("eu").seen().len();
-    for id in ["7.0", "0.7e1", "7e0", "-0", "9007199254740993", "1e3"] {
+    for id in ["7.0", "0.7e1", "7e0", "-0", "18446744073709551616", "1e3"] {
         let item = batch(id);
         assert_eq!(item["status"], 422, "{id}: {item}");
         assert_eq!(item["type"], "urn:domicile:problem:no-subject", "{item}");

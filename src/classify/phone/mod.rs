@@ -25,7 +25,7 @@ pub fn country(text: &str) -> Option<Country> {
 }
 
 /// Whether `text` is a telephone number of whatever country: such as [`country`] reads, or without
-/// a `+`, as at home, at least as many digits and what people write between them.
+/// a `+`, as at home, some digits and what people write between them. Zeros alone are nobody's.
 pub fn is_phone(text: &str) -> bool {
     let text = text.trim();
     if text.starts_with('+') {
@@ -36,11 +36,15 @@ pub fn is_phone(text: &str) -> bool {
         digits += usize::from(b.is_ascii_digit());
         b.is_ascii_digit() || is_separator(b)
     };
-    text.bytes().all(is_written) && digits >= FEWEST
+    let is_nobodys = !text.is_empty() && text.bytes().all(|b| b == b'0');
+    text.bytes().all(is_written) && digits >= FEWEST_AT_HOME || is_nobodys
 }
 
-/// Fewer digits are no telephone number, but perhaps a country's number in ISO 3166-1.
 const FEWEST: usize = 7;
+
+/// Fewer digits are no telephone number, but perhaps a country's number in ISO 3166-1, which has
+/// three.
+const FEWEST_AT_HOME: usize = 4;
 
 fn is_separator(b: u8) -> bool {
     matches!(b, b' ' | b'-' | b'.' | b'/' | b'(' | b')')

@@ -37,6 +37,15 @@ async fn refusing(refusal: Refusal) -> (String, Rc<Cell<usize>>) {
     (url, streams)
 }
 
+/// Answers every stream.
+pub(super) async fn answering() -> String {
+    let none = Refusal {
+        streams: 0,
+        after: 0,
+    };
+    refusing(none).await.0
+}
+
 async fn serve(
     request: http::Request<h2::RecvStream>,
     mut respond: h2::server::SendResponse<Bytes>,

@@ -13,7 +13,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{bodies::stream, *};
+use super::{bodies::stream, refused, *};
 use crate::{
     forward::{
         body::{PIECE, Upload},
@@ -203,6 +203,11 @@ fn a_body_of_unknown_length_is_done_with_its_trailers() {
 
 /// A region that counts its connections and resets every stream.
 async fn resetting(reason: h2::Reason) -> (Rc<Upstreams>, Rc<Cell<usize>>) {
+    let (url, opened) = resetting_at(reason).await;
+    (over_http2(url), opened)
+}
+
+async fn resetting_at(reason: h2::Reason) -> (String, Rc<Cell<usize>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let opened = Rc::new(Cell::new(0));
@@ -219,13 +224,31 @@ async fn resetting(reason: h2::Reason) -> (Rc<Upstreams>, Rc<Cell<usize>>) {
             });
         }
     });
-    (over_http2(url), opened)
+    (url, opened)
 }
 
 fn over_http2(url: String) -> Rc<Upstreams> {
     let mut settings = settings("eu", &[url]);
     settings.http = HttpVersion::Two;
     Rc::new(upstreams(&[settings], &patient(), MANY))
+}
+
+/// Whatever else is at work there, a server that resets what it is asked is none to ask.
+#[test]
+fn a_server_that_resets_streams_is_put_aside_while_another_serves() {
+    run(async {
+        let broken = resetting_at(h2::Reason::INTERNAL_ERROR).await.0;
+        let sound = refused::answering().await;
+        let mut settings = settings("eu", &[broken, sound]);
+        settings.http = HttpVersion::Two;
+        let up = upstreams(&[settings], &patient(), MANY);
+        let mut failed = 0;
+        for _ in 0..20 {
+            let body = OutgoingBody::Whole("x".into());
+            failed += usize::from(send(&up, outgoing(Method::POST, body)).await.is_err());
+        }
+        assert_eq!(failed, 3);
+    });
 }
 
 /// RFC 9113 §5.4.2.

@@ -1,6 +1,6 @@
 //! The parts of a decided batch on their way to their regions, all at once.
 
-use std::{rc::Rc, sync::Arc};
+use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -17,7 +17,7 @@ use crate::{
         Exchange, Routed,
         call::{Call, Calls},
         keep,
-        landing::{self, Sent},
+        landing::{self, Sent, Stray},
         overtake,
         single::path_and_query,
     },
@@ -51,6 +51,7 @@ pub(super) async fn send(
         states: Rc::clone(states),
         first,
         kinds,
+        is_looked_at: Cell::new(false),
     };
     let lanes = groups.into_iter().flat_map(|(until, split)| {
         let parts = split.into_parts().into_iter();
@@ -61,6 +62,11 @@ pub(super) async fn send(
         send_part(x, routed, parts, part, &cleared, states, leaves, until)
     });
     join_all(lanes).await;
+    let strays = guard.strays();
+    if !strays.is_empty() {
+        Box::pin(landing::bring_back(Arc::clone(&x.worker.shared), strays)).await?;
+    }
+    guard.is_looked_at.set(true);
     drop(guard);
     Ok(())
 }
@@ -226,6 +232,8 @@ struct Unanswered<'x, 'w> {
     first: Vec<usize>,
     /// What entries have in common, by their number.
     kinds: Vec<(Arc<Profile>, EvidenceSet)>,
+    /// What landed late was brought back.
+    is_looked_at: Cell<bool>,
 }
 
 impl Unanswered<'_, '_> {
@@ -236,6 +244,11 @@ impl Unanswered<'_, '_> {
             State::Sent { .. } => Some(0),
             State::Refused(_) => None,
         }
+    }
+
+    fn strays(&self) -> Vec<Stray> {
+        let sent = self.states.iter().filter_map(|item| self.sent(item));
+        landing::strays(self.x, sent)
     }
 
     /// The item, if it went out and its subject's home stands in the directory.
@@ -278,7 +291,8 @@ impl Drop for Unanswered<'_, '_> {
                 overtake::mark(self.x, sent.whose.key, sent.region);
             }
         }
-        let sent = self.states.iter().filter_map(|item| self.sent(item));
-        landing::bring_back_aside(self.x, landing::strays(self.x, sent));
+        if !self.is_looked_at.get() {
+            landing::bring_back_aside(self.x, self.strays());
+        }
     }
 }

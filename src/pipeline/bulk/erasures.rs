@@ -214,6 +214,7 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
                 evidence: *evidence,
             })
         });
+        // What is to be repeated is listed; the items say what their regions said.
         erase::end_pins(self.x, accounts).await?;
         Ok(left)
     }

@@ -237,8 +237,6 @@ async fn carry_out(
         &again,
     )?;
     let mut heard = send(x, &load, &states, sends, &cleared, leaves, &decided.first).await?;
-    heard.left = open.settle().await?;
-    drop(open);
     // In the order of the items, as what asks for them.
     let is_taken = |item: usize| {
         let at = decided.sends.partition_point(|s| s.item < item);
@@ -250,7 +248,11 @@ async fn carry_out(
         .into_iter()
         .filter(|(item, _)| is_taken(*item));
     let entries = taken.map(|(_, entry)| entry).collect();
-    outcome::write_moves(x, entries).await?;
+    // Whatever comes of the erasures beside them.
+    let moved = outcome::write_moves(x, entries).await;
+    heard.left = open.settle().await?;
+    drop(open);
+    moved?;
     back::back(x, lanes, &load, &states, &heard).await?;
     Ok((states, heard))
 }

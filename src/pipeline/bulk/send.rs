@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
     collections::HashMap,
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -24,7 +25,7 @@ use crate::{
         Exchange,
         call::Call,
         keep,
-        landing::{self, Sent},
+        landing::{self, Sent, Stray},
         overtake,
     },
     respond::Refused,
@@ -58,6 +59,7 @@ pub async fn send(
         states,
         sends,
         first,
+        is_looked_at: Cell::new(false),
     };
     let heard = Shared::default();
     for round in rounds {
@@ -83,6 +85,11 @@ pub async fn send(
         });
         join_all(lanes).await;
     }
+    let strays = guard.strays();
+    if !strays.is_empty() {
+        Box::pin(landing::bring_back(Arc::clone(&x.worker.shared), strays)).await?;
+    }
+    guard.is_looked_at.set(true);
     drop(guard);
     Ok(Heard {
         answers: heard.answers.into_inner(),
@@ -236,6 +243,25 @@ struct Unanswered<'g, 'x, 'w> {
     sends: &'g [SendState],
     /// Of `sends`, those whose subjects' homes are not known to hold a record yet.
     first: &'g [usize],
+    /// What landed late was brought back.
+    is_looked_at: Cell<bool>,
+}
+
+impl Unanswered<'_, '_, '_> {
+    fn strays(&self) -> Vec<Stray> {
+        let sent = self.sends.iter().filter_map(|send| {
+            Some(Sent {
+                whose: send.whose?,
+                region: send.region,
+                status: send.came.get(),
+                decision: self.states.get(send.item)?.decision,
+                profile: &send.profile,
+                evidence: send.evidence,
+                countries: &[],
+            })
+        });
+        landing::strays(self.x, sent)
+    }
 }
 
 impl Drop for Unanswered<'_, '_, '_> {
@@ -254,17 +280,8 @@ impl Drop for Unanswered<'_, '_, '_> {
                 overtake::mark(self.x, whose.key, send.region);
             }
         }
-        let sent = self.sends.iter().filter_map(|send| {
-            Some(Sent {
-                whose: send.whose?,
-                region: send.region,
-                status: send.came.get(),
-                decision: self.states.get(send.item)?.decision,
-                profile: &send.profile,
-                evidence: send.evidence,
-                countries: &[],
-            })
-        });
-        landing::bring_back_aside(self.x, landing::strays(self.x, sent));
+        if !self.is_looked_at.get() {
+            landing::bring_back_aside(self.x, self.strays());
+        }
     }
 }
