@@ -145,6 +145,8 @@ mod tests {
             "application/merge-patch+json",
             "application/vnd.api+JSON; version=1",
             "text/json",
+            "text/x-json",
+            "application/x-json",
             "application/octet-stream",
             "",
         ] {
@@ -188,10 +190,17 @@ mod tests {
 
     #[test]
     fn lines_and_the_routes_own_type_are_read_where_they_belong() {
+        const ELASTIC: &str = "application/vnd.elasticsearch+x-ndjson;compatible-with=9";
         let form = "application/x-www-form-urlencoded";
         for (media, format, own, refused) in [
             ("application/x-ndjson", Format::Ndjson, None, None),
             ("application/jsonl", Format::Ndjson, None, None),
+            ("application/jsonlines", Format::Ndjson, None, None),
+            ("application/json-lines", Format::Ndjson, None, None),
+            ("application/x-jsonl", Format::Ndjson, None, None),
+            ("text/x-ndjson", Format::Ndjson, None, None),
+            (ELASTIC, Format::Ndjson, None, None),
+            (ELASTIC, Format::Record, None, Some(415)),
             ("application/json", Format::Ndjson, None, None),
             ("application/x-ndjson", Format::Array, None, Some(415)),
             (form, Format::Ndjson, None, Some(415)),

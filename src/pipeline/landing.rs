@@ -105,9 +105,8 @@ fn is_stray(x: &Exchange<'_>, sent: &Sent<'_>) -> bool {
     if shared.erasures.concerns(&sent.whose.key) {
         return true;
     }
-    // The entry of a move that has arrived makes a pin where there is none.
-    let moves = sent.profile.operation == Operation::Relocate && sent.is_taken();
-    if moves || shared.directory.ended() == x.ended {
+    // What no erasure concerns has the pin of before, which tells of the region already.
+    if shared.directory.ended() == x.ended {
         return false;
     }
     let region = x.snapshot.regions.name(sent.region);

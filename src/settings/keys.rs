@@ -296,7 +296,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.namespace" Text Value("\"person\""), "\"patient\"":
         "Routes of one namespace share subjects and their pins.";
     "routes.<n>.subject" Text Computed("the steering header alone"), "\"path:subject\"":
-        "Whose record it is: a source (see below). Required but for `opaque`; `body:` for `array` and `ndjson`; `bulk:id` (the item's `_id`) or `body:` for `bulk`.";
+        "Whose record it is: a source (see below). Required but for `opaque`; `body:` for `array` and `ndjson`; `bulk:id` (the item's `_id`) or `body:` for `bulk`. A text that is not empty, or a whole number of 64 bits in plain digits: `7.0` is nobody's.";
     "routes.<n>.country" List Value("[\"pinned\"]"), "[\"jwt:country\", \"body:/country\", \"body:/phone\", \"pinned\", \"network\"]":
         "Evidence of the person's country, strongest first: sources. What stands there counts as an ISO 3166-1 code of letters or as a telephone number; `null`, an empty text, `true`, `false` and a number without a country (of four digits at least, or of zeros) say nothing, and anything else is 422: no weaker evidence is taken in its place.";
     "routes.<n>.born" Text Absent, "\"header:x-born\"":

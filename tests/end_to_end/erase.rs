@@ -393,6 +393,22 @@ fn an_answer_that_breaks_off_moves_nobody() {
     assert_eq!(lives_in(&router, "stays"), "eu");
 }
 
+/// Whatever is open of others meanwhile.
+#[test]
+fn a_move_is_a_copy_once_and_then_a_move() {
+    let (setup, _backends, _sg) = world(503);
+    let router = setup.start();
+    with_copy(&router, "other");
+    incomplete(&delete(&router, "other"), "sg");
+    assert!(german("mover").send(router.router).is_success());
+    let answer = to_singapore(german("mover"), "relocate").send(router.router);
+    assert!(answer.is_success(), "{answer:?}");
+    let entries = entries_of(router.admin, decision(&answer));
+    let pins: Vec<&str> = entries.iter().filter_map(|e| e["pin"].as_str()).collect();
+    assert_eq!(pins, ["copy", "move"], "{entries:?}");
+    assert_eq!(lives_in(&router, "mover"), "sg");
+}
+
 #[test]
 fn a_cancelled_account_may_begin_anew_elsewhere() {
     let (mut setup, _backends, _sg) = world(204);

@@ -58,29 +58,41 @@ async fn answer_first(wire: &mut TcpStream, streams: usize, frames: &[u8]) {
     }
 }
 
-/// A region whose first connection ends under `streams`, and how many were opened.
-async fn region(streams: usize, says_so: bool) -> (Rc<Upstreams>, Rc<Cell<usize>>) {
+/// A server that serves each connection so, told whether it is the first; and how many were opened.
+async fn listening<S: Future<Output = ()> + 'static>(
+    serve: impl Fn(TcpStream, bool) -> S + 'static,
+) -> (String, Rc<Cell<usize>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let opened = Rc::new(Cell::new(0));
     let count = Rc::clone(&opened);
     tokio::task::spawn_local(async move {
         loop {
-            let (mut wire, _) = listener.accept().await.unwrap();
+            let (wire, _) = listener.accept().await.unwrap();
             count.set(count.get() + 1);
-            let is_first = count.get() == 1;
-            tokio::task::spawn_local(async move {
-                if is_first {
-                    return ends_under(&mut wire, streams, says_so).await;
-                }
-                let mut connection = h2::server::handshake(wire).await.unwrap();
-                while let Some(Ok((_, mut respond))) = connection.accept().await {
-                    let answer = respond.send_response(http::Response::new(()), true);
-                    assert!(answer.is_ok());
-                }
-            });
+            tokio::task::spawn_local(serve(wire, count.get() == 1));
         }
     });
+    (url, opened)
+}
+
+async fn answer_all(wire: TcpStream) {
+    let mut connection = h2::server::handshake(wire).await.unwrap();
+    while let Some(Ok((_, mut respond))) = connection.accept().await {
+        let answer = respond.send_response(http::Response::new(()), true);
+        assert!(answer.is_ok());
+    }
+}
+
+/// A region whose first connection ends under `streams`, and how many were opened.
+async fn region(streams: usize, says_so: bool) -> (Rc<Upstreams>, Rc<Cell<usize>>) {
+    let (url, opened) = listening(move |mut wire, is_first| async move {
+        match is_first {
+            true => ends_under(&mut wire, streams, says_so).await,
+            false => answer_all(wire).await,
+        }
+    })
+    .await;
     let mut settings = settings("eu", &[url]);
     settings.http = HttpVersion::Two;
     let shares = Shares {
@@ -208,23 +220,13 @@ async fn resetting(reason: h2::Reason) -> (Rc<Upstreams>, Rc<Cell<usize>>) {
 }
 
 async fn resetting_at(reason: h2::Reason) -> (String, Rc<Cell<usize>>) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let opened = Rc::new(Cell::new(0));
-    let count = Rc::clone(&opened);
-    tokio::task::spawn_local(async move {
-        loop {
-            let (wire, _) = listener.accept().await.unwrap();
-            count.set(count.get() + 1);
-            tokio::task::spawn_local(async move {
-                let mut connection = h2::server::handshake(wire).await.unwrap();
-                while let Some(Ok((_, mut respond))) = connection.accept().await {
-                    respond.send_reset(reason);
-                }
-            });
+    listening(move |wire, _| async move {
+        let mut connection = h2::server::handshake(wire).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            respond.send_reset(reason);
         }
-    });
-    (url, opened)
+    })
+    .await
 }
 
 fn over_http2(url: String) -> Rc<Upstreams> {
@@ -272,30 +274,15 @@ fn a_stream_that_the_region_resets_ends_alone() {
 fn a_connection_that_allows_no_stream_any_more_is_left_alone() {
     run(async {
         const NO_STREAMS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\0";
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let opened = Rc::new(Cell::new(0));
-        let count = Rc::clone(&opened);
-        tokio::task::spawn_local(async move {
-            loop {
-                let (mut wire, _) = listener.accept().await.unwrap();
-                count.set(count.get() + 1);
-                let is_first = count.get() == 1;
-                tokio::task::spawn_local(async move {
-                    if is_first {
-                        answer_first(&mut wire, 0, NO_STREAMS).await;
-                        // Whatever comes, nothing more is said.
-                        let _ = wire.read_to_end(&mut Vec::new()).await;
-                        return;
-                    }
-                    let mut connection = h2::server::handshake(wire).await.unwrap();
-                    while let Some(Ok((_, mut respond))) = connection.accept().await {
-                        let answer = respond.send_response(http::Response::new(()), true);
-                        assert!(answer.is_ok());
-                    }
-                });
+        let (url, opened) = listening(|mut wire, is_first| async move {
+            if !is_first {
+                return answer_all(wire).await;
             }
-        });
+            answer_first(&mut wire, 0, NO_STREAMS).await;
+            // Whatever comes, nothing more is said.
+            let _ = wire.read_to_end(&mut Vec::new()).await;
+        })
+        .await;
         let up = over_http2(url);
         for _ in 0..3 {
             let body = OutgoingBody::Whole("x".into());
