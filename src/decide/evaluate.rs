@@ -5,8 +5,7 @@ use smallvec::SmallVec;
 use crate::{
     domain::{Country, Operation, Outcome, PromiseOutcome},
     policy::{
-        Compiled, Copies, LawId, NO_LAW, NO_LAW_FILE, PromiseId, Rule, RuleId, RuleMask, Test,
-        Usable,
+        Compiled, LawId, NO_LAW, NO_LAW_FILE, PromiseId, Rule, RuleId, RuleMask, Test, Usable,
     },
 };
 
@@ -36,6 +35,9 @@ pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
         recipient: query.recipient,
     };
     if !query.possible().intersects(policy.personal) {
+        if query.order.is_some() {
+            ordered(policy, query, &mut verdict);
+        }
         return verdict;
     }
     let attached = Attached::of(policy, query);
@@ -60,6 +62,35 @@ pub fn decide(policy: &Compiled, query: &Query) -> Verdict {
     promise::add_broken(policy, query, &attached, &mut verdict.broken);
     conclude(policy, query, &attached, &mut verdict);
     verdict
+}
+
+/// What an authority demands is asked about though nothing in it is personal: a law that wants its own
+/// authority's approval first wants it for any data (DSL Art. 36).
+fn ordered(policy: &Compiled, query: &Query, verdict: &mut Verdict) {
+    let attached = Attached::of(policy, query);
+    for id in attached.laws.iter() {
+        let Some(view) = attached.view(policy, id) else {
+            continue;
+        };
+        let of_orders =
+            |(_, _, rule): &(&Test, RuleMask, &Rule)| rule.when.unapproved_order == Some(true);
+        let mut rules = open(&view, view.may_concern() & view.table.forbids).filter(of_orders);
+        let broken =
+            rules.find(|(test, _, rule)| forbids(&view, rule, view.left(test.left, &rule.when)));
+        verdict
+            .findings
+            .extend(broken.map(|(_, _, rule)| LawFinding {
+                law: FindingLaw::Law(id),
+                kind: FindingKind::Forbidden,
+                rule: rule.number,
+                mechanism: None,
+                module: None,
+                instrument: None,
+            }));
+    }
+    if !verdict.findings.is_empty() {
+        conclude(policy, query, &attached, verdict);
+    }
 }
 
 /// What one law says of the flow.
@@ -147,22 +178,10 @@ pub(super) fn rules<'a>(
 
 /// The rule on children that the flow breaks: known to be below the age, and no parent consents.
 fn child(view: &View<'_>) -> Option<RuleId> {
-    if view.table.children.is_empty() || !view.person || view.query.operation == Operation::Erase {
+    if view.query.operation == Operation::Erase {
         return None;
     }
-    let age = view.age?;
-    let subject = &view.query.subject;
-    let lives_under = |of: &crate::policy::PlaceSet| {
-        let mut places = subject.countries.iter().chain(subject.collected_in.iter());
-        let nowhere = subject.countries.is_empty() && subject.collected_in.is_none();
-        nowhere || places.any(|p| view.table.territory.contains(*p) && of.contains(*p))
-    };
-    view.table
-        .children
-        .iter()
-        .find(|(_, below, of)| age < *below && lives_under(of))
-        .filter(|_| !view.parent_consents())
-        .map(|(rule, _, _)| *rule)
+    view.child().filter(|_| !view.parent_consents())
 }
 
 /// Whether a prohibition, one of the candidates, forbids the flow. `holds`: its condition.
@@ -175,15 +194,7 @@ pub(super) fn keeps_away(view: &View<'_>, rule: &Rule, holds: Holds) -> bool {
     if view.to_inside() || holds == Holds::No || view.lifted(&rule.unless) {
         return false;
     }
-    match view.query.operation {
-        Operation::Store | Operation::Relocate => true,
-        Operation::Replicate => match rule.copies {
-            Copies::Never => true,
-            Copies::AfterPrimary => !view.held_at_home(),
-            Copies::Free => false,
-        },
-        Operation::Read | Operation::Disclose | Operation::Erase => false,
-    }
+    (rule.copies).bars(view.query.operation, || view.held_at_home())
 }
 
 /// Whether a flow is one to a default home: it ends where one lies, with those who run one. Whoever

@@ -4,11 +4,16 @@ use jiff::tz::TimeZone;
 use smallvec::SmallVec;
 
 use crate::{
-    domain::{ConsentKind, Operation, PromiseOutcome},
+    domain::{CategorySet, ConsentKind, Operation, PromiseOutcome},
     policy::{Compiled, ConsentAsked, PlaceSet, Promise, PromiseId, RuleId, day_in},
 };
 
-use super::{flow::Attached, mechanism::purpose_covered, query::Query};
+use super::{
+    flow::Attached,
+    mechanism::purpose_covered,
+    query::{Query, QueryConsent},
+    view::View,
+};
 
 /// The rules of the promises that the flow would break.
 pub(super) fn broken(
@@ -119,23 +124,43 @@ fn recipient(policy: &Compiled, query: &Query, attached: &Attached<'_>) -> Optio
         // Without a law to say what is sensitive, everything is.
         ConsentAsked::Sensitive => {
             let laws = attached.laws;
-            let is_sensitive = |id| attached.view(policy, id).is_some_and(|v| v.sensitive);
+            let is_sensitive = |id| {
+                attached
+                    .view(policy, id)
+                    .is_some_and(|v| calls_sensitive(&v))
+            };
             laws.is_empty() || laws.iter().any(is_sensitive)
         }
     };
-    let good = listed && (!consent_asked || consents(policy, query));
+    let good = listed && (!consent_asked || consents(policy, query, attached));
     (!good).then_some(recipient.rule)
 }
 
-fn consents(policy: &Compiled, query: &Query) -> bool {
+/// Whether the record is sensitive by the law's list or, where it has none in force, by the
+/// vocabulary's: a promise to ask before health data is handed on is no smaller where the law is silent.
+fn calls_sensitive(view: &View<'_>) -> bool {
+    let usual = view.policy.checked().vocabulary.sensitive;
+    let silent = view.table.sensitive == CategorySet::EMPTY;
+    view.sensitive || (silent && view.query.possible().intersects(usual))
+}
+
+/// Whether a consent to the disclosure stands, on the day of each law that attaches.
+fn consents(policy: &Compiled, query: &Query, attached: &Attached<'_>) -> bool {
     let grown_up = policy.grown_up();
     let day = day_in(query.at, &TimeZone::UTC);
+    let stands = |c: &QueryConsent| {
+        let laws = attached.laws;
+        let mut views = laws.iter().filter_map(|id| attached.view(policy, id));
+        match laws.is_empty() {
+            true => c.stands(query, day, grown_up),
+            false => views.all(|view| view.stands(c)),
+        }
+    };
     let kinds = [
         ConsentKind::Disclosure,
         ConsentKind::Separate,
         ConsentKind::Transfer,
     ];
     let all = &query.subject.consents;
-    all.iter()
-        .any(|c| kinds.contains(&c.kind) && c.stands(query, day, grown_up))
+    all.iter().any(|c| kinds.contains(&c.kind) && stands(c))
 }

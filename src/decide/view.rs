@@ -8,7 +8,7 @@ use crate::{
     domain::{CategorySet, ConsentKind, Giver, Place, Role},
     policy::{
         ActiveRule, AttributeSet, Compiled, Counted, CounterId, Facts, Flag, Law, LawId, LawTable,
-        Rule, RuleMask, Shape, Unless, day_in,
+        PlaceSet, Rule, RuleId, RuleMask, Shape, Unless, day_in,
     },
 };
 
@@ -235,9 +235,28 @@ impl<'a> View<'a> {
         matches!(self.shape, Shape::Domestic | Shape::Within | Shape::Inbound)
     }
 
-    /// Whether a consent counts today, for this purpose and this destination.
+    /// Whether a consent counts today, for this purpose and this destination. Whom the law takes for a
+    /// child consents to nothing by itself (GDPR Art. 8, PIPL Art. 31).
     pub fn stands(&self, consent: &QueryConsent) -> bool {
         consent.stands(self.query, self.day(), self.policy.grown_up())
+            && (consent.by == Giver::Parent || self.child().is_none())
+    }
+
+    /// The rule by which the law takes the person for a child: known to be below its age.
+    pub fn child(&self) -> Option<RuleId> {
+        if self.table.children.is_empty() || !self.person {
+            return None;
+        }
+        let age = self.age?;
+        let subject = &self.query.subject;
+        let lives_under = |of: &PlaceSet| {
+            let mut places = subject.countries.iter().chain(subject.collected_in.iter());
+            let nowhere = subject.countries.is_empty() && subject.collected_in.is_none();
+            nowhere || places.any(|p| self.table.territory.contains(*p) && of.contains(*p))
+        };
+        let mut children = self.table.children.iter();
+        let young = children.find(|(_, below, of)| age < *below && lives_under(of));
+        young.map(|(rule, _, _)| *rule)
     }
 
     /// Whether an unsure rule that nobody has accepted would concern the flow. Only refusals ask,

@@ -109,6 +109,26 @@ pub enum Copies {
     Free,
 }
 
+impl Copies {
+    /// Whether a localisation with these copies bars an operation that ends outside. `held_at_home`:
+    /// a copy lies in the territory already.
+    ///
+    /// What a recipient gets is a copy of its own, so where none may be abroad, nothing is disclosed
+    /// there. A `read` leaves none that the law speaks of.
+    pub fn bars(self, operation: Operation, held_at_home: impl FnOnce() -> bool) -> bool {
+        match operation {
+            Operation::Store | Operation::Relocate => true,
+            Operation::Replicate => match self {
+                Self::Never => true,
+                Self::AfterPrimary => !held_at_home(),
+                Self::Free => false,
+            },
+            Operation::Disclose => self == Self::Never,
+            Operation::Read | Operation::Erase => false,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Rule {
     pub number: RuleId,

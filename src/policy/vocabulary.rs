@@ -80,6 +80,9 @@ pub struct Vocabulary {
     categories: Vec<Arc<str>>,
     below: Vec<CategorySet>,
     personal: CategorySet,
+    /// What recipients get by consent alone where a law has no list of its own; by default all that
+    /// is personal.
+    pub sensitive: CategorySet,
     /// Old prefix to canonical prefix, longest first.
     aliases: Vec<(String, String)>,
     pub groups: Groups,
@@ -232,6 +235,10 @@ impl Vocabulary {
                     .collect()
             })
             .collect();
+        self.sensitive = self.personal;
+        if let Some(node) = fields.maybe("sensitive") {
+            self.sensitive = read::categories(node, self, faults);
+        }
     }
 
     /// An attribute is the text of what it serves, or a table that also says who has it anyway.

@@ -60,7 +60,8 @@ pub struct End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsentFact {
     pub kind: ConsentKind,
-    pub by: Giver,
+    /// `None`: whoever may speak for the person, at whatever age: both agree.
+    pub by: Option<Giver>,
     pub informed: bool,
     pub occasional: bool,
     pub withdrawn: bool,
@@ -109,10 +110,16 @@ impl End {
 }
 
 impl ConsentFact {
-    fn consent(self) -> QueryConsent {
+    fn givers(self) -> impl Iterator<Item = Giver> {
+        let all = [Giver::Person, Giver::Parent];
+        all.into_iter()
+            .filter(move |giver| self.by.is_none_or(|by| by == *giver))
+    }
+
+    fn consent(self, by: Giver) -> QueryConsent {
         QueryConsent {
             kind: self.kind,
-            by: self.by,
+            by,
             purpose: None,
             to: SmallVec::new(),
             given: None,
@@ -170,7 +177,9 @@ impl Fact {
             }
             Self::Consent(consent) => {
                 let consents = &mut query.subject.consents;
-                consents.extend(consent.map(ConsentFact::consent));
+                if let Some(consent) = consent {
+                    consents.extend(consent.givers().map(|by| consent.consent(by)));
+                }
             }
             Self::Record { keys, age, counts } => {
                 let checked = policy.checked();
@@ -286,6 +295,10 @@ pub fn question(at: Timestamp, facts: &[Fact]) -> Value {
     let mut subject = serde_json::Map::new();
     let mut grounds = Vec::new();
     let mut consents = Vec::new();
+    // A parent's word is needed only beside an age.
+    let aged = facts
+        .iter()
+        .any(|f| matches!(f, Fact::Record { age: Some(_), .. }));
     let mut set = |key: &str, value: Value| {
         if let Value::Object(map) = &mut q {
             map.insert(key.to_owned(), value);
@@ -343,12 +356,17 @@ pub fn question(at: Timestamp, facts: &[Fact]) -> Value {
                 grounds.push(json!({ "kind": kind, "occasional": occasional }));
             }
             Fact::Consent(Some(c)) => {
-                let mut consent = json!({ "kind": c.kind, "by": c.by, "informed": c.informed,
-                    "occasional": c.occasional });
-                if let (true, Value::Object(map)) = (c.withdrawn, &mut consent) {
-                    map.insert("withdrawn".into(), json!("1970-01-02"));
+                for by in c
+                    .givers()
+                    .filter(|by| aged || c.by == Some(*by) || *by == Giver::Person)
+                {
+                    let mut consent = json!({ "kind": c.kind, "by": by, "informed": c.informed,
+                        "occasional": c.occasional });
+                    if let (true, Value::Object(map)) = (c.withdrawn, &mut consent) {
+                        map.insert("withdrawn".into(), json!("1970-01-02"));
+                    }
+                    consents.push(consent);
                 }
-                consents.push(consent);
             }
             Fact::Record { keys, age, counts } => {
                 let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();

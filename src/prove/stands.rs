@@ -12,7 +12,7 @@ use crate::{
         },
     },
     domain::{ConsentKind, Giver, Operation, Place},
-    policy::{Copies, Effect, LawTable, Need, PlaceSet, Rule, RuleId},
+    policy::{Effect, LawTable, Need, PlaceSet, Rule, RuleId},
 };
 
 use super::ways::{AxisKind, Fails, Want, Way, Ways};
@@ -202,7 +202,8 @@ fn own_terms(
     match axis {
         AxisKind::Asked => {
             let asked = rule.operations & (1 << q.operation as u8) != 0;
-            asked && (rule.effect != Effect::Localise || localises(rule, view))
+            let bars = || rule.copies.bars(q.operation, || view.held_at_home());
+            asked && (rule.effect != Effect::Localise || bars())
         }
         AxisKind::Ends => {
             let places = table.rules.get(way.position).is_some_and(|r| {
@@ -225,18 +226,6 @@ fn own_terms(
                 })
         }
         _ => true,
-    }
-}
-
-fn localises(rule: &Rule, view: &View<'_>) -> bool {
-    match view.query.operation {
-        Operation::Store | Operation::Relocate => true,
-        Operation::Replicate => match rule.copies {
-            Copies::Never => true,
-            Copies::AfterPrimary => !view.held_at_home(),
-            Copies::Free => false,
-        },
-        Operation::Read | Operation::Disclose | Operation::Erase => false,
     }
 }
 

@@ -58,8 +58,9 @@ pub fn by_parent(sides: &[&Ways<'_>], kind: ConsentKind) -> bool {
 
 pub fn consents(kind: ConsentKind, by_parent: bool) -> Vec<Fact> {
     let by = match kind {
-        ConsentKind::Parental => Giver::Parent,
-        _ => Giver::Person,
+        ConsentKind::Parental => Some(Giver::Parent),
+        _ if by_parent => Some(Giver::Person),
+        _ => None,
     };
     let given = |informed, occasional, withdrawn| ConsentFact {
         kind,
@@ -81,7 +82,7 @@ pub fn consents(kind: ConsentKind, by_parent: bool) -> Vec<Fact> {
             _ => Giver::Parent,
         };
         all.push(ConsentFact {
-            by,
+            by: Some(by),
             ..given(true, true, false)
         });
     }

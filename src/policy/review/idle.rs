@@ -371,11 +371,13 @@ fn of_effect(rule: &Rule) -> Reason<'_> {
     }
     let writes = [Operation::Store, Operation::Relocate].map(operation_bit);
     let writes = writes.into_iter().fold(0, |all, bit| all | bit);
-    let copies = operation_bit(Operation::Replicate);
-    if rule.operations & writes == 0
-        && (rule.operations & copies == 0 || rule.copies == Copies::Free)
-    {
-        let reason = "localisation stops `store`, `relocate`, and `replicate` as `copies` says";
+    let copies = match rule.copies {
+        Copies::Free => 0,
+        Copies::AfterPrimary => operation_bit(Operation::Replicate),
+        Copies::Never => operation_bit(Operation::Replicate) | operation_bit(Operation::Disclose),
+    };
+    if rule.operations & (writes | copies) == 0 {
+        let reason = "localisation stops `store`, `relocate`, and `replicate` and `disclose` as `copies` says";
         return Some((rule.source.place("operations"), reason.to_owned()));
     }
     None
