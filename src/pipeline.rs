@@ -119,9 +119,9 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
         NoRoute::Path => Refused::NoRoute,
         NoRoute::Method(methods) => Refused::MethodNotAllowed(methods),
         NoRoute::MediaType(types) => Refused::MediaType(types),
+        NoRoute::Folded(fault) => Refused::Folded(fault),
     })?;
     let routed = x.admit(&x.snapshot, index, captures, &parts)?;
-    routed.check_path_subject()?;
     if let Some(recipient) = &routed.route.recipient {
         return Box::pin(disclose::way(x, &routed, &parts, body, recipient)).await;
     }

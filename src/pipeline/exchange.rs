@@ -30,11 +30,11 @@ use crate::{
         headers,
         memory::Held,
         outgoing::{self, Passing},
-        path::{self, Captures},
+        path::Captures,
         route::{self, NoRoute},
     },
     attest::{Draft, Ordered, Profile},
-    classify::{ValueSource, token::Claims},
+    classify::token::Claims,
     domain::{CategorySet, Circumstances, DecisionId, Operation, Place, RegionId},
     forward::{ForwardError, Upstreams},
     message::{Field, Fields, Parts, Request, Response},
@@ -99,17 +99,6 @@ pub struct Routed<'a> {
     pub token: Option<Claims>,
     pub client: ClientAddress,
     pub operation: Operation,
-}
-
-impl Routed<'_> {
-    /// See [`path::check_subject`].
-    pub fn check_path_subject(&self) -> Result<(), Refused> {
-        let Some(ValueSource::Path(name)) = &self.route.settings.subject else {
-            return Ok(());
-        };
-        let captured = self.head.capture(name).unwrap_or_default();
-        path::check_subject(captured).map_err(Refused::Path)
-    }
 }
 
 impl<'w> Exchange<'w> {

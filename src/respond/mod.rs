@@ -15,6 +15,7 @@ pub use problem::Problem;
 use crate::{
     admit::{
         body::BodyFault,
+        fold::FoldFault,
         http1::{FramingFault, HeadFault},
         path::PathFault,
     },
@@ -28,6 +29,8 @@ pub enum Refused {
     /// The head of an HTTP/1 request.
     Head(HeadFault),
     Path(PathFault),
+    /// Another path to a server that folds it.
+    Folded(FoldFault),
     /// More than one `Host` (RFC 9112 §3.2).
     Host,
     NoRoute,
@@ -155,6 +158,12 @@ impl Refused {
                 (status, name, title, fault.to_string())
             }
             Self::Path(fault) => (
+                S::BAD_REQUEST,
+                "bad-path",
+                "the path can be read in two ways",
+                fault.to_string(),
+            ),
+            Self::Folded(fault) => (
                 S::BAD_REQUEST,
                 "bad-path",
                 "the path can be read in two ways",
@@ -297,7 +306,7 @@ impl Refused {
                 "no-subject",
                 "whose record this is cannot be told",
                 t(
-                    "the route's subject source holds no id in this request: a text that is not empty, or a whole number of 64 bits in plain digits",
+                    "the route's subject source holds no id in this request: a text that is not empty and holds no control characters, or a whole number of 64 bits in plain digits",
                 ),
             ),
             Self::UnreadableEvidence(source) => (

@@ -122,13 +122,13 @@ fn a_route_of_all_methods_names_them_where_one_means_nothing() {
     );
 }
 
-fn statuses(answers: &str) -> Vec<&str> {
+pub fn statuses(answers: &str) -> Vec<&str> {
     let lines = answers.split("HTTP/1.1 ").skip(1);
     lines.map(|line| line.get(..3).unwrap()).collect()
 }
 
 /// Sends the bytes on a connection of their own and gives all that comes back.
-fn say(router: &Router, bytes: impl AsRef<[u8]>) -> String {
+pub fn say(router: &Router, bytes: impl AsRef<[u8]>) -> String {
     let mut stream = connect(router.router);
     stream.write_all(bytes.as_ref()).unwrap();
     rest(&mut stream)

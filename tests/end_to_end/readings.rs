@@ -1,0 +1,78 @@
+//! Requests of which a region could read something else than the router did: paths, queries, fields and
+//! trailers.
+
+use crate::kit::setup::{Backends, Router, Setup};
+use crate::raw_http1::{say, statuses};
+
+/// The demo's routes behind these.
+fn with_routes(setup: &mut Setup, text: &str) {
+    let mut added: toml::Table = text.parse().unwrap();
+    let added = added.remove("routes").unwrap();
+    let routes = setup.settings["routes"].as_array_mut().unwrap();
+    for route in added.as_array().unwrap().iter().rev() {
+        routes.insert(0, route.clone());
+    }
+}
+
+fn start(routes: &str) -> (Router, Backends) {
+    let (mut setup, backends) = Setup::recording();
+    with_routes(&mut setup, routes);
+    (setup.start(), backends)
+}
+
+/// The answer to a JSON record.
+fn send(router: &Router, method: &str, target: &str, fields: &str, body: &str) -> String {
+    let length = body.len();
+    say(
+        router,
+        format!(
+            "{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        ),
+    )
+}
+
+#[track_caller]
+fn assert_told(answer: &str, status: &str, problem: &str) {
+    assert_eq!(statuses(answer), [status], "{answer}");
+    let kind = format!("urn:domicile:problem:{problem}\"");
+    assert!(answer.contains(&kind), "{answer}");
+}
+
+#[test]
+fn a_path_takes_the_route_that_its_region_reads() {
+    let (router, backends) = start(
+        r#"
+        [[routes]]
+        path = "/files/profile/{subject}"
+        methods = ["PUT"]
+        format = "record"
+        subject = "path:subject"
+        country = ["body:/country"]
+        schema = "person"
+        [[routes]]
+        path = "/people/deep/{subject...}"
+        format = "record"
+        subject = "path:subject"
+        country = ["body:/country"]
+        schema = "person"
+        "#,
+    );
+    let put = |path: &str| send(&router, "PUT", path, "", r#"{"country":"DE"}"#);
+    for path in [
+        "/files/Profile/zoe",
+        "/files/profile;v=1/zoe",
+        "/people/deep//zoe",
+        "/people/deep/zoe/",
+        "/people/deep/a//zoe",
+    ] {
+        assert_told(&put(path), "400", "bad-path");
+    }
+    assert!(backends.touched().is_empty());
+    // The body is read: an escaped letter makes no other route of it.
+    for path in ["/files/%70rofile/zoe", "/people/deep/zoe"] {
+        let answer = put(path);
+        assert_eq!(statuses(&answer), ["201"], "{answer}");
+    }
+    assert_eq!(backends.touched(), ["eu"]);
+}
