@@ -11,9 +11,12 @@ use std::{io::Write as _, net::IpAddr};
 
 use http::{HeaderName, Version};
 
-use super::headers::{
-    CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_traceparent, nominated, say_decision,
-    takes_trailers, via,
+use super::{
+    caller::is_forwarded,
+    headers::{
+        CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_traceparent, nominated, say_decision,
+        takes_trailers, via,
+    },
 };
 use crate::{
     domain::eight_digits,
@@ -53,6 +56,8 @@ pub struct Passing<'r> {
 #[derive(Default)]
 struct Seen {
     forwarded: Chain,
+    /// What was written of it cannot be told apart from what will be.
+    has_broken_chain: bool,
     forwarded_for: Chain,
     via: Chain,
     has_proto: bool,
@@ -134,6 +139,9 @@ pub fn outgoing(
         passes
     });
     let passed = out.len();
+    if seen.has_broken_chain {
+        seen.forwarded.clear();
+    }
     if seen.trailers {
         out.append(Field::Te, "trailers");
     }
@@ -153,7 +161,10 @@ pub fn outgoing(
 fn goes(field: Field, value: Value<'_>, passing: &Passing<'_>, seen: &mut Seen) -> bool {
     let chain_passes = passing.proxied && !passing.hide_client;
     match field {
-        Field::Forwarded if chain_passes => add(&mut seen.forwarded, value),
+        Field::Forwarded if chain_passes => {
+            seen.has_broken_chain |= !is_forwarded(value);
+            add(&mut seen.forwarded, value);
+        }
         Field::XForwardedFor if chain_passes => add(&mut seen.forwarded_for, value),
         Field::Via => add(&mut seen.via, value),
         Field::Te => {
