@@ -14,7 +14,7 @@ use http::{HeaderName, Version};
 use super::{
     caller::is_forwarded,
     headers::{
-        CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_traceparent, nominated, say_decision,
+        CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_among, is_traceparent, nominated, say_decision,
         takes_trailers, via,
     },
 };
@@ -191,10 +191,6 @@ fn goes(field: Field, value: Value<'_>, passing: &Passing<'_>, seen: &mut Seen) 
 
 /// Room that most heads have enough of.
 const ROOM: usize = 1 << 10;
-
-fn is_among(names: &[HeaderName], name: &[u8]) -> bool {
-    names.iter().any(|n| n.as_str().as_bytes() == name)
-}
 
 /// Tells the backend whom the request comes from (RFC 7239; RFC 9110 §7.6.3). Of a caller that is
 /// to stay hidden only that there is one: `for=_hidden` (RFC 7239 §6.3) and no `X-Forwarded-For`.

@@ -28,6 +28,7 @@ use crate::{
         caller::{Caller, ClientAddress},
         handshake::Peer,
         headers,
+        http1::HeadFault,
         memory::Held,
         outgoing::{self, Passing},
         path::Captures,
@@ -239,6 +240,12 @@ impl<'w> Exchange<'w> {
             query: parts.uri.query(),
         };
         let may_steer = |names| parts.headers.may_have_name(names);
+        if self.caller.trusted
+            && may_steer(snapshot.spellings)
+            && headers::has_other_spelling(&parts.headers, &snapshot.steering)
+        {
+            return Err(Refused::Head(HeadFault::Underscore));
+        }
         let wishes = if self.caller.trusted && route.steered_by.is_none_or(may_steer) {
             let wishes = wishes::read(&head, &route.settings.steering, &snapshot.regions, plain)?;
             wishes.fit(&route.settings)?;

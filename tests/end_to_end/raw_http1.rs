@@ -708,6 +708,7 @@ fn a_trailer_that_steers_by_a_name_of_the_settings_breaks_the_request() {
         statuses(&answers).join(" ")
     };
     assert_eq!(put("X-Target-Region"), "400");
+    assert_eq!(put("X_Target-Region"), "400");
     assert!(backends.touched().is_empty());
     assert_eq!(put("X-Checksum"), "201");
     assert_eq!(backends.touched(), ["eu"]);

@@ -76,3 +76,41 @@ fn a_path_takes_the_route_that_its_region_reads() {
     }
     assert_eq!(backends.touched(), ["eu"]);
 }
+
+#[test]
+fn fields_of_the_settings_have_one_spelling() {
+    let (mut setup, backends) = Setup::recording();
+    setup.set(
+        &["data_plane", "trusted"],
+        toml::Value::Array(vec!["127.0.0.0/8".into()]),
+    );
+    setup.set_route("opaque", "target", "header:x-target-region");
+    let router = setup.start();
+    let body = r#"{"country":"DE"}"#;
+    for fields in [
+        "X_Target_Region: eu\r\n",
+        "X-Target-Region: eu\r\nX_Target-Region: cn\r\n",
+    ] {
+        let answer = send(&router, "PUT", "/people/p", fields, body);
+        assert_told(&answer, "400", "bad-field");
+    }
+    assert!(backends.touched().is_empty());
+    let fields = "X_Other: 1\r\nX-Target_Regions: 1\r\n";
+    let answer = send(&router, "PUT", "/people/p", fields, body);
+    assert_eq!(statuses(&answer), ["201"], "{answer}");
+}
+
+#[test]
+fn fields_of_the_settings_come_from_no_stranger_in_any_spelling() {
+    let (mut setup, backends) = Setup::recording();
+    setup.set(&["data_plane", "trusted"], toml::Value::Array(Vec::new()));
+    setup.set_route("opaque", "target", "header:x-target-region");
+    let router = setup.start();
+    let fields = "X_Target_Region: cn\r\nX_Target-Region: cn\r\nX_Other: 1\r\n";
+    let answer = send(&router, "PUT", "/people/p", fields, r#"{"country":"DE"}"#);
+    assert_eq!(statuses(&answer), ["201"], "{answer}");
+    let seen = backends.of("eu").seen();
+    let names = seen[0].headers.iter().map(|(name, _)| name.as_str());
+    let names: Vec<_> = names.filter(|n| n.starts_with("x_")).collect();
+    assert_eq!(names, ["x_other"]);
+}
