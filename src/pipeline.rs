@@ -19,6 +19,7 @@ mod outcome;
 mod overtake;
 mod person;
 mod personal;
+mod query;
 mod remember;
 mod reply;
 mod retry;

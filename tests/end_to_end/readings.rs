@@ -77,6 +77,42 @@ fn a_path_takes_the_route_that_its_region_reads() {
     assert_eq!(backends.touched(), ["eu"]);
 }
 
+const QUERIED: &str = r#"
+    [[routes]]
+    path = "/people/q"
+    methods = ["PUT"]
+    format = "record"
+    subject = "query:id"
+    country = ["query:country", "body:/country"]
+    schema = "person"
+    "#;
+
+#[test]
+fn a_query_names_one_person_to_every_reader() {
+    let (router, backends) = start(QUERIED);
+    let put = |query: &str| {
+        let target = format!("/people/q?{query}");
+        send(&router, "PUT", &target, "", r#"{"name":"x"}"#)
+    };
+    for (query, problem) in [
+        ("id=dave&ID=erin&country=DE", "no-subject"),
+        ("id=dave&id[]=erin&country=DE", "no-subject"),
+        ("x=1;id=erin&id=dave&country=DE", "no-subject"),
+        ("id=dave&country=DE&+country=RU", "unreadable-evidence"),
+        ("id=dave&country=DE&Country=RU", "unreadable-evidence"),
+    ] {
+        assert_told(&put(query), "422", problem);
+    }
+    assert!(backends.touched().is_empty());
+    for query in ["id=a%2Fb&country=DE", "id=a/b&country=DE&x=1"] {
+        let answer = put(query);
+        assert_eq!(statuses(&answer), ["201"], "{query}: {answer}");
+    }
+    // One person, who lives there.
+    let answer = put("id=a%2fb&country=CN");
+    assert_told(&answer, "409", "home-contradicted");
+}
+
 #[test]
 fn fields_of_the_settings_have_one_spelling() {
     let (mut setup, backends) = Setup::recording();
