@@ -217,7 +217,9 @@ impl Refused {
                 S::BAD_REQUEST,
                 "method-override",
                 "the request asks to be taken for one of another method",
-                t("send the method that is meant, without X-HTTP-Method-Override"),
+                t(
+                    "send the method that is meant, without X-HTTP-Method-Override or `_method` in the query",
+                ),
             ),
             Self::TargetOverride => (
                 S::BAD_REQUEST,

@@ -114,6 +114,16 @@ fn a_query_names_one_person_to_every_reader() {
 }
 
 #[test]
+fn a_method_in_the_query_overrides_none() {
+    let (router, backends) = start(QUERIED);
+    for target in ["/people/p?_method=DELETE", "/people/p?a=1&%5FMethod=DELETE"] {
+        let answer = send(&router, "PUT", target, "", r#"{"country":"DE"}"#);
+        assert_told(&answer, "400", "method-override");
+    }
+    assert!(backends.touched().is_empty());
+}
+
+#[test]
 fn fields_of_the_settings_have_one_spelling() {
     let (mut setup, backends) = Setup::recording();
     setup.set(
