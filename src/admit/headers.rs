@@ -130,14 +130,13 @@ pub fn add_via(fields: &mut Fields, version: Version) {
         );
         return;
     }
-    let mut list = String::new();
+    // As bytes: a comment may hold any (RFC 9110 §5.6.5), and by the list circles are found.
+    let mut list = Vec::new();
     for value in fields.get_all(Field::Via) {
-        if let Ok(value) = value.to_str() {
-            list.push_str(value);
-            list.push_str(", ");
-        }
+        list.extend_from_slice(value.as_bytes());
+        list.extend_from_slice(b", ");
     }
-    list.push_str(via(version));
+    list.extend_from_slice(via(version).as_bytes());
     fields.insert(Field::Via, list);
 }
 
@@ -238,5 +237,14 @@ mod tests {
         add_via(&mut fields, Version::HTTP_11);
         assert_eq!(fields.len(), 2);
         assert_eq!(fields.get("via").unwrap(), "1.0 first, 1.1 domicile");
+    }
+
+    #[test]
+    fn a_comment_in_via_breaks_no_chain() {
+        let mut fields = Fields::default();
+        fields.append(Field::Via, b"1.1 domicile, 1.1 p (\xe9)");
+        add_via(&mut fields, Version::HTTP_11);
+        let said = fields.get(Field::Via).unwrap().as_bytes();
+        assert_eq!(said, b"1.1 domicile, 1.1 p (\xe9), 1.1 domicile");
     }
 }

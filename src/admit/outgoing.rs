@@ -166,7 +166,7 @@ fn goes(field: Field, value: Value<'_>, passing: &Passing<'_>, seen: &mut Seen) 
             add(&mut seen.forwarded, value);
         }
         Field::XForwardedFor if chain_passes => add(&mut seen.forwarded_for, value),
-        Field::Via => add(&mut seen.via, value),
+        Field::Via => add_bytes(&mut seen.via, value),
         Field::Te => {
             seen.trailers |= takes_trailers(value);
         }
@@ -282,12 +282,16 @@ fn begin_trace(out: &mut Fields, random: impl FnOnce() -> (u128, u64)) {
 }
 
 fn add(chain: &mut Chain, value: Value<'_>) {
-    if let Ok(value) = value.to_str() {
-        if !chain.is_empty() {
-            chain.extend_from_slice(b", ");
-        }
-        chain.extend_from_slice(value.as_bytes());
+    if value.to_str().is_ok() {
+        add_bytes(chain, value);
     }
+}
+
+fn add_bytes(chain: &mut Chain, value: Value<'_>) {
+    if !chain.is_empty() {
+        chain.extend_from_slice(b", ");
+    }
+    chain.extend_from_slice(value.as_bytes());
 }
 
 /// What was there, and what parts it from what follows.

@@ -31,7 +31,7 @@ use crate::{
     domain::{Operation, RegionId},
     forward::{AnswerBody, Outgoing, OutgoingBody, throw_away},
     locate::{Claim, Pin},
-    message::{Field, Parts, Response},
+    message::{Field, Fields, Parts, Response, Told},
     respond::Refused,
     router::Snapshot,
     settings::{Answers, Format},
@@ -450,8 +450,9 @@ pub fn safe(answer: &Response<AnswerBody>) -> Response<Content> {
         Field::Allow,
         Field::CacheControl,
     ];
-    let mut bare = Response::new(Content::Whole(Bytes::new()));
-    *bare.status_mut() = answer.status();
+    let mut head = Told::new(answer.status(), Fields::default());
+    head.version = answer.version();
+    let mut bare = Response::from_parts(Box::new(head), Content::Whole(Bytes::new()));
     for name in SAFE {
         if let Some(value) = answer.headers().get(name) {
             bare.headers_mut().append(name, value.as_bytes());

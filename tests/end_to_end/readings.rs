@@ -1,6 +1,7 @@
 //! Requests of which a region could read something else than the router did: paths, queries, fields and
 //! trailers.
 
+use crate::kit::backend::{Backend, Reply};
 use crate::kit::setup::{Backends, Router, Setup};
 use crate::raw_http1::{say, statuses};
 
@@ -159,4 +160,26 @@ fn fields_of_the_settings_come_from_no_stranger_in_any_spelling() {
     let names = seen[0].headers.iter().map(|(name, _)| name.as_str());
     let names: Vec<_> = names.filter(|n| n.starts_with("x_")).collect();
     assert_eq!(names, ["x_other"]);
+}
+
+/// RFC 9110 §7.6.3.
+#[test]
+fn via_says_in_which_version_an_answer_came() {
+    let (mut setup, _backends) = Setup::recording();
+    let answer = "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let eu = Backend::scripted(move |_| Reply::Raw(answer.into()));
+    setup.region("eu", eu.address);
+    let router = setup.start();
+    let get = |path: &str| {
+        say(
+            &router,
+            format!(
+                "GET {path} HTTP/1.1\r\nHost: a\r\nDomicile-Country: DE\r\nConnection: close\r\n\r\n"
+            ),
+        )
+    };
+    let answer = get("/files/p/letter");
+    assert!(answer.contains("\r\nvia: 1.0 domicile\r\n"), "{answer}");
+    let own = get("/nowhere");
+    assert!(own.contains("\r\nvia: 1.1 domicile\r\n"), "{own}");
 }
