@@ -45,7 +45,7 @@ const OWN_ANSWERS: [Field; 6] = [
 pub(super) const OWN_PREFIX: &[u8] = b"domicile-";
 
 /// The names that `Connection` claims for the connection.
-pub(super) fn nominated(fields: &Fields) -> Vec<String> {
+pub fn nominated(fields: &Fields) -> Vec<String> {
     if !fields.may_have(const { FieldSet::of(&[Field::Connection]) }) {
         return Vec::new();
     }

@@ -1,6 +1,10 @@
 //! Requests of which a region could read something else than the router did: paths, queries, fields and
 //! trailers.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::setup::{Backends, Router, Setup};
 use crate::raw_http1::{say, statuses};
@@ -160,6 +164,39 @@ fn fields_of_the_settings_come_from_no_stranger_in_any_spelling() {
     let names = seen[0].headers.iter().map(|(name, _)| name.as_str());
     let names: Vec<_> = names.filter(|n| n.starts_with("x_")).collect();
     assert_eq!(names, ["x_other"]);
+}
+
+#[test]
+fn trailers_that_connection_names_end_here() {
+    let (mut setup, _backends) = Setup::recording();
+    let region = TcpListener::bind("127.0.0.1:0").unwrap();
+    setup.region("eu", region.local_addr().unwrap());
+    let asked = thread::spawn(move || {
+        let (mut stream, _) = region.accept().unwrap();
+        let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+        loop {
+            let count = stream.read(&mut buffer).unwrap();
+            bytes.extend_from_slice(&buffer[..count]);
+            let text = String::from_utf8_lossy(&bytes);
+            if count == 0 || (text.contains("\r\n0\r\n") && text.ends_with("\r\n\r\n")) {
+                break;
+            }
+        }
+        let answer = "HTTP/1.1 200 OK\r\nConnection: x-hop\r\nTrailer: x-hop, x-sum\r\n\
+                      Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Hop: 1\r\nX-Sum: 2\r\n\r\n";
+        stream.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8(bytes).unwrap()
+    });
+    let router = setup.start();
+    let answer = say(
+        &router,
+        "PUT /files/p/letter HTTP/1.1\r\nHost: a\r\nDomicile-Country: DE\r\nTE: trailers\r\n\
+         Connection: close, x-own\r\nTrailer: x-own, x-check\r\nTransfer-Encoding: chunked\r\n\r\n\
+         2\r\nhi\r\n0\r\nX-Own: 1\r\nX-Check: 2\r\n\r\n",
+    );
+    assert!(answer.ends_with("\r\n0\r\nx-sum: 2\r\n\r\n"), "{answer}");
+    let asked = asked.join().unwrap();
+    assert!(asked.ends_with("\r\n0\r\nx-check: 2\r\n\r\n"), "{asked}");
 }
 
 /// RFC 9110 §7.6.3.
