@@ -199,6 +199,37 @@ fn trailers_that_connection_names_end_here() {
     assert!(asked.ends_with("\r\n0\r\nx-check: 2\r\n\r\n"), "{asked}");
 }
 
+#[test]
+fn an_id_with_a_control_character_names_nobody() {
+    let (router, backends) = start(
+        r#"
+        [[routes]]
+        path = "/people/byid"
+        methods = ["POST"]
+        format = "record"
+        subject = "body:/id"
+        country = ["body:/country"]
+        schema = "person"
+        "#,
+    );
+    let post = |body: &str| send(&router, "POST", "/people/byid", "", body);
+    for id in [
+        r"carol\u0000x",
+        r"carol\n",
+        r"\u007fcarol",
+        "carol\u{7f}",
+        "",
+    ] {
+        let answer = post(&format!(r#"{{"id":"{id}","country":"DE"}}"#));
+        assert_told(&answer, "422", "no-subject");
+    }
+    let answer = post(r#"{"id":"carol","country":"DE","country\u0000":"RU"}"#);
+    assert_told(&answer, "400", "malformed-record");
+    assert!(backends.touched().is_empty());
+    let answer = post(r#"{"id":"c\u0061rol","country":"DE"}"#);
+    assert_eq!(statuses(&answer), ["201"], "{answer}");
+}
+
 /// RFC 9110 §7.6.3.
 #[test]
 fn via_says_in_which_version_an_answer_came() {
