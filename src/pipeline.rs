@@ -19,6 +19,7 @@ mod outcome;
 mod overtake;
 mod person;
 mod personal;
+mod query;
 mod remember;
 mod reply;
 mod retry;
@@ -92,7 +93,8 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
     let (parts, body) = request.into_parts();
     // An `Upgrade` is not followed (RFC 9110 §7.8 allows that, and some clients offer h2c with
     // every first request); the field is dropped with the other hop-by-hop ones.
-    if parts.headers.may_have(METHOD_OVERRIDES) {
+    let overrides = parts.uri.query().is_some_and(query::overrides_method);
+    if overrides || parts.headers.may_have(METHOD_OVERRIDES) {
         return Err(Refused::MethodOverride);
     }
     if parts.headers.may_have(TARGET_OVERRIDES) {
@@ -119,9 +121,9 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
         NoRoute::Path => Refused::NoRoute,
         NoRoute::Method(methods) => Refused::MethodNotAllowed(methods),
         NoRoute::MediaType(types) => Refused::MediaType(types),
+        NoRoute::Folded(fault) => Refused::Folded(fault),
     })?;
     let routed = x.admit(&x.snapshot, index, captures, &parts)?;
-    routed.check_path_subject()?;
     if let Some(recipient) = &routed.route.recipient {
         return Box::pin(disclose::way(x, &routed, &parts, body, recipient)).await;
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::{
-    message::{Field, Fields},
+    message::{Field, Fields, Value},
     tls::{Identity, Names},
 };
 
@@ -97,8 +97,12 @@ fn x_forwarded_nodes(headers: &Fields) -> Vec<Option<IpAddr>> {
         .collect()
 }
 
-/// One `for` of each element; an element without one, or with a broken one, is an unknown node.
+/// One `for` of each element; an element without one, or with a broken one, is an unknown node. Of
+/// lines in which it cannot be told where one ends there is one, which is unknown.
 fn forwarded_nodes(headers: &Fields) -> Vec<Option<IpAddr>> {
+    if !headers.get_all(Field::Forwarded).all(is_forwarded) {
+        return vec![None];
+    }
     headers
         .get_all(Field::Forwarded)
         .flat_map(|v| split_quoted(v.to_str().unwrap_or("?"), ','))
@@ -118,6 +122,7 @@ fn forwarded_nodes(headers: &Fields) -> Vec<Option<IpAddr>> {
 /// Whether a gateway says that its own caller came by TLS: the last `proto` of `Forwarded` (RFC 7239
 /// §5.4), the one `X-Forwarded-Proto`, or both.
 pub fn says_secured(headers: &Fields) -> bool {
+    let are_sound = headers.get_all(Field::Forwarded).all(is_forwarded);
     let standard = headers.get_all(Field::Forwarded).last().map(|v| {
         let elements = split_quoted(v.to_str().unwrap_or("?"), ',');
         let pairs = elements.last().map(|e| split_quoted(e, ';'));
@@ -126,7 +131,7 @@ pub fn says_secured(headers: &Fields) -> bool {
             let is_proto = name.trim().eq_ignore_ascii_case("proto");
             is_proto.then(|| value.trim().trim_matches('"'))
         });
-        (found.next(), found.next()) == (Some("https"), None)
+        are_sound && (found.next(), found.next()) == (Some("https"), None)
     });
     let custom = match headers.only(Field::XForwardedProto) {
         Ok(value) => value.map(|v| v.as_bytes() == b"https"),
@@ -135,7 +140,43 @@ pub fn says_secured(headers: &Fields) -> bool {
     standard.or(custom).is_some_and(|says| says) && custom.is_none_or(|says| says)
 }
 
-/// Splits outside of quoted strings (RFC 9110 §5.6.4).
+/// Whether it is certain where each element of a `Forwarded` ends: it is text, and a quote stands
+/// nowhere but at the beginning and the end of a value (RFC 7239 §4: a token or a quoted string). An
+/// element that a proxy writes behind an open quote would be hidden by what a caller wrote.
+pub(super) fn is_forwarded(line: Value<'_>) -> bool {
+    enum At {
+        /// Outside of quotes; the next byte begins a value.
+        Token {
+            begins: bool,
+        },
+        Quoted,
+        Escaped,
+        /// Behind the quote that ends a value.
+        Ended,
+    }
+    let Ok(text) = line.to_str() else {
+        return false;
+    };
+    let mut at = At::Token { begins: false };
+    for byte in text.bytes() {
+        at = match (at, byte) {
+            (At::Token { begins: true }, b'"') => At::Quoted,
+            (At::Token { .. }, b'"') => return false,
+            (At::Token { .. }, _) => At::Token {
+                begins: byte == b'=',
+            },
+            (At::Quoted, b'\\') => At::Escaped,
+            (At::Quoted, b'"') => At::Ended,
+            (At::Quoted | At::Escaped, _) => At::Quoted,
+            (At::Ended, b',' | b';') => At::Token { begins: false },
+            (At::Ended, b' ' | b'\t') => At::Ended,
+            (At::Ended, _) => return false,
+        };
+    }
+    matches!(at, At::Token { .. } | At::Ended)
+}
+
+/// Splits outside of quoted strings (RFC 9110 §5.6.4), of what [is in order](is_forwarded).
 fn split_quoted(text: &str, separator: char) -> Vec<&str> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(|c: char| {
@@ -224,6 +265,18 @@ mod tests {
                 &[("forwarded", "proto=https"), ("x-forwarded-proto", "https")],
                 true,
             ),
+            (
+                &[
+                    ("forwarded", "x=\", proto=http"),
+                    ("forwarded", "proto=https"),
+                ],
+                false,
+            ),
+            (
+                &[("forwarded", "proto=https;x=\", for=1.1.1.1;proto=http")],
+                false,
+            ),
+            (&[("forwarded", "proto=\"\"https\"\"")], false),
         ] {
             let mut headers = Fields::default();
             for (name, value) in fields {
@@ -316,6 +369,33 @@ mod tests {
             assert_eq!(client(peer, fields), expected, "{peer} {fields:?}");
         }
         assert_eq!(client("10.0.0.1", &[]), known("10.0.0.1"));
+    }
+
+    #[test]
+    fn a_quote_that_is_left_open_hides_no_element() {
+        let ask = |lines: &[&str]| {
+            let fields: Vec<_> = lines.iter().map(|line| ("forwarded", *line)).collect();
+            client("10.0.0.1", &fields)
+        };
+        for lines in [
+            &["for=95.108.128.1;x=\", for=203.0.113.5"][..],
+            &["for=95.108.128.1;x=\", for=\"203.0.113.5:80\";proto=http"],
+            &["for=95.108.128.1;x=\"", "for=203.0.113.5"],
+            &["for=95.108.128.1;x=\"\\\", for=203.0.113.5"],
+            &["for=95.108.128.1;x=a\"b, for=203.0.113.5"],
+            &["for=95.108.128.1;x=\"a\"b, for=203.0.113.5"],
+            &["for=95.108.128.1\", for=203.0.113.5"],
+            &["\"for=95.108.128.1\", for=203.0.113.5"],
+            &["for=95.108.128.1;x=\"\u{e9}, for=203.0.113.5"],
+        ] {
+            assert_eq!(ask(lines), ClientAddress::Unknown, "{lines:?}");
+        }
+        for line in [
+            "for=95.108.128.1;x=\", for=1.1.1.1\", for=203.0.113.5",
+            "for=\"a\\\",b\" , for=\"203.0.113.5\" ;proto=http",
+        ] {
+            assert_eq!(ask(&[line]), known("203.0.113.5"), "{line}");
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ const OWN_ANSWERS: [Field; 6] = [
 pub(super) const OWN_PREFIX: &[u8] = b"domicile-";
 
 /// The names that `Connection` claims for the connection.
-pub(super) fn nominated(fields: &Fields) -> Vec<String> {
+pub fn nominated(fields: &Fields) -> Vec<String> {
     if !fields.may_have(const { FieldSet::of(&[Field::Connection]) }) {
         return Vec::new();
     }
@@ -57,6 +57,25 @@ pub(super) fn nominated(fields: &Fields) -> Vec<String> {
         .collect()
 }
 
+/// Whether a field is one of these in any spelling: gateways read `_` for `-` (CGI, WSGI).
+pub fn is_among(names: &[HeaderName], name: &[u8]) -> bool {
+    names.iter().any(|own| is_spelling(own, name))
+}
+
+fn is_spelling(own: &HeaderName, name: &[u8]) -> bool {
+    let own = own.as_str().as_bytes();
+    let dash = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
+    own.len() == name.len() && own.iter().map(dash).eq(name.iter().map(dash))
+}
+
+/// Whether a field is one of these in another spelling alone: a region could read there what was not
+/// read here.
+pub fn has_other_spelling(fields: &Fields, names: &[HeaderName]) -> bool {
+    fields.iter().any(|(_, name, _)| {
+        is_among(names, name.as_bytes()) && names.iter().all(|own| own.as_str() != name)
+    })
+}
+
 /// The fields that are not the connection's, nor the router's own, nor, for callers that are not
 /// trusted, such as steer a route.
 pub fn end_to_end(fields: &Fields, steering: &[HeaderName], trusted: bool) -> Fields {
@@ -64,7 +83,7 @@ pub fn end_to_end(fields: &Fields, steering: &[HeaderName], trusted: bool) -> Fi
     let mut out = Fields::with_capacity(fields.len(), 512);
     out.extend(fields, |field, name, value| {
         let is_nominated = nominated.iter().any(|n| n.as_bytes() == name);
-        let steers = !trusted && steering.iter().any(|n| n.as_str().as_bytes() == name);
+        let steers = !trusted && is_among(steering, name);
         let passes = match field {
             // How a caller says that trailers may come (gRPC).
             Field::Te => takes_trailers(value),
@@ -111,14 +130,13 @@ pub fn add_via(fields: &mut Fields, version: Version) {
         );
         return;
     }
-    let mut list = String::new();
+    // As bytes: a comment may hold any (RFC 9110 §5.6.5), and by the list circles are found.
+    let mut list = Vec::new();
     for value in fields.get_all(Field::Via) {
-        if let Ok(value) = value.to_str() {
-            list.push_str(value);
-            list.push_str(", ");
-        }
+        list.extend_from_slice(value.as_bytes());
+        list.extend_from_slice(b", ");
     }
-    list.push_str(via(version));
+    list.extend_from_slice(via(version).as_bytes());
     fields.insert(Field::Via, list);
 }
 
@@ -193,6 +211,7 @@ mod tests {
         let fields: Fields = [
             ("domicile-target", "eu"),
             ("x-target-region", "eu"),
+            ("x_target-region", "eu"),
             ("accept", "*/*"),
         ]
         .into_iter()
@@ -202,6 +221,11 @@ mod tests {
         assert!(
             trusted.contains_key("x-target-region") && !trusted.contains_key("domicile-target")
         );
+        assert!(has_other_spelling(&fields, &steering));
+        let plain: Fields = [("x-target-region", "eu"), ("x_other", "1")]
+            .into_iter()
+            .collect();
+        assert!(!has_other_spelling(&plain, &steering));
     }
 
     #[test]
@@ -213,5 +237,14 @@ mod tests {
         add_via(&mut fields, Version::HTTP_11);
         assert_eq!(fields.len(), 2);
         assert_eq!(fields.get("via").unwrap(), "1.0 first, 1.1 domicile");
+    }
+
+    #[test]
+    fn a_comment_in_via_breaks_no_chain() {
+        let mut fields = Fields::default();
+        fields.append(Field::Via, b"1.1 domicile, 1.1 p (\xe9)");
+        add_via(&mut fields, Version::HTTP_11);
+        let said = fields.get(Field::Via).unwrap().as_bytes();
+        assert_eq!(said, b"1.1 domicile, 1.1 p (\xe9), 1.1 domicile");
     }
 }

@@ -9,6 +9,7 @@ pub mod caller;
 pub mod connection;
 pub mod descriptors;
 pub mod farewell;
+pub mod fold;
 pub mod gunzip;
 pub mod handshake;
 pub mod headers;

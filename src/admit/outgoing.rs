@@ -11,9 +11,12 @@ use std::{io::Write as _, net::IpAddr};
 
 use http::{HeaderName, Version};
 
-use super::headers::{
-    CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_traceparent, nominated, say_decision,
-    takes_trailers, via,
+use super::{
+    caller::is_forwarded,
+    headers::{
+        CLIENT_ADDRESS, HOP_BY_HOP, OWN_PREFIX, is_among, is_traceparent, nominated, say_decision,
+        takes_trailers, via,
+    },
 };
 use crate::{
     domain::eight_digits,
@@ -53,6 +56,8 @@ pub struct Passing<'r> {
 #[derive(Default)]
 struct Seen {
     forwarded: Chain,
+    /// What was written of it cannot be told apart from what will be.
+    has_broken_chain: bool,
     forwarded_for: Chain,
     via: Chain,
     has_proto: bool,
@@ -134,6 +139,9 @@ pub fn outgoing(
         passes
     });
     let passed = out.len();
+    if seen.has_broken_chain {
+        seen.forwarded.clear();
+    }
     if seen.trailers {
         out.append(Field::Te, "trailers");
     }
@@ -153,9 +161,12 @@ pub fn outgoing(
 fn goes(field: Field, value: Value<'_>, passing: &Passing<'_>, seen: &mut Seen) -> bool {
     let chain_passes = passing.proxied && !passing.hide_client;
     match field {
-        Field::Forwarded if chain_passes => add(&mut seen.forwarded, value),
+        Field::Forwarded if chain_passes => {
+            seen.has_broken_chain |= !is_forwarded(value);
+            add(&mut seen.forwarded, value);
+        }
         Field::XForwardedFor if chain_passes => add(&mut seen.forwarded_for, value),
-        Field::Via => add(&mut seen.via, value),
+        Field::Via => add_bytes(&mut seen.via, value),
         Field::Te => {
             seen.trailers |= takes_trailers(value);
         }
@@ -180,10 +191,6 @@ fn goes(field: Field, value: Value<'_>, passing: &Passing<'_>, seen: &mut Seen) 
 
 /// Room that most heads have enough of.
 const ROOM: usize = 1 << 10;
-
-fn is_among(names: &[HeaderName], name: &[u8]) -> bool {
-    names.iter().any(|n| n.as_str().as_bytes() == name)
-}
 
 /// Tells the backend whom the request comes from (RFC 7239; RFC 9110 §7.6.3). Of a caller that is
 /// to stay hidden only that there is one: `for=_hidden` (RFC 7239 §6.3) and no `X-Forwarded-For`.
@@ -275,12 +282,16 @@ fn begin_trace(out: &mut Fields, random: impl FnOnce() -> (u128, u64)) {
 }
 
 fn add(chain: &mut Chain, value: Value<'_>) {
-    if let Ok(value) = value.to_str() {
-        if !chain.is_empty() {
-            chain.extend_from_slice(b", ");
-        }
-        chain.extend_from_slice(value.as_bytes());
+    if value.to_str().is_ok() {
+        add_bytes(chain, value);
     }
+}
+
+fn add_bytes(chain: &mut Chain, value: Value<'_>) {
+    if !chain.is_empty() {
+        chain.extend_from_slice(b", ");
+    }
+    chain.extend_from_slice(value.as_bytes());
 }
 
 /// What was there, and what parts it from what follows.

@@ -21,8 +21,6 @@ pub enum PathFault {
         "the path holds an encoded slash, a backslash, a control character or bytes that are not UTF-8"
     )]
     Character,
-    #[error("the person's id in the path holds a `;`; percent-encode it if it belongs to the id")]
-    Parameter,
 }
 
 /// Refuses paths that two readers could take for two different resources: servlet containers
@@ -44,22 +42,24 @@ pub fn check(path: &str) -> Result<(), PathFault> {
     Ok(())
 }
 
-/// Refuses an id that servlet containers would cut off at the `;`: they would take it for another
-/// person's.
-pub fn check_subject(captured: &str) -> Result<(), PathFault> {
-    match memchr::memchr(b';', captured.as_bytes()) {
-        Some(_) => Err(PathFault::Parameter),
-        None => Ok(()),
-    }
+/// A segment, or several, without percent-encoding, in which no slash may be hidden. Allocates only
+/// where there is any.
+pub fn decode(segment: &str) -> Result<Cow<'_, str>, PathFault> {
+    unescape(segment, |byte| byte == b'/')
 }
 
-/// A segment without its percent-encoding. Allocates only where there is any.
-pub fn decode(segment: &str) -> Result<Cow<'_, str>, PathFault> {
-    if !segment.contains('%') {
-        return Ok(Cow::Borrowed(segment));
+/// A value of a query without percent-encoding: there a slash is like any other character (RFC 3986
+/// §3.4).
+pub fn decode_value(value: &str) -> Result<Cow<'_, str>, PathFault> {
+    unescape(value, |_| false)
+}
+
+fn unescape(text: &str, is_wrong: impl Fn(u8) -> bool) -> Result<Cow<'_, str>, PathFault> {
+    if !text.contains('%') {
+        return Ok(Cow::Borrowed(text));
     }
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.bytes();
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         if byte != b'%' {
             bytes.push(byte);
@@ -70,7 +70,7 @@ pub fn decode(segment: &str) -> Result<Cow<'_, str>, PathFault> {
             return Err(PathFault::Escape);
         };
         let byte = u8::try_from(high * 16 + low).map_err(|_| PathFault::Escape)?;
-        if byte == b'/' || byte < 0x20 || byte == 0x7f {
+        if is_wrong(byte) || byte < 0x20 || byte == 0x7f {
             return Err(PathFault::Character);
         }
         bytes.push(byte);
@@ -80,9 +80,38 @@ pub fn decode(segment: &str) -> Result<Cow<'_, str>, PathFault> {
         .map_err(|_| PathFault::Character)
 }
 
+/// Whether a segment is a template's literal one: an escape stands for its character (RFC 3986
+/// §6.2.2.2).
+pub fn is_same(literal: &str, segment: &str) -> bool {
+    literal == segment || decoded(literal, segment).is_some_and(|(one, two)| one == two)
+}
+
+/// The same, of letters of either case.
+pub fn is_alike(literal: &str, segment: &str) -> bool {
+    literal.eq_ignore_ascii_case(segment)
+        || decoded(literal, segment).is_some_and(|(one, two)| one.eq_ignore_ascii_case(&two))
+}
+
+/// Both without their escapes, if there are any.
+fn decoded<'s>(one: &'s str, two: &'s str) -> Option<(Cow<'s, str>, Cow<'s, str>)> {
+    if !one.contains('%') && !two.contains('%') {
+        return None;
+    }
+    Some((decode(one).ok()?, decode(two).ok()?))
+}
+
 impl PathTemplate {
     /// What the names capture if `path` fits; names never capture nothing.
     pub fn capture<'a>(&self, path: &'a str) -> Option<Captures<'a>> {
+        self.capture_by(path, is_same)
+    }
+
+    /// The same, where `is_literal` says whether a segment is the literal one.
+    pub fn capture_by<'a>(
+        &self,
+        path: &'a str,
+        mut is_literal: impl FnMut(&str, &str) -> bool,
+    ) -> Option<Captures<'a>> {
         let mut rest = path.strip_prefix('/')?;
         let mut captures = Captures::new();
         let mut ended = false;
@@ -106,7 +135,7 @@ impl PathTemplate {
                 }
             };
             match segment {
-                Segment::Literal(text) if text == head => {}
+                Segment::Literal(text) if is_literal(text, head) => {}
                 Segment::Name(_) if !head.is_empty() => captures.push(head),
                 Segment::Literal(_) | Segment::Name(_) | Segment::Rest(_) => return None,
             }
@@ -177,6 +206,25 @@ mod tests {
         assert_eq!(files.position("name"), Some(1));
         assert!(template("/people").capture("/people").is_some());
         assert_eq!(template("/people").capture("/people/"), None);
+    }
+
+    #[test]
+    fn an_escaped_letter_of_a_literal_is_that_letter() {
+        for (text, path, fits) in [
+            ("/people/{id}", "/%70eople/a", true),
+            ("/people/{id}", "/p%65opl%65/%61", true),
+            ("/people/{id}", "/%50eople/a", false),
+            ("/people/{id}", "/%2570eople/a", false),
+            ("/%70eople/{id}", "/people/a", true),
+            ("/a%20b/{id}", "/a%20b/c", true),
+        ] {
+            assert_eq!(
+                template(text).capture(path).is_some(),
+                fits,
+                "{text} {path}"
+            );
+        }
+        assert!(is_alike("people", "%50EOPLE") && !is_alike("people", "person"));
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use http::{Method, uri::Authority};
 
-use super::path::Captures;
+use super::{
+    fold::{self, FoldFault},
+    path::{Captures, is_alike, is_same},
+};
 use crate::{
     message::{Field, Fields},
     settings::Route,
@@ -17,10 +20,16 @@ pub enum NoRoute {
     Method(Vec<Method>),
     /// 415: path and method fit, the media type does not.
     MediaType(Vec<String>),
+    /// 400: another route takes what a server could read for the path.
+    Folded(FoldFault),
 }
 
 /// The first route, in the order of the settings, that takes the request. `host` is asked for only
 /// where a route wants one.
+///
+/// # Errors
+/// No route takes it, or servers that fold could read a path that is judged otherwise
+/// ([`fold::check`]).
 pub fn find<'r, 'p, 'h>(
     routes: impl Iterator<Item = (usize, &'r Route)> + Clone,
     host: impl Fn() -> Option<&'h str>,
@@ -30,11 +39,19 @@ pub fn find<'r, 'p, 'h>(
 ) -> Result<(usize, Captures<'p>), NoRoute> {
     let mut methods: Vec<Method> = Vec::new();
     let mut media_types = Vec::new();
-    for (index, route) in routes {
+    // A literal on the way was missed by letter case alone.
+    let mut is_near = false;
+    let mut is_literal = |literal: &str, segment: &str| {
+        let is_same = is_same(literal, segment);
+        is_near |= !is_same && is_alike(literal, segment);
+        is_same
+    };
+    let mut found = None;
+    for (index, route) in routes.clone() {
         if route.host.as_deref().is_some_and(|w| !host_fits(w, host())) {
             continue;
         }
-        let Some(captures) = route.path.capture(path) else {
+        let Some(captures) = route.path.capture_by(path, &mut is_literal) else {
             continue;
         };
         if !method_fits(&route.methods, method) {
@@ -45,21 +62,44 @@ pub fn find<'r, 'p, 'h>(
             Some(wanted) if carries_body(method) && !media_type_fits(wanted, headers) => {
                 media_types.push(wanted.clone());
             }
-            _ => return Ok((index, captures)),
+            _ => {
+                found = Some((index, route, captures));
+                break;
+            }
         }
     }
+    let Some((index, route, captures)) = found else {
+        return Err(none(methods, media_types));
+    };
+    if is_near || fold::may_change(path) {
+        let folded = fold::fold(path);
+        let mut takers = routes.filter_map(|(_, route)| {
+            let fits = route.host.as_deref().is_none_or(|w| host_fits(w, host()))
+                && method_fits(&route.methods, method);
+            let wanted = route.content_type.as_deref();
+            let is_read =
+                wanted.is_none_or(|w| !carries_body(method) || media_type_fits(w, headers));
+            let captures = route.path.capture_folded(&folded)?;
+            (fits && is_read).then_some((route, captures))
+        });
+        fold::check(route, &captures, takers.next()).map_err(NoRoute::Folded)?;
+    }
+    Ok((index, captures))
+}
+
+fn none(mut methods: Vec<Method>, media_types: Vec<String>) -> NoRoute {
     if !media_types.is_empty() {
-        return Err(NoRoute::MediaType(media_types));
+        return NoRoute::MediaType(media_types);
     }
     if methods.is_empty() {
-        return Err(NoRoute::Path);
+        return NoRoute::Path;
     }
     if methods.contains(&Method::GET) {
         methods.push(Method::HEAD);
     }
     methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     methods.dedup();
-    Err(NoRoute::Method(methods))
+    NoRoute::Method(methods)
 }
 
 /// What `Allow` says of a route whose methods are `listed` (RFC 9110 §15.5.6). Of one that takes all
@@ -236,6 +276,116 @@ mod tests {
             find_in("files.example:8080", "/any/1", Method::DELETE, None),
             Ok(3)
         );
+    }
+
+    #[test]
+    fn a_path_that_a_server_could_take_for_another_routes_is_refused() {
+        let named = |text: &str, subject: &str, methods: &[Method]| {
+            let mut route = route(text, methods, None, None);
+            route.path = PathTemplate::parse(text).unwrap();
+            route.subject = Some(crate::classify::ValueSource::Path(subject.to_owned()));
+            route
+        };
+        let table = [
+            named("/files/profile/{subject}", "subject", &[Method::PUT]),
+            named("/files/{subject}/{name...}", "subject", &[]),
+            named("/deep/{subject...}", "subject", &[]),
+            named("/Twin/{subject}", "subject", &[]),
+            named("/twin/{subject}", "subject", &[]),
+            named("/list/", "none", &[]),
+            named("/{rest...}", "none", &[]),
+        ];
+        let find = |method: Method, path: &str| {
+            let routes = table.iter().enumerate();
+            let found = super::find(routes, || None, path, &method, &Fields::default());
+            found.map(|(index, _)| index)
+        };
+        for (path, index) in [
+            ("/files/profile/zoe", 0),
+            ("/files/%70rofile/zoe", 0),
+            ("/files/zoe/%70rofile", 1),
+            ("/files/zoe/a//b;v=1/", 1),
+            ("/deep/a/b", 2),
+            ("/deep/a/%62", 2),
+            ("/Twin/bob", 3),
+            ("/twin/bob", 4),
+            ("/list/", 5),
+            ("/other//a;b/", 6),
+            ("/Other/Alice", 6),
+        ] {
+            assert_eq!(find(Method::PUT, path), Ok(index), "{path}");
+        }
+        // By the method the other route does not take it either.
+        assert_eq!(find(Method::GET, "/files/Profile/zoe"), Ok(1));
+        let told = |path: &str| match find(Method::PUT, path) {
+            Err(NoRoute::Folded(fault)) => fault,
+            other => panic!("{path}: {other:?}"),
+        };
+        for path in [
+            "/files/Profile/zoe",
+            "/files/%50rofile/zoe",
+            "/files/profile;v=1/zoe",
+            "/files/profile/zoe/",
+            "//files/profile/zoe",
+            "/;a/files/profile/zoe",
+            "//files/zoe/a",
+            "/FILES/zoe/a",
+            "/files/zoe//",
+            "/deep//",
+            "/twin//bob",
+            "/list//",
+        ] {
+            assert!(matches!(told(path), FoldFault::Route { .. }), "{path}");
+        }
+        for path in [
+            "/deep/bob/",
+            "/deep/a//bob",
+            "/deep//bob",
+            "/deep/bob;v=1",
+            "/files/zoe;v=1/a",
+            "/Twin/bob;v=1",
+        ] {
+            assert_eq!(told(path), FoldFault::Value("subject".to_owned()), "{path}");
+        }
+        let told = told("/files/Profile/zoe").to_string();
+        assert!(
+            told.contains("`/files/{subject}/{name...}`")
+                && told.contains("`/files/profile/{subject}`"),
+            "{told}"
+        );
+    }
+
+    proptest::proptest! {
+        /// What passes is the same person's by the same route to a server that folds.
+        #[test]
+        fn what_passes_is_judged_alike_when_it_is_folded(
+            path in "(/(files|Files|%66iles|profile|profil%65|a|a;v=1||b%3B)){1,5}/?",
+        ) {
+            let named = |text: &str| {
+                let mut route = route(text, &[], None, None);
+                route.path = PathTemplate::parse(text).unwrap();
+                route.subject = Some(crate::classify::ValueSource::Path("subject".to_owned()));
+                route
+            };
+            let table = [
+                named("/files/profile/{subject}"),
+                named("/files/{subject}/{name...}"),
+                named("/profile/{subject...}"),
+                named("/{rest...}"),
+            ];
+            let judged = |path: &str| {
+                let routes = table.iter().enumerate();
+                let found = find(routes, || None, path, &Method::PUT, &Fields::default());
+                let (index, captures) = found.ok()?;
+                let at = table[index].path.position("subject");
+                let subject = at.map(|at| crate::admit::path::decode(captures[at]).unwrap().into_owned());
+                Some((index, subject))
+            };
+            let folded = fold::fold(&path);
+            if let Some(as_it_stands) = judged(&path) {
+                proptest::prop_assert_eq!(Some(as_it_stands), judged(&folded));
+            }
+        }
     }
 
     #[test]

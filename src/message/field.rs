@@ -166,6 +166,16 @@ impl Names {
         self.insert_as(key.field(), key.text().as_bytes());
     }
 
+    /// A name in any spelling that has `_` for a `-` of it, or the other way round.
+    pub fn insert_spellings(&mut self, name: &str) {
+        // Length and last byte are what bits are made of.
+        for (one, other) in [("-", "_"), ("_", "-")] {
+            let name = name.replace(one, other);
+            self.insert_as(Field::of(name.as_bytes()), name.as_bytes());
+            self.others |= Self::bit(name.as_bytes());
+        }
+    }
+
     /// Whether one name may be in both: false is certain.
     pub const fn may_meet(self, others: Self) -> bool {
         // That both have unknown names is what the bits are for.

@@ -65,6 +65,8 @@ impl<B> From<http::Request<B>> for Request<B> {
 pub struct Told {
     pub status: StatusCode,
     pub headers: Fields,
+    /// In which it came from a region.
+    pub version: Option<Version>,
     _off_class: u64,
 }
 
@@ -78,8 +80,14 @@ impl Told {
         Self {
             status,
             headers,
+            version: None,
             _off_class: 0,
         }
+    }
+
+    pub fn of_version(self, version: Version) -> Self {
+        let version = Some(version);
+        Self { version, ..self }
     }
 }
 
@@ -114,6 +122,11 @@ impl<B> Response<B> {
         &mut self.head.status
     }
 
+    /// In which it came from a region; `None` of an answer of the router's own.
+    pub fn version(&self) -> Option<Version> {
+        self.head.version
+    }
+
     pub fn headers(&self) -> &Fields {
         &self.head.headers
     }
@@ -145,7 +158,8 @@ impl<B> Response<B> {
 impl<B> From<http::Response<B>> for Response<B> {
     fn from(response: http::Response<B>) -> Self {
         let (parts, body) = response.into_parts();
-        let head = Box::new(Told::new(parts.status, Fields::from(&parts.headers)));
+        let head = Told::new(parts.status, Fields::from(&parts.headers));
+        let head = Box::new(head.of_version(parts.version));
         Self { head, body }
     }
 }

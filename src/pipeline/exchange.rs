@@ -28,13 +28,14 @@ use crate::{
         caller::{Caller, ClientAddress},
         handshake::Peer,
         headers,
+        http1::HeadFault,
         memory::Held,
         outgoing::{self, Passing},
-        path::{self, Captures},
+        path::Captures,
         route::{self, NoRoute},
     },
     attest::{Draft, Ordered, Profile},
-    classify::{ValueSource, token::Claims},
+    classify::token::Claims,
     domain::{CategorySet, Circumstances, DecisionId, Operation, Place, RegionId},
     forward::{ForwardError, Upstreams},
     message::{Field, Fields, Parts, Request, Response},
@@ -99,17 +100,6 @@ pub struct Routed<'a> {
     pub token: Option<Claims>,
     pub client: ClientAddress,
     pub operation: Operation,
-}
-
-impl Routed<'_> {
-    /// See [`path::check_subject`].
-    pub fn check_path_subject(&self) -> Result<(), Refused> {
-        let Some(ValueSource::Path(name)) = &self.route.settings.subject else {
-            return Ok(());
-        };
-        let captured = self.head.capture(name).unwrap_or_default();
-        path::check_subject(captured).map_err(Refused::Path)
-    }
 }
 
 impl<'w> Exchange<'w> {
@@ -250,6 +240,12 @@ impl<'w> Exchange<'w> {
             query: parts.uri.query(),
         };
         let may_steer = |names| parts.headers.may_have_name(names);
+        if self.caller.trusted
+            && may_steer(snapshot.spellings)
+            && headers::has_other_spelling(&parts.headers, &snapshot.steering)
+        {
+            return Err(Refused::Head(HeadFault::Underscore));
+        }
         let wishes = if self.caller.trusted && route.steered_by.is_none_or(may_steer) {
             let wishes = wishes::read(&head, &route.settings.steering, &snapshot.regions, plain)?;
             wishes.fit(&route.settings)?;

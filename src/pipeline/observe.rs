@@ -40,7 +40,7 @@ pub async fn single(
     });
     let mut noted = Noted::default();
     noted.add(x, would, None);
-    let body = single::outgoing_body(x, taken);
+    let body = single::outgoing_body(x, parts, taken);
     pass(x, parts, body, noted, to).await
 }
 

@@ -357,11 +357,11 @@ pub fn subject(
             match value {
                 Some(Value::String(text)) => {
                     // Most are hashed as they stand.
-                    if let Some(plain) = text.plain().filter(|p| !p.is_empty()) {
-                        return Ok(key(plain));
+                    if let Some(plain) = text.plain() {
+                        return usable(plain).map(key);
                     }
                     let text = text.unescape();
-                    return non_empty(&text).map(|t| key(t.as_bytes()));
+                    return usable(text.as_bytes()).map(key);
                 }
                 Some(Value::Number(digits)) => {
                     let digits = number_id(digits.as_str()).ok_or(Refused::NoSubject)?;
@@ -379,7 +379,7 @@ pub fn subject(
         source => routed.head.text(source).map_err(|_| Refused::NoSubject)?,
     };
     let text = text.ok_or(Refused::NoSubject)?;
-    non_empty(&text).map(|t| key(t.as_bytes()))
+    usable(text.as_bytes()).map(key)
 }
 
 /// A number that is an id: whole, as every reader of JSON writes it. `7.0` and `0.7e1` would be
@@ -391,11 +391,12 @@ pub fn number_id(digits: &str) -> Option<&str> {
     (unsigned || signed()).then_some(digits)
 }
 
-fn non_empty(text: &str) -> Result<&str, Refused> {
-    if text.is_empty() {
-        Err(Refused::NoSubject)
-    } else {
-        Ok(text)
+/// An id that every reader takes for the same one: some end a text at a NUL, or drop other controls.
+pub fn usable(id: &[u8]) -> Result<&[u8], Refused> {
+    let is_control = |b: &u8| *b < b' ' || *b == 0x7f;
+    match id.is_empty() || id.iter().any(is_control) {
+        true => Err(Refused::NoSubject),
+        false => Ok(id),
     }
 }
 

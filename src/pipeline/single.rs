@@ -23,7 +23,7 @@ use super::{
 use crate::{
     admit::{
         body::{BodyFault, Incoming, Watched},
-        headers::drop_own_answers,
+        headers::{drop_own_answers, is_among, nominated},
         http1::FramingFault,
     },
     attest::{Cleared, Clearing, Pinning, Unwritable},
@@ -31,7 +31,7 @@ use crate::{
     domain::{Operation, RegionId},
     forward::{AnswerBody, Outgoing, OutgoingBody, throw_away},
     locate::{Claim, Pin},
-    message::{Field, Parts, Response},
+    message::{Field, Fields, Parts, Response, Told},
     respond::Refused,
     router::Snapshot,
     settings::{Answers, Format},
@@ -86,7 +86,7 @@ pub async fn way(
         method: parts.method.clone(),
         path_and_query: path_and_query(parts),
         headers,
-        body: outgoing_body(x, taken),
+        body: outgoing_body(x, parts, taken),
         is_once: false,
     };
     let landing = Landing::new(x, &person, &flow, &judged);
@@ -450,8 +450,9 @@ pub fn safe(answer: &Response<AnswerBody>) -> Response<Content> {
         Field::Allow,
         Field::CacheControl,
     ];
-    let mut bare = Response::new(Content::Whole(Bytes::new()));
-    *bare.status_mut() = answer.status();
+    let mut head = Told::new(answer.status(), Fields::default());
+    head.version = answer.version();
+    let mut bare = Response::from_parts(Box::new(head), Content::Whole(Bytes::new()));
     for name in SAFE {
         if let Some(value) = answer.headers().get(name) {
             bare.headers_mut().append(name, value.as_bytes());
@@ -466,7 +467,7 @@ pub fn path_and_query(parts: &Parts) -> Cow<'_, PathAndQuery> {
     own.unwrap_or_else(|| Cow::Owned(PathAndQuery::from_static("/")))
 }
 
-pub fn outgoing_body(x: &Exchange<'_>, taken: Taken) -> OutgoingBody {
+pub fn outgoing_body(x: &Exchange<'_>, parts: &Parts, taken: Taken) -> OutgoingBody {
     match taken {
         Taken::None => OutgoingBody::Empty,
         Taken::Whole(bytes) => OutgoingBody::Whole(bytes),
@@ -480,6 +481,7 @@ pub fn outgoing_body(x: &Exchange<'_>, taken: Taken) -> OutgoingBody {
             let body = Box::pin(Lifted {
                 body: Watched::new(incoming, stall),
                 snapshot: Arc::clone(&x.snapshot),
+                nominated: nominated(&parts.headers),
             });
             let held = x.held.beside();
             OutgoingBody::Stream { body, length, held }
@@ -488,10 +490,11 @@ pub fn outgoing_body(x: &Exchange<'_>, taken: Taken) -> OutgoingBody {
 }
 
 /// [`Watched`] with the error type that bodies on their way out have. Trailer fields that steer a
-/// route would come after it was taken.
+/// route would come after it was taken; those that `Connection` names end here (RFC 9110 §7.6.1).
 struct Lifted {
     body: Watched,
     snapshot: Arc<Snapshot>,
+    nominated: Vec<String>,
 }
 
 impl http_body::Body for Lifted {
@@ -504,18 +507,26 @@ impl http_body::Body for Lifted {
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         let frame = std::task::ready!(std::pin::Pin::new(&mut this.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(fields) = frame.trailers_ref()
-            && this
-                .snapshot
-                .steering
-                .iter()
-                .any(|n| fields.contains_key(n))
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            other => return std::task::Poll::Ready(other.map(|f| f.map_err(Into::into))),
+        };
+        let mut fields = match frame.into_trailers() {
+            Ok(fields) => fields,
+            Err(frame) => return std::task::Poll::Ready(Some(Ok(frame))),
+        };
+        let steering = &this.snapshot.steering;
+        if fields
+            .keys()
+            .any(|n| is_among(steering, n.as_str().as_bytes()))
         {
             let fault = BodyFault::Framing(FramingFault::ForbiddenTrailer);
             return std::task::Poll::Ready(Some(Err(fault.into())));
         }
-        std::task::Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+        for name in &this.nominated {
+            fields.remove(name.as_str());
+        }
+        std::task::Poll::Ready(Some(Ok(http_body::Frame::trailers(fields))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -5,6 +5,7 @@ use std::{ops::Deref, sync::LazyLock};
 use http::Method;
 use smallvec::SmallVec;
 
+use super::query;
 use crate::{
     admit::path::Captures,
     classify::ValueSource,
@@ -73,8 +74,8 @@ impl Head<'_> {
     /// stands.
     ///
     /// # Errors
-    /// [`Unclear`] for a header or query name that stands twice with different values, and for
-    /// bytes that are no text. Nobody may go on with weaker evidence instead.
+    /// [`Unclear`] for a header or query name that stands twice with different values, for a query
+    /// that [others read otherwise](query::value), and for bytes that are no text. Nobody may go on with weaker evidence instead.
     pub fn text(&self, source: &ValueSource) -> Result<Option<String>, Unclear> {
         let text = match source {
             ValueSource::Header(name) => {
@@ -95,7 +96,7 @@ impl Head<'_> {
                 None => None,
             },
             ValueSource::Query(name) => match self.query {
-                Some(query) => query_value(query, name)?,
+                Some(query) => query::value(query, name)?,
                 None => None,
             },
             ValueSource::Body(_)
@@ -136,29 +137,6 @@ impl<'a> Head<'a> {
     pub fn capture(&self, name: &str) -> Option<&'a str> {
         self.captures.get(self.template.position(name)?).copied()
     }
-}
-
-/// The value of a name in a query (`application/x-www-form-urlencoded`).
-fn query_value(query: &str, name: &str) -> Result<Option<String>, Unclear> {
-    let mut found: Option<String> = None;
-    for pair in query.split('&') {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if form_decode(key).as_deref() != Some(name) {
-            continue;
-        }
-        let value = form_decode(value).ok_or(Unclear)?;
-        if found.as_ref().is_some_and(|before| *before != value) {
-            return Err(Unclear);
-        }
-        found = Some(value);
-    }
-    Ok(found)
-}
-
-fn form_decode(text: &str) -> Option<String> {
-    crate::admit::path::decode(&text.replace('+', " "))
-        .ok()
-        .map(|t| t.into_owned())
 }
 
 /// Reads the steering of a trusted caller's request.
@@ -458,10 +436,16 @@ mod tests {
             headers: &headers,
             captures: Captures::new(),
             template: &template,
-            query: Some("c=RU&c=IN&d=RU&d=%52U&e=%ff&f=&%ff=x"),
+            query: Some("c=RU&c=IN&d=RU&d=%52U&e=%ff&f=&H=x"),
         };
         let text = |source: &str| head.text(&ValueSource::parse(source).unwrap());
-        for source in ["header:x-twice", "header:x-bytes", "query:c", "query:e"] {
+        for source in [
+            "header:x-twice",
+            "header:x-bytes",
+            "query:c",
+            "query:e",
+            "query:h",
+        ] {
             assert_eq!(text(source), Err(Unclear), "{source}");
         }
         for source in ["header:x-same", "query:d"] {

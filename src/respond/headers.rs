@@ -68,7 +68,9 @@ impl Refused {
                 _ => "destination_unavailable",
             }),
             Self::Forbidden(_) => Some("http_request_denied"),
-            Self::Malformed(_) | Self::Path(_) | Self::Head(_) => Some("http_request_error"),
+            Self::Malformed(_) | Self::Path(_) | Self::Folded(_) | Self::Head(_) => {
+                Some("http_request_error")
+            }
             _ => None,
         }
     }

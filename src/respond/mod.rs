@@ -15,6 +15,7 @@ pub use problem::Problem;
 use crate::{
     admit::{
         body::BodyFault,
+        fold::FoldFault,
         http1::{FramingFault, HeadFault},
         path::PathFault,
     },
@@ -28,6 +29,8 @@ pub enum Refused {
     /// The head of an HTTP/1 request.
     Head(HeadFault),
     Path(PathFault),
+    /// Another path to a server that folds it.
+    Folded(FoldFault),
     /// More than one `Host` (RFC 9112 §3.2).
     Host,
     NoRoute,
@@ -160,6 +163,12 @@ impl Refused {
                 "the path can be read in two ways",
                 fault.to_string(),
             ),
+            Self::Folded(fault) => (
+                S::BAD_REQUEST,
+                "bad-path",
+                "the path can be read in two ways",
+                fault.to_string(),
+            ),
             Self::Host => (
                 S::BAD_REQUEST,
                 "bad-host",
@@ -208,7 +217,9 @@ impl Refused {
                 S::BAD_REQUEST,
                 "method-override",
                 "the request asks to be taken for one of another method",
-                t("send the method that is meant, without X-HTTP-Method-Override"),
+                t(
+                    "send the method that is meant, without X-HTTP-Method-Override or `_method` in the query",
+                ),
             ),
             Self::TargetOverride => (
                 S::BAD_REQUEST,
@@ -297,7 +308,7 @@ impl Refused {
                 "no-subject",
                 "whose record this is cannot be told",
                 t(
-                    "the route's subject source holds no id in this request: a text that is not empty, or a whole number of 64 bits in plain digits",
+                    "the route's subject source holds no id in this request: a text that is not empty and holds no control characters, or a whole number of 64 bits in plain digits",
                 ),
             ),
             Self::UnreadableEvidence(source) => (

@@ -201,6 +201,7 @@ pub fn recompile(shared: &Shared, at: Timestamp) {
         recipients: current.recipients.clone(),
         routes: current.routes.clone(),
         steering: current.steering.clone(),
+        spellings: current.spellings,
         keys: current.keys.clone(),
         geo: Arc::clone(&current.geo),
         watched: current.watched.clone(),

@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub routes: Vec<ReadyRoute>,
     /// Header names by which some route is steered or takes evidence; strangers cannot send them.
     pub steering: Vec<HeaderName>,
+    /// Their spellings with `_` for `-`, but for those that no request can have.
+    pub spellings: Names,
     pub keys: Option<Arc<KeySet>>,
     pub geo: Arc<Geo>,
     /// Certificates, authorities and what else changes by itself.
@@ -188,13 +190,15 @@ impl Snapshot {
         };
         let policy = checked.compile(at);
         let token_keys = keys.as_ref().map(|keys| keys.public_keys());
+        let steering = steering_names(&settings.routes);
         let settings_digest = settings::digest(&settings, &token_keys.unwrap_or_default());
         Some(Self {
             generation: previous.map_or(0, |p| p.generation + 1),
             location: settings.location.place,
             location_entity: location_entity?,
             region_entities: region_entities.into_iter().collect::<Option<_>>()?,
-            steering: steering_names(&settings.routes),
+            spellings: spellings(&steering),
+            steering,
             settings: Arc::new(settings),
             settings_digest,
             checked,
@@ -412,6 +416,16 @@ fn steering_names(routes: &[Route]) -> Vec<HeaderName> {
     names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
     names
+}
+
+fn spellings(names: &[HeaderName]) -> Names {
+    let mut spellings = Names::default();
+    // `Domicile_…` is refused wherever it stands.
+    let others = names
+        .iter()
+        .filter(|n| !n.as_str().starts_with("domicile-"));
+    others.for_each(|name| spellings.insert_spellings(name.as_str()));
+    spellings
 }
 
 fn read_keys(settings: &Settings, places: &Places, faults: &Faults) -> Option<Arc<KeySet>> {

@@ -409,14 +409,13 @@ fn an_id_that_no_caller_could_name_gets_no_path() {
         let items = answer.items();
         assert_eq!(items[1]["status"], 201, "{items:?}");
         let item = &items[0];
-        assert_eq!(
-            item["status"],
-            if id.is_empty() { 422 } else { 400 },
-            "{id:?}: {item}"
-        );
+        // Those with a control character name nobody on any route.
+        let names_nobody = id.is_empty() || id.contains("\\u00") || id.contains("\\r");
+        let status = if names_nobody { 422 } else { 400 };
+        assert_eq!(item["status"], status, "{id:?}: {item}");
         let told = item.to_string();
         assert!(!told.contains("zz"), "{told}");
-        assert!(id.is_empty() || told.contains("body:/id"), "{told}");
+        assert!(names_nobody || told.contains("body:/id"), "{told}");
     }
     assert!(
         backends

@@ -41,6 +41,7 @@ mod policy_tools;
 mod privacy;
 mod raw_http1;
 mod raw_http2;
+mod readings;
 mod refused_as;
 mod resilience;
 mod review;

@@ -122,13 +122,13 @@ fn a_route_of_all_methods_names_them_where_one_means_nothing() {
     );
 }
 
-fn statuses(answers: &str) -> Vec<&str> {
+pub fn statuses(answers: &str) -> Vec<&str> {
     let lines = answers.split("HTTP/1.1 ").skip(1);
     lines.map(|line| line.get(..3).unwrap()).collect()
 }
 
 /// Sends the bytes on a connection of their own and gives all that comes back.
-fn say(router: &Router, bytes: impl AsRef<[u8]>) -> String {
+pub fn say(router: &Router, bytes: impl AsRef<[u8]>) -> String {
     let mut stream = connect(router.router);
     stream.write_all(bytes.as_ref()).unwrap();
     rest(&mut stream)
@@ -708,6 +708,7 @@ fn a_trailer_that_steers_by_a_name_of_the_settings_breaks_the_request() {
         statuses(&answers).join(" ")
     };
     assert_eq!(put("X-Target-Region"), "400");
+    assert_eq!(put("X_Target-Region"), "400");
     assert!(backends.touched().is_empty());
     assert_eq!(put("X-Checksum"), "201");
     assert_eq!(backends.touched(), ["eu"]);

@@ -298,6 +298,8 @@ fn trailers_that_steer_break_the_request() {
         "content-type",
         "x-forwarded-for",
         "x-real-ip",
+        "x-original-url",
+        "x-rewrite-url",
         "content_length",
         "x\"y",
     ] {

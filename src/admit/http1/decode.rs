@@ -263,6 +263,8 @@ pub fn is_forbidden(name: &HeaderName) -> bool {
             "x-forwarded-",
             "x-http-method",
             "x-method-",
+            "x-original-url",
+            "x-rewrite-url",
             "proxy-",
             "keep-alive",
             "traceparent",

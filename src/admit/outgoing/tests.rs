@@ -128,6 +128,59 @@ fn a_strangers_chain_is_replaced_and_a_proxys_is_continued() {
 }
 
 #[test]
+fn a_chain_in_which_a_quote_is_left_open_begins_anew() {
+    let proxied = || Passing {
+        proxied: true,
+        ..passing("192.0.2.7")
+    };
+    for lines in [
+        &["for=198.51.100.4;x=\", for=203.0.113.5"][..],
+        &["for=198.51.100.4;x=\"", "for=203.0.113.5"],
+        &["for=203.0.113.5", "for=198.51.100.4\""],
+    ] {
+        let fields: Fields = lines.iter().map(|line| ("forwarded", line)).collect();
+        let out = outgoing(&fields, proxied(), || (5, 6));
+        assert_eq!(
+            text(&out, "forwarded"),
+            "for=192.0.2.7;proto=http",
+            "{lines:?}"
+        );
+    }
+    let fields = map(&[("forwarded", "for=\"203.0.113.5\"")]);
+    let out = outgoing(&fields, proxied(), || (5, 6));
+    let whole = "for=\"203.0.113.5\", for=192.0.2.7;proto=http";
+    assert_eq!(text(&out, "forwarded"), whole);
+}
+
+#[test]
+fn a_comment_in_via_breaks_no_chain() {
+    let mut fields = Fields::default();
+    fields.append(Field::Via, b"1.1 domicile, 1.1 p (\xe9)");
+    let out = outgoing(&fields, passing("192.0.2.7"), || (5, 6));
+    let said = out.get(Field::Via).unwrap().as_bytes();
+    assert_eq!(said, b"1.1 domicile, 1.1 p (\xe9), 1.1 domicile");
+}
+
+#[test]
+fn what_steers_passes_from_strangers_in_no_spelling() {
+    let steering = [HeaderName::from_static("x-target-region")];
+    let fields = map(&[
+        ("x-target-region", "eu"),
+        ("x_target_region", "eu"),
+        ("x_target-region", "eu"),
+        ("x_other", "1"),
+    ]);
+    let stranger = Passing {
+        steering: &steering,
+        ..passing("192.0.2.7")
+    };
+    let out = outgoing(&fields, stranger, || (5, 6));
+    let names = out.iter().filter(|(_, name, _)| name.contains("target"));
+    assert_eq!(names.count(), 0, "{out:?}");
+    assert!(out.contains_key("x_other"));
+}
+
+#[test]
 fn what_is_remembered_is_told_only_of_what_is_the_same() {
     let memory = Memory::default();
     let plain = [("host", "api.example"), ("accept", "*/*")];

@@ -31,7 +31,9 @@ pub enum JsonFaultKind {
     TooDeep,
     #[error("key that stands twice in one object")]
     DuplicateKey,
-    #[error("key that differs in letter case alone from one that is read")]
+    #[error(
+        "key that differs in letter case alone, or in a NUL and what follows, from one that is read"
+    )]
     LetterCase,
     #[error("second value after the first")]
     SecondValue,

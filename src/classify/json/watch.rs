@@ -82,16 +82,20 @@ impl State {
         self.members.find(key.print, is_it).unwrap_or(self.other)
     }
 
-    /// Whether a reader that does not look at letter case (Go's encoding/json, by Unicode's folding)
-    /// takes a key of `text` for an exact one.
+    /// Whether a reader that does not look at letter case (Go's encoding/json, by Unicode's folding),
+    /// or ends a text at a NUL, takes a key of `text` for an exact one.
     #[inline(never)]
     pub fn is_taken_for(&self, key: &MemberKey, text: &[u8]) -> bool {
-        let name = key.meant(text);
+        let meant = key.meant(text);
+        let name = match key.escaped {
+            true => meant.split(|b| *b == 0).next().unwrap_or_default(),
+            false => &*meant,
+        };
         let mut exact = self.exact.iter();
         if name.is_ascii() {
-            return exact.any(|own| own.as_bytes().eq_ignore_ascii_case(&name));
+            return exact.any(|own| own.as_bytes().eq_ignore_ascii_case(name));
         }
-        std::str::from_utf8(&name).is_ok_and(|name| exact.any(|own| folded(own).eq(folded(name))))
+        std::str::from_utf8(name).is_ok_and(|name| exact.any(|own| folded(own).eq(folded(name))))
     }
 
     pub fn element(&self, index: u32) -> StateId {

@@ -251,6 +251,9 @@ fn a_key_that_others_would_take_for_one_that_decides_is_refused() {
         r#"{"country":"SG","Country":"BR"}"#,
         r#"{"COUNTRY":"BR"}"#,
         r#"{"\u0043ountry":"BR"}"#,
+        r#"{"country":"SG","country\u0000":"BR"}"#,
+        r#"{"person":{"k\u0000x":"BR"}}"#,
+        r#"{"Countr\u0079\u0000":"BR"}"#,
         r#"{"Person":{"born":"2018-01-01"}}"#,
         r#"{"person":{"Born":"2018-01-01"}}"#,
         // The signs of Kelvin and of the long s.
@@ -265,7 +268,7 @@ fn a_key_that_others_would_take_for_one_that_decides_is_refused() {
         r#"{"id":1,"ID":2}"#,
         r#"{"other":{"Country":"BR"}}"#,
         r#"{"Email":"x","tags":[{"Kind":1}]}"#,
-        r#"{"countries":1,"Countrý":1}"#,
+        r#"{"countries":1,"Countrý":1,"\u0000country":1,"country\u0001":1}"#,
     ] {
         assert_eq!(kind(body), None, "{body}");
     }

@@ -145,6 +145,7 @@ impl Reader {
                     told,
                     decoder,
                     keeps_alive,
+                    ..
                 } => {
                     self.answer.head = self.came.get(start..end)?.to_vec();
                     self.answer.status = told.status.as_u16();

@@ -102,6 +102,8 @@ pub enum Head {
         told: Box<Told>,
         decoder: Decoder,
         keeps_alive: bool,
+        /// Trailer fields that end at this hop, too.
+        nominated: Vec<String>,
     },
 }
 
@@ -193,11 +195,12 @@ impl Head {
             // RFC 9110 §8.6 forbids it there, and a reader might wait for such a body.
             fields.remove(Field::ContentLength);
         }
-        let told = Box::new(Told::new(status, fields));
+        let told = Box::new(Told::new(status, fields).of_version(version));
         Ok(Self::Final {
             told,
             decoder,
             keeps_alive,
+            nominated: framing.named,
         })
     }
 }

@@ -67,6 +67,8 @@ pub(super) struct Connection {
     chunked: bool,
     /// The trailer fields that the request announced; kept as the field says it.
     announced: Option<HeaderMap>,
+    /// What the `Connection` of the answer names.
+    nominated: Vec<String>,
     /// The data of a chunk is still to be written, and the line end after it.
     owes_line_end: bool,
     /// TLS may hold bytes back.
@@ -116,6 +118,7 @@ impl Connection {
             upload: None,
             chunked: false,
             announced: None,
+            nominated: Vec::new(),
             owes_line_end: false,
             unflushed: false,
             write_failed: false,
@@ -199,8 +202,10 @@ impl Connection {
                         told,
                         decoder,
                         keeps_alive,
+                        nominated,
                     } => {
                         self.decoder = decoder;
+                        self.nominated = nominated;
                         self.keeps_alive = keeps_alive;
                         return Poll::Ready(Ok(told));
                     }
@@ -235,8 +240,14 @@ impl Connection {
         loop {
             match self.decoder.decode(&mut self.bytes) {
                 Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                Ok(Piece::Trailers(fields)) => {
-                    return Poll::Ready(Some(Ok(Frame::trailers(fields))));
+                Ok(Piece::Trailers(mut fields)) => {
+                    // RFC 9110 §7.6.1.
+                    for name in self.nominated.drain(..) {
+                        fields.remove(name.as_str());
+                    }
+                    if !fields.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::trailers(fields))));
+                    }
                 }
                 Ok(Piece::End) => return Poll::Ready(None),
                 Ok(Piece::More) => {}

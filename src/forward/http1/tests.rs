@@ -35,6 +35,7 @@ fn framing(text: &str, to_head: bool) -> Option<(u16, Decoder, bool)> {
             told,
             decoder,
             keeps_alive,
+            ..
         } => Some((told.status.as_u16(), decoder, keeps_alive)),
     }
 }

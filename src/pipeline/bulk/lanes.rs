@@ -3,7 +3,7 @@
 use std::{borrow::Cow, cell::RefCell};
 
 use crate::{
-    admit::path::decode,
+    admit::path::{decode, is_same},
     classify::{
         ValueSource,
         bulk::{BulkFault, BulkItem},
@@ -156,16 +156,21 @@ fn lane(store: Routed<'_>) -> Option<Lane<'_>> {
     })
 }
 
+/// What stands before `/_bulk`, whichever of its letters are escaped.
+fn before_bulk(path: &str) -> Option<&str> {
+    let (before, last) = path.rsplit_once('/')?;
+    is_same("_bulk", last).then_some(before)
+}
+
 /// `/people/_bulk`: the segment before `_bulk`.
 fn index_of(path: &str) -> Option<Cow<'_, str>> {
-    let before = path.strip_suffix("/_bulk")?;
-    let (_, index) = before.rsplit_once('/')?;
+    let (_, index) = before_bulk(path)?.rsplit_once('/')?;
     decode(index).ok().filter(|i| !i.is_empty())
 }
 
 /// `/es/people/_bulk`: what stands before the index.
 fn prefix_of(path: &str) -> &str {
-    let before = path.strip_suffix("/_bulk").unwrap_or_default();
+    let before = before_bulk(path).unwrap_or_default();
     before.rsplit_once('/').map_or("", |(prefix, _)| prefix)
 }
 
@@ -177,6 +182,8 @@ mod tests {
     fn the_path_gives_the_index_that_regions_will_read() {
         assert_eq!(index_of("/people/_bulk").as_deref(), Some("people"));
         assert_eq!(index_of("/es/p%65ople/_bulk").as_deref(), Some("people"));
+        assert_eq!(index_of("/es/people/%5Fbulk").as_deref(), Some("people"));
+        assert_eq!(prefix_of("/es/people/%5Fbulk"), "/es");
         assert_eq!(index_of("/_bulk"), None);
         assert_eq!(index_of("/people"), None);
         assert_eq!(prefix_of("/people/_bulk"), "");

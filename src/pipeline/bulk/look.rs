@@ -98,7 +98,8 @@ fn subject(
     let route = &routed.route.settings;
     if route.subject == Some(ValueSource::BulkId) {
         let id = id.ok_or(Refused::NoSubject)?;
-        return Ok(x.worker.shared.hasher.key(&route.namespace, id.as_bytes()));
+        let id = person::usable(id.as_bytes())?;
+        return Ok(x.worker.shared.hasher.key(&route.namespace, id));
     }
     let mut found = Err(Refused::Bulk(BulkFault::DeleteWithoutSubject));
     for document in documents {

@@ -49,9 +49,11 @@ impl Exchange<'_> {
     /// The last word on every answer: decision id, `Via`, measurement.
     pub fn finish(&self, mut answer: Response<Content>) -> Response<Content> {
         let status = answer.status();
+        // RFC 9110 §7.6.3: in which it came here.
+        let received = answer.version().unwrap_or(self.version);
         let fields = answer.headers_mut();
         headers::say_decision(fields, &self.decision_text);
-        headers::add_via(fields, self.version);
+        headers::add_via(fields, received);
         // RFC 6797: who has come by TLS should not be led back to plain HTTP. A backend may know
         // better.
         if self.caller.secure {

@@ -1,0 +1,115 @@
+//! Queries as forms write them (`application/x-www-form-urlencoded`), read so that a region finds no
+//! other value in them.
+
+use std::borrow::Cow;
+
+use super::wishes::Unclear;
+use crate::admit::path::decode_value;
+
+/// The value of a name.
+///
+/// # Errors
+/// [`Unclear`] where readers differ: the name stands twice with different values, or in other letters,
+/// between blanks or with a `[…]` behind it, which some take for the same; a name cannot be decoded; or
+/// there is a `;`, at which some part pairs.
+pub fn value(query: &str, name: &str) -> Result<Option<String>, Unclear> {
+    if query.contains(';') {
+        return Err(Unclear);
+    }
+    let mut found: Option<String> = None;
+    for pair in query.split('&') {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let key = decode(key).ok_or(Unclear)?;
+        if key != name {
+            match is_like(&key, name) {
+                true => return Err(Unclear),
+                false => continue,
+            }
+        }
+        let value = decode(value).ok_or(Unclear)?;
+        if found.as_ref().is_some_and(|before| *before != value) {
+            return Err(Unclear);
+        }
+        found = Some(value.into_owned());
+    }
+    Ok(found)
+}
+
+fn is_like(key: &str, name: &str) -> bool {
+    let key = key.trim();
+    let bare = key.split('[').next().unwrap_or_default().trim_end();
+    key.eq_ignore_ascii_case(name) || bare.eq_ignore_ascii_case(name)
+}
+
+/// Whether some frameworks take the request for one of another method.
+pub fn overrides_method(query: &str) -> bool {
+    const NAME: &str = "_method";
+    query.split(['&', ';']).any(|pair| {
+        let key = pair.split('=').next().unwrap_or_default();
+        let is_it = |key: Cow<'_, str>| key.trim().eq_ignore_ascii_case(NAME);
+        key.len() >= NAME.len() && decode(key).is_some_and(is_it)
+    })
+}
+
+fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('+') {
+        return decode_value(text).ok();
+    }
+    let spaced = text.replace('+', " ");
+    let decoded = decode_value(&spaced).ok()?;
+    Some(decoded.into_owned().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_only_some_readers_tell_apart_are_unclear() {
+        for query in [
+            "id=dave&ID=erin",
+            "Id=dave",
+            "x=1;id=erin&id=dave",
+            "id=dave;y",
+            "id=dave&id[]=erin",
+            "id=dave&id%5B0%5D=erin",
+            "id=dave&+id=erin",
+            "id=dave&id%20=erin",
+            "id=dave&id%00=erin",
+            "id=dave&%ff=erin",
+            "id=dave&id=erin",
+            "id=da%00ve",
+            "id=%f",
+        ] {
+            assert_eq!(value(query, "id"), Err(Unclear), "{query}");
+        }
+        for (query, wanted) in [
+            ("id=dave&%69d=dave&idx=1&x[id]=2", Some("dave")),
+            ("id=a%2Fb", Some("a/b")),
+            ("id=a/b", Some("a/b")),
+            ("id=a+b%3Bc", Some("a b;c")),
+            ("x=%ff", None),
+            ("", None),
+        ] {
+            assert_eq!(value(query, "id"), Ok(wanted.map(str::to_owned)), "{query}");
+        }
+        assert_eq!(value("f[id]=1", "f[id]"), Ok(Some("1".to_owned())));
+        assert_eq!(value("F[id]=1", "f[id]"), Err(Unclear));
+    }
+
+    #[test]
+    fn a_method_in_the_query_is_seen() {
+        for query in [
+            "_method=DELETE",
+            "a=1&_METHOD",
+            "%5Fmethod=x",
+            "a;_m%65thod=x",
+            "+_method=",
+        ] {
+            assert!(overrides_method(query), "{query}");
+        }
+        for query in ["", "a=_method", "method=x", "x_method=1", "%ff_method=1"] {
+            assert!(!overrides_method(query), "{query}");
+        }
+    }
+}
