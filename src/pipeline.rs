@@ -17,6 +17,7 @@ mod landing;
 mod observe;
 mod outcome;
 mod overtake;
+mod part;
 mod person;
 mod personal;
 mod remember;

@@ -18,7 +18,7 @@ use crate::{
         call::{Call, Calls},
         keep,
         landing::{self, Sent, Stray},
-        overtake,
+        overtake, part,
         single::path_and_query,
     },
     respond::Refused,
@@ -154,7 +154,7 @@ async fn send_part(
     let decision = |i: usize| states.get(i).map(|s| s.decision);
     let first = indices.clone().next().and_then(decision);
     let first = first.unwrap_or(x.decision);
-    let mut headers = x.item_headers(parts, first, leaves_home);
+    let mut headers = part::head(x, parts, first, leaves_home);
     if let Some(day) = until {
         keep::say(day, &mut headers);
     }

@@ -20,13 +20,13 @@ use crate::{
     classify::bulk::BulkItem,
     domain::{DecisionId, RegionId},
     forward::{BulkAnswer, BulkVerdict, Expected, Outgoing, OutgoingBody, Part, Split, join_all},
-    message::{Field, Fields, Parts, Value},
+    message::{Field, Fields, Parts},
     pipeline::{
         Exchange,
         call::Call,
         keep,
         landing::{self, Sent, Stray},
-        overtake,
+        overtake, part,
     },
     respond::Refused,
     telemetry::clock,
@@ -219,19 +219,10 @@ async fn send_part(
     }
 }
 
-/// The body goes out unpacked, and the answer must come as plain JSON to be read. `first`: the decision
-/// of the first item that is sent.
+/// The body goes out unpacked. `first`: the decision of the first item that is sent.
 pub fn headers(x: &Exchange<'_>, parts: &Parts, first: DecisionId, leaves_home: bool) -> Fields {
-    let mut headers = x.item_headers(parts, first, leaves_home);
+    let mut headers = part::head(x, parts, first, leaves_home);
     headers.remove(Field::ContentEncoding);
-    headers.insert(Field::AcceptEncoding, "identity");
-    let json = |v: Value<'_>| {
-        let text = v.to_str().unwrap_or_default();
-        text.contains("json") || text.contains("*/*")
-    };
-    if !headers.get_all(Field::Accept).all(json) {
-        headers.remove(Field::Accept);
-    }
     headers
 }
 
