@@ -23,6 +23,7 @@ mod personal;
 mod remember;
 mod reply;
 mod retry;
+mod rounds;
 mod short;
 mod single;
 mod wishes;

@@ -11,14 +11,13 @@ use std::{cell::Cell, rc::Rc};
 use http::{StatusCode, uri::PathAndQuery};
 
 use super::{
-    Content, Exchange, Routed, form::check_form, judge, landing::Whose, observe, outcome, overtake,
-    person::Traces,
+    Content, Exchange, Routed, form::check_form, judge, observe, outcome, overtake, person::Traces,
 };
 use crate::{
     admit::{body::Incoming, path},
     attest::{Bundle, Like},
     classify::json::{SplitFaultKind, split_array, split_ndjson},
-    domain::{DecisionId, Operation, RegionId},
+    domain::{DecisionId, Operation, RegionId, SubjectKey},
     forward::{Framing, fill},
     message::{Field, Fields, Parts, Response},
     respond::Refused,
@@ -38,7 +37,9 @@ enum State {
     /// Permitted; the status is the region's once it has answered.
     Sent {
         region: RegionId,
-        whose: Option<Whose>,
+        key: SubjectKey,
+        /// Where the directory has its subject's home, if it is to know it.
+        home: Option<RegionId>,
         /// What its entry is like.
         like: Like,
         status: Cell<StatusCode>,

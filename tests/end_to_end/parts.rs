@@ -24,6 +24,26 @@ fn statuses(answer: &Answer) -> Vec<Value> {
     answer.items().iter().map(|i| i["status"].clone()).collect()
 }
 
+fn each(setup: &mut Setup, template: &str) {
+    let mut each = toml::Table::new();
+    each.insert("each".to_owned(), template.into());
+    setup.set_route("ndjson", "upstream", each);
+}
+
+/// Mail is kept for 30 days, everything else for ever: two last days in one batch.
+fn mail_ends(setup: &Setup) {
+    let file = setup.folder.path().join("policies/organisation.toml");
+    let mut policy = fs::read_to_string(&file).unwrap();
+    policy.push_str(
+        "\n[[retention]]\nid = \"mail\"\ncategories = [\"user.contact.email\"]\nkeep = \"30 days\"\n",
+    );
+    fs::write(&file, policy).unwrap();
+}
+
+fn mail(id: &str) -> String {
+    format!(r#"{{"id":"{id}","country":"DE","email":"{id}@example.com"}}"#)
+}
+
 /// The statuses in a compressed answer cannot be read, and one of them may be a refusal.
 #[test]
 fn a_part_is_answered_uncompressed_or_nobody_knows_what_became_of_it() {
@@ -65,5 +85,71 @@ fn a_part_is_answered_uncompressed_or_nobody_knows_what_became_of_it() {
         });
         let outcome = if told == 502 { 0 } else { told };
         assert_eq!(outcomes, [outcome, outcome], "{status} {coding}");
+    }
+}
+
+#[test]
+fn records_of_one_person_go_one_after_the_other_in_their_order() {
+    let (mut setup, _backends) = Setup::recording();
+    // The first of each takes longest.
+    let eu = Backend::scripted(|seen| {
+        let body: Value = serde_json::from_slice(&seen.body).unwrap();
+        let n = body["n"].as_u64().unwrap();
+        thread::sleep(Duration::from_millis(120 - 30 * n));
+        Reply::status(201)
+    });
+    setup.region("eu", eu.address);
+    each(&mut setup, "PUT /people/{subject}");
+    let router = setup.start();
+    let lines: Vec<String> = (0..4)
+        .flat_map(|n| ["p", "q", "r"].map(|id| json!({"id": id, "country": "DE", "n": n})))
+        .map(|record| record.to_string())
+        .collect();
+    let answer = batch(&lines).send(router.router);
+    assert_eq!(statuses(&answer), vec![201; 12], "{answer:?}");
+    for id in ["p", "q", "r"] {
+        let seen = eu.seen().into_iter();
+        let own = seen.filter(|s| s.path == format!("/people/{id}"));
+        let order = own.map(|s| serde_json::from_slice::<Value>(&s.body).unwrap()["n"].clone());
+        assert_eq!(order.collect::<Vec<_>>(), [0, 1, 2, 3], "{id}");
+    }
+}
+
+/// They go in parts of their own, which would overtake each other.
+#[test]
+fn records_of_one_person_with_different_last_days_keep_their_order() {
+    for format in ["ndjson", "array"] {
+        let (mut setup, _backends) = Setup::recording();
+        let eu = Backend::scripted(|seen| {
+            if seen.header("domicile-retain-until").is_some() {
+                thread::sleep(Duration::from_millis(300));
+            }
+            Reply::status(201)
+        });
+        setup.region("eu", eu.address);
+        mail_ends(&setup);
+        let router = setup.start();
+        let lines = [mail("a"), line("b", "DE"), line("a", "DE"), line("c", "DE")];
+        let request = match format {
+            "ndjson" => batch(&lines),
+            _ => Request::new("POST", "/people").json(format!("[{}]", lines.join(","))),
+        };
+        let answer = request.send(router.router);
+        assert_eq!(statuses(&answer), vec![201; 4], "{answer:?}");
+        let seen = eu.seen();
+        let parts: Vec<_> = seen
+            .iter()
+            .map(|s| String::from_utf8_lossy(&s.body))
+            .collect();
+        assert_eq!(parts.len(), 3, "{parts:?}");
+        let last = match format {
+            "ndjson" => format!("{}\n", lines[2]),
+            _ => format!("[{}]", lines[2]),
+        };
+        assert_eq!(parts[2], last, "{parts:?}");
+        assert!(
+            parts[..2].iter().any(|p| p.contains(&lines[0])),
+            "{parts:?}"
+        );
     }
 }

@@ -11,14 +11,17 @@ use crate::{
     attest::{Cleared, ClearedBundle, Outcomes, Profile},
     classify::json::Item,
     domain::{EvidenceSet, RegionId},
-    forward::{EachItem, Framing, Outgoing, OutgoingBody, Part, Split, Verdicts, join_all},
+    forward::{
+        EachItem, Framing, Outgoing, OutgoingBody, Part, Split, SplitError, Verdicts, join_all,
+    },
     message::{Field, Parts},
     pipeline::{
         Exchange, Routed,
         call::{Call, Calls},
         keep,
-        landing::{self, Sent, Stray},
+        landing::{self, Sent, Stray, Whose},
         overtake, part,
+        rounds::{Group, rounds},
         single::path_and_query,
     },
     respond::Refused,
@@ -45,7 +48,7 @@ pub(super) async fn send(
     first: Vec<usize>,
     kinds: Vec<(Arc<Profile>, EvidenceSet)>,
 ) -> Result<(), Refused> {
-    let groups = split(body, framing, items, states, until)?;
+    let rounds = split(body, framing, items, states, until)?;
     let guard = Unanswered {
         x,
         states: Rc::clone(states),
@@ -53,15 +56,17 @@ pub(super) async fn send(
         kinds,
         is_looked_at: Cell::new(false),
     };
-    let lanes = groups.into_iter().flat_map(|(until, split)| {
-        let parts = split.into_parts().into_iter();
-        parts.map(move |part| (until, part))
-    });
-    let lanes = lanes.map(|(until, part)| {
-        let leaves = leaves_home.contains(&part.region);
-        send_part(x, routed, parts, part, &cleared, states, leaves, until)
-    });
-    join_all(lanes).await;
+    for round in rounds {
+        let lanes = round.into_iter().flat_map(|(until, split)| {
+            let parts = split.into_parts().into_iter();
+            parts.map(move |part| (until, part))
+        });
+        let lanes = lanes.map(|(until, part)| {
+            let leaves = leaves_home.contains(&part.region);
+            send_part(x, routed, parts, part, &cleared, states, leaves, until)
+        });
+        join_all(lanes).await;
+    }
     let strays = guard.strays();
     if !strays.is_empty() {
         Box::pin(landing::bring_back(Arc::clone(&x.worker.shared), strays)).await?;
@@ -71,56 +76,49 @@ pub(super) async fn send(
     Ok(())
 }
 
-/// One split for each last day that the items have, so that `Domicile-Retain-Until` is true of
-/// every record in a part. There are no more of them than retention rules, and mostly one.
+/// What goes at the same time, by last day.
+type Round = Vec<(Option<Date>, Split)>;
+
+/// The rounds, each cut by last day, so that `Domicile-Retain-Until` is true of every record in a part.
+/// There are no more days than retention rules, and mostly one; more than one round only where the
+/// records of one person have several.
 fn split(
     body: &Bytes,
     framing: Framing,
     items: &[Item],
     states: &[ItemState],
     until: &[(usize, Date)],
-) -> Result<Vec<(Option<Date>, Split)>, Refused> {
+) -> Result<Vec<Round>, Refused> {
+    let malformed = |e: SplitError| Refused::Malformed(e.to_string());
+    let sends = states.iter().zip(items).enumerate();
+    let sends = sends.filter_map(|(index, (state, item))| match &state.state {
+        State::Sent { region, key, .. } => Some((index, item.range(), *region, *key)),
+        State::Refused(_) => None,
+    });
     if until.is_empty() {
-        let regions = states.iter().map(|s| match &s.state {
-            State::Sent { region, .. } => Some(*region),
-            State::Refused(_) => None,
-        });
-        let ranges = items.iter().map(Item::range);
-        let split = match framing {
-            Framing::Array => Split::new(body, framing, ranges.zip(regions)),
-            // They were split at each line feed: none holds one.
-            Framing::Ndjson => {
-                let sends = ranges.zip(regions).enumerate();
-                let sends = sends.filter_map(|(i, (range, region))| Some((i, range, region?)));
-                Split::of_lines(body, sends)
-            }
-        };
-        let split = split.map_err(|e| Refused::Malformed(e.to_string()))?;
-        return Ok(vec![(None, split)]);
+        let sends = sends.map(|(index, range, region, _)| (index, range, region));
+        let split = Split::of_items(body, framing, sends).map_err(malformed)?;
+        return Ok(vec![vec![(None, split)]]);
     }
-    let mut days: Vec<Option<Date>> = vec![None; states.len()];
-    let mut groups: Vec<Option<Date>> = Vec::new();
+    let mut of_items: Vec<Option<Date>> = vec![None; states.len()];
     for (index, day) in until {
-        if let Some(slot) = days.get_mut(*index) {
+        if let Some(slot) = of_items.get_mut(*index) {
             *slot = Some(*day);
         }
     }
-    for (state, day) in states.iter().zip(&days) {
-        if matches!(state.state, State::Sent { .. }) && !groups.contains(day) {
-            groups.push(*day);
-        }
-    }
-    let of_group = |group: Option<Date>| {
-        let regions = states.iter().zip(&days).map(|(s, day)| match &s.state {
-            State::Sent { region, .. } if *day == group => Some(*region),
-            State::Sent { .. } | State::Refused(_) => None,
-        });
-        let ranges = items.iter().map(Item::range);
-        let split = Split::new(body, framing, ranges.zip(regions));
-        split.map(|split| (group, split))
+    let sends: Vec<_> = sends.collect();
+    let days = sends.iter().map(|(index, ..)| of_items.get(*index));
+    let days: Vec<_> = days.map(|day| day.copied().flatten()).collect();
+    let whose = |at: usize| sends.get(at).map(|(_, _, _, key)| *key);
+    let of_group = |group: Group| {
+        let own = group.sends.iter().filter_map(|at| sends.get(*at));
+        let own = own.map(|(index, range, region, _)| (*index, range.clone(), *region));
+        let split = Split::of_items(body, framing, own);
+        split.map(|split| (group.until, split)).map_err(malformed)
     };
-    let split: Result<Vec<_>, _> = groups.into_iter().map(of_group).collect();
-    split.map_err(|e| Refused::Malformed(e.to_string()))
+    let rounds = rounds(&days, whose).into_iter();
+    let rounds = rounds.map(|groups| groups.into_iter().map(of_group).collect());
+    rounds.collect()
 }
 
 #[expect(
@@ -142,6 +140,10 @@ async fn send_part(
     let indices = part.indices.iter().filter_map(|i| usize::try_from(*i).ok());
     let like = |i: usize| match states.get(i).map(|s| &s.state) {
         Some(State::Sent { like, .. }) => Some(*like),
+        Some(State::Refused(_)) | None => None,
+    };
+    let whose = |i: usize| match states.get(i).map(|s| &s.state) {
+        Some(State::Sent { key, .. }) => Some(*key),
         Some(State::Refused(_)) | None => None,
     };
     // The region's own status, or that of a refusal.
@@ -166,6 +168,7 @@ async fn send_part(
                 i,
                 EachItem {
                     decision: decision(i)?,
+                    whose: whose(i)?,
                     cleared: cleared.of(like(i)?)?,
                     path,
                     body,
@@ -254,7 +257,8 @@ impl Unanswered<'_, '_> {
     /// The item, if it went out and its subject's home stands in the directory.
     fn sent<'s>(&'s self, item: &'s ItemState) -> Option<Sent<'s>> {
         let State::Sent {
-            whose: Some(whose),
+            key,
+            home: Some(home),
             region,
             like,
             ..
@@ -264,7 +268,10 @@ impl Unanswered<'_, '_> {
         };
         let (profile, evidence) = self.kinds.get(like.number())?;
         Some(Sent {
-            whose: *whose,
+            whose: Whose {
+                key: *key,
+                home: *home,
+            },
             region: *region,
             status: Self::answer(&item.state)?,
             decision: item.decision,

@@ -11,15 +11,14 @@ use bytes::Bytes;
 use http::{StatusCode, uri::PathAndQuery};
 use jiff::civil::Date;
 
-use super::{
-    Fate, Heard, ItemState, SendState, Verdict,
-    rounds::{Group, rounds},
-};
+use super::{Fate, Heard, ItemState, SendState, Verdict};
 use crate::{
     attest::{Cleared, Outcomes},
     classify::bulk::BulkItem,
     domain::{DecisionId, RegionId},
-    forward::{BulkAnswer, BulkVerdict, Expected, Outgoing, OutgoingBody, Part, Split, join_all},
+    forward::{
+        BulkAnswer, BulkVerdict, Expected, Framing, Outgoing, OutgoingBody, Part, Split, join_all,
+    },
     message::{Field, Fields, Parts},
     pipeline::{
         Exchange,
@@ -27,6 +26,7 @@ use crate::{
         keep,
         landing::{self, Sent, Stray},
         overtake, part,
+        rounds::{Group, rounds},
     },
     respond::Refused,
     telemetry::clock,
@@ -108,7 +108,7 @@ fn split(load: &Load<'_>, sends: &[SendState]) -> Result<Vec<Vec<(Group, Split)>
             let range = load.items.get(s.item).map_or(0..0, BulkItem::range);
             (s.item, range, s.region)
         });
-        Split::of_lines(load.body, ranges).map(|split| (group, split))
+        Split::of_items(load.body, Framing::Ndjson, ranges).map(|split| (group, split))
     };
     let rounds = rounds(&days, document).into_iter();
     let rounds = rounds.map(|groups| groups.into_iter().map(of_group).collect());
