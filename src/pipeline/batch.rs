@@ -11,7 +11,8 @@ use std::{cell::Cell, rc::Rc};
 use http::{StatusCode, uri::PathAndQuery};
 
 use super::{
-    Content, Exchange, Routed, form::check_form, judge, observe, outcome, overtake, person::Traces,
+    Content, Exchange, Routed, form::check_form, judge, observe, outcome, overtake, part,
+    person::Traces,
 };
 use crate::{
     admit::{body::Incoming, path},
@@ -21,7 +22,7 @@ use crate::{
     forward::{Framing, fill},
     message::{Field, Fields, Parts, Response},
     respond::Refused,
-    settings::{Format, PathTemplate},
+    settings::{Format, PathTemplate, UpstreamShape},
 };
 use decide::{Decided, decide, refusal};
 use merge::answer;
@@ -67,6 +68,7 @@ pub async fn way(
     }
     if x.snapshot.observe_to.is_none() {
         check_form(parts, &routed.route.settings)?;
+        check_key(parts, &routed.route.settings.upstream)?;
     }
     let body = x.read(incoming, limits.batch_bytes).await?;
     let framing = match routed.route.settings.format {
@@ -135,6 +137,21 @@ pub async fn way(
     let entries = taken.map(|(_, entry)| entry).collect();
     outcome::write_moves(x, entries).await?;
     Ok(answer(x, framing, states, None))
+}
+
+/// A caller that sends a key may try again without harm: where each record has a request of its own,
+/// these cannot share it.
+fn check_key(parts: &Parts, upstream: &UpstreamShape) -> Result<(), Refused> {
+    match upstream {
+        UpstreamShape::Each { method, .. }
+            if !method.is_idempotent() && parts.headers.contains_key(part::IDEMPOTENCY_KEY) =>
+        {
+            Err(Refused::Malformed(format!(
+                "`Idempotency-Key` is of one request, and each record of this batch goes as a {method} of its own: send the records by themselves, or without it"
+            )))
+        }
+        UpstreamShape::Each { .. } | UpstreamShape::Batch => Ok(()),
+    }
 }
 
 /// Whose records go where; empty while no erasure is open that they could overtake.

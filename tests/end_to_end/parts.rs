@@ -134,7 +134,7 @@ fn records_of_one_person_with_different_last_days_keep_their_order() {
             "ndjson" => batch(&lines),
             _ => Request::new("POST", "/people").json(format!("[{}]", lines.join(","))),
         };
-        let answer = request.send(router.router);
+        let answer = request.header("idempotency-key", "k").send(router.router);
         assert_eq!(statuses(&answer), vec![201; 4], "{answer:?}");
         let seen = eu.seen();
         let parts: Vec<_> = seen
@@ -151,5 +151,71 @@ fn records_of_one_person_with_different_last_days_keep_their_order() {
             parts[..2].iter().any(|p| p.contains(&lines[0])),
             "{parts:?}"
         );
+        // A region would take the second of one key for the first come again.
+        let keys = seen.iter().filter_map(|s| s.header("idempotency-key"));
+        assert_eq!(keys.count(), 0);
     }
+}
+
+const DIGESTS: [(&str, &str); 4] = [
+    ("content-digest", "sha-256=:AAAA:"),
+    ("repr-digest", "sha-256=:AAAA:"),
+    ("digest", "SHA-256=AAAA"),
+    ("content-md5", "AAAA"),
+];
+
+fn with_digests(mut request: Request) -> Request {
+    for (name, value) in DIGESTS {
+        request = request.header(name, value);
+    }
+    request
+        .header("range", "items=0-0")
+        .header("if-match", "\"e\"")
+}
+
+fn told(seen: &Seen) -> Vec<&'static str> {
+    let names = DIGESTS.map(|(name, _)| name).into_iter();
+    let names = names.chain(["range", "if-match", "idempotency-key"]);
+    names.filter(|name| seen.header(name).is_some()).collect()
+}
+
+/// RFC 9530 §2: they are of the whole batch, which no region gets.
+#[test]
+fn what_is_true_of_the_whole_batch_alone_goes_with_none_of_its_parts() {
+    let (mut setup, backends) = Setup::recording();
+    let lines = [line("d1", "DE"), line("d2", "DE")];
+    let key = |request: Request| request.header("idempotency-key", "k1");
+    let request = key(with_digests(batch(&lines)));
+    let single = key(with_digests(
+        Request::new("PUT", "/people/d3").json(line("d3", "DE")),
+    ));
+    let router = setup.start();
+    request.send(router.router);
+    single.send(router.router);
+    let seen = backends.of("eu").seen();
+    // One part has the key to itself; a precondition is the region's to judge.
+    assert_eq!(told(&seen[0]), ["if-match", "idempotency-key"]);
+    assert_eq!(told(&seen[1]).len(), 7, "a record passes as it came");
+    drop(router);
+
+    (setup, _) = Setup::recording();
+    let eu = Backend::recording();
+    setup.region("eu", eu.address);
+    each(&mut setup, "PUT /people/{subject}");
+    let router = setup.start();
+    assert_eq!(statuses(&request.send(router.router)), [201, 201]);
+    let seen = eu.seen();
+    assert_eq!(seen.len(), 2);
+    assert!(seen.iter().all(|s| told(s) == ["if-match"]), "{seen:?}");
+    drop(router);
+
+    // Without it a second try would store each record twice.
+    (setup, _) = Setup::recording();
+    setup.region("eu", eu.address);
+    each(&mut setup, "POST /people/{subject}/records");
+    let router = setup.start();
+    let refused = problem(&request.send(router.router), 400);
+    assert!(refused.to_string().contains("Idempotency-Key"), "{refused}");
+    assert_eq!(eu.seen().len(), 2, "nothing was sent");
+    assert_eq!(statuses(&batch(&lines).send(router.router)), [201, 201]);
 }

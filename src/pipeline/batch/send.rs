@@ -56,6 +56,8 @@ pub(super) async fn send(
         kinds,
         is_looked_at: Cell::new(false),
     };
+    let is_each = matches!(routed.route.settings.upstream, UpstreamShape::Each { .. });
+    let has_key = !is_each && matches!(rounds.as_slice(), [round] if round.len() <= 1);
     for round in rounds {
         let lanes = round.into_iter().flat_map(|(until, split)| {
             let parts = split.into_parts().into_iter();
@@ -63,7 +65,12 @@ pub(super) async fn send(
         });
         let lanes = lanes.map(|(until, part)| {
             let leaves = leaves_home.contains(&part.region);
-            send_part(x, routed, parts, part, &cleared, states, leaves, until)
+            let head = Head {
+                leaves_home: leaves,
+                until,
+                has_key,
+            };
+            send_part(x, routed, parts, part, &cleared, states, head)
         });
         join_all(lanes).await;
     }
@@ -121,10 +128,13 @@ fn split(
     rounds.collect()
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of one batch, used together once"
-)]
+/// What the head of a part says of all its items.
+struct Head {
+    leaves_home: bool,
+    until: Option<Date>,
+    has_key: bool,
+}
+
 async fn send_part(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
@@ -132,8 +142,7 @@ async fn send_part(
     part: Part,
     cleared: &ClearedBundle,
     states: &[ItemState],
-    leaves_home: bool,
-    until: Option<Date>,
+    head: Head,
 ) {
     let upstreams = &x.upstreams;
     let region = part.region;
@@ -156,8 +165,8 @@ async fn send_part(
     let decision = |i: usize| states.get(i).map(|s| s.decision);
     let first = indices.clone().next().and_then(decision);
     let first = first.unwrap_or(x.decision);
-    let mut headers = part::head(x, parts, first, leaves_home);
-    if let Some(day) = until {
+    let mut headers = part::head(x, parts, first, head.leaves_home, head.has_key);
+    if let Some(day) = head.until {
         keep::say(day, &mut headers);
     }
     if let UpstreamShape::Each { method, path } = &routed.route.settings.upstream {

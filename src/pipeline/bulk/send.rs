@@ -221,7 +221,8 @@ async fn send_part(
 
 /// The body goes out unpacked. `first`: the decision of the first item that is sent.
 pub fn headers(x: &Exchange<'_>, parts: &Parts, first: DecisionId, leaves_home: bool) -> Fields {
-    let mut headers = part::head(x, parts, first, leaves_home);
+    // Search servers know no key, and an erasure may be sent many times.
+    let mut headers = part::head(x, parts, first, leaves_home, false);
     headers.remove(Field::ContentEncoding);
     headers
 }
