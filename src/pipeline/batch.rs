@@ -25,7 +25,7 @@ use crate::{
     settings::{Format, PathTemplate, UpstreamShape},
 };
 use decide::{Decided, decide, refusal};
-use merge::answer;
+use merge::{Failure, answer};
 use send::send;
 
 /// What is held of an item beside its bytes until the answer is out, at most: its place, what
@@ -44,8 +44,8 @@ enum State {
         /// What its entry is like.
         like: Like,
         status: Cell<StatusCode>,
-        /// Whether that is the region's own.
-        came: Cell<bool>,
+        /// Why that is not the region's own.
+        failed: Cell<Option<Failure>>,
     },
 }
 
@@ -212,8 +212,9 @@ async fn atomic_refusal(
         .map(drop)
         .map_err(|e| Refused::Ledger(e.to_string()))?;
     for item in &items {
-        if let State::Sent { status, .. } = &item.state {
+        if let State::Sent { status, failed, .. } = &item.state {
             status.set(StatusCode::FAILED_DEPENDENCY);
+            failed.set(Some(Failure::Atomic));
         }
     }
     let mut fields = Fields::default();

@@ -219,3 +219,59 @@ fn what_is_true_of_the_whole_batch_alone_goes_with_none_of_its_parts() {
     assert_eq!(eu.seen().len(), 2, "nothing was sent");
     assert_eq!(statuses(&batch(&lines).send(router.router)), [201, 201]);
 }
+
+fn of_items(statuses: &[u16]) -> Reply {
+    let items = statuses.iter().enumerate();
+    let items = items.map(|(index, status)| json!({"index": index, "status": status}).to_string());
+    Reply::Answer {
+        status: 207,
+        media: "application/x-ndjson",
+        body: items.collect::<Vec<_>>().join("\n").into_bytes(),
+    }
+}
+
+/// What the router says of a region that could not be asked is said of no item that it answered.
+#[test]
+fn a_regions_own_word_of_an_item_is_not_told_as_the_routers() {
+    let (mut setup, _backends) = Setup::recording();
+    let eu = Backend::scripted(|_| of_items(&[503, 424, 504, 502, 201]));
+    setup.region("eu", eu.address);
+    let router = setup.start();
+    let lines: Vec<_> = (0..5).map(|n| line(&format!("w{n}"), "DE")).collect();
+    let answer = batch(&lines).send(router.router);
+    assert_eq!(statuses(&answer), [503, 424, 504, 502, 201], "{answer:?}");
+    for item in answer.items() {
+        for member in ["type", "title", "detail"] {
+            assert!(item[member].is_null(), "{item}");
+        }
+    }
+}
+
+#[test]
+fn an_item_whose_region_is_busy_says_so() {
+    let (mut setup, _backends) = Setup::recording();
+    let eu = Backend::scripted(|_| Reply::Stall(Vec::new()));
+    setup.region("eu", eu.address);
+    setup.set(&["data_plane", "workers"], 1);
+    setup.set(&["regions", "eu", "concurrent_requests"], 1);
+    setup.set(&["regions", "eu", "queue_wait"], "50ms");
+    setup.set(&["limits", "response"], "4s");
+    let router = setup.start();
+    let lines = [line("b1", "DE")];
+    thread::scope(|scope| {
+        scope.spawn(|| router_takes(&router));
+        eventually("the region has its request", || {
+            eu.requests().first().map(drop)
+        });
+        let answer = batch(&lines).send(router.router);
+        let item = &answer.items()[0];
+        assert_eq!(item["status"], 503, "{item}");
+        let kind = item["type"].as_str().unwrap();
+        assert!(kind.ends_with(":region-busy"), "{item}");
+    });
+}
+
+fn router_takes(router: &Router) {
+    let answer = router.put("b0", &line("b0", "DE"));
+    assert_eq!(answer.status, 504, "{answer:?}");
+}

@@ -7,7 +7,7 @@ use http::StatusCode;
 use jiff::civil::Date;
 
 use super::{
-    ItemState, State, each_path,
+    Failure, ItemState, State, each_path,
     facts::{Facts, Known},
 };
 use crate::{
@@ -242,7 +242,7 @@ fn sent(region: RegionId, key: SubjectKey, home: Option<RegionId>, like: Like) -
         home,
         like,
         status: Cell::new(StatusCode::BAD_GATEWAY),
-        came: Cell::new(false),
+        failed: Cell::new(Some(Failure::Broken)),
     }
 }
 

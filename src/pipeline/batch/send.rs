@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use jiff::civil::Date;
 
-use super::{ItemState, State, each_path};
+use super::{Failure, ItemState, State, each_path};
 use crate::{
     attest::{Cleared, ClearedBundle, Outcomes, Profile},
     classify::json::Item,
@@ -155,11 +155,10 @@ async fn send_part(
         Some(State::Sent { key, .. }) => Some(*key),
         Some(State::Refused(_)) | None => None,
     };
-    // The region's own status, or that of a refusal.
-    let settle = |i: usize, told: Result<StatusCode, StatusCode>| {
-        if let Some(State::Sent { status, came, .. }) = states.get(i).map(|s| &s.state) {
-            status.set(told.unwrap_or_else(|ours| ours));
-            came.set(told.is_ok());
+    let settle = |i: usize, told: Result<StatusCode, Failure>| {
+        if let Some(State::Sent { status, failed, .. }) = states.get(i).map(|s| &s.state) {
+            status.set(told.unwrap_or_else(Failure::status));
+            failed.set(told.err());
         }
     };
     let decision = |i: usize| states.get(i).map(|s| s.decision);
@@ -199,7 +198,7 @@ async fn send_part(
                 };
                 let outcome = outcome.map_err(|e| Exchange::forward_refused(&e));
                 calls.one(outcome.as_ref().copied().map_err(Refused::name));
-                settle(i, outcome.map_err(|refused| refused.status()));
+                settle(i, outcome.map_err(|refused| Failure::of(&refused)));
             })
             .await;
         calls.end();
@@ -221,16 +220,16 @@ async fn send_part(
             answer.body_mut().keep_pace();
             let verdicts = Verdicts::read(answer, part.body.items()).await;
             for (position, i) in indices.enumerate() {
-                let status = verdicts.as_ref().map_err(|why| why.status());
-                let status = status.map(|v| v.status(position));
-                settle(i, status.and_then(|s| s.ok_or(StatusCode::BAD_GATEWAY)));
+                let told = verdicts.as_ref().map_err(|why| Failure::from(*why));
+                let told = told.map(|v| v.status(position));
+                settle(i, told.and_then(|s| s.ok_or(Failure::Broken)));
             }
         }
         Err(error) => {
             let refused = Exchange::forward_refused(&error);
             call.failed(refused.name());
-            let status = refused.status();
-            indices.for_each(|i| settle(i, Err(status)));
+            let failure = Failure::of(&refused);
+            indices.for_each(|i| settle(i, Err(failure)));
         }
     }
 }
@@ -252,7 +251,9 @@ impl Unanswered<'_, '_> {
     /// What the region answered; 0: nothing that can be used, so what it did is unknown.
     fn answer(state: &State) -> Option<u16> {
         match state {
-            State::Sent { status, came, .. } if came.get() => Some(status.get().as_u16()),
+            State::Sent { status, failed, .. } if failed.get().is_none() => {
+                Some(status.get().as_u16())
+            }
             State::Sent { .. } => Some(0),
             State::Refused(_) => None,
         }
