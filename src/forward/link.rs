@@ -116,7 +116,8 @@ impl Link {
         side: Option<Arc<BackendSide>>,
         limit: Duration,
     ) -> Result<Self, Unreachable> {
-        let wire = timeout(limit, dial(endpoint, side.as_deref(), HttpVersion::One))
+        let dialled = dial(endpoint, side.as_deref(), HttpVersion::One, limit);
+        let wire = timeout(limit, dialled)
             .await
             .map_err(|_| Unreachable::TimedOut)??;
         let vouched_until = wire.vouched_until;
