@@ -62,14 +62,16 @@ impl Split {
         })
     }
 
-    /// Items of whole lines: one, or two with the line feed between them, as in a bulk request.
-    /// Each is given with its number, in ascending order and once for each region it goes to;
-    /// that its lines are those that its first one announces is the caller's word.
+    /// Only the items that are sent: each is given with its number, in ascending order and once for
+    /// each region it goes to. Those of NDJSON are whole lines: one, or two with the line feed between
+    /// them, as in a bulk request; that these are those that its first one announces is the caller's
+    /// word.
     ///
     /// # Errors
     /// As [`Split::new`], but for line feeds.
-    pub fn of_lines(
+    pub fn of_items(
         body: &Bytes,
+        framing: Framing,
         sends: impl IntoIterator<Item = (usize, Range<usize>, RegionId)>,
     ) -> Result<Self, SplitError> {
         let mut heaps = Heaps::default();
@@ -79,7 +81,7 @@ impl Split {
             heaps.add(body, index, range, region)?;
         }
         Ok(Self {
-            parts: heaps.into_parts(body, Framing::Ndjson),
+            parts: heaps.into_parts(body, framing),
             items,
         })
     }
@@ -219,7 +221,7 @@ mod tests {
         let (pair, single) = (0..21, 23..36);
         let (one, two) = (RegionId(1), RegionId(2));
         let sends = [(0, pair, one), (3, single.clone(), one), (3, single, two)];
-        let split = Split::of_lines(&body, sends).unwrap();
+        let split = Split::of_items(&body, Framing::Ndjson, sends).unwrap();
         let told: Vec<_> = split
             .parts()
             .iter()
@@ -236,7 +238,7 @@ mod tests {
         let second = "{\"delete\":{}}\n".to_owned();
         assert_eq!(told, [(one, vec![0, 3], first), (two, vec![3], second)]);
         assert_eq!(
-            Split::of_lines(&body, [(0, 30..40, one)]).err(),
+            Split::of_items(&body, Framing::Ndjson, [(0, 30..40, one)]).err(),
             Some(SplitError::OutOfBody(0))
         );
     }

@@ -33,7 +33,7 @@ pub async fn check(
 ) -> bool {
     let side = side.filter(|_| endpoint.server().is_some());
     let checked = timeout(limit, async {
-        let wire = dial(endpoint, side.as_deref(), http).await.ok()?;
+        let wire = dial(endpoint, side.as_deref(), http, limit).await.ok()?;
         match http {
             HttpVersion::One => ask(endpoint, path, wire).await,
             HttpVersion::Two => ask_h2(endpoint, path, wire).await,

@@ -1,9 +1,17 @@
 //! From an endpoint to an open connection that is known to lead to the region.
 
-use std::{io, sync::Arc};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use rustls::{CertificateError, ClientConnection, OtherError, pki_types::UnixTime};
-use tokio::net::TcpStream;
+use smallvec::SmallVec;
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
@@ -15,14 +23,19 @@ use crate::{
     tls::{BackendSide, Imposter, Names},
 };
 
+/// How long one address has for itself before the next is tried beside it, at most (RFC 8305 §8).
+const ATTEMPT: Duration = Duration::from_millis(250);
+
 /// Resolves, connects, and for an `https` endpoint makes sure who is there: nothing of a request
-/// is sent before the server has proven to be the region's. Cancel safe.
+/// is sent before the server has proven to be the region's. `limit` is what the caller waits: where
+/// the name has several addresses, each gets a share of it. Cancel safe.
 pub(crate) async fn dial(
     endpoint: &Endpoint,
     side: Option<&BackendSide>,
     http: HttpVersion,
+    limit: Duration,
 ) -> Result<Wire, Unreachable> {
-    let stream = connect(endpoint).await?;
+    let (stream, address) = connect(endpoint, limit).await?;
     // Small requests must not wait for the acknowledgement of earlier ones.
     stream.set_nodelay(true)?;
     let (stream, vouched_until) = match (endpoint.server(), side) {
@@ -46,6 +59,9 @@ pub(crate) async fn dial(
             (Stream::Tls(Box::new(stream)), Some(until))
         }
     };
+    if let Some(address) = address {
+        endpoint.led_to(address);
+    }
     Ok(Wire {
         stream,
         vouched_until,
@@ -60,21 +76,72 @@ fn certificate_ends(connection: &ClientConnection) -> i64 {
     names.map_or(i64::MIN, |names| names.until.as_second())
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<TcpStream, Unreachable> {
+/// A connection, and the address that took it where there were several.
+async fn connect(
+    endpoint: &Endpoint,
+    limit: Duration,
+) -> Result<(TcpStream, Option<SocketAddr>), Unreachable> {
     if let Some(address) = endpoint.address() {
-        return Ok(TcpStream::connect(address).await?);
+        return Ok((TcpStream::connect(address).await?, None));
     }
-    let addresses = tokio::net::lookup_host(endpoint.host_and_port())
+    let found = tokio::net::lookup_host(endpoint.host_and_port())
         .await
         .map_err(|_| Unreachable::Unresolved)?;
+    let mut addresses: SmallVec<[SocketAddr; 4]> = found.collect();
+    if let [address] = addresses.as_slice() {
+        return Ok((TcpStream::connect(address).await?, None));
+    }
+    put_first(endpoint.lately(), &mut addresses);
+    let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    let pause = ATTEMPT.min(limit / count.max(1));
+    let stream = first_of(&addresses, pause).await?;
+    let address = stream.peer_addr().ok();
+    Ok((stream, address))
+}
+
+/// The others keep the order of RFC 6724: the sort is stable.
+fn put_first(lately: Option<SocketAddr>, addresses: &mut [SocketAddr]) {
+    addresses.sort_by_key(|address| Some(*address) != lately);
+}
+
+/// The first connection to one of these, begun in their order: the next when one fails, and when none
+/// stands after `pause` (RFC 8305 §5), beside those that were begun. Cancel safe: dropping it ends all.
+async fn first_of(addresses: &[SocketAddr], pause: Duration) -> Result<TcpStream, Unreachable> {
+    let mut addresses = addresses.iter();
+    let mut attempts = Vec::new();
     let mut last = Unreachable::Unresolved;
-    for address in addresses {
-        match TcpStream::connect(address).await {
+    loop {
+        match addresses.next() {
+            Some(address) => attempts.push(Box::pin(TcpStream::connect(*address))),
+            None if attempts.is_empty() => return Err(last),
+            None => {}
+        }
+        let ended = poll_fn(|cx| {
+            let mut ended = None;
+            attempts.retain_mut(|attempt| match ended {
+                None => match attempt.as_mut().poll(cx) {
+                    Poll::Ready(outcome) => {
+                        ended = Some(outcome);
+                        false
+                    }
+                    Poll::Pending => true,
+                },
+                Some(_) => true,
+            });
+            ended.map_or(Poll::Pending, Poll::Ready)
+        });
+        let ended = match addresses.len() {
+            0 => ended.await,
+            _ => match timeout(pause, ended).await {
+                Ok(ended) => ended,
+                Err(_) => continue,
+            },
+        };
+        match ended {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error.into(),
         }
     }
-    Err(last)
 }
 
 fn failed(error: io::Error) -> Unreachable {
@@ -94,4 +161,56 @@ fn refused(error: rustls::Error) -> Unreachable {
         return Unreachable::Imposter(imposter.clone());
     }
     Unreachable::Handshake(Arc::from(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forward::tests::script;
+
+    #[test]
+    fn the_address_that_led_to_the_server_lately_is_tried_first() {
+        let endpoint = Endpoint::parse(&"http://store.example:80".parse().unwrap()).unwrap();
+        let [a, b, c] = [1, 2, 3].map(|n| SocketAddr::from(([192, 0, 2, n], 80)));
+        let order = || {
+            let mut addresses = [a, b, c];
+            put_first(endpoint.lately(), &mut addresses);
+            addresses
+        };
+        assert_eq!(order(), [a, b, c]);
+        endpoint.clone().led_to(c);
+        assert_eq!(order(), [c, a, b]);
+    }
+
+    /// A host that is gone: packets to it are lost, and nothing comes back.
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_hides_no_other() {
+        let full = script::Full::new();
+        let gone = full.address;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        let closed = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.local_addr().unwrap()
+        };
+        let pause = Duration::from_millis(50);
+        let limit = Duration::from_secs(3);
+        for addresses in [
+            &[good][..],
+            &[gone, good],
+            &[gone, gone, closed, gone, good],
+            &[good, gone],
+        ] {
+            let connected = tokio::time::timeout(limit, first_of(addresses, pause)).await;
+            let stream = connected.expect("in time").unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), good);
+        }
+        // A refusal is the answer only once nothing else is under way.
+        let refused = first_of(&[closed, closed], pause).await;
+        assert_eq!(refused.err(), Some(Unreachable::Refused));
+        assert_eq!(
+            first_of(&[], pause).await.err(),
+            Some(Unreachable::Unresolved)
+        );
+    }
 }

@@ -3,21 +3,27 @@
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
+    collections::{HashMap, VecDeque, hash_map::Entry},
 };
 
 use bytes::Bytes;
 use http::{Method, StatusCode, uri::PathAndQuery};
+use tokio::sync::Notify;
 
 use super::{ForwardError, Outgoing, OutgoingBody, Upstreams, lanes::join_all, verdicts::read_off};
 use crate::{
     attest::Cleared,
-    domain::DecisionId,
+    domain::{DecisionId, SubjectKey},
     message::{Field, Fields},
     settings::{PathTemplate, Segment},
 };
 
 /// Requests of one part under way at one time.
 const LANES: usize = 16;
+
+/// Records that may be held back for an earlier one of their subject before no more are looked at: a
+/// batch that is all of one person's would else be held twice.
+const HELD_BACK: usize = 1 << 10;
 
 /// Failures in a row after which the rest of a part is not tried: else 100,000 records for a
 /// region that hangs would take hours.
@@ -27,6 +33,8 @@ const GIVE_UP_AFTER: u32 = 3;
 pub struct EachItem<'a> {
     /// Its own, which its region is told.
     pub decision: DecisionId,
+    /// Records of one subject go one after the other.
+    pub whose: SubjectKey,
     pub cleared: &'a Cleared,
     pub path: PathAndQuery,
     pub body: Bytes,
@@ -100,9 +108,10 @@ fn encode_segment(text: &str, out: &mut String) {
 }
 
 impl Upstreams {
-    /// Sends each item of one region's part as its own request, at most 16 at one time, and tells
-    /// `done` each item's position and answer, in any order and each exactly once. Bodies of
-    /// answers are read and dropped; one that breaks off is no answer. After three failures in a row the rest is `GivenUp`.
+    /// Sends each item of one region's part as its own request, at most 16 at one time and of one
+    /// subject one, in its order, and tells `done` each item's position and answer, in any order and
+    /// each exactly once. Bodies of answers are read and dropped; one that breaks off is no answer.
+    /// After three failures in a row the rest is `GivenUp`.
     ///
     /// Cancel safe as [`Upstreams::send`]; items not yet told may or may not have been sent.
     pub async fn send_each<'a>(
@@ -115,23 +124,30 @@ impl Upstreams {
         let items = RefCell::new(items.into_iter().enumerate());
         let done = RefCell::new(done);
         let failures = Cell::new(0_u32);
+        let turns = Turns::default();
         let lane = async || {
             loop {
+                turns.have_room().await;
                 let next = items.borrow_mut().next();
                 let Some((position, item)) = next else { return };
-                let outcome = if failures.get() >= GIVE_UP_AFTER {
-                    Err(self.given_up(item.cleared))
-                } else {
-                    self.send_one(method, headers, item).await
-                };
-                match &outcome {
-                    Ok(_) => failures.set(0),
-                    Err(error) if is_about_region(error) => {
-                        failures.set(failures.get().saturating_add(1));
+                let mut turn = turns.begin(position, item);
+                while let Some((position, item)) = turn {
+                    let whose = item.whose;
+                    let outcome = if failures.get() >= GIVE_UP_AFTER {
+                        Err(self.given_up(item.cleared))
+                    } else {
+                        self.send_one(method, headers, item).await
+                    };
+                    match &outcome {
+                        Ok(_) => failures.set(0),
+                        Err(error) if is_about_region(error) => {
+                            failures.set(failures.get().saturating_add(1));
+                        }
+                        Err(_) => {}
                     }
-                    Err(_) => {}
+                    done.borrow_mut()(position, outcome);
+                    turn = turns.end(whose);
                 }
-                done.borrow_mut()(position, outcome);
             }
         };
         join_all((0..LANES).map(|_| lane())).await;
@@ -158,6 +174,54 @@ impl Upstreams {
         body.keep_pace();
         read_off(body).await?;
         Ok(status)
+    }
+}
+
+/// Whose records are under way, and which wait for these.
+#[derive(Default)]
+struct Turns<'a> {
+    waiting: RefCell<HashMap<SubjectKey, VecDeque<(usize, EachItem<'a>)>>>,
+    held_back: Cell<usize>,
+    room: Notify,
+}
+
+impl<'a> Turns<'a> {
+    /// Waits while too many are held back; the lanes that they wait for go on.
+    async fn have_room(&self) {
+        while self.held_back.get() >= HELD_BACK {
+            self.room.notified().await;
+        }
+    }
+
+    /// The item again, if it may go now; else it is held back.
+    fn begin(&self, position: usize, item: EachItem<'a>) -> Option<(usize, EachItem<'a>)> {
+        match self.waiting.borrow_mut().entry(item.whose) {
+            Entry::Vacant(nobody) => {
+                nobody.insert(VecDeque::new());
+                Some((position, item))
+            }
+            Entry::Occupied(mut before) => {
+                before.get_mut().push_back((position, item));
+                self.held_back.set(self.held_back.get() + 1);
+                None
+            }
+        }
+    }
+
+    /// The next of the same subject.
+    fn end(&self, whose: SubjectKey) -> Option<(usize, EachItem<'a>)> {
+        let mut waiting = self.waiting.borrow_mut();
+        let next = waiting.get_mut(&whose).and_then(VecDeque::pop_front);
+        match next {
+            Some(_) => {
+                self.held_back.set(self.held_back.get().saturating_sub(1));
+                self.room.notify_waiters();
+            }
+            None => {
+                waiting.remove(&whose);
+            }
+        }
+        next
     }
 }
 

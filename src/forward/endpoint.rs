@@ -1,4 +1,8 @@
-use std::{borrow::Cow, net::SocketAddr, sync::Arc};
+use std::{
+    borrow::Cow,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use http::{
     Uri,
@@ -24,7 +28,21 @@ pub struct Endpoint {
     whole_authority: Authority,
     /// Of an `https` endpoint: whom the handshake asks for.
     server: Option<ServerName<'static>>,
+    lately: Lately,
 }
+
+/// Where a name has several addresses: the one that led to its server last. All endpoints are equal
+/// in it.
+#[derive(Clone, Debug, Default)]
+struct Lately(Arc<Mutex<Option<SocketAddr>>>);
+
+impl PartialEq for Lately {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Lately {}
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
@@ -77,6 +95,7 @@ impl Endpoint {
                 true => Some(ServerName::try_from(host.to_owned()).map_err(|_| not_http())?),
                 false => None,
             },
+            lately: Lately::default(),
             scheme: scheme.clone(),
             whole_authority: authority.clone(),
         })
@@ -103,6 +122,16 @@ impl Endpoint {
 
     pub(super) fn host_and_port(&self) -> (&str, u16) {
         (&self.host, self.port)
+    }
+
+    /// Of several addresses the one to try first.
+    pub(super) fn lately(&self) -> Option<SocketAddr> {
+        *self.lately.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of several addresses this one led to the server.
+    pub(super) fn led_to(&self, address: SocketAddr) {
+        *self.lately.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
     }
 
     /// The request target: the prefix, then path and query exactly as the caller sent them.

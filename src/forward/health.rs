@@ -2,7 +2,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -155,6 +155,8 @@ pub(super) struct EndpointHealth {
     failures: AtomicU32,
     /// Put aside until this many milliseconds after `base`; 0: not aside.
     aside_until: AtomicU64,
+    /// A request tries it while it is aside: the next failure is that one's.
+    on_trial: AtomicBool,
     /// Of active checks. Apart from the passive kind, of which no check that succeeds may make
     /// light: a server can pass for healthy and fail every request.
     verdict: AtomicU8,
@@ -174,6 +176,7 @@ impl EndpointHealth {
             base,
             failures: AtomicU32::new(0),
             aside_until: AtomicU64::new(0),
+            on_trial: AtomicBool::new(false),
             verdict: AtomicU8::new(UNCHECKED),
             streak: AtomicU32::new(0),
         }
@@ -249,11 +252,12 @@ impl EndpointHealth {
         (fails_checks, Duration::from_millis(wait))
     }
 
-    /// The endpoint answered, with a status that says nothing bad of it.
+    /// The endpoint answered to the end, or for long, with a status that says nothing bad of it.
     pub(super) fn succeeded(&self) {
         // Aside without failures: another worker's third came between the two stores of this.
-        if self.failures.load(Relaxed) != 0 || self.aside_until.load(Relaxed) != 0 {
+        if self.is_blamed() {
             self.failures.store(0, Relaxed);
+            self.on_trial.store(false, Relaxed);
             if self.aside_until.swap(0, Relaxed) != 0 {
                 tracing::info!(region = &*self.region, endpoint = %self.endpoint, "endpoint works again");
             }
@@ -286,19 +290,36 @@ impl EndpointHealth {
         }
     }
 
+    /// Whether [`succeeded`](Self::succeeded) would change anything.
+    pub(super) fn is_blamed(&self) -> bool {
+        self.failures.load(Relaxed) != 0 || self.aside_until.load(Relaxed) != 0
+    }
+
     /// Whether it is not put aside, and its last answer was good.
     pub(super) fn serves(&self) -> bool {
         self.failures.load(Relaxed) == 0 && self.state() == EndpointState::Healthy
     }
 
-    /// Counts a failure; how many they are in a row, if that puts the endpoint aside.
+    /// Counts a failure; how many they are in a row, if that puts the endpoint aside. While it is
+    /// aside only its trial counts: others were at work in it before, or try it for want of a better
+    /// one, and many that fail together say no more than one.
     fn fail(&self) -> Option<u32> {
+        let seen = self.aside_until.load(Relaxed);
+        let now = self.now();
+        if seen > now && !self.on_trial.swap(false, Relaxed) {
+            return None;
+        }
         let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
         if failures < EJECT_AFTER {
             return None;
         }
-        let until = self.now().saturating_add(back_off(failures)).max(1);
-        (self.aside_until.swap(until, Relaxed) == 0).then_some(failures)
+        let until = now.saturating_add(back_off(failures)).max(1);
+        self.on_trial.store(false, Relaxed);
+        // Another worker's may have come first.
+        let put = self
+            .aside_until
+            .compare_exchange(seen, until, Relaxed, Relaxed);
+        (seen == 0 && put.is_ok()).then_some(failures)
     }
 
     /// Claims the one trial of a `Due` endpoint; false when another request has it.
@@ -309,9 +330,14 @@ impl EndpointHealth {
             return false;
         }
         let next = now.saturating_add(back_off(self.failures.load(Relaxed)));
-        self.aside_until
+        let is_mine = self
+            .aside_until
             .compare_exchange(seen, next.max(1), Relaxed, Relaxed)
-            .is_ok()
+            .is_ok();
+        if is_mine {
+            self.on_trial.store(true, Relaxed);
+        }
+        is_mine
     }
 
     fn now(&self) -> u64 {
@@ -376,6 +402,35 @@ mod tests {
         assert!(matches!(h.state(), EndpointState::Ejected { .. }));
         h.succeeded();
         assert_eq!(h.state(), EndpointState::Healthy);
+    }
+
+    fn time_aside(h: &EndpointHealth) -> Duration {
+        match h.state() {
+            EndpointState::Ejected { retry_in } => retry_in,
+            EndpointState::Healthy | EndpointState::Due => Duration::ZERO,
+        }
+    }
+
+    /// Sixteen requests were at work in it when it went.
+    #[test]
+    fn requests_that_fail_together_put_an_endpoint_aside_for_one_time_and_not_for_many() {
+        let h = health();
+        (0..16).for_each(|_| h.failed(&"it is a test"));
+        assert!(time_aside(&h) <= FIRST_BACK_OFF, "{:?}", time_aside(&h));
+        // Its one trial, and those that were late.
+        h.end_time_aside();
+        assert!(h.begin_trial());
+        (0..16).for_each(|_| h.failed(&"it is a test"));
+        assert!(time_aside(&h) > FIRST_BACK_OFF);
+        assert!(time_aside(&h) <= 2 * FIRST_BACK_OFF, "{:?}", time_aside(&h));
+        // Where all are aside it is tried all the same, by many.
+        h.end_time_aside();
+        (0..16).for_each(|_| h.failed(&"it is a test"));
+        assert!(time_aside(&h) > 2 * FIRST_BACK_OFF);
+        assert!(time_aside(&h) <= 4 * FIRST_BACK_OFF, "{:?}", time_aside(&h));
+        h.succeeded();
+        h.failed(&"it is a test");
+        assert_eq!(h.state(), EndpointState::Healthy, "it counts anew");
     }
 
     #[test]

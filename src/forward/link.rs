@@ -70,6 +70,14 @@ pub(super) struct Deadlines {
     pub(super) at_last: Option<Instant>,
 }
 
+impl Deadlines {
+    /// Whether the last of them has come, which leaves a second try less than the others give.
+    pub(super) fn are_over(&self) -> bool {
+        self.at_last
+            .is_some_and(|at_last| Instant::now() >= at_last)
+    }
+}
+
 /// Why an exchange gave no head of an answer.
 pub(super) struct Failed {
     pub(super) kind: FailedKind,
@@ -116,7 +124,8 @@ impl Link {
         side: Option<Arc<BackendSide>>,
         limit: Duration,
     ) -> Result<Self, Unreachable> {
-        let wire = timeout(limit, dial(endpoint, side.as_deref(), HttpVersion::One))
+        let dialled = dial(endpoint, side.as_deref(), HttpVersion::One, limit);
+        let wire = timeout(limit, dialled)
             .await
             .map_err(|_| Unreachable::TimedOut)??;
         let vouched_until = wire.vouched_until;

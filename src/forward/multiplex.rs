@@ -127,7 +127,7 @@ impl Multiplex {
             if let Some(lease) = self.take(side, since) {
                 return Ok(lease);
             }
-            let connection = Rc::new(Connection::open(endpoint, side).await?);
+            let connection = Rc::new(Connection::open(endpoint, side, limit).await?);
             self.open.borrow_mut().push(Rc::clone(&connection));
             self.close_when_idle(&connection);
             let mut lease = Lease::new(&connection);
@@ -171,8 +171,9 @@ impl Connection {
     async fn open(
         endpoint: &Endpoint,
         side: Option<&Arc<BackendSide>>,
+        limit: Duration,
     ) -> Result<Self, Unreachable> {
-        let wire = dial(endpoint, side.map(|s| &**s), HttpVersion::Two).await?;
+        let wire = dial(endpoint, side.map(|s| &**s), HttpVersion::Two, limit).await?;
         let vouched_until = wire.vouched_until;
         let faulty = Rc::default();
         let wire = Guarded::answers(wire, super::link::BUFFER, Rc::clone(&faulty));

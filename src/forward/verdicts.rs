@@ -3,7 +3,9 @@
 //! A region that knows of items answers 200 or 207 with one `{"index": i, "status": s, …}` for
 //! each, as a JSON array or one a line. Any other store answers with a bare status, which then
 //! counts for all its items, if the answer is whole. Which of the two it is, the first element shows: an object with both
-//! `index` and `status`. From there on everything must hold, or nothing is believed. Only statuses are read: other members could carry data, and those would be reads.
+//! `index` and `status`. From there on everything must hold, or nothing is believed; nor is an answer
+//! that came compressed, in which an item may be refused. Only statuses are read: other members could
+//! carry data, and those would be reads.
 
 use std::{future::poll_fn, pin::Pin, time::Duration};
 
@@ -17,7 +19,7 @@ use super::{
     AnswerError,
     elements::{Elements, Malformed},
 };
-use crate::message::Response;
+use crate::message::{Field, Response, Value};
 
 /// Most bytes of one element.
 const LONGEST_ELEMENT: usize = 64 << 10;
@@ -82,10 +84,16 @@ impl Verdicts {
         B: Body<Data = Bytes, Error: Into<NoVerdict>> + Unpin,
     {
         let status = answer.status();
+        let is_plain = |v: Value<'_>| v.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
+        let headers = answer.headers();
+        let is_coded = !headers.get_all(Field::ContentEncoding).all(is_plain);
         let mut body = answer.into_body();
         if !matches!(status, StatusCode::OK | StatusCode::MULTI_STATUS) {
             read_off(body).await.map_err(Into::into)?;
             return Ok(Self::All(status));
+        }
+        if is_coded {
+            return Err(NoVerdict::Unclear);
         }
         let mut reading = Reading::new(items);
         while let Some(data) = next_data(&mut body).await {

@@ -11,21 +11,21 @@ use std::{cell::Cell, rc::Rc};
 use http::{StatusCode, uri::PathAndQuery};
 
 use super::{
-    Content, Exchange, Routed, form::check_form, judge, landing::Whose, observe, outcome, overtake,
+    Content, Exchange, Routed, form::check_form, judge, observe, outcome, overtake, part,
     person::Traces,
 };
 use crate::{
     admit::{body::Incoming, path},
     attest::{Bundle, Like},
     classify::json::{SplitFaultKind, split_array, split_ndjson},
-    domain::{DecisionId, Operation, RegionId},
+    domain::{DecisionId, Operation, RegionId, SubjectKey},
     forward::{Framing, fill},
     message::{Field, Fields, Parts, Response},
     respond::Refused,
-    settings::{Format, PathTemplate},
+    settings::{Format, PathTemplate, UpstreamShape},
 };
 use decide::{Decided, decide, refusal};
-use merge::answer;
+use merge::{Failure, answer};
 use send::send;
 
 /// What is held of an item beside its bytes until the answer is out, at most: its place, what
@@ -38,12 +38,14 @@ enum State {
     /// Permitted; the status is the region's once it has answered.
     Sent {
         region: RegionId,
-        whose: Option<Whose>,
+        key: SubjectKey,
+        /// Where the directory has its subject's home, if it is to know it.
+        home: Option<RegionId>,
         /// What its entry is like.
         like: Like,
         status: Cell<StatusCode>,
-        /// Whether that is the region's own.
-        came: Cell<bool>,
+        /// Why that is not the region's own.
+        failed: Cell<Option<Failure>>,
     },
 }
 
@@ -66,6 +68,7 @@ pub async fn way(
     }
     if x.snapshot.observe_to.is_none() {
         check_form(parts, &routed.route.settings)?;
+        check_key(parts, &routed.route.settings.upstream)?;
     }
     let body = x.read(incoming, limits.batch_bytes).await?;
     let framing = match routed.route.settings.format {
@@ -136,6 +139,21 @@ pub async fn way(
     Ok(answer(x, framing, states, None))
 }
 
+/// A caller that sends a key may try again without harm: where each record has a request of its own,
+/// these cannot share it.
+fn check_key(parts: &Parts, upstream: &UpstreamShape) -> Result<(), Refused> {
+    match upstream {
+        UpstreamShape::Each { method, .. }
+            if !method.is_idempotent() && parts.headers.contains_key(part::IDEMPOTENCY_KEY) =>
+        {
+            Err(Refused::Malformed(format!(
+                "`Idempotency-Key` is of one request, and each record of this batch goes as a {method} of its own: send the records by themselves, or without it"
+            )))
+        }
+        UpstreamShape::Each { .. } | UpstreamShape::Batch => Ok(()),
+    }
+}
+
 /// Whose records go where; empty while no erasure is open that they could overtake.
 fn written_by<'p>(x: &Exchange<'_>, parts: &'p Parts, bundle: &Bundle) -> overtake::Write<'p> {
     if x.worker.shared.erasures.is_empty() {
@@ -194,8 +212,9 @@ async fn atomic_refusal(
         .map(drop)
         .map_err(|e| Refused::Ledger(e.to_string()))?;
     for item in &items {
-        if let State::Sent { status, .. } = &item.state {
+        if let State::Sent { status, failed, .. } = &item.state {
             status.set(StatusCode::FAILED_DEPENDENCY);
+            failed.set(Some(Failure::Atomic));
         }
     }
     let mut fields = Fields::default();

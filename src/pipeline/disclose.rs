@@ -23,6 +23,7 @@ use super::{
     counted::{Holds, Names, Plan},
     judge,
     outcome::Outcomes,
+    part,
     person::{self, Person, Traces},
     personal::Personal,
     short::{self, Hold},
@@ -56,6 +57,14 @@ struct Cut {
     unlisted: Vec<String>,
     stripped: bool,
     pseudonymised: Vec<String>,
+}
+
+impl Cut {
+    /// The body, and whether it is the caller's, byte for byte.
+    fn leaves(&self) -> (Bytes, bool) {
+        let is_whole = !self.stripped && self.pseudonymised.is_empty();
+        (self.body.clone(), is_whole)
+    }
 }
 
 /// What was decided.
@@ -103,14 +112,15 @@ pub async fn way(
         && routed.wishes.order.is_none()
         && let Some(cleared) = x.worker.journal.clear_impersonal(permit.clone())
     {
-        let mut answer = send(x, routed, parts, cut.body, to, &cleared, None).await?;
+        let mut answer = send(x, routed, parts, cut.leaves(), to, &cleared, None).await?;
         say(&mut answer, to, &[], None);
         return Ok(answer);
     }
     x.worker.shared.metrics.evidence(evidence);
     let cleared = clear(x, permit, profile, decided.holds).await?;
     let outcomes = Outcomes::new(x);
-    let mut answer = send(x, routed, parts, cut.body, to, &cleared, Some(&outcomes)).await?;
+    let leaves = cut.leaves();
+    let mut answer = send(x, routed, parts, leaves, to, &cleared, Some(&outcomes)).await?;
     say(&mut answer, to, &cut.unlisted, decided.mechanism);
     Ok(answer)
 }
@@ -357,13 +367,13 @@ async fn send(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
     parts: &Parts,
-    body: Bytes,
+    (body, is_whole): (Bytes, bool),
     to: &ReadyRecipient,
     cleared: &Cleared,
     outcomes: Option<&Outcomes<'_, '_>>,
 ) -> Result<Response<Content>, Refused> {
     let (method, path_and_query) = target(routed, parts);
-    let mut headers = fields(x, parts, to);
+    let mut headers = fields(x, parts, to, is_whole);
     let span = x.client_span(&to.link.name, &method);
     // Our traces are none of a third party's business, unless the settings send it theirs.
     if let Some(span) = &span
@@ -468,11 +478,13 @@ fn target(routed: &Routed<'_>, parts: &Parts) -> (Method, PathAndQuery) {
     )
 }
 
-/// What goes along: the body's type, what the settings name, and what hops add.
-fn fields(x: &Exchange<'_>, parts: &Parts, to: &ReadyRecipient) -> Fields {
+/// What goes along: the body's type, what the settings name, and what hops add. `is_whole`: the body
+/// is the caller's, and its digests are of it.
+fn fields(x: &Exchange<'_>, parts: &Parts, to: &ReadyRecipient, is_whole: bool) -> Fields {
     let all = end_to_end(&parts.headers, &x.snapshot.steering, x.caller.trusted);
     let mut fields = Fields::default();
     let named = to.headers.iter().map(http::HeaderName::as_str);
+    let named = named.filter(|name| is_whole || !part::is_digest(name));
     for name in ["content-type", "accept"].into_iter().chain(named) {
         for value in all.get_all(name) {
             fields.append(name, value.as_bytes());
@@ -534,7 +546,8 @@ async fn observe(
     }
     let cleared = clear(x, Permit::observed_disclosure(to.id), profile, Holds::new()).await?;
     let outcomes = Outcomes::new(x);
-    let mut answer = send(x, routed, parts, body, to, &cleared, Some(&outcomes)).await?;
+    let leaves = (body, true);
+    let mut answer = send(x, routed, parts, leaves, to, &cleared, Some(&outcomes)).await?;
     say(&mut answer, to, &[], None);
     Ok(answer)
 }

@@ -41,7 +41,7 @@ pub async fn single(
     let mut noted = Noted::default();
     noted.add(x, would, None);
     let body = single::outgoing_body(x, parts, taken);
-    pass(x, parts, body, noted, to).await
+    pass(x, parts, (body, false), noted, to).await
 }
 
 pub async fn batch(
@@ -65,7 +65,7 @@ pub async fn batch(
         x.story.borrow_mut().traces = traces;
         noted.add(x, would, own_id(x, index));
     }
-    pass(x, parts, OutgoingBody::Whole(body), noted, to).await
+    pass(x, parts, (OutgoingBody::Whole(body), false), noted, to).await
 }
 
 /// What the policy would have done, item by item.
@@ -222,10 +222,11 @@ fn note(x: &Exchange<'_>, would: &Result<(), Refused>, decision: Option<Decision
     draft
 }
 
+/// `is_once`: the body is not to be sent again, whatever the method says.
 pub(super) async fn pass(
     x: &Exchange<'_>,
     parts: &Parts,
-    body: OutgoingBody,
+    (body, is_once): (OutgoingBody, bool),
     noted: Noted,
     to: RegionId,
 ) -> Result<Response<Content>, Refused> {
@@ -251,7 +252,7 @@ pub(super) async fn pass(
         path_and_query: single::path_and_query(parts),
         headers: x.outgoing_headers(parts, false),
         body,
-        is_once: false,
+        is_once,
     };
     let (answer, _) = single::send(x, to, cleared, &mut outgoing).await?;
     take_effect(x, effects, answer.status());

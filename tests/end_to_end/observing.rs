@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::kit::backend::{Backend, Reply};
 use crate::kit::http::{Request, get};
 use crate::kit::process::run_to_end;
 use crate::kit::setup::{Router, Setup};
@@ -121,6 +122,26 @@ fn evidence_against_a_home_that_would_have_been_is_told() {
     assert!(answer.is_success(), "{answer:?}");
     let entry = &entries_of(router.admin, decision(&answer))[0];
     assert_eq!(entry["problem"], "home-contradicted", "{entry}");
+}
+
+/// Its items are not idempotent, though it be a PUT.
+#[test]
+fn a_bulk_request_is_not_sent_twice() {
+    let (mut setup, _regions) = crate::bulk::setup();
+    setup.set(&["mode"], "observe");
+    setup.set(&["observe_to"], "sg");
+    let sg = Backend::scripted(|_| Reply::Reset(Vec::new()));
+    setup.region("sg", sg.address);
+    let router = setup.start();
+    let lines = "{\"index\":{\"_index\":\"people\",\"_id\":\"e1\"}}\n{\"country\":\"DE\"}\n";
+    let answer = Request::new("PUT", "/_bulk")
+        .ndjson(lines)
+        .send(router.router);
+    assert_eq!(answer.status, 502, "{answer:?}");
+    assert_eq!(sg.requests().len(), 1);
+    // A record's PUT is.
+    assert_eq!(router.put("erika", r#"{"country":"DE"}"#).status, 502);
+    assert_eq!(sg.requests().len(), 4);
 }
 
 #[test]

@@ -3,14 +3,20 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 
 use super::{script::Server, *};
+use crate::domain::SubjectKey;
 
 fn items(cleared: &Cleared, count: usize) -> impl Iterator<Item = EachItem<'_>> {
     (0..count).map(move |i| EachItem {
         decision: crate::domain::DecisionId::new(1, 2),
+        whose: whose(i),
         cleared,
         path: format!("/people/{i}").parse().unwrap(),
         body: Bytes::from(format!("record {i}")),
     })
+}
+
+fn whose(number: usize) -> SubjectKey {
+    SubjectKey::from_bytes(u128::try_from(number).unwrap().to_be_bytes())
 }
 
 /// What the pipeline does with a batch, without deciding anything.
@@ -101,6 +107,38 @@ fn each_record_is_one_request_and_is_told_once() {
             assert_eq!(times(format!("PUT /people/{i} HTTP/1.1")), 1);
         }
         assert!(server.connections() <= 16);
+    });
+}
+
+/// More of one person's than may be held back, and others' among them.
+#[test]
+fn records_of_one_subject_go_in_their_order_beside_those_of_others() {
+    run(async {
+        let server = Server::start(async |_, peer| {
+            while peer.request().await {
+                // Others go meanwhile.
+                tokio::task::yield_now().await;
+                peer.write("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+                    .await;
+            }
+        })
+        .await;
+        let up = eu(&[server.url()], &patient());
+        let (permit, mut told) = (cleared(0), Vec::new());
+        let headers = Fields::default();
+        let items = items(&permit, 3_000).enumerate().map(|(i, mut item)| {
+            item.whose = whose(if i % 10 == 0 { i } else { 7 });
+            item
+        });
+        up.send_each(&Method::PUT, &headers, items, |i, outcome| {
+            assert_eq!(outcome.unwrap(), 201);
+            told.push(i);
+        })
+        .await;
+        assert_eq!(told.len(), 3_000);
+        let own: Vec<_> = told.iter().filter(|i| *i % 10 != 0).collect();
+        assert!(own.is_sorted(), "one overtook another");
+        assert!(!told.is_sorted(), "others do not wait for them");
     });
 }
 

@@ -6,7 +6,7 @@ mod failures;
 mod hostile;
 mod refused;
 mod reuse;
-mod script;
+pub(super) mod script;
 mod shared;
 mod sound;
 mod trouble;

@@ -113,6 +113,37 @@ pub async fn refusing() -> String {
     format!("http://{}", listener.local_addr().unwrap())
 }
 
+/// A port that takes no connection and refuses none, as a host that is gone does.
+pub struct Full {
+    pub address: SocketAddr,
+    _listener: std::net::TcpListener,
+    _waiting: Vec<std::net::TcpStream>,
+}
+
+impl Full {
+    pub fn new() -> Self {
+        let (domain, kind) = (socket2::Domain::IPV4, socket2::Type::STREAM);
+        let socket = socket2::Socket::new(domain, kind, None).unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(&any.into()).unwrap();
+        socket.listen(0).unwrap();
+        let listener = std::net::TcpListener::from(socket);
+        let address = listener.local_addr().unwrap();
+        let wait = Duration::from_millis(100);
+        let one = || std::net::TcpStream::connect_timeout(&address, wait).ok();
+        let waiting = std::iter::from_fn(one).collect();
+        Self {
+            address,
+            _listener: listener,
+            _waiting: waiting,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
 impl Peer {
     /// Reads one request, its body by `Content-Length` or to the last chunk; false at the end.
     pub async fn request(&mut self) -> bool {

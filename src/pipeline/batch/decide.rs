@@ -7,11 +7,11 @@ use http::StatusCode;
 use jiff::civil::Date;
 
 use super::{
-    ItemState, State, each_path,
+    Failure, ItemState, State, each_path,
     facts::{Facts, Known},
 };
 use crate::{
-    attest::{Bundle, Draft, Pinning},
+    attest::{Bundle, Draft, Like, Pinning},
     classify::{
         json::Item,
         schema::{Alike, Classified},
@@ -217,7 +217,8 @@ impl<'b> Deciding<'_, '_, '_, 'b> {
             self.facts
                 .note(x, facts, &person, &flow, &judged, like, until);
         }
-        Ok(sent(region, Whose::of(&person), like))
+        let home = Whose::of(&person).map(|whose| whose.home);
+        Ok(sent(region, person.key, home, like))
     }
 }
 
@@ -230,21 +231,18 @@ impl Decided {
         }
         self.until.extend(known.until.map(|day| (index, day)));
         self.bundle.push_like(known.like, decision, key);
-        let whose = Whose {
-            key,
-            home: known.region,
-        };
-        sent(known.region, Some(whose), known.like)
+        sent(known.region, key, Some(known.region), known.like)
     }
 }
 
-fn sent(region: RegionId, whose: Option<Whose>, like: crate::attest::Like) -> State {
+fn sent(region: RegionId, key: SubjectKey, home: Option<RegionId>, like: Like) -> State {
     State::Sent {
         region,
-        whose,
+        key,
+        home,
         like,
         status: Cell::new(StatusCode::BAD_GATEWAY),
-        came: Cell::new(false),
+        failed: Cell::new(Some(Failure::Broken)),
     }
 }
 

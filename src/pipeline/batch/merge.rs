@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::{ItemState, State};
 use crate::{
-    forward::{Framing, ItemAnswer, ItemProblem, batch_status},
+    forward::{Framing, ItemAnswer, ItemProblem, NoVerdict, batch_status},
     message::{Field, Response},
     pipeline::{
         Content, Exchange,
@@ -58,10 +58,15 @@ fn write_item(
         });
     };
     match &item.state {
-        State::Sent { region, status, .. } => {
+        State::Sent {
+            region,
+            status,
+            failed,
+            ..
+        } => {
             let region = snapshot.regions.name(*region);
             let status = status.get();
-            let failed = failure(status, region).map(|r| r.problem(None));
+            let failed = failed.get().map(|why| why.refused(region).problem(None));
             writer.answer(&ItemAnswer {
                 status,
                 region: Some(region),
@@ -81,27 +86,73 @@ fn write_item(
     }
 }
 
-/// What a permitted item's failing status means, where it is the router that set it.
-fn failure(status: StatusCode, region: &str) -> Option<Refused> {
-    if status.is_success() {
-        return None;
+/// Why a permitted item has no status of its region's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    Busy,
+    Unreachable,
+    Late,
+    /// What the region answered cannot be used, or it has not answered.
+    Broken,
+    /// Another item of an atomic batch is refused.
+    Atomic,
+    /// A fault of ours.
+    Internal,
+}
+
+impl Failure {
+    /// Of what a failed call of a region means.
+    pub fn of(refused: &Refused) -> Self {
+        match refused {
+            Refused::RegionBusy { .. } => Self::Busy,
+            Refused::BackendUnreachable { .. } => Self::Unreachable,
+            Refused::BackendTimeout { .. } => Self::Late,
+            Refused::BackendBroken { .. } => Self::Broken,
+            _ => Self::Internal,
+        }
     }
-    let region = region.to_owned();
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => {
-            let detail = format!("region `{region}` cannot be reached or is busy");
-            Some(Refused::BackendUnreachable { region, detail })
+
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Busy | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Late => StatusCode::GATEWAY_TIMEOUT,
+            Self::Broken => StatusCode::BAD_GATEWAY,
+            Self::Atomic => StatusCode::FAILED_DEPENDENCY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
-        StatusCode::GATEWAY_TIMEOUT => {
-            let detail = format!("region `{region}` did not answer in time");
-            Some(Refused::BackendTimeout { region, detail })
+    }
+
+    fn refused(self, region: &str) -> Refused {
+        let said = |what: &str| format!("region `{region}` {what}");
+        let region = region.to_owned();
+        match self {
+            Self::Busy => Refused::RegionBusy { region },
+            Self::Unreachable => Refused::BackendUnreachable {
+                detail: said("cannot be reached"),
+                region,
+            },
+            Self::Late => Refused::BackendTimeout {
+                detail: said("did not answer in time"),
+                region,
+            },
+            Self::Broken => Refused::BackendBroken {
+                detail: said("did not say what became of the item"),
+                region,
+            },
+            Self::Atomic => Refused::AtomicBatch {
+                status: self.status(),
+            },
+            Self::Internal => Refused::Internal("a region was called wrongly"),
         }
-        StatusCode::BAD_GATEWAY => {
-            let detail = format!("region `{region}` did not say what became of the item");
-            Some(Refused::BackendBroken { region, detail })
+    }
+}
+
+impl From<NoVerdict> for Failure {
+    fn from(why: NoVerdict) -> Self {
+        match why {
+            NoVerdict::Unclear => Self::Broken,
+            NoVerdict::Late => Self::Late,
         }
-        StatusCode::FAILED_DEPENDENCY => Some(Refused::AtomicBatch { status }),
-        _ => None,
     }
 }
 

@@ -6,19 +6,22 @@ use bytes::Bytes;
 use http::StatusCode;
 use jiff::civil::Date;
 
-use super::{ItemState, State, each_path};
+use super::{Failure, ItemState, State, each_path};
 use crate::{
     attest::{Cleared, ClearedBundle, Outcomes, Profile},
     classify::json::Item,
     domain::{EvidenceSet, RegionId},
-    forward::{EachItem, Framing, Outgoing, OutgoingBody, Part, Split, Verdicts, join_all},
+    forward::{
+        EachItem, Framing, Outgoing, OutgoingBody, Part, Split, SplitError, Verdicts, join_all,
+    },
     message::{Field, Parts},
     pipeline::{
         Exchange, Routed,
         call::{Call, Calls},
         keep,
-        landing::{self, Sent, Stray},
-        overtake,
+        landing::{self, Sent, Stray, Whose},
+        overtake, part,
+        rounds::{Group, rounds},
         single::path_and_query,
     },
     respond::Refused,
@@ -45,7 +48,7 @@ pub(super) async fn send(
     first: Vec<usize>,
     kinds: Vec<(Arc<Profile>, EvidenceSet)>,
 ) -> Result<(), Refused> {
-    let groups = split(body, framing, items, states, until)?;
+    let rounds = split(body, framing, items, states, until)?;
     let guard = Unanswered {
         x,
         states: Rc::clone(states),
@@ -53,15 +56,24 @@ pub(super) async fn send(
         kinds,
         is_looked_at: Cell::new(false),
     };
-    let lanes = groups.into_iter().flat_map(|(until, split)| {
-        let parts = split.into_parts().into_iter();
-        parts.map(move |part| (until, part))
-    });
-    let lanes = lanes.map(|(until, part)| {
-        let leaves = leaves_home.contains(&part.region);
-        send_part(x, routed, parts, part, &cleared, states, leaves, until)
-    });
-    join_all(lanes).await;
+    let is_each = matches!(routed.route.settings.upstream, UpstreamShape::Each { .. });
+    let has_key = !is_each && matches!(rounds.as_slice(), [round] if round.len() <= 1);
+    for round in rounds {
+        let lanes = round.into_iter().flat_map(|(until, split)| {
+            let parts = split.into_parts().into_iter();
+            parts.map(move |part| (until, part))
+        });
+        let lanes = lanes.map(|(until, part)| {
+            let leaves = leaves_home.contains(&part.region);
+            let head = Head {
+                leaves_home: leaves,
+                until,
+                has_key,
+            };
+            send_part(x, routed, parts, part, &cleared, states, head)
+        });
+        join_all(lanes).await;
+    }
     let strays = guard.strays();
     if !strays.is_empty() {
         Box::pin(landing::bring_back(Arc::clone(&x.worker.shared), strays)).await?;
@@ -71,62 +83,58 @@ pub(super) async fn send(
     Ok(())
 }
 
-/// One split for each last day that the items have, so that `Domicile-Retain-Until` is true of
-/// every record in a part. There are no more of them than retention rules, and mostly one.
+/// What goes at the same time, by last day.
+type Round = Vec<(Option<Date>, Split)>;
+
+/// The rounds, each cut by last day, so that `Domicile-Retain-Until` is true of every record in a part.
+/// There are no more days than retention rules, and mostly one; more than one round only where the
+/// records of one person have several.
 fn split(
     body: &Bytes,
     framing: Framing,
     items: &[Item],
     states: &[ItemState],
     until: &[(usize, Date)],
-) -> Result<Vec<(Option<Date>, Split)>, Refused> {
+) -> Result<Vec<Round>, Refused> {
+    let malformed = |e: SplitError| Refused::Malformed(e.to_string());
+    let sends = states.iter().zip(items).enumerate();
+    let sends = sends.filter_map(|(index, (state, item))| match &state.state {
+        State::Sent { region, key, .. } => Some((index, item.range(), *region, *key)),
+        State::Refused(_) => None,
+    });
     if until.is_empty() {
-        let regions = states.iter().map(|s| match &s.state {
-            State::Sent { region, .. } => Some(*region),
-            State::Refused(_) => None,
-        });
-        let ranges = items.iter().map(Item::range);
-        let split = match framing {
-            Framing::Array => Split::new(body, framing, ranges.zip(regions)),
-            // They were split at each line feed: none holds one.
-            Framing::Ndjson => {
-                let sends = ranges.zip(regions).enumerate();
-                let sends = sends.filter_map(|(i, (range, region))| Some((i, range, region?)));
-                Split::of_lines(body, sends)
-            }
-        };
-        let split = split.map_err(|e| Refused::Malformed(e.to_string()))?;
-        return Ok(vec![(None, split)]);
+        let sends = sends.map(|(index, range, region, _)| (index, range, region));
+        let split = Split::of_items(body, framing, sends).map_err(malformed)?;
+        return Ok(vec![vec![(None, split)]]);
     }
-    let mut days: Vec<Option<Date>> = vec![None; states.len()];
-    let mut groups: Vec<Option<Date>> = Vec::new();
+    let mut of_items: Vec<Option<Date>> = vec![None; states.len()];
     for (index, day) in until {
-        if let Some(slot) = days.get_mut(*index) {
+        if let Some(slot) = of_items.get_mut(*index) {
             *slot = Some(*day);
         }
     }
-    for (state, day) in states.iter().zip(&days) {
-        if matches!(state.state, State::Sent { .. }) && !groups.contains(day) {
-            groups.push(*day);
-        }
-    }
-    let of_group = |group: Option<Date>| {
-        let regions = states.iter().zip(&days).map(|(s, day)| match &s.state {
-            State::Sent { region, .. } if *day == group => Some(*region),
-            State::Sent { .. } | State::Refused(_) => None,
-        });
-        let ranges = items.iter().map(Item::range);
-        let split = Split::new(body, framing, ranges.zip(regions));
-        split.map(|split| (group, split))
+    let sends: Vec<_> = sends.collect();
+    let days = sends.iter().map(|(index, ..)| of_items.get(*index));
+    let days: Vec<_> = days.map(|day| day.copied().flatten()).collect();
+    let whose = |at: usize| sends.get(at).map(|(_, _, _, key)| *key);
+    let of_group = |group: Group| {
+        let own = group.sends.iter().filter_map(|at| sends.get(*at));
+        let own = own.map(|(index, range, region, _)| (*index, range.clone(), *region));
+        let split = Split::of_items(body, framing, own);
+        split.map(|split| (group.until, split)).map_err(malformed)
     };
-    let split: Result<Vec<_>, _> = groups.into_iter().map(of_group).collect();
-    split.map_err(|e| Refused::Malformed(e.to_string()))
+    let rounds = rounds(&days, whose).into_iter();
+    let rounds = rounds.map(|groups| groups.into_iter().map(of_group).collect());
+    rounds.collect()
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of one batch, used together once"
-)]
+/// What the head of a part says of all its items.
+struct Head {
+    leaves_home: bool,
+    until: Option<Date>,
+    has_key: bool,
+}
+
 async fn send_part(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
@@ -134,8 +142,7 @@ async fn send_part(
     part: Part,
     cleared: &ClearedBundle,
     states: &[ItemState],
-    leaves_home: bool,
-    until: Option<Date>,
+    head: Head,
 ) {
     let upstreams = &x.upstreams;
     let region = part.region;
@@ -144,18 +151,21 @@ async fn send_part(
         Some(State::Sent { like, .. }) => Some(*like),
         Some(State::Refused(_)) | None => None,
     };
-    // The region's own status, or that of a refusal.
-    let settle = |i: usize, told: Result<StatusCode, StatusCode>| {
-        if let Some(State::Sent { status, came, .. }) = states.get(i).map(|s| &s.state) {
-            status.set(told.unwrap_or_else(|ours| ours));
-            came.set(told.is_ok());
+    let whose = |i: usize| match states.get(i).map(|s| &s.state) {
+        Some(State::Sent { key, .. }) => Some(*key),
+        Some(State::Refused(_)) | None => None,
+    };
+    let settle = |i: usize, told: Result<StatusCode, Failure>| {
+        if let Some(State::Sent { status, failed, .. }) = states.get(i).map(|s| &s.state) {
+            status.set(told.unwrap_or_else(Failure::status));
+            failed.set(told.err());
         }
     };
     let decision = |i: usize| states.get(i).map(|s| s.decision);
     let first = indices.clone().next().and_then(decision);
     let first = first.unwrap_or(x.decision);
-    let mut headers = x.item_headers(parts, first, leaves_home);
-    if let Some(day) = until {
+    let mut headers = part::head(x, parts, first, head.leaves_home, head.has_key);
+    if let Some(day) = head.until {
         keep::say(day, &mut headers);
     }
     if let UpstreamShape::Each { method, path } = &routed.route.settings.upstream {
@@ -166,6 +176,7 @@ async fn send_part(
                 i,
                 EachItem {
                     decision: decision(i)?,
+                    whose: whose(i)?,
                     cleared: cleared.of(like(i)?)?,
                     path,
                     body,
@@ -187,7 +198,7 @@ async fn send_part(
                 };
                 let outcome = outcome.map_err(|e| Exchange::forward_refused(&e));
                 calls.one(outcome.as_ref().copied().map_err(Refused::name));
-                settle(i, outcome.map_err(|refused| refused.status()));
+                settle(i, outcome.map_err(|refused| Failure::of(&refused)));
             })
             .await;
         calls.end();
@@ -209,16 +220,16 @@ async fn send_part(
             answer.body_mut().keep_pace();
             let verdicts = Verdicts::read(answer, part.body.items()).await;
             for (position, i) in indices.enumerate() {
-                let status = verdicts.as_ref().map_err(|why| why.status());
-                let status = status.map(|v| v.status(position));
-                settle(i, status.and_then(|s| s.ok_or(StatusCode::BAD_GATEWAY)));
+                let told = verdicts.as_ref().map_err(|why| Failure::from(*why));
+                let told = told.map(|v| v.status(position));
+                settle(i, told.and_then(|s| s.ok_or(Failure::Broken)));
             }
         }
         Err(error) => {
             let refused = Exchange::forward_refused(&error);
             call.failed(refused.name());
-            let status = refused.status();
-            indices.for_each(|i| settle(i, Err(status)));
+            let failure = Failure::of(&refused);
+            indices.for_each(|i| settle(i, Err(failure)));
         }
     }
 }
@@ -240,7 +251,9 @@ impl Unanswered<'_, '_> {
     /// What the region answered; 0: nothing that can be used, so what it did is unknown.
     fn answer(state: &State) -> Option<u16> {
         match state {
-            State::Sent { status, came, .. } if came.get() => Some(status.get().as_u16()),
+            State::Sent { status, failed, .. } if failed.get().is_none() => {
+                Some(status.get().as_u16())
+            }
             State::Sent { .. } => Some(0),
             State::Refused(_) => None,
         }
@@ -254,7 +267,8 @@ impl Unanswered<'_, '_> {
     /// The item, if it went out and its subject's home stands in the directory.
     fn sent<'s>(&'s self, item: &'s ItemState) -> Option<Sent<'s>> {
         let State::Sent {
-            whose: Some(whose),
+            key,
+            home: Some(home),
             region,
             like,
             ..
@@ -264,7 +278,10 @@ impl Unanswered<'_, '_> {
         };
         let (profile, evidence) = self.kinds.get(like.number())?;
         Some(Sent {
-            whose: *whose,
+            whose: Whose {
+                key: *key,
+                home: *home,
+            },
             region: *region,
             status: Self::answer(&item.state)?,
             decision: item.decision,

@@ -14,7 +14,6 @@ mod lanes;
 mod look;
 mod observe;
 mod query;
-mod rounds;
 mod send;
 mod shape;
 

@@ -45,5 +45,7 @@ pub async fn way(
         noted.add(x, would, observe::own_id(x, index));
     }
     lanes.call_by_first(x);
-    observe::pass(x, parts, OutgoingBody::Whole(sent), noted, to).await
+    // As when it enforces: its items are not idempotent, though it be a PUT.
+    let body = (OutgoingBody::Whole(sent), true);
+    observe::pass(x, parts, body, noted, to).await
 }

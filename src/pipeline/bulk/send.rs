@@ -11,22 +11,22 @@ use bytes::Bytes;
 use http::{StatusCode, uri::PathAndQuery};
 use jiff::civil::Date;
 
-use super::{
-    Fate, Heard, ItemState, SendState, Verdict,
-    rounds::{Group, rounds},
-};
+use super::{Fate, Heard, ItemState, SendState, Verdict};
 use crate::{
     attest::{Cleared, Outcomes},
     classify::bulk::BulkItem,
     domain::{DecisionId, RegionId},
-    forward::{BulkAnswer, BulkVerdict, Expected, Outgoing, OutgoingBody, Part, Split, join_all},
-    message::{Field, Fields, Parts, Value},
+    forward::{
+        BulkAnswer, BulkVerdict, Expected, Framing, Outgoing, OutgoingBody, Part, Split, join_all,
+    },
+    message::{Field, Fields, Parts},
     pipeline::{
         Exchange,
         call::Call,
         keep,
         landing::{self, Sent, Stray},
-        overtake,
+        overtake, part,
+        rounds::{Group, rounds},
     },
     respond::Refused,
     telemetry::clock,
@@ -108,7 +108,7 @@ fn split(load: &Load<'_>, sends: &[SendState]) -> Result<Vec<Vec<(Group, Split)>
             let range = load.items.get(s.item).map_or(0..0, BulkItem::range);
             (s.item, range, s.region)
         });
-        Split::of_lines(load.body, ranges).map(|split| (group, split))
+        Split::of_items(load.body, Framing::Ndjson, ranges).map(|split| (group, split))
     };
     let rounds = rounds(&days, document).into_iter();
     let rounds = rounds.map(|groups| groups.into_iter().map(of_group).collect());
@@ -219,19 +219,11 @@ async fn send_part(
     }
 }
 
-/// The body goes out unpacked, and the answer must come as plain JSON to be read. `first`: the decision
-/// of the first item that is sent.
+/// The body goes out unpacked. `first`: the decision of the first item that is sent.
 pub fn headers(x: &Exchange<'_>, parts: &Parts, first: DecisionId, leaves_home: bool) -> Fields {
-    let mut headers = x.item_headers(parts, first, leaves_home);
+    // Search servers know no key, and an erasure may be sent many times.
+    let mut headers = part::head(x, parts, first, leaves_home, false);
     headers.remove(Field::ContentEncoding);
-    headers.insert(Field::AcceptEncoding, "identity");
-    let json = |v: Value<'_>| {
-        let text = v.to_str().unwrap_or_default();
-        text.contains("json") || text.contains("*/*")
-    };
-    if !headers.get_all(Field::Accept).all(json) {
-        headers.remove(Field::Accept);
-    }
     headers
 }
 

@@ -131,7 +131,8 @@ impl Collector {
 
     async fn connect(&mut self) -> Result<SendRequest<Full<Bytes>>, String> {
         let side = self.side.as_ref().map(|live| live.load());
-        let dialled = dial(&self.endpoint, side.as_deref(), HttpVersion::One).await;
+        let (side, limit) = (side.as_deref(), self.timeout);
+        let dialled = dial(&self.endpoint, side, HttpVersion::One, limit).await;
         let wire = dialled.map_err(|e| e.to_string())?;
         let shaken = http1::handshake(TokioIo::new(wire)).await;
         let (sender, connection) = shaken.map_err(|e| e.to_string())?;

@@ -80,6 +80,8 @@ fn world() -> World {
         setup.endpoint("recipients", disclosure.recipient, recipient.address);
     }
     setup.endpoint("recipients", "authority", recipient.address);
+    let digests: toml::Value = vec!["content-digest", "idempotency-key"].into();
+    setup.set(&["recipients", "onetrack", "headers"], digests);
     setup.region("cn", region.address);
     World {
         router: setup.start(),
@@ -321,6 +323,27 @@ fn what_is_not_listed_is_cut_out_where_the_policy_says_so() {
         "{entry}"
     );
     assert!(!entry.to_string().contains("li@"), "{entry}");
+}
+
+/// RFC 9530 §2: the caller's digest is of the body that the caller sent.
+#[test]
+fn a_digest_goes_with_the_body_that_it_is_of() {
+    let world = world();
+    let whole = r#"{"device_id":"oaid-1"}"#;
+    let cut = r#"{"device_id":"oaid-1","email":"li@example.com"}"#;
+    for (body, names) in [(whole, 2), (cut, 1)] {
+        let answer = disclosure("onetrack", body)
+            .header("content-digest", "sha-256=:AAAA:")
+            .header("idempotency-key", "k1")
+            .send(world.router.router);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let seen = world.recipient.requests();
+        let seen = seen.last().unwrap();
+        assert_eq!(seen.body, whole.as_bytes());
+        let told = ["content-digest", "idempotency-key"].map(|name| seen.header(name));
+        assert_eq!(told.iter().flatten().count(), names, "{told:?}");
+        assert_eq!(told[1], Some("k1"));
+    }
 }
 
 /// C2.

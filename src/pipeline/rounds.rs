@@ -1,9 +1,9 @@
-//! Which parts of a bulk request go out together.
+//! Which parts of a batch or a bulk request go out together.
 //!
 //! `Domicile-Retain-Until` must be true of every record of a part, so parts are cut by last day as
-//! well as by region. What a request does to one document must keep its order: where the actions on
-//! one document have different days, the later ones wait for the earlier in a further round. With
-//! one day for all, which is the rule, there is one round and nothing is compared.
+//! well as by region. What a request does to one document (of a batch: to one person's records) must
+//! keep its order: where these have different days, the later ones wait for the earlier in a further
+//! round. With one day for all, which is the rule, there is one round and nothing is compared.
 
 use std::{collections::HashMap, hash::Hash};
 
