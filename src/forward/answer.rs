@@ -276,9 +276,10 @@ impl Live {
         }
     }
 
-    /// What still comes long after its head speaks for its server.
+    /// What still comes long after its head speaks for its server, but only once: of many that last,
+    /// each would else forgive that no new one begins.
     fn tell_if_lasting(&mut self, arrived: Instant) {
-        if self.will_tell && self.health.is_blamed() && arrived.elapsed() >= LASTING {
+        if self.will_tell && arrived.elapsed() >= LASTING {
             self.will_tell = false;
             self.health.succeeded();
         }

@@ -255,7 +255,7 @@ impl EndpointHealth {
     /// The endpoint answered to the end, or for long, with a status that says nothing bad of it.
     pub(super) fn succeeded(&self) {
         // Aside without failures: another worker's third came between the two stores of this.
-        if self.is_blamed() {
+        if self.failures.load(Relaxed) != 0 || self.aside_until.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);
             self.on_trial.store(false, Relaxed);
             if self.aside_until.swap(0, Relaxed) != 0 {
@@ -288,11 +288,6 @@ impl EndpointHealth {
         if self.aside_until.swap(0, Relaxed) != 0 {
             tracing::info!(region = &*self.region, endpoint = %self.endpoint, "endpoint taken back: it answers, and no other serves");
         }
-    }
-
-    /// Whether [`succeeded`](Self::succeeded) would change anything.
-    pub(super) fn is_blamed(&self) -> bool {
-        self.failures.load(Relaxed) != 0 || self.aside_until.load(Relaxed) != 0
     }
 
     /// Whether it is not put aside, and its last answer was good.

@@ -396,13 +396,13 @@ fn a_server_that_had_less_than_the_whole_time_is_not_blamed_for_being_late() {
         let slow = || async {
             Server::start(async |_, peer| {
                 peer.request().await;
-                tokio::time::sleep(Duration::from_millis(400)).await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
             })
             .await
         };
         let hangs = Server::start(async |_, peer| peer.hang().await).await;
         let limits = Limits {
-            response: Duration::from_millis(800),
+            response: Duration::from_millis(1_500),
             ..patient()
         };
         let first = slow().await;
