@@ -35,6 +35,7 @@ pub enum Said {
 }
 
 impl Said {
+    /// A status that is about the record.
     pub fn of(status: StatusCode) -> Self {
         match status {
             s if s.is_success() => Self::Gone,
@@ -44,6 +45,15 @@ impl Said {
             }
             s if s.is_server_error() => Self::NotNow,
             _ => Self::Never,
+        }
+    }
+
+    /// A status that is about a whole part of a bulk request. That nothing is found there says
+    /// something of the path, and nothing of the records.
+    pub fn of_part(status: StatusCode) -> Self {
+        match Self::of(status) {
+            Self::Gone => Self::NotNow,
+            said => said,
         }
     }
 }

@@ -20,6 +20,7 @@ use super::{
     decide::{Decided, Homes},
     lanes::Lanes,
     look::look,
+    main_of,
     send::{self, Load},
 };
 use crate::{
@@ -98,6 +99,19 @@ pub fn place(
     Some((path, record))
 }
 
+impl SendState {
+    /// What the holder says of an erasure. Nothing known is nothing confirmed.
+    fn said(&self) -> Said {
+        let Ok(status) = StatusCode::from_u16(self.status.get()) else {
+            return Said::NotNow;
+        };
+        match self.is_own.get() {
+            true => Said::of(status),
+            false => Said::of_part(status),
+        }
+    }
+}
+
 /// What a holder's answer to one line means.
 pub async fn said_of(mut answer: Response<AnswerBody>, line: &[u8]) -> Said {
     let items = split_bulk(line, 1).unwrap_or_default();
@@ -114,7 +128,7 @@ pub async fn said_of(mut answer: Response<AnswerBody>, line: &[u8]) -> Said {
             let told = answer.items().first();
             told.map_or(Said::NotNow, |told| Said::of(told.status))
         }
-        Ok(BulkVerdict::All(status)) => Said::of(status),
+        Ok(BulkVerdict::All(status)) => Said::of_part(status),
         Err(_) => Said::NotNow,
     }
 }
@@ -234,9 +248,7 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
             let Some(send) = self.sends.get(erasing.send) else {
                 continue;
             };
-            // Nothing known is nothing confirmed.
-            let status = StatusCode::from_u16(send.status.get()).ok();
-            let said = status.map_or(Said::NotNow, Said::of);
+            let said = send.said();
             if said == Said::Gone {
                 settled.push((row, Settled::Confirmed));
                 continue;
@@ -257,6 +269,9 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
                 } else {
                     open.push((erasing, row, send));
                 }
+                // What would confirm it, said in the item, is not to be told of it.
+                let status = StatusCode::from_u16(send.status.get()).ok();
+                let status = status.filter(|s| s.as_u16() >= 400 && Said::of(*s) != Said::Gone);
                 let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
                 self.leave(&mut left, send, status, said != Said::Never);
             }
@@ -300,10 +315,15 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
             return;
         }
         verdict.set(Verdict::ErasureLeft);
-        let left = left.entry(send.item).or_insert(Left {
-            status,
-            regions: SmallVec::new(),
-            retried: true,
+        let left = left.entry(send.item).or_insert_with(|| {
+            // What the home has said of itself is not told any more.
+            let home = main_of(self.sends, send.item);
+            let home = home.filter(|h| is_told && h.said() == Said::NotNow);
+            Left {
+                status,
+                regions: home.map(|h| h.region).into_iter().collect(),
+                retried: true,
+            }
         });
         left.regions.push(send.region);
         left.retried &= retried;

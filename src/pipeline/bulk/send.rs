@@ -146,6 +146,7 @@ async fn send_part(
     }
     let tell = |send: &SendState, status: StatusCode, verdict: Verdict| {
         send.status.set(status.as_u16());
+        send.is_own.set(matches!(verdict, Verdict::Told { .. }));
         if !matches!(verdict, Verdict::Failed(_)) {
             send.came.set(status.as_u16());
         }

@@ -39,7 +39,7 @@ impl Region {
                 _ if !contains(&seen.body, b"{\"delete\"") => answer(said),
                 0 => Reply::Reset(Vec::new()),
                 200 => answer(said),
-                ITEMS_429 => answer(rejected(said)),
+                ITEMS_429 => answer(rejected(said, 429, "es_rejected_execution_exception")),
                 status => Reply::status(status),
             }
         });
@@ -71,12 +71,11 @@ impl Region {
     }
 }
 
-fn rejected(mut answer: Value) -> Value {
+fn rejected(mut answer: Value, status: u16, kind: &str) -> Value {
     for item in answer["items"].as_array_mut().unwrap() {
         if let Some(delete) = item.get_mut("delete") {
-            delete["status"] = json!(429);
-            delete["error"] =
-                json!({ "type": "es_rejected_execution_exception", "reason": "full" });
+            delete["status"] = json!(status);
+            delete["error"] = json!({ "type": kind, "reason": "no" });
         }
     }
     answer["errors"] = json!(true);
@@ -236,6 +235,40 @@ fn what_a_holder_refuses_is_left_to_the_caller() {
     sg.says(200);
     assert_eq!(statuses(&items(&send(&router, &[&line]))), [200]);
     assert!(open(&router).is_empty());
+}
+
+/// An ingress without a backend says 404 to `/_bulk` itself.
+#[test]
+fn a_404_to_the_whole_part_confirms_no_erasure() {
+    for status in [404, 410] {
+        let (mut setup, _regions, eu, sg) = world(status, status);
+        setup.set_route("bulk", "erase", "subject");
+        let router = setup.start();
+        with_copy(&router, "both");
+        store(&router, "home");
+        eventually("they are known", || (pins(&router) == 2).then_some(()));
+        let found = items(&send(&router, &[&delete("home"), &delete("both")]));
+        // The home's own word is told, a copy's is not.
+        assert_eq!(statuses(&found)[0], u64::from(status), "{found:?}");
+        assert_eq!(found[0].1["error"]["type"], "domicile_region_refused");
+        incomplete(&found[1..], &["eu", "sg"], true);
+        assert_eq!(statuses(&found)[1], 502, "no 404, which is not an error to clients");
+        // Nor does it at a further try.
+        for region in [&eu, &sg] {
+            region.wait_delete("both");
+        }
+        let states = open(&router);
+        assert_eq!(states.len(), 3, "{states:?}");
+        assert!(
+            states.iter().all(|r| r["state"] == "retrying"),
+            "{states:?}"
+        );
+        assert_eq!(pins(&router), 2);
+        eu.says(200);
+        sg.says(200);
+        wait_none_open(&router);
+        eventually("the accounts end", || (pins(&router) == 0).then_some(()));
+    }
 }
 
 #[test]
