@@ -58,7 +58,8 @@ impl Said {
     }
 }
 
-/// Erases at every holder. All must be permitted before one is asked.
+/// Erases at every holder. All must be permitted before one is asked, and what the home refuses no
+/// copy is asked.
 ///
 /// Cancel safety: what was not confirmed when the caller goes away is tried in the background.
 pub async fn erase(
@@ -129,16 +130,17 @@ pub async fn erase(
                 },
                 (said, true) => {
                     if said == Said::Never {
-                        // The home's own word, which the caller gets: nothing that stays open.
-                        x.worker.shared.erasures.keep_pin(person.key);
-                        open.settle(Settled::Forgotten);
+                        // The home's own word, which the caller gets: nothing stays open, and no
+                        // copy is asked, which may not know the precondition or the right that failed.
+                        open.forget();
                     }
                     match flow_back(x, routed, person, &flow, answer).await {
                         Ok(mut answer) => {
-                            if said == Said::Gone {
-                                open.settle(Settled::Confirmed);
-                            }
                             x.say(answer.headers_mut(), &judged, region);
+                            if said == Said::Never {
+                                return Ok(answer);
+                            }
+                            open.settle(Settled::Confirmed);
                             first = Some(answer);
                             None
                         }
@@ -263,7 +265,7 @@ impl Unsettled<'_, '_> {
         }
     }
 
-    /// Nothing was sent: nothing is open.
+    /// Nothing was sent, or the home has refused: nothing is open.
     fn forget(&mut self) {
         if let Some(kept) = self.kept.last() {
             self.erasures().keep_pin(kept.row.subject);

@@ -112,6 +112,13 @@ impl SendState {
     }
 }
 
+/// Whether a send erases a copy of what its home has refused to erase: then the copy is not asked.
+/// The home has answered by then.
+pub fn is_refused_at_home(sends: &[SendState], send: &SendState) -> bool {
+    let home = (!send.is_main).then(|| main_of(sends, send.item)).flatten();
+    home.is_some_and(|home| home.said() == Said::Never)
+}
+
 /// What a holder's answer to one line means.
 pub async fn said_of(mut answer: Response<AnswerBody>, line: &[u8]) -> Said {
     let items = split_bulk(line, 1).unwrap_or_default();
@@ -258,7 +265,11 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
             let is_rewritten = place
                 .and_then(|place| rewritten.get(&(send.region, place)))
                 .is_some_and(|last| *last > erasing.send);
-            if is_rewritten || (said == Said::Never && send.is_main) {
+            let is_refused = match send.is_main {
+                true => said == Said::Never,
+                false => is_refused_at_home(self.sends, send),
+            };
+            if is_rewritten || is_refused {
                 // A later item has put something else there, or it is the home's own word, which
                 // the caller gets: nothing that stays open.
                 erasures.keep_pin(erasing.subject);

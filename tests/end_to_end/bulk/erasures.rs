@@ -17,6 +17,7 @@ use crate::kit::{all_entries, contains, eventually};
 
 /// Said of each `delete` item by itself, the request as a whole being fine.
 const ITEMS_429: u16 = 1;
+const ITEMS_403: u16 = 2;
 
 /// A region whose answer to deletes can be changed; 0 is a connection that breaks.
 struct Region {
@@ -40,6 +41,7 @@ impl Region {
                 0 => Reply::Reset(Vec::new()),
                 200 => answer(said),
                 ITEMS_429 => answer(rejected(said, 429, "es_rejected_execution_exception")),
+                ITEMS_403 => answer(rejected(said, 403, "security_exception")),
                 status => Reply::status(status),
             }
         });
@@ -252,7 +254,11 @@ fn a_404_to_the_whole_part_confirms_no_erasure() {
         assert_eq!(statuses(&found)[0], u64::from(status), "{found:?}");
         assert_eq!(found[0].1["error"]["type"], "domicile_region_refused");
         incomplete(&found[1..], &["eu", "sg"], true);
-        assert_eq!(statuses(&found)[1], 502, "no 404, which is not an error to clients");
+        assert_eq!(
+            statuses(&found)[1],
+            502,
+            "no 404, which is not an error to clients"
+        );
         // Nor does it at a further try.
         for region in [&eu, &sg] {
             region.wait_delete("both");
@@ -269,6 +275,50 @@ fn a_404_to_the_whole_part_confirms_no_erasure() {
         wait_none_open(&router);
         eventually("the accounts end", || (pins(&router) == 0).then_some(()));
     }
+}
+
+/// A caller without the right to erase neither erases copies nor fills the list.
+#[test]
+fn a_home_that_refuses_keeps_the_copies_too() {
+    for (says, status) in [(ITEMS_403, 403), (401, 401)] {
+        let (mut setup, _regions, eu, sg) = world(says, 200);
+        setup.set_route("bulk", "erase", "subject");
+        let router = setup.start();
+        with_copy(&router, "kept");
+        let (line, stored, before) = (delete("kept"), index("new"), sg.bodies().len());
+        let found = items(&send(&router, &[&line, &stored[0], &stored[1]]));
+        assert_eq!(statuses(&found)[0], status, "{found:?}");
+        assert_ne!(found[0].1["error"]["type"], "domicile_erasure_incomplete");
+        assert_eq!(sg.bodies().len(), before, "the copy is not asked");
+        assert!(open(&router).is_empty());
+        eu.says(200);
+        assert_eq!(statuses(&items(&send(&router, &[&line]))), [200]);
+        assert_eq!(sg.bodies().last().unwrap(), &format!("{line}\n"));
+        let dropped = all_entries(router.admin).into_iter();
+        assert_eq!(dropped.filter(|e| e["pin"] == "drop").count(), 1);
+    }
+}
+
+/// A copy that is erased and written anew is so in this order, though its home is asked first.
+#[test]
+fn what_comes_after_a_delete_comes_after_it_at_the_copy() {
+    let (setup, _regions, _eu, sg) = world(200, 200);
+    let router = setup.start();
+    with_copy(&router, "twice");
+    let (line, again) = (delete("twice"), index("twice"));
+    let found = bulk(&[&line, &again[0], &again[1]])
+        .header("domicile-operation", "replicate")
+        .header("domicile-target", "sg")
+        .send(router.router);
+    // A `delete` reaches every holder and takes no target: it is refused, and the rest is done.
+    assert_eq!(statuses(&items(&found)), [400, 201]);
+    let found = items(&send(
+        &router,
+        &[&again[0], &again[1], &line, &again[0], &again[1]],
+    ));
+    assert_eq!(statuses(&found), [201, 200, 201], "{found:?}");
+    assert_eq!(sg.bodies().last().unwrap(), &format!("{line}\n"));
+    assert!(open(&router).is_empty());
 }
 
 #[test]
