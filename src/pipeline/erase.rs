@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use tokio::task::JoinHandle;
 
 use super::{
     Content, Exchange, Flow, Judgement, Kept, Routed, judge, keep, overtake,
@@ -14,13 +15,13 @@ use super::{
     single::{attest, flow_back, path_and_query, send},
 };
 use crate::{
-    attest::{Draft, Pinning, Profile},
+    attest::{Draft, Journal, Pinning, Profile, Unwritable},
     domain::{DecisionId, EvidenceSet, RegionId, SubjectKey},
     forward::{AnswerBody, Outgoing, OutgoingBody, read_off, throw_away},
     message::{Parts, Response},
     respond::Refused,
     settings::Erase,
-    state::{Erasures, NewErasure, RowId, Settled, StateError},
+    state::{Ending, Erasures, NewErasure, RowId, Settled, StateError},
 };
 
 /// What a holder's answer to an erasure means.
@@ -152,6 +153,11 @@ pub async fn erase(
                         Err(refused) => {
                             if said == Said::Gone {
                                 open.settle(Settled::Confirmed);
+                                drop(open);
+                                // Where no copy is left it ends here, or is listed.
+                                if let Some(profile) = profile {
+                                    drop(end_pin(x, person.key, profile).await);
+                                }
                             }
                             return Err(refused);
                         }
@@ -310,8 +316,8 @@ pub struct Account {
 }
 
 /// Removes a subject's pin, once home and all copies have confirmed, where its erasures were to end
-/// it. A region that took a copy meanwhile was not asked: then the pin stays. The entry that does it stands when this returns; should the caller be gone by then, the pin
-/// is removed all the same.
+/// it. A region that took a copy meanwhile was not asked: then the pin stays. The entry that does it
+/// stands when this returns; should the caller be gone by then, the pin is removed all the same.
 ///
 /// # Errors
 /// The ledger cannot be written, or a region was not asked: the pin stays, and the erasure is
@@ -327,7 +333,7 @@ pub async fn end_pin(
         profile,
         evidence: x.story.borrow().traces.evidence,
     };
-    match end_pins(x, [account]).await? {
+    match end_pins(x, [account]).stand().await? {
         true => Ok(()),
         false => Err(Refused::Directory(
             "a region took a copy while the account was erased: repeat the request".to_owned(),
@@ -335,26 +341,51 @@ pub async fn end_pin(
     }
 }
 
-/// As [`end_pin`] for several, with one commit. `false`: some region was not asked about one of them,
-/// whose erasure is listed to be repeated.
-///
-/// # Errors
-/// The ledger cannot be written.
-pub async fn end_pins(
-    x: &Exchange<'_>,
-    accounts: impl IntoIterator<Item = Account>,
-) -> Result<bool, Refused> {
+/// Pins that are being removed, whether or not somebody waits for it.
+pub struct Ends {
+    written: Option<JoinHandle<Result<(), Unwritable>>>,
+    refused: Option<Refused>,
+    all_asked: bool,
+}
+
+impl Ends {
+    /// `false`: some region was not asked about one of them, whose erasure is listed to be repeated.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// Ledger or directory cannot be written or read; what that keeps is listed to be repeated.
+    pub async fn stand(self) -> Result<bool, Refused> {
+        match self.written {
+            None => {}
+            Some(written) => match written.await {
+                Ok(written) => written.map_err(|e| Refused::Ledger(e.to_string()))?,
+                Err(_) => return Err(Refused::Internal("a pin was not removed")),
+            },
+        }
+        self.refused.map_or(Ok(self.all_asked), Err)
+    }
+}
+
+/// Begins what [`end_pin`] does, for several, with one commit. Does not wait, so that it may be
+/// called where the caller has gone.
+pub fn end_pins(x: &Exchange<'_>, accounts: impl IntoIterator<Item = Account>) -> Ends {
     let shared = &x.worker.shared;
     let (mut drafts, mut endings) = (Vec::new(), Vec::new());
-    let mut all_asked = true;
+    let (mut all_asked, mut refused) = (true, None);
     for account in accounts {
         let Some(ending) = shared.erasures.end_pin(account.key) else {
             continue;
         };
-        let pin = shared.directory.lookup(&account.key);
-        let Some(pin) = pin.map_err(|e| Refused::Directory(e.to_string()))? else {
-            ending.done();
-            continue;
+        let pin = match shared.directory.lookup(&account.key) {
+            Ok(Some(pin)) => pin,
+            Ok(None) => {
+                ending.done();
+                continue;
+            }
+            Err(error) => {
+                refused = Some(Refused::Directory(error.to_string()));
+                continue;
+            }
         };
         let asked = |region: &Arc<str>| ending.confirmed().contains(region);
         if !asked(&pin.region) || !pin.held_in.iter().all(asked) {
@@ -373,24 +404,23 @@ pub async fn end_pins(
         drafts.push(draft);
         endings.push(ending);
     }
-    if drafts.is_empty() {
-        return Ok(all_asked);
+    let written = (!drafts.is_empty()).then(|| {
+        let journal = shared.journal.clone();
+        tokio::task::spawn_local(remove(journal, drafts, endings))
+    });
+    Ends {
+        written,
+        refused,
+        all_asked,
     }
-    let journal = shared.journal.clone();
-    let written = tokio::task::spawn_local(remove(journal, drafts, endings)).await;
-    match written {
-        Ok(written) => written.map_err(|e| Refused::Ledger(e.to_string()))?,
-        Err(_) => return Err(Refused::Internal("a pin was not removed")),
-    }
-    Ok(all_asked)
 }
 
 async fn remove(
-    journal: crate::attest::Journal,
+    journal: Journal,
     drafts: Vec<Draft>,
-    endings: Vec<crate::state::Ending>,
-) -> Result<(), crate::attest::Unwritable> {
+    endings: Vec<Ending>,
+) -> Result<(), Unwritable> {
     journal.clear_all(Vec::new(), drafts).await?;
-    endings.into_iter().for_each(crate::state::Ending::done);
+    endings.into_iter().for_each(Ending::done);
     Ok(())
 }

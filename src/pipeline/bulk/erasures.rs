@@ -31,7 +31,7 @@ use crate::{
     message::Response,
     pipeline::{
         Exchange, Flow, Kept,
-        erase::{self, Account, Said},
+        erase::{self, Account, Ends, Said},
         overtake,
         person::Traces,
     },
@@ -141,7 +141,7 @@ pub async fn said_of(mut answer: Response<AnswerBody>, line: &[u8]) -> Said {
 }
 
 /// Erasures that are noted. Dropped before they were settled, those of which nothing is known stay
-/// open: the caller has gone.
+/// open, and accounts that every holder has erased end: the caller has gone.
 pub struct Open<'o, 'x, 'w> {
     x: &'o Exchange<'w>,
     lanes: &'o Lanes<'x>,
@@ -223,9 +223,18 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
         if self.all.is_empty() {
             return Ok(left);
         }
+        // Begun before anything is waited for: the caller may go, and the log may not be written.
+        let ends = self.end_pins();
         if any {
             erase::sync(self.x).await?;
         }
+        // What is to be repeated is listed; the items say what their regions said.
+        ends.stand().await?;
+        Ok(left)
+    }
+
+    /// Begins to remove the pins of accounts that ended.
+    fn end_pins(&self) -> Ends {
         let accounts = self.all.iter().filter_map(|(erasing, row)| {
             let (profile, evidence) = erasing.ends.as_ref()?;
             Some(Account {
@@ -235,9 +244,7 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
                 evidence: *evidence,
             })
         });
-        // What is to be repeated is listed; the items say what their regions said.
-        erase::end_pins(self.x, accounts).await?;
-        Ok(left)
+        erase::end_pins(self.x, accounts)
     }
 
     /// By item what callers are told of; and whether anything stays open.
@@ -379,6 +386,7 @@ impl Drop for Open<'_, '_, '_> {
     fn drop(&mut self) {
         if !self.is_settled {
             self.settle_now();
+            drop(self.end_pins());
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{Regions, bulk, items, send, setup, statuses};
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::elastic;
 use crate::kit::gate::Gate;
-use crate::kit::http::{Request, get};
+use crate::kit::http::{Request, get, reset};
 use crate::kit::setup::{Router, Setup, metrics};
 use crate::kit::{all_entries, contains, eventually};
 
@@ -319,6 +319,38 @@ fn what_comes_after_a_delete_comes_after_it_at_the_copy() {
     assert_eq!(statuses(&found), [201, 200, 201], "{found:?}");
     assert_eq!(sg.bodies().last().unwrap(), &format!("{line}\n"));
     assert!(open(&router).is_empty());
+}
+
+#[test]
+fn an_account_ends_though_the_caller_has_gone() {
+    let (mut setup, _regions, _eu, _sg) = world(200, 200);
+    let gate = Arc::new(Gate::default());
+    let own = Arc::clone(&gate);
+    let sg = Backend::scripted(move |seen| {
+        if contains(&seen.body, b"{\"delete\"") {
+            own.pass();
+        }
+        Reply::Answer {
+            status: 200,
+            media: "application/json",
+            body: elastic::answer(seen).to_string().into_bytes(),
+        }
+    });
+    setup.region("sg", sg.address);
+    setup.set_route("bulk", "erase", "subject");
+    let router = setup.start();
+    store(&router, "home");
+    with_copy(&router, "both");
+    eventually("they are known", || (pins(&router) == 2).then_some(()));
+    gate.close();
+    let hurried = bulk(&[&delete("home"), &delete("both")]).begin(router.router);
+    // The copies are asked after the homes have answered.
+    gate.is_met();
+    reset(hurried);
+    eventually("one account ends", || (pins(&router) == 1).then_some(()));
+    gate.open();
+    wait_none_open(&router);
+    eventually("the other, too", || (pins(&router) == 0).then_some(()));
 }
 
 #[test]
