@@ -18,7 +18,7 @@ use crate::{
     attest::{Draft, Journal, Pinning, Profile, Unwritable},
     domain::{DecisionId, EvidenceSet, RegionId, SubjectKey},
     forward::{AnswerBody, Outgoing, OutgoingBody, read_off, throw_away},
-    message::{Parts, Response},
+    message::{Fields, Parts, Response},
     respond::Refused,
     settings::Erase,
     state::{Ending, Erasures, NewErasure, RowId, Settled, StateError},
@@ -29,7 +29,7 @@ use crate::{
 pub enum Said {
     /// The record is not there (any more).
     Gone,
-    /// Not now: the same request may succeed later.
+    /// Not now: the same request may succeed later, or has been taken and is not known to be done.
     NotNow,
     /// Not this request, however often it comes.
     Never,
@@ -39,6 +39,8 @@ impl Said {
     /// A status that is about the record.
     pub fn of(status: StatusCode) -> Self {
         match status {
+            // Which may never be done (RFC 9110 §15.3.3), or is not everywhere (RFC 4918 §9.6.1).
+            StatusCode::ACCEPTED | StatusCode::MULTI_STATUS => Self::NotNow,
             s if s.is_success() => Self::Gone,
             StatusCode::NOT_FOUND | StatusCode::GONE => Self::Gone,
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
@@ -84,9 +86,7 @@ pub async fn erase(
     let mut open = note(x, routed, parts, person, &judged)?;
     let profile = judged.first().map(|(_, _, j)| Arc::clone(&j.profile));
     let mut first = None;
-    let mut failed: Option<StatusCode> = None;
-    let mut unreached: Vec<String> = Vec::new();
-    let mut retried = true;
+    let mut left = Left::default();
     for (number, (region, flow, judged)) in judged.into_iter().enumerate() {
         let cleared = match attest(x, person, &flow, &judged).await {
             Ok(cleared) => cleared,
@@ -100,91 +100,128 @@ pub async fn erase(
         let mut outgoing = Outgoing {
             method: parts.method.clone(),
             path_and_query: path_and_query(parts),
-            headers: x.outgoing_headers(parts, !judged.flow_home),
+            headers: headers(x, parts, &judged),
             body: OutgoingBody::Empty,
             is_once: false,
         };
-        let is_home = region == person.home;
-        let status = match send(x, region, &cleared, &mut outgoing).await {
-            Ok((answer, outcomes)) => match (Said::of(answer.status()), is_home) {
-                (Said::NotNow, _) => {
-                    throw_away(answer.into_body()).await;
-                    Some(StatusCode::BAD_GATEWAY)
+        let name = x.snapshot.regions.name(region);
+        let (answer, outcomes) = match send(x, region, &cleared, &mut outgoing).await {
+            Ok(answered) => answered,
+            Err(refused) => {
+                left.add(name, Some(refused.status()), open.leave_open());
+                continue;
+            }
+        };
+        let (status, said) = (answer.status(), Said::of(answer.status()));
+        // What the home says, be it that it has taken the request, is the caller's answer.
+        let passes = region == person.home && (said != Said::NotNow || status.is_success());
+        if !passes {
+            let retried = match said {
+                Said::Gone => {
+                    if whole(answer).await {
+                        open.settle(Settled::Confirmed);
+                        continue;
+                    }
+                    outcomes.broken();
+                    open.leave_open()
                 }
-                (Said::Never, false) => {
+                Said::NotNow => {
+                    throw_away(answer.into_body()).await;
+                    open.leave_open()
+                }
+                Said::Never => {
                     throw_away(answer.into_body()).await;
                     open.settle(Settled::Repeat { refused: None });
-                    retried = false;
-                    unreached.push(x.snapshot.regions.name(region).to_owned());
-                    failed.get_or_insert(StatusCode::BAD_GATEWAY);
-                    continue;
+                    false
                 }
-                (Said::Gone, false) => match whole(answer).await {
-                    true => {
-                        open.settle(Settled::Confirmed);
-                        None
-                    }
-                    false => {
-                        outcomes.broken();
-                        Some(StatusCode::BAD_GATEWAY)
-                    }
-                },
-                (said, true) => {
-                    if said == Said::Never {
-                        // The home's own word, which the caller gets: nothing stays open, and no
-                        // copy is asked, which may not know the precondition or the right that failed.
-                        open.forget();
-                    }
-                    match flow_back(x, routed, person, &flow, answer).await {
-                        Ok(mut answer) => {
-                            x.say(answer.headers_mut(), &judged, region);
-                            if said == Said::Never {
-                                return Ok(answer);
-                            }
-                            open.settle(Settled::Confirmed);
-                            first = Some(answer);
-                            None
-                        }
-                        // Of an answer that breaks off nothing counts, its status neither.
-                        Err(broken) if said == Said::Gone && broken.is_of_the_answer() => {
-                            outcomes.broken();
-                            Some(broken.status())
-                        }
-                        Err(refused) => {
-                            if said == Said::Gone {
-                                open.settle(Settled::Confirmed);
-                                drop(open);
-                                // Where no copy is left it ends here, or is listed.
-                                if let Some(profile) = profile {
-                                    drop(end_pin(x, person.key, profile).await);
-                                }
-                            }
-                            return Err(refused);
-                        }
+            };
+            left.add(name, Some(StatusCode::BAD_GATEWAY), retried);
+            continue;
+        }
+        if said == Said::Never {
+            // Nothing stays open, and no copy is asked, which may not know the right or the
+            // precondition that failed.
+            open.forget();
+        }
+        match flow_back(x, routed, person, &flow, answer).await {
+            Ok(mut answer) => {
+                x.say(answer.headers_mut(), &judged, region);
+                match said {
+                    Said::Gone => open.settle(Settled::Confirmed),
+                    Said::NotNow => left.add(name, None, open.leave_open()),
+                    Said::Never => return Ok(answer),
+                }
+                first = Some(answer);
+            }
+            // Of an answer that breaks off nothing counts, its status neither.
+            Err(broken) if said != Said::Never && broken.is_of_the_answer() => {
+                outcomes.broken();
+                left.add(name, Some(broken.status()), open.leave_open());
+            }
+            Err(refused) => {
+                if said == Said::Gone {
+                    open.settle(Settled::Confirmed);
+                    drop(open);
+                    // Where no copy is left it ends here, or is listed.
+                    if let Some(profile) = profile {
+                        drop(end_pin(x, person.key, profile).await);
                     }
                 }
-            },
-            Err(refused) => Some(refused.status()),
-        };
-        if let Some(status) = status {
-            retried &= open.leave_open();
-            unreached.push(x.snapshot.regions.name(region).to_owned());
-            failed.get_or_insert(status);
+                return Err(refused);
+            }
         }
     }
     drop(open);
-    if let Some(status) = failed {
+    if !left.unreached.is_empty() {
         sync(x).await?;
+    }
+    if let Some(status) = left.failed {
         return Err(Refused::ErasureOpen {
             status,
-            unreached,
-            retried,
+            unreached: left.unreached,
+            retried: left.retried,
         });
     }
     if let Some(profile) = profile {
         end_pin(x, person.key, profile).await?;
     }
     first.ok_or(Refused::Internal("a subject without a home was erased"))
+}
+
+/// Where an erasure is not done.
+struct Left {
+    /// What the caller is told, unless it gets the home's answer.
+    failed: Option<StatusCode>,
+    unreached: Vec<String>,
+    /// All of them are tried again.
+    retried: bool,
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Self {
+            failed: None,
+            unreached: Vec::new(),
+            retried: true,
+        }
+    }
+}
+
+impl Left {
+    /// `failed`: `None` where the home itself tells the caller.
+    fn add(&mut self, region: &str, failed: Option<StatusCode>, retried: bool) {
+        self.failed = self.failed.or(failed);
+        self.unreached.push(region.to_owned());
+        self.retried &= retried;
+    }
+}
+
+/// What goes to a holder. It is not asked to answer before it has erased (RFC 7240 §4.1); any
+/// preference may be left out.
+fn headers(x: &Exchange<'_>, parts: &Parts, judged: &Judgement) -> Fields {
+    let mut headers = x.outgoing_headers(parts, !judged.flow_home);
+    headers.remove("prefer");
+    headers
 }
 
 /// Whether the answer is whole, so that its status counts.
@@ -230,7 +267,7 @@ fn note<'x, 'w>(
                 record,
                 decision: x.decision,
             };
-            let headers = x.outgoing_headers(parts, !judged.flow_home);
+            let headers = headers(x, parts, judged);
             Kept::new(
                 x,
                 row,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::erase::{
-    HALF, Region, accounts, delete, incomplete, lives_in, open, wait_none_open, with_copy,
+    HALF, Region, accounts, delete, german, incomplete, lives_in, open, wait_none_open, with_copy,
     world,
 };
 use crate::kit::http::{Request, get};
@@ -78,3 +78,57 @@ fn a_home_that_refuses_keeps_the_copies_too() {
     }
 }
 
+/// RFC 9110 §15.3.3: the request might or might not be acted upon. RFC 4918 §9.6.1: a 207 tells of
+/// what was not deleted.
+#[test]
+fn what_is_only_accepted_is_not_erased_yet() {
+    for status in [202, 207] {
+        let (mut setup, _backends, eu, sg) = two(status, 204);
+        accounts(&mut setup);
+        let router = setup.start();
+        with_copy(&router, "queued");
+        let answer = delete(&router, "queued");
+        assert_eq!(answer.status, status, "the home's own word: {answer:?}");
+        let listed = open(&router);
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        assert_eq!(
+            (&listed[0]["region"], &listed[0]["state"]),
+            (&json!("eu"), &json!("retrying"))
+        );
+        assert_eq!(lives_in(&router, "queued"), "eu");
+        eu.wait_deletes("/people/queued", 1);
+        assert_eq!(open(&router).len(), 1, "nor is it at a further try");
+        eu.says(404);
+        wait_none_open(&router);
+        crate::kit::eventually("the account ends", || {
+            (get(router.router, "/people/queued").status == 404).then_some(())
+        });
+        // Of a copy the caller gets no answer.
+        eu.says(204);
+        sg.says(status);
+        with_copy(&router, "copied");
+        incomplete(&delete(&router, "copied"), "sg");
+        sg.says(404);
+        wait_none_open(&router);
+    }
+}
+
+/// RFC 7240 §4.1.
+#[test]
+fn no_holder_is_asked_to_erase_later() {
+    let (setup, backends, sg) = world(204);
+    let router = setup.start();
+    let prefers = |request: Request| {
+        let request = request.header("prefer", "return=minimal, respond-async");
+        assert!(request.send(router.router).is_success());
+    };
+    prefers(german("hasty"));
+    let copy = german("hasty").header("domicile-operation", "replicate");
+    prefers(copy.header("domicile-target", "sg"));
+    prefers(Request::new("DELETE", "/people/hasty"));
+    let eu = backends.of("eu").requests();
+    for seen in eu.iter().chain(&sg.backend.requests()) {
+        let erases = seen.method == "DELETE";
+        assert_eq!(seen.header("prefer").is_none(), erases, "{seen:?}");
+    }
+}
