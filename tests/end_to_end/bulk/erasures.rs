@@ -353,6 +353,78 @@ fn an_account_ends_though_the_caller_has_gone() {
     eventually("the other, too", || (pins(&router) == 0).then_some(()));
 }
 
+/// The request is decided, and waits; then a region takes a copy of which it knows nothing.
+#[test]
+fn a_copy_that_was_taken_meanwhile_keeps_the_account() {
+    let (mut setup, _regions, _eu, sg) = world(200, 200);
+    let gate = Arc::new(Gate::default());
+    let (own, tries) = (Arc::clone(&gate), AtomicU16::new(0));
+    let eu = Backend::scripted(move |seen| {
+        if contains(&seen.body, b"\"_id\":\"other\"") && contains(&seen.body, b"{\"delete\"") {
+            match tries.fetch_add(1, Ordering::SeqCst) {
+                0 => return Reply::status(503),
+                _ => own.pass(),
+            }
+        }
+        Reply::Answer {
+            status: 200,
+            media: "application/json",
+            body: elastic::answer(seen).to_string().into_bytes(),
+        }
+    });
+    setup.region("eu", eu.address);
+    setup.set_route("bulk", "erase", "subject");
+    let router = setup.start();
+    store(&router, "copied");
+    store(&router, "other");
+    gate.close();
+    assert_eq!(statuses(&items(&send(&router, &[&delete("other")]))), [503]);
+    gate.is_met();
+    // A write of the other waits for the try that is under way, and with it the whole request.
+    let before = erasures_decided(&router);
+    let (address, other) = (router.router, index("other"));
+    let asked =
+        thread::spawn(move || bulk(&[&delete("copied"), &other[0], &other[1]]).send(address));
+    eventually("it is decided", || {
+        (erasures_decided(&router) > before).then_some(())
+    });
+    with_copy(&router, "copied");
+    gate.open();
+    assert_eq!(statuses(&items(&asked.join().unwrap())), [200, 201]);
+    let asked = |region: &Region| {
+        let bodies = region.bodies().into_iter();
+        bodies.filter(|b| b.contains(&delete("copied"))).count()
+    };
+    assert_eq!(asked(&sg), 0);
+    let listed = open(&router);
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(
+        (&listed[0]["region"], &listed[0]["state"]),
+        (&json!("eu"), &json!("repeat"))
+    );
+    let ends = || {
+        let entries = all_entries(router.admin).into_iter();
+        entries.filter(|e| e["pin"] == "drop").count()
+    };
+    assert_eq!(ends(), 0, "the pin tells of the copy");
+    assert_eq!(
+        statuses(&items(&send(&router, &[&delete("copied")]))),
+        [200]
+    );
+    assert_eq!((asked(&sg), ends()), (1, 1));
+    assert!(open(&router).is_empty());
+}
+
+fn erasures_decided(router: &Router) -> u64 {
+    let scrape = metrics(router.admin);
+    let lines = scrape.lines();
+    let erasures = lines.filter(|l| {
+        l.starts_with("domicile_decisions_total{") && l.contains("operation=\"erase\"")
+    });
+    let counts = erasures.filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok());
+    counts.sum()
+}
+
 #[test]
 fn a_newer_record_is_not_erased() {
     let (setup, _regions, eu, _sg) = world(503, 200);
