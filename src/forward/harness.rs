@@ -72,7 +72,7 @@ pub fn try_bulk_answer(bytes: &[u8]) {
             panic!("two readers see two statuses");
         }
         let id = inner.get("_id").and_then(Value::as_str);
-        if id.is_some() && item.id(body).is_some_and(|wanted| Some(&*wanted) != id) {
+        if item.id(body).is_some_and(|wanted| Some(&*wanted) != id) {
             panic!("believed an item of another id");
         }
         let nested = inner.values().filter(|value| value.is_object());

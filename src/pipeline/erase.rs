@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use tokio::task::JoinHandle;
 
 use super::{
     Content, Exchange, Flow, Judgement, Kept, Routed, judge, keep, overtake,
@@ -14,13 +15,13 @@ use super::{
     single::{attest, flow_back, path_and_query, send},
 };
 use crate::{
-    attest::{Draft, Pinning, Profile},
+    attest::{Draft, Journal, Pinning, Profile, Unwritable},
     domain::{DecisionId, EvidenceSet, RegionId, SubjectKey},
     forward::{AnswerBody, Outgoing, OutgoingBody, read_off, throw_away},
-    message::{Parts, Response},
+    message::{Fields, Parts, Response},
     respond::Refused,
     settings::Erase,
-    state::{Erasures, NewErasure, RowId, Settled, StateError},
+    state::{Ending, Erasures, NewErasure, RowId, Settled, StateError},
 };
 
 /// What a holder's answer to an erasure means.
@@ -28,15 +29,18 @@ use crate::{
 pub enum Said {
     /// The record is not there (any more).
     Gone,
-    /// Not now: the same request may succeed later.
+    /// Not now: the same request may succeed later, or has been taken and is not known to be done.
     NotNow,
     /// Not this request, however often it comes.
     Never,
 }
 
 impl Said {
+    /// A status that is about the record.
     pub fn of(status: StatusCode) -> Self {
         match status {
+            // Which may never be done (RFC 9110 §15.3.3), or is not everywhere (RFC 4918 §9.6.1).
+            StatusCode::ACCEPTED | StatusCode::MULTI_STATUS => Self::NotNow,
             s if s.is_success() => Self::Gone,
             StatusCode::NOT_FOUND | StatusCode::GONE => Self::Gone,
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
@@ -46,9 +50,19 @@ impl Said {
             _ => Self::Never,
         }
     }
+
+    /// A status that is about a whole part of a bulk request. That nothing is found there says
+    /// something of the path, and nothing of the records.
+    pub fn of_part(status: StatusCode) -> Self {
+        match Self::of(status) {
+            Self::Gone => Self::NotNow,
+            said => said,
+        }
+    }
 }
 
-/// Erases at every holder. All must be permitted before one is asked.
+/// Erases at every holder. All must be permitted before one is asked, and what the home refuses no
+/// copy is asked.
 ///
 /// Cancel safety: what was not confirmed when the caller goes away is tried in the background.
 pub async fn erase(
@@ -72,9 +86,7 @@ pub async fn erase(
     let mut open = note(x, routed, parts, person, &judged)?;
     let profile = judged.first().map(|(_, _, j)| Arc::clone(&j.profile));
     let mut first = None;
-    let mut failed: Option<StatusCode> = None;
-    let mut unreached: Vec<String> = Vec::new();
-    let mut retried = true;
+    let mut left = Left::default();
     for (number, (region, flow, judged)) in judged.into_iter().enumerate() {
         let cleared = match attest(x, person, &flow, &judged).await {
             Ok(cleared) => cleared,
@@ -88,85 +100,128 @@ pub async fn erase(
         let mut outgoing = Outgoing {
             method: parts.method.clone(),
             path_and_query: path_and_query(parts),
-            headers: x.outgoing_headers(parts, !judged.flow_home),
+            headers: headers(x, parts, &judged),
             body: OutgoingBody::Empty,
             is_once: false,
         };
-        let is_home = region == person.home;
-        let status = match send(x, region, &cleared, &mut outgoing).await {
-            Ok((answer, outcomes)) => match (Said::of(answer.status()), is_home) {
-                (Said::NotNow, _) => {
-                    throw_away(answer.into_body()).await;
-                    Some(StatusCode::BAD_GATEWAY)
+        let name = x.snapshot.regions.name(region);
+        let (answer, outcomes) = match send(x, region, &cleared, &mut outgoing).await {
+            Ok(answered) => answered,
+            Err(refused) => {
+                left.add(name, Some(refused.status()), open.leave_open());
+                continue;
+            }
+        };
+        let (status, said) = (answer.status(), Said::of(answer.status()));
+        // What the home says, be it that it has taken the request, is the caller's answer.
+        let passes = region == person.home && (said != Said::NotNow || status.is_success());
+        if !passes {
+            let retried = match said {
+                Said::Gone => {
+                    if whole(answer).await {
+                        open.settle(Settled::Confirmed);
+                        continue;
+                    }
+                    outcomes.broken();
+                    open.leave_open()
                 }
-                (Said::Never, false) => {
+                Said::NotNow => {
+                    throw_away(answer.into_body()).await;
+                    open.leave_open()
+                }
+                Said::Never => {
                     throw_away(answer.into_body()).await;
                     open.settle(Settled::Repeat { refused: None });
-                    retried = false;
-                    unreached.push(x.snapshot.regions.name(region).to_owned());
-                    failed.get_or_insert(StatusCode::BAD_GATEWAY);
-                    continue;
+                    false
                 }
-                (Said::Gone, false) => match whole(answer).await {
-                    true => {
-                        open.settle(Settled::Confirmed);
-                        None
-                    }
-                    false => {
-                        outcomes.broken();
-                        Some(StatusCode::BAD_GATEWAY)
-                    }
-                },
-                (said, true) => {
-                    if said == Said::Never {
-                        // The home's own word, which the caller gets: nothing that stays open.
-                        x.worker.shared.erasures.keep_pin(person.key);
-                        open.settle(Settled::Forgotten);
-                    }
-                    match flow_back(x, routed, person, &flow, answer).await {
-                        Ok(mut answer) => {
-                            if said == Said::Gone {
-                                open.settle(Settled::Confirmed);
-                            }
-                            x.say(answer.headers_mut(), &judged, region);
-                            first = Some(answer);
-                            None
-                        }
-                        // Of an answer that breaks off nothing counts, its status neither.
-                        Err(broken) if said == Said::Gone && broken.is_of_the_answer() => {
-                            outcomes.broken();
-                            Some(broken.status())
-                        }
-                        Err(refused) => {
-                            if said == Said::Gone {
-                                open.settle(Settled::Confirmed);
-                            }
-                            return Err(refused);
-                        }
+            };
+            left.add(name, Some(StatusCode::BAD_GATEWAY), retried);
+            continue;
+        }
+        if said == Said::Never {
+            // Nothing stays open, and no copy is asked, which may not know the right or the
+            // precondition that failed.
+            open.forget();
+        }
+        match flow_back(x, routed, person, &flow, answer).await {
+            Ok(mut answer) => {
+                x.say(answer.headers_mut(), &judged, region);
+                match said {
+                    Said::Gone => open.settle(Settled::Confirmed),
+                    Said::NotNow => left.add(name, None, open.leave_open()),
+                    Said::Never => return Ok(answer),
+                }
+                first = Some(answer);
+            }
+            // Of an answer that breaks off nothing counts, its status neither.
+            Err(broken) if said != Said::Never && broken.is_of_the_answer() => {
+                outcomes.broken();
+                left.add(name, Some(broken.status()), open.leave_open());
+            }
+            Err(refused) => {
+                if said == Said::Gone {
+                    open.settle(Settled::Confirmed);
+                    drop(open);
+                    // Where no copy is left it ends here, or is listed.
+                    if let Some(profile) = profile {
+                        drop(end_pin(x, person.key, profile).await);
                     }
                 }
-            },
-            Err(refused) => Some(refused.status()),
-        };
-        if let Some(status) = status {
-            retried &= open.leave_open();
-            unreached.push(x.snapshot.regions.name(region).to_owned());
-            failed.get_or_insert(status);
+                return Err(refused);
+            }
         }
     }
     drop(open);
-    if let Some(status) = failed {
+    if !left.unreached.is_empty() {
         sync(x).await?;
+    }
+    if let Some(status) = left.failed {
         return Err(Refused::ErasureOpen {
             status,
-            unreached,
-            retried,
+            unreached: left.unreached,
+            retried: left.retried,
         });
     }
     if let Some(profile) = profile {
         end_pin(x, person.key, profile).await?;
     }
     first.ok_or(Refused::Internal("a subject without a home was erased"))
+}
+
+/// Where an erasure is not done.
+struct Left {
+    /// What the caller is told, unless it gets the home's answer.
+    failed: Option<StatusCode>,
+    unreached: Vec<String>,
+    /// All of them are tried again.
+    retried: bool,
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Self {
+            failed: None,
+            unreached: Vec::new(),
+            retried: true,
+        }
+    }
+}
+
+impl Left {
+    /// `failed`: `None` where the home itself tells the caller.
+    fn add(&mut self, region: &str, failed: Option<StatusCode>, retried: bool) {
+        self.failed = self.failed.or(failed);
+        self.unreached.push(region.to_owned());
+        self.retried &= retried;
+    }
+}
+
+/// What goes to a holder. It is not asked to answer before it has erased (RFC 7240 §4.1); any
+/// preference may be left out.
+fn headers(x: &Exchange<'_>, parts: &Parts, judged: &Judgement) -> Fields {
+    let mut headers = x.outgoing_headers(parts, !judged.flow_home);
+    headers.remove("prefer");
+    headers
 }
 
 /// Whether the answer is whole, so that its status counts.
@@ -212,7 +267,7 @@ fn note<'x, 'w>(
                 record,
                 decision: x.decision,
             };
-            let headers = x.outgoing_headers(parts, !judged.flow_home);
+            let headers = headers(x, parts, judged);
             Kept::new(
                 x,
                 row,
@@ -253,7 +308,7 @@ impl Unsettled<'_, '_> {
         }
     }
 
-    /// Nothing was sent: nothing is open.
+    /// Nothing was sent, or the home has refused: nothing is open.
     fn forget(&mut self) {
         if let Some(kept) = self.kept.last() {
             self.erasures().keep_pin(kept.row.subject);
@@ -298,8 +353,8 @@ pub struct Account {
 }
 
 /// Removes a subject's pin, once home and all copies have confirmed, where its erasures were to end
-/// it. A region that took a copy meanwhile was not asked: then the pin stays. The entry that does it stands when this returns; should the caller be gone by then, the pin
-/// is removed all the same.
+/// it. A region that took a copy meanwhile was not asked: then the pin stays. The entry that does it
+/// stands when this returns; should the caller be gone by then, the pin is removed all the same.
 ///
 /// # Errors
 /// The ledger cannot be written, or a region was not asked: the pin stays, and the erasure is
@@ -315,7 +370,7 @@ pub async fn end_pin(
         profile,
         evidence: x.story.borrow().traces.evidence,
     };
-    match end_pins(x, [account]).await? {
+    match end_pins(x, [account]).stand().await? {
         true => Ok(()),
         false => Err(Refused::Directory(
             "a region took a copy while the account was erased: repeat the request".to_owned(),
@@ -323,26 +378,51 @@ pub async fn end_pin(
     }
 }
 
-/// As [`end_pin`] for several, with one commit. `false`: some region was not asked about one of them,
-/// whose erasure is listed to be repeated.
-///
-/// # Errors
-/// The ledger cannot be written.
-pub async fn end_pins(
-    x: &Exchange<'_>,
-    accounts: impl IntoIterator<Item = Account>,
-) -> Result<bool, Refused> {
+/// Pins that are being removed, whether or not somebody waits for it.
+pub struct Ends {
+    written: Option<JoinHandle<Result<(), Unwritable>>>,
+    refused: Option<Refused>,
+    all_asked: bool,
+}
+
+impl Ends {
+    /// `false`: some region was not asked about one of them, whose erasure is listed to be repeated.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// Ledger or directory cannot be written or read; what that keeps is listed to be repeated.
+    pub async fn stand(self) -> Result<bool, Refused> {
+        match self.written {
+            None => {}
+            Some(written) => match written.await {
+                Ok(written) => written.map_err(|e| Refused::Ledger(e.to_string()))?,
+                Err(_) => return Err(Refused::Internal("a pin was not removed")),
+            },
+        }
+        self.refused.map_or(Ok(self.all_asked), Err)
+    }
+}
+
+/// Begins what [`end_pin`] does, for several, with one commit. Does not wait, so that it may be
+/// called where the caller has gone.
+pub fn end_pins(x: &Exchange<'_>, accounts: impl IntoIterator<Item = Account>) -> Ends {
     let shared = &x.worker.shared;
     let (mut drafts, mut endings) = (Vec::new(), Vec::new());
-    let mut all_asked = true;
+    let (mut all_asked, mut refused) = (true, None);
     for account in accounts {
         let Some(ending) = shared.erasures.end_pin(account.key) else {
             continue;
         };
-        let pin = shared.directory.lookup(&account.key);
-        let Some(pin) = pin.map_err(|e| Refused::Directory(e.to_string()))? else {
-            ending.done();
-            continue;
+        let pin = match shared.directory.lookup(&account.key) {
+            Ok(Some(pin)) => pin,
+            Ok(None) => {
+                ending.done();
+                continue;
+            }
+            Err(error) => {
+                refused = Some(Refused::Directory(error.to_string()));
+                continue;
+            }
         };
         let asked = |region: &Arc<str>| ending.confirmed().contains(region);
         if !asked(&pin.region) || !pin.held_in.iter().all(asked) {
@@ -361,24 +441,23 @@ pub async fn end_pins(
         drafts.push(draft);
         endings.push(ending);
     }
-    if drafts.is_empty() {
-        return Ok(all_asked);
+    let written = (!drafts.is_empty()).then(|| {
+        let journal = shared.journal.clone();
+        tokio::task::spawn_local(remove(journal, drafts, endings))
+    });
+    Ends {
+        written,
+        refused,
+        all_asked,
     }
-    let journal = shared.journal.clone();
-    let written = tokio::task::spawn_local(remove(journal, drafts, endings)).await;
-    match written {
-        Ok(written) => written.map_err(|e| Refused::Ledger(e.to_string()))?,
-        Err(_) => return Err(Refused::Internal("a pin was not removed")),
-    }
-    Ok(all_asked)
 }
 
 async fn remove(
-    journal: crate::attest::Journal,
+    journal: Journal,
     drafts: Vec<Draft>,
-    endings: Vec<crate::state::Ending>,
-) -> Result<(), crate::attest::Unwritable> {
+    endings: Vec<Ending>,
+) -> Result<(), Unwritable> {
     journal.clear_all(Vec::new(), drafts).await?;
-    endings.into_iter().for_each(crate::state::Ending::done);
+    endings.into_iter().for_each(Ending::done);
     Ok(())
 }

@@ -202,8 +202,8 @@ impl Stray {
     }
 }
 
-/// A single record on its way. Dropped before it has landed, the caller gone or the answer
-/// unusable, what that takes is done aside.
+/// A single record on its way. Dropped before it [is looked at](Landing::is_looked_at), the caller
+/// gone or the answer unusable, what that takes is done aside.
 pub struct Landing<'a, 'w> {
     x: &'a Exchange<'w>,
     person: &'a Person,
@@ -211,6 +211,8 @@ pub struct Landing<'a, 'w> {
     region: RegionId,
     /// `None`: nothing is to be looked at any more.
     whose: Cell<Option<Whose>>,
+    /// The region's; 0 while none came.
+    status: Cell<u16>,
 }
 
 impl<'a, 'w> Landing<'a, 'w> {
@@ -225,23 +227,30 @@ impl<'a, 'w> Landing<'a, 'w> {
             judged,
             region: flow.region,
             whose: Cell::new(Whose::of(person).filter(|_| writes)),
+            status: Cell::new(0),
         }
     }
 
     /// The region has answered. What is to be [brought back](bring_back).
     #[must_use]
     pub fn landed(&self, status: StatusCode) -> Vec<Stray> {
-        self.strays(status.as_u16())
+        self.status.set(status.as_u16());
+        self.strays()
     }
 
-    fn strays(&self, status: u16) -> Vec<Stray> {
-        let Some(whose) = self.whose.take() else {
+    /// What landed has been brought back: nothing is left to be done.
+    pub fn is_looked_at(&self) {
+        self.whose.set(None);
+    }
+
+    fn strays(&self) -> Vec<Stray> {
+        let Some(whose) = self.whose.get() else {
             return Vec::new();
         };
         let sent = Sent {
             whose,
             region: self.region,
-            status,
+            status: self.status.get(),
             decision: self.x.decision,
             profile: &self.judged.profile,
             evidence: self.person.evidence,
@@ -253,6 +262,6 @@ impl<'a, 'w> Landing<'a, 'w> {
 
 impl Drop for Landing<'_, '_> {
     fn drop(&mut self) {
-        bring_back_aside(self.x, self.strays(0));
+        bring_back_aside(self.x, self.strays());
     }
 }

@@ -108,6 +108,7 @@ pub async fn way(
     if !strays.is_empty() {
         Box::pin(bring_back(Arc::clone(&x.worker.shared), strays)).await?;
     }
+    landing.is_looked_at();
     if answer.status().is_success() {
         match flow.operation {
             Operation::Relocate => {

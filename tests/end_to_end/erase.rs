@@ -14,16 +14,16 @@ use crate::kit::setup::{Backends, Router, Setup, metrics};
 use crate::kit::{all_entries, contains, decision, entries_of, eventually, problem};
 
 /// A good answer of which only the beginning comes.
-const HALF: u16 = 1;
+pub(super) const HALF: u16 = 1;
 
 /// A region whose answer to DELETE can be changed; 0 is a connection that breaks.
-struct Region {
-    backend: Backend,
+pub(super) struct Region {
+    pub(super) backend: Backend,
     answer: Arc<AtomicU16>,
 }
 
 impl Region {
-    fn new(answer: u16) -> Self {
+    pub(super) fn new(answer: u16) -> Self {
         let answer = Arc::new(AtomicU16::new(answer));
         let says = Arc::clone(&answer);
         let backend = Backend::scripted(move |seen| match says.load(Ordering::SeqCst) {
@@ -35,7 +35,7 @@ impl Region {
         Self { backend, answer }
     }
 
-    fn says(&self, status: u16) {
+    pub(super) fn says(&self, status: u16) {
         self.answer.store(status, Ordering::SeqCst);
     }
 
@@ -46,26 +46,26 @@ impl Region {
     }
 
     /// Waits for a DELETE that is answered with what it says now.
-    fn wait_deletes(&self, path: &str, more_than: usize) {
+    pub(super) fn wait_deletes(&self, path: &str, more_than: usize) {
         eventually("the holder is asked again", || {
             (self.deletes(path) > more_than).then_some(())
         });
     }
 
-    fn deletes(&self, path: &str) -> usize {
+    pub(super) fn deletes(&self, path: &str) -> usize {
         self.seen(path).iter().filter(|m| *m == "DELETE").count()
     }
 }
 
 /// The demo's policy, with a copy region of our own.
-fn world(copy: u16) -> (Setup, Backends, Region) {
+pub(super) fn world(copy: u16) -> (Setup, Backends, Region) {
     let (mut setup, backends) = Setup::recording();
     let sg = Region::new(copy);
     setup.region("sg", sg.backend.address);
     (setup, backends, sg)
 }
 
-fn german(id: &str) -> Request {
+pub(super) fn german(id: &str) -> Request {
     person(id, "DE")
 }
 
@@ -82,30 +82,30 @@ fn to_singapore(request: Request, operation: &str) -> Request {
 
 /// A German with a copy in Singapore.
 #[track_caller]
-fn with_copy(router: &Router, id: &str) {
+pub(super) fn with_copy(router: &Router, id: &str) {
     for request in [german(id), to_singapore(german(id), "replicate")] {
         let answer = request.send(router.router);
         assert!(answer.is_success(), "{answer:?}");
     }
 }
 
-fn delete(router: &Router, id: &str) -> Answer {
+pub(super) fn delete(router: &Router, id: &str) -> Answer {
     Request::new("DELETE", format!("/people/{id}")).send(router.router)
 }
 
 /// What `/v1/erasures` lists.
-fn open(router: &Router) -> Vec<Value> {
+pub(super) fn open(router: &Router) -> Vec<Value> {
     let answer = get(router.admin, "/v1/erasures");
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["erasures"].as_array().unwrap().clone()
 }
 
-fn wait_none_open(router: &Router) {
+pub(super) fn wait_none_open(router: &Router) {
     eventually("nothing is open", || open(router).is_empty().then_some(()));
 }
 
 #[track_caller]
-fn incomplete(answer: &Answer, region: &str) {
+pub(super) fn incomplete(answer: &Answer, region: &str) {
     let document = problem(answer, answer.status);
     assert!(answer.status >= 500, "{answer:?}");
     assert_eq!(document["type"], "urn:domicile:problem:erasure-incomplete");
@@ -177,41 +177,6 @@ fn a_home_that_is_down_is_asked_again_too() {
     // Not there is as good as gone.
     wait_none_open(&router);
     assert!(eu.deletes("/people/solo") >= 2);
-}
-
-/// RFC 9112 §8.
-#[test]
-fn an_answer_that_breaks_off_confirms_no_erasure() {
-    let (mut setup, _backends, sg) = world(HALF);
-    let eu = Region::new(HALF);
-    setup.region("eu", eu.backend.address);
-    let router = setup.start();
-    with_copy(&router, "half");
-    let answer = delete(&router, "half");
-    let document = problem(&answer, 502);
-    assert_eq!(document["unreached"], json!(["eu", "sg"]), "{document}");
-    assert_eq!(open(&router).len(), 2);
-    // Nor do the tries in the background.
-    for region in [&eu, &sg] {
-        region.wait_deletes("/people/half", 2);
-    }
-    assert_eq!(open(&router).len(), 2);
-    eu.says(204);
-    sg.says(204);
-    wait_none_open(&router);
-}
-
-#[test]
-fn what_a_holder_refuses_is_left_to_the_caller() {
-    let (setup, _backends, sg) = world(403);
-    let router = setup.start();
-    with_copy(&router, "denied");
-    incomplete(&delete(&router, "denied"), "sg");
-    assert_eq!(open(&router)[0]["state"], "repeat");
-    sg.says(204);
-    assert!(delete(&router, "denied").is_success());
-    assert!(open(&router).is_empty());
-    assert_eq!(sg.deletes("/people/denied"), 2);
 }
 
 #[test]
@@ -365,11 +330,11 @@ fn a_hold_that_comes_later_stops_the_tries() {
     );
 }
 
-fn accounts(setup: &mut Setup) {
+pub(super) fn accounts(setup: &mut Setup) {
     setup.set_route("record", "erase", "subject");
 }
 
-fn lives_in(router: &Router, id: &str) -> String {
+pub(super) fn lives_in(router: &Router, id: &str) -> String {
     let answer = get(router.router, &format!("/people/{id}"));
     answer.header("domicile-region").unwrap().to_owned()
 }

@@ -1,18 +1,15 @@
 //! Records that reach their region while their subject's account is erased: a pin tells of them
 //! all the same, so that the next erasure finds them and nobody gets a second home.
 
-use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
-
-use socket2::SockRef;
 
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::gate::Gate;
-use crate::kit::http::{Answer, Request, get};
-use crate::kit::setup::{Backends, Router, Setup};
+use crate::kit::http::{Answer, Request, get, reset};
+use crate::kit::setup::{Backends, Router, Setup, metrics};
 use crate::kit::{all_entries, eventually, problem};
 
 /// A region that takes what is written once its gate is open, and erases at once.
@@ -126,22 +123,10 @@ fn a_record_whose_caller_has_gone_keeps_its_home() {
     let (router, eu, _sg, _backends) = world();
     assert!(person("DE").send(router.router).is_success());
     eu.gate.close();
-    let mut hurried = TcpStream::connect(router.router).unwrap();
-    let body = r#"{"id":"late","country":"DE"}"#;
-    let head = "PUT /people/late HTTP/1.1\r\nHost: router\r\nContent-Type: application/json\r\n";
-    write!(
-        hurried,
-        "{head}Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
+    let hurried = person("DE").begin(router.router);
     eu.gate.is_met();
     delete(&router);
-    // Who closes in order may still wait for the answer (RFC 9112 §9.6); who resets does not.
-    SockRef::from(&hurried)
-        .set_linger(Some(Duration::ZERO))
-        .unwrap();
-    drop(hurried);
+    reset(hurried);
     eventually("a pin tells of it", || {
         let again = all_entries(router.admin).into_iter();
         (again.filter(|e| e["pin"] == "claim").count() == 2).then_some(())
@@ -172,4 +157,63 @@ fn records_of_a_batch_that_land_after_their_accounts_ended_keep_their_homes() {
     is_at_home_in_the_eu(&router);
     let claims = all_entries(router.admin).into_iter();
     assert_eq!(claims.filter(|e| e["pin"] == "claim").count(), 3);
+}
+
+/// The record has landed, and what has to be brought back waits for a try to erase it.
+#[test]
+fn a_record_whose_caller_goes_while_it_is_brought_back_keeps_its_home() {
+    let (mut setup, _backends) = Setup::recording();
+    let (writes, tries) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
+    let (at_writes, at_tries) = (Arc::clone(&writes), Arc::clone(&tries));
+    let deletes = AtomicUsize::new(0);
+    let eu = Backend::scripted(move |seen| {
+        if seen.method != "DELETE" {
+            at_writes.pass();
+            return Reply::status(201);
+        }
+        match deletes.fetch_add(1, Ordering::SeqCst) {
+            0 => Reply::status(503),
+            _ => {
+                at_tries.pass();
+                Reply::status(204)
+            }
+        }
+    });
+    setup.region("eu", eu.address);
+    setup.set_route("record", "erase", "subject");
+    let router = setup.start();
+    assert!(person("DE").send(router.router).is_success());
+    writes.close();
+    tries.close();
+    let late = person("DE").begin(router.router);
+    writes.is_met();
+    let answer = Request::new("DELETE", "/people/late").send(router.router);
+    assert_eq!(answer.status, 502, "{answer:?}");
+    tries.is_met();
+    writes.open();
+    // Told when nothing is left but to look at the pin.
+    eventually("the region has answered", || {
+        let entries = all_entries(router.admin).into_iter();
+        let taken = entries.filter(|e| e["kind"] == "outcome" && e["status"] == 201);
+        (taken.count() == 2).then_some(())
+    });
+    reset(late);
+    eventually("the caller has gone", || {
+        let idle = "\ndomicile_connections 0\n";
+        metrics(router.admin).contains(idle).then_some(())
+    });
+    tries.open();
+    eventually("nothing is open", || {
+        let open = get(router.admin, "/v1/erasures").json();
+        open["erasures"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+            .then_some(())
+    });
+    is_at_home_in_the_eu(&router);
+    delete(&router);
+    problem(&get(router.router, "/people/late"), 404);
+    let ends = all_entries(router.admin).into_iter();
+    assert_eq!(ends.filter(|e| e["pin"] == "drop").count(), 1);
 }

@@ -18,6 +18,7 @@ mod batch;
 mod broken_files;
 mod bulk;
 mod circumstances;
+mod confirmed;
 mod crash;
 mod decided_by;
 mod demo;

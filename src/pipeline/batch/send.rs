@@ -123,7 +123,7 @@ fn split(
         let split = Split::of_items(body, framing, own);
         split.map(|split| (group.until, split)).map_err(malformed)
     };
-    let rounds = rounds(&days, whose).into_iter();
+    let rounds = rounds(&days, |_| false, whose).into_iter();
     let rounds = rounds.map(|groups| groups.into_iter().map(of_group).collect());
     rounds.collect()
 }

@@ -306,6 +306,7 @@ impl One<'_, '_, '_> {
             profile: Arc::clone(&draft.profile),
             evidence: draft.evidence,
             status: Cell::new(0),
+            is_own: Cell::new(false),
             came: Cell::new(0),
         });
         self.decided.permits.push((permit, draft));

@@ -20,6 +20,7 @@ use super::{
     decide::{Decided, Homes},
     lanes::Lanes,
     look::look,
+    main_of,
     send::{self, Load},
 };
 use crate::{
@@ -30,7 +31,7 @@ use crate::{
     message::Response,
     pipeline::{
         Exchange, Flow, Kept,
-        erase::{self, Account, Said},
+        erase::{self, Account, Ends, Said},
         overtake,
         person::Traces,
     },
@@ -98,6 +99,26 @@ pub fn place(
     Some((path, record))
 }
 
+impl SendState {
+    /// What the holder says of an erasure. Nothing known is nothing confirmed.
+    fn said(&self) -> Said {
+        let Ok(status) = StatusCode::from_u16(self.status.get()) else {
+            return Said::NotNow;
+        };
+        match self.is_own.get() {
+            true => Said::of(status),
+            false => Said::of_part(status),
+        }
+    }
+}
+
+/// Whether a send erases a copy of what its home has refused to erase: then the copy is not asked.
+/// The home has answered by then.
+pub fn is_refused_at_home(sends: &[SendState], send: &SendState) -> bool {
+    let home = (!send.is_main).then(|| main_of(sends, send.item)).flatten();
+    home.is_some_and(|home| home.said() == Said::Never)
+}
+
 /// What a holder's answer to one line means.
 pub async fn said_of(mut answer: Response<AnswerBody>, line: &[u8]) -> Said {
     let items = split_bulk(line, 1).unwrap_or_default();
@@ -114,13 +135,13 @@ pub async fn said_of(mut answer: Response<AnswerBody>, line: &[u8]) -> Said {
             let told = answer.items().first();
             told.map_or(Said::NotNow, |told| Said::of(told.status))
         }
-        Ok(BulkVerdict::All(status)) => Said::of(status),
+        Ok(BulkVerdict::All(status)) => Said::of_part(status),
         Err(_) => Said::NotNow,
     }
 }
 
 /// Erasures that are noted. Dropped before they were settled, those of which nothing is known stay
-/// open: the caller has gone.
+/// open, and accounts that every holder has erased end: the caller has gone.
 pub struct Open<'o, 'x, 'w> {
     x: &'o Exchange<'w>,
     lanes: &'o Lanes<'x>,
@@ -202,9 +223,18 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
         if self.all.is_empty() {
             return Ok(left);
         }
+        // Begun before anything is waited for: the caller may go, and the log may not be written.
+        let ends = self.end_pins();
         if any {
             erase::sync(self.x).await?;
         }
+        // What is to be repeated is listed; the items say what their regions said.
+        ends.stand().await?;
+        Ok(left)
+    }
+
+    /// Begins to remove the pins of accounts that ended.
+    fn end_pins(&self) -> Ends {
         let accounts = self.all.iter().filter_map(|(erasing, row)| {
             let (profile, evidence) = erasing.ends.as_ref()?;
             Some(Account {
@@ -214,9 +244,7 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
                 evidence: *evidence,
             })
         });
-        // What is to be repeated is listed; the items say what their regions said.
-        erase::end_pins(self.x, accounts).await?;
-        Ok(left)
+        erase::end_pins(self.x, accounts)
     }
 
     /// By item what callers are told of; and whether anything stays open.
@@ -234,9 +262,7 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
             let Some(send) = self.sends.get(erasing.send) else {
                 continue;
             };
-            // Nothing known is nothing confirmed.
-            let status = StatusCode::from_u16(send.status.get()).ok();
-            let said = status.map_or(Said::NotNow, Said::of);
+            let said = send.said();
             if said == Said::Gone {
                 settled.push((row, Settled::Confirmed));
                 continue;
@@ -246,7 +272,11 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
             let is_rewritten = place
                 .and_then(|place| rewritten.get(&(send.region, place)))
                 .is_some_and(|last| *last > erasing.send);
-            if is_rewritten || (said == Said::Never && send.is_main) {
+            let is_refused = match send.is_main {
+                true => said == Said::Never,
+                false => is_refused_at_home(self.sends, send),
+            };
+            if is_rewritten || is_refused {
                 // A later item has put something else there, or it is the home's own word, which
                 // the caller gets: nothing that stays open.
                 erasures.keep_pin(erasing.subject);
@@ -257,6 +287,9 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
                 } else {
                     open.push((erasing, row, send));
                 }
+                // What would confirm it, said in the item, is not to be told of it.
+                let status = StatusCode::from_u16(send.status.get()).ok();
+                let status = status.filter(|s| s.as_u16() >= 400 && Said::of(*s) != Said::Gone);
                 let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
                 self.leave(&mut left, send, status, said != Said::Never);
             }
@@ -300,10 +333,15 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
             return;
         }
         verdict.set(Verdict::ErasureLeft);
-        let left = left.entry(send.item).or_insert(Left {
-            status,
-            regions: SmallVec::new(),
-            retried: true,
+        let left = left.entry(send.item).or_insert_with(|| {
+            // What the home has said of itself is not told any more.
+            let home = main_of(self.sends, send.item);
+            let home = home.filter(|h| is_told && h.said() == Said::NotNow);
+            Left {
+                status,
+                regions: home.map(|h| h.region).into_iter().collect(),
+                retried: true,
+            }
         });
         left.regions.push(send.region);
         left.retried &= retried;
@@ -348,6 +386,7 @@ impl Drop for Open<'_, '_, '_> {
     fn drop(&mut self) {
         if !self.is_settled {
             self.settle_now();
+            drop(self.end_pins());
         }
     }
 }

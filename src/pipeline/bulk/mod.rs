@@ -115,6 +115,8 @@ pub struct SendState {
     evidence: EvidenceSet,
     /// What is said of it; 0: nothing yet.
     status: Cell<u16>,
+    /// It is said of this item by itself, and not of its whole part.
+    is_own: Cell<bool>,
     /// The region's own, as the ledger has it; 0 while none came.
     came: Cell<u16>,
 }
@@ -238,8 +240,7 @@ async fn carry_out(
     let mut heard = send(x, &load, &states, sends, &cleared, leaves, &decided.first).await?;
     // In the order of the items, as what asks for them.
     let is_taken = |item: usize| {
-        let at = decided.sends.partition_point(|s| s.item < item);
-        let send = decided.sends.get(at).filter(|s| s.item == item);
+        let send = main_of(&decided.sends, item);
         send.is_some_and(|s| (200..300).contains(&s.status.get()))
     };
     let taken = decided
@@ -254,6 +255,12 @@ async fn carry_out(
     moved?;
     back::back(x, lanes, &load, &states, &heard).await?;
     Ok((states, heard))
+}
+
+/// The send whose answer is the item's: the first of it.
+fn main_of(sends: &[SendState], item: usize) -> Option<&SendState> {
+    let at = sends.partition_point(|s| s.item < item);
+    sends.get(at).filter(|s| s.item == item)
 }
 
 /// Whose records go where, and by which item; empty while no erasure is open that they could

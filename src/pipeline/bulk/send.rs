@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{StatusCode, uri::PathAndQuery};
 use jiff::civil::Date;
 
-use super::{Fate, Heard, ItemState, SendState, Verdict};
+use super::{Fate, Heard, ItemState, SendState, Verdict, erasures::is_refused_at_home};
 use crate::{
     attest::{Cleared, Outcomes},
     classify::bulk::BulkItem,
@@ -26,7 +26,7 @@ use crate::{
         keep,
         landing::{self, Sent, Stray},
         overtake, part,
-        rounds::{Group, rounds},
+        rounds::{self, Group},
     },
     respond::Refused,
     telemetry::clock,
@@ -43,7 +43,8 @@ pub struct Load<'a> {
     pub items: &'a [BulkItem],
 }
 
-/// All regions at once; what each answered lands in the states.
+/// All regions at once, but for copies to be erased, after their homes; what each answered lands in
+/// the states.
 pub async fn send(
     x: &Exchange<'_>,
     load: &Load<'_>,
@@ -53,7 +54,7 @@ pub async fn send(
     leaves_home: &[RegionId],
     first: &[usize],
 ) -> Result<Heard, Refused> {
-    let rounds = split(load, sends)?;
+    let rounds = rounds(load, sends)?;
     let guard = Unanswered {
         x,
         states,
@@ -62,8 +63,17 @@ pub async fn send(
         is_looked_at: Cell::new(false),
     };
     let heard = Shared::default();
+    let is_refused = |at: &usize| sends.get(*at).is_some_and(|s| is_refused_at_home(sends, s));
     for round in rounds {
-        let lanes = round.into_iter().flat_map(|(group, split)| {
+        let mut ready = Vec::with_capacity(round.len());
+        for (mut group, mut split) in round {
+            if group.sends.iter().any(is_refused) {
+                group.sends.retain(|at| !is_refused(at));
+                split = cut(load, sends, &group)?;
+            }
+            ready.push((group, split));
+        }
+        let lanes = ready.into_iter().flat_map(|(group, split)| {
             let parts = split.into_parts().into_iter();
             parts
                 .map(move |part| {
@@ -99,21 +109,27 @@ pub async fn send(
 }
 
 /// The rounds, each cut into parts of one region and one last day.
-fn split(load: &Load<'_>, sends: &[SendState]) -> Result<Vec<Vec<(Group, Split)>>, Refused> {
+fn rounds(load: &Load<'_>, sends: &[SendState]) -> Result<Vec<Vec<(Group, Split)>>, Refused> {
     let days: Vec<_> = sends.iter().map(|s| s.until).collect();
+    let is_copy = |at: usize| sends.get(at).is_some_and(|s| !s.is_main);
     let document = |at: usize| load.items.get(sends.get(at)?.item)?.id(load.body);
     let of_group = |group: Group| {
-        let own = group.sends.iter().filter_map(|at| sends.get(*at));
-        let ranges = own.map(|s| {
-            let range = load.items.get(s.item).map_or(0..0, BulkItem::range);
-            (s.item, range, s.region)
-        });
-        Split::of_items(load.body, Framing::Ndjson, ranges).map(|split| (group, split))
+        let split = cut(load, sends, &group)?;
+        Ok((group, split))
     };
-    let rounds = rounds(&days, document).into_iter();
+    let rounds = rounds::rounds(&days, is_copy, document).into_iter();
     let rounds = rounds.map(|groups| groups.into_iter().map(of_group).collect());
-    let rounds: Result<Vec<Vec<_>>, _> = rounds.collect();
-    rounds.map_err(|e| Refused::Malformed(e.to_string()))
+    rounds.collect()
+}
+
+fn cut(load: &Load<'_>, sends: &[SendState], group: &Group) -> Result<Split, Refused> {
+    let own = group.sends.iter().filter_map(|at| sends.get(*at));
+    let ranges = own.map(|s| {
+        let range = load.items.get(s.item).map_or(0..0, BulkItem::range);
+        (s.item, range, s.region)
+    });
+    let split = Split::of_items(load.body, Framing::Ndjson, ranges);
+    split.map_err(|e| Refused::Malformed(e.to_string()))
 }
 
 /// What the head of a part says of all its items.
@@ -146,6 +162,7 @@ async fn send_part(
     }
     let tell = |send: &SendState, status: StatusCode, verdict: Verdict| {
         send.status.set(status.as_u16());
+        send.is_own.set(matches!(verdict, Verdict::Told { .. }));
         if !matches!(verdict, Verdict::Failed(_)) {
             send.came.set(status.as_u16());
         }

@@ -11,12 +11,13 @@ use super::{Regions, bulk, items, send, setup, statuses};
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::elastic;
 use crate::kit::gate::Gate;
-use crate::kit::http::{Request, get};
+use crate::kit::http::{Request, get, reset};
 use crate::kit::setup::{Router, Setup, metrics};
 use crate::kit::{all_entries, contains, eventually};
 
 /// Said of each `delete` item by itself, the request as a whole being fine.
 const ITEMS_429: u16 = 1;
+const ITEMS_403: u16 = 2;
 
 /// A region whose answer to deletes can be changed; 0 is a connection that breaks.
 struct Region {
@@ -39,7 +40,8 @@ impl Region {
                 _ if !contains(&seen.body, b"{\"delete\"") => answer(said),
                 0 => Reply::Reset(Vec::new()),
                 200 => answer(said),
-                ITEMS_429 => answer(rejected(said)),
+                ITEMS_429 => answer(rejected(said, 429, "es_rejected_execution_exception")),
+                ITEMS_403 => answer(rejected(said, 403, "security_exception")),
                 status => Reply::status(status),
             }
         });
@@ -71,12 +73,11 @@ impl Region {
     }
 }
 
-fn rejected(mut answer: Value) -> Value {
+fn rejected(mut answer: Value, status: u16, kind: &str) -> Value {
     for item in answer["items"].as_array_mut().unwrap() {
         if let Some(delete) = item.get_mut("delete") {
-            delete["status"] = json!(429);
-            delete["error"] =
-                json!({ "type": "es_rejected_execution_exception", "reason": "full" });
+            delete["status"] = json!(status);
+            delete["error"] = json!({ "type": kind, "reason": "no" });
         }
     }
     answer["errors"] = json!(true);
@@ -236,6 +237,192 @@ fn what_a_holder_refuses_is_left_to_the_caller() {
     sg.says(200);
     assert_eq!(statuses(&items(&send(&router, &[&line]))), [200]);
     assert!(open(&router).is_empty());
+}
+
+/// An ingress without a backend says 404 to `/_bulk` itself.
+#[test]
+fn a_404_to_the_whole_part_confirms_no_erasure() {
+    for status in [404, 410] {
+        let (mut setup, _regions, eu, sg) = world(status, status);
+        setup.set_route("bulk", "erase", "subject");
+        let router = setup.start();
+        with_copy(&router, "both");
+        store(&router, "home");
+        eventually("they are known", || (pins(&router) == 2).then_some(()));
+        let found = items(&send(&router, &[&delete("home"), &delete("both")]));
+        // The home's own word is told, a copy's is not.
+        assert_eq!(statuses(&found)[0], u64::from(status), "{found:?}");
+        assert_eq!(found[0].1["error"]["type"], "domicile_region_refused");
+        incomplete(&found[1..], &["eu", "sg"], true);
+        assert_eq!(
+            statuses(&found)[1],
+            502,
+            "no 404, which is not an error to clients"
+        );
+        // Nor does it at a further try.
+        for region in [&eu, &sg] {
+            region.wait_delete("both");
+        }
+        let states = open(&router);
+        assert_eq!(states.len(), 3, "{states:?}");
+        assert!(
+            states.iter().all(|r| r["state"] == "retrying"),
+            "{states:?}"
+        );
+        assert_eq!(pins(&router), 2);
+        eu.says(200);
+        sg.says(200);
+        wait_none_open(&router);
+        eventually("the accounts end", || (pins(&router) == 0).then_some(()));
+    }
+}
+
+/// A caller without the right to erase neither erases copies nor fills the list.
+#[test]
+fn a_home_that_refuses_keeps_the_copies_too() {
+    for (says, status) in [(ITEMS_403, 403), (401, 401)] {
+        let (mut setup, _regions, eu, sg) = world(says, 200);
+        setup.set_route("bulk", "erase", "subject");
+        let router = setup.start();
+        with_copy(&router, "kept");
+        let (line, stored, before) = (delete("kept"), index("new"), sg.bodies().len());
+        let found = items(&send(&router, &[&line, &stored[0], &stored[1]]));
+        assert_eq!(statuses(&found)[0], status, "{found:?}");
+        assert_ne!(found[0].1["error"]["type"], "domicile_erasure_incomplete");
+        assert_eq!(sg.bodies().len(), before, "the copy is not asked");
+        assert!(open(&router).is_empty());
+        eu.says(200);
+        assert_eq!(statuses(&items(&send(&router, &[&line]))), [200]);
+        assert_eq!(sg.bodies().last().unwrap(), &format!("{line}\n"));
+        let dropped = all_entries(router.admin).into_iter();
+        assert_eq!(dropped.filter(|e| e["pin"] == "drop").count(), 1);
+    }
+}
+
+/// A copy that is erased and written anew is so in this order, though its home is asked first.
+#[test]
+fn what_comes_after_a_delete_comes_after_it_at_the_copy() {
+    let (setup, _regions, _eu, sg) = world(200, 200);
+    let router = setup.start();
+    with_copy(&router, "twice");
+    let (line, again) = (delete("twice"), index("twice"));
+    let found = bulk(&[&line, &again[0], &again[1]])
+        .header("domicile-operation", "replicate")
+        .header("domicile-target", "sg")
+        .send(router.router);
+    // A `delete` reaches every holder and takes no target: it is refused, and the rest is done.
+    assert_eq!(statuses(&items(&found)), [400, 201]);
+    let found = items(&send(
+        &router,
+        &[&again[0], &again[1], &line, &again[0], &again[1]],
+    ));
+    assert_eq!(statuses(&found), [201, 200, 201], "{found:?}");
+    assert_eq!(sg.bodies().last().unwrap(), &format!("{line}\n"));
+    assert!(open(&router).is_empty());
+}
+
+#[test]
+fn an_account_ends_though_the_caller_has_gone() {
+    let (mut setup, _regions, _eu, _sg) = world(200, 200);
+    let gate = Arc::new(Gate::default());
+    let own = Arc::clone(&gate);
+    let sg = Backend::scripted(move |seen| {
+        if contains(&seen.body, b"{\"delete\"") {
+            own.pass();
+        }
+        Reply::Answer {
+            status: 200,
+            media: "application/json",
+            body: elastic::answer(seen).to_string().into_bytes(),
+        }
+    });
+    setup.region("sg", sg.address);
+    setup.set_route("bulk", "erase", "subject");
+    let router = setup.start();
+    store(&router, "home");
+    with_copy(&router, "both");
+    eventually("they are known", || (pins(&router) == 2).then_some(()));
+    gate.close();
+    let hurried = bulk(&[&delete("home"), &delete("both")]).begin(router.router);
+    // The copies are asked after the homes have answered.
+    gate.is_met();
+    reset(hurried);
+    eventually("one account ends", || (pins(&router) == 1).then_some(()));
+    gate.open();
+    wait_none_open(&router);
+    eventually("the other, too", || (pins(&router) == 0).then_some(()));
+}
+
+/// The request is decided, and waits; then a region takes a copy of which it knows nothing.
+#[test]
+fn a_copy_that_was_taken_meanwhile_keeps_the_account() {
+    let (mut setup, _regions, _eu, sg) = world(200, 200);
+    let gate = Arc::new(Gate::default());
+    let (own, tries) = (Arc::clone(&gate), AtomicU16::new(0));
+    let eu = Backend::scripted(move |seen| {
+        if contains(&seen.body, b"\"_id\":\"other\"") && contains(&seen.body, b"{\"delete\"") {
+            match tries.fetch_add(1, Ordering::SeqCst) {
+                0 => return Reply::status(503),
+                _ => own.pass(),
+            }
+        }
+        Reply::Answer {
+            status: 200,
+            media: "application/json",
+            body: elastic::answer(seen).to_string().into_bytes(),
+        }
+    });
+    setup.region("eu", eu.address);
+    setup.set_route("bulk", "erase", "subject");
+    let router = setup.start();
+    store(&router, "copied");
+    store(&router, "other");
+    gate.close();
+    assert_eq!(statuses(&items(&send(&router, &[&delete("other")]))), [503]);
+    gate.is_met();
+    // A write of the other waits for the try that is under way, and with it the whole request.
+    let before = erasures_decided(&router);
+    let (address, other) = (router.router, index("other"));
+    let asked =
+        thread::spawn(move || bulk(&[&delete("copied"), &other[0], &other[1]]).send(address));
+    eventually("it is decided", || {
+        (erasures_decided(&router) > before).then_some(())
+    });
+    with_copy(&router, "copied");
+    gate.open();
+    assert_eq!(statuses(&items(&asked.join().unwrap())), [200, 201]);
+    let asked = |region: &Region| {
+        let bodies = region.bodies().into_iter();
+        bodies.filter(|b| b.contains(&delete("copied"))).count()
+    };
+    assert_eq!(asked(&sg), 0);
+    let listed = open(&router);
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(
+        (&listed[0]["region"], &listed[0]["state"]),
+        (&json!("eu"), &json!("repeat"))
+    );
+    let ends = || {
+        let entries = all_entries(router.admin).into_iter();
+        entries.filter(|e| e["pin"] == "drop").count()
+    };
+    assert_eq!(ends(), 0, "the pin tells of the copy");
+    assert_eq!(
+        statuses(&items(&send(&router, &[&delete("copied")]))),
+        [200]
+    );
+    assert_eq!((asked(&sg), ends()), (1, 1));
+    assert!(open(&router).is_empty());
+}
+
+fn erasures_decided(router: &Router) -> u64 {
+    let scrape = metrics(router.admin);
+    let lines = scrape.lines();
+    let erasures = lines.filter(|l| {
+        l.starts_with("domicile_decisions_total{") && l.contains("operation=\"erase\"")
+    });
+    let counts = erasures.filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok());
+    counts.sum()
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
+use socket2::SockRef;
 
 /// Reads and writes of the client; every router under test has shorter limits.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -68,6 +69,13 @@ impl Request {
         }
     }
 
+    /// Sends on a connection of its own and reads nothing yet.
+    pub fn begin(&self, to: SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(to).unwrap();
+        self.write(&mut stream, to).unwrap();
+        stream
+    }
+
     fn write(&self, to: &mut impl Write, authority: SocketAddr) -> io::Result<()> {
         let mut head = format!(
             "{} {} HTTP/1.1\r\nhost: {authority}\r\n",
@@ -97,6 +105,13 @@ impl Request {
         }
         to.flush()
     }
+}
+
+/// The caller goes away. Who closes in order may still wait for the answer (RFC 9112 §9.6); who
+/// resets does not.
+pub fn reset(stream: TcpStream) {
+    let socket = SockRef::from(&stream);
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
 }
 
 /// GET on a connection of its own.
