@@ -24,6 +24,10 @@ use crate::{
     message::{Field, Response, Told},
 };
 
+/// How long an answer may take until its server counts as one that works, though it has not ended:
+/// events may come for ever. No shorter: a server that dies of its answers does so soon.
+const LASTING: Duration = Duration::from_secs(10);
+
 /// The body of a region's answer.
 ///
 /// An error means that the rest is missing: break the caller's connection, never end it cleanly.
@@ -65,6 +69,8 @@ struct Live {
     came: usize,
     /// Nothing of the body had to be waited for.
     at_once: bool,
+    /// It is one by which its server works, and that has not been told yet.
+    will_tell: bool,
     region: Arc<str>,
 }
 
@@ -149,6 +155,7 @@ pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Re
         pace: None,
         came: 0,
         at_once: true,
+        will_tell: false,
         region: source.region,
     });
     let is_read = live.is_read();
@@ -211,6 +218,18 @@ impl AnswerBody {
         }
     }
 
+    /// By its head its server works. True: that is told once it has come whole, or for long; it may
+    /// break off before. False: it is whole. Left before its end by who reads it, it tells nothing.
+    pub(super) fn will_tell(&mut self) -> bool {
+        match &mut self.state {
+            State::Live(Some(live)) => {
+                live.will_tell = true;
+                true
+            }
+            State::Live(None) | State::Here(_) => false,
+        }
+    }
+
     /// All of it, if it came with the head.
     pub fn take_here(&mut self) -> Option<Bytes> {
         match &mut self.state {
@@ -224,6 +243,9 @@ impl AnswerBody {
         let over = State::Here(Bytes::new());
         if let State::Live(Some(live)) = mem::replace(&mut self.state, over) {
             let live = *live;
+            if live.will_tell {
+                live.health.succeeded();
+            }
             let now = match live.at_once {
                 true => self.arrived,
                 false => Instant::now(),
@@ -251,6 +273,15 @@ impl Live {
         match &self.incoming {
             Some(incoming) => incoming.is_end_stream(),
             None => self.link.is_read(),
+        }
+    }
+
+    /// What still comes long after its head speaks for its server, but only once: of many that last,
+    /// each would else forgive that no new one begins.
+    fn tell_if_lasting(&mut self, arrived: Instant) {
+        if self.will_tell && arrived.elapsed() >= LASTING {
+            self.will_tell = false;
+            self.health.succeeded();
         }
     }
 
@@ -347,6 +378,7 @@ impl Body for AnswerBody {
             Poll::Ready(Some(Err(()))) => this.fail(AnswerFault::Broken),
             Poll::Ready(Some(Ok(frame))) => {
                 live.timer = None;
+                live.tell_if_lasting(this.arrived);
                 live.trailed |= frame.is_trailers();
                 if live.is_read() {
                     this.finish();

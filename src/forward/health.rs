@@ -252,7 +252,7 @@ impl EndpointHealth {
         (fails_checks, Duration::from_millis(wait))
     }
 
-    /// The endpoint answered, with a status that says nothing bad of it.
+    /// The endpoint answered to the end, or for long, with a status that says nothing bad of it.
     pub(super) fn succeeded(&self) {
         // Aside without failures: another worker's third came between the two stores of this.
         if self.failures.load(Relaxed) != 0 || self.aside_until.load(Relaxed) != 0 {

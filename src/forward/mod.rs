@@ -17,7 +17,8 @@
 //!   What only reads is asked once more, of another endpoint that serves, when it is answered 502, 503
 //!   or 504 (`trouble`); if that answers no better, the first answer is passed on.
 //! * **Ejection** is passive: three failures in a row put an endpoint aside for a growing time,
-//!   after which one request tries it. An answer of 500, 502, 503 or 504 is such a failure while another
+//!   after which one request tries it. An answer forgives them once it has come whole, or for long:
+//!   heads alone come of servers that break, too. An answer of 500, 502, 503 or 504 is such a failure while another
 //!   endpoint serves, and puts at most half of a region's endpoints aside, rounded up. When all
 //!   endpoints of a region are aside, the one that is due soonest is tried all the same: a region with one endpoint must work again with the first
 //!   request after its repair, and what hangs is bounded by the seats.

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use http::{Method, StatusCode};
+use http::Method;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -243,7 +243,7 @@ impl RegionLink {
                     let idle = server.pool.idle() as u64;
                     self.tally.idle.store(idle, Relaxed);
                     let arrived = clock::moment();
-                    let answer = match link.take_short() {
+                    let mut answer = match link.take_short() {
                         Some(body) => {
                             server.pool.give(link, progress.is_done(), arrived);
                             answer::whole(response, body, arrived)
@@ -262,13 +262,13 @@ impl RegionLink {
                         }
                     };
                     if !answer.status().is_server_error() {
-                        server.health.succeeded();
+                        works(server, &mut answer);
                         if let Some(spare) = &spare {
                             spare.let_go();
                         }
                         return Ok(seated(answer, seat));
                     }
-                    self.note(server, answer.status());
+                    self.note(server, &mut answer);
                     // Another server's word counts only if it is better.
                     if let Some(first) = first {
                         return Ok(seated(*first, seat));
@@ -350,10 +350,10 @@ impl RegionLink {
 
     /// What an answer of 500 or more says of its server.
     #[cold]
-    fn note(&self, server: &Server, status: StatusCode) {
-        match trouble::is_trouble(status) {
+    fn note(&self, server: &Server, answer: &mut Response<AnswerBody>) {
+        match trouble::is_trouble(answer.status()) {
             true => server.health.is_in_trouble(self.can_spare(server)),
-            false => server.health.succeeded(),
+            false => works(server, answer),
         }
     }
 
@@ -478,6 +478,13 @@ impl RegionLink {
                 fault,
             },
         }
+    }
+}
+
+/// By the head of its answer the server works; by the whole of it, where more is to come.
+fn works(server: &Server, answer: &mut Response<AnswerBody>) {
+    if !answer.body_mut().will_tell() {
+        server.health.succeeded();
     }
 }
 

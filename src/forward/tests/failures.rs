@@ -1,4 +1,5 @@
 use super::{script::Server, *};
+use crate::settings::HttpVersion;
 
 #[test]
 fn refused_connections_go_to_the_next_endpoint_at_once() {
@@ -279,6 +280,112 @@ fn a_body_that_breaks_off_or_stands_still_is_an_error_of_the_body() {
             server.until_ended(1).await;
             assert_eq!(up.health().report()[0].failures_in_a_row, 1);
         }
+    });
+}
+
+fn in_a_row(up: &Upstreams) -> Vec<u32> {
+    let all = up.health().report();
+    all.iter().map(|e| e.failures_in_a_row).collect()
+}
+
+/// A head alone says little of a server whose answers never end.
+#[test]
+fn a_server_whose_answers_break_off_is_put_aside() {
+    for http in [HttpVersion::One, HttpVersion::Two] {
+        run(async {
+            let bad = match http {
+                HttpVersion::One => breaking().await,
+                HttpVersion::Two => shared::breaking().await,
+            };
+            let good = match http {
+                HttpVersion::One => {
+                    let good = Server::start(async |_, peer| peer.answer("200 OK", "x").await);
+                    good.await.url()
+                }
+                HttpVersion::Two => refused::answering().await,
+            };
+            let mut settings = settings("eu", &[bad, good]);
+            settings.http = http;
+            let up = upstreams(&[settings], &patient(), MANY);
+            let mut broken = 0;
+            for _ in 0..12 {
+                broken += usize::from(text(send(&up, get()).await.unwrap()).await.is_err());
+            }
+            assert_eq!(broken, 3, "then it is put aside");
+        });
+    }
+}
+
+async fn breaking() -> String {
+    let server = Server::start(async |_, peer| {
+        peer.request().await;
+        peer.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+            .await;
+    });
+    server.await.url()
+}
+
+/// It comes to its end here, later than its head.
+#[test]
+fn an_answer_that_ends_whole_forgives_and_one_that_was_left_does_not() {
+    run(async {
+        let server = Server::start(async |number, peer| {
+            peer.request().await;
+            if number < 2 {
+                return;
+            }
+            peer.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+                .await;
+            if number > 2 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                peer.write("whole.").await;
+            }
+            peer.until_closed().await;
+        })
+        .await;
+        let up = eu(&[server.url()], &patient());
+        for _ in 0..2 {
+            assert!(send(&up, post("a")).await.is_err());
+        }
+        assert_eq!(in_a_row(&up), [2]);
+        drop(send(&up, get()).await.unwrap());
+        assert_eq!(in_a_row(&up), [2], "the caller left: it is neither");
+        assert_eq!(
+            text(send(&up, get()).await.unwrap()).await.unwrap(),
+            "halfwhole."
+        );
+        assert_eq!(in_a_row(&up), [0]);
+    });
+}
+
+/// Events may come for ever.
+#[test]
+fn an_answer_that_has_come_for_long_forgives_before_its_end() {
+    run(async {
+        let server = Server::start(async |number, peer| {
+            peer.request().await;
+            if number < 2 {
+                return;
+            }
+            peer.write("HTTP/1.1 200 OK\r\n\r\n").await;
+            loop {
+                peer.write("event").await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        let up = eu(&[server.url()], &patient());
+        for _ in 0..2 {
+            assert!(send(&up, post("a")).await.is_err());
+        }
+        let mut answer = send(&up, get()).await.unwrap().into_body();
+        answer.frame().await.unwrap().unwrap();
+        assert_eq!(in_a_row(&up), [2]);
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(11)).await;
+        answer.frame().await.unwrap().unwrap();
+        answer.frame().await.unwrap().unwrap();
+        assert_eq!(in_a_row(&up), [0]);
     });
 }
 

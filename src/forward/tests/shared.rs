@@ -84,6 +84,24 @@ async fn answer_all(wire: TcpStream) {
     }
 }
 
+/// A server of which each answer breaks off after its head.
+pub(super) async fn breaking() -> String {
+    let serve = |wire: TcpStream, _| async {
+        let mut connection = h2::server::handshake(wire).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            let answer = respond.send_response(http::Response::new(()), false);
+            let mut answer = answer.unwrap();
+            answer.send_data("half".into(), false).unwrap();
+            tokio::task::spawn_local(async move {
+                // So that the head is there before it.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                answer.send_reset(h2::Reason::INTERNAL_ERROR);
+            });
+        }
+    };
+    listening(serve).await.0
+}
+
 /// A region whose first connection ends under `streams`, and how many were opened.
 async fn region(streams: usize, says_so: bool) -> (Rc<Upstreams>, Rc<Cell<usize>>) {
     let (url, opened) = listening(move |mut wire, is_first| async move {
