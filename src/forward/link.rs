@@ -70,6 +70,14 @@ pub(super) struct Deadlines {
     pub(super) at_last: Option<Instant>,
 }
 
+impl Deadlines {
+    /// Whether the last of them has come, which leaves a second try less than the others give.
+    pub(super) fn are_over(&self) -> bool {
+        self.at_last
+            .is_some_and(|at_last| Instant::now() >= at_last)
+    }
+}
+
 /// Why an exchange gave no head of an answer.
 pub(super) struct Failed {
     pub(super) kind: FailedKind,

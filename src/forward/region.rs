@@ -161,6 +161,8 @@ impl RegionLink {
         let order = self.order();
         let mut at = 0;
         let mut tries = 0;
+        // Servers before have left less time to connect than the settings give.
+        let mut is_short = false;
         // Whether bytes of an earlier try may have arrived.
         let mut earlier = Sent::Nothing;
         // A connection of before has failed: only one that is younger will do.
@@ -185,6 +187,8 @@ impl RegionLink {
                     self.tally.connects.fetch_add(1, Relaxed);
                     let time_left = self.limits.response.saturating_sub(started.elapsed());
                     let limit = self.limits.connect.min(time_left);
+                    // The first server has all of the time.
+                    is_short = (at, tries) != (0, 0) && time_left < self.limits.connect;
                     let connected = server.pool.connect(&server.endpoint, side, limit, since);
                     // Rare, and large.
                     Box::pin(connected).await
@@ -194,8 +198,9 @@ impl RegionLink {
                 Ok(link) => link,
                 Err(why) => {
                     self.tell(server, &why);
-                    // What this machine lacks says nothing about the server.
-                    if why != Unreachable::NoDescriptors {
+                    // What this machine lacks says nothing about the server, nor what others took.
+                    let is_late = why == Unreachable::TimedOut;
+                    if why != Unreachable::NoDescriptors && !(is_late && is_short) {
                         server.health.failed(&why);
                     }
                     if let Some(first) = first {
@@ -310,6 +315,8 @@ impl RegionLink {
                 && (self.settings.http == HttpVersion::One || failed.sent == Sent::Nothing);
             match failed.kind {
                 FailedKind::CallerBody(_) => {}
+                // Servers before took of its time.
+                FailedKind::Timeout if deadlines.are_over() => {}
                 // It may be what was asked that the answer went wrong for.
                 FailedKind::Refused | FailedKind::BadAnswer => {
                     server.health.is_in_trouble(self.can_spare(server));

@@ -389,6 +389,41 @@ fn an_answer_that_has_come_for_long_forgives_before_its_end() {
     });
 }
 
+/// What the first server took of the time is not the second one's fault.
+#[test]
+fn a_server_that_had_less_than_the_whole_time_is_not_blamed_for_being_late() {
+    run(async {
+        let slow = || async {
+            Server::start(async |_, peer| {
+                peer.request().await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            })
+            .await
+        };
+        let hangs = Server::start(async |_, peer| peer.hang().await).await;
+        let limits = Limits {
+            response: Duration::from_millis(1_500),
+            ..patient()
+        };
+        let first = slow().await;
+        let up = eu(&[first.url(), hangs.url()], &limits);
+        let error = send(&up, get()).await.err().unwrap();
+        assert!(matches!(error, ForwardError::Timeout { .. }), "{error:?}");
+        assert_eq!(in_a_row(&up), [1, 0]);
+        // Nor is one that takes no connection in what is left.
+        let full = script::Full::new();
+        let first = slow().await;
+        let up = eu(&[first.url(), full.url()], &limits);
+        let error = send(&up, get()).await.err().unwrap();
+        assert!(matches!(error, ForwardError::Reset { .. }), "{error:?}");
+        assert_eq!(in_a_row(&up), [1, 0]);
+        // With all of the time it is.
+        let up = eu(&[hangs.url()], &limits);
+        assert!(send(&up, get()).await.is_err());
+        assert_eq!(in_a_row(&up), [1]);
+    });
+}
+
 #[test]
 fn an_endpoint_put_aside_is_passed_over_until_its_time_comes() {
     run(async {
