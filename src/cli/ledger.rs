@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     Ended, Failure,
     args::{self, LedgerCommand},
-    not_yet, print_line,
+    is_unread, not_yet, print_line,
 };
 use crate::attest::{self, Entry, Follow, LedgerError};
 
@@ -64,11 +64,12 @@ fn tail(args: &args::Tail) -> Result<Ended, Failure> {
         None => attest::acknowledged(folder)?,
     };
     let mut follow = Follow::new(folder, after);
-    loop {
+    while !is_unread() {
         let news = follow.news()?;
         if news.is_empty() {
             std::thread::sleep(Duration::from_millis(200));
         }
         show(&news);
     }
+    Ok(Ended::Good)
 }

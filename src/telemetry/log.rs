@@ -74,12 +74,14 @@ fn filter(level: &str) -> EnvFilter {
         .fold(filter, EnvFilter::add_directive)
 }
 
-/// A line as it is, after those of the log. Without a log it goes to standard error by itself.
-#[expect(clippy::print_stderr, reason = "commands without a log complain here")]
+/// A line as it is, after those of the log. Without a log it goes to standard error by itself; where
+/// that cannot be written there is nowhere to say so.
 pub fn say(line: &str) {
     match LINES.get() {
         Some(lines) => lines.push(Text(format!("{line}\n").into_bytes())),
-        None => eprintln!("{line}"),
+        None => {
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        }
     }
 }
 

@@ -36,6 +36,7 @@ mod newcomer;
 mod observe_rule;
 mod observing;
 mod orders;
+mod output;
 mod pins;
 mod policy_tools;
 mod privacy;
