@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{handlers::problem, secured::Operator};
+use super::{connections::Operator, handlers::problem};
 use crate::{
     router::{Shared, Snapshot},
     settings::ListenerTls,
@@ -73,7 +73,7 @@ fn is_certified(snapshot: &Snapshot, request: &Request) -> bool {
     };
     let operator = request.extensions().get::<ConnectInfo<Operator>>();
     !tls.is_some_and(ListenerTls::requires_certificates)
-        || operator.is_some_and(|o| o.0.tls.names(&live.load(), clock::now()).is_some())
+        || operator.is_some_and(|o| o.0.0.names(&live.load(), clock::now()).is_some())
 }
 
 /// Whether the request is for an address or `localhost`. A browser that a page has led here by a

@@ -29,6 +29,7 @@ mod kit;
 mod kubelet;
 mod landing;
 mod late;
+mod listeners;
 mod lost_state;
 mod memory;
 mod mixed;

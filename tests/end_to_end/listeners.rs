@@ -1,0 +1,67 @@
+//! The listeners of `[admin]` and `[probes]`: what they tell whom, and how little they take.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::kit::http::{Client, Request, get};
+use crate::kit::setup::Setup;
+use crate::kit::{eventually, free_address, problem};
+
+/// More than a listener serves at once.
+const MANY: usize = 200;
+
+#[test]
+fn connections_that_ask_nothing_are_few_and_end() {
+    let (mut setup, _backends) = Setup::recording();
+    let probes = free_address();
+    setup.set(&["probes", "listen"], probes.to_string());
+    setup.set(&["limits", "header_read"], "1s");
+    let router = setup.start();
+    for listener in [probes, router.admin] {
+        let mut working = Client::new(listener);
+        let ask = Request::new("GET", "/readyz");
+        assert_eq!(working.send(&ask).unwrap().status, 200);
+        let mut idle: Vec<_> = (0..MANY)
+            .map(|n| {
+                let mut stream = TcpStream::connect(listener).unwrap();
+                if n % 2 == 0 {
+                    let _ = stream.write_all(b"GET /live");
+                }
+                stream
+            })
+            .collect();
+        assert_eq!(get(listener, "/readyz").status, 200);
+        // Those that were pushed out have ended at once, the rest when their time is over.
+        let begun = Instant::now();
+        for (n, stream) in idle.iter_mut().enumerate() {
+            let patience = Duration::from_secs(20);
+            stream.set_read_timeout(Some(patience)).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+            assert!(begun.elapsed() < patience, "number {n} is open still");
+        }
+    }
+}
+
+#[test]
+fn the_descriptors_of_callers_are_not_used_up_beside_them() {
+    let (mut setup, _backends) = Setup::recording();
+    let probes = free_address();
+    setup.set(&["probes", "listen"], probes.to_string());
+    let router = setup.start();
+    let descriptors = || {
+        let folder = format!("/proc/{}/fd", router.process.id());
+        std::fs::read_dir(folder).unwrap().count()
+    };
+    let before = descriptors();
+    let _idle: Vec<_> = [probes, router.admin]
+        .into_iter()
+        .flat_map(|listener| (0..MANY).map(move |_| TcpStream::connect(listener).unwrap()))
+        .collect();
+    assert_eq!(get(probes, "/readyz").status, 200);
+    assert_eq!(get(router.admin, "/readyz").status, 200);
+    eventually("those that were pushed out are closed", || {
+        (descriptors() <= before + 2 * 64 + 2).then_some(())
+    });
+    assert!(router.put("anna", r#"{"country":"IN"}"#).is_success());
+}
