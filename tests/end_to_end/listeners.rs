@@ -65,3 +65,39 @@ fn the_descriptors_of_callers_are_not_used_up_beside_them() {
     });
     assert!(router.put("anna", r#"{"country":"IN"}"#).is_success());
 }
+
+#[test]
+fn a_web_page_of_others_is_refused_and_the_own_one_is_not() {
+    let (setup, _backends) = Setup::recording();
+    let router = setup.start();
+    let own = format!("http://{}", router.admin);
+    let sent = |headers: &[(&str, &str)]| {
+        let body = r#"{"subject":"anna","kind":"transfer"}"#;
+        let mut request = Request::new("POST", "/v1/consents").json(body);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        request.send(router.admin)
+    };
+    for headers in [
+        &[("origin", "https://shop.example")][..],
+        &[("origin", "null")],
+        &[("origin", "http://localhost:3000")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site")],
+        &[
+            ("sec-fetch-site", "same-origin"),
+            ("origin", "https://shop.example"),
+        ],
+    ] {
+        let told = problem(&sent(headers), 403);
+        assert_eq!(told["type"], "urn:domicile:problem:admin-origin");
+    }
+    for headers in [
+        &[][..],
+        &[("origin", own.as_str()), ("sec-fetch-site", "same-origin")],
+        &[("sec-fetch-site", "none")],
+    ] {
+        assert_eq!(sent(headers).status, 201, "{headers:?}");
+    }
+}
