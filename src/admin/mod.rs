@@ -51,7 +51,7 @@ pub fn serve(
 fn probes(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/livez", get(handlers::livez))
-        .route("/readyz", get(handlers::readyz))
+        .route("/readyz", get(handlers::readyz_in_brief))
         .fallback(handlers::nothing_here)
         .method_not_allowed_fallback(handlers::wrong_method)
         .with_state(shared)

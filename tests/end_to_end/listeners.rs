@@ -101,3 +101,23 @@ fn a_web_page_of_others_is_refused_and_the_own_one_is_not() {
         assert_eq!(sent(headers).status, 201, "{headers:?}");
     }
 }
+
+#[test]
+fn probes_tell_whether_and_not_why() {
+    let (mut setup, _backends) = Setup::recording();
+    let probes = free_address();
+    setup.set(&["probes", "listen"], probes.to_string());
+    setup.set(&["data_plane", "drain_delay"], "20s");
+    let router = setup.start();
+    let told = get(probes, "/readyz");
+    assert_eq!(told.status, 200);
+    assert_eq!(told.json(), serde_json::json!({ "ready": true }));
+    assert!(get(router.admin, "/readyz").json()["policy"].is_string());
+    router.process.signal("TERM");
+    eventually("it stops", || {
+        let told = get(probes, "/readyz");
+        (told.status == 503).then(|| {
+            assert_eq!(told.json(), serde_json::json!({ "ready": false }));
+        })
+    });
+}
