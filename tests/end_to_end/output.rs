@@ -57,6 +57,13 @@ fn the_verdict_outlives_the_reader_and_is_none_where_it_cannot_be_written() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("standard output cannot be written"), "{said}");
 
+    // Who reads on is told, too.
+    let tail = ["ledger", "tail", "--json", ledger.to_str().unwrap()];
+    let output = run_to_end(&tail, "");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("does not verify"), "{said}");
+
     // What is said about a wrong use cannot be written either.
     let output = run(&["ledger", "verify", "/nowhere"], Stdio::piped(), full());
     assert_eq!(output.status.code(), Some(2), "{output:?}");
