@@ -36,8 +36,7 @@ pub fn start(log: &Log) -> io::Result<()> {
     }
     let lines = Lines::open("log", LIMIT, StandardError)?;
     let lines = LINES.get_or_init(|| lines);
-    let level = std::env::var("RUST_LOG").ok().or_else(|| log.level.clone());
-    let filter = filter(level.as_deref().unwrap_or("info"));
+    let filter = filter(log.level.as_deref().unwrap_or("info"));
     let builder = fmt()
         .with_env_filter(filter)
         .with_writer(|| Event(lines))

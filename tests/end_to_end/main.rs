@@ -15,6 +15,7 @@
 
 mod alike;
 mod batch;
+mod beginnings;
 mod broken_files;
 mod bulk;
 mod circumstances;
