@@ -121,3 +121,21 @@ fn probes_tell_whether_and_not_why() {
         })
     });
 }
+
+#[test]
+fn a_withdrawal_for_one_destination_tells_of_consents_to_any() {
+    let (setup, _backends) = Setup::recording();
+    let router = setup.start();
+    let post = |path: &str, body: &str| Request::new("POST", path).json(body).send(router.admin);
+    let any = r#"{"subject":"anna","kind":"transfer"}"#;
+    assert_eq!(post("/v1/consents", any).status, 201);
+    let one = r#"{"subject":"anna","kind":"transfer","to":["US"]}"#;
+    assert_eq!(post("/v1/consents", one).status, 201);
+    let end = r#"{"subject":"anna","kind":"transfer","to":"US"}"#;
+    let done = post("/v1/consents:withdraw", end).json();
+    assert_eq!(done["withdrawn"][0]["id"], "c2");
+    assert_eq!(done["still_standing"][0]["id"], "c1");
+    let end = r#"{"subject":"anna","kind":"transfer","to":"IN"}"#;
+    let told = problem(&post("/v1/consents:withdraw", end), 404);
+    assert_eq!(told["still_standing"][0]["id"], "c1");
+}
