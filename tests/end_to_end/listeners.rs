@@ -25,9 +25,11 @@ fn connections_that_ask_nothing_are_few_and_end() {
         let mut idle: Vec<_> = (0..MANY)
             .map(|n| {
                 let mut stream = TcpStream::connect(listener).unwrap();
-                if n % 2 == 0 {
-                    let _ = stream.write_all(b"GET /live");
-                }
+                let _ = match n % 3 {
+                    0 => stream.write_all(b"GET /live"),
+                    1 => stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"),
+                    _ => Ok(()),
+                };
                 stream
             })
             .collect();

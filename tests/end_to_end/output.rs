@@ -88,3 +88,17 @@ fn keys_that_cannot_be_written_are_not_told_as_ids_that_cannot_be_read() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("standard output cannot be written"), "{said}");
 }
+
+/// A file stands where a folder should, as one could that may not be entered.
+#[test]
+fn a_secret_that_cannot_be_looked_at_is_not_told_as_absent() {
+    let (mut setup, _backends) = Setup::recording();
+    let file = setup.folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    setup.set(&["directory", "path"], "file");
+    let config = setup.write();
+    let output = run_to_end(&["key", "--config", config.to_str().unwrap()], "anna\n");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("Not a directory"), "{said}");
+}
