@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub steering: Vec<HeaderName>,
     /// Their spellings with `_` for `-`, but for those that no request can have.
     pub spellings: Names,
+    /// One of them has a `_` as it is.
+    pub underscored: bool,
     pub keys: Option<Arc<KeySet>>,
     pub geo: Arc<Geo>,
     /// Certificates, authorities and what else changes by itself.
@@ -190,6 +192,7 @@ impl Snapshot {
             location_entity: location_entity?,
             region_entities: region_entities.into_iter().collect::<Option<_>>()?,
             spellings: spellings(&steering),
+            underscored: steering.iter().any(|name| name.as_str().contains('_')),
             steering,
             settings: Arc::new(settings),
             settings_digest,
