@@ -251,7 +251,7 @@ fn note<'x, 'w>(
         path: &path,
         decision: x.decision,
         route: Arc::clone(&routed.route.settings.name),
-        since: x.at,
+        since: x.at(),
         ends_pin: person.pinned && routed.route.settings.erase == Erase::Subject,
     };
     let noted = x.worker.shared.erasures.note(&new, &regions);
