@@ -276,6 +276,32 @@ impl Journal {
         Ok(cleared)
     }
 
+    /// As [`Journal::clear_all`] of what permits nothing, for whom has to know what becomes of it
+    /// however long that takes: no limit of time.
+    ///
+    /// # Errors
+    /// The entries do not stand, and never will.
+    pub async fn write_out(&self, drafts: Vec<Draft>) -> Result<(), Unwritable> {
+        drafts.iter().try_for_each(check)?;
+        let written = self.submit(Work::Drafts(SmallVec::from_vec(drafts)))?;
+        written.await.unwrap_or(Err(Unwritable::Closed))
+    }
+
+    /// Waits for work that waits for the ledger, as long as anybody does.
+    ///
+    /// # Errors
+    /// [`Unwritable::Stuck`]; the work goes on if it is kept elsewhere.
+    pub async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Unwritable> {
+        let done = timeout(PATIENCE, work).await;
+        done.map_err(|_| self.shared.give_up())
+    }
+
+    /// # Errors
+    /// [`Unwritable::Stuck`] while the disk hangs.
+    pub fn check_disk(&self) -> Result<(), Unwritable> {
+        self.shared.look_at_disk().map_or(Ok(()), Err)
+    }
+
     /// Writes the entries of a large batch: all of them stand, or none.
     ///
     /// # Errors
@@ -376,10 +402,8 @@ impl Journal {
     /// [`Unwritable::Stuck`] while the disk hangs: then nothing may leave, and the entry may come to
     /// stand later, as that of a permit that was not used.
     async fn durable(&self, answer: Durable) -> Result<(), Unwritable> {
-        match timeout(PATIENCE, answer).await {
-            Ok(answer) => answer.unwrap_or(Err(Unwritable::Closed)),
-            Err(_) => Err(self.shared.give_up()),
-        }
+        let answer = self.in_time(answer).await?;
+        answer.unwrap_or(Err(Unwritable::Closed))
     }
 }
 

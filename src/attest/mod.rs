@@ -52,4 +52,4 @@ pub use read::{acknowledged, read, tail};
 pub use verify::{DecidedBy, Recovery, VerifyReport, verify};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
