@@ -8,7 +8,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Books, Bundle, ClearedBundle, Draft, LedgerError, OutcomeDraft, Outcomes, Pinning, Profile,
-    Unwritable, commit,
+    Unwritable, Verdict, commit,
     disk::{Disk, Folder},
     head::HeadFlaw,
     lazy::Lazy,
@@ -81,6 +81,8 @@ pub struct Opened {
     pub lost: u64,
     /// A slot of the head was damaged, and the other believed.
     pub head_flaw: Option<HeadFlaw>,
+    /// The latest time that stands in the part of its end that was checked.
+    pub latest: Option<Timestamp>,
     /// Changes of pins that were handed to the directory again.
     pub replayed: u64,
     /// People whose first home by these the directory has in another region, which stays.
@@ -230,6 +232,7 @@ impl Journal {
     /// Queues a draft that may follow its flow, else submits it and gives what to wait for.
     fn hand_over(&self, permit: &Permit, draft: Draft) -> Result<Option<Durable>, Unwritable> {
         check(&draft)?;
+        self.check_clock(permit, &draft.profile)?;
         self.check_room(is_copy(draft.pin.as_ref()))?;
         let draft = if may_follow(permit, draft.pin.is_some(), &draft.profile) {
             match self.shared.queue(&self.buffer, draft) {
@@ -257,6 +260,9 @@ impl Journal {
     ) -> Result<Vec<Cleared>, Unwritable> {
         let follows = |(p, d): &(Permit, Draft)| may_follow(p, d.pin.is_some(), &d.profile);
         let all_follow = also.is_empty() && permits.iter().all(follows);
+        permits
+            .iter()
+            .try_for_each(|(p, d)| self.check_clock(p, &d.profile))?;
         let (permits, mut drafts): (Vec<Permit>, Vec<Draft>) = permits.into_iter().unzip();
         drafts.extend(also);
         drafts.iter().try_for_each(check)?;
@@ -296,6 +302,18 @@ impl Journal {
         done.map_err(|_| self.shared.give_up())
     }
 
+    /// Lets nothing leave home while the clock is more than a minute behind `latest`, which the ledger
+    /// has shown: instruments that have ended would permit, and people would be counted in a window
+    /// that is over. The log is told.
+    pub fn mind_clock(&self, latest: Timestamp) {
+        self.shared.mind_clock(latest);
+    }
+
+    /// An operator says that the clock is right, and the ledger's times were not.
+    pub fn trust_clock(&self) {
+        self.shared.trust_clock();
+    }
+
     /// # Errors
     /// [`Unwritable::Stuck`] while the disk hangs.
     pub fn check_disk(&self) -> Result<(), Unwritable> {
@@ -310,6 +328,9 @@ impl Journal {
         bundle.check()?;
         if bundle.is_empty() {
             return Ok(ClearedBundle::default());
+        }
+        for (permit, profile) in bundle.kinds_permitted() {
+            self.check_clock(permit, profile)?;
         }
         self.check_room(bundle.copies())?;
         let mut bundle = Box::new(bundle);
@@ -385,6 +406,15 @@ impl Journal {
         }
         let room = self.room.check();
         room.map_err(|error| Unwritable::Directory(error.to_string()))
+    }
+
+    /// What leaves home has to rest on the time of day. Where a router only observes, nothing rests on
+    /// what it says.
+    fn check_clock(&self, permit: &Permit, profile: &Profile) -> Result<(), Unwritable> {
+        if permit.is_flow_home() || profile.outcome == Verdict::Observe {
+            return Ok(());
+        }
+        self.shared.check_clock()
     }
 
     async fn write(&self, drafts: SmallVec<[Draft; 1]>) -> Result<(), Unwritable> {

@@ -1,6 +1,7 @@
 //! The ledger as a whole, over real files.
 
 mod bundles;
+mod clock;
 mod counts;
 mod damage;
 mod decided_by;
