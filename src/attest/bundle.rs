@@ -142,6 +142,12 @@ impl Bundle {
         });
     }
 
+    /// The permits, each with what its entries say.
+    pub(super) fn kinds_permitted(&self) -> impl Iterator<Item = (&Permit, &Profile)> {
+        let kinds = self.kinds.iter();
+        kinds.filter_map(|kind| Some((kind.permit.as_ref()?, &*kind.profile)))
+    }
+
     /// Whose records the permits let go where.
     pub fn permitted(&self) -> impl Iterator<Item = (SubjectKey, RegionId)> + '_ {
         self.rows.iter().filter_map(|row| {

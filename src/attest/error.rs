@@ -17,6 +17,10 @@ pub enum Unwritable {
         "the ledger's disk has not confirmed a write for {seconds} seconds: look at the disk that `ledger.path` is on"
     )]
     Stuck { seconds: u64 },
+    #[error(
+        "the clock is {seconds} seconds behind the ledger's entries: set it; if it is right and was wrong before, start with --clock-is-right"
+    )]
+    Clock { seconds: i64 },
     /// No further pin may change, since the directory does not come after.
     #[error("{0}")]
     Directory(String),

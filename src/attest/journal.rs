@@ -8,7 +8,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Books, Bundle, ClearedBundle, Draft, LedgerError, OutcomeDraft, Outcomes, Pinning, Profile,
-    Unwritable, commit,
+    Unwritable, Verdict, commit,
     disk::{Disk, Folder},
     head::HeadFlaw,
     lazy::Lazy,
@@ -81,6 +81,8 @@ pub struct Opened {
     pub lost: u64,
     /// A slot of the head was damaged, and the other believed.
     pub head_flaw: Option<HeadFlaw>,
+    /// The latest time that stands in the part of its end that was checked.
+    pub latest: Option<Timestamp>,
     /// Changes of pins that were handed to the directory again.
     pub replayed: u64,
     /// People whose first home by these the directory has in another region, which stays.
@@ -230,6 +232,7 @@ impl Journal {
     /// Queues a draft that may follow its flow, else submits it and gives what to wait for.
     fn hand_over(&self, permit: &Permit, draft: Draft) -> Result<Option<Durable>, Unwritable> {
         check(&draft)?;
+        self.check_clock(permit, &draft.profile)?;
         self.check_room(is_copy(draft.pin.as_ref()))?;
         let draft = if may_follow(permit, draft.pin.is_some(), &draft.profile) {
             match self.shared.queue(&self.buffer, draft) {
@@ -257,6 +260,9 @@ impl Journal {
     ) -> Result<Vec<Cleared>, Unwritable> {
         let follows = |(p, d): &(Permit, Draft)| may_follow(p, d.pin.is_some(), &d.profile);
         let all_follow = also.is_empty() && permits.iter().all(follows);
+        permits
+            .iter()
+            .try_for_each(|(p, d)| self.check_clock(p, &d.profile))?;
         let (permits, mut drafts): (Vec<Permit>, Vec<Draft>) = permits.into_iter().unzip();
         drafts.extend(also);
         drafts.iter().try_for_each(check)?;
@@ -276,6 +282,44 @@ impl Journal {
         Ok(cleared)
     }
 
+    /// As [`Journal::clear_all`] of what permits nothing, for whom has to know what becomes of it
+    /// however long that takes: no limit of time.
+    ///
+    /// # Errors
+    /// The entries do not stand, and never will.
+    pub async fn write_out(&self, drafts: Vec<Draft>) -> Result<(), Unwritable> {
+        drafts.iter().try_for_each(check)?;
+        let written = self.submit(Work::Drafts(SmallVec::from_vec(drafts)))?;
+        written.await.unwrap_or(Err(Unwritable::Closed))
+    }
+
+    /// Waits for work that waits for the ledger, as long as anybody does.
+    ///
+    /// # Errors
+    /// [`Unwritable::Stuck`]; the work goes on if it is kept elsewhere.
+    pub async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Unwritable> {
+        let done = timeout(PATIENCE, work).await;
+        done.map_err(|_| self.shared.give_up())
+    }
+
+    /// Lets nothing leave home while the clock is more than a minute behind `latest`, which the ledger
+    /// has shown: instruments that have ended would permit, and people would be counted in a window
+    /// that is over. The log is told.
+    pub fn mind_clock(&self, latest: Timestamp) {
+        self.shared.mind_clock(latest);
+    }
+
+    /// An operator says that the clock is right, and the ledger's times were not.
+    pub fn trust_clock(&self) {
+        self.shared.trust_clock();
+    }
+
+    /// # Errors
+    /// [`Unwritable::Stuck`] while the disk hangs.
+    pub fn check_disk(&self) -> Result<(), Unwritable> {
+        self.shared.look_at_disk().map_or(Ok(()), Err)
+    }
+
     /// Writes the entries of a large batch: all of them stand, or none.
     ///
     /// # Errors
@@ -284,6 +328,9 @@ impl Journal {
         bundle.check()?;
         if bundle.is_empty() {
             return Ok(ClearedBundle::default());
+        }
+        for (permit, profile) in bundle.kinds_permitted() {
+            self.check_clock(permit, profile)?;
         }
         self.check_room(bundle.copies())?;
         let mut bundle = Box::new(bundle);
@@ -361,6 +408,15 @@ impl Journal {
         room.map_err(|error| Unwritable::Directory(error.to_string()))
     }
 
+    /// What leaves home has to rest on the time of day. Where a router only observes, nothing rests on
+    /// what it says.
+    fn check_clock(&self, permit: &Permit, profile: &Profile) -> Result<(), Unwritable> {
+        if permit.is_flow_home() || profile.outcome == Verdict::Observe {
+            return Ok(());
+        }
+        self.shared.check_clock()
+    }
+
     async fn write(&self, drafts: SmallVec<[Draft; 1]>) -> Result<(), Unwritable> {
         self.durable(self.submit(Work::Drafts(drafts))?).await
     }
@@ -376,10 +432,8 @@ impl Journal {
     /// [`Unwritable::Stuck`] while the disk hangs: then nothing may leave, and the entry may come to
     /// stand later, as that of a permit that was not used.
     async fn durable(&self, answer: Durable) -> Result<(), Unwritable> {
-        match timeout(PATIENCE, answer).await {
-            Ok(answer) => answer.unwrap_or(Err(Unwritable::Closed)),
-            Err(_) => Err(self.shared.give_up()),
-        }
+        let answer = self.in_time(answer).await?;
+        answer.unwrap_or(Err(Unwritable::Closed))
     }
 }
 

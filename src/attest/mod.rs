@@ -52,4 +52,4 @@ pub use read::{acknowledged, read, tail, tail_until_damage};
 pub use verify::{DecidedBy, Recovery, VerifyReport, verify};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,6 +9,8 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
+
 use super::{
     Books, Damage, Entry, Kind, LedgerError, Opened, Options,
     codec::Malformed,
@@ -89,6 +91,7 @@ pub(super) fn open(
     let tail = check(folder, &segments, &head, options.check_bytes)?;
     let mut opened = Opened {
         torn_bytes: tail.torn,
+        latest: tail.latest,
         ..Opened::default()
     };
     let end = End {
@@ -215,6 +218,8 @@ pub(super) struct Tail {
     pub chain: super::format::Hash,
     pub next: u64,
     pub profiles: Vec<Arc<super::Profile>>,
+    /// The latest time of the frames that were checked.
+    pub latest: Option<Timestamp>,
     /// Bytes after `offset` that are no whole frame.
     pub torn: u64,
     /// All bytes after `offset`.
@@ -235,6 +240,7 @@ fn check(
         chain: [0; 32],
         next: 1,
         profiles: Vec::new(),
+        latest: None,
         torn: 0,
         room: 0,
         surplus: None,
@@ -263,7 +269,10 @@ fn check(
             match_head(&walk, before, head)?;
             before = walk.next;
             match walk.next_frame() {
-                Ok(Some(_)) => {}
+                Ok(Some(frame)) => {
+                    let at = Timestamp::from_microsecond(frame.head.base);
+                    tail.latest = tail.latest.max(at.ok());
+                }
                 Ok(None) => break,
                 Err(stop) => {
                     stopped = Some(stop);

@@ -44,6 +44,10 @@ const WAITING: usize = 1_000_000;
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Later than every entry.
 const NOTHING: i64 = i64::MAX;
+/// Before every entry.
+const NEVER: i64 = i64::MIN;
+/// A clock that is no further behind than this harms nothing: windows and days have other measures.
+const BEHIND: i64 = 60_000_000;
 /// No write is under way.
 const IDLE: u64 = u64::MAX;
 
@@ -99,6 +103,9 @@ pub(super) struct Shared {
     writing_since: AtomicU64,
     /// The log tells that the disk hangs.
     told_hanging: AtomicBool,
+    /// The latest time that the ledger had shown at the start, in µs since 1970, while the clock is
+    /// behind it; else [`NEVER`].
+    shown: AtomicI64,
     pub status: Mutex<JournalStatus>,
 }
 
@@ -119,6 +126,7 @@ impl Shared {
             began: Instant::now(),
             writing_since: AtomicU64::new(IDLE),
             told_hanging: AtomicBool::new(false),
+            shown: AtomicI64::new(NEVER),
             status: Mutex::new(JournalStatus {
                 entries: writer.next() - 1,
                 bytes: writer.bytes,
@@ -263,13 +271,44 @@ impl Shared {
         let hanging = self.look_at_disk().map(|stuck| stuck.to_string());
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         JournalStatus {
-            error: hanging.or_else(|| status.error.clone()),
+            error: hanging
+                .or_else(|| status.error.clone())
+                .or_else(|| Some(self.check_clock().err()?.to_string())),
             waiting: waiting + self.held.load(Ordering::Relaxed),
             waiting_since: since.flatten(),
             refused: self.refused.load(Ordering::Relaxed),
             outcomes_lost: self.outcomes_lost.load(Ordering::Relaxed),
             ..status.clone()
         }
+    }
+
+    pub fn mind_clock(&self, latest: Timestamp) {
+        self.shown.store(latest.as_microsecond(), Ordering::Relaxed);
+        if let Err(error) = self.check_clock() {
+            tracing::error!(%latest, %error, "nothing leaves home before the clock has caught up");
+        }
+    }
+
+    pub fn trust_clock(&self) {
+        if self.shown.swap(NEVER, Ordering::Relaxed) != NEVER {
+            tracing::warn!("the clock is trusted, though the ledger has shown a later time");
+        }
+    }
+
+    /// [`Unwritable::Clock`] until the clock has caught up with what the ledger had shown.
+    pub fn check_clock(&self) -> Result<(), Unwritable> {
+        let shown = self.shown.load(Ordering::Relaxed);
+        if shown == NEVER {
+            return Ok(());
+        }
+        let behind = shown.saturating_sub(clock::now().as_microsecond());
+        if behind > BEHIND {
+            let seconds = behind / 1_000_000;
+            return Err(Unwritable::Clock { seconds });
+        }
+        // Once: from here on nobody reads the clock for this.
+        self.shown.store(NEVER, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Of what the thread has in hand, when the oldest was handed over.

@@ -94,6 +94,7 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
         decided_by: Vec::new(),
     };
     let mut tail = Tail {
+        latest: None,
         offset: 0,
         chain: [0; 32],
         next: 1,

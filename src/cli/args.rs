@@ -66,6 +66,10 @@ pub struct Run {
     /// The settings file.
     #[arg(long, value_name = "FILE", env = "DOMICILE_CONFIG")]
     pub config: PathBuf,
+    /// Let records leave home although the ledger has shown a later time than the clock's: that
+    /// time was wrong.
+    #[arg(long)]
+    pub clock_is_right: bool,
 }
 
 #[derive(Debug, ClapArgs)]

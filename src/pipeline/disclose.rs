@@ -255,7 +255,7 @@ fn question(
     }
     let mut query = Query::new(
         &snapshot.policy,
-        x.at,
+        x.at(),
         Operation::Disclose,
         subject,
         cut.categories,

@@ -251,7 +251,7 @@ fn note<'x, 'w>(
         path: &path,
         decision: x.decision,
         route: Arc::clone(&routed.route.settings.name),
-        since: x.at,
+        since: x.at(),
         ends_pin: person.pinned && routed.route.settings.erase == Erase::Subject,
     };
     let noted = x.worker.shared.erasures.note(&new, &regions);
@@ -380,7 +380,7 @@ pub async fn end_pin(
 
 /// Pins that are being removed, whether or not somebody waits for it.
 pub struct Ends {
-    written: Option<JoinHandle<Result<(), Unwritable>>>,
+    written: Option<(Journal, JoinHandle<Result<(), Unwritable>>)>,
     refused: Option<Refused>,
     all_asked: bool,
 }
@@ -390,14 +390,18 @@ impl Ends {
     /// Cancel safe.
     ///
     /// # Errors
-    /// Ledger or directory cannot be written or read; what that keeps is listed to be repeated.
+    /// Ledger or directory cannot be written or read; what that keeps is listed to be repeated. While
+    /// the ledger's disk hangs the pins may still be removed, and nothing is listed before that is known.
     pub async fn stand(self) -> Result<bool, Refused> {
         match self.written {
             None => {}
-            Some(written) => match written.await {
-                Ok(written) => written.map_err(|e| Refused::Ledger(e.to_string()))?,
-                Err(_) => return Err(Refused::Internal("a pin was not removed")),
-            },
+            Some((journal, written)) => {
+                let written = journal.in_time(written).await;
+                match written.map_err(|e| Refused::Ledger(e.to_string()))? {
+                    Ok(written) => written.map_err(|e| Refused::Ledger(e.to_string()))?,
+                    Err(_) => return Err(Refused::Internal("a pin was not removed")),
+                }
+            }
         }
         self.refused.map_or(Ok(self.all_asked), Err)
     }
@@ -443,7 +447,8 @@ pub fn end_pins(x: &Exchange<'_>, accounts: impl IntoIterator<Item = Account>) -
     }
     let written = (!drafts.is_empty()).then(|| {
         let journal = shared.journal.clone();
-        tokio::task::spawn_local(remove(journal, drafts, endings))
+        let removing = remove(journal.clone(), drafts, endings);
+        (journal, tokio::task::spawn_local(removing))
     });
     Ends {
         written,
@@ -452,12 +457,85 @@ pub fn end_pins(x: &Exchange<'_>, accounts: impl IntoIterator<Item = Account>) -
     }
 }
 
+/// Waits as long as it takes: an entry that comes to stand late removes the pin all the same, and
+/// until then no write of the person may begin (`Erasures::hold`).
 async fn remove(
     journal: Journal,
     drafts: Vec<Draft>,
     endings: Vec<Ending>,
 ) -> Result<(), Unwritable> {
-    journal.clear_all(Vec::new(), drafts).await?;
+    journal.write_out(drafts).await?;
     endings.into_iter().for_each(Ending::done);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::attest::tests::{
+        Rig, draft,
+        failing_disk::{Opens, on_a_gate},
+        profile,
+    };
+
+    #[test]
+    fn a_pin_whose_end_comes_to_stand_late_is_not_listed_to_be_repeated() {
+        let rig = Rig::new();
+        let (journal, gate, clock) = on_a_gate(&rig);
+        let folder = tempfile::tempdir().unwrap();
+        let erasures = Erasures::open(folder.path(), |_| true).unwrap();
+        let mut draft = draft(1, &profile("/p"));
+        let (region, subject): (Arc<str>, _) = ("eu".into(), draft.subject.unwrap());
+        draft.pin = Some(Pinning::Drop {
+            region: Arc::clone(&region),
+        });
+        let new = NewErasure {
+            subject,
+            record: subject,
+            path: "/people/1",
+            decision: draft.decision,
+            route: "/p".into(),
+            since: draft.at,
+            ends_pin: true,
+        };
+        erasures.note(&new, &[Arc::clone(&region)]).unwrap();
+        let row = RowId {
+            subject,
+            region,
+            record: subject,
+            decision: draft.decision,
+        };
+        erasures.settle(&row, Settled::Confirmed);
+        let ending = erasures.end_pin(subject).unwrap();
+
+        // The journal's thread must end whatever the test finds.
+        let opens = Opens(&gate);
+        gate.set(true);
+        let removing = clock.spawn(remove(journal.clone(), vec![draft], vec![ending]));
+        let ends = Ends {
+            written: Some((journal.clone(), removing)),
+            refused: None,
+            all_asked: true,
+        };
+        let told = clock.block_on(ends.stand());
+        assert!(matches!(told, Err(Refused::Ledger(_))), "{told:?}");
+        // Long after everybody's patience has ended.
+        clock.block_on(async { tokio::time::sleep(Duration::from_secs(60)).await });
+        assert_eq!(erasures.count(), 0, "it is not known yet");
+        drop(opens);
+        // By a clock that does not run ahead.
+        let other = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        other.block_on(journal.flush()).unwrap();
+        clock.block_on(async {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(erasures.is_empty(), "{:?}", erasures.list());
+    }
 }

@@ -6,6 +6,7 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -44,13 +45,20 @@ use crate::{
     telemetry::{Trace, clock},
 };
 
+/// How long after its head a request is decided by what was in force then. Most bodies take less,
+/// so that a reload under load fails no ordinary request.
+const HEAD_HOLDS: Duration = Duration::from_secs(1);
+
 /// One request on its way.
 pub struct Exchange<'w> {
     pub worker: &'w Worker,
     pub snapshot: Arc<Snapshot>,
     /// The ways to the regions of this snapshot, whatever is reloaded meanwhile.
     pub upstreams: Rc<Upstreams>,
-    pub at: Timestamp,
+    /// When its head came.
+    pub came: Timestamp,
+    /// When it is decided: as its head came, or once its body did, if that was long after.
+    at: Cell<Timestamp>,
     /// [`Directory::ended`](crate::locate::Directory::ended) when the request came.
     pub ended: u64,
     pub decision: DecisionId,
@@ -124,7 +132,8 @@ impl<'w> Exchange<'w> {
         });
         Self {
             worker,
-            at,
+            came: at,
+            at: Cell::new(at),
             ended: worker.shared.directory.ended(),
             decision,
             decision_text: decision.text(),
@@ -153,7 +162,8 @@ impl<'w> Exchange<'w> {
         let trace = otlp.map(|o| o.begin_own(begin(worker, None, at, started, decision, &method)));
         Self {
             worker,
-            at,
+            came: at,
+            at: Cell::new(at),
             ended: worker.shared.directory.ended(),
             decision,
             decision_text: decision.text(),
@@ -187,13 +197,47 @@ impl<'w> Exchange<'w> {
         Ok(read)
     }
 
+    /// The time of what is decided.
+    pub fn at(&self) -> Timestamp {
+        self.at.get()
+    }
+
     /// Reads the caller's body within its limits and the memory for bodies.
+    ///
+    /// # Errors
+    /// As [`body::read_held`], and [`Refused::PolicyChanged`] where the body was long in coming and
+    /// what was in force at the head is not any more.
     pub async fn read(&self, incoming: Incoming, limit: usize) -> Result<Bytes, Refused> {
         let stall = self.snapshot.settings.limits.body_stall;
         let read = body::read_held(incoming, limit, stall, &self.held).await;
         let read = read.map_err(Refused::Body)?;
         self.bytes_in.set(u64::try_from(read.len()).ok());
+        self.still_holds()?;
         Ok(read)
+    }
+
+    /// A body may be hours in coming, and what ended meanwhile must not permit. Its route and caller
+    /// were found by the snapshot of the head, so another one cannot decide; the same one decides by
+    /// the time that it is now.
+    fn still_holds(&self) -> Result<(), Refused> {
+        if clock::moment().saturating_duration_since(self.started) < HEAD_HOLDS {
+            return Ok(());
+        }
+        let now = clock::time();
+        let newest = self.worker.snapshot_for(now);
+        let (own, holds) = (&self.snapshot, self.snapshot.policy.holds_at(now));
+        if holds && own.decides_as(&newest) {
+            self.at.set(now);
+            return Ok(());
+        }
+        if own.observe_to.is_some() && newest.observe_to.is_some() {
+            // It goes where it goes today, whatever either of them says.
+            return Ok(());
+        }
+        self.at.set(now);
+        Err(Refused::PolicyChanged(
+            "what is in force changed while the body came, and nothing was sent; send the request again",
+        ))
     }
 
     pub fn route<'p>(
@@ -295,7 +339,7 @@ impl<'w> Exchange<'w> {
         if !scheme.eq_ignore_ascii_case("bearer") || token.split('.').count() != 3 {
             return Ok(None);
         }
-        match keys.verify(token, self.at) {
+        match keys.verify(token, self.came) {
             Ok(claims) => Ok(Some(claims)),
             Err(fault) => Err(Refused::Token(fault.to_string())),
         }
@@ -316,7 +360,7 @@ impl<'w> Exchange<'w> {
     /// change it.
     pub fn time_at(&self, instant: Instant) -> Timestamp {
         let since = instant.saturating_duration_since(self.started);
-        self.at.saturating_add(since).unwrap_or(self.at)
+        self.came.saturating_add(since).unwrap_or(self.came)
     }
 
     /// The fields that go to a region.
@@ -461,7 +505,7 @@ impl<'w> Exchange<'w> {
 
     pub fn plain_draft(&self, profile: Arc<Profile>, traces: Traces) -> Draft {
         Draft {
-            at: self.at,
+            at: self.at(),
             decision: self.decision,
             profile,
             subject: traces.key,

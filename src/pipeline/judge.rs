@@ -192,7 +192,7 @@ fn judged(
     let plan = if personal.has_age() {
         Plan::of(x, &query).map(Rc::new)
     } else {
-        let fresh = |p: &Option<Rc<Plan>>| p.as_ref().is_none_or(|p| p.holds_at(x.at));
+        let fresh = |p: &Option<Rc<Plan>>| p.as_ref().is_none_or(|p| p.holds_at(x.at()));
         match plan.filter(fresh) {
             Some(plan) => plan,
             None => {

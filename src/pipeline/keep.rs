@@ -34,7 +34,7 @@ pub fn until(x: &Exchange<'_>, flow: &Flow, judged: &Judged) -> Option<Date> {
     if !writes || x.snapshot.checked.retention().is_empty() {
         return None;
     }
-    let day = day_in(x.at, &TimeZone::UTC);
+    let day = day_in(x.at(), &TimeZone::UTC);
     let laws = &judged.profile.laws;
     x.snapshot.checked.retain_until(laws, flow.categories, day)
 }
@@ -57,7 +57,8 @@ pub fn not_held(
     // Whichever evidence counts in this request, a hold on where the person lives holds.
     let mut countries = person.countries.clone();
     countries.extend(pinned_countries(x, &person.key)?);
-    let Some(hold) = checked.hold_on(x.at, Some(person.key), &countries, person.categories) else {
+    let Some(hold) = checked.hold_on(x.at(), Some(person.key), &countries, person.categories)
+    else {
         return Ok(());
     };
     let judged = judge::judge_on(x, route, person, flow)?;

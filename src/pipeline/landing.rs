@@ -80,7 +80,7 @@ pub fn strays<'a>(x: &Exchange<'_>, sent: impl Iterator<Item = Sent<'a>>) -> Vec
             home: x.snapshot.regions.name(sent.whose.home).into(),
             region: x.snapshot.regions.name(sent.region).into(),
             countries: sent.countries.iter().copied().collect(),
-            at: x.at,
+            at: x.at(),
             decision: sent.decision,
             profile: Arc::clone(sent.profile),
             evidence: sent.evidence,

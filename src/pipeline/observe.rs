@@ -194,7 +194,7 @@ fn take_effect(x: &Exchange<'_>, effects: Vec<Effect>, status: StatusCode) {
 /// The id of an item: the first has the request's own, which the caller and the region are told, so
 /// that it is found in the ledger.
 pub(super) fn own_id(x: &Exchange<'_>, index: usize) -> Option<DecisionId> {
-    (index > 0).then(|| x.worker.decision_id(x.at))
+    (index > 0).then(|| x.worker.decision_id(x.at()))
 }
 
 /// The entry of what the policy would have done.

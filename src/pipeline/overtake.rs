@@ -1,8 +1,9 @@
 //! What a write has to do with erasures that are still open.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
+use tokio::time::timeout;
 
 use super::Exchange;
 use crate::{
@@ -11,6 +12,9 @@ use crate::{
     respond::Refused,
     state::Held,
 };
+
+/// How often a write that waits looks whether the ledger's disk hangs.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Where a request writes whose records.
 pub struct Write<'p> {
@@ -58,14 +62,26 @@ pub async fn hold(
 /// As [`hold`], of writes to several places.
 ///
 /// # Errors
-/// As [`hold`].
+/// As [`hold`], and while a pin's end waits for a ledger whose disk hangs.
 pub async fn hold_all(
     x: &Exchange<'_>,
     to: impl Iterator<Item = (SubjectKey, RegionId)>,
 ) -> Result<Option<Held>, Refused> {
     let name = |region| Arc::from(x.snapshot.regions.name(region));
     let to = to.map(|(key, region)| (key, name(region))).collect();
-    let held = x.worker.shared.erasures.hold(to).await;
+    let held = {
+        let mut hold = pin!(x.worker.shared.erasures.hold(to));
+        loop {
+            match timeout(LOOK, &mut hold).await {
+                Ok(held) => break held,
+                // A pin is being removed for as long as its entry is on its way.
+                Err(_) => {
+                    let disk = x.worker.shared.journal.check_disk();
+                    disk.map_err(|e| Refused::Ledger(e.to_string()))?;
+                }
+            }
+        }
+    };
     if held.as_ref().is_some_and(Held::pin_ended) {
         let detail = "the person's account was erased at this moment: repeat the request";
         return Err(Refused::Directory(detail.to_owned()));

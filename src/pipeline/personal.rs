@@ -34,7 +34,7 @@ impl Personal {
         };
         let mut age = Age::default();
         if !person.age.is_unknown() {
-            let day = x.at.to_zoned(jiff::tz::TimeZone::UTC).date();
+            let day = x.at().to_zoned(jiff::tz::TimeZone::UTC).date();
             let youngest = youngest(person.age, day);
             let by_parent = consents.iter().any(|c: &Consent| c.by == Giver::Parent);
             if by_parent || youngest.may_be_below(x.snapshot.policy.grown_up(), day) {

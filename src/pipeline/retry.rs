@@ -29,6 +29,7 @@ use crate::{
     domain::{CategorySet, Circumstances, EvidenceSet, Ground, Operation, Place},
     forward::{Outgoing, OutgoingBody},
     message::{Field, Fields},
+    policy::Checked,
     respond::Refused,
     router::{ReadyRoute, Snapshot, Worker},
     state::{Begun, Room, RowId, Settled},
@@ -48,7 +49,7 @@ pub struct Kept {
     route: Arc<str>,
     countries: SmallVec<[Place; 4]>,
     evidence: EvidenceSet,
-    categories: CategorySet,
+    categories: Vec<Arc<str>>,
     home: Arc<str>,
     purpose: Option<String>,
     grounds: SmallVec<[Ground; 1]>,
@@ -80,7 +81,7 @@ impl Kept {
             route: route.map_or_else(|| "".into(), |r| Arc::clone(&r.settings.name)),
             countries: person.countries.clone(),
             evidence: person.evidence,
-            categories: person.categories,
+            categories: keys(&x.snapshot.checked, person.categories),
             home: x.snapshot.regions.name(person.home).into(),
             purpose: flow.purpose.clone(),
             grounds: flow.grounds.clone(),
@@ -129,7 +130,8 @@ impl Kept {
         let fields = fields.map(|(_, name, value)| name.len() + value.as_bytes().len() + 32);
         let fields: usize = fields.sum();
         let line = self.line.as_ref().map_or(0, Bytes::len);
-        1024 + self.path_and_query.as_str().len() + line + fields
+        let categories = self.categories.len() * size_of::<Arc<str>>();
+        1024 + categories + self.path_and_query.as_str().len() + line + fields
     }
 
     fn put_off(&mut self) {
@@ -385,6 +387,20 @@ fn route<'s>(snapshot: &'s Snapshot, name: &str) -> Result<(usize, &'s ReadyRout
     found.ok_or(Refused::NoRoute)
 }
 
+fn keys(policy: &Checked, set: CategorySet) -> Vec<Arc<str>> {
+    let keys = set.iter().filter_map(|id| policy.category_key(id));
+    keys.cloned().collect()
+}
+
+/// # Errors
+/// The policy has one of them no more: what is held or forbidden of the record cannot be told.
+fn numbers(policy: &Checked, keys: &[Arc<str>]) -> Result<CategorySet, Refused> {
+    let numbers = keys.iter().map(|key| policy.category(key));
+    numbers.collect::<Option<_>>().ok_or(Refused::PolicyChanged(
+        "the vocabulary has a category of the record no more; repeat the erasure",
+    ))
+}
+
 /// The person and the flow, in the numbers of the snapshot in force.
 fn person(x: &Exchange<'_>, kept: &Kept, route: usize) -> Result<(Person, Flow), Refused> {
     let region = |name: &Arc<str>| {
@@ -394,11 +410,12 @@ fn person(x: &Exchange<'_>, kept: &Kept, route: usize) -> Result<(Person, Flow),
             ))
         })
     };
+    let categories = numbers(&x.snapshot.checked, &kept.categories)?;
     let person = Person {
         key: kept.row.subject,
         countries: kept.countries.clone(),
         evidence: kept.evidence,
-        categories: kept.categories,
+        categories,
         age: Age::default(),
         home: region(&kept.home)?,
         held_in: SmallVec::new(),
@@ -410,7 +427,7 @@ fn person(x: &Exchange<'_>, kept: &Kept, route: usize) -> Result<(Person, Flow),
         route,
         operation: Operation::Erase,
         countries: kept.countries.clone(),
-        categories: kept.categories,
+        categories,
         home: person.home,
         region: region(&kept.row.region)?,
         held_in: SmallVec::new(),

@@ -110,6 +110,8 @@ pub enum Refused {
     Ledger(String),
     Directory(String),
     Overloaded,
+    /// What was in force when the request came is not any more.
+    PolicyChanged(&'static str),
     Internal(&'static str),
     /// What is wrong with a bulk request, or with one item of it.
     Bulk(BulkFault),
@@ -492,6 +494,12 @@ impl Refused {
                 "overloaded",
                 "the router has too many requests at work",
                 t("try again later"),
+            ),
+            Self::PolicyChanged(detail) => (
+                S::SERVICE_UNAVAILABLE,
+                "policy-changed",
+                "policy or settings changed since the request came",
+                t(detail),
             ),
             Self::Internal(detail) => (
                 S::INTERNAL_SERVER_ERROR,

@@ -375,6 +375,9 @@ fn open(config: &Path, snapshot: Snapshot, seen: Seen) -> Result<Shared, StartEr
         counters: Some(counters.clone()),
     };
     let (journal, opened) = Journal::open(&settings.ledger, options, books)?;
+    if let Some(latest) = opened.latest {
+        journal.mind_clock(latest);
+    }
     // After the replay: what it says of pins must be whole. A pin that cannot be read is one.
     let pinned = |key: &SubjectKey| !matches!(directory.lookup(key), Ok(None));
     let erasures = Erasures::open(&settings.directory.path, pinned)?;

@@ -98,6 +98,13 @@ pub struct Built {
 }
 
 impl Snapshot {
+    /// Whether both are of the same policy and settings, as far as these decide. Each may be compiled
+    /// for another day.
+    pub fn decides_as(&self, other: &Self) -> bool {
+        self.checked.digest() == other.checked.digest()
+            && self.settings_digest == other.settings_digest
+    }
+
     /// Reads, checks and compiles everything for the instant `at`. Touches nothing that runs.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! What of a holder's answer to an erasure confirms it, and what a refusal ends.
 
+use std::fs;
+
 use serde_json::json;
 
 use crate::erase::{
@@ -7,8 +9,8 @@ use crate::erase::{
     world,
 };
 use crate::kit::http::{Request, get};
-use crate::kit::problem;
 use crate::kit::setup::{Backends, Setup};
+use crate::kit::{all_entries, problem};
 
 /// `eu` is the home, `sg` has the copies.
 fn two(eu: u16, sg: u16) -> (Setup, Backends, Region, Region) {
@@ -131,4 +133,36 @@ fn no_holder_is_asked_to_erase_later() {
         let erases = seen.method == "DELETE";
         assert_eq!(seen.header("prefer").is_none(), erases, "{seen:?}");
     }
+}
+
+/// A category's number is its place in the vocabulary, which a reload may change.
+#[test]
+fn a_try_under_another_vocabulary_is_of_the_same_categories() {
+    let (setup, _backends, sg) = world(503);
+    let router = setup.start();
+    with_copy(&router, "moved");
+    incomplete(&delete(&router, "moved"), "sg");
+    let row = open(&router).remove(0);
+    let tried = || {
+        let entries = all_entries(router.admin).into_iter();
+        let tries = entries.filter(|e| {
+            e["kind"] == "decision" && e["operation"] == "erase" && e["subject"] == row["subject"]
+        });
+        tries.map(|e| e["categories"].clone()).collect::<Vec<_>>()
+    };
+    let asked = tried()[0].clone();
+    assert!(!asked.as_array().unwrap().is_empty());
+    let file = router.folder.path().join("policies/vocabulary.toml");
+    let words = fs::read_to_string(&file).unwrap();
+    let first = "categories = [\n    \"system\",";
+    assert_eq!(words.matches(first).count(), 1);
+    let added = "categories = [\n    \"user.zodiac\", \"user.hobby\", \"system\",";
+    fs::write(&file, words.replace(first, added)).unwrap();
+    let before = sg.deletes("/people/moved");
+    let answer = Request::new("POST", "/-/reload").send(router.admin);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    sg.wait_deletes("/people/moved", before + 1);
+    let all = tried();
+    assert!(all.len() > before + 1, "{all:?}");
+    assert!(all.iter().all(|of| *of == asked), "{all:?}");
 }

@@ -321,7 +321,7 @@ struct Hanging(Folder, Arc<Gate>);
 struct HangingFile(Box<dyn DiskFile>, Arc<Gate>);
 
 #[derive(Default)]
-struct Gate {
+pub(crate) struct Gate {
     shut: std::sync::Mutex<bool>,
     /// One may pass although it is shut.
     lets_one: AtomicBool,
@@ -330,7 +330,7 @@ struct Gate {
     arrived: std::sync::Condvar,
 }
 
-struct Opens<'a>(&'a Gate);
+pub(crate) struct Opens<'a>(pub &'a Gate);
 
 impl Drop for Opens<'_> {
     fn drop(&mut self) {
@@ -339,7 +339,7 @@ impl Drop for Opens<'_> {
 }
 
 impl Gate {
-    fn set(&self, shut: bool) {
+    pub(crate) fn set(&self, shut: bool) {
         *self.shut.lock().unwrap() = shut;
         self.changed.notify_all();
     }
@@ -394,7 +394,7 @@ impl DiskFile for HangingFile {
 
 /// A ledger on a disk that hangs while the gate is shut, and a clock that runs ahead while nothing
 /// else is to be done.
-fn on_a_gate(rig: &Rig) -> (Journal, Arc<Gate>, tokio::runtime::Runtime) {
+pub(crate) fn on_a_gate(rig: &Rig) -> (Journal, Arc<Gate>, tokio::runtime::Runtime) {
     let gate = Arc::new(Gate::default());
     let disk = Box::new(Hanging(Folder::new(&rig.ledger()), Arc::clone(&gate)));
     let opened = Journal::open_on(&rig.ledger(), Options::default(), rig.directory(), disk);

@@ -1,10 +1,11 @@
 //! The ledger as a whole, over real files.
 
 mod bundles;
+mod clock;
 mod counts;
 mod damage;
 mod decided_by;
-mod failing_disk;
+pub(crate) mod failing_disk;
 mod group;
 mod kill;
 mod room;
@@ -30,7 +31,7 @@ use crate::{
 };
 
 /// A ledger and a directory in a folder of their own.
-pub(super) struct Rig {
+pub(crate) struct Rig {
     folder: TempDir,
 }
 
@@ -58,7 +59,7 @@ impl Rig {
     }
 }
 
-pub(super) fn profile(route: &str) -> Arc<Profile> {
+pub(crate) fn profile(route: &str) -> Arc<Profile> {
     let text = |t: &str| Some(Arc::from(t));
     let party = |place: &str, entity| Party {
         place: place.parse().unwrap(),
@@ -122,7 +123,7 @@ pub(super) fn decision(number: u64) -> DecisionId {
     DecisionId::new(1_795_000_000_000, u128::from(number))
 }
 
-pub(super) fn draft(number: u64, profile: &Arc<Profile>) -> Draft {
+pub(crate) fn draft(number: u64, profile: &Arc<Profile>) -> Draft {
     let mut evidence = EvidenceSet::EMPTY;
     evidence.insert(EvidenceKind::Declared);
     Draft {

@@ -69,7 +69,7 @@ pub(super) async fn decide(
         facts: Facts::new(routed),
         decided: Decided {
             items: Vec::with_capacity(items.len()),
-            bundle: Bundle::new(x.at, items.len()),
+            bundle: Bundle::new(x.at(), items.len()),
             leaves_home: Vec::new(),
             moves: Vec::new(),
             first: Vec::new(),
@@ -86,7 +86,7 @@ pub(super) async fn decide(
         let decision = if index == 0 {
             x.decision
         } else {
-            x.worker.decision_id(x.at)
+            x.worker.decision_id(x.at())
         };
         work += deciding.item(item.of(body), decision)?;
     }

@@ -95,7 +95,7 @@ pub async fn decide(
         // The answer's own id is that of its first item, so that it too is found in the ledger.
         let decision = match index {
             0 => x.decision,
-            _ => x.worker.decision_id(x.at),
+            _ => x.worker.decision_id(x.at()),
         };
         let mut traces = Traces::default();
         x.story.borrow_mut().profile = None;

@@ -191,7 +191,7 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
                 path,
                 decision: row.decision,
                 route: Arc::clone(route),
-                since: x.at,
+                since: x.at(),
                 ends_pin: erasing.ends.is_some(),
             };
             (new, Arc::clone(&row.region))

@@ -106,7 +106,7 @@ impl Exchange<'_> {
         });
         let entry = access.map(|access| {
             let entry = Box::new(Entry {
-                at: self.at,
+                at: self.came,
                 decision: self.decision,
                 method: known_method(&self.method),
                 route: story.route.clone(),

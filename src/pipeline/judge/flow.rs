@@ -150,7 +150,7 @@ pub(super) fn question(x: &Exchange<'_>, route: &Route, flow: &Flow) -> Result<Q
     };
     let mut query = Query::new(
         &snapshot.policy,
-        x.at,
+        x.at(),
         flow.operation,
         subject,
         flow.categories,

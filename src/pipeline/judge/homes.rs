@@ -57,7 +57,7 @@ fn find_homes(x: &Exchange<'_>, (countries, categories, circumstances): &HomeKey
     };
     let mut query = Query::new(
         &snapshot.policy,
-        x.at,
+        x.at(),
         Operation::Store,
         subject,
         *categories,
