@@ -550,6 +550,27 @@ fn no_flow_home_runs_ahead_of_a_disk_that_hangs_however_old_its_request_is() {
     assert!(ahead(3));
 }
 
+/// Its worker had nothing in hand when the disk began to hang.
+#[test]
+fn a_disk_that_hangs_is_known_by_its_write_where_a_buffer_is_empty() {
+    let rig = Rig::new();
+    let (journal, gate, clock) = on_a_gate(&rig);
+    let (worker, idle, shared) = (journal.worker(), journal.worker(), profile("/p"));
+    let opens = Opens(&gate);
+    gate.set(true);
+    let ahead = |worker: &WorkerJournal, number| {
+        let begun = clock.block_on(async { worker.begin(homeward(), draft(number, &shared)) });
+        matches!(begun.unwrap(), Clearing::Done(_))
+    };
+    assert!(ahead(&worker, 0));
+    gate.wait_until_reached();
+    clock.block_on(seconds(5));
+    assert!(!ahead(&idle, 1));
+    drop(opens);
+    block_on(journal.flush()).unwrap();
+    assert!(ahead(&idle, 2));
+}
+
 #[test]
 fn a_batch_that_took_long_to_come_is_no_disk_that_hangs() {
     let rig = Rig::new();
