@@ -13,7 +13,7 @@ use super::{
     Books, Damage, Entry, Kind, LedgerError, Opened, Options,
     codec::Malformed,
     disk::{Disk, create_private_folder},
-    format::SegmentHeader,
+    format::{FrameHead, SegmentHeader},
     head::{self, Head, HeadFile, HeadFlaw, Slots},
     segment::{self, Segment, Stop, Walk},
     writer::{End, Item, WriteError, Writer},
@@ -271,16 +271,20 @@ fn check(
                 }
             }
         }
-        if let Some(stop) = stopped {
-            let acknowledged = walk.next <= head.seq;
-            // Cut short: entries are gone. Long enough, but not what was written: damage.
-            let cut = segment.first == head.segment && segment.length < head.offset;
-            if !last || matches!(stop, Stop::Io(_)) || (acknowledged && !cut) {
-                return Err(walk.damage(stop));
-            }
+        let ended = stopped.is_none();
+        let acknowledged = walk.next <= head.seq;
+        if let Some(stop) = stopped
+            && (!last
+                || matches!(stop, Stop::Io(_))
+                || (acknowledged && !is_cut(&walk, &stop, head)))
+        {
+            return Err(walk.damage(stop));
         }
         if last {
             tail.torn = segment.torn_after(walk.offset)?;
+            if ended && acknowledged && tail.torn > 0 {
+                return Err(walk.damage(HOLE));
+            }
             tail.room = segment.length.saturating_sub(walk.offset);
             tail.surplus = segment.surplus(walk.offset, tail.torn, walk.next);
         } else {
@@ -296,6 +300,28 @@ fn check(
         return Err(missing_segment(folder, head).into());
     }
     Ok(tail)
+}
+
+/// Where acknowledged entries are gone with all that followed them, zeros alone stand.
+const HOLE: Stop = Stop::Flaw(
+    "zeros stand where an acknowledged frame began, and more stands behind them: bring the segment back from a copy",
+);
+
+/// Whether nothing is wrong with the last segment but that acknowledged frames are gone from its
+/// end. With a flaw in a length a frame seems to go on beyond the file while others stand in what
+/// seems to be its body: so it must end where an acknowledged frame can.
+fn is_cut(walk: &Walk, stop: &Stop, head: &Head) -> bool {
+    let Stop::Ends(frame) = stop else {
+        return false;
+    };
+    let can_be = |frame: &FrameHead| {
+        let next = walk.next + u64::from(frame.entries);
+        let ends = walk.offset + frame.size();
+        ends <= head.offset && ends.cmp(&head.offset) == next.cmp(&(head.seq + 1))
+    };
+    walk.segment.first == head.segment
+        && walk.segment.length < head.offset
+        && frame.as_ref().is_none_or(can_be)
 }
 
 /// The head must meet the chain where it says that acknowledged entries end. `before` is what
