@@ -123,6 +123,8 @@ pub(super) fn open(
     head.chain = end.chain;
 
     let io = |error| LedgerError::io(folder)(error);
+    // Before the head acknowledges its last frame: a router that was killed may not have synced it.
+    let file = end.settle(disk.as_mut()).map_err(io)?;
     // Before the directory forgets what it saw: the loss must be told even if we end here.
     let head_file = HeadFile::start(disk.as_mut(), head).map_err(io)?;
     let applied = Applied::attach(books, head.ledger, end.next - 1)?;
@@ -130,13 +132,13 @@ pub(super) fn open(
     let bytes = segments.iter().map(|s| s.length).sum::<u64>() - tail.room;
     let mut writer = Writer::new(
         disk,
+        file,
         head_file,
         end,
         options.segment_bytes,
         &tail.profiles,
         (segments.len() as u64, bytes),
     );
-    writer.repair().map_err(io)?;
     if let Some(flaw) = &opened.head_flaw {
         flaw.tell(end.next - 1);
     }

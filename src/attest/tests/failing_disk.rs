@@ -22,6 +22,7 @@ struct Faults {
     sync_fails: AtomicBool,
     truncate_fails: AtomicBool,
     head_fails: AtomicBool,
+    entries_fail: AtomicBool,
 }
 
 struct Flaky(Folder, Arc<Faults>);
@@ -44,6 +45,9 @@ impl DiskFile for FlakyFile {
         }
         if self.2 && self.1.head_fails.load(Ordering::SeqCst) {
             return Err(io::Error::other("no head today"));
+        }
+        if !self.2 && self.1.entries_fail.load(Ordering::SeqCst) {
+            return Err(io::Error::other("no entries today"));
         }
         self.0.write_at(bytes, offset)
     }
@@ -226,7 +230,7 @@ fn a_loss_that_a_start_could_not_write_down_is_damage_until_one_can() {
     std::fs::write(&last, &bytes[..bytes.len() - 1]).unwrap();
     let faults = Arc::new(Faults::default());
     // The head tells what is left by then, and how much is lost.
-    faults.truncate_fails.store(true, Ordering::SeqCst);
+    faults.entries_fail.store(true, Ordering::SeqCst);
     for _ in 0..2 {
         let disk = Flaky(Folder::new(&rig.ledger()), Arc::clone(&faults));
         let options = Options::default();
