@@ -408,6 +408,18 @@ impl Applied {
         })
     }
 
+    /// Lets the books note that they have everything up to `seq`, unless they had more before.
+    fn mark(&self, books: &Books, seq: u64) {
+        if seq > self.pins {
+            books.directory.mark(seq);
+        }
+        if let (Some(counters), Some(counts)) = (&books.counters, self.counts)
+            && seq > counts
+        {
+            counters.mark(seq);
+        }
+    }
+
     /// What any of them lacks comes after this entry.
     fn all(&self) -> u64 {
         self.counts.map_or(self.pins, |c| c.min(self.pins))
@@ -461,10 +473,8 @@ fn replay(
                 }
             }
         }
-    }
-    books.directory.mark(last);
-    if let Some(counters) = &books.counters {
-        counters.mark(last);
+        // A start that is interrupted, by a probe that waits no longer, is not begun anew.
+        applied.mark(books, walk.next - 1);
     }
     apart.tell();
     Ok((replayed, apart.0.len()))

@@ -7,6 +7,7 @@ mod decided_by;
 mod failing_disk;
 mod group;
 mod kill;
+mod marks;
 mod room;
 mod round_trip;
 mod steps;
