@@ -84,7 +84,7 @@ class Root:
                 self.exchange(at["name"], config["data"], 0o644)
             else:
                 secret = volumes[at["name"]]["secret"]
-                files = {item["path"]: "5e" * 32 for item in secret["items"]}
+                files = {item["path"]: "5e5f" * 16 for item in secret["items"]}
                 self.exchange(at["name"], files, secret["defaultMode"])
             bind(outside, self.path / at["mountPath"][1:], "ro" if at.get("readOnly") else "rw")
 
@@ -190,7 +190,7 @@ def told(program, policies, folder):
 
 def exchanged(root, found, workload, admin, router):
     """A new organisation comes into force by the kubelet's rename alone, a broken one does not."""
-    token = {"authorization": "Bearer " + "5e" * 32}
+    token = {"authorization": "Bearer " + "5e5f" * 16}
     version = lambda: json.loads(serve.ask(admin, "GET", "/version", headers=token)[2])["policy"]
     metrics = lambda: serve.ask(admin, "GET", "/metrics", headers=token)[2].decode()
     volume = next(v for v in objects.pod_of(workload)["volumes"] if v["name"] == "organisation")

@@ -33,7 +33,7 @@ class Pod:
         for path, text in files.items():
             write(self.at(path), text, 0o644)
         for section, key in (("admin", "token_file"), ("directory", "secret_file")):
-            write(self.at(self.settings[section][key]), "5e" * 32, 0o440)
+            write(self.at(self.settings[section][key]), "5e5f" * 16, 0o440)
         state = self.at("/var/lib/domicile")
         state.mkdir(parents=True)
         # As the kubelet leaves a volume with an fsGroup.
@@ -184,7 +184,7 @@ def answers(settings, listen, admin, probes):
         yield f"a record of {theirs} was read in {country}: {status} {body[:300]}"
     if 451 not in told:
         yield f"nothing was refused in {country}: {told}"
-    token = {"authorization": "Bearer " + "5e" * 32}
+    token = {"authorization": "Bearer " + "5e5f" * 16}
     status, _, body = ask(admin, "GET", "/metrics", headers=token)
     if status != 200 or b"domicile_decisions_total" not in body:
         yield f"no metrics: {status}"

@@ -14,7 +14,10 @@ use jiff::civil::Date;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 
-use super::{handlers::problem, try_out::unreadable};
+use super::{
+    handlers::{problem, problem_with},
+    try_out::unreadable,
+};
 use crate::{
     document::suggest,
     domain::{ConsentKind, Giver, Place, SubjectKey},
@@ -156,16 +159,19 @@ pub async fn withdraw(State(shared): State<Arc<Shared>>, body: Body) -> Response
         from: asked.withdrawn.filter(|day| *day > clock::last_today()),
     };
     blocking(move || {
-        let (withdrawn, any) = shared.consents.withdraw(key, &which, withdrawal)?;
-        if !any {
-            return Ok(problem(
+        let done = shared.consents.withdraw(key, &which, withdrawal)?;
+        if !done.fits {
+            return Ok(problem_with(
                 StatusCode::NOT_FOUND,
                 "no-such-consent",
                 "no consent on the register fits",
                 "ask /v1/consents:query for what the person has consented to",
+                &[("still_standing", json!(done.still_standing))],
             ));
         }
-        Ok(Json(json!({ "withdrawn": withdrawn })).into_response())
+        let (withdrawn, still_standing) = (done.withdrawn, done.still_standing);
+        let answer = json!({ "withdrawn": withdrawn, "still_standing": still_standing });
+        Ok(Json(answer).into_response())
     })
     .await
 }

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{handlers::problem, secured::Operator};
+use super::{connections::Operator, handlers::problem};
 use crate::{
     router::{Shared, Snapshot},
     settings::ListenerTls,
@@ -30,7 +30,19 @@ pub async fn token(State(shared): State<Arc<Shared>>, request: Request, next: Ne
         // A web page has no client certificate to show, whatever host it names.
         let tls = snapshot.settings.admin.tls.as_ref();
         let certified = tls.is_some_and(ListenerTls::requires_certificates);
-        if certified || names_this_machine(&request) {
+        if certified {
+            return next.run(request).await;
+        }
+        if is_of_another_page(&request) {
+            return problem(
+                StatusCode::FORBIDDEN,
+                "admin-origin",
+                "the admin listener does not answer to web pages of others",
+                "a browser says that a page of another origin sends this; without a token nothing \
+                 else would keep such a page from recording consents here",
+            );
+        }
+        if names_this_machine(&request) {
             return next.run(request).await;
         }
         return problem(
@@ -73,7 +85,7 @@ fn is_certified(snapshot: &Snapshot, request: &Request) -> bool {
     };
     let operator = request.extensions().get::<ConnectInfo<Operator>>();
     !tls.is_some_and(ListenerTls::requires_certificates)
-        || operator.is_some_and(|o| o.0.tls.names(&live.load(), clock::now()).is_some())
+        || operator.is_some_and(|o| o.0.0.names(&live.load(), clock::now()).is_some())
 }
 
 /// Whether the request is for an address or `localhost`. A browser that a page has led here by a
@@ -92,6 +104,23 @@ fn names_this_machine(request: &Request) -> bool {
         .trim_start_matches('[')
         .trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+/// Whether a browser tells that a page sends this which does not come from here (CSRF). Browsers
+/// name the page's `Origin` with each POST, whatever its media type, and most say `Sec-Fetch-Site`
+/// with everything; other clients send neither.
+fn is_of_another_page(request: &Request) -> bool {
+    let headers = request.headers();
+    let site = headers.get_all("sec-fetch-site").iter();
+    let own = |host: &HeaderValue, origin: &HeaderValue| {
+        let origin = origin.to_str().unwrap_or_default();
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        authority.is_some_and(|a| a.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
+    };
+    let host = headers.get(header::HOST);
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    { site }.any(|site| site != "same-origin" && site != "none")
+        || origins.any(|origin| !host.is_some_and(|host| own(host, origin)))
 }
 
 /// In constant time: hashes of both are compared, so that time tells nothing of the token.

@@ -79,10 +79,7 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
             )
         })
         .collect();
-    let ready = !draining
-        && ledger.error.is_none()
-        && directory.error.is_none()
-        && counters.error.is_none();
+    let ready = is_ready(&shared);
     let body = json!({
         "ready": ready,
         "draining": draining,
@@ -98,12 +95,27 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         "files_behind": snapshot.watched.behind(),
         "regions": regions,
     });
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, Json(body)).into_response()
+    (status_of(ready), Json(body)).into_response()
+}
+
+/// As [`readyz`], for whoever may ask without a token: the status, and `ready` alone.
+pub async fn readyz_in_brief(State(shared): State<Arc<Shared>>) -> Response {
+    let ready = is_ready(&shared);
+    (status_of(ready), Json(json!({ "ready": ready }))).into_response()
+}
+
+fn is_ready(shared: &Shared) -> bool {
+    !shared.draining.load(Ordering::Relaxed)
+        && shared.journal.status().error.is_none()
+        && shared.directory.status().error.is_none()
+        && shared.counters.status().error.is_none()
+}
+
+fn status_of(ready: bool) -> StatusCode {
+    match ready {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }
 
 pub async fn metrics(State(shared): State<Arc<Shared>>) -> Response {

@@ -1,12 +1,12 @@
 //! The second listener: health, metrics, dry runs, the ledger, reload. Never on the way of a
 //! record; its own thread and runtime.
 
+mod connections;
 mod consents;
 mod guard;
 mod handlers;
 mod later;
 mod ledger;
-mod secured;
 mod try_out;
 
 use std::{net::TcpListener, sync::Arc};
@@ -18,7 +18,6 @@ use axum::{
 use tokio::sync::watch;
 
 use crate::router::Shared;
-use secured::{Operator, Secured};
 
 /// Serves until `stop` turns true. `whole`: everything; else `/livez` and `/readyz` alone, for
 /// kubelets.
@@ -41,19 +40,9 @@ pub fn serve(
         } else {
             probes(Arc::clone(&shared))
         };
-        let serving = async {
-            match secured {
-                None => axum::serve(listener, service).await,
-                Some(live) => {
-                    let listener = Secured::new(listener, shared, live);
-                    let service = service.into_make_service_with_connect_info::<Operator>();
-                    axum::serve(listener, service).await
-                }
-            }
-        };
         // Answers here are short; nobody's record is lost when one is cut at the end.
         tokio::select! {
-            served = serving => served,
+            never = connections::serve(listener, shared, secured, service) => match never {},
             _ = stop.wait_for(|s| *s) => Ok(()),
         }
     })
@@ -62,7 +51,7 @@ pub fn serve(
 fn probes(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/livez", get(handlers::livez))
-        .route("/readyz", get(handlers::readyz))
+        .route("/readyz", get(handlers::readyz_in_brief))
         .fallback(handlers::nothing_here)
         .method_not_allowed_fallback(handlers::wrong_method)
         .with_state(shared)

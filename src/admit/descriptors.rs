@@ -54,9 +54,13 @@ pub fn soft_limit(limits: &str) -> Option<u64> {
     line.split_whitespace().nth(3)?.parse().ok()
 }
 
-/// Kept from callers' connections, where there are few descriptors: for calls to regions, the
-/// ledger's next file and whoever asks the admin listener what is the matter.
+/// Kept from callers' connections, where there are few descriptors: for calls to regions and the
+/// ledger's next file.
 const SPARED: u64 = 32;
+/// Connections of a listener beside the data plane's, `[admin]` or `[probes]`.
+const BESIDE_CALLERS: u64 = 64;
+/// Such listeners.
+const LISTENERS: u64 = 2;
 /// What a router opens once its callers come, for each worker and beside.
 const PER_WORKER: u64 = 5;
 const BESIDE_WORKERS: u64 = 8;
@@ -68,8 +72,21 @@ pub fn room(soft_limit: u64, open: u64, workers: usize) -> usize {
     let own = workers.saturating_mul(PER_WORKER) + BESIDE_WORKERS;
     let left = soft_limit.saturating_sub(open.saturating_add(own));
     // Some connection must get in, however few there are.
-    let room = left.saturating_sub(SPARED.min(left / 2)).max(1);
+    let spared = SPARED + LISTENERS * beside(soft_limit);
+    let room = left.saturating_sub(spared.min(left / 2)).max(1);
     usize::try_from(room).unwrap_or(usize::MAX)
+}
+
+/// How many connections `[admin]` and `[probes]` have each: 64, fewer where there are few descriptors.
+fn beside(soft_limit: u64) -> u64 {
+    BESIDE_CALLERS.min(soft_limit / 16).max(4)
+}
+
+/// [`beside`] of this process.
+pub fn beside_callers() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let most = soft_limit(&limits).map_or(BESIDE_CALLERS, beside);
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 /// [`room`] of this process; no bound where nothing can be told.
@@ -83,12 +100,13 @@ pub fn room_now(workers: usize) -> usize {
 }
 
 /// Descriptors that the settings may come to use: a caller's connection each, and for each
-/// request at work one to a region, a few beside.
+/// request at work one to a region, those of `[admin]` and `[probes]`, a few beside.
 pub fn needed(connections: usize, workers: usize, concurrent_requests: usize) -> u64 {
     const BESIDE: usize = 64;
     let upstream = workers.saturating_mul(concurrent_requests);
     let all = connections.saturating_add(upstream).saturating_add(BESIDE);
-    u64::try_from(all).unwrap_or(u64::MAX)
+    let all = u64::try_from(all).unwrap_or(u64::MAX);
+    all.saturating_add(LISTENERS * BESIDE_CALLERS)
 }
 
 #[cfg(test)]
@@ -102,12 +120,12 @@ mod tests {
         assert_eq!(soft_limit(text), Some(1024));
         assert_eq!(soft_limit(&text.replace("1024 ", "unlimited ")), None);
         assert_eq!(soft_limit("nothing"), None);
-        assert_eq!(needed(16_384, 4, 1024), 16_384 + 4096 + 64);
+        assert_eq!(needed(16_384, 4, 1024), 16_384 + 4096 + 64 + 128);
     }
 
     #[test]
     fn callers_leave_some_to_everybody_else() {
-        assert_eq!(room(20_000, 20, 4), 20_000 - 20 - 28 - 32);
+        assert_eq!(room(20_000, 20, 4), 20_000 - 20 - 28 - 32 - 128);
         assert_eq!(room(64, 15, 1), 18);
         assert_eq!(room(30, 20, 1), 1);
         assert_eq!(room(30, 200, 1), 1);

@@ -47,7 +47,7 @@ impl Follow {
                 Some(walk) => walk,
                 none => none.insert(open_at(&self.folder, self.after + 1)?),
             };
-            let frame = match walk.next(true) {
+            let frame = match walk.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => {
                     let here = walk.segment.first;

@@ -48,7 +48,7 @@ pub use model::{
     Books, Draft, Observed, Ordered, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict,
 };
 pub use porter::Porter;
-pub use read::{acknowledged, read, tail};
+pub use read::{acknowledged, read, tail, tail_until_damage};
 pub use verify::{DecidedBy, Recovery, VerifyReport, verify};
 
 #[cfg(test)]

@@ -264,7 +264,7 @@ fn check(
         loop {
             match_head(&walk, before, head)?;
             before = walk.next;
-            match walk.next(true) {
+            match walk.next_frame() {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(stop) => {
@@ -448,7 +448,7 @@ fn replay(
     for segment in segments.iter().skip(from) {
         let mut walk = Walk::open(segment)?;
         while walk.next <= last {
-            let frame = match walk.next(true) {
+            let frame = match walk.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
                 Err(stop) => return Err(walk.damage(stop)),

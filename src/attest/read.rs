@@ -1,19 +1,23 @@
 use std::{collections::VecDeque, path::Path};
 
 use super::{
-    Entry, LedgerError,
+    Damage, Entry, LedgerError,
     codec::Malformed,
     head::{self, Slots},
     open::head_damage,
-    segment::{self, Segment, Stop, Walk},
+    segment::{self, Stop, Walk},
 };
 use crate::domain::DecisionId;
 
 /// Up to `limit` acknowledged entries after number `after`, in order, of one decision if that is
 /// asked for; and the number to go on after (`None`: the end was reached).
 ///
-/// Reads the disk without any lock, so it may run beside the router; blocks. Chains are
-/// [`verify`](fn@super::verify)'s business.
+/// Reads the disk without any lock, so it may run beside the router; blocks. Of the segments that
+/// are read each frame is compared with the chain up to the last entry that is given; what stands
+/// before them, and whether segments join, is [`verify`](fn@super::verify)'s business.
+///
+/// # Errors
+/// [`LedgerError::Damaged`] where something else stands than was written, before the page is full.
 pub fn read(
     folder: &Path,
     after: u64,
@@ -38,16 +42,29 @@ pub fn read(
 
 /// The last `count` acknowledged entries, in order. [`Follow`](super::Follow) goes on from there.
 pub fn tail(folder: &Path, count: usize) -> Result<Vec<Entry>, LedgerError> {
+    let (entries, damage) = tail_until_damage(folder, count)?;
+    damage.map_or(Ok(entries), |damage| Err(damage.into()))
+}
+
+/// As [`tail`]; where there is damage among them, or before them in their segment, those before it.
+pub fn tail_until_damage(
+    folder: &Path,
+    count: usize,
+) -> Result<(Vec<Entry>, Option<Damage>), LedgerError> {
     let after = acknowledged(folder)?.saturating_sub(count as u64);
     let mut last = VecDeque::new();
-    scan(folder, after, |entry| {
+    let scanned = scan(folder, after, |entry| {
         if last.len() >= count {
             last.pop_front();
         }
         last.push_back(entry);
         count > 0
-    })?;
-    Ok(last.into())
+    });
+    match scanned {
+        Ok(()) => Ok((last.into(), None)),
+        Err(LedgerError::Damaged(damage)) => Ok((last.into(), Some(damage))),
+        Err(error) => Err(error),
+    }
 }
 
 /// Number of the last acknowledged entry.
@@ -68,23 +85,33 @@ fn scan(folder: &Path, after: u64, mut give: impl FnMut(Entry) -> bool) -> Resul
     let from = segments
         .partition_point(|s| s.first <= after.saturating_add(1))
         .saturating_sub(1);
+    let mut ended = None;
     for segment in segments.iter().skip(from).filter(|s| s.first <= last) {
-        if !scan_segment(segment, after, last, &mut give)? {
-            break;
+        let mut walk = Walk::open(segment)?;
+        if !scan_segment(&mut walk, after, last, &mut give)? {
+            return Ok(());
         }
+        ended = Some(walk);
     }
-    Ok(())
+    match ended {
+        Some(walk) if after < last && walk.next <= last => {
+            let missing = Stop::Flaw("acknowledged entries are missing from the end");
+            Err(walk.damage(missing))
+        }
+        _ => Ok(()),
+    }
 }
 
+/// `false`: told to stop. Up to `last` all is on disk, whatever a router at work writes after it.
 fn scan_segment(
-    segment: &Segment,
+    walk: &mut Walk,
     after: u64,
     last: u64,
     give: &mut impl FnMut(Entry) -> bool,
 ) -> Result<bool, LedgerError> {
-    let mut walk = Walk::open(segment)?;
     while walk.next <= last {
-        let frame = match walk.next(false) {
+        // Checked from the segment's beginning: the entries' numbers and profiles hang on it.
+        let frame = match walk.next_frame() {
             Ok(Some(frame)) => frame,
             Ok(None) => break,
             Err(stop) => return Err(walk.damage(stop)),

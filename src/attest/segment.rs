@@ -219,9 +219,9 @@ impl Walk {
         })
     }
 
-    /// The next frame, its profiles learnt, its chain compared if `check`; `None` at the end, or
+    /// The next frame, its profiles learnt and its chain compared; `None` at the end, or
     /// where nothing but room that was made ahead can stand.
-    pub fn next(&mut self, check: bool) -> Result<Option<Frame>, Stop> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, Stop> {
         let mut bytes = [0; FRAME_HEAD];
         let mut came = self.fill(&mut bytes)?;
         if came > 0 && bytes == [0; FRAME_HEAD] {
@@ -243,7 +243,7 @@ impl Walk {
         let read = self.read_body(&head, &mut body);
         self.body = body;
         let tail = read?;
-        if check && chain(&self.chain, &bytes, &self.body) != tail {
+        if chain(&self.chain, &bytes, &self.body) != tail {
             return Err(Malformed("the chain does not hold").into());
         }
         let mut take = Take::new(&self.body);
@@ -262,7 +262,7 @@ impl Walk {
         Ok(Some(frame))
     }
 
-    /// The entries of the frame that [`Walk::next`] gave last.
+    /// The entries of the frame that [`Walk::next_frame`] gave last.
     pub fn entries(&self, frame: &Frame) -> Result<Vec<Entry>, Malformed> {
         let mut take = Take::new(self.body.get(frame.entries_at..).unwrap_or_default());
         let mut entries = Vec::with_capacity(frame.head.entries as usize);

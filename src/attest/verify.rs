@@ -199,7 +199,7 @@ impl VerifyReport {
                 match_head(walk, before, head)?;
             }
             before = walk.next;
-            let frame = match walk.next(true) {
+            let frame = match walk.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(()),
                 Err(Stop::Ends(_) | Stop::Flaw(_)) if last && walk.next > heads[0].seq => {

@@ -11,7 +11,7 @@ use std::{
 use super::{Ended, Failure, args::Demo, print_line, run};
 use crate::{
     policy::shipped,
-    router::running::Bound,
+    router::running::{Bound, Signals},
     store::{Store, StoreHandle, StoreOptions},
     telemetry::clock,
 };
@@ -30,6 +30,7 @@ struct DataFolder {
 }
 
 pub fn demo(args: Demo) -> Result<Ended, Failure> {
+    let signals = Signals::begin()?;
     let ports = store_ports(&args.store_ports)?;
     let folder = DataFolder::open(args.data)?;
     let stores = start_stores(&folder.path, ports)?;
@@ -45,7 +46,7 @@ pub fn demo(args: Demo) -> Result<Ended, Failure> {
     for line in announcement(&folder, listen, admin, &stores) {
         print_line(&line);
     }
-    let ended = run::until_signal(router);
+    let ended = run::until_signal(router, signals);
     stop_stores(stores)?;
     drop(folder);
     Ok(ended)

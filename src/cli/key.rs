@@ -5,10 +5,10 @@ use std::{
     path::Path,
 };
 
-use super::{Ended, Failure, args, directory::known_namespace};
+use super::{Ended, Failure, args, directory::known_namespace, unread};
 use crate::{
     document::Faults,
-    locate::{SubjectHasher, load_or_create_secret, print_keys},
+    locate::{ImportError, SubjectHasher, load_or_create_secret, print_keys},
     router::running::{SECRET_FILE, render},
     settings::{self, Settings},
 };
@@ -17,7 +17,10 @@ pub fn key(args: &args::Key) -> Result<Ended, Failure> {
     let settings = settings(&args.config)?;
     known_namespace(&settings, &args.namespace)?;
     let hasher = hasher_without_directory(&settings)?;
-    print_keys(&hasher, &args.namespace, stdin().lock(), stdout().lock())?;
+    match print_keys(&hasher, &args.namespace, stdin().lock(), stdout().lock()) {
+        Err(ImportError::Unwritten(error)) => unread(&error),
+        printed => printed?,
+    }
     Ok(Ended::Good)
 }
 
@@ -28,7 +31,8 @@ fn hasher_without_directory(settings: &Settings) -> Result<SubjectHasher, Failur
         Some(secret) => secret.clone(),
         None => {
             let path = settings.directory.path.join(SECRET_FILE);
-            if !path.exists() {
+            // One that may not be read is not absent: reading it tells why.
+            if matches!(path.try_exists(), Ok(false)) {
                 return Err(format!(
                     "there is no secret in {}: start the router once, or give directory.secret_file",
                     path.display()

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::{
     Ended, Failure,
     args::{self, LedgerCommand},
-    not_yet, print_line,
+    eprint_line, is_unread, not_yet, print_line,
 };
-use crate::attest::{self, Entry, Follow, LedgerError};
+use crate::attest::{self, Damage, Entry, Follow, LedgerError};
 
 pub fn ledger(args: &args::Ledger) -> Result<Ended, Failure> {
     match &args.command {
@@ -43,6 +43,13 @@ fn verify(args: &args::Verify) -> Result<Ended, Failure> {
     }
 }
 
+/// Damage is an answer, as it is to `verify`; entries alone go to standard output.
+fn no_further(damage: &Damage) -> Ended {
+    eprint_line(&format!("error: the ledger does not verify: {damage}"));
+    Ended::No
+}
+
+/// Exits 1 where there is damage, after the entries before it.
 fn tail(args: &args::Tail) -> Result<Ended, Failure> {
     let folder = &args.folder;
     let show = |entries: &[Entry]| {
@@ -54,8 +61,11 @@ fn tail(args: &args::Tail) -> Result<Ended, Failure> {
             }
         }
     };
-    let entries = attest::tail(folder, args.lines)?;
+    let (entries, damage) = attest::tail_until_damage(folder, args.lines)?;
     show(&entries);
+    if let Some(damage) = damage {
+        return Ok(no_further(&damage));
+    }
     if !args.follow {
         return Ok(Ended::Good);
     }
@@ -64,11 +74,15 @@ fn tail(args: &args::Tail) -> Result<Ended, Failure> {
         None => attest::acknowledged(folder)?,
     };
     let mut follow = Follow::new(folder, after);
-    loop {
-        let news = follow.news()?;
+    while !is_unread() {
+        let news = match follow.news() {
+            Err(LedgerError::Damaged(damage)) => return Ok(no_further(&damage)),
+            news => news?,
+        };
         if news.is_empty() {
             std::thread::sleep(Duration::from_millis(200));
         }
         show(&news);
     }
+    Ok(Ended::Good)
 }

@@ -1,5 +1,5 @@
 //! The command `domicile`. Exit codes: 0 good, 1 the answer is no or the router failed while it ran,
-//! 2 wrong usage or settings.
+//! 2 wrong usage or settings, or an answer that could not be written.
 
 mod args;
 mod check;
@@ -13,7 +13,11 @@ mod probe;
 mod run;
 mod store;
 
-use std::process::ExitCode;
+use std::{
+    io,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use clap::Parser;
 
@@ -52,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Report(_) => not_yet("report"),
     };
     match ended {
+        Ok(_) if UNWRITTEN.load(Ordering::Relaxed) => ExitCode::from(2),
         Ok(Ended::Good) => ExitCode::SUCCESS,
         Ok(Ended::No | Ended::Failed) => ExitCode::from(1),
         Err(failure) => {
@@ -65,13 +70,36 @@ fn not_yet(command: &str) -> Result<Ended, Failure> {
     Err(format!("`{command}` is not there yet; see CHANGELOG.md for what this version does").into())
 }
 
-/// To standard output. A reader that has gone (a closed pipe) ends the program quietly, as it
-/// does for other tools.
+/// Standard output is of no more use: its reader has gone, or it cannot be written.
+static UNREAD: AtomicBool = AtomicBool::new(false);
+/// Standard output could not be written, and that was told.
+static UNWRITTEN: AtomicBool = AtomicBool::new(false);
+
+/// To standard output. Where that fails the command goes on to its verdict, which its exit code
+/// says. A reader that has gone (a closed pipe) is no failure, as it is none for other tools; after
+/// any other error the code is 2, since the answer was not given.
 fn print_line(line: &str) {
     use std::io::Write;
-    if writeln!(std::io::stdout().lock(), "{line}").is_err() {
-        log::close();
-        std::process::exit(0);
+    if is_unread() {
+        return;
+    }
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{line}") {
+        unread(&error);
+    }
+}
+
+/// Whether nothing more has to be printed.
+fn is_unread() -> bool {
+    UNREAD.load(Ordering::Relaxed)
+}
+
+fn unread(error: &io::Error) {
+    UNREAD.store(true, Ordering::Relaxed);
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        UNWRITTEN.store(true, Ordering::Relaxed);
+        eprint_line(&format!(
+            "error: standard output cannot be written: {error}"
+        ));
     }
 }
 

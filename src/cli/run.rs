@@ -11,21 +11,22 @@ use super::{Ended, Failure, args::Run, eprint_line};
 use crate::{
     router::{
         Running, StartError,
-        running::{Bound, render},
+        running::{Bound, Signals, render},
     },
     telemetry::log,
 };
 
 pub fn run(args: &Run) -> Result<Ended, Failure> {
+    let signals = Signals::begin()?;
     let router = start(&args.config, None)?;
     tracing::info!(listen = %router.listen, admin = %router.admin, "ready");
-    Ok(until_signal(router))
+    Ok(until_signal(router, signals))
 }
 
 /// Runs until a signal ends it. What fails from here on is no mistake of settings, and has a code of
 /// its own: systemd does not start anew what ended with 2.
-pub fn until_signal(router: Running) -> Ended {
-    let waited = router.wait_for_signal().map_err(Failure::from);
+pub fn until_signal(router: Running, signals: Signals) -> Ended {
+    let waited = router.wait_for_signal(signals).map_err(Failure::from);
     end_within(router.stops_within());
     match waited.and_then(|()| Ok(router.stop()?)) {
         Ok(()) => Ended::Good,

@@ -12,6 +12,7 @@
 
 pub(crate) mod applied;
 pub(crate) mod backlog;
+mod draft;
 #[cfg(test)]
 pub(crate) mod faulty;
 #[cfg(test)]
@@ -106,6 +107,7 @@ impl Healing {
             let mut builder = Database::builder();
             builder.set_cache_size(cache);
             if creates {
+                draft::put_whole(&file, |draft| builder.create(draft).map(drop))?;
                 builder.create(&file)
             } else {
                 builder.open(&file)

@@ -31,6 +31,8 @@ pub enum ImportError {
         #[source]
         error: io::Error,
     },
+    #[error("the keys cannot be written: {0}")]
+    Unwritten(#[source] io::Error),
     #[error(transparent)]
     Directory(#[from] DirectoryError),
 }
@@ -75,8 +77,8 @@ pub fn print_keys(
     mut out: impl Write,
 ) -> Result<(), ImportError> {
     for found in keys(hasher, namespace, ids) {
-        let (line, key) = found?;
-        writeln!(out, "{}", key.reveal()).map_err(|error| ImportError::Io { line, error })?;
+        let (_, key) = found?;
+        writeln!(out, "{}", key.reveal()).map_err(ImportError::Unwritten)?;
     }
     Ok(())
 }

@@ -242,6 +242,8 @@ impl<'w> Exchange<'w> {
         let may_steer = |names| parts.headers.may_have_name(names);
         if self.caller.trusted
             && may_steer(snapshot.spellings)
+            // Most heads have none, and of two spellings one does.
+            && (snapshot.underscored || parts.headers.may_have_in_names(b'_'))
             && headers::has_other_spelling(&parts.headers, &snapshot.steering)
         {
             return Err(Refused::Head(HeadFault::Underscore));

@@ -202,6 +202,7 @@ pub fn recompile(shared: &Shared, at: Timestamp) {
         routes: current.routes.clone(),
         steering: current.steering.clone(),
         spellings: current.spellings,
+        underscored: current.underscored,
         keys: current.keys.clone(),
         geo: Arc::clone(&current.geo),
         watched: current.watched.clone(),

@@ -13,7 +13,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
 
 use super::{
     Shared, Snapshot, checks, forewarn, keeper,
@@ -246,15 +249,14 @@ impl Running {
     /// # Errors
     /// A thread of the router has ended, for which nobody else would take over: it has stopped
     /// then, and whoever supervises the process should start it anew.
-    pub fn wait_for_signal(&self) -> std::io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+    pub fn wait_for_signal(&self, signals: Signals) -> std::io::Result<()> {
+        let Signals {
+            runtime,
+            mut hangup,
+        } = signals;
         runtime.block_on(async {
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut terminate = signal(SignalKind::terminate())?;
-            let mut hangup = signal(SignalKind::hangup())?;
             let mut look = tokio::time::interval(LOOK);
             loop {
                 tokio::select! {
@@ -322,6 +324,30 @@ fn end_reader(reader: JoinHandle<()>) {
         std::thread::sleep(Duration::from_millis(1));
     }
     let _ = reader.join();
+}
+
+/// What asks for a reload while the router starts is done once it runs: by itself SIGHUP ends a
+/// process. The signals that are to end it do so until then.
+pub struct Signals {
+    runtime: tokio::runtime::Runtime,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// From now on. To be called before anything that takes time.
+    ///
+    /// # Errors
+    /// When the system does not let signals be waited for.
+    pub fn begin() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let hangup = {
+            let _within = runtime.enter();
+            signal(SignalKind::hangup())?
+        };
+        Ok(Self { runtime, hangup })
+    }
 }
 
 /// How often the threads are looked after.

@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub steering: Vec<HeaderName>,
     /// Their spellings with `_` for `-`, but for those that no request can have.
     pub spellings: Names,
+    /// One of them has a `_` as it is.
+    pub underscored: bool,
     pub keys: Option<Arc<KeySet>>,
     pub geo: Arc<Geo>,
     /// Certificates, authorities and what else changes by itself.
@@ -175,15 +177,7 @@ impl Snapshot {
                  (docs/traces.md)",
             );
         }
-        if let Some(AccessLog::File(path)) = &settings.access_log
-            && let Some(folder) = path.parent().filter(|f| !f.is_dir())
-        {
-            faults.warning(
-                &places.at(&["access_log", "path"]),
-                format!("there is no folder {} on this machine", folder.display()),
-                Some("the router does not start before it is there, and can be written".to_owned()),
-            );
-        }
+        look_at_paths(&settings, &places, faults);
         let observe_to = match &settings.mode {
             Mode::Enforce => None,
             Mode::Observe { to } => regions.id(to),
@@ -198,6 +192,7 @@ impl Snapshot {
             location_entity: location_entity?,
             region_entities: region_entities.into_iter().collect::<Option<_>>()?,
             spellings: spellings(&steering),
+            underscored: steering.iter().any(|name| name.as_str().contains('_')),
             steering,
             settings: Arc::new(settings),
             settings_digest,
@@ -222,6 +217,32 @@ impl Snapshot {
 
     pub fn region_entity(&self, region: RegionId) -> Option<EntityId> {
         self.region_entities.get(usize::from(region.0)).copied()
+    }
+}
+
+/// What stands in the way of files that the router writes.
+fn look_at_paths(settings: &Settings, places: &Places, faults: &Faults) {
+    if settings.ledger.exists() && !settings.ledger.is_dir() {
+        let message = format!("{} is no folder", settings.ledger.display());
+        let hint = "the ledger is a folder, which the router makes by itself";
+        faults.error_hint(&places.at(&["ledger", "path"]), message, hint);
+    }
+    let Some(AccessLog::File(path)) = &settings.access_log else {
+        return;
+    };
+    let at = places.at(&["access_log", "path"]);
+    if path.is_dir() {
+        let message = format!("{} is a folder", path.display());
+        faults.error_hint(&at, message, "name the file in it");
+    }
+    // Of a name alone the parent is "".
+    let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|f| !f.is_dir()) {
+        faults.warning(
+            &at,
+            format!("there is no folder {} on this machine", folder.display()),
+            Some("the router does not start before it is there, and can be written".to_owned()),
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{ReadyRecipient, Snapshot};
 use crate::{
     document::{Faults, Where},
-    settings::{Places, RegionSettings, Secret, Settings},
+    settings::{self, Places, RegionSettings, Secret, Settings},
     telemetry::Metrics,
     tls::{self, BackendSide, Change, Live, Material, Placed, ServerSide, Token, Validity},
 };
@@ -70,8 +70,33 @@ impl Watched {
             otlp,
             backends,
         };
+        watched.tell_regions_apart(settings, places, faults);
         warn_of_open_keys(settings, recipients, places, faults);
         watched
+    }
+
+    /// Authorities of one key are one, whatever their files are called. Those whose files have one
+    /// name are told with the settings.
+    fn tell_regions_apart(&self, settings: &Settings, places: &Places, faults: &Faults) {
+        let side = |region: &RegionSettings| {
+            let mut known = self.backends.iter();
+            let found = known.find(|(name, _)| *name == region.name);
+            found.map(|(_, live)| (live.settings.ca_file.clone(), live.load()))
+        };
+        for (i, region) in settings.regions.iter().enumerate() {
+            let Some((file, own)) = side(region) else {
+                continue;
+            };
+            for other in settings.regions.iter().take(i) {
+                let shared = side(other).is_some_and(|(other_file, theirs)| {
+                    other_file != file && own.shares_authority(&theirs)
+                });
+                if shared {
+                    let at = places.at(&["regions", &region.name]);
+                    settings::tell_alike(region, other, &at, faults);
+                }
+            }
+        }
     }
 
     /// The admin token in force: the file's present content, else what the settings gave.

@@ -138,7 +138,7 @@ pub static KEYS: &[Key] = keys! {
         "As under `[data_plane.tls]`; only `required` stands for a token.";
 
     "probes.listen" Address Required, "\"0.0.0.0:9091\"":
-        "A listener with `/livez` and `/readyz` alone, for kubelets. The section as a whole is optional.";
+        "A listener with `/livez` and `/readyz` alone, for kubelets. The section as a whole is optional. It has 64 connections at most, as `[admin]` has: one more closes the oldest that asks nothing.";
 
     "geoip.database" Path Value("\"embedded\""), "\"/var/lib/GeoIP/GeoLite2-Country.mmdb\"":
         "`embedded` (a public-domain country table that ages with the program), the path of a MaxMind database, or `off`: then `network` is never evidence.";

@@ -467,6 +467,11 @@ fn media_type(node: &Node, faults: &Faults) -> Option<String> {
 /// A host name or address without a port, in lower case.
 fn host(node: &Node, faults: &Faults) -> Option<String> {
     let text = node.text(faults)?;
+    if text.contains('*') {
+        let hint = "give each host a route of its own, or leave `host` out: then any will do";
+        faults.error_hint(&node.at, format!("`{text}` would match no host"), hint);
+        return None;
+    }
     let sound = text
         .parse::<Authority>()
         .is_ok_and(|authority| authority.host() == text && !text.is_empty());

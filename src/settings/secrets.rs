@@ -7,7 +7,10 @@ use super::{
     Secret,
     keys::{KEYS, Key, Kind},
 };
-use crate::document::{Fault, Faults, Fields, Node, Source, Value, Where, read_whole};
+use crate::{
+    document::{Fault, Faults, Fields, Node, Source, Value, Where, read_whole},
+    tls::is_world_readable,
+};
 
 /// Bytes of a secret, which has a few dozen.
 const MOST_SECRET: u64 = 64 << 10;
@@ -58,7 +61,13 @@ impl Secrets {
                 faults.error(&file.at, format!("`{}` is empty", named.display()));
                 None
             }
-            Ok(bytes) => Some((file.at.clone(), Secret::new(bytes))),
+            Ok(bytes) => {
+                if is_world_readable(&named) {
+                    let message = format!("every user can read the secret `{}`", named.display());
+                    faults.warning(&file.at, message, Some("chmod o-r".to_owned()));
+                }
+                Some((file.at.clone(), Secret::new(bytes)))
+            }
             Err(error) => {
                 let message = format!("cannot read `{}`: {error}", named.display());
                 faults.error(&file.at, message);
@@ -86,12 +95,16 @@ pub(super) fn token(at: &Where, secret: &Secret, faults: &Faults) -> Option<Secr
 pub(super) fn key(at: &Where, secret: &Secret, faults: &Faults) -> Option<Secret> {
     let raw = secret.reveal();
     if raw.len() == 32 {
-        return Some(Secret::new(raw));
+        if raw.iter().all(u8::is_ascii_hexdigit) {
+            let message = "the secret is 32 hexadecimal digits, which are taken as bytes: 128 bits";
+            warn_of_weak(at, message, faults);
+        }
+        return Some(strong(raw, at, faults));
     }
     let text = raw.trim_ascii();
     let key = hexadecimal(text).or_else(|| base64(text));
     match key {
-        Some(key) if key.len() == 32 => Some(Secret::new(key)),
+        Some(key) if key.len() == 32 => Some(strong(&key, at, faults)),
         _ => {
             let hint = "make one with `openssl rand -hex 32`";
             let message = "the secret must be 32 bytes, in hexadecimal or base64";
@@ -99,6 +112,19 @@ pub(super) fn key(at: &Where, secret: &Secret, faults: &Faults) -> Option<Secret
             None
         }
     }
+}
+
+/// Warns of 32 bytes that are all alike: somebody meant to fill them in.
+fn strong(key: &[u8], at: &Where, faults: &Faults) -> Secret {
+    if key.iter().all(|byte| Some(byte) == key.first()) {
+        warn_of_weak(at, "the secret is one byte 32 times", faults);
+    }
+    Secret::new(key)
+}
+
+fn warn_of_weak(at: &Where, message: &str, faults: &Faults) {
+    let hint = "make one with `openssl rand -hex 32` before the first record: another secret is another person";
+    faults.warning(at, message, Some(hint.to_owned()));
 }
 
 fn hexadecimal(text: &[u8]) -> Option<Vec<u8>> {
@@ -165,7 +191,10 @@ fn conceal(node: &mut Node, path: &str, text: &mut String) {
                 }
             }
         }
-        Value::List(items) => items.iter_mut().for_each(|i| conceal(i, path, text)),
+        Value::List(items) => {
+            let path = format!("{path}.<n>");
+            items.iter_mut().for_each(|i| conceal(i, &path, text));
+        }
         Value::Text(_) => {
             if let Where::File { span, .. } = &node.at {
                 let quoted = text.get(span.clone()).unwrap_or("");
@@ -180,18 +209,32 @@ fn conceal(node: &mut Node, path: &str, text: &mut String) {
     }
 }
 
-/// Whether `path` in `section` may hold a secret: it is one, or nobody knows what it is.
+/// What the name of a key holds that is put into a wrong section, or a wrong file.
+const NAMES: [&str; 5] = ["token", "secret", "password", "passwd", "key"];
+
+/// Whether `path` in `section` may hold a secret: it is one, or nobody knows what it is, and it has
+/// the name of one or stands where there are secrets, or at the top.
 fn is_risky(section: &str, path: &str) -> bool {
     let has_secrets = |key: &Key| key.kind == Kind::Secret && key.section() == section;
-    let is_known = |key: &Key| {
-        let rest = key.path.strip_prefix(path);
-        key.kind != Kind::Secret && rest.is_some_and(|r| r.is_empty() || r.starts_with('.'))
-    };
-    KEYS.iter().any(has_secrets) && !KEYS.iter().any(is_known)
+    let name = path.rsplit('.').next().unwrap_or_default().to_lowercase();
+    let is_named = NAMES.iter().any(|word| name.contains(word));
+    let is_known = |key: &Key| key.kind != Kind::Secret && leads_to(path, key);
+    (section.is_empty() || is_named || KEYS.iter().any(has_secrets)) && !KEYS.iter().any(is_known)
+}
+
+/// Whether `path` is the key, a part of the way there, or what a map holds. `<…>` in the key's path
+/// stands for any one name.
+fn leads_to(path: &str, key: &Key) -> bool {
+    let mut known = key.path.split('.');
+    path.split('.').all(|step| match known.next() {
+        Some(name) => name == step || name.starts_with('<'),
+        None => key.kind == Kind::Map,
+    })
 }
 
 fn blot_all(node: &mut Node, text: &mut String) {
-    if let Where::File { span, .. } = &node.at {
+    // Of a table the values, and not the heading by which its mistake is found.
+    if let (Where::File { span, .. }, false) = (&node.at, matches!(node.value, Value::Table(_))) {
         blot(text, span.clone());
     }
     match &mut node.value {

@@ -116,7 +116,8 @@ pub(super) fn backend(fields: &Fields<'_>, folder: &Path, endpoints: &[Uri]) -> 
     Backend { tls, http }
 }
 
-/// Two regions whose servers prove the same by the same authorities are one to the router.
+/// Two regions whose servers prove the same by the same authorities are one to the router. Here the
+/// authorities are files of one name; `router::watched` compares what they hold.
 pub(super) fn is_told_apart(
     region: &RegionSettings,
     others: &[RegionSettings],
@@ -124,19 +125,24 @@ pub(super) fn is_told_apart(
     faults: &Faults,
 ) {
     let Some(tls) = &region.tls else { return };
-    let own = proofs(region);
     for other in others {
         let same_ca = other.tls.as_ref().is_some_and(|o| o.ca_file == tls.ca_file);
-        let theirs = proofs(other);
-        let shared = own.iter().find(|identity| theirs.contains(identity));
-        if let (true, Some(shared)) = (same_ca, shared) {
-            let message = format!(
-                "servers of `{}` and `{}` would both be `{shared}`",
-                region.name, other.name
-            );
-            let hint = "give each region an `identity` of its own";
-            faults.error_hint(at, message, hint);
+        if same_ca {
+            tell_alike(region, other, at, faults);
         }
+    }
+}
+
+/// Tells of two regions with an authority in common if their servers are known by the same.
+pub fn tell_alike(one: &RegionSettings, other: &RegionSettings, at: &Where, faults: &Faults) {
+    let theirs = proofs(other);
+    let own = proofs(one);
+    let shared = own.iter().find(|identity| theirs.contains(identity));
+    if let Some(shared) = shared {
+        let (one, other) = (&one.name, &other.name);
+        let message = format!("servers of `{one}` and `{other}` would both be `{shared}`");
+        let hint = "give each region an `identity` of its own";
+        faults.error_hint(at, message, hint);
     }
 }
 

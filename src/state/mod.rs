@@ -15,7 +15,7 @@ mod counters;
 mod erasures;
 mod supposed;
 
-pub use consents::{ConsentRecord, Consents, Filter, NewConsent, Withdrawal};
+pub use consents::{ConsentRecord, Consents, Filter, NewConsent, Withdrawal, Withdrawn};
 pub use counters::{Counters, CountersStatus, Hold, Tally, TallyName};
 pub use erasures::{
     Begun, Ending, Erasures, Held, NewErasure, OpenErasure, Room, RowId, Settled, Trying,

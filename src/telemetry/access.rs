@@ -6,14 +6,17 @@
 //! their own. A worker never waits for it: what the queue cannot take is counted as lost.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
 use http::{StatusCode, Version};
 use jiff::Timestamp;
+use rustix::fs::OFlags;
 use serde::Serialize;
 
 use super::lines::{self, Line, Lines, Trouble};
@@ -76,11 +79,26 @@ impl Access {
     }
 }
 
+/// At once: a pipe with a name that nobody reads would be waited for without a bound, and is an error
+/// instead.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = options
+        .create(true)
+        .append(true)
+        .custom_flags(flags)
+        .open(path)?;
+    let flags = rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK;
+    rustix::fs::fcntl_setfl(&file, flags)?;
+    Ok(file)
+}
+
 impl lines::Target for Target {
     fn open(&self) -> io::Result<Box<dyn Write + Send>> {
         Ok(match self {
             Self::Stdout => Box::new(io::stdout()),
-            Self::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+            Self::File(path) => Box::new(open(path)?),
         })
     }
 

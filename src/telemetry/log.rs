@@ -36,8 +36,7 @@ pub fn start(log: &Log) -> io::Result<()> {
     }
     let lines = Lines::open("log", LIMIT, StandardError)?;
     let lines = LINES.get_or_init(|| lines);
-    let level = std::env::var("RUST_LOG").ok().or_else(|| log.level.clone());
-    let filter = filter(level.as_deref().unwrap_or("info"));
+    let filter = filter(log.level.as_deref().unwrap_or("info"));
     let builder = fmt()
         .with_env_filter(filter)
         .with_writer(|| Event(lines))
@@ -74,12 +73,14 @@ fn filter(level: &str) -> EnvFilter {
         .fold(filter, EnvFilter::add_directive)
 }
 
-/// A line as it is, after those of the log. Without a log it goes to standard error by itself.
-#[expect(clippy::print_stderr, reason = "commands without a log complain here")]
+/// A line as it is, after those of the log. Without a log it goes to standard error by itself; where
+/// that cannot be written there is nowhere to say so.
 pub fn say(line: &str) {
     match LINES.get() {
         Some(lines) => lines.push(Text(format!("{line}\n").into_bytes())),
-        None => eprintln!("{line}"),
+        None => {
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        }
     }
 }
 

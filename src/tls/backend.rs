@@ -59,6 +59,16 @@ impl BackendSide {
         Arc::clone(&self.config)
     }
 
+    /// Whether some authority may vouch for servers of both, in whichever files it stands.
+    pub fn shares_authority(&self, other: &Self) -> bool {
+        let known = &other.verifier.roots.roots;
+        let mut own = self.verifier.roots.roots.iter();
+        own.any(|root| {
+            let key = &root.subject_public_key_info;
+            known.iter().any(|o| o.subject_public_key_info == *key)
+        })
+    }
+
     /// Judges anew what a resumed session took over from an earlier handshake.
     ///
     /// # Errors

@@ -15,6 +15,7 @@
 
 mod alike;
 mod batch;
+mod beginnings;
 mod broken_files;
 mod bulk;
 mod circumstances;
@@ -30,6 +31,7 @@ mod kit;
 mod kubelet;
 mod landing;
 mod late;
+mod listeners;
 mod lost_state;
 mod memory;
 mod mixed;
@@ -37,6 +39,7 @@ mod newcomer;
 mod observe_rule;
 mod observing;
 mod orders;
+mod output;
 mod parts;
 mod pins;
 mod policy_tools;

@@ -139,6 +139,39 @@ proptest! {
     }
 }
 
+/// Every byte: what is read is what was written, or the damage is told.
+#[test]
+fn who_reads_sees_no_entry_that_was_not_written() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let (all, _) = read(&rig.ledger(), 0, 1000, None).unwrap();
+    let file = segment_files(&rig.ledger()).remove(1);
+    let sound = fs::read(&file).unwrap();
+    for at in (0..sound.len()).step_by(7) {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 4;
+        fs::write(&file, &bytes).unwrap();
+        let Err(LedgerError::Damaged(damage)) = read(&rig.ledger(), 0, 1000, None) else {
+            panic!("byte {at} can be changed");
+        };
+        assert_eq!(damage.file, file, "byte {at}");
+        let (before, damage) = tail_until_damage(&rig.ledger(), 1000).unwrap();
+        assert!(damage.is_some() && all.starts_with(&before) && !before.is_empty());
+        assert!(tail(&rig.ledger(), 1000).is_err());
+        // A page that ends before it is not held up.
+        let (page, _) = read(&rig.ledger(), 0, 2, None).unwrap();
+        assert_eq!(page, all[..2]);
+    }
+    fs::write(&file, &sound).unwrap();
+
+    let last = segment_files(&rig.ledger()).pop().unwrap();
+    let whole = fs::read(&last).unwrap();
+    fs::write(&last, &whole[..whole.len() - 90]).unwrap();
+    let (before, damage) = tail_until_damage(&rig.ledger(), 1000).unwrap();
+    assert!(all.starts_with(&before) && before.len() < all.len());
+    assert!(damage.is_some(), "acknowledged entries are missing");
+}
+
 #[test]
 fn damage_before_the_tail_keeps_the_router_from_starting() {
     let rig = Rig::new();
@@ -223,7 +256,7 @@ fn a_start_cuts_nothing_off_behind_a_flaw_or_a_hole() {
     let mut begins = Vec::new();
     loop {
         begins.push(usize::try_from(walk.offset).unwrap());
-        if walk.next(true).unwrap().is_none() {
+        if walk.next_frame().unwrap().is_none() {
             break;
         }
     }

@@ -1,5 +1,7 @@
 //! Secrets are read from files and the environment and shown nowhere.
 
+use std::os::unix::fs::PermissionsExt;
+
 use proptest::prelude::*;
 
 use super::{BASE, read_with, sound, summaries};
@@ -50,6 +52,8 @@ fn secrets_come_from_files() {
         ("empty", b""),
     ] {
         std::fs::write(path(name), bytes).expect("written");
+        let own = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(path(name), own).expect("a mode");
     }
     let text = |token: &str, secret: &str| {
         let (token, secret) = (path(token), path(secret));
@@ -120,6 +124,11 @@ fn what_may_be_a_secret_is_not_quoted_either() {
         "[directory]\nsecret == hunter2\n",
         "[directory]\nbackend = \"postgres://me:hunter2@db/x\"\n",
         "[directory]\nbackend = \"postgres://me:hunter2@db/x\nx",
+        "[regions.in]\ntoken = \"hunter2\"\n",
+        "[recipients.maps]\napi_key = \"hunter2\"\n",
+        "[data_plane]\nAdminPassword = \"hunter2\"\n",
+        "[[routes]]\nclient_secret = [\"hunter2\"]\n",
+        "[sekret]\nvalue = \"hunter2\"\n",
         "[regions.in]\ncountry = \"IN\"\nentity = \"e\"\nendpoints = [\"http://me:hunter2@h:1\"]\n",
         "[regions.in]\ncountry = \"IN\"\nentity = \"e\"\nendpoints = [\"me:hunter2@h:1\"]\n",
     ] {
@@ -127,6 +136,53 @@ fn what_may_be_a_secret_is_not_quoted_either() {
         assert!(read.is_none() && !faults.is_empty(), "{text}");
         assert!(!shown(&faults).contains("hunter2"), "{}", shown(&faults));
     }
+}
+
+/// What looks like the name of a secret and is none stays what it is.
+#[test]
+fn what_is_known_is_read_and_quoted_though_its_name_has_a_key() {
+    let text = format!("{BASE}[schemas.s]\nfields = {{ \"/api_key\" = \"user.unheard.of\" }}\n");
+    let (_, faults) = read_with(&text, &[]);
+    let hidden = shown(&faults).contains("***");
+    assert!(!hidden, "{}", shown(&faults));
+    let (read, faults) = read_with(&text.replace("unheard.of", "contact.email"), &[]);
+    assert!(read.is_some(), "{}", shown(&faults));
+    let (_, faults) = read_with(&format!("nonsense = 1\n{BASE}[routez]\na = 1\n"), &[]);
+    let told = shown(&faults);
+    assert!(
+        told.contains("[routez]") && told.contains("nonsense = *"),
+        "{told}"
+    );
+}
+
+#[test]
+fn secrets_that_are_none_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let text = format!("{BASE}[directory]\nsecret_file = '{}'\n", file.display());
+    for (bytes, mode, part) in [
+        (&b"0123456789abcdef0123456789abcdef"[..], 0o600, "128 bits"),
+        (&[7; 32], 0o600, "one byte 32 times"),
+        (&b"00".repeat(32)[..], 0o600, "one byte 32 times"),
+        (
+            &b"0123456789abcdef0123456789abcdeg"[..],
+            0o644,
+            "every user can read the secret",
+        ),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let (read, faults) = read_with(&text, &[]);
+        assert!(read.is_some());
+        let told = summaries(&faults);
+        assert!(
+            matches!(&told[..], [one] if one.contains(part)),
+            "{part}: {told:#?}"
+        );
+    }
+    std::fs::write(&file, b"0123456789abcdef0123456789abcdeg").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(read_with(&text, &[]).1.is_empty());
 }
 
 #[test]

@@ -63,6 +63,18 @@ struct Inner {
     writing: Mutex<()>,
 }
 
+/// What a withdrawal did.
+#[derive(Debug)]
+pub struct Withdrawn {
+    /// Those that it ended.
+    pub withdrawn: Vec<ConsentRecord>,
+    /// Whether any consent fits at all, one that had ended included.
+    pub fits: bool,
+    /// Those that it did not end, and that cover the destination or purpose it named, as consents to
+    /// any do: what it was meant to end may go on by them.
+    pub still_standing: Vec<ConsentRecord>,
+}
+
 impl Consents {
     /// Opens or creates the register in the folder `path`. Blocks.
     ///
@@ -152,26 +164,29 @@ impl Consents {
     }
 
     /// Withdraws every standing consent of the person that `which` fits, durable and in force when
-    /// it returns: those that were withdrawn now, and whether any consent fits at all. Blocks.
+    /// it returns. Blocks.
     pub fn withdraw(
         &self,
         key: SubjectKey,
         which: &Filter,
         withdrawal: Withdrawal,
-    ) -> Result<(Vec<ConsentRecord>, bool), StateError> {
+    ) -> Result<Withdrawn, StateError> {
         let _one = self.inner.lock();
-        let fitting: Vec<ConsentRecord> = self
-            .of(&key)?
-            .into_iter()
-            .filter(|c| which.fits(c))
-            .collect();
-        let any = !fitting.is_empty();
+        let (fitting, others): (Vec<_>, Vec<_>) =
+            self.of(&key)?.into_iter().partition(|c| which.fits(c));
+        let fits = !fitting.is_empty();
         let withdrawn: Vec<ConsentRecord> = fitting
             .into_iter()
             .filter_map(|c| c.withdrawn_by(withdrawal))
             .collect();
+        let still_standing = others.into_iter().filter(|c| which.leaves_standing(c));
+        let still_standing = still_standing.collect();
         if withdrawn.is_empty() {
-            return Ok((withdrawn, any));
+            return Ok(Withdrawn {
+                withdrawn,
+                fits,
+                still_standing,
+            });
         }
         self.inner.file.write(|write| {
             let mut table = write.open_table(CONSENTS)?;
@@ -181,7 +196,11 @@ impl Consents {
             }
             Ok(())
         })?;
-        Ok((withdrawn, any))
+        Ok(Withdrawn {
+            withdrawn,
+            fits,
+            still_standing,
+        })
     }
 
     /// Why the register could not be written (or read) last, until it is written again.

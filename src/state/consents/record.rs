@@ -126,6 +126,23 @@ impl ConsentRecord {
 }
 
 impl Filter {
+    /// Whether a consent that does not fit covers the destination or the purpose all the same, since
+    /// it has none of its own. Where neither is asked for, everything fits.
+    pub(super) fn leaves_standing(&self, record: &ConsentRecord) -> bool {
+        let c = &record.consent;
+        let names_neither = self.id.is_some() || (self.purpose.is_none() && self.to.is_none());
+        !names_neither
+            && !self.fits(record)
+            && record.withdrawn.is_none()
+            && self.kind.is_none_or(|k| k == c.kind)
+            && self.by.is_none_or(|b| b == c.by)
+            && (self.purpose.as_ref()).is_none_or(|p| c.purpose.as_ref().is_none_or(|own| own == p))
+            && self
+                .to
+                .as_ref()
+                .is_none_or(|t| c.to.is_empty() || c.to.contains(t))
+    }
+
     pub fn fits(&self, record: &ConsentRecord) -> bool {
         let c = &record.consent;
         self.id.as_ref().is_none_or(|id| *id == record.id)

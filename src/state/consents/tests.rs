@@ -52,19 +52,17 @@ fn what_is_recorded_stands_until_it_is_withdrawn_and_stays_on_record() {
         kind: Some(ConsentKind::Transfer),
         ..Filter::default()
     };
-    let (withdrawn, any) = register.withdraw(key(1), &transfers, now()).unwrap();
-    assert!(any);
-    assert_eq!(withdrawn.len(), 1);
+    let ended = |done: Withdrawn| (done.withdrawn.len(), done.fits);
+    let first = register.withdraw(key(1), &transfers, now()).unwrap();
+    assert_eq!(ended(first), (1, true));
     let again = register.withdraw(key(1), &transfers, now()).unwrap();
-    assert_eq!(again, (Vec::new(), true), "it ends once");
+    assert_eq!(ended(again), (0, true), "it ends once");
     let other = Filter {
         to: Some("US".into()),
         ..Filter::default()
     };
-    assert_eq!(
-        register.withdraw(key(1), &other, now()).unwrap(),
-        (Vec::new(), false)
-    );
+    let none = register.withdraw(key(1), &other, now()).unwrap();
+    assert_eq!(ended(none), (0, false));
 
     drop(register);
     let register = Consents::open(folder.path()).unwrap();
@@ -78,6 +76,57 @@ fn what_is_recorded_stands_until_it_is_withdrawn_and_stays_on_record() {
         "of that person alone"
     );
     assert!(register.of(&key(3)).unwrap().is_empty());
+}
+
+#[test]
+fn a_withdrawal_tells_which_other_consents_cover_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let register = Consents::open(folder.path()).unwrap();
+    let record = |kind, to: &[&str], purpose: Option<&str>| {
+        let purpose = purpose.map(Into::into);
+        let one = NewConsent {
+            purpose,
+            ..consent(kind, to)
+        };
+        register.record(key(1), one, at(MORNING)).unwrap();
+    };
+    let transfer = ConsentKind::Transfer;
+    record(transfer, &["US"], Some("service")); // c1
+    record(transfer, &[], None); // c2
+    record(transfer, &["SG"], None); // c3
+    record(transfer, &["US", "SG"], None); // c4
+    record(ConsentKind::Separate, &[], Some("research")); // c5
+    let withdraw = |which: Filter| {
+        let done = register.withdraw(key(1), &which, now()).unwrap();
+        let ids = |all: Vec<ConsentRecord>| -> Vec<String> {
+            all.iter().map(|c| c.id().to_owned()).collect()
+        };
+        (ids(done.withdrawn), ids(done.still_standing))
+    };
+    let of_kind = Filter {
+        kind: Some(transfer),
+        ..Filter::default()
+    };
+    let (ended, standing) = withdraw(Filter {
+        purpose: Some("service".into()),
+        to: Some("US".into()),
+        ..of_kind.clone()
+    });
+    assert_eq!(
+        (ended, standing),
+        (vec!["c1".into()], vec!["c2".into(), "c4".into()])
+    );
+    let (ended, standing) = withdraw(Filter {
+        to: Some("US".into()),
+        ..Filter::default()
+    });
+    assert_eq!(
+        (ended, standing),
+        (vec!["c4".into()], vec!["c2".into(), "c5".into()])
+    );
+    // Where no destination and no purpose is named, all that is meant has ended.
+    let (ended, standing) = withdraw(of_kind);
+    assert_eq!((ended, standing), (vec!["c2".into(), "c3".into()], vec![]));
 }
 
 #[test]
@@ -96,15 +145,15 @@ fn a_day_to_come_is_left_to_the_law_that_asks_and_can_be_brought_forward() {
         .unwrap();
     let standing = register.of(&key(1)).unwrap()[0].standing().unwrap();
     assert_eq!(standing.withdrawn, later.from);
-    let (brought, _) = register
+    let brought = register
         .withdraw(key(1), &Filter::default(), now())
         .unwrap();
-    assert_eq!(brought.len(), 1);
+    assert_eq!(brought.withdrawn.len(), 1);
     assert_eq!(register.of(&key(1)).unwrap()[0].standing(), None);
-    let (none, _) = register
+    let none = register
         .withdraw(key(1), &Filter::default(), later)
         .unwrap();
-    assert_eq!(none, [], "what has ended does not come back");
+    assert_eq!(none.withdrawn, [], "what has ended does not come back");
 }
 
 #[test]
@@ -150,10 +199,10 @@ fn a_full_disk_changes_nothing_and_is_over_once_there_is_room() {
     disk.turn(State::Sound);
     register.look();
     assert_eq!(register.trouble(), None, "without a caller");
-    let (withdrawn, _) = register
+    let done = register
         .withdraw(key(1), &Filter::default(), now())
         .unwrap();
-    assert_eq!(withdrawn.len(), 1);
+    assert_eq!(done.withdrawn.len(), 1);
     let next = register.record(key(2), one(), at(MORNING)).unwrap();
     assert_eq!(next.id(), "c2", "no number was used up");
     drop(register);

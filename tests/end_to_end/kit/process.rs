@@ -20,7 +20,6 @@ pub fn domicile() -> Command {
             command.env_remove(name);
         }
     }
-    command.env_remove("RUST_LOG");
     command
 }
 

@@ -29,6 +29,39 @@ fn region(
     }
 }
 
+/// Two files with one authority are one authority.
+#[test]
+fn regions_of_one_identity_are_refused_though_the_authority_was_copied() {
+    let ca = Authority::new("acme");
+    let pair = ca.sign(&["spiffe://acme/store"]);
+    let start = || SecureBackend::start(Some(pair.server(None, &[])), PLAIN);
+    let (server, india) = (start(), start());
+    let mut setup = eu(&server, &ca, Some("spiffe://acme/store"));
+    region(&mut setup, "in", &india, &ca, Some("spiffe://acme/store"));
+    let config = setup.write();
+    let check = ["check", "--config", config.to_str().unwrap()];
+    let refused = crate::kit::process::run_to_end(&check, "");
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stdout);
+    assert!(
+        said.contains("would both be `spiffe://acme/store`"),
+        "{said}"
+    );
+
+    // Of another authority the name is another's.
+    let other = Authority::new("other");
+    region(
+        &mut setup,
+        "in",
+        &india,
+        &other,
+        Some("spiffe://acme/store"),
+    );
+    setup.write();
+    let sound = crate::kit::process::run_to_end(&check, "");
+    assert_eq!(sound.status.code(), Some(0), "{sound:?}");
+}
+
 const GERMAN: &str = r#"{"country":"DE"}"#;
 
 #[test]

@@ -142,7 +142,7 @@ serviceAccountName: {{ include "domicile.name" . }}
 automountServiceAccountToken: false
 # The router reads variables that begin with DOMICILE_: let there be none but ours.
 enableServiceLinks: false
-terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds | default (ternary 75 45 (eq .Values.shape "sidecar")) }}
+terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds | default (ternary 90 60 (eq .Values.shape "sidecar")) }}
 securityContext:
   runAsNonRoot: true
   runAsUser: 65532

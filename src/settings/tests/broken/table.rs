@@ -489,6 +489,11 @@ pub const BROKEN: &[(&str, &str, &str)] = &[
     ),
     (
         ROUTE,
+        "host = \"*.example.com\"\n",
+        "22:8: `*.example.com` would match no host (give each host a route of its own",
+    ),
+    (
+        ROUTE,
         "host = \"example.com:80\"\n",
         "22:8: `example.com:80` is no host name",
     ),
