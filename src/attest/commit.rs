@@ -59,7 +59,9 @@ pub(super) fn start(
     writer: Writer,
     books: Books,
     lock: FolderLock,
+    mark_every: Duration,
 ) -> io::Result<Thread> {
+    let marked = writer.next() - 1;
     let thread_shared = Arc::clone(&shared);
     let handle = std::thread::Builder::new()
         .name("ledger".into())
@@ -75,6 +77,9 @@ pub(super) fn start(
                 spare: Vec::new(),
                 refused_before: 0,
                 groups: Groups::new(),
+                marked,
+                marked_at: Instant::now(),
+                mark_every,
             }
             .run();
         })?;
@@ -117,6 +122,10 @@ struct Committer<'a> {
     /// How many requests had been turned away by the last `resumed` entry.
     refused_before: u64,
     groups: Groups,
+    /// Up to which entry the books were marked last, and when.
+    marked: u64,
+    marked_at: Instant,
+    mark_every: Duration,
 }
 
 impl Committer<'_> {
@@ -127,6 +136,7 @@ impl Committer<'_> {
             self.commit_all(batches);
             self.shared.note_writing(false);
             self.shared.note_in_hand(self.oldest(&[]));
+            self.mark_if_due();
             if closing {
                 break;
             }
@@ -138,10 +148,17 @@ impl Committer<'_> {
         if let Err(error) = self.writer.sync_head() {
             tracing::error!(%error, "the ledger's head could not be made durable");
         }
+        self.books.mark(self.writer.next() - 1);
+    }
+
+    /// Most routers seldom pin or count anybody, and by that alone the books would not know how far
+    /// the ledger goes: after a crash all since the last start would be read again.
+    fn mark_if_due(&mut self) {
         let last = self.writer.next() - 1;
-        self.books.directory.mark(last);
-        if let Some(counters) = &self.books.counters {
-            counters.mark(last);
+        if last > self.marked && self.marked_at.elapsed() >= self.mark_every {
+            self.books.mark(last);
+            self.marked = last;
+            self.marked_at = Instant::now();
         }
     }
 

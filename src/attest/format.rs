@@ -95,6 +95,11 @@ impl FrameHead {
         bytes
     }
 
+    /// Bytes of the whole frame.
+    pub fn size(&self) -> u64 {
+        u64::from(self.length) + (FRAME_HEAD + FRAME_TAIL) as u64
+    }
+
     pub fn decode(bytes: &[u8; FRAME_HEAD]) -> Read<Self> {
         let mut take = Take::new(bytes);
         let head = Self {

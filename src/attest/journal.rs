@@ -1,6 +1,6 @@
 //! The doors to the ledger. Everything behind them is done by one thread, `commit`.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use smallvec::{SmallVec, smallvec};
@@ -69,6 +69,9 @@ pub struct Options {
     /// How much of the ledger's end is checked in full at the start; older segments are only
     /// checked to join.
     pub check_bytes: u64,
+    /// While entries come, so often the books note how far the ledger goes: what a start after a
+    /// crash reads again is not much older.
+    pub mark_every: Duration,
 }
 
 /// What opening found.
@@ -105,9 +108,9 @@ pub struct JournalStatus {
     /// When the oldest of these was handed over, by the time it states itself.
     pub waiting_since: Option<Timestamp>,
     /// How long the last commit took, fsync included.
-    pub last_commit: std::time::Duration,
+    pub last_commit: Duration,
     /// How long all commits since the start took.
-    pub all_commits: std::time::Duration,
+    pub all_commits: Duration,
     /// Why the ledger cannot be written, while it or its head cannot or its disk hangs.
     pub error: Option<String>,
 }
@@ -117,6 +120,7 @@ impl Default for Options {
         Self {
             segment_bytes: 64 << 20,
             check_bytes: 1 << 30,
+            mark_every: Duration::from_secs(30),
         }
     }
 }
@@ -163,7 +167,7 @@ impl Journal {
         let (writer, opened) = open::open(folder, &options, &books, disk)?;
         let shared = Arc::new(Shared::new(&writer));
         let room = books.directory.room();
-        let thread = commit::start(Arc::clone(&shared), writer, books, lock)
+        let thread = commit::start(Arc::clone(&shared), writer, books, lock, options.mark_every)
             .map_err(LedgerError::io(folder))?;
         let journal = Self {
             buffer: shared.register(),

@@ -110,6 +110,17 @@ pub struct Books {
     pub counters: Option<Counters>,
 }
 
+impl Books {
+    /// Notes that every change up to entry `seq` was applied, so that the next start need not look
+    /// for one. Stored after these, with the next batch.
+    pub(super) fn mark(&self, seq: u64) {
+        self.directory.mark(seq);
+        if let Some(counters) = &self.counters {
+            counters.mark(seq);
+        }
+    }
+}
+
 impl From<Directory> for Books {
     fn from(directory: Directory) -> Self {
         Self {

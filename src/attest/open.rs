@@ -15,7 +15,7 @@ use super::{
     Books, Damage, Entry, Kind, LedgerError, Opened, Options,
     codec::Malformed,
     disk::{Disk, create_private_folder},
-    format::SegmentHeader,
+    format::{FrameHead, SegmentHeader},
     head::{self, Head, HeadFile, HeadFlaw, Slots},
     segment::{self, Segment, Stop, Walk},
     writer::{End, Item, WriteError, Writer},
@@ -126,6 +126,8 @@ pub(super) fn open(
     head.chain = end.chain;
 
     let io = |error| LedgerError::io(folder)(error);
+    // Before the head acknowledges its last frame: a router that was killed may not have synced it.
+    let file = end.settle(disk.as_mut()).map_err(io)?;
     // Before the directory forgets what it saw: the loss must be told even if we end here.
     let head_file = HeadFile::start(disk.as_mut(), head).map_err(io)?;
     let applied = Applied::attach(books, head.ledger, end.next - 1)?;
@@ -133,13 +135,13 @@ pub(super) fn open(
     let bytes = segments.iter().map(|s| s.length).sum::<u64>() - tail.room;
     let mut writer = Writer::new(
         disk,
+        file,
         head_file,
         end,
         options.segment_bytes,
         &tail.profiles,
         (segments.len() as u64, bytes),
     );
-    writer.repair().map_err(io)?;
     if let Some(flaw) = &opened.head_flaw {
         flaw.tell(end.next - 1);
     }
@@ -280,16 +282,20 @@ fn check(
                 }
             }
         }
-        if let Some(stop) = stopped {
-            let acknowledged = walk.next <= head.seq;
-            // Cut short: entries are gone. Long enough, but not what was written: damage.
-            let cut = segment.first == head.segment && segment.length < head.offset;
-            if !last || matches!(stop, Stop::Io(_)) || (acknowledged && !cut) {
-                return Err(walk.damage(stop));
-            }
+        let ended = stopped.is_none();
+        let acknowledged = walk.next <= head.seq;
+        if let Some(stop) = stopped
+            && (!last
+                || matches!(stop, Stop::Io(_))
+                || (acknowledged && !is_cut(&walk, &stop, head)))
+        {
+            return Err(walk.damage(stop));
         }
         if last {
             tail.torn = segment.torn_after(walk.offset)?;
+            if ended && acknowledged && tail.torn > 0 {
+                return Err(walk.damage(HOLE));
+            }
             tail.room = segment.length.saturating_sub(walk.offset);
             tail.surplus = segment.surplus(walk.offset, tail.torn, walk.next);
         } else {
@@ -305,6 +311,28 @@ fn check(
         return Err(missing_segment(folder, head).into());
     }
     Ok(tail)
+}
+
+/// Where acknowledged entries are gone with all that followed them, zeros alone stand.
+const HOLE: Stop = Stop::Flaw(
+    "zeros stand where an acknowledged frame began, and more stands behind them: bring the segment back from a copy",
+);
+
+/// Whether nothing is wrong with the last segment but that acknowledged frames are gone from its
+/// end. With a flaw in a length a frame seems to go on beyond the file while others stand in what
+/// seems to be its body: so it must end where an acknowledged frame can.
+fn is_cut(walk: &Walk, stop: &Stop, head: &Head) -> bool {
+    let Stop::Ends(frame) = stop else {
+        return false;
+    };
+    let can_be = |frame: &FrameHead| {
+        let next = walk.next + u64::from(frame.entries);
+        let ends = walk.offset + frame.size();
+        ends <= head.offset && ends.cmp(&head.offset) == next.cmp(&(head.seq + 1))
+    };
+    walk.segment.first == head.segment
+        && walk.segment.length < head.offset
+        && frame.as_ref().is_none_or(can_be)
 }
 
 /// The head must meet the chain where it says that acknowledged entries end. `before` is what
@@ -389,6 +417,18 @@ impl Applied {
         })
     }
 
+    /// Lets the books note that they have everything up to `seq`, unless they had more before.
+    fn mark(&self, books: &Books, seq: u64) {
+        if seq > self.pins {
+            books.directory.mark(seq);
+        }
+        if let (Some(counters), Some(counts)) = (&books.counters, self.counts)
+            && seq > counts
+        {
+            counters.mark(seq);
+        }
+    }
+
     /// What any of them lacks comes after this entry.
     fn all(&self) -> u64 {
         self.counts.map_or(self.pins, |c| c.min(self.pins))
@@ -442,10 +482,8 @@ fn replay(
                 }
             }
         }
-    }
-    books.directory.mark(last);
-    if let Some(counters) = &books.counters {
-        counters.mark(last);
+        // A start that is interrupted, by a probe that waits no longer, is not begun anew.
+        applied.mark(books, walk.next - 1);
     }
     apart.tell();
     Ok((replayed, apart.0.len()))

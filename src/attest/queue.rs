@@ -32,8 +32,8 @@ pub(super) enum Work {
     Bundle(Box<Bundle>),
 }
 
-/// A flow home does not run ahead of a buffer whose first entry lies in it for so long: the disk is
-/// stuck.
+/// A flow home does not run ahead of a buffer whose first entry lies in it for so long, nor of a frame
+/// that is written for so long: the disk is stuck.
 const LATEST: Duration = Duration::from_millis(75);
 /// Entries in one worker's buffer, but for a batch, which is taken whole when there are fewer.
 const BUFFER: usize = 65_536;
@@ -343,12 +343,7 @@ impl Shared {
     /// [`Unwritable::Stuck`] while a write has not ended for longer than anybody waits. Whoever
     /// finds that this has begun or is over tells the log.
     pub fn look_at_disk(&self) -> Option<Unwritable> {
-        let since = self.writing_since.load(Ordering::Relaxed);
-        // Most of the time nothing is under way, and the clock need not be read.
-        let waited = match since {
-            IDLE => Duration::ZERO,
-            since => Duration::from_micros(self.now().saturating_sub(since)),
-        };
+        let waited = self.writing_for(Instant::now);
         let hangs = waited > PATIENCE;
         self.tell_hanging(hangs);
         hangs.then_some(Unwritable::Stuck {
@@ -380,6 +375,17 @@ impl Shared {
         }
     }
 
+    /// How long the thread has been at its frame; nothing where it writes none, which is most of the
+    /// time, and then the clock need not be read.
+    fn writing_for(&self, now: impl FnOnce() -> Instant) -> Duration {
+        match self.writing_since.load(Ordering::Relaxed) {
+            IDLE => Duration::ZERO,
+            since => now()
+                .saturating_duration_since(self.began)
+                .saturating_sub(Duration::from_micros(since)),
+        }
+    }
+
     /// In µs since `began`.
     fn now(&self) -> u64 {
         let passed = self.began.elapsed().as_micros();
@@ -393,6 +399,10 @@ impl Shared {
         }
         // As of this turn, which has nearly always been read already.
         let now = clock::moment();
+        // The thread has emptied the buffer before it began to hang with the disk.
+        if self.writing_for(|| now) >= LATEST {
+            return false;
+        }
         let since = *buffered.since.get_or_insert(now);
         now.duration_since(since) < LATEST
     }

@@ -142,7 +142,9 @@ impl Segment {
 #[derive(Debug)]
 pub(super) enum Stop {
     Io(io::Error),
-    /// The file ends within a frame, or a frame is not what was written.
+    /// The file ends within a frame: with its head, if that stands.
+    Ends(Option<FrameHead>),
+    /// A frame is not what was written.
     Flaw(&'static str),
 }
 
@@ -234,7 +236,7 @@ impl Walk {
         match came {
             0 => return Ok(None),
             FRAME_HEAD => {}
-            _ => return Err(Stop::Flaw("it ends within a frame")),
+            _ => return Err(Stop::Ends(None)),
         }
         let head = FrameHead::decode(&bytes)?;
         let mut body = std::mem::take(&mut self.body);
@@ -256,7 +258,7 @@ impl Walk {
         };
         self.chain = tail;
         self.next += u64::from(head.entries);
-        self.offset += (FRAME_HEAD + self.body.len() + FRAME_TAIL) as u64;
+        self.offset += head.size();
         Ok(Some(frame))
     }
 
@@ -299,6 +301,7 @@ impl Walk {
     pub fn damage(&self, stop: Stop) -> LedgerError {
         match stop {
             Stop::Io(error) => LedgerError::io(&self.segment.path)(error),
+            Stop::Ends(_) => self.damage(Stop::Flaw("it ends within a frame")),
             Stop::Flaw(what) => self.segment.damage(self.offset, self.next, what).into(),
         }
     }
@@ -312,11 +315,11 @@ impl Walk {
             .read_to_end(body)
             .map_err(Stop::Io)?;
         if read as u64 != length {
-            return Err(Stop::Flaw("it ends within a frame"));
+            return Err(Stop::Ends(Some(*head)));
         }
         let mut tail = [0; FRAME_TAIL];
         if self.fill(&mut tail)? < FRAME_TAIL {
-            return Err(Stop::Flaw("it ends within a frame"));
+            return Err(Stop::Ends(Some(*head)));
         }
         Ok(tail)
     }

@@ -203,7 +203,9 @@ impl VerifyReport {
             let frame = match walk.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(()),
-                Err(Stop::Flaw(_)) if last && walk.next > heads[0].seq => return Ok(()),
+                Err(Stop::Ends(_) | Stop::Flaw(_)) if last && walk.next > heads[0].seq => {
+                    return Ok(());
+                }
                 Err(stop) => return Err(walk.damage(stop)),
             };
             for entry in walk.entries(&frame).map_err(|m| walk.damage(m.into()))? {

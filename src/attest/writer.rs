@@ -55,6 +55,20 @@ pub(super) struct End {
     pub next: u64,
 }
 
+impl End {
+    /// Cuts off what may stand after the last whole frame of the last segment, and makes that frame
+    /// durable. The segment's file; `None` while there is none.
+    pub fn settle(&self, disk: &mut dyn Disk) -> io::Result<Option<Box<dyn DiskFile>>> {
+        if self.segment == 0 {
+            return Ok(None);
+        }
+        let mut file = disk.open(&segment::name(self.segment))?;
+        file.truncate(self.offset)?;
+        file.sync()?;
+        Ok(Some(file))
+    }
+}
+
 pub(super) struct Writer {
     disk: Box<dyn Disk>,
     file: Option<Box<dyn DiskFile>>,
@@ -75,9 +89,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// `profiles` are those of the last segment.
+    /// `file` is the last segment's, settled; `profiles` are those of it.
     pub fn new(
         disk: Box<dyn Disk>,
+        file: Option<Box<dyn DiskFile>>,
         head: HeadFile,
         end: End,
         limit: u64,
@@ -90,12 +105,12 @@ impl Writer {
         }
         Self {
             disk,
-            file: None,
+            file,
             head,
             end,
             limit,
             profiles: interner,
-            dirty: true,
+            dirty: false,
             room: 0,
             segments,
             bytes,

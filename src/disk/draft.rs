@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     io,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -26,10 +27,21 @@ pub(super) fn put_whole(
     let mut suffix = [0; 8];
     getrandom::fill(&mut suffix).map_err(|error| failed(io::Error::other(error.to_string())))?;
     let draft = named(file, &format!(".{:016x}.new", u64::from_le_bytes(suffix)));
-    let put = make(&draft).and_then(|()| publish(&draft, file, folder).map_err(failed));
+    let put = create_private(&draft).map_err(failed);
+    let put = put
+        .and_then(|()| make(&draft))
+        .and_then(|()| publish(&draft, file, folder).map_err(failed));
     // One that stays is in nobody's way.
     let _ = fs::remove_file(&draft);
     put
+}
+
+/// An empty file that its owner alone may read, in which redb makes a database: by itself it would
+/// leave that to the umask.
+fn create_private(draft: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create_new(true).mode(0o600);
+    options.open(draft).map(drop)
 }
 
 fn publish(draft: &Path, file: &Path, folder: &Path) -> io::Result<()> {

@@ -19,7 +19,9 @@ pub(crate) mod faulty;
 mod tests;
 
 use std::{
+    fs::{self, Permissions},
     io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
@@ -97,11 +99,12 @@ impl Healing {
     /// How many failures of others a read outlives.
     const FOREIGN: u32 = 8;
 
-    /// Opens or creates the database in `file`.
+    /// Opens or creates the database in `file`, which is its owner's alone: it is about people.
     ///
     /// # Errors
     /// [`DatabaseError::DatabaseAlreadyOpen`] while another process has it open.
     pub fn open(file: &Path, cache: usize, words: Words) -> Result<Self, DatabaseError> {
+        keep_private(file);
         let file = file.to_owned();
         let open = move |creates: bool| {
             let mut builder = Database::builder();
@@ -298,6 +301,28 @@ impl Healing {
 impl Opened {
     fn database(&self) -> Result<&Database, redb::Error> {
         self.database.as_ref().ok_or(redb::Error::DatabaseClosed)
+    }
+}
+
+/// Takes from everybody else the right to read a file that an earlier version, or a copy, left open
+/// to every user. A group's right may be meant (backups, `fsGroup`), and stays where it stands alone.
+fn keep_private(file: &Path) {
+    let Ok(mode) = fs::metadata(file).map(|m| m.permissions().mode()) else {
+        return;
+    };
+    if mode & 0o007 == 0 {
+        return;
+    }
+    match fs::set_permissions(file, Permissions::from_mode(mode & 0o700)) {
+        Ok(()) => tracing::warn!(
+            file = %file.display(),
+            "every user of this machine could read this file about people; now its owner alone can"
+        ),
+        Err(error) => tracing::warn!(
+            file = %file.display(),
+            %error,
+            "every user of this machine can read this file about people, and it cannot be changed: take the right away, and find out whose file it is"
+        ),
     }
 }
 

@@ -170,3 +170,24 @@ fn a_file_that_is_gone_is_not_replaced_by_an_empty_one() {
     std::thread::sleep(Healing::PAUSE);
     assert!(has(&file, 0).is_err());
 }
+
+#[test]
+fn a_file_is_its_owners_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.redb");
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let open = || put(&Healing::open(&path, 1 << 20, WORDS).unwrap(), 0).unwrap();
+    open();
+    assert_eq!(mode(), 0o600);
+    // As versions before made it; and as a backup or a volume may need it.
+    for (stood, becomes) in [
+        (0o644, 0o600),
+        (0o666, 0o600),
+        (0o660, 0o660),
+        (0o640, 0o640),
+    ] {
+        fs::set_permissions(&path, Permissions::from_mode(stood)).unwrap();
+        open();
+        assert_eq!(mode(), becomes, "{stood:o}");
+    }
+}

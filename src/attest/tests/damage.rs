@@ -5,6 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
+use crate::attest::segment::{self, Walk};
 
 fn damaged(folder: &Path) -> Damage {
     match verify(folder) {
@@ -235,6 +236,55 @@ fn lost_acknowledged_entries_are_attested_at_the_next_start() {
         assert!(report.to_string().contains("missing"), "{report}");
         // It is told once.
         assert_eq!(rig.open().1.lost, 0);
+    }
+}
+
+/// Frames that stand whole behind it would go, too.
+#[test]
+fn a_start_cuts_nothing_off_behind_a_flaw_or_a_hole() {
+    let rig = Rig::new();
+    let (journal, _) = rig.open();
+    let shared = profile("/p");
+    for n in 0..4 {
+        let _ = block_on(journal.clear(abroad(), draft(n, &shared))).unwrap();
+    }
+    journal.close().unwrap();
+    drop(journal);
+    let file = segment_files(&rig.ledger()).pop().unwrap();
+    let sound = fs::read(&file).unwrap();
+    let mut walk = Walk::open(&segment::list(&rig.ledger()).unwrap()[0]).unwrap();
+    let mut begins = Vec::new();
+    loop {
+        begins.push(usize::try_from(walk.offset).unwrap());
+        if walk.next_frame().unwrap().is_none() {
+            break;
+        }
+    }
+    begins.truncate(4);
+    let directory = rig.directory();
+    let refused = |bytes: &[u8], what: &str| {
+        fs::write(&file, bytes).unwrap();
+        let opened = Journal::open(&rig.ledger(), Options::default(), directory.clone());
+        let Err(LedgerError::Damaged(damage)) = opened else {
+            panic!("{what}: {opened:?}");
+        };
+        assert_eq!(fs::read(&file).unwrap(), bytes, "{what}: {damage}");
+    };
+    for (frame, begin) in begins.iter().enumerate() {
+        // With room behind it as without.
+        for room in [0, 500] {
+            let mut hole = [&sound[..], &vec![0; room]].concat();
+            hole[*begin..*begin + 20].fill(0);
+            refused(&hole, &format!("a hole in frame {frame}"));
+        }
+    }
+    // The file is shorter than the head says, but what is wrong is not its end. A flaw in the last
+    // frame, which is cut, takes no other with it.
+    let last = begins.pop().unwrap();
+    for bit in 96 * 8..last * 8 {
+        let mut bytes = sound[..sound.len() - 1].to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        refused(&bytes, &format!("bit {bit}"));
     }
 }
 

@@ -22,6 +22,7 @@ struct Faults {
     sync_fails: AtomicBool,
     truncate_fails: AtomicBool,
     head_fails: AtomicBool,
+    entries_fail: AtomicBool,
 }
 
 struct Flaky(Folder, Arc<Faults>);
@@ -44,6 +45,9 @@ impl DiskFile for FlakyFile {
         }
         if self.2 && self.1.head_fails.load(Ordering::SeqCst) {
             return Err(io::Error::other("no head today"));
+        }
+        if !self.2 && self.1.entries_fail.load(Ordering::SeqCst) {
+            return Err(io::Error::other("no entries today"));
         }
         self.0.write_at(bytes, offset)
     }
@@ -226,7 +230,7 @@ fn a_loss_that_a_start_could_not_write_down_is_damage_until_one_can() {
     std::fs::write(&last, &bytes[..bytes.len() - 1]).unwrap();
     let faults = Arc::new(Faults::default());
     // The head tells what is left by then, and how much is lost.
-    faults.truncate_fails.store(true, Ordering::SeqCst);
+    faults.entries_fail.store(true, Ordering::SeqCst);
     for _ in 0..2 {
         let disk = Flaky(Folder::new(&rig.ledger()), Arc::clone(&faults));
         let options = Options::default();
@@ -548,6 +552,27 @@ fn no_flow_home_runs_ahead_of_a_disk_that_hangs_however_old_its_request_is() {
     drop(opens);
     block_on(journal.flush()).unwrap();
     assert!(ahead(3));
+}
+
+/// Its worker had nothing in hand when the disk began to hang.
+#[test]
+fn a_disk_that_hangs_is_known_by_its_write_where_a_buffer_is_empty() {
+    let rig = Rig::new();
+    let (journal, gate, clock) = on_a_gate(&rig);
+    let (worker, idle, shared) = (journal.worker(), journal.worker(), profile("/p"));
+    let opens = Opens(&gate);
+    gate.set(true);
+    let ahead = |worker: &WorkerJournal, number| {
+        let begun = clock.block_on(async { worker.begin(homeward(), draft(number, &shared)) });
+        matches!(begun.unwrap(), Clearing::Done(_))
+    };
+    assert!(ahead(&worker, 0));
+    gate.wait_until_reached();
+    clock.block_on(seconds(5));
+    assert!(!ahead(&idle, 1));
+    drop(opens);
+    block_on(journal.flush()).unwrap();
+    assert!(ahead(&idle, 2));
 }
 
 #[test]

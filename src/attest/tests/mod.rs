@@ -8,6 +8,7 @@ mod decided_by;
 pub(crate) mod failing_disk;
 mod group;
 mod kill;
+mod marks;
 mod room;
 mod round_trip;
 mod steps;

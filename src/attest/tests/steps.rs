@@ -107,3 +107,61 @@ fn a_ledger_is_sound_between_any_two_steps_of_its_router() {
     }
     assert!(sound > 12);
 }
+
+/// Notes what is done, in order, and to which file.
+struct Noted(Folder, Notes);
+
+struct NotedFile(Box<dyn DiskFile>, Notes, String);
+
+type Notes = Arc<Mutex<Vec<(String, &'static str)>>>;
+
+impl Disk for Noted {
+    fn open(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let file = self.0.open(name)?;
+        Ok(Box::new(NotedFile(file, self.1.clone(), name.to_owned())))
+    }
+}
+
+impl NotedFile {
+    fn note(&self, what: &'static str) {
+        self.1.lock().unwrap().push((self.2.clone(), what));
+    }
+}
+
+impl DiskFile for NotedFile {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.note("write");
+        self.0.write_at(bytes, offset)
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.note("cut");
+        self.0.truncate(length)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.note("sync");
+        self.0.sync()
+    }
+}
+
+/// A router that was killed between its write and its fsync leaves a whole frame that may not be on
+/// disk yet. The head must not acknowledge what a power failure can take away.
+#[test]
+fn a_start_makes_the_last_frame_durable_before_the_head_tells_of_it() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let last = segment_files(&rig.ledger()).pop().unwrap();
+    let notes = Notes::default();
+    let disk = Box::new(Noted(Folder::new(&rig.ledger()), Arc::clone(&notes)));
+    let opened = Journal::open_on(&rig.ledger(), Options::default(), rig.directory(), disk);
+    let (_journal, opened) = opened.unwrap();
+    assert_eq!((opened.entries, opened.torn_bytes), (30, 0));
+    let notes = notes.lock().unwrap().clone();
+    let segment = last.file_name().unwrap().to_str().unwrap();
+    let place = |file: &str, what| notes.iter().position(|n| *n == (file.to_owned(), what));
+    let (synced, told) = (place(segment, "sync"), place("head", "write"));
+    assert!(synced.is_some() && synced < told, "{notes:?}");
+    // Once is enough.
+    assert_eq!(notes.iter().filter(|(file, _)| file == segment).count(), 2);
+}

@@ -31,7 +31,9 @@ The router's container, as an item of `containers` or, with `sidecar` true, of `
     - { name: admin, containerPort: 9090 }
     - { name: probes, containerPort: 9091 }
   startupProbe:
-    # Up to five minutes: a start reads the last GiB of the ledger.
+    # Up to five minutes: a start checks the last GiB of the ledger and, after a crash, reads again
+    # what came in the last half minute. All of it where directory or counts are lost; one that is
+    # interrupted then goes on where it was.
     httpGet: { path: /livez, port: probes }
     periodSeconds: 2
     failureThreshold: 150
