@@ -135,16 +135,11 @@ pub enum Unsettled {
 /// - `all`: the strongest gives the home; its law attaches whatever its strength, and so does
 ///   each that is evidenced by declared strength or better.
 /// - `first`: the strongest alone.
-/// - `refuse`: as `all`, but different countries are a conflict. The network does not count
-///   here: a traveller's address is no claim about where the person lives.
+/// - `refuse`: as `all`, but claims that [disagree] are a conflict.
 pub fn weigh(found: &[Evidence], conflict: Conflict) -> Result<Standing, Unsettled> {
     let strongest = found.first().ok_or(Unsettled::Nothing)?;
-    if conflict == Conflict::Refuse {
-        let mut claims = found.iter().filter(|e| e.kind != EvidenceKind::Network);
-        let first = claims.next();
-        if claims.any(|e| Some(e.place.country()) != first.map(|f| f.place.country())) {
-            return Err(Unsettled::Conflict);
-        }
+    if conflict == Conflict::Refuse && disagree(found, &[]) {
+        return Err(Unsettled::Conflict);
     }
     let mut countries: SmallVec<[Place; 4]> = SmallVec::new();
     countries.push(strongest.place);
@@ -168,6 +163,21 @@ pub fn weigh(found: &[Evidence], conflict: Conflict) -> Result<Standing, Unsettl
         strongest: strongest.kind,
         kinds,
     })
+}
+
+/// Whether the claims in `found` name different countries, or one that is none of `pinned`, if
+/// there is any.
+///
+/// Neither the network nor the directory claims anything here: a traveller's address says nothing
+/// about where the person lives, and a pin is one belief, of however many countries it is.
+pub fn disagree(found: &[Evidence], pinned: &[Place]) -> bool {
+    let is_claim = |e: &&Evidence| !matches!(e.kind, EvidenceKind::Network | EvidenceKind::Pinned);
+    let mut claims = found.iter().filter(is_claim).map(|e| e.place.country());
+    let Some(first) = claims.next() else {
+        return false;
+    };
+    let is_pinned = pinned.is_empty() || pinned.iter().any(|p| p.country() == first);
+    !is_pinned || claims.any(|claim| claim != first)
 }
 
 /// A country code, or a subdivision's.

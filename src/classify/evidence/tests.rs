@@ -205,6 +205,32 @@ fn refuse_means_claims_and_leaves_the_network_out() {
     );
 }
 
+#[test]
+fn a_pin_of_two_countries_is_one_belief() {
+    use EvidenceKind::*;
+    let pin = [at("CN-GD"), at("DE")];
+    let with_pin = |claims: &[Evidence]| {
+        let pinned = pin.iter().map(|place| Evidence {
+            kind: Pinned,
+            place: *place,
+        });
+        claims.iter().copied().chain(pinned).collect::<Vec<_>>()
+    };
+    for (claims, differ) in [
+        (&[][..], false),
+        (&[ev(Network, "RU")], false),
+        (&[ev(Declared, "CN")], false),
+        (&[ev(Declared, "DE"), ev(Phone, "DE")], false),
+        (&[ev(Declared, "RU")], true),
+        (&[ev(Declared, "CN"), ev(Phone, "DE")], true),
+    ] {
+        assert_eq!(disagree(&with_pin(claims), &pin), differ, "{claims:?}");
+    }
+    let standing = weigh(&with_pin(&[]), Conflict::Refuse).expect("settled");
+    assert_eq!(standing.countries.as_slice(), pin);
+    assert!(!disagree(&with_pin(&[ev(Declared, "RU")]), &[]));
+}
+
 fn found() -> impl Strategy<Value = Vec<Evidence>> {
     let one = (
         prop::sample::select(EvidenceKind::ALL.to_vec()),
