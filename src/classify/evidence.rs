@@ -29,8 +29,8 @@ pub enum Reading {
 /// Reads a header, claim, path or query value, or the text of a JSON string.
 ///
 /// Understood: ISO 3166-1 alpha-2 and alpha-3 and ISO 3166-2 in any case, `UK` for `GB` and `EL`
-/// for `GR` (Interinstitutional Style Guide of the EU, 7.1.1), and E.164 numbers. Blanks around
-/// the value are dropped.
+/// for `GR` (Interinstitutional Style Guide of the EU, 7.1.1), and E.164 numbers, as `tel:` URIs too. Blanks
+/// around the value are dropped.
 pub fn read_text(text: &str) -> Reading {
     // What most records say.
     if let [a @ b'A'..=b'Z', b @ b'A'..=b'Z'] = *text.as_bytes() {
@@ -44,11 +44,33 @@ pub fn read_text(text: &str) -> Reading {
     if let Some(place) = place(text) {
         return Reading::Country(place);
     }
-    let number = text.strip_prefix("tel:").unwrap_or(text);
+    let number = number_of(text);
     if phone::is_phone(number) {
         return phone::country(number).map_or(Reading::Nothing, Reading::Phone);
     }
     Reading::Unreadable
+}
+
+/// The number of a `tel:` URI, or of what is written like one: without `ext` and `isub`, which lead on
+/// from the number (RFC 3966 §3). `phone-context` stays, since it makes another number.
+fn number_of(text: &str) -> &str {
+    let number = match text.split_at_checked(4) {
+        Some((scheme, number)) if scheme.eq_ignore_ascii_case("tel:") => number,
+        _ => text,
+    };
+    let Some((bare, parameters)) = number.split_once(';') else {
+        return number;
+    };
+    let leads_on = |parameter: &str| {
+        parameter.split_once('=').is_some_and(|(name, value)| {
+            let is_known = ["ext", "isub"].iter().any(|k| name.eq_ignore_ascii_case(k));
+            is_known && !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic())
+        })
+    };
+    match parameters.split(';').all(leads_on) {
+        true => bare,
+        false => number,
+    }
 }
 
 /// Reads the value that a JSON pointer found.

@@ -41,6 +41,14 @@ fn telephone_numbers_read_by_their_prefix() {
     assert_eq!(read_text("+7 495 123-45-67"), Reading::Phone(ru));
     assert_eq!(read_text("tel:+74951234567"), Reading::Phone(ru));
     assert_eq!(read_text("+7 495/123-45-67"), Reading::Phone(ru));
+    for text in [
+        "TEL:+74951234567",
+        "Tel:+7-495-123-45-67;ext=5",
+        "tel:+74951234567;EXT=5;isub=12",
+        "+7 495 123-45-67;ext=5",
+    ] {
+        assert_eq!(read_text(text), Reading::Phone(ru), "{text}");
+    }
     for text in ["84951234567", "+870 773 111 632", "+1 800 555 0100"] {
         assert_eq!(read_text(text), Reading::Nothing, "{text}");
     }
@@ -77,6 +85,13 @@ fn what_means_nothing_to_us_is_told_and_not_passed_over() {
         "+55 11",
         "+55 11 98765-4321 / 98765-4322",
         "+0 1234567",
+        // Another number, and what leads on from none.
+        "tel:4951234567;phone-context=+7",
+        "tel:+74951234567;ext=",
+        "tel:+74951234567;",
+        "+74951234567;+4930901820",
+        "tel:CN",
+        "tel:",
         "null",
     ] {
         assert_eq!(read_text(text), Reading::Unreadable, "{text}");
