@@ -25,7 +25,8 @@ pub struct Caller {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAddress {
     Known(IpAddr),
-    /// The chain is broken, hidden (RFC 7239 §6.3), or its two forms disagree.
+    /// The chain is broken, hidden (RFC 7239 §6.3), absent or of proxies only, or its two forms
+    /// disagree.
     Unknown,
 }
 
@@ -55,7 +56,8 @@ impl Caller {
     /// The first address from the right that no configured proxy has.
     ///
     /// `Forwarded` (RFC 7239) goes before `X-Forwarded-For`; where both stand and disagree, the
-    /// network is no evidence. Headers of a peer that is no proxy are not looked at.
+    /// network is no evidence; nor is it where a proxy names nobody: where it stands itself says nothing
+    /// of whom it serves. Headers of a peer that is no proxy are not looked at.
     pub fn client(&self, headers: &Fields, proxies: &[IpNet]) -> ClientAddress {
         if !self.proxied {
             return ClientAddress::Known(self.peer);
@@ -67,7 +69,7 @@ impl Caller {
             .contains_key(Field::XForwardedFor)
             .then(|| last_stranger(x_forwarded_nodes(headers), proxies));
         match (standard, custom) {
-            (None, None) => ClientAddress::Known(self.peer),
+            (None, None) => ClientAddress::Unknown,
             (Some(one), None) | (None, Some(one)) => one,
             (Some(a), Some(b)) if a == b => a,
             (Some(_), Some(_)) => ClientAddress::Unknown,
@@ -76,17 +78,15 @@ impl Caller {
 }
 
 fn last_stranger(nodes: Vec<Option<IpAddr>>, proxies: &[IpNet]) -> ClientAddress {
-    let mut nearest = ClientAddress::Unknown;
-    for node in nodes.into_iter().rev() {
-        let Some(ip) = node else {
-            return ClientAddress::Unknown;
-        };
-        nearest = ClientAddress::Known(ip);
-        if !proxies.iter().any(|n| n.contains(&ip)) {
-            return nearest;
-        }
+    let is_proxy = |ip: IpAddr| proxies.iter().any(|n| n.contains(&ip));
+    let mut strangers = nodes
+        .into_iter()
+        .rev()
+        .skip_while(|node| node.is_some_and(is_proxy));
+    match strangers.next() {
+        Some(Some(ip)) => ClientAddress::Known(ip),
+        Some(None) | None => ClientAddress::Unknown,
     }
-    nearest
 }
 
 fn x_forwarded_nodes(headers: &Fields) -> Vec<Option<IpAddr>> {
@@ -368,7 +368,22 @@ mod tests {
         for (peer, fields, expected) in cases {
             assert_eq!(client(peer, fields), expected, "{peer} {fields:?}");
         }
-        assert_eq!(client("10.0.0.1", &[]), known("10.0.0.1"));
+        // Of proxies alone, and of one that names nobody, nothing is known.
+        for fields in [
+            &[][..],
+            &[("x-forwarded-for", "10.0.0.2")],
+            &[("x-forwarded-for", "10.0.0.3, 10.0.0.2")],
+            &[("x-forwarded-for", "")],
+            &[("forwarded", "for=10.0.0.2")],
+            &[("forwarded", "proto=https")],
+        ] {
+            assert_eq!(
+                client("10.0.0.1", fields),
+                ClientAddress::Unknown,
+                "{fields:?}"
+            );
+        }
+        assert_eq!(client("198.51.100.1", &[]), known("198.51.100.1"));
     }
 
     #[test]

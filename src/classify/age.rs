@@ -102,34 +102,35 @@ fn years_of(text: &str) -> Option<u16> {
         .unwrap_or(text.len());
     let (digits, rest) = text.split_at_checked(end)?;
     let years: u16 = digits.parse().ok().filter(|y| *y <= OLDEST)?;
-    if !follows(rest.trim_start()) {
-        return None;
-    }
-    Some(if below.is_some() { 0 } else { years })
+    let upper = follows(rest.trim_start())?;
+    let youngest = upper.map_or(years, |upper| years.min(upper));
+    Some(if below.is_some() { 0 } else { youngest })
 }
 
-/// What may stand behind the first number of an age.
-fn follows(rest: &str) -> bool {
-    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-    let up_to = rest
+/// What may stand behind the first number of an age: the other end of a range, or nothing that
+/// counts. `None` for anything else.
+fn follows(rest: &str) -> Option<Option<u16>> {
+    let is_number = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    let end = rest
         .strip_prefix('-')
         .or_else(|| rest.strip_prefix('\u{2013}'))
-        .or_else(|| rest.strip_prefix("to "))
-        .or_else(|| rest.strip_prefix('.'));
-    match up_to {
-        Some(end) => digits(end.trim()),
-        None => matches!(
-            rest,
-            "" | "+" | "years" | "years old" | "and over" | "or older"
-        ),
+        .or_else(|| rest.strip_prefix("to "));
+    if let Some(end) = end {
+        let end = end.trim();
+        return is_number(end).then(|| end.parse().ok())?.map(Some);
     }
+    if let Some(fraction) = rest.strip_prefix('.') {
+        return is_number(fraction.trim()).then_some(None);
+    }
+    let words = ["", "+", "years", "years old", "and over", "or older"];
+    words.contains(&rest).then_some(None)
 }
 
-/// ISO 8601 in its usual forms, `20121121`, and days with points or slashes.
+/// ISO 8601 in its usual forms, `20121121`, and days with points or slashes. Behind a whole day a
+/// time may stand, and nothing else: it could be another day.
 fn born_on(text: &str) -> Option<Date> {
-    let day = text
-        .split_once(['T', 't', ' '])
-        .map_or(text, |(day, _)| day);
+    let end = text.find(['T', 't', ' ']).unwrap_or(text.len());
+    let (day, tail) = text.split_at_checked(end)?;
     let date = |y: &str, m: &str, d: &str| {
         let plain = |t: &str| (1..=4).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_digit());
         if y.len() != 4 || ![y, m, d].into_iter().all(plain) {
@@ -140,6 +141,11 @@ fn born_on(text: &str) -> Option<Date> {
         Date::new(year, m.parse().ok()?, d.parse().ok()?).ok()
     };
     let parts: smallvec::SmallVec<[&str; 4]> = day.split(['-', '.', '/']).collect();
+    let is_whole = parts.len() == 3 || day.len() == 8 && parts.len() == 1;
+    let is_sound = tail.is_empty() || is_whole && is_time(tail);
+    if !is_sound {
+        return None;
+    }
     match parts.as_slice() {
         [whole] if whole.len() == 8 => {
             let (y, rest) = whole.split_at_checked(4)?;
@@ -155,6 +161,47 @@ fn born_on(text: &str) -> Option<Date> {
         [a, b, y] => date(y, b, a).max(date(y, a, b)),
         _ => None,
     }
+}
+
+/// Whether `tail` is a time of day behind its `T` or blank: `T10`, `T1005`, ` 10:05:00.5Z`,
+/// ` 10:05 +0200`. Digits alone are one behind a `T` only: behind a blank they may be a year.
+fn is_time(tail: &str) -> bool {
+    let is_digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    let is_two = |t: &str| t.len() == 2 && is_digits(t);
+    let bare = tail.trim_start_matches(['T', 't', ' ']);
+    if tail.len() - bare.len() != 1 {
+        return false;
+    }
+    let time = match (bare.strip_suffix(['Z', 'z']), bare.rfind(['+', '-'])) {
+        (Some(time), _) => time,
+        (None, None) => bare,
+        (None, Some(at)) => {
+            let (time, zone) = bare.split_at(at);
+            let zone = zone.get(1..).unwrap_or_default();
+            let is_zone = match zone.split_once(':') {
+                Some((hours, minutes)) => is_two(hours) && is_two(minutes),
+                None => matches!(zone.len(), 2 | 4) && is_digits(zone),
+            };
+            if !is_zone {
+                return false;
+            }
+            time
+        }
+    };
+    let time = time.trim_end();
+    let (time, fraction) = match time.split_once(['.', ',']) {
+        Some((time, fraction)) => (time, Some(fraction)),
+        None => (time, None),
+    };
+    let mut parts = time.split(':');
+    let hours = parts.next().unwrap_or_default();
+    let rest: smallvec::SmallVec<[&str; 2]> = parts.collect();
+    let is_clock = match rest.len() {
+        0 => !tail.starts_with(' ') && matches!(hours.len(), 2 | 4 | 6) && is_digits(hours),
+        1 | 2 => matches!(hours.len(), 1 | 2) && is_digits(hours) && rest.iter().all(|t| is_two(t)),
+        _ => false,
+    };
+    is_clock && fraction.is_none_or(is_digits)
 }
 
 #[cfg(test)]
@@ -175,6 +222,10 @@ mod tests {
             ("13-17", 13),
             ("13 \u{2013} 17", 13),
             ("13 to 17", 13),
+            ("17-13", 13),
+            ("99-5", 5),
+            ("18 to 3", 3),
+            ("18 \u{2013} 9", 9),
             ("18+", 18),
             (">=18", 18),
             ("<13", 0),
@@ -193,6 +244,8 @@ mod tests {
             "1e2",
             "+",
             "99999999999",
+            "18-99999999999",
+            "18-",
         ] {
             assert_eq!(years_of(text), None, "{text}");
         }
@@ -203,6 +256,12 @@ mod tests {
         for (text, born) in [
             ("2012-11-21", "2012-11-21"),
             ("2012-11-21T23:59:00Z", "2012-11-21"),
+            ("2012-11-21 10:05:00.123", "2012-11-21"),
+            ("2012-11-21 10:05:00,5+02:00", "2012-11-21"),
+            ("2012-11-21 10:05 -0500", "2012-11-21"),
+            ("2012-11-21T1005", "2012-11-21"),
+            ("21.11.2012 9:05", "2012-11-21"),
+            ("20121121T100500Z", "2012-11-21"),
             ("20121121", "2012-11-21"),
             ("21.11.2012", "2012-11-21"),
             ("21/11/2012", "2012-11-21"),
@@ -222,6 +281,21 @@ mod tests {
             "0000-11-21",
             "1353456000",
             "2012-1-1-1",
+            "1980 - 2020",
+            "1980 or 2020",
+            "1980-01-01 / 2020-01-01",
+            "1980-01-01 2020-01-01",
+            "1980-01-01 2020",
+            "1980-01-01 01.01.2020",
+            "1980-01-01 20:20:2020",
+            "1980-01-01T2020-01-01",
+            "1980-01-01T10:00ZZ",
+            "1980-01-01T10:00Z+01:00",
+            "1980-01-01T",
+            "1980-01-01 BC",
+            "1980T",
+            "1980 10:00",
+            "1980-01 10:00",
         ] {
             assert_eq!(born_on(text), None, "{text}");
         }

@@ -29,8 +29,8 @@ pub enum Reading {
 /// Reads a header, claim, path or query value, or the text of a JSON string.
 ///
 /// Understood: ISO 3166-1 alpha-2 and alpha-3 and ISO 3166-2 in any case, `UK` for `GB` and `EL`
-/// for `GR` (Interinstitutional Style Guide of the EU, 7.1.1), and E.164 numbers. Blanks around
-/// the value are dropped.
+/// for `GR` (Interinstitutional Style Guide of the EU, 7.1.1), and E.164 numbers, as `tel:` URIs too. Blanks
+/// around the value are dropped.
 pub fn read_text(text: &str) -> Reading {
     // What most records say.
     if let [a @ b'A'..=b'Z', b @ b'A'..=b'Z'] = *text.as_bytes() {
@@ -44,11 +44,33 @@ pub fn read_text(text: &str) -> Reading {
     if let Some(place) = place(text) {
         return Reading::Country(place);
     }
-    let number = text.strip_prefix("tel:").unwrap_or(text);
+    let number = number_of(text);
     if phone::is_phone(number) {
         return phone::country(number).map_or(Reading::Nothing, Reading::Phone);
     }
     Reading::Unreadable
+}
+
+/// The number of a `tel:` URI, or of what is written like one: without `ext` and `isub`, which lead on
+/// from the number (RFC 3966 §3). `phone-context` stays, since it makes another number.
+fn number_of(text: &str) -> &str {
+    let number = match text.split_at_checked(4) {
+        Some((scheme, number)) if scheme.eq_ignore_ascii_case("tel:") => number,
+        _ => text,
+    };
+    let Some((bare, parameters)) = number.split_once(';') else {
+        return number;
+    };
+    let leads_on = |parameter: &str| {
+        parameter.split_once('=').is_some_and(|(name, value)| {
+            let is_known = ["ext", "isub"].iter().any(|k| name.eq_ignore_ascii_case(k));
+            is_known && !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic())
+        })
+    };
+    match parameters.split(';').all(leads_on) {
+        true => bare,
+        false => number,
+    }
 }
 
 /// Reads the value that a JSON pointer found.
@@ -135,16 +157,11 @@ pub enum Unsettled {
 /// - `all`: the strongest gives the home; its law attaches whatever its strength, and so does
 ///   each that is evidenced by declared strength or better.
 /// - `first`: the strongest alone.
-/// - `refuse`: as `all`, but different countries are a conflict. The network does not count
-///   here: a traveller's address is no claim about where the person lives.
+/// - `refuse`: as `all`, but claims that [disagree] are a conflict.
 pub fn weigh(found: &[Evidence], conflict: Conflict) -> Result<Standing, Unsettled> {
     let strongest = found.first().ok_or(Unsettled::Nothing)?;
-    if conflict == Conflict::Refuse {
-        let mut claims = found.iter().filter(|e| e.kind != EvidenceKind::Network);
-        let first = claims.next();
-        if claims.any(|e| Some(e.place.country()) != first.map(|f| f.place.country())) {
-            return Err(Unsettled::Conflict);
-        }
+    if conflict == Conflict::Refuse && disagree(found, &[]) {
+        return Err(Unsettled::Conflict);
     }
     let mut countries: SmallVec<[Place; 4]> = SmallVec::new();
     countries.push(strongest.place);
@@ -168,6 +185,21 @@ pub fn weigh(found: &[Evidence], conflict: Conflict) -> Result<Standing, Unsettl
         strongest: strongest.kind,
         kinds,
     })
+}
+
+/// Whether the claims in `found` name different countries, or one that is none of `pinned`, if
+/// there is any.
+///
+/// Neither the network nor the directory claims anything here: a traveller's address says nothing
+/// about where the person lives, and a pin is one belief, of however many countries it is.
+pub fn disagree(found: &[Evidence], pinned: &[Place]) -> bool {
+    let is_claim = |e: &&Evidence| !matches!(e.kind, EvidenceKind::Network | EvidenceKind::Pinned);
+    let mut claims = found.iter().filter(is_claim).map(|e| e.place.country());
+    let Some(first) = claims.next() else {
+        return false;
+    };
+    let is_pinned = pinned.is_empty() || pinned.iter().any(|p| p.country() == first);
+    !is_pinned || claims.any(|claim| claim != first)
 }
 
 /// A country code, or a subdivision's.

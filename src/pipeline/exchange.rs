@@ -36,7 +36,7 @@ use crate::{
         route::{self, NoRoute},
     },
     attest::{Draft, Ordered, Profile},
-    classify::token::Claims,
+    classify::token::{Claims, token_of},
     domain::{CategorySet, Circumstances, DecisionId, Operation, Place, RegionId},
     forward::{ForwardError, Upstreams},
     message::{Field, Fields, Parts, Request, Response},
@@ -320,7 +320,7 @@ impl<'w> Exchange<'w> {
     }
 
     /// The claims of the caller's token, if a key set is configured and a JWT came. Another
-    /// kind of bearer token is the backend's business.
+    /// kind of token is the backend's business.
     fn token(&self, snapshot: &Snapshot, headers: &Fields) -> Result<Option<Claims>, Refused> {
         let Some(keys) = &snapshot.keys else {
             return Ok(None);
@@ -332,17 +332,9 @@ impl<'w> Exchange<'w> {
         if values.next().is_some() {
             return Err(Refused::Token("Authorization stands twice".to_owned()));
         }
-        let Some((scheme, token)) = value.to_str().ok().and_then(|v| v.split_once(' ')) else {
-            return Ok(None);
-        };
-        let token = token.trim();
-        if !scheme.eq_ignore_ascii_case("bearer") || token.split('.').count() != 3 {
-            return Ok(None);
-        }
-        match keys.verify(token, self.came) {
-            Ok(claims) => Ok(Some(claims)),
-            Err(fault) => Err(Refused::Token(fault.to_string())),
-        }
+        let verified = token_of(value.as_bytes())
+            .and_then(|token| token.map(|t| keys.verify(t, self.came)).transpose());
+        verified.map_err(|fault| Refused::Token(fault.to_string()))
     }
 
     /// The regions that can be the home of a person of `place`, best first.

@@ -8,7 +8,7 @@ use crate::{
     admit::caller::ClientAddress,
     classify::{
         Age, ValueSource,
-        evidence::{self, Evidence, Reading, Standing, Unsettled, weigh},
+        evidence::{self, Evidence, Reading, Standing, Unsettled, disagree, weigh},
         json::Value,
         schema::Classified,
     },
@@ -18,7 +18,7 @@ use crate::{
     },
     locate::Pin,
     respond::Refused,
-    settings::{Format, PinMode},
+    settings::{Conflict, Format, PinMode},
 };
 
 /// The outcome of classify and locate for one record.
@@ -123,7 +123,12 @@ pub fn find_of(
     })?;
     contradiction(x, &found, home, categories, route.circumstances, pin)?;
     add_pinned(x, &mut found, pin_at, pin, home);
-    let standing = settle(&found, route.conflict, traces)?;
+    let conflict = match (route.conflict, operation) {
+        // Where the home is, is known: no doubt about the country keeps data that must go.
+        (Conflict::Refuse, Operation::Erase) => Conflict::All,
+        (conflict, _) => conflict,
+    };
+    let standing = settle(&found, &pin.countries, conflict, traces)?;
     let mut held_in = SmallVec::new();
     for name in &pin.held_in {
         match x.snapshot.regions.id(name) {
@@ -254,7 +259,7 @@ fn unpinned(
         let place = x.snapshot.regions.get(home).map(|r| r.place);
         return Ok(person(None, home, place.into_iter().collect()));
     }
-    let standing = settle(found, route.conflict, traces)?;
+    let standing = settle(found, &[], route.conflict, traces)?;
     let homes = x.homes(
         standing.home_by,
         categories,
@@ -266,12 +271,17 @@ fn unpinned(
     Ok(person(Some(standing), home, countries))
 }
 
+/// `pinned`: the countries of the subject's pin.
 fn settle(
     found: &[Evidence],
-    conflict: crate::settings::Conflict,
+    pinned: &[Place],
+    conflict: Conflict,
     traces: &mut Traces,
 ) -> Result<Standing, Refused> {
     found.iter().for_each(|e| traces.evidence.insert(e.kind));
+    if conflict == Conflict::Refuse && disagree(found, pinned) {
+        return Err(Refused::EvidenceDisagrees);
+    }
     weigh(found, conflict).map_err(|unsettled| match unsettled {
         Unsettled::Nothing => Refused::NoEvidence,
         Unsettled::Conflict => Refused::EvidenceDisagrees,

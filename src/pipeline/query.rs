@@ -10,8 +10,9 @@ use crate::admit::path::decode_value;
 ///
 /// # Errors
 /// [`Unclear`] where readers differ: the name stands twice with different values, or in other letters,
-/// between blanks or with a `[…]` behind it, which some take for the same; a name cannot be decoded; or
-/// there is a `;`, at which some part pairs.
+/// between blanks or with a `[…]` behind it, which some take for the same; a name cannot be decoded;
+/// there is a `;`, at which some part pairs; or the value is a telephone number with a bare `+`, which
+/// forms read as a blank, and URIs (RFC 3986) as itself.
 pub fn value(query: &str, name: &str) -> Result<Option<String>, Unclear> {
     if query.contains(';') {
         return Err(Unclear);
@@ -26,7 +27,11 @@ pub fn value(query: &str, name: &str) -> Result<Option<String>, Unclear> {
                 false => continue,
             }
         }
+        let has_plus = value.contains('+');
         let value = decode(value).ok_or(Unclear)?;
+        if has_plus && is_number_behind_a_blank(&value) {
+            return Err(Unclear);
+        }
         if found.as_ref().is_some_and(|before| *before != value) {
             return Err(Unclear);
         }
@@ -39,6 +44,16 @@ fn is_like(key: &str, name: &str) -> bool {
     let key = key.trim();
     let bare = key.split('[').next().unwrap_or_default().trim_end();
     key.eq_ignore_ascii_case(name) || bare.eq_ignore_ascii_case(name)
+}
+
+/// ` 49 30 901820`, which was `+49…`, or `tel:` before it.
+fn is_number_behind_a_blank(value: &str) -> bool {
+    let number = match value.split_at_checked(4) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("tel:") => rest,
+        _ => value,
+    };
+    let bare = number.trim_start_matches([' ', '(']);
+    number.starts_with([' ', '(']) && bare.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Whether some frameworks take the request for one of another method.
@@ -95,6 +110,31 @@ mod tests {
         }
         assert_eq!(value("f[id]=1", "f[id]"), Ok(Some("1".to_owned())));
         assert_eq!(value("F[id]=1", "f[id]"), Err(Unclear));
+    }
+
+    #[test]
+    fn a_bare_plus_before_a_number_is_unclear() {
+        for query in [
+            "phone=+4917012345678",
+            "phone=++49+170",
+            "phone=tel:+4917012345678",
+            "phone=TEL%3A+49170",
+            "phone=+%34%39170",
+        ] {
+            assert_eq!(value(query, "phone"), Err(Unclear), "{query}");
+        }
+        for (query, wanted) in [
+            ("phone=%2B4917012345678", "+4917012345678"),
+            ("phone=0170+12345678", "0170 12345678"),
+            ("phone=%2049170", " 49170"),
+            ("phone=+DE", " DE"),
+        ] {
+            assert_eq!(
+                value(query, "phone"),
+                Ok(Some(wanted.to_owned())),
+                "{query}"
+            );
+        }
     }
 
     #[test]

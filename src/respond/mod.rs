@@ -341,7 +341,7 @@ impl Refused {
                 "evidence-disagrees",
                 "the evidence of the person's country disagrees",
                 t(
-                    "this route refuses disagreeing evidence; send one country, or let a trusted caller say it",
+                    "this route refuses disagreeing evidence: what it reads, a trusted caller's word included, must name one country, and of a known subject one that is known of it",
                 ),
             ),
             Self::UnknownField(place) => (

@@ -100,7 +100,7 @@ pub static KEYS: &[Key] = keys! {
     "data_plane.trusted" List Value("[]"), "[\"127.0.0.1/32\"]":
         "Callers whose steering headers count: networks in CIDR notation, and names in client certificates (`spiffe://acme/sg/app`, `dns:app.sg.internal`; these need `tls.client_ca`). From everybody else the headers are stripped.";
     "data_plane.proxies" List Value("[]"), "[\"10.0.0.0/8\"]":
-        "Networks whose `Forwarded` and `X-Forwarded-For` count. Without TLS, HTTP/2 serves `https` to them alone (docs/http.md).";
+        "Networks whose `Forwarded` and `X-Forwarded-For` count. Where these name nobody but proxies, or are absent, `network` is no evidence. Without TLS, HTTP/2 serves `https` to them alone (docs/http.md).";
     "data_plane.workers" Number Computed("one per core"), "4":
         "Worker threads, each with its own runtime, accept queue and pools.";
     "data_plane.connections" Number Value("16384"), "2000":
@@ -141,12 +141,12 @@ pub static KEYS: &[Key] = keys! {
         "A listener with `/livez` and `/readyz` alone, for kubelets. The section as a whole is optional. It has 64 connections at most, as `[admin]` has: one more closes the oldest that asks nothing.";
 
     "geoip.database" Path Value("\"embedded\""), "\"/var/lib/GeoIP/GeoLite2-Country.mmdb\"":
-        "`embedded` (a public-domain country table that ages with the program), the path of a MaxMind database, or `off`: then `network` is never evidence.";
+        "`embedded` (a public-domain country table that ages with the program), the path of a MaxMind database, or `off`: then `network` is never evidence. Addresses that a file's `traits` call hosting, proxy or anonymous are none; most files, and the embedded table, do not say so.";
     "geoip.field" Text Computed("the known vendors' fields"), "\"country.iso_code\"":
         "Dotted path of the country code in a record of your own database.";
 
     "jwt.keys" Path Required, "\"/etc/domicile/jwks.json\"":
-        "JWKS file (RFC 7517) with the keys that verify callers' tokens. The section as a whole is optional. Without it a `jwt:` source of `country` is never evidence, of which `check` and the start warn; of any other key it is an error.";
+        "JWKS file (RFC 7517) with the keys that verify callers' tokens. The section as a whole is optional. Without it a `jwt:` source of `country` is never evidence, of which `check` and the start warn; of any other key it is an error. Read are `Bearer` and `DPoP` tokens of which `typ` is absent, `JWT` or `at+jwt`.";
     "jwt.algorithms" List Value("[\"RS256\", \"ES256\", \"EdDSA\"]"), "[\"ES256\"]":
         "Algorithms that are accepted: `RS256`, `ES256`, `EdDSA`, `HS256`. `HS256` must be asked for by name.";
     "jwt.issuer" List Value("[]"), "[\"https://login.example.com\"]":
@@ -298,7 +298,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.subject" Text Computed("the steering header alone"), "\"path:subject\"":
         "Whose record it is: a source (see below). Required but for `opaque`; `body:` for `array` and `ndjson`; `bulk:id` (the item's `_id`) or `body:` for `bulk`. A text that is not empty, or a whole number of 64 bits in plain digits: `7.0` is nobody's.";
     "routes.<n>.country" List Value("[\"pinned\"]"), "[\"jwt:country\", \"body:/country\", \"body:/phone\", \"pinned\", \"network\"]":
-        "Evidence of the person's country, strongest first: sources. What stands there counts as an ISO 3166-1 code of letters or as a telephone number; `null`, an empty text, `true`, `false` and a number without a country (of four digits at least, or of zeros) say nothing, and anything else is 422: no weaker evidence is taken in its place.";
+        "Evidence of the person's country, strongest first: sources. What stands there counts as an ISO 3166-1 code of letters or as a telephone number; `null`, an empty text, `true`, `false` and a number without a country (of four digits at least, or of zeros) say nothing, and anything else is 422: no weaker evidence is taken in its place. In a query a number begins with `%2B`. Not yet read as evidence: national ids, addresses, locales, time zones.";
     "routes.<n>.born" Text Absent, "\"header:x-born\"":
         "Where a token (`jwt:birthdate`) or a trusted caller's header says when the person was born. Fields of the body tell it by their category; of several days the latest counts, and of several ages the lowest.";
     "routes.<n>.target" Text Value("\"header:domicile-target\""), "\"header:x-target-region\"":
@@ -326,7 +326,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.categories" List Value("[]"), "[\"user.content\"]":
         "Categories of the route as a whole, where no schema reads the body. Neither: `user`.";
     "routes.<n>.conflict" Text Value("\"all\""), "\"refuse\"":
-        "What disagreeing evidence does. `all`: the strongest gives the home and every law evidenced by declared strength or better must permit; `first`; `refuse`.";
+        "What disagreeing evidence does. `all`: the strongest gives the home and every law evidenced by declared strength or better must permit; `first`; `refuse`: all but `pinned` and `network` name one country, a trusted caller's word included, and of a known subject one that its pin knows. Erasures of known subjects are not refused for it.";
     "routes.<n>.pin" Text Value("\"always\""), "\"weak\"":
         "When a subject's home is remembered: `always`, `weak` (only when the evidence is weaker than declared, or a copy goes abroad), `never`: nothing is known of where copies lie, so an erasure reaches the home alone.";
     "routes.<n>.unknown_home" Text Value("\"refuse\""), "\"sg\"":

@@ -470,3 +470,36 @@ fn nobody_names_one_subject_for_many_records() {
     assert!(document["detail"].as_str().unwrap().contains("each item"));
     assert!(backends.touched().is_empty());
 }
+
+/// Such a pin would disagree with itself, and nobody could read or erase what it names.
+#[test]
+fn a_pin_of_two_countries_is_no_disagreement() {
+    let (mut setup, _backends) = Setup::recording();
+    setup.set_route("record", "conflict", "refuse");
+    let router = setup.start();
+    let both = Request::new("POST", "/people")
+        .header("domicile-country", "DE")
+        .ndjson(r#"{"id":"anna","country":"FR"}"#);
+    let item = &both.send(router.router).items()[0];
+    assert_eq!(item["region"], "eu", "{item}");
+    let ask = |method: &'static str, country: Option<&str>| {
+        Request::new(method, "/people/anna")
+            .maybe("domicile-country", country)
+            .send(router.router)
+    };
+    for country in [None, Some("FR"), Some("DE")] {
+        let answer = ask("GET", country);
+        assert_eq!(answer.header("domicile-region"), Some("eu"), "{answer:?}");
+        assert_ne!(answer.status, 422, "{answer:?}");
+    }
+    // Another country of the same home is another claim, which does not keep data that must go.
+    let document = problem(&ask("GET", Some("IT")), 422);
+    assert!(
+        document["type"]
+            .as_str()
+            .unwrap()
+            .ends_with("evidence-disagrees")
+    );
+    let answer = ask("DELETE", Some("IT"));
+    assert!(answer.is_success(), "{answer:?}");
+}

@@ -41,6 +41,14 @@ fn telephone_numbers_read_by_their_prefix() {
     assert_eq!(read_text("+7 495 123-45-67"), Reading::Phone(ru));
     assert_eq!(read_text("tel:+74951234567"), Reading::Phone(ru));
     assert_eq!(read_text("+7 495/123-45-67"), Reading::Phone(ru));
+    for text in [
+        "TEL:+74951234567",
+        "Tel:+7-495-123-45-67;ext=5",
+        "tel:+74951234567;EXT=5;isub=12",
+        "+7 495 123-45-67;ext=5",
+    ] {
+        assert_eq!(read_text(text), Reading::Phone(ru), "{text}");
+    }
     for text in ["84951234567", "+870 773 111 632", "+1 800 555 0100"] {
         assert_eq!(read_text(text), Reading::Nothing, "{text}");
     }
@@ -77,6 +85,13 @@ fn what_means_nothing_to_us_is_told_and_not_passed_over() {
         "+55 11",
         "+55 11 98765-4321 / 98765-4322",
         "+0 1234567",
+        // Another number, and what leads on from none.
+        "tel:4951234567;phone-context=+7",
+        "tel:+74951234567;ext=",
+        "tel:+74951234567;",
+        "+74951234567;+4930901820",
+        "tel:CN",
+        "tel:",
         "null",
     ] {
         assert_eq!(read_text(text), Reading::Unreadable, "{text}");
@@ -203,6 +218,32 @@ fn refuse_means_claims_and_leaves_the_network_out() {
         weigh(&network_first, Conflict::Refuse),
         Err(Unsettled::Conflict)
     );
+}
+
+#[test]
+fn a_pin_of_two_countries_is_one_belief() {
+    use EvidenceKind::*;
+    let pin = [at("CN-GD"), at("DE")];
+    let with_pin = |claims: &[Evidence]| {
+        let pinned = pin.iter().map(|place| Evidence {
+            kind: Pinned,
+            place: *place,
+        });
+        claims.iter().copied().chain(pinned).collect::<Vec<_>>()
+    };
+    for (claims, differ) in [
+        (&[][..], false),
+        (&[ev(Network, "RU")], false),
+        (&[ev(Declared, "CN")], false),
+        (&[ev(Declared, "DE"), ev(Phone, "DE")], false),
+        (&[ev(Declared, "RU")], true),
+        (&[ev(Declared, "CN"), ev(Phone, "DE")], true),
+    ] {
+        assert_eq!(disagree(&with_pin(claims), &pin), differ, "{claims:?}");
+    }
+    let standing = weigh(&with_pin(&[]), Conflict::Refuse).expect("settled");
+    assert_eq!(standing.countries.as_slice(), pin);
+    assert!(!disagree(&with_pin(&[ev(Declared, "RU")]), &[]));
 }
 
 fn found() -> impl Strategy<Value = Vec<Evidence>> {

@@ -3,6 +3,7 @@ use std::{io::Read, net::IpAddr};
 use flate2::read::GzDecoder;
 use jiff::Timestamp;
 use maxminddb::{PathElement, Reader, WithinOptions};
+use serde::Deserialize;
 
 use super::GeoError;
 use crate::domain::Country;
@@ -52,11 +53,44 @@ impl Database {
 
     pub fn country(&self, address: IpAddr) -> Option<Country> {
         let found = self.reader.lookup(address).ok()?;
-        country_at(&found, &self.field)
+        let country = country_at(&found, &self.field)?;
+        // Traits that cannot be read may say what those that can be read would.
+        let traits = found.decode_path::<Traits>(&[PathElement::Key("traits")]);
+        let hides = traits.ok()?.is_some_and(|t| t.hides());
+        (!hides).then_some(country)
     }
 
     pub fn built(&self) -> Timestamp {
         self.built
+    }
+}
+
+/// What MaxMind's files say of some addresses: these stand for people anywhere.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a member of the file's records"
+)]
+struct Traits {
+    is_anonymous: bool,
+    is_anonymous_proxy: bool,
+    is_anonymous_vpn: bool,
+    is_hosting_provider: bool,
+    is_public_proxy: bool,
+    is_residential_proxy: bool,
+    is_tor_exit_node: bool,
+}
+
+impl Traits {
+    fn hides(&self) -> bool {
+        self.is_anonymous
+            || self.is_anonymous_proxy
+            || self.is_anonymous_vpn
+            || self.is_hosting_provider
+            || self.is_public_proxy
+            || self.is_residential_proxy
+            || self.is_tor_exit_node
     }
 }
 

@@ -1,7 +1,9 @@
 //! The country of a client's address, by a GeoIP database.
 //!
 //! The weakest evidence: databases are wrong now and then, and travellers are abroad. Addresses
-//! that belong to nobody in particular are no evidence at all (see [`locates`]).
+//! that belong to nobody in particular are no evidence at all (see [`locates`]), nor are those that a
+//! file's `traits` call a hosting provider's, a proxy's or otherwise anonymous. Few files say so,
+//! and the embedded table does not.
 //!
 //! The file is read into memory, never mapped: a mapped file that is overwritten in place is
 //! undefined behaviour. A database is swapped as a whole, and only for one that opens

@@ -170,6 +170,38 @@ fn every_vendors_field_is_found_and_the_registered_country_never() {
 }
 
 #[test]
+fn hosting_and_anonymisers_are_no_evidence() {
+    let with = |name, value| {
+        let traits = Data::Map(vec![("is_anycast", Data::Bool(true)), (name, value)]);
+        let Data::Map(mut members) = nested("IN") else {
+            panic!("a map");
+        };
+        members.push(("traits", traits));
+        Data::Map(members)
+    };
+    let read_as = |record| {
+        let (_keep, _, geo) = open(&database(1, &[("49.32.0.0/11", record)]), None);
+        read(&geo.expect("opens"), "49.36.1.1")
+    };
+    for name in [
+        "is_anonymous",
+        "is_anonymous_proxy",
+        "is_anonymous_vpn",
+        "is_hosting_provider",
+        "is_public_proxy",
+        "is_residential_proxy",
+        "is_tor_exit_node",
+    ] {
+        assert_eq!(read_as(with(name, Data::Bool(true))), None, "{name}");
+        let not = read_as(with(name, Data::Bool(false)));
+        assert_eq!(not.as_deref(), Some("IN"), "{name}");
+        assert_eq!(read_as(with(name, Data::Text("yes"))), None, "{name}");
+    }
+    let other = read_as(with("isp", Data::Text("Example")));
+    assert_eq!(other.as_deref(), Some("IN"));
+}
+
+#[test]
 fn codes_that_are_no_country_are_nothing() {
     let networks = [
         ("49.32.0.0/11", flat("IN")),

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 #[derive(Clone, Debug)]
 pub enum Data {
     Text(&'static str),
+    Bool(bool),
     Map(Vec<(&'static str, Data)>),
 }
 
@@ -90,6 +91,8 @@ fn metadata(built: u64, nodes: usize, out: &mut Vec<u8>) {
 fn encode(data: &Data, out: &mut Vec<u8>) {
     match data {
         Data::Text(t) => text(t, out),
+        // An extended type, 14, whose size is its value.
+        Data::Bool(value) => out.extend_from_slice(&[u8::from(*value), 14 - 7]),
         Data::Map(members) => {
             out.push(7 << 5 | members.len() as u8);
             for (key, value) in members {

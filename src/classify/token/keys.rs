@@ -2,7 +2,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::{Claims, KeySetError, TokenFault, base64url};
@@ -60,7 +60,29 @@ struct Jwks {
 struct Header {
     alg: String,
     kid: Option<String>,
+    /// Present with whatever value: `null` is no list of names (RFC 7515 §4.1.11).
+    #[serde(default, deserialize_with = "present")]
     crit: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    typ: Option<Value>,
+}
+
+fn present<'de, D: Deserializer<'de>>(member: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(member).map(Some)
+}
+
+/// Whether a token of this `typ` says who its bearer is: none, `JWT` or `at+jwt` (RFC 9068 §2.1), with or
+/// without `application/` (RFC 7515 §4.1.9). What is signed for something else, such as a proof or
+/// a logout, is not believed (RFC 8725 §3.11).
+fn is_for_access(typ: Option<&Value>) -> bool {
+    let Some(typ) = typ else {
+        return true;
+    };
+    typ.as_str().is_some_and(|typ| {
+        let typ = typ.to_ascii_lowercase();
+        let kind = typ.strip_prefix("application/").unwrap_or(&typ);
+        matches!(kind, "jwt" | "at+jwt")
+    })
 }
 
 impl KeySet {
@@ -125,6 +147,9 @@ impl KeySet {
         let header: Header = part(header)?;
         if header.crit.is_some() {
             return Err(TokenFault::Critical);
+        }
+        if !is_for_access(header.typ.as_ref()) {
+            return Err(TokenFault::Kind);
         }
         self.verify_signature(&header, message, signature)?;
         let claims: Value = part(payload)?;

@@ -9,12 +9,14 @@
 
 mod base64url;
 mod claims;
+mod credentials;
 mod keys;
 
 use std::path::PathBuf;
 
 use base64url::base64url;
 pub use claims::Claims;
+pub use credentials::token_of;
 pub use keys::KeySet;
 
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,10 @@ pub enum TokenFault {
     TooLong,
     #[error("the token's algorithm is not accepted here")]
     Algorithm,
+    #[error("one or more blanks stand between `Bearer` or `DPoP` and the token (RFC 9110 §11.4)")]
+    Separator,
+    #[error("the token's `typ` says that it is not for access (RFC 8725 §3.11)")]
+    Kind,
     #[error("the token demands an extension (`crit`) that is not known here")]
     Critical,
     #[error("no key of the set fits the token")]

@@ -340,6 +340,38 @@ fn what_could_be_read_in_two_ways_is_malformed() {
 }
 
 #[test]
+fn tokens_that_are_signed_for_something_else_are_refused() {
+    let signers = Signers::new();
+    let keys = set(&signers.keys(), &settings()).expect("loads");
+    let judge = |header: Value| {
+        let token = signers.token(&header, &claims().to_string());
+        keys.verify(&token, now()).err()
+    };
+    for typ in [
+        "JWT",
+        "jwt",
+        "at+jwt",
+        "AT+JWT",
+        "application/at+jwt",
+        "Application/JWT",
+    ] {
+        assert_eq!(judge(json!({"alg": "HS256", "typ": typ})), None, "{typ}");
+    }
+    for typ in [
+        json!("dpop+jwt"),
+        json!("logout+jwt"),
+        json!(""),
+        json!(null),
+        json!(1),
+    ] {
+        let header = json!({"alg": "HS256", "typ": typ});
+        assert_eq!(judge(header), Some(TokenFault::Kind), "{typ}");
+    }
+    let header = json!({"alg": "HS256", "crit": null});
+    assert_eq!(judge(header), Some(TokenFault::Critical));
+}
+
+#[test]
 fn several_keys_of_a_type_are_tried() {
     let (old, new) = (Signers::new(), Signers::new());
     let mut keys = vec![old.keys()[1].clone(), new.keys()[1].clone()];
