@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderValue, StatusCode, header, uri::Authority},
+    http::{HeaderValue, Method, StatusCode, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -117,9 +117,14 @@ fn is_of_another_page(request: &Request) -> bool {
         let authority = origin.split_once("://").map(|(_, authority)| authority);
         authority.is_some_and(|a| a.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
     };
+    // A link that somebody follows: it changes nothing, and the page that has it cannot read the answer.
+    let says = |name, value: &str| headers.get(name).is_some_and(|v| v == value);
+    let is_link = request.method() == Method::GET
+        && says("sec-fetch-mode", "navigate")
+        && says("sec-fetch-dest", "document");
     let host = headers.get(header::HOST);
     let mut origins = headers.get_all(header::ORIGIN).iter();
-    { site }.any(|site| site != "same-origin" && site != "none")
+    (!is_link && { site }.any(|site| site != "same-origin" && site != "none"))
         || origins.any(|origin| !host.is_some_and(|host| own(host, origin)))
 }
 

@@ -172,6 +172,9 @@ fn is_time(tail: &str) -> bool {
     if tail.len() - bare.len() != 1 {
         return false;
     }
+    let Some(bare) = without_zone_name(bare) else {
+        return false;
+    };
     let time = match (bare.strip_suffix(['Z', 'z']), bare.rfind(['+', '-'])) {
         (Some(time), _) => time,
         (None, None) => bare,
@@ -202,6 +205,29 @@ fn is_time(tail: &str) -> bool {
         _ => false,
     };
     is_clock && fraction.is_none_or(is_digits)
+}
+
+/// A time without the name of its zone (`UTC`; `[Europe/Berlin]`, RFC 9557) or of its half of the day;
+/// `None` where there is no time before it.
+fn without_zone_name(time: &str) -> Option<&str> {
+    let time = match time.strip_suffix(']') {
+        None => time,
+        Some(rest) => {
+            let (time, name) = rest.split_once('[')?;
+            let is_name = |b: u8| b.is_ascii_alphanumeric() || b"/_+-".contains(&b);
+            name.bytes().all(is_name).then_some(time)?
+        }
+    };
+    let named = time.split_at_checked(time.len().saturating_sub(4));
+    let (before, name) = named.unwrap_or(("", time));
+    let is_zone = [" utc", " gmt"]
+        .iter()
+        .any(|z| name.eq_ignore_ascii_case(z));
+    let time = if is_zone { before } else { time };
+    let halved = time.split_at_checked(time.len().saturating_sub(3));
+    let (before, half) = halved.unwrap_or(("", time));
+    let is_half = [" am", " pm"].iter().any(|h| half.eq_ignore_ascii_case(h));
+    Some(if is_half { before } else { time })
 }
 
 #[cfg(test)]
@@ -260,6 +286,10 @@ mod tests {
             ("2012-11-21 10:05:00,5+02:00", "2012-11-21"),
             ("2012-11-21 10:05 -0500", "2012-11-21"),
             ("2012-11-21T1005", "2012-11-21"),
+            ("2012-11-21 00:00:00 UTC", "2012-11-21"),
+            ("2012-11-21 00:00:00 +0000 UTC", "2012-11-21"),
+            ("2012-11-21T00:00+01:00[Europe/Berlin]", "2012-11-21"),
+            ("2012-11-21 12:00:00 AM", "2012-11-21"),
             ("21.11.2012 9:05", "2012-11-21"),
             ("20121121T100500Z", "2012-11-21"),
             ("20121121", "2012-11-21"),

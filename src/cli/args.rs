@@ -68,7 +68,7 @@ pub struct Run {
     pub config: PathBuf,
     /// Let records leave home although the ledger has shown a later time than the clock's: that
     /// time was wrong.
-    #[arg(long)]
+    #[arg(long, env = "DOMICILE_CLOCK_IS_RIGHT")]
     pub clock_is_right: bool,
 }
 

@@ -76,7 +76,7 @@ fn certificate_ends(connection: &ClientConnection) -> i64 {
     names.map_or(i64::MIN, |names| names.until.as_second())
 }
 
-/// A connection, and the address that took it where there were several.
+/// A connection, and the address that took it where there were several and the first did not.
 async fn connect(
     endpoint: &Endpoint,
     limit: Duration,
@@ -91,12 +91,16 @@ async fn connect(
     if let [address] = addresses.as_slice() {
         return Ok((TcpStream::connect(address).await?, None));
     }
-    put_first(endpoint.lately(), &mut addresses);
+    let first = addresses.first().copied();
+    // Told again only once it has proven to be the server's: what fails after its connection stands
+    // must not hide the others for good.
+    put_first(endpoint.take_lately(), &mut addresses);
     let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     let pause = ATTEMPT.min(limit / count.max(1));
     let stream = first_of(&addresses, pause).await?;
     let address = stream.peer_addr().ok();
-    Ok((stream, address))
+    // Where the resolver's first one serves, its order spreads the connections.
+    Ok((stream, address.filter(|address| Some(*address) != first)))
 }
 
 /// The others keep the order of RFC 6724: the sort is stable.
@@ -174,12 +178,13 @@ mod tests {
         let [a, b, c] = [1, 2, 3].map(|n| SocketAddr::from(([192, 0, 2, n], 80)));
         let order = || {
             let mut addresses = [a, b, c];
-            put_first(endpoint.lately(), &mut addresses);
+            put_first(endpoint.take_lately(), &mut addresses);
             addresses
         };
         assert_eq!(order(), [a, b, c]);
         endpoint.clone().led_to(c);
         assert_eq!(order(), [c, a, b]);
+        assert_eq!(order(), [a, b, c], "it led nowhere since");
     }
 
     /// A host that is gone: packets to it are lost, and nothing comes back.

@@ -124,9 +124,10 @@ impl Endpoint {
         (&self.host, self.port)
     }
 
-    /// Of several addresses the one to try first.
-    pub(super) fn lately(&self) -> Option<SocketAddr> {
-        *self.lately.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Of several addresses the one to try first; it is forgotten until it has led to the server again.
+    pub(super) fn take_lately(&self) -> Option<SocketAddr> {
+        let mut lately = self.lately.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lately.take()
     }
 
     /// Of several addresses this one led to the server.

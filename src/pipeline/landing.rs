@@ -13,7 +13,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use smallvec::SmallVec;
 
-use super::{Exchange, Flow, Judged, person::Person};
+use super::{Exchange, Flow, Judged, overtake, person::Person};
 use crate::{
     attest::{Draft, Pinning, Profile},
     domain::{DecisionId, EvidenceSet, Operation, Place, RegionId, SubjectKey},
@@ -138,6 +138,15 @@ pub async fn bring_back(shared: Arc<Shared>, strays: Vec<Stray>) -> Result<(), R
         marked.map_err(|e| Refused::Directory(e.to_string()))?;
     }
     Ok(())
+}
+
+/// As [`bring_back`], for callers that wait.
+///
+/// # Errors
+/// As [`bring_back`], and while the ledger's disk hangs.
+pub async fn bring_back_in_time(shared: Arc<Shared>, strays: Vec<Stray>) -> Result<(), Refused> {
+    let back = bring_back(Arc::clone(&shared), strays);
+    overtake::unless_disk_hangs(&shared, back).await?
 }
 
 /// As [`bring_back`], where nobody waits for it: the caller has gone, or has its answer.

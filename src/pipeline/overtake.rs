@@ -10,6 +10,7 @@ use crate::{
     admit::path,
     domain::{Operation, RegionId, SubjectKey},
     respond::Refused,
+    router::Shared,
     state::Held,
 };
 
@@ -69,24 +70,34 @@ pub async fn hold_all(
 ) -> Result<Option<Held>, Refused> {
     let name = |region| Arc::from(x.snapshot.regions.name(region));
     let to = to.map(|(key, region)| (key, name(region))).collect();
-    let held = {
-        let mut hold = pin!(x.worker.shared.erasures.hold(to));
-        loop {
-            match timeout(LOOK, &mut hold).await {
-                Ok(held) => break held,
-                // A pin is being removed for as long as its entry is on its way.
-                Err(_) => {
-                    let disk = x.worker.shared.journal.check_disk();
-                    disk.map_err(|e| Refused::Ledger(e.to_string()))?;
-                }
-            }
-        }
-    };
+    let shared = &x.worker.shared;
+    let held = unless_disk_hangs(shared, shared.erasures.hold(to)).await?;
     if held.as_ref().is_some_and(Held::pin_ended) {
         let detail = "the person's account was erased at this moment: repeat the request";
         return Err(Refused::Directory(detail.to_owned()));
     }
     Ok(held)
+}
+
+/// Waits for work that may have to wait for a pin's removal, which takes as long as its entry is on its
+/// way.
+///
+/// # Errors
+/// The ledger's disk hangs; the work is dropped.
+pub async fn unless_disk_hangs<T>(
+    shared: &Shared,
+    work: impl Future<Output = T>,
+) -> Result<T, Refused> {
+    let mut work = pin!(work);
+    loop {
+        match timeout(LOOK, &mut work).await {
+            Ok(done) => return Ok(done),
+            Err(_) => {
+                let disk = shared.journal.check_disk();
+                disk.map_err(|e| Refused::Ledger(e.to_string()))?;
+            }
+        }
+    }
 }
 
 /// The entries stand, and nothing was sent yet: a newer record takes the place of what was to be

@@ -53,7 +53,8 @@ fn is_number_behind_a_blank(value: &str) -> bool {
         _ => value,
     };
     let bare = number.trim_start_matches([' ', '(']);
-    number.starts_with([' ', '(']) && bare.starts_with(|c: char| c.is_ascii_digit())
+    let before = number.strip_suffix(bare).unwrap_or_default();
+    before.contains(' ') && bare.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Whether some frameworks take the request for one of another method.
@@ -119,6 +120,7 @@ mod tests {
             "phone=++49+170",
             "phone=tel:+4917012345678",
             "phone=TEL%3A+49170",
+            "phone=(+49)30+901820",
             "phone=+%34%39170",
         ] {
             assert_eq!(value(query, "phone"), Err(Unclear), "{query}");
@@ -126,6 +128,7 @@ mod tests {
         for (query, wanted) in [
             ("phone=%2B4917012345678", "+4917012345678"),
             ("phone=0170+12345678", "0170 12345678"),
+            ("phone=(030)+901820", "(030) 901820"),
             ("phone=%2049170", " 49170"),
             ("phone=+DE", " DE"),
         ] {

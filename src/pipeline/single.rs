@@ -13,7 +13,7 @@ use super::{
     erase,
     form::check_form,
     judge, keep,
-    landing::{Landing, bring_back},
+    landing::{Landing, bring_back_in_time},
     observe,
     outcome::{self, Outcomes},
     overtake,
@@ -106,7 +106,7 @@ pub async fn way(
     drop(outcomes);
     let strays = landing.landed(answer.status());
     if !strays.is_empty() {
-        Box::pin(bring_back(Arc::clone(&x.worker.shared), strays)).await?;
+        Box::pin(bring_back_in_time(Arc::clone(&x.worker.shared), strays)).await?;
     }
     landing.is_looked_at();
     if answer.status().is_success() {

@@ -102,6 +102,24 @@ fn a_web_page_of_others_is_refused_and_the_own_one_is_not() {
     ] {
         assert_eq!(sent(headers).status, 201, "{headers:?}");
     }
+    // A link in another page changes nothing; a frame of it or a script is refused.
+    for (mode, dest, status) in [
+        ("navigate", "document", 200),
+        ("navigate", "iframe", 403),
+        ("no-cors", "script", 403),
+    ] {
+        let asked = Request::new("GET", "/v1/regions")
+            .header("sec-fetch-site", "cross-site")
+            .header("sec-fetch-mode", mode)
+            .header("sec-fetch-dest", dest);
+        assert_eq!(asked.send(router.admin).status, status, "{mode} {dest}");
+    }
+    let posted = sent(&[
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+    ]);
+    problem(&posted, 403);
 }
 
 #[test]

@@ -64,6 +64,12 @@ fn nothing_leaves_home_by_a_clock_that_is_behind_the_ledger() {
     let observed = draft(8, &Arc::new(observed));
     let _ = block_on(journal.clear(abroad(), observed)).unwrap();
 
+    // Nor does anything leave home by an erasure, wherever the copy lies.
+    let mut erasing = Profile::clone(&shared);
+    erasing.operation = Operation::Erase;
+    let erasing = draft(10, &Arc::new(erasing));
+    let _ = block_on(journal.clear(abroad(), erasing)).unwrap();
+
     journal.trust_clock();
     let _ = block_on(journal.clear(abroad(), draft(9, &shared))).unwrap();
     assert_eq!(journal.status().error, None);

@@ -76,7 +76,11 @@ pub(super) async fn send(
     }
     let strays = guard.strays();
     if !strays.is_empty() {
-        Box::pin(landing::bring_back(Arc::clone(&x.worker.shared), strays)).await?;
+        Box::pin(landing::bring_back_in_time(
+            Arc::clone(&x.worker.shared),
+            strays,
+        ))
+        .await?;
     }
     guard.is_looked_at.set(true);
     drop(guard);
