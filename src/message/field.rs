@@ -157,9 +157,11 @@ impl FieldSet {
 pub struct Names {
     known: FieldSet,
     /// A bit for some of the names that are [`Field::Other`]: by length and last byte, in which
-    /// names that share a beginning differ.
+    /// names that share a beginning differ. The highest bit is for any that has an underscore.
     others: u64,
 }
+
+const UNDERSCORED: u64 = 1 << 63;
 
 impl Names {
     pub fn insert(&mut self, key: impl Key) {
@@ -180,7 +182,7 @@ impl Names {
     pub const fn may_meet(self, others: Self) -> bool {
         // That both have unknown names is what the bits are for.
         let known = self.known.without(Field::Other);
-        known.has_any(others.known) || self.others & others.others != 0
+        known.has_any(others.known) || self.others & others.others & !UNDERSCORED != 0
     }
 
     #[inline]
@@ -188,12 +190,20 @@ impl Names {
         self.known.insert(field);
         if field == Field::Other {
             self.others |= Self::bit(name);
+            if name.contains(&b'_') {
+                self.others |= UNDERSCORED;
+            }
         }
     }
 
     pub(super) const fn insert_all(&mut self, others: Self) {
         self.known = self.known.and(others.known);
         self.others |= others.others;
+    }
+
+    /// Whether a name has an underscore; none of those that are known has.
+    pub(super) const fn are_underscored(self) -> bool {
+        self.others & UNDERSCORED != 0
     }
 
     #[inline]
@@ -211,7 +221,7 @@ impl Names {
     #[inline]
     fn bit(name: &[u8]) -> u64 {
         let last = name.last().copied().unwrap_or_default();
-        1 << ((name.len() + usize::from(last) * 5) % 64)
+        1 << ((name.len() + usize::from(last) * 5) % 63)
     }
 }
 
@@ -275,6 +285,8 @@ mod tests {
             assert_eq!(Field::of(text), *field);
             assert_eq!(field.text().as_bytes(), *text);
             assert_eq!(text.to_ascii_lowercase(), *text);
+            // Which spares looking for it.
+            assert!(!text.contains(&b'_'), "{field:?}");
         }
         assert!(Field::ALL.len() < 63, "the set has 64 places");
         assert_eq!(Field::of(b"x-other"), Field::Other);
@@ -304,6 +316,11 @@ mod tests {
         names.insert(Field::Host);
         assert!(names.may_have(Field::Host, b"host"));
         assert!(names.known().contains(Field::Host));
+        assert!(!names.are_underscored());
+        let mut others = names;
+        others.insert("x_two");
+        names.insert_all(others);
+        assert!(names.are_underscored());
     }
 
     #[test]

@@ -64,9 +64,9 @@ impl Fields {
         self.seen.known().has_any(any)
     }
 
-    /// Whether a name may have this byte, in lower case: false is certain.
-    pub fn may_have_in_names(&self, byte: u8) -> bool {
-        memchr::memchr(byte, &self.text).is_some()
+    /// Whether a name may have an underscore: false is certain.
+    pub fn may_have_underscores(&self) -> bool {
+        self.seen.are_underscored()
     }
 
     /// Whether a line of one of these names may be there: false is certain.

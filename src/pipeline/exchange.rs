@@ -287,7 +287,7 @@ impl<'w> Exchange<'w> {
         if self.caller.trusted
             && may_steer(snapshot.spellings)
             // Most heads have none, and of two spellings one does.
-            && (snapshot.underscored || parts.headers.may_have_in_names(b'_'))
+            && (snapshot.underscored || parts.headers.may_have_underscores())
             && headers::has_other_spelling(&parts.headers, &snapshot.steering)
         {
             return Err(Refused::Head(HeadFault::Underscore));
