@@ -313,6 +313,15 @@ impl CompiledSchema {
         set
     }
 
+    /// The categories of somebody's record that was read: one without any field tells at least that
+    /// there is somebody.
+    pub fn categories_of(&self, found: &Classified<'_>) -> CategorySet {
+        match found.categories.is_empty() {
+            true => CategorySet::from_iter([self.user]),
+            false => found.categories,
+        }
+    }
+
     /// Asks `judge` what becomes of each field, and gives the body with that done; `None` when it
     /// stays as it is. See [`edit`] for what is cut and replaced how. `body` must have passed
     /// [`CompiledSchema::classify`].

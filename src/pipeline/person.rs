@@ -107,10 +107,7 @@ pub fn find_of(
                 .or(supposed.as_deref())
         }
     };
-    let categories = match body {
-        Some(classified) => classified.categories,
-        None => routed.route.schema.categories_without_body(),
-    };
+    let categories = concerned(routed, body, operation);
     let Some(pin) = pin else {
         let person = unpinned(x, routed, key, &found, categories, operation, traces)?;
         return Ok(Person { age, ..person });
@@ -154,6 +151,26 @@ pub fn find_of(
         claims: false,
         stored: pin.stored,
     })
+}
+
+/// What a request is judged on: the categories of what it carries where that is all that flows. A
+/// move concerns all that lies at home, whatever its body says of it (POLICY §1: without a body all
+/// of the route's).
+fn concerned(
+    routed: &Routed<'_>,
+    body: Option<&Classified<'_>>,
+    operation: Operation,
+) -> CategorySet {
+    let schema = &routed.route.schema;
+    match (body, operation) {
+        (None, _) => schema.categories_without_body(),
+        (Some(body), Operation::Store | Operation::Replicate | Operation::Disclose) => {
+            schema.categories_of(body)
+        }
+        (Some(body), Operation::Relocate | Operation::Read | Operation::Erase) => schema
+            .categories_of(body)
+            .union(schema.categories_without_body()),
+    }
 }
 
 /// What is read on a route that names no subject and a home for unknowns concerns no person that

@@ -369,7 +369,8 @@ fn is_free(x: &Exchange<'_>, flow: &Flow) -> bool {
 }
 
 /// The answer on its way back. The body of an answer to a write that went abroad is a read from
-/// there: it passes if that read is permitted, with an entry of its own, and is withheld else.
+/// there, of whatever lies there: it passes if that read is permitted, with an entry of its own, and
+/// is withheld else.
 pub async fn flow_back(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
@@ -420,7 +421,7 @@ async fn may_read_back(
     person: &Person,
     flow: &Flow,
 ) -> Result<bool, Refused> {
-    let back = flow.to(Operation::Read);
+    let back = flow.back(routed);
     let cleared = {
         let Some(judged) = judge::judge_if_permitted(x, routed, person, &back)? else {
             return Ok(false);

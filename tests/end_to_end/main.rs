@@ -46,6 +46,7 @@ mod policy_tools;
 mod privacy;
 mod raw_http1;
 mod raw_http2;
+mod reading_back;
 mod readings;
 mod refused_as;
 mod resilience;

@@ -15,7 +15,7 @@ use crate::{
     attest::Draft,
     classify::bulk::{Action, BulkItem},
     decide::Permit,
-    domain::{Operation, RegionId},
+    domain::RegionId,
     pipeline::{Exchange, Flow, judge, person::Traces},
     respond::Refused,
     settings::Answers,
@@ -94,10 +94,7 @@ fn may_pass(
     let read =
         look(x, lane, item, body, &Homes::default(), &mut traces).and_then(|(routed, person)| {
             traces.evidence = person.evidence;
-            let flow = Flow {
-                operation: Operation::Read,
-                ..Flow::new(routed, &person, region)
-            };
+            let flow = Flow::new(routed, &person, region).back(routed);
             let judged = judge::judge(x, routed, &person, &flow)?;
             let permit = judged.permit(x)?;
             let mut draft = x.draft(&judged, traces);

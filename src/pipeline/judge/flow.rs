@@ -99,6 +99,15 @@ impl Flow {
         }
     }
 
+    /// The read that the answer to a write is: what lies in the region is more than what was sent.
+    pub fn back(&self, routed: &Routed<'_>) -> Self {
+        let all = routed.route.schema.categories_without_body();
+        Self {
+            categories: self.categories.union(all),
+            ..self.to(Operation::Read)
+        }
+    }
+
     /// The same with another operation.
     pub fn to(&self, operation: Operation) -> Self {
         Self {
