@@ -14,6 +14,7 @@ mod form;
 mod judge;
 mod keep;
 mod landing;
+mod led;
 mod observe;
 mod outcome;
 mod overtake;
@@ -27,6 +28,7 @@ mod retry;
 mod rounds;
 mod short;
 mod single;
+mod way_back;
 mod wishes;
 
 use http::{Method, Version};

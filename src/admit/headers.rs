@@ -4,7 +4,7 @@ use http::{HeaderName, Version};
 
 use crate::{
     admit::http1::fields::tokens,
-    message::{Field, FieldSet, Fields, Value},
+    message::{Field, FieldSet, Fields, OWN_PREFIX, Value},
 };
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1), `Connection`'s own list aside; `TE`
@@ -31,18 +31,19 @@ pub(super) const CLIENT_ADDRESS: FieldSet = FieldSet::of(&[
     Field::XForwardedClientCert,
 ]);
 
-/// What only the router says: no backend's word for it passes.
-const OWN_ANSWERS: [Field; 6] = [
+/// What no backend says to callers: what only the router does, what concerns the way to it, and
+/// where else its callers could go from now on (RFC 7838).
+const NO_ANSWERS: [Field; 9] = [
     Field::DomicileDecision,
     Field::DomicileRegion,
     Field::DomicileMechanism,
     Field::DomicileBody,
     Field::DomicileRecipient,
+    Field::DomicileRetainUntil,
     Field::DomicileStripped,
+    Field::ProxyAuthenticate,
+    Field::AltSvc,
 ];
-
-/// The fields of one's own: no caller's and no backend's word for them passes.
-pub(super) const OWN_PREFIX: &[u8] = b"domicile-";
 
 /// The names that `Connection` claims for the connection.
 pub fn nominated(fields: &Fields) -> Vec<String> {
@@ -102,8 +103,11 @@ pub(super) fn takes_trailers(te: Value<'_>) -> bool {
 
 /// Drops a backend's word on what only the router says.
 pub fn drop_own_answers(fields: &mut Fields) {
-    if fields.may_have(const { FieldSet::of(&OWN_ANSWERS) }) {
-        OWN_ANSWERS.iter().for_each(|field| fields.remove(field));
+    if fields.may_have(const { FieldSet::of(&NO_ANSWERS) }) {
+        NO_ANSWERS.iter().for_each(|field| fields.remove(field));
+    }
+    if fields.may_have_strange_own() {
+        fields.retain(|_, name| !name.as_bytes().starts_with(OWN_PREFIX));
     }
 }
 

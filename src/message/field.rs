@@ -53,7 +53,7 @@ fields! {
     4 { Date b"date", Etag b"etag", Host b"host", Link b"link", }
     5 { Allow b"allow", }
     6 { Accept b"accept", Cookie b"cookie", Expect b"expect", }
-    7 { Trailer b"trailer", Upgrade b"upgrade", }
+    7 { AltSvc b"alt-svc", Trailer b"trailer", Upgrade b"upgrade", }
     8 { Location b"location", }
     9 { Forwarded b"forwarded", XRealIp b"x-real-ip", }
     10 {
@@ -77,6 +77,7 @@ fields! {
     }
     16 {
         CfConnectingIp b"cf-connecting-ip", ContentEncoding b"content-encoding",
+        ContentLocation b"content-location",
         FastlyClientIp b"fastly-client-ip", ProxyConnection b"proxy-connection",
         WwwAuthenticate b"www-authenticate", XForwardedHost b"x-forwarded-host",
     }
@@ -157,11 +158,15 @@ impl FieldSet {
 pub struct Names {
     known: FieldSet,
     /// A bit for some of the names that are [`Field::Other`]: by length and last byte, in which
-    /// names that share a beginning differ. The highest bit is for any that has an underscore.
+    /// names that share a beginning differ. The highest two are for any that has an underscore, and
+    /// any that begins with `domicile-`.
     others: u64,
 }
 
 const UNDERSCORED: u64 = 1 << 63;
+const OWN: u64 = 1 << 62;
+/// How the router's own fields begin: no caller's and no region's word for them passes.
+pub const OWN_PREFIX: &[u8] = b"domicile-";
 
 impl Names {
     pub fn insert(&mut self, key: impl Key) {
@@ -182,7 +187,7 @@ impl Names {
     pub const fn may_meet(self, others: Self) -> bool {
         // That both have unknown names is what the bits are for.
         let known = self.known.without(Field::Other);
-        known.has_any(others.known) || self.others & others.others & !UNDERSCORED != 0
+        known.has_any(others.known) || self.others & others.others & !(UNDERSCORED | OWN) != 0
     }
 
     #[inline]
@@ -192,6 +197,9 @@ impl Names {
             self.others |= Self::bit(name);
             if name.contains(&b'_') {
                 self.others |= UNDERSCORED;
+            }
+            if name.starts_with(OWN_PREFIX) {
+                self.others |= OWN;
             }
         }
     }
@@ -204,6 +212,11 @@ impl Names {
     /// Whether a name has an underscore; none of those that are known has.
     pub(super) const fn are_underscored(self) -> bool {
         self.others & UNDERSCORED != 0
+    }
+
+    /// Whether a name that nobody looks for begins as the router's own do.
+    pub(super) const fn have_strange_own(self) -> bool {
+        self.others & OWN != 0
     }
 
     #[inline]
@@ -221,7 +234,7 @@ impl Names {
     #[inline]
     fn bit(name: &[u8]) -> u64 {
         let last = name.last().copied().unwrap_or_default();
-        1 << ((name.len() + usize::from(last) * 5) % 63)
+        1 << ((name.len() + usize::from(last) * 5) % 62)
     }
 }
 

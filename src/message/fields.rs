@@ -69,6 +69,12 @@ impl Fields {
         self.seen.are_underscored()
     }
 
+    /// Whether a name may begin as the router's own do and be none of those that it knows: false is
+    /// certain.
+    pub fn may_have_strange_own(&self) -> bool {
+        self.seen.have_strange_own()
+    }
+
     /// Whether a line of one of these names may be there: false is certain.
     pub fn may_have_name(&self, of: Names) -> bool {
         self.seen.may_meet(of)

@@ -16,7 +16,7 @@ mod value;
 use http::{Method, StatusCode, Uri, Version};
 
 pub use earlier::{Earlier, Kind};
-pub use field::{Field, FieldSet, Key, Names};
+pub use field::{Field, FieldSet, Key, Names, OWN_PREFIX};
 pub use fields::{Fields, Several, never_indexed};
 pub use parse::{LineFault, MOST_FIELDS, check_name, is_token};
 pub use value::{NotText, Value};

@@ -28,6 +28,7 @@ use super::{
     personal::Personal,
     short::{self, Hold},
     single::{self, Taken},
+    way_back,
 };
 use crate::{
     admit::{
@@ -448,7 +449,7 @@ async fn send(
         }
     };
     if routed.route.settings.answers == Answers::StatusOnly {
-        let mut bare = single::safe(&answer);
+        let mut bare = way_back::safe(&answer);
         bare.headers_mut()
             .insert(HeadField::DomicileBody, "withheld");
         let mut body = answer.into_body();

@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 use super::{
     Content, Exchange, Flow, Judgement, Kept, Routed, judge, keep, overtake,
     person::{Person, Traces},
-    single::{attest, flow_back, path_and_query, send},
+    single::{attest, path_and_query, send},
+    way_back::flow_back,
 };
 use crate::{
     attest::{Draft, Journal, Pinning, Profile, Unwritable},

@@ -15,6 +15,7 @@ use super::{
     judge, keep,
     person::{self, Person, Traces},
     single::{self, Taken},
+    way_back,
 };
 use crate::{
     attest::{Draft, Profile},
@@ -257,7 +258,7 @@ pub(super) async fn pass(
     let (answer, _) = single::send(x, to, cleared, &mut outgoing).await?;
     take_effect(x, effects, answer.status());
     let mut answer = answer.map(|body| Content::Region(Box::new(body)));
-    crate::admit::headers::drop_own_answers(answer.headers_mut());
+    way_back::tidy(x, to, &mut answer)?;
     x.say_region(answer.headers_mut(), to);
     Ok(answer)
 }

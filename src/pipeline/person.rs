@@ -118,7 +118,12 @@ pub fn find_of(
             pin.region
         ))
     })?;
-    contradiction(x, &found, home, categories, route.circumstances, pin)?;
+    if let Err(refused) = contradiction(x, &found, home, categories, route.circumstances, pin) {
+        // What contradicted what.
+        found.iter().for_each(|e| traces.evidence.insert(e.kind));
+        traces.evidence.insert(EvidenceKind::Pinned);
+        return Err(refused);
+    }
     add_pinned(x, &mut found, pin_at, pin, home);
     let conflict = match (route.conflict, operation) {
         // Where the home is, is known: no doubt about the country keeps data that must go.

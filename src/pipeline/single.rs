@@ -18,23 +18,23 @@ use super::{
     outcome::{self, Outcomes},
     overtake,
     person::{self, Person, Traces},
-    short::{self, Hold},
+    way_back::{flow_back, pass_at_once},
 };
 use crate::{
     admit::{
         body::{BodyFault, Incoming, Watched},
-        headers::{drop_own_answers, is_among, nominated},
+        headers::{is_among, nominated},
         http1::FramingFault,
     },
     attest::{Cleared, Clearing, Pinning, Unwritable},
     classify::schema::Classified,
     domain::{Operation, RegionId},
-    forward::{AnswerBody, Outgoing, OutgoingBody, throw_away},
+    forward::{AnswerBody, Outgoing, OutgoingBody},
     locate::{Claim, Pin},
-    message::{Field, Fields, Parts, Response, Told},
+    message::{Parts, Response},
     respond::Refused,
     router::Snapshot,
-    settings::{Answers, Format},
+    settings::Format,
 };
 
 /// The body of a request, as its route takes it.
@@ -91,7 +91,7 @@ pub async fn way(
     };
     let landing = Landing::new(x, &person, &flow, &judged);
     let (answer, outcomes) = send(x, region, &cleared, &mut outgoing).await?;
-    let mut answer = match pass_at_once(x, routed, &flow, answer) {
+    let mut answer = match pass_at_once(x, routed, &flow, answer)? {
         Ok(passes) => passes,
         // An answer that breaks off tells nothing, and does nothing to where data lies.
         Err(answer) => {
@@ -335,132 +335,6 @@ pub async fn send<'x, 'w>(
             Err(refused)
         }
     }
-}
-
-/// What [`flow_back`] gives, if it needs neither a judgement nor waiting; else the answer again.
-fn pass_at_once(
-    x: &Exchange<'_>,
-    routed: &Routed<'_>,
-    flow: &Flow,
-    answer: Response<AnswerBody>,
-) -> Result<Response<Content>, Response<AnswerBody>> {
-    if routed.route.settings.answers != Answers::Full || !is_free(x, flow) {
-        return Err(answer);
-    }
-    whole(answer)
-}
-
-/// An answer that passes and is here as a whole, as most are; else the answer again.
-fn whole(mut answer: Response<AnswerBody>) -> Result<Response<Content>, Response<AnswerBody>> {
-    let whole = match answer.body_mut().take_here() {
-        Some(whole) => whole,
-        None if answer.body().is_end_stream() => Bytes::new(),
-        None => return Err(answer),
-    };
-    let mut answer = answer.map(|_| Content::Whole(whole));
-    drop_own_answers(answer.headers_mut());
-    Ok(answer)
-}
-
-/// Whether an answer's body crosses no border that was not judged with the flow.
-fn is_free(x: &Exchange<'_>, flow: &Flow) -> bool {
-    let region = x.snapshot.regions.get(flow.region);
-    flow.operation == Operation::Read || region.is_some_and(|r| r.place == x.snapshot.location)
-}
-
-/// The answer on its way back. The body of an answer to a write that went abroad is a read from
-/// there, of whatever lies there: it passes if that read is permitted, with an entry of its own, and
-/// is withheld else.
-pub async fn flow_back(
-    x: &Exchange<'_>,
-    routed: &Routed<'_>,
-    person: &Person,
-    flow: &Flow,
-    answer: Response<AnswerBody>,
-) -> Result<Response<Content>, Refused> {
-    let empty = answer.body().is_end_stream() || answer.body().size_hint().exact() == Some(0);
-    let passes = routed.route.settings.answers == Answers::Full
-        && (is_free(x, flow) || (!empty && may_read_back(x, routed, person, flow).await?));
-    let answer = match passes {
-        true => match whole(answer) {
-            Ok(answer) => return Ok(answer),
-            Err(answer) => answer,
-        },
-        false => answer,
-    };
-    // Fields, too, can carry what stands in a record, so those that may stay behind.
-    let bare = (!passes).then(|| safe(&answer));
-    let hold = Hold::of(flow.operation, routed.route.settings.format, &answer);
-    let (head, body) = answer.into_parts();
-    // Of what is withheld, too, nothing is told before it is known to be whole (RFC 9112 §8).
-    let body = Box::pin(short::read(body, hold)).await.map_err(|error| {
-        let region = x.snapshot.regions.name(flow.region).to_owned();
-        let detail = error.to_string();
-        match error.fault.is_late() {
-            true => Refused::BackendTimeout { region, detail },
-            false => Refused::BackendBroken { region, detail },
-        }
-    })?;
-    let Some(mut bare) = bare else {
-        let mut answer = Response::from_parts(head, body);
-        drop_own_answers(answer.headers_mut());
-        return Ok(answer);
-    };
-    if !empty {
-        bare.headers_mut().insert(Field::DomicileBody, "withheld");
-    }
-    if let Content::Region(body) = body {
-        Box::pin(throw_away(*body)).await;
-    }
-    Ok(bare)
-}
-
-async fn may_read_back(
-    x: &Exchange<'_>,
-    routed: &Routed<'_>,
-    person: &Person,
-    flow: &Flow,
-) -> Result<bool, Refused> {
-    let back = flow.back(routed);
-    let cleared = {
-        let Some(judged) = judge::judge_if_permitted(x, routed, person, &back)? else {
-            return Ok(false);
-        };
-        let Ok(permit) = judged.permit(x) else {
-            return Ok(false);
-        };
-        let mut traces = x.story.borrow().traces;
-        traces.evidence = person.evidence;
-        let mut draft = x.draft(&judged, traces);
-        draft.holds = judged.take_holds();
-        judged.count();
-        x.worker.journal.clear(permit, draft)
-    };
-    match cleared.await {
-        Ok(_cleared) => Ok(true),
-        Err(error) => Err(Refused::Ledger(error.to_string())),
-    }
-}
-
-/// Status and fields that tell nothing of the record.
-pub fn safe(answer: &Response<AnswerBody>) -> Response<Content> {
-    const SAFE: [Field; 6] = [
-        Field::Date,
-        Field::Etag,
-        Field::LastModified,
-        Field::RetryAfter,
-        Field::Allow,
-        Field::CacheControl,
-    ];
-    let mut head = Told::new(answer.status(), Fields::default());
-    head.version = answer.version();
-    let mut bare = Response::from_parts(Box::new(head), Content::Whole(Bytes::new()));
-    for name in SAFE {
-        if let Some(value) = answer.headers().get(name) {
-            bare.headers_mut().append(name, value.as_bytes());
-        }
-    }
-    bare
 }
 
 /// Lent: most requests need no copy of it.

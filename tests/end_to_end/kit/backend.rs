@@ -76,13 +76,25 @@ impl Backend {
         Self::start(Arc::new(script), true)
     }
 
+    /// For a script that knows where it is.
+    pub fn scripted_at(
+        address: SocketAddr,
+        script: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(address, Arc::new(script), true)
+    }
+
     /// Says 200 to everything and keeps no body.
     pub fn discarding() -> Self {
         Self::start(Arc::new(|_: &Seen| Reply::status(200)), false)
     }
 
     fn start(script: Arc<Script>, keep: bool) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::serve((Ipv4Addr::LOCALHOST, 0).into(), script, keep)
+    }
+
+    fn serve(address: SocketAddr, script: Arc<Script>, keep: bool) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
