@@ -26,7 +26,7 @@ use crate::{
     router::{ReadyRoute, Shared},
 };
 
-/// `POST /v1/decisions:explain`: POLICY's question in, its answer out.
+/// `POST /v1/decisions:explain`: a question in, its answer out (docs/decision.md).
 pub async fn explain(
     State(shared): State<Arc<Shared>>,
     body: Result<Bytes, BytesRejection>,

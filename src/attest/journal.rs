@@ -498,7 +498,7 @@ impl WorkerJournal {
 type Durable = oneshot::Receiver<Result<(), Unwritable>>;
 
 /// Only flows home may run ahead of their entry, and neither a new pin nor a counted person ever
-/// (DESIGN, invariant 2).
+/// (ARCHITECTURE, invariant 2).
 pub(super) fn may_follow(permit: &Permit, changes_pin: bool, profile: &Profile) -> bool {
     permit.is_flow_home() && !changes_pin && profile.counted.is_empty()
 }

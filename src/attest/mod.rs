@@ -2,7 +2,7 @@
 //!
 //! Goals, in this order:
 //!
-//! 1. *Evidence first* (DESIGN, invariant 2): a permit becomes [`Cleared`], which forwarding
+//! 1. *Evidence first* (ARCHITECTURE, invariant 2): a permit becomes [`Cleared`], which forwarding
 //!    demands, only when its entry is durable; a flow home alone may run up to 100 ms ahead.
 //! 2. *Nothing can be changed unseen*: frames are chained by SHA-256, segments continue the chain,
 //!    and the head says how far acknowledged entries go. `docs/ledger-format.md` gives the bytes.

@@ -3,7 +3,7 @@ use crate::domain::{Destination, Operation, RecipientId, RegionId};
 use super::verdict::Verdict;
 
 /// Proof that policy allows one flow to or from one region, or to one recipient. Built only by the
-/// decision.
+/// decision, and by the mode `observe`, which follows none.
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct Permit {
@@ -56,7 +56,7 @@ impl Permit {
     }
 
     /// Whether nothing moves but to the subject's home (domestic or homebound). Only then may
-    /// the entry follow within 100 ms; every other permit is written ahead (DESIGN, invariant 2).
+    /// the entry follow within 100 ms; every other permit is written ahead (ARCHITECTURE, invariant 2).
     pub fn is_flow_home(&self) -> bool {
         self.flow_home
     }

@@ -160,7 +160,8 @@ impl Grounds {
 
 impl Query {
     /// A flow about which nothing else is known: no purpose, ground, consent or count, and
-    /// unprotected.
+    /// unprotected. Without categories it is one of anything personal: what nobody said is not
+    /// permitted by saying nothing.
     pub fn new(
         policy: &Compiled,
         at: Timestamp,
@@ -170,6 +171,10 @@ impl Query {
         from: Party,
         to: Party,
     ) -> Self {
+        let categories = match categories.is_empty() {
+            true => policy.personal,
+            false => categories,
+        };
         Self {
             at,
             operation,

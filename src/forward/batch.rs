@@ -27,7 +27,7 @@ pub struct Part {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SplitError {
-    /// A fault of ours, or a body of 4 GiB.
+    /// The item's range does not fit the body, or does not fit into 32 bits (4 GiB).
     #[error("item {0} does not lie inside the body")]
     OutOfBody(usize),
     /// A line feed in an NDJSON item would make two records of one.

@@ -501,7 +501,7 @@ fn seated(mut answer: Response<AnswerBody>, seat: Seat) -> Response<AnswerBody> 
     answer
 }
 
-/// DESIGN §3 forward: only when nothing was sent or the method is idempotent. What took too long
+/// Only when nothing was sent or the method is idempotent. What took too long
 /// would take as long again, and what answered badly has had the request.
 fn is_safe_to_repeat(failed: &Failed, is_idempotent: impl Fn() -> bool) -> bool {
     matches!(

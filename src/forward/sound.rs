@@ -11,8 +11,8 @@ use crate::{
 };
 
 /// Whether a head is one that HTTP/1.1 could say, too, and that is read in one way: a status of RFC 9110
-/// §15, at most as many fields as there, names that are tokens (RFC 9110 §5.1; h2 takes others), values without white space at their edges (RFC 9113 §8.2.1),
-/// and one `Content-Length` of digits at most (RFC 9110 §8.6). h2 takes several lengths that are equal,
+/// §15, at most as many fields as there, names that are tokens (RFC 9110 §5.1; h2 takes others),
+/// values without white space at their edges (RFC 9113 §8.2.1), and one `Content-Length` of digits at most (RFC 9110 §8.6). h2 takes several lengths that are equal,
 /// and an empty one for 0.
 pub(super) fn is_sound<B>(answer: &Response<B>) -> bool {
     let fields = answer.headers();

@@ -238,7 +238,7 @@ fn decide_on(
     Ok((decided, traces.evidence))
 }
 
-/// POLICY §1: from the location to the recipient.
+/// From the location to the recipient (docs/decision.md).
 fn question(
     x: &Exchange<'_>,
     routed: &Routed<'_>,

@@ -447,7 +447,8 @@ impl<'w> Exchange<'w> {
             answer.headers_mut(),
         );
         if matches!(refused, Refused::Body(_) | Refused::CallerCertificate) {
-            // The rest of the body is not read, or nothing better will come of it, so the connection cannot serve another request.
+            // The rest of the body is not read, or nothing better will come of it, so the connection
+            // cannot serve another request.
             answer.headers_mut().insert(Field::Connection, "close");
         }
         answer

@@ -159,8 +159,7 @@ pub fn find_of(
 }
 
 /// What a request is judged on: the categories of what it carries where that is all that flows. A
-/// move concerns all that lies at home, whatever its body says of it (POLICY §1: without a body all
-/// of the route's).
+/// move concerns all that lies at home, whatever its body says of it (docs/decision.md).
 fn concerned(
     routed: &Routed<'_>,
     body: Option<&Classified<'_>>,

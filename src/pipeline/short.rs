@@ -31,10 +31,10 @@ pub enum Hold {
 }
 
 impl Hold {
-    /// Whether something was done, and above all erased, must be told as a whole, and so must what has no
-    /// content. What reads, what
-    /// a recipient says of a record, and what an `opaque` route carries (gRPC) may be meant to come
-    /// bit by bit; so may events, and what announces trailer fields, which only a stream hands on.
+    /// Held though nobody knows how long they are: answers to erasures, answers that can have no
+    /// content (204, 304), and answers to writes. Not so what may be meant to come bit by bit: answers
+    /// to reads, of recipients and of `opaque` routes (gRPC), events, and what announces trailer
+    /// fields, which only a stream hands on.
     pub fn of(operation: Operation, format: Format, answer: &Response<AnswerBody>) -> Self {
         let reads = matches!(operation, Operation::Read | Operation::Disclose);
         let writes = !reads && format != Format::Opaque;

@@ -1,4 +1,4 @@
-//! Settings, policy and instruments as one validated whole (DESIGN, invariant 5: one request, one
+//! Settings, policy and instruments as one validated whole (ARCHITECTURE, invariant 5: one request, one
 //! policy). A snapshot is built beside the one in force and swapped in, or not at all.
 
 use std::{collections::HashSet, path::Path, sync::Arc};

@@ -159,7 +159,7 @@ fn homes_of_the_others() {
     );
 }
 
-/// POLICY §1: only flows to `[homes] default`; that somebody sits in the same country is no home.
+/// Without a law file: only flows to `[homes] default`; that somebody sits in the same country is no home.
 #[test]
 fn nothing_of_people_without_a_law_file_is_handed_on() {
     let from = policies().join("examples/demo/organisation.toml");

@@ -1,4 +1,4 @@
-//! What is asked: the flow of a request without its person, and POLICY's question about it.
+//! What is asked: the flow of a request without its person, and the question about it.
 
 use std::{
     hash::{Hash, Hasher},
@@ -130,7 +130,7 @@ impl Flow {
     }
 }
 
-/// POLICY §1, 'From a request to a question'.
+/// docs/decision.md, 'From a request to a question'.
 pub(super) fn question(x: &Exchange<'_>, route: &Route, flow: &Flow) -> Result<Query, Refused> {
     let snapshot = &x.snapshot;
     let mut location = Party::new(snapshot.location, snapshot.location_entity);

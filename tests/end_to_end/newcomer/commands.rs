@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::kit::process::run_to_end;
 use crate::kit::setup::Setup;
 
-/// POLICY §2's example, as the README's `policy explain` takes it.
+/// A whole question, as the README's `policy explain` takes it.
 pub const QUESTION: &str = r#"{ "at": "2026-11-21T12:00:00Z", "operation": "replicate",
     "subject": { "countries": ["DE"], "citizenships": [], "collected_in": "DE", "age": null,
         "kind": "customer", "consents": [ { "kind": "transfer", "purpose": "service", "to": ["SG"],
