@@ -54,6 +54,18 @@ impl Incoming {
             Self::Http2(_) => None,
         }
     }
+
+    /// Takes room for what may come of a streamed body before it is read, and is not bounded by its
+    /// connection's buffer.
+    ///
+    /// # Errors
+    /// [`BodyFault::NoRoom`].
+    pub fn make_room(&mut self, held: &Held) -> Result<(), BodyFault> {
+        match self {
+            Self::Http1(_) => Ok(()),
+            Self::Http2(body) => body.make_room(held),
+        }
+    }
 }
 
 impl Body for Incoming {

@@ -1,7 +1,8 @@
 //! A last word to a caller that is not let in, so that it gets to read it.
 
-use std::{io, rc::Rc, time::Duration};
+use std::{io, rc::Rc, sync::LazyLock, time::Duration};
 
+use http::StatusCode;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -10,6 +11,7 @@ use tokio::{
 };
 
 use super::connection::Counter;
+use crate::respond::Problem;
 
 /// How long a connection without a request goes on when the router stops: its caller may have sent
 /// one that is still on its way, and is told with the answer that the connection ends.
@@ -30,10 +32,31 @@ const AT_ONCE: usize = 64;
 
 /// What a connection beyond `data_plane.connections` is told. Before anything was read of it, so
 /// in HTTP/1.1 whatever it speaks.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\
-Cache-Control: no-store\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 181\r\n\r\n\
-{\"type\":\"urn:domicile:problem:overloaded\",\"title\":\"the router has too many connections\",\"status\":503,\
-\"detail\":\"the connection was closed before anything was read; try again later\"}\n";
+static FULL: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let detail = "the connection was closed before anything was read; try again later";
+    let problem = Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "overloaded",
+        "the router has too many connections",
+        detail.to_owned(),
+    );
+    answer(&problem, "Cache-Control: no-store\r\nRetry-After: 5\r\n")
+});
+
+/// The whole of an answer that ends its connection; `fields` are lines beside those of the document.
+pub fn answer(problem: &Problem, fields: &str) -> Vec<u8> {
+    let mut text = serde_json::to_string(problem).unwrap_or_default();
+    text.push('\n');
+    let status = problem.status;
+    let reason = StatusCode::from_u16(status).ok();
+    let reason = reason.and_then(|s| s.canonical_reason()).unwrap_or("");
+    let length = text.len();
+    format!(
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: application/problem+json\r\n{fields}\
+         Connection: close\r\nContent-Length: {length}\r\n\r\n{text}"
+    )
+    .into_bytes()
+}
 
 /// Says `text`, and closes so that the caller can read it: unread bytes would turn the close into
 /// a reset, which can overtake the answer.
@@ -62,7 +85,7 @@ impl Refusals {
         }
         if let Some(place) = self.0.enter(AT_ONCE) {
             tokio::task::spawn_local(async move {
-                say(stream, FULL).await;
+                say(stream, &FULL).await;
                 drop(place);
             });
         }
@@ -75,11 +98,20 @@ mod tests {
 
     #[test]
     fn the_canned_answer_states_its_length_and_is_a_problem_document() {
-        let text = std::str::from_utf8(FULL).unwrap();
+        let text = std::str::from_utf8(&FULL).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let length = format!("Content-Length: {}\r\n", body.len());
         assert!(format!("{head}\r\n").contains(&length), "{}", body.len());
         let document: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(document["status"], 503);
+        assert_eq!(document["type"], "urn:domicile:problem:overloaded");
+        assert!(
+            head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"),
+            "{head}"
+        );
+        assert!(
+            head.contains("\r\nCache-Control: no-store\r\nRetry-After: 5\r\nConnection: close\r\n"),
+            "{head}"
+        );
     }
 }

@@ -10,10 +10,11 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
+use http::StatusCode;
 use rustls::server::Acceptor;
 use tokio::{
     net::TcpStream,
@@ -23,7 +24,10 @@ use tokio::{
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{farewell, outgoing};
-use crate::tls::{ServerSide, TlsPeer};
+use crate::{
+    respond::Problem,
+    tls::{ServerSide, TlsPeer},
+};
 
 /// Unfinished handshakes in one worker.
 const MOST: usize = 1024;
@@ -31,9 +35,15 @@ const MOST: usize = 1024;
 /// First byte of every TLS record that a handshake begins with (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
 
-const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\n\
-Connection: close\r\nContent-Length: 101\r\n\r\n\
-{\"type\":\"urn:domicile:problem:not-tls\",\"title\":\"this port speaks TLS: write https://\",\"status\":400}\n\n";
+static PLAIN: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let problem = Problem::new(
+        StatusCode::BAD_REQUEST,
+        "not-tls",
+        "this port speaks TLS: write https://",
+        "the connection began without a handshake, and was closed".to_owned(),
+    );
+    farewell::answer(&problem, "")
+});
 
 /// The handshakes of one worker.
 #[derive(Default)]
@@ -167,7 +177,7 @@ pub async fn expect_tls(stream: TcpStream) -> Result<TcpStream, NoHandshake> {
         Ok(1) => {
             // Only what looks like HTTP would understand.
             if first[0].is_ascii_uppercase() {
-                farewell::say(stream, PLAIN).await;
+                farewell::say(stream, &PLAIN).await;
             }
             Err(NoHandshake::Plain)
         }
@@ -189,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_canned_answer_states_its_length() {
-        let text = std::str::from_utf8(PLAIN).unwrap();
+        let text = std::str::from_utf8(&PLAIN).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let length = format!("Content-Length: {}\r\n", body.len());
         assert!(format!("{head}\r\n").contains(&length), "{}", body.len());

@@ -16,9 +16,9 @@ use crate::message::{Field, FieldSet, Fields};
 
 const LEFT: &str = "max-forwards";
 
-/// Routers of this kind that a request may have passed: a gateway, a sidecar, and what stands between
-/// two clusters.
-const PASSED: usize = 8;
+/// So many routers of this kind are no sound chain: a gateway, a sidecar, and what stands between two
+/// clusters are fewer.
+pub const PASSED: usize = 8;
 
 /// Whether the request has been here, as far as can be told of routers that all have one name.
 pub fn is_circle(fields: &Fields) -> bool {

@@ -3,6 +3,8 @@ use std::{io, net::SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
+use super::unsent;
+
 /// Connections that the kernel holds for one worker until it accepts them.
 const BACKLOG: i32 = 4096;
 
@@ -43,6 +45,7 @@ pub fn bind(
     let mut sockets = Vec::new();
     for _ in 0..workers.max(1) {
         let socket = socket(address, true).map_err(fail)?;
+        unsent::bound(&socket).map_err(fail)?;
         socket.listen(BACKLOG).map_err(fail)?;
         address = local(&socket).unwrap_or(address);
         sockets.push(socket.into());

@@ -24,3 +24,4 @@ pub mod pace;
 pub mod path;
 pub mod route;
 pub mod streams;
+pub mod unsent;

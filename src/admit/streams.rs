@@ -30,6 +30,7 @@ use super::{
     body::BodyFault,
     http1::{FramingFault, HeadFault},
     http2::check_trailers,
+    memory::Held,
 };
 use crate::{
     http2::{Guarded, Requests, Scheme, Seen, Undocumented, Unseen},
@@ -41,8 +42,12 @@ use crate::{
 /// Streams of one connection at one time.
 const STREAMS: u32 = 256;
 
-/// What a caller may send of content before it is read, on a stream and on the connection.
-const WINDOW: u32 = 1 << 20;
+/// What a caller may send of a stream's content before it is read.
+const WINDOW: u32 = 256 << 10;
+
+/// The same on the connection: as much as its streams together, so that one whose content nobody takes
+/// leaves room to the others. What is held is bounded by streams at work alone.
+const WINDOWS: u32 = STREAMS * WINDOW;
 
 /// Streams that were reset before anybody looked at them; more is a flood.
 const RESET: usize = 64;
@@ -76,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
         let mut builder = Builder::new();
         builder
             .initial_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW)
+            .initial_connection_window_size(WINDOWS)
             .max_concurrent_streams(STREAMS)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
             .max_pending_accept_reset_streams(RESET)
@@ -332,6 +337,7 @@ impl Stream {
             has_data: true,
             last: None,
             trailers: None,
+            room: None,
             seen: Rc::clone(seen),
         };
         Some(Self {
@@ -463,6 +469,8 @@ pub struct Body {
     last: Option<Bytes>,
     /// They follow what is kept.
     trailers: Option<Box<HeaderMap>>,
+    /// For what comes before it is read.
+    room: Option<Held>,
     seen: Rc<Seen>,
 }
 
@@ -473,6 +481,20 @@ impl Drop for Body {
 }
 
 impl Body {
+    /// Takes room for as much as may come before it is read: for content that is read no faster than a
+    /// region takes it. The caller may send all of it at once, and that can be refused now alone.
+    ///
+    /// # Errors
+    /// [`BodyFault::NoRoom`].
+    pub fn make_room(&mut self, held: &Held) -> Result<(), BodyFault> {
+        let most = WINDOW as usize;
+        let left = self.size_hint().exact().map(usize::try_from);
+        let room = held.beside();
+        room.grow(left.map_or(most, |left| left.unwrap_or(most).min(most)))?;
+        self.room = Some(room);
+        Ok(())
+    }
+
     /// Content that may be handed on; what it announced ends with is kept until the stream ends.
     fn unless_last(&mut self, data: Bytes) -> Option<Bytes> {
         if self.last.is_some() {

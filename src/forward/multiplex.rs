@@ -37,12 +37,15 @@ use crate::{
 const MOST: usize = 8;
 
 /// Streams that one connection is given before another is opened, however many the server
-/// allows: all of them share its one window and its lost packets.
+/// allows: all of them share its lost packets.
 const STREAMS: usize = 100;
 
-/// What one stream of an answer may be ahead of its caller, and all of a connection's.
-const WINDOW: u32 = 1 << 20;
-const WINDOWS: u32 = 4 << 20;
+/// What one stream of an answer may be ahead of its caller.
+const WINDOW: u32 = 256 << 10;
+
+/// What all of a connection's may be: that of 4,096 streams, so that callers who are slow to take their
+/// answers leave room to the others. Requests at work bound how many there are.
+const WINDOWS: u32 = 1 << 30;
 
 /// How long a connection with streams may be silent before it is asked, and then to answer.
 const SILENCE: Duration = Duration::from_secs(10);

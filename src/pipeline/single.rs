@@ -148,7 +148,8 @@ fn take_at_once(
         return Ok(incoming.is_end_stream().then_some(Taken::None));
     }
     if routed.route.settings.format == Format::Opaque {
-        let incoming = mem::replace(incoming, Incoming::EMPTY);
+        let mut incoming = mem::replace(incoming, Incoming::EMPTY);
+        incoming.make_room(&x.held).map_err(Refused::Body)?;
         return Ok(Some(Taken::Stream(incoming)));
     }
     if x.snapshot.observe_to.is_none() {

@@ -75,7 +75,9 @@ impl Variants {
                 }
                 let grounded = |f: &crate::decide::LawFinding| f.mechanism.is_some();
                 if verdict.findings().is_empty() || !verdict.findings().iter().all(grounded) {
-                    *vacuous = say("permitted, and some law or none has a mechanism for it");
+                    *vacuous = say(
+                        "permitted, though no law attached, or one that did has no mechanism that permits it",
+                    );
                 }
             } else {
                 let mut more = query.clone();

@@ -16,6 +16,7 @@ use crate::{
     admit::{
         body::BodyFault,
         fold::FoldFault,
+        hops::PASSED,
         http1::{FramingFault, HeadFault},
         path::PathFault,
     },
@@ -211,8 +212,8 @@ impl Refused {
                 S::LOOP_DETECTED,
                 "loop",
                 "the request goes in a circle",
-                t(
-                    "`Via` names this kind of router as often as no sound chain does; see that no region's endpoint leads back to a router of its own",
+                format!(
+                    "the request has passed routers of this kind {PASSED} times (`Via`); see that no region's endpoint leads back to one of them"
                 ),
             ),
             Self::MethodOverride => (

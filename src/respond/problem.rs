@@ -1,5 +1,6 @@
 //! The problem document (RFC 9457).
 
+use http::StatusCode;
 use serde::Serialize;
 
 use super::Refused;
@@ -36,6 +37,27 @@ pub struct Problem {
     pub unreached: Vec<String>,
 }
 
+impl Problem {
+    /// What every problem says; `name` ends the URN.
+    pub fn new(status: StatusCode, name: &str, title: &'static str, detail: String) -> Self {
+        Self {
+            kind: format!("urn:domicile:problem:{name}"),
+            title,
+            status: status.as_u16(),
+            detail,
+            decision: None,
+            region: None,
+            rule: None,
+            citation: None,
+            from: None,
+            to: None,
+            missing: None,
+            fields: Vec::new(),
+            unreached: Vec::new(),
+        }
+    }
+}
+
 impl Refused {
     /// The document, without touching the connection.
     pub fn problem(&self, decision: Option<DecisionId>) -> Problem {
@@ -45,10 +67,6 @@ impl Refused {
             _ => None,
         };
         Problem {
-            kind: format!("urn:domicile:problem:{name}"),
-            title,
-            status: status.as_u16(),
-            detail,
             decision,
             region: self.region().map(str::to_owned),
             rule: forbidden.and_then(|f| f.rule.clone()),
@@ -61,6 +79,7 @@ impl Refused {
                 Self::ErasureOpen { unreached, .. } => unreached.clone(),
                 _ => Vec::new(),
             },
+            ..Problem::new(status, name, title, detail)
         }
     }
 }

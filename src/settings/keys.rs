@@ -187,7 +187,7 @@ pub static KEYS: &[Key] = keys! {
     "limits.idle" Duration Value("\"75s\""), "\"5m\"":
         "How long a connection may rest between requests.";
     "limits.memory" Size Computed("a third of the memory that the process may use (its cgroup's limit, else the machine's), at most `8GiB`"), "\"512MiB\"":
-        "Callers' bodies held in memory at one time, over all workers, and what is held of a batch's items beside (192 bytes each, in a bulk request 512 and the regions' answers; of a refused one up to 384 more): 503 with `Retry-After` beyond. Not less than `record_bytes`, and than `batch_bytes` with that for `batch_items`, or the largest never pass: `check` and the start warn of it, as of `record_bytes` above `batch_bytes`.";
+        "Callers' bodies held in memory at one time, over all workers, and what is held of a batch's items beside (192 bytes each, in a bulk request 512 and the regions' answers; of a refused one up to 384 more); a streamed body over HTTP/2 counts with up to 256 KiB that its region has not taken: 503 with `Retry-After` beyond. Not less than `record_bytes`, and than `batch_bytes` with that for `batch_items`, or the largest never pass: `check` and the start warn of it, as of `record_bytes` above `batch_bytes`.";
 
     "reload.watch" Text Value("\"volumes\""), "\"always\"":
         "Which files of settings and policy are loaded again by themselves within a few seconds of a change: `volumes` (those in volumes that Kubernetes mounts, known by their `..data` link, which are exchanged as a whole), `always`, or `never`. SIGHUP and `POST /-/reload` load all of them in any case.";

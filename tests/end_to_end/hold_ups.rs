@@ -1,7 +1,9 @@
 //! Callers that hold things up, or say one method and mean another.
 
-use std::io::{BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufReader, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -78,6 +80,70 @@ fn a_caller_of_http2_that_does_not_read_its_answer_holds_nothing_for_ever() {
             .contains("\ndomicile_connections 0\n")
             .then_some(())
     });
+}
+
+/// Of what a slow peer reads each tenth of a second. That the router holds of a long message would
+/// last it for many times the stall limit.
+const BIT: usize = 30_000;
+const STALL: &str = "2s";
+
+/// Reads for three times the stall limit: how much, and whether more may come.
+fn read_slowly(mut stream: impl Read) -> (usize, bool) {
+    let (began, mut bit, mut read) = (Instant::now(), vec![0; BIT], 0);
+    while began.elapsed() < Duration::from_secs(6) {
+        match stream.read(&mut bit) {
+            Ok(some) if some > 0 => read += some,
+            _ => return (read, false),
+        }
+        // The pace is what is tested.
+        thread::sleep(Duration::from_millis(100));
+    }
+    (read, true)
+}
+
+#[test]
+fn a_caller_that_reads_slowly_but_all_the_time_keeps_its_answer() {
+    let (mut setup, _backends) = Setup::recording();
+    let mut large = b"HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n".to_vec();
+    large.resize(large.len() + (64 << 20), b'x');
+    let backend = Backend::scripted(move |_| Reply::Raw(large.clone()));
+    setup.region("sg", backend.address);
+    setup.set(&["limits", "body_stall"], STALL);
+    let router = setup.start();
+    assert!(router.put("p", r#"{"country":"SG"}"#).is_success());
+    let mut slow = TcpStream::connect(router.router).unwrap();
+    slow.write_all(b"GET /people/p HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let (read, goes_on) = read_slowly(slow);
+    assert!(goes_on, "cut after {read} bytes");
+}
+
+#[test]
+fn a_region_that_reads_slowly_but_all_the_time_gets_the_request() {
+    let (mut setup, _backends) = Setup::recording();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    setup.region("sg", listener.local_addr().unwrap());
+    setup.set(&["limits", "body_stall"], STALL);
+    setup.set(&["limits", "response"], STALL);
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        read_slowly(stream);
+    });
+    let router = setup.start();
+    let mut caller = TcpStream::connect(router.router).unwrap();
+    let mut answer = caller.try_clone().unwrap();
+    thread::spawn(move || {
+        let head = "PUT /files/p/a HTTP/1.1\r\nHost: a\r\nDomicile-Country: SG\r\n";
+        write!(caller, "{head}Content-Length: 67108864\r\n\r\n").unwrap();
+        // It ends with the test, if not before.
+        let _ = caller.write_all(&vec![b'x'; 64 << 20]);
+    });
+    let patience = Some(Duration::from_secs(5));
+    answer.set_read_timeout(patience).unwrap();
+    let mut text = [0; 64];
+    let come = answer.read(&mut text).map_err(|e| e.kind());
+    let text = String::from_utf8_lossy(&text);
+    assert_eq!(come, Err(ErrorKind::WouldBlock), "no answer yet: {text}");
 }
 
 #[test]

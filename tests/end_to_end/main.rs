@@ -53,6 +53,7 @@ mod resilience;
 mod review;
 mod scenarios;
 mod seeing;
+mod side_by_side;
 mod slow_bodies;
 mod state;
 mod store;

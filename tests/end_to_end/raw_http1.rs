@@ -589,6 +589,7 @@ fn a_request_that_goes_in_a_circle_comes_to_an_end() {
     let answer = ask(8);
     assert_eq!(statuses(&answer), ["508"], "{answer}");
     assert!(answer.contains("urn:domicile:problem:loop"), "{answer}");
+    assert!(answer.contains(" 8 times (`Via`)"), "{answer}");
     assert!(backends.touched().is_empty());
     ask(7);
     assert!(!backends.touched().is_empty());

@@ -1,7 +1,8 @@
 //! What slow, sick and greedy neighbours may not do to everybody else.
 
 use std::fs;
-use std::net::TcpStream;
+use std::io::{BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::channel;
@@ -11,7 +12,7 @@ use std::thread;
 use serde_json::Value;
 
 use crate::kit::backend::{Backend, Reply};
-use crate::kit::http::{Client, Request, get};
+use crate::kit::http::{Client, Request, get, read_head};
 use crate::kit::process::{Process, domicile};
 use crate::kit::setup::{Router, Setup, metrics};
 use crate::kit::{eventually, free_address, problem};
@@ -73,6 +74,39 @@ fn a_server_that_fails_its_checks_gets_nothing_until_it_passes_them() {
         assert_eq!(router.put("g", INDIA).status, 201);
         (!sick.seen().is_empty()).then_some(())
     });
+}
+
+/// RFC 9110 §15.2: informational answers come before the final one, and say nothing of it.
+#[test]
+fn a_check_reads_its_answer_past_hints_and_to_its_end() {
+    let (mut setup, _backends) = Setup::recording();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    setup.region("in", listener.local_addr().unwrap());
+    setup.set(&["regions", "in", "health", "path"], "/healthz");
+    setup.set(&["regions", "in", "health", "interval"], "20ms");
+    let (tell, ends) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = read_head(&mut BufReader::new(stream.try_clone().unwrap())).unwrap();
+            let hints =
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+            let fine = "HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n";
+            let answer = [hints, fine, &"x".repeat(3000)].concat();
+            stream.write_all(answer.as_bytes()).unwrap();
+            let end = stream.read(&mut [0]).map_err(|e| e.kind());
+            if tell.send(end).is_err() {
+                return;
+            }
+        }
+    });
+    let router = setup.start();
+    eventually("it passes", || {
+        (india(&router).1 == ["\"passing\""]).then_some(())
+    });
+    for _ in 0..3 {
+        assert_eq!(ends.recv().unwrap(), Ok(0), "no reset");
+    }
 }
 
 #[test]
