@@ -17,6 +17,7 @@ use rustls::{
 use super::{
     Names,
     doubts::{Shown, doubts},
+    pem::{certificates, foreign, is_encrypted},
     provider,
 };
 use crate::{
@@ -66,6 +67,20 @@ pub enum FileFault {
     NotYetValid { path: PathBuf, from: Timestamp },
     #[error("every authority in `{}` has ended", .0.display())]
     AuthoritiesEnded(PathBuf),
+    #[error(
+        "of {meant} certificates in `{}` {read} can be read: each must begin with a line `-----BEGIN CERTIFICATE-----` of its own, with nothing before it, neither blanks nor a byte order mark", path.display()
+    )]
+    Overlooked {
+        path: PathBuf,
+        read: usize,
+        meant: usize,
+    },
+    #[error(
+        "`{}` is DER and no PEM file: convert it with `openssl {tool} -inform der -in {} -out NEW.pem`", path.display(), path.display()
+    )]
+    Der { path: PathBuf, tool: &'static str },
+    #[error("`{}` is UTF-16 and no PEM file, which is ASCII: save it as that", .0.display())]
+    Wide(PathBuf),
     #[error("the token in `{}` must be visible ASCII without blanks", .0.display())]
     Token(PathBuf),
     #[error("cannot be used: {0}")]
@@ -235,7 +250,10 @@ impl Files {
         let key = match PrivateKeyDer::from_pem_slice(bytes) {
             Ok(key) => key,
             Err(_) if is_encrypted(bytes) => return Err(FileFault::Encrypted(path)),
-            Err(rustls::pki_types::pem::Error::NoItemsFound) => return Err(FileFault::NoKey(path)),
+            Err(rustls::pki_types::pem::Error::NoItemsFound) => {
+                let foreign = foreign(&path, bytes, "pkey");
+                return Err(foreign.unwrap_or(FileFault::NoKey(path)));
+            }
             Err(_) => return Err(FileFault::Pem(path)),
         };
         provider()
@@ -243,21 +261,6 @@ impl Files {
             .load_private_key(key)
             // It says no more than that it could not parse it.
             .map_err(|_| FileFault::Key(path))
-    }
-}
-
-/// By its label (RFC 7468 §11), or a header of the older form (RFC 1421 §4.6.1.1).
-fn is_encrypted(pem: &[u8]) -> bool {
-    let finder = |text: &str| memchr::memmem::find(pem, text.as_bytes()).is_some();
-    finder("-----BEGIN ENCRYPTED PRIVATE KEY-----") || finder("Proc-Type: 4,ENCRYPTED")
-}
-
-fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileFault> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
-    match found {
-        Ok(found) if found.is_empty() => Err(FileFault::NoCertificate(path.to_owned())),
-        Ok(found) => Ok(found),
-        Err(_) => Err(FileFault::Pem(path.to_owned())),
     }
 }
 

@@ -26,6 +26,7 @@ mod files;
 mod identity;
 mod live;
 mod names;
+mod pem;
 mod server;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -14,6 +14,8 @@ use crate::{
     telemetry::clock,
 };
 
+mod pem;
+
 /// An authority that signs what a test asks for, and a folder for the files.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
