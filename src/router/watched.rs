@@ -178,17 +178,17 @@ impl Watched {
         }
     }
 
-    /// Our own certificates: the file of each, and how long it is valid.
+    /// Our own certificates and the authorities that we believe: the file of each, and how long it
+    /// is valid.
     pub fn expiries(&self) -> Vec<(String, Validity)> {
         let listeners = self.data_plane.iter().chain(&self.admin);
+        let backends = self.backends.iter().map(|(_, live)| live);
         let mut all: Vec<(String, Validity)> = listeners
             .flat_map(|live| live.load().expiries.clone())
             .chain(
-                self.backends
-                    .iter()
-                    .map(|(_, backend)| backend)
+                backends
                     .chain(&self.otlp)
-                    .filter_map(|b| b.load().expiry.clone()),
+                    .flat_map(|live| live.load().expiries.clone()),
             )
             .map(|(file, validity)| (file.display().to_string(), validity))
             .collect();
@@ -267,21 +267,24 @@ fn whole(place: &Path, steps: &[String], places: &Places) -> Where {
 }
 
 fn tell(metrics: &Metrics, what: &str, change: Change) {
-    match change {
-        Change::Unchanged => {}
-        Change::Swapped(doubts) => {
-            metrics.tls_reloads.with_label_values(&["swapped"]).inc();
-            tracing::info!(what, "files were exchanged");
-            for Placed { fault, .. } in doubts {
-                tracing::warn!(what, %fault, "the new files are in use, and doubtful");
-            }
+    let (doubts, faults) = match change {
+        Change::Unchanged => return,
+        Change::Swapped(doubts) => (Some(doubts), Vec::new()),
+        Change::Kept(faults) => (None, faults),
+        Change::Partly { doubts, faults } => (Some(doubts), faults),
+    };
+    if let Some(doubts) = doubts {
+        metrics.tls_reloads.with_label_values(&["swapped"]).inc();
+        tracing::info!(what, "files were exchanged");
+        for Placed { fault, .. } in doubts {
+            tracing::warn!(what, %fault, "what is in use now is doubtful");
         }
-        Change::Kept(faults) => {
-            metrics.tls_reloads.with_label_values(&["refused"]).inc();
-            for Placed { fault, .. } in faults {
-                tracing::error!(what, %fault, "the new files cannot be used, the old ones stay");
-            }
-        }
+    }
+    if !faults.is_empty() {
+        metrics.tls_reloads.with_label_values(&["refused"]).inc();
+    }
+    for Placed { fault, .. } in faults {
+        tracing::error!(what, %fault, "the new files cannot be used, the old ones stay");
     }
 }
 

@@ -20,6 +20,7 @@
 //! * **No early data**: a replayed write is a second write.
 //! * **No revocation lists**: short-lived certificates (SPIFFE) are what this is made for.
 
+mod authorities;
 mod backend;
 mod doubts;
 mod files;

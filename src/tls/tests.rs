@@ -14,6 +14,8 @@ use crate::{
     telemetry::clock,
 };
 
+mod authorities;
+mod exchange;
 mod pem;
 
 /// An authority that signs what a test asks for, and a folder for the files.
@@ -24,16 +26,27 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        Self::of(name, (2020, 2099))
+    }
+
+    fn of(name: &str, years: (i32, i32)) -> Self {
+        let params = Self::params(name, years);
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         Self {
             pem: certificate.pem(),
             issuer: Issuer::new(params, key),
         }
+    }
+
+    fn params(name: &str, years: (i32, i32)) -> CertificateParams {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.not_before = date_time_ymd(years.0, 1, 1);
+        params.not_after = date_time_ymd(years.1, 1, 1);
+        params
     }
 
     /// A certificate and its key in PEM; names as settings write them (`dns:`, `ip:`, a URI).
