@@ -107,24 +107,46 @@ impl Watched {
         }
     }
 
-    /// Exchanges what has changed on disk. Blocks. `patient`: as [`Live::look`].
-    pub fn look(&self, metrics: &Metrics, at: Timestamp, patient: bool) {
-        let say = |what: &str, change| tell(metrics, what, change);
+    /// Exchanges what has changed on disk. Blocks. `patient`: as [`Live::look`]. For one thread at a
+    /// time: what a region's authorities are judged beside must not change meanwhile.
+    pub fn look(&self, settings: &Settings, metrics: &Metrics, at: Timestamp, patient: bool) {
         if let Some(live) = &self.data_plane {
-            say("data_plane.tls", live.look(at, patient));
+            tell(metrics, "data_plane.tls", live.look(at, patient));
         }
         if let Some(live) = &self.admin {
-            say("admin.tls", live.look(at, patient));
+            tell(metrics, "admin.tls", live.look(at, patient));
         }
         if let Some(live) = &self.token {
-            say("admin.token_file", live.look(at, patient));
+            tell(metrics, "admin.token_file", live.look(at, patient));
         }
         if let Some(live) = &self.otlp {
-            say("otlp.tls", live.look(at, patient));
+            tell(metrics, "otlp.tls", live.look(at, patient));
         }
         for (name, live) in &self.backends {
-            say(name, live.look(at, patient));
+            let stays_apart = |next: &BackendSide| self.stays_apart(name, next, settings);
+            tell(metrics, name, live.look_if(at, patient, stays_apart));
         }
+    }
+
+    /// Whether the region could still be told from each other one if this were in use for it.
+    fn stays_apart(
+        &self,
+        name: &str,
+        next: &BackendSide,
+        settings: &Settings,
+    ) -> Result<(), Vec<Placed>> {
+        let region = |name: &str| settings.regions.iter().find(|r| *r.name == *name);
+        let Some(own) = region(name) else {
+            return Ok(());
+        };
+        let others = self.backends.iter().filter(|(other, _)| **other != *name);
+        let clash = others
+            .filter_map(|(other, live)| Some((settings::alike(own, region(other)?)?, live)))
+            .find(|(_, live)| next.shares_authority(&live.load()));
+        clash.map_or(Ok(()), |(fault, _)| {
+            let steps = vec!["ca_file".to_owned()];
+            Err(vec![Placed { steps, fault }])
+        })
     }
 
     /// What is in use although its files on disk are broken.

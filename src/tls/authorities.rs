@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rustls::RootCertStore;
+use rustls::{RootCertStore, crypto::WebPkiSupportedAlgorithms, pki_types::CertificateDer};
 use x509_parser::prelude::*;
 
 use super::{FileFault, Files, Names, Validity, pem::certificates};
@@ -13,6 +13,7 @@ use super::{FileFault, Files, Names, Validity, pem::certificates};
 pub struct Authorities {
     /// Empty if all have ended while the file was in use: then nobody is believed.
     pub roots: RootCertStore,
+    certificates: Vec<CertificateDer<'static>>,
     /// The last second in which all of `roots` are to be believed.
     pub until: Option<Timestamp>,
     /// The file, and the validity of what ends last in it.
@@ -67,19 +68,29 @@ impl Authorities {
         Ok(Self {
             roots,
             until: authorities.iter().map(|(until, _)| *until).min(),
+            certificates: authorities.into_iter().map(|(_, c)| c).collect(),
             expiry: (path.to_owned(), last.ok_or_else(unreadable)?),
             doubts,
         })
     }
 
-    /// Whether some authority may vouch for the servers of both.
-    pub fn have_one_in_common(&self, other: &Self) -> bool {
-        let known = &other.roots.roots;
-        let mut own = self.roots.roots.iter();
-        own.any(|root| {
-            let key = &root.subject_public_key_info;
-            known.iter().any(|o| o.subject_public_key_info == *key)
+    /// Whether some authority may vouch for the servers of both: it stands in both, or one that
+    /// stands here is signed by one that stands there.
+    pub fn have_one_in_common(&self, other: &Self, algorithms: &WebPkiSupportedAlgorithms) -> bool {
+        let (own, others) = (self.parsed(), other.parsed());
+        own.iter().any(|own| {
+            others.iter().any(|other| {
+                own.public_key().raw == other.public_key().raw
+                    || has_signed(own, other, algorithms)
+                    || has_signed(other, own, algorithms)
+            })
         })
+    }
+
+    fn parsed(&self) -> Vec<X509Certificate<'_>> {
+        let all = self.certificates.iter();
+        all.filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1))
+            .collect()
     }
 }
 
@@ -94,4 +105,22 @@ fn may_sign(der: &[u8]) -> bool {
             Ok(usage) => usage.is_none_or(|usage| usage.value.key_cert_sign()),
             Err(_) => false,
         }
+}
+
+fn has_signed(
+    signer: &X509Certificate<'_>,
+    signed: &X509Certificate<'_>,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> bool {
+    let key = &signer.public_key().subject_public_key.data;
+    let (message, signature) = (
+        signed.tbs_certificate.as_ref(),
+        &signed.signature_value.data,
+    );
+    signer.subject().as_raw() == signed.issuer().as_raw()
+        // Which of them it is stands in the certificate; that of another kind of key fails at once.
+        && algorithms
+            .all
+            .iter()
+            .any(|one| one.verify_signature(key, message, signature).is_ok())
 }

@@ -64,8 +64,12 @@ impl BackendSide {
 
     /// Whether some authority may vouch for servers of both, in whichever files it stands.
     pub fn shares_authority(&self, other: &Self) -> bool {
-        let authorities = &self.verifier.authorities;
-        authorities.have_one_in_common(&other.verifier.authorities)
+        let Verifier {
+            authorities,
+            algorithms,
+            ..
+        } = &*self.verifier;
+        authorities.have_one_in_common(&other.verifier.authorities, algorithms)
     }
 
     /// Judges anew what a resumed session took over from an earlier handshake.

@@ -14,7 +14,7 @@ use rustls::{
 };
 
 use super::{
-    Names,
+    Identity, Names,
     doubts::{Shown, doubts},
     pem::{certificates, foreign, is_encrypted},
     provider,
@@ -93,6 +93,12 @@ pub enum FileFault {
     Der { path: PathBuf, tool: &'static str },
     #[error("`{}` is UTF-16 and no PEM file, which is ASCII: save it as that", .0.display())]
     Wide(PathBuf),
+    #[error("servers of `{one}` and `{other}` would both be `{identity}`")]
+    Alike {
+        one: Arc<str>,
+        other: Arc<str>,
+        identity: Identity,
+    },
     #[error("the token in `{}` must be visible ASCII without blanks", .0.display())]
     Token(PathBuf),
     #[error("cannot be used: {0}")]

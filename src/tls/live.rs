@@ -112,6 +112,16 @@ impl<M: Material> Live<M> {
     ///
     /// `patient`: broken files are told only when they are found the same twice.
     pub fn look(&self, at: Timestamp, patient: bool) -> Change {
+        self.look_if(at, patient, |_| Ok(()))
+    }
+
+    /// The same, where what is sound in itself may be no good beside others.
+    pub fn look_if(
+        &self,
+        at: Timestamp,
+        patient: bool,
+        accept: impl Fn(&M) -> Result<(), Vec<Placed>>,
+    ) -> Change {
         let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let files = Files::read(M::files(&self.settings));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,7 +133,10 @@ impl<M: Material> Live<M> {
             seen.doubtful = None;
             return Change::Unchanged;
         }
-        let build = |files: &Files| M::build(&self.settings, files, at);
+        let build = |files: &Files| {
+            let next = M::build(&self.settings, files, at)?;
+            accept(&next).map(|()| next)
+        };
         let files = files.beside(&seen.used);
         let faults = match build(&files) {
             Ok(next) => {

@@ -39,6 +39,17 @@ impl Authority {
         }
     }
 
+    /// An authority that this one vouches for.
+    fn below(&self, name: &str) -> Self {
+        let params = Self::params(name, (2020, 2099));
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Self {
+            pem: certificate.pem(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
     fn params(name: &str, years: (i32, i32)) -> CertificateParams {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);

@@ -144,3 +144,31 @@ fn callers_are_believed_no_longer_than_their_authorities_last() {
             .any(|(of, v)| *of == file && v.until == at("2030-01-01T00:00:00Z"))
     );
 }
+
+#[test]
+fn an_authority_below_another_is_shared_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Authority::new("root");
+    let (one, two) = (root.below("one"), root.below("two"));
+    let namesake = Authority::new("root");
+    let side = |name: &str, authority: &Authority| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, &authority.pem).unwrap();
+        Live::<BackendSide>::new(region(&file), clock::now())
+            .unwrap()
+            .load()
+    };
+    let sides = [
+        side("root", &root),
+        side("one", &one),
+        side("two", &two),
+        side("namesake", &namesake),
+    ];
+    let shared = [(0, 0), (0, 1), (0, 2), (1, 1), (2, 2), (3, 3)];
+    for (i, own) in sides.iter().enumerate() {
+        for (j, other) in sides.iter().enumerate() {
+            let wanted = shared.contains(&(i.min(j), i.max(j)));
+            assert_eq!(own.shares_authority(other), wanted, "{i} {j}");
+        }
+    }
+}

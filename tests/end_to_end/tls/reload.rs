@@ -151,6 +151,49 @@ fn a_regions_authorities_are_exchanged_and_older_connections_not_used_again() {
     });
 }
 
+/// With one identity for two regions, only their authorities tell them apart.
+#[test]
+fn a_region_is_given_no_authority_by_which_it_would_be_another() {
+    let (europe, india) = (Authority::new("europe"), Authority::new("india"));
+    let store = "spiffe://acme/store";
+    let start =
+        |ca: &Authority| SecureBackend::start(Some(ca.sign(&[store]).server(None, &[])), PLAIN);
+    let (eu, other) = (start(&europe), start(&india));
+    let (mut setup, _) = Setup::recording();
+    for (name, server, ca) in [("eu", &eu, &europe), ("in", &other, &india)] {
+        let file = format!("{name}-ca.pem");
+        pki::write(setup.folder.path(), &file, &ca.pem);
+        setup.set(&["regions", name, "endpoints"], vec![server.url()]);
+        setup.set(&["regions", name, "ca_file"], file);
+        setup.set(&["regions", name, "identity"], vec![store]);
+    }
+    let router = setup.start();
+    let put = || router.put("p", r#"{"country":"DE"}"#).status;
+    assert_eq!(put(), 200);
+    pki::write(
+        router.folder.path(),
+        "eu-ca.pem",
+        &format!("{}{}", europe.pem, india.pem),
+    );
+    exchanged(&router, "refused", 1);
+    assert!(failing(&router));
+    assert!(
+        router
+            .process
+            .text()
+            .contains("would both be `spiffe://acme/store`")
+    );
+    // India's server in Europe's place.
+    eu.become_(india.sign(&[store]).server(None, &[]));
+    pki::write(
+        router.folder.path(),
+        "eu-ca.pem",
+        &format!("# anew\n{}", europe.pem),
+    );
+    exchanged(&router, "swapped", 1);
+    assert_eq!(put(), 503);
+}
+
 /// Certificate and key of a Secret, exchanged by the kubelet in one rename; a broken one stays out.
 #[test]
 fn a_mounted_secret_is_exchanged_as_a_whole() {
