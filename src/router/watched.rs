@@ -111,20 +111,20 @@ impl Watched {
     /// time: what a region's authorities are judged beside must not change meanwhile.
     pub fn look(&self, settings: &Settings, metrics: &Metrics, at: Timestamp, patient: bool) {
         if let Some(live) = &self.data_plane {
-            tell(metrics, "data_plane.tls", live.look(at, patient));
+            tell(metrics, "data_plane.tls", live, live.look(at, patient));
         }
         if let Some(live) = &self.admin {
-            tell(metrics, "admin.tls", live.look(at, patient));
+            tell(metrics, "admin.tls", live, live.look(at, patient));
         }
         if let Some(live) = &self.token {
-            tell(metrics, "admin.token_file", live.look(at, patient));
+            tell(metrics, "admin.token_file", live, live.look(at, patient));
         }
         if let Some(live) = &self.otlp {
-            tell(metrics, "otlp.tls", live.look(at, patient));
+            tell(metrics, "otlp.tls", live, live.look(at, patient));
         }
         for (name, live) in &self.backends {
             let stays_apart = |next: &BackendSide| self.stays_apart(name, next, settings);
-            tell(metrics, name, live.look_if(at, patient, stays_apart));
+            tell(metrics, name, live, live.look_if(at, patient, stays_apart));
         }
     }
 
@@ -288,7 +288,7 @@ fn whole(place: &Path, steps: &[String], places: &Places) -> Where {
     places.at(&whole)
 }
 
-fn tell(metrics: &Metrics, what: &str, change: Change) {
+fn tell<M: Material>(metrics: &Metrics, what: &str, live: &Live<M>, change: Change) {
     let (doubts, faults) = match change {
         Change::Unchanged => return,
         Change::Swapped(doubts) => (Some(doubts), Vec::new()),
@@ -301,6 +301,10 @@ fn tell(metrics: &Metrics, what: &str, change: Change) {
         for Placed { fault, .. } in doubts {
             tracing::warn!(what, %fault, "what is in use now is doubtful");
         }
+        let keys = M::keys(&live.settings).into_iter();
+        for key in keys.filter(|key| tls::is_world_readable(key)) {
+            tracing::warn!(what, "{}", open_key(key));
+        }
     }
     if !faults.is_empty() {
         metrics.tls_reloads.with_label_values(&["refused"]).inc();
@@ -308,6 +312,10 @@ fn tell(metrics: &Metrics, what: &str, change: Change) {
     for Placed { fault, .. } in faults {
         tracing::error!(what, %fault, "the new files cannot be used, the old ones stay");
     }
+}
+
+fn open_key(file: &std::path::Path) -> String {
+    format!("every user can read the private key `{}`", file.display())
 }
 
 /// A private key that every user of the machine can read is not private.
@@ -341,9 +349,8 @@ fn warn_of_open_keys(
     for (place, file) in keys {
         if tls::is_world_readable(file) {
             let steps: Vec<&str> = place.iter().map(String::as_str).collect();
-            let message = format!("every user can read the private key `{}`", file.display());
             let hint = Some("chmod o-r".to_owned());
-            faults.warning(&places.at(&steps), message, hint);
+            faults.warning(&places.at(&steps), open_key(file), hint);
         }
     }
 }

@@ -112,6 +112,10 @@ impl Material for BackendSide {
         own.chain([vec![&*settings.ca_file]]).collect()
     }
 
+    fn keys(settings: &BackendTls) -> Vec<&Path> {
+        settings.certificate.iter().map(|pair| &*pair.key).collect()
+    }
+
     fn build(settings: &BackendTls, files: &Files, at: Timestamp) -> Result<Self, Vec<Placed>> {
         let mut faults = Vec::new();
         let place = |step: &str, fault| Placed {

@@ -20,6 +20,11 @@ pub trait Material: Sized {
         Self::parts(settings).concat()
     }
 
+    /// Of these, private keys.
+    fn keys(_: &Self::Settings) -> Vec<&Path> {
+        Vec::new()
+    }
+
     /// # Errors
     /// Every fault of the files. None for the age of what is kept.
     fn build(settings: &Self::Settings, files: &Files, at: Timestamp) -> Result<Self, Vec<Placed>>;

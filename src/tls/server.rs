@@ -129,6 +129,14 @@ impl Material for ServerSide {
         pairs.chain(ca.map(|ca| vec![&**ca])).collect()
     }
 
+    fn keys(settings: &ListenerTls) -> Vec<&Path> {
+        settings
+            .certificates
+            .iter()
+            .map(|pair| &*pair.key)
+            .collect()
+    }
+
     fn build(settings: &ListenerTls, files: &Files, at: Timestamp) -> Result<Self, Vec<Placed>> {
         let mut faults = Vec::new();
         let mut wardrobe = Wardrobe::default();

@@ -1,5 +1,8 @@
 //! Files that change while connections stand.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use super::backend::{PLAIN, SecureBackend};
 use super::client::Caller;
 use super::pki::{self, Authority};
@@ -192,6 +195,27 @@ fn a_region_is_given_no_authority_by_which_it_would_be_another() {
     );
     exchanged(&router, "swapped", 1);
     assert_eq!(put(), 503);
+}
+
+#[test]
+fn a_key_that_every_user_can_read_is_told_with_each_exchange() {
+    let ca = Authority::new("servers");
+    let (setup, _backends) = secured(&ca);
+    let key = setup.folder.path().join("api.key");
+    let allow = |mode| std::fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+    allow(0o600);
+    let router = setup.start();
+    let told = || {
+        let log = router.process.text();
+        log.contains("every user can read the private key")
+    };
+    for (count, mode) in [(1, 0o600), (2, 0o644)] {
+        allow(mode);
+        let next = ca.sign(&["dns:api.test"]);
+        next.write(router.folder.path(), "api");
+        exchanged(&router, "swapped", count);
+        assert_eq!(told(), mode == 0o644);
+    }
 }
 
 /// Certificate and key of a Secret, exchanged by the kubelet in one rename; a broken one stays out.
