@@ -27,7 +27,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    admit::{descriptors, handshake::expect_tls},
+    admit::{
+        descriptors,
+        handshake::{expect_tls, why},
+    },
     router::Shared,
     tls::{Live, ServerSide, TlsPeer},
 };
@@ -98,7 +101,8 @@ impl Connection {
         let shake = async {
             let stream = expect_tls(stream).await.ok()?;
             let acceptor = TlsAcceptor::from(side.config());
-            acceptor.accept(stream).await.ok()
+            let shaken = acceptor.accept(stream).await;
+            shaken.map_err(|error| why(&error)).ok()
         };
         if let Ok(Some(stream)) = timeout(self.head_within, shake).await {
             let (_, session) = stream.get_ref();

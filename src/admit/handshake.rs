@@ -8,6 +8,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    io,
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, LazyLock},
@@ -56,8 +57,20 @@ pub struct Handshakes {
 /// Why a connection got no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoHandshake {
-    /// It broke off, or could not agree: no certificate, a wrong one, an old protocol.
-    Failed,
+    /// It ended without a word.
+    BrokenOff,
+    /// It showed no certificate, and had to.
+    NoCertificate,
+    /// It showed one that is not believed: of another authority, ended, damaged.
+    BadCertificate,
+    /// Its ALPN names no protocol of ours.
+    NoProtocol,
+    /// No version, cipher, group or kind of key suits both.
+    Incompatible,
+    /// It sent an alert: as a rule it does not believe our certificate.
+    Refused,
+    /// It broke the protocol, or something failed here.
+    Other,
     Late,
     /// It spoke without TLS and was told so, if it looked like HTTP.
     Plain,
@@ -68,7 +81,13 @@ pub enum NoHandshake {
 impl NoHandshake {
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Failed => "failed",
+            Self::BrokenOff => "broken-off",
+            Self::NoCertificate => "no-certificate",
+            Self::BadCertificate => "bad-certificate",
+            Self::NoProtocol => "no-protocol",
+            Self::Incompatible => "incompatible",
+            Self::Refused => "refused",
+            Self::Other => "other",
             Self::Late => "late",
             Self::Plain => "plain",
             Self::PushedOut => "pushed-out",
@@ -101,7 +120,7 @@ impl Handshakes {
     ) -> Result<TlsStream<TcpStream>, NoHandshake> {
         let stream = expect_tls(stream).await?;
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
-        let hello = hello.map_err(|_| NoHandshake::Failed)?;
+        let hello = hello.map_err(|error| why(&error))?;
         let mut accept = Box::pin(hello.into_stream(side.config()));
         loop {
             let polled = {
@@ -111,7 +130,7 @@ impl Handshakes {
                 poll_once(accept.as_mut()).await
             };
             match polled {
-                Some(done) => return done.map_err(|_| NoHandshake::Failed),
+                Some(done) => return done.map_err(|error| why(&error)),
                 None => woken().await,
             }
         }
@@ -169,7 +188,7 @@ async fn woken() {
 /// closed.
 ///
 /// # Errors
-/// `Plain`, or `Failed` for one that ends before it begins.
+/// `Plain`, or `BrokenOff` for one that ends before it begins.
 pub async fn expect_tls(stream: TcpStream) -> Result<TcpStream, NoHandshake> {
     let mut first = [0];
     match stream.peek(&mut first).await {
@@ -181,8 +200,27 @@ pub async fn expect_tls(stream: TcpStream) -> Result<TcpStream, NoHandshake> {
             }
             Err(NoHandshake::Plain)
         }
-        _ => Err(NoHandshake::Failed),
+        _ => Err(NoHandshake::BrokenOff),
     }
+}
+
+/// Told at `debug` too: which of the many reasons of a kind it was. No error here says whose
+/// certificate or which address.
+#[cold]
+pub fn why(error: &io::Error) -> NoHandshake {
+    use rustls::Error as E;
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<E>());
+    let why = match tls {
+        None => NoHandshake::BrokenOff,
+        Some(E::NoCertificatesPresented) => NoHandshake::NoCertificate,
+        Some(E::InvalidCertificate(_)) => NoHandshake::BadCertificate,
+        Some(E::NoApplicationProtocol) => NoHandshake::NoProtocol,
+        Some(E::PeerIncompatible(_)) => NoHandshake::Incompatible,
+        Some(E::AlertReceived(_)) => NoHandshake::Refused,
+        Some(_) => NoHandshake::Other,
+    };
+    tracing::debug!(result = why.as_str(), %error, "a TLS handshake failed");
+    why
 }
 
 /// The address and, after a handshake, the certificate of a connection's other end.

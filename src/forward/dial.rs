@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     Endpoint, Unreachable,
-    wire::{Stream, Wire},
+    wire::{Stream, TurnedAway, Wire},
 };
 use crate::{
     admit::unsent,
@@ -65,6 +65,7 @@ pub(crate) async fn dial(
         endpoint.led_to(address);
     }
     Ok(Wire {
+        turned_away: TurnedAway::not_yet(&stream),
         stream,
         vouched_until,
     })

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use http_body::{Body, Frame};
 use hyper::{body::Incoming, client::conn::TrySendError};
+use rustls::AlertDescription;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
@@ -94,6 +95,8 @@ pub(super) struct Failed {
 pub(super) enum FailedKind {
     Timeout,
     Reset,
+    /// The server would not have us as its client, and has read nothing.
+    TurnedAway(AlertDescription),
     /// The server refused this stream and began nothing (RFC 9113 §8.7).
     Refused,
     /// The server goes away, and began nothing of this stream.
@@ -108,6 +111,7 @@ impl fmt::Display for FailedKind {
         f.write_str(match self {
             Self::Timeout => "it did not answer in time",
             Self::Reset => "it broke the connection before it answered",
+            Self::TurnedAway(alert) => return write!(f, "it refused us: {alert:?}"),
             Self::Refused => "it refused the request before it began with it",
             Self::GoneAway => "it went away before it began with the request",
             Self::BadAnswer => "its answer is no HTTP, or can be read in two ways",
@@ -311,7 +315,10 @@ async fn stream(
     let answer = sender.try_send_request(request);
     let last_write = || progress.last_taken();
     match wait(answer, progress, last_write, deadlines).await {
-        Some(Ok(response)) if is_sound(&response) => Ok(Response::from(response).map(Some)),
+        Some(Ok(response)) if is_sound(&response) => {
+            lease.has_answered();
+            Ok(Response::from(response).map(Some))
+        }
         Some(Ok(_)) => Err(Failed {
             kind: FailedKind::BadAnswer,
             sent: Sent::Perhaps,
@@ -328,7 +335,11 @@ async fn stream(
             if progress.caller_fault().is_none() && !ends_alone {
                 lease.retire();
             }
-            if failed.kind == FailedKind::Reset && lease.is_faulty() {
+            let is_broken = matches!(failed.kind, FailedKind::Reset | FailedKind::BadAnswer);
+            if is_broken && let Some(alert) = lease.turned_away() {
+                failed.kind = FailedKind::TurnedAway(alert);
+                failed.sent = Sent::Nothing;
+            } else if failed.kind == FailedKind::Reset && lease.is_faulty() {
                 failed.kind = FailedKind::BadAnswer;
             }
             Err(failed)
@@ -348,6 +359,7 @@ impl Whole {
                 return Poll::Ready(Ok(Response::from_parts(head, None)));
             }
             Poll::Ready(Err(Fault::Reset)) => FailedKind::Reset,
+            Poll::Ready(Err(Fault::TurnedAway(alert))) => FailedKind::TurnedAway(alert),
             Poll::Ready(Err(Fault::BadAnswer)) => FailedKind::BadAnswer,
             Poll::Ready(Err(Fault::CallerBody)) => {
                 FailedKind::CallerBody(progress.caller_fault().unwrap_or(BodyFault::Broken))
@@ -363,7 +375,7 @@ impl Whole {
         };
         Poll::Ready(Err(Failed {
             kind,
-            sent: match self.connection.wrote() {
+            sent: match self.connection.wrote() && !matches!(kind, FailedKind::TurnedAway(_)) {
                 true => Sent::Perhaps,
                 false => Sent::Nothing,
             },

@@ -15,6 +15,7 @@ use hyper::{
     rt::Executor,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::AlertDescription;
 use tokio::{
     sync::Mutex,
     task::AbortHandle,
@@ -25,7 +26,7 @@ use super::{
     Endpoint, Unreachable,
     body::Upload,
     dial::dial,
-    wire::{Wire, is_vouched},
+    wire::{TurnedAway, Wire, is_vouched},
 };
 use crate::{
     http2::{Answers, Guarded},
@@ -67,6 +68,8 @@ struct Connection {
     retired: Cell<bool>,
     /// It ended because the region sent what HTTP/2 forbids.
     faulty: Rc<Cell<bool>>,
+    turned_away: TurnedAway,
+    has_answered: Cell<bool>,
     idle_since: Cell<Instant>,
     opened: Instant,
     side: Option<Arc<BackendSide>>,
@@ -178,6 +181,7 @@ impl Connection {
     ) -> Result<Self, Unreachable> {
         let wire = dial(endpoint, side.map(|s| &**s), HttpVersion::Two, limit).await?;
         let vouched_until = wire.vouched_until;
+        let turned_away = wire.turned_away.clone();
         let faulty = Rc::default();
         let wire = Guarded::answers(wire, super::link::BUFFER, Rc::clone(&faulty));
         let (sender, connection) = Builder::new(LocalExecutor)
@@ -212,6 +216,8 @@ impl Connection {
             dispatch,
             retired: Cell::new(false),
             faulty,
+            turned_away,
+            has_answered: Cell::new(false),
             idle_since: Cell::new(opened),
             opened,
             side: side.cloned(),
@@ -271,6 +277,17 @@ impl Lease {
     /// Whether the connection ended because of what the region sent on it.
     pub(super) fn is_faulty(&self) -> bool {
         self.connection.faulty.get()
+    }
+
+    pub(super) fn has_answered(&self) {
+        self.connection.has_answered.set(true);
+    }
+
+    /// The alert by which the server would not have us, where it has answered nothing.
+    pub(super) fn turned_away(&self) -> Option<AlertDescription> {
+        let connection = &self.connection;
+        let alert = connection.turned_away.by();
+        alert.filter(|_| !connection.has_answered.get())
     }
 
     /// The connection serves its streams to their end, and takes no more.

@@ -332,6 +332,7 @@ impl RegionLink {
                 && started.elapsed() < self.limits.response
                 && is_safe_to_repeat(&failed, || !*is_once && is_idempotent(method, headers))
                 && (first.is_none() || is_stale)
+                && (at + 1 < order.len() || !matches!(failed.kind, FailedKind::TurnedAway(_)))
                 && (is_stale || self.may_retry());
             if failed.sent == Sent::Perhaps {
                 earlier = Sent::Perhaps;
@@ -472,12 +473,16 @@ impl RegionLink {
         let region = Arc::clone(&self.name);
         match kind {
             FailedKind::Timeout => ForwardError::Timeout { region, sent },
+            FailedKind::TurnedAway(_) if sent == Sent::Nothing => {
+                self.unreachable(Unreachable::Handshake(kind.to_string().into()))
+            }
             FailedKind::Refused | FailedKind::GoneAway if sent == Sent::Nothing => {
                 ForwardError::Refused { region }
             }
-            FailedKind::Reset | FailedKind::Refused | FailedKind::GoneAway => {
-                ForwardError::Reset { region, sent }
-            }
+            FailedKind::Reset
+            | FailedKind::TurnedAway(_)
+            | FailedKind::Refused
+            | FailedKind::GoneAway => ForwardError::Reset { region, sent },
             FailedKind::BadAnswer => ForwardError::BadAnswer { region },
             FailedKind::CallerBody(fault) => ForwardError::CallerBody {
                 region,
@@ -506,7 +511,7 @@ fn seated(mut answer: Response<AnswerBody>, seat: Seat) -> Response<AnswerBody> 
 fn is_safe_to_repeat(failed: &Failed, is_idempotent: impl Fn() -> bool) -> bool {
     matches!(
         failed.kind,
-        FailedKind::Reset | FailedKind::Refused | FailedKind::GoneAway
+        FailedKind::Reset | FailedKind::TurnedAway(_) | FailedKind::Refused | FailedKind::GoneAway
     ) && (failed.sent == Sent::Nothing || (!failed.answer_begun && is_idempotent()))
 }
 

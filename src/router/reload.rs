@@ -72,7 +72,7 @@ pub fn reload(shared: &Shared) -> Report {
     // Whoever asks for a reload wants what lies there now, not at the next look.
     let snapshot = shared.snapshot.load_full();
     let watched = &snapshot.watched;
-    watched.look(&shared.metrics, clock::now(), false);
+    watched.look(&snapshot.settings, &shared.metrics, clock::now(), false);
     let behind = watched.behind();
     if !behind.is_empty() {
         tracing::warn!(files = ?behind, "files on disk are broken, older ones stay in force");

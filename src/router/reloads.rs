@@ -142,8 +142,9 @@ fn look(shared: &Shared, ticks: u64) {
         reload_geoip(shared);
     }
     if ticks.is_multiple_of(2) {
-        let watched = shared.snapshot.load().watched.clone();
-        watched.look(&shared.metrics, clock::now(), true);
+        let snapshot = shared.snapshot.load_full();
+        let watched = &snapshot.watched;
+        watched.look(&snapshot.settings, &shared.metrics, clock::now(), true);
     }
 }
 

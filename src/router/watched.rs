@@ -107,24 +107,46 @@ impl Watched {
         }
     }
 
-    /// Exchanges what has changed on disk. Blocks. `patient`: as [`Live::look`].
-    pub fn look(&self, metrics: &Metrics, at: Timestamp, patient: bool) {
-        let say = |what: &str, change| tell(metrics, what, change);
+    /// Exchanges what has changed on disk. Blocks. `patient`: as [`Live::look`]. For one thread at a
+    /// time: what a region's authorities are judged beside must not change meanwhile.
+    pub fn look(&self, settings: &Settings, metrics: &Metrics, at: Timestamp, patient: bool) {
         if let Some(live) = &self.data_plane {
-            say("data_plane.tls", live.look(at, patient));
+            tell(metrics, "data_plane.tls", live, live.look(at, patient));
         }
         if let Some(live) = &self.admin {
-            say("admin.tls", live.look(at, patient));
+            tell(metrics, "admin.tls", live, live.look(at, patient));
         }
         if let Some(live) = &self.token {
-            say("admin.token_file", live.look(at, patient));
+            tell(metrics, "admin.token_file", live, live.look(at, patient));
         }
         if let Some(live) = &self.otlp {
-            say("otlp.tls", live.look(at, patient));
+            tell(metrics, "otlp.tls", live, live.look(at, patient));
         }
         for (name, live) in &self.backends {
-            say(name, live.look(at, patient));
+            let stays_apart = |next: &BackendSide| self.stays_apart(name, next, settings);
+            tell(metrics, name, live, live.look_if(at, patient, stays_apart));
         }
+    }
+
+    /// Whether the region could still be told from each other one if this were in use for it.
+    fn stays_apart(
+        &self,
+        name: &str,
+        next: &BackendSide,
+        settings: &Settings,
+    ) -> Result<(), Vec<Placed>> {
+        let region = |name: &str| settings.regions.iter().find(|r| *r.name == *name);
+        let Some(own) = region(name) else {
+            return Ok(());
+        };
+        let others = self.backends.iter().filter(|(other, _)| **other != *name);
+        let clash = others
+            .filter_map(|(other, live)| Some((settings::alike(own, region(other)?)?, live)))
+            .find(|(_, live)| next.shares_authority(&live.load()));
+        clash.map_or(Ok(()), |(fault, _)| {
+            let steps = vec!["ca_file".to_owned()];
+            Err(vec![Placed { steps, fault }])
+        })
     }
 
     /// What is in use although its files on disk are broken.
@@ -178,17 +200,17 @@ impl Watched {
         }
     }
 
-    /// Our own certificates: the file of each, and how long it is valid.
+    /// Our own certificates and the authorities that we believe: the file of each, and how long it
+    /// is valid.
     pub fn expiries(&self) -> Vec<(String, Validity)> {
         let listeners = self.data_plane.iter().chain(&self.admin);
+        let backends = self.backends.iter().map(|(_, live)| live);
         let mut all: Vec<(String, Validity)> = listeners
             .flat_map(|live| live.load().expiries.clone())
             .chain(
-                self.backends
-                    .iter()
-                    .map(|(_, backend)| backend)
+                backends
                     .chain(&self.otlp)
-                    .filter_map(|b| b.load().expiry.clone()),
+                    .flat_map(|live| live.load().expiries.clone()),
             )
             .map(|(file, validity)| (file.display().to_string(), validity))
             .collect();
@@ -266,23 +288,34 @@ fn whole(place: &Path, steps: &[String], places: &Places) -> Where {
     places.at(&whole)
 }
 
-fn tell(metrics: &Metrics, what: &str, change: Change) {
-    match change {
-        Change::Unchanged => {}
-        Change::Swapped(doubts) => {
-            metrics.tls_reloads.with_label_values(&["swapped"]).inc();
-            tracing::info!(what, "files were exchanged");
-            for Placed { fault, .. } in doubts {
-                tracing::warn!(what, %fault, "the new files are in use, and doubtful");
-            }
+fn tell<M: Material>(metrics: &Metrics, what: &str, live: &Live<M>, change: Change) {
+    let (doubts, faults) = match change {
+        Change::Unchanged => return,
+        Change::Swapped(doubts) => (Some(doubts), Vec::new()),
+        Change::Kept(faults) => (None, faults),
+        Change::Partly { doubts, faults } => (Some(doubts), faults),
+    };
+    if let Some(doubts) = doubts {
+        metrics.tls_reloads.with_label_values(&["swapped"]).inc();
+        tracing::info!(what, "files were exchanged");
+        for Placed { fault, .. } in doubts {
+            tracing::warn!(what, %fault, "what is in use now is doubtful");
         }
-        Change::Kept(faults) => {
-            metrics.tls_reloads.with_label_values(&["refused"]).inc();
-            for Placed { fault, .. } in faults {
-                tracing::error!(what, %fault, "the new files cannot be used, the old ones stay");
-            }
+        let keys = M::keys(&live.settings).into_iter();
+        for key in keys.filter(|key| tls::is_world_readable(key)) {
+            tracing::warn!(what, "{}", open_key(key));
         }
     }
+    if !faults.is_empty() {
+        metrics.tls_reloads.with_label_values(&["refused"]).inc();
+    }
+    for Placed { fault, .. } in faults {
+        tracing::error!(what, %fault, "the new files cannot be used, the old ones stay");
+    }
+}
+
+fn open_key(file: &std::path::Path) -> String {
+    format!("every user can read the private key `{}`", file.display())
 }
 
 /// A private key that every user of the machine can read is not private.
@@ -316,9 +349,8 @@ fn warn_of_open_keys(
     for (place, file) in keys {
         if tls::is_world_readable(file) {
             let steps: Vec<&str> = place.iter().map(String::as_str).collect();
-            let message = format!("every user can read the private key `{}`", file.display());
             let hint = Some("chmod o-r".to_owned());
-            faults.warning(&places.at(&steps), message, hint);
+            faults.warning(&places.at(&steps), open_key(file), hint);
         }
     }
 }

@@ -37,7 +37,7 @@ pub use model::*;
 pub use places::Places;
 pub use reference::reference;
 pub use template::TemplateError;
-pub use tls::tell_alike;
+pub use tls::{alike, tell_alike};
 
 use crate::document::{Faults, read_text as read_text_of};
 

@@ -1,6 +1,6 @@
 //! TLS of listeners and backends. What the files hold is judged elsewhere, when they are read.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use http::Uri;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     document::{Faults, Fields, Node, Where},
-    tls::Identity,
+    tls::{FileFault, Identity},
 };
 
 /// How a region or recipient is spoken to.
@@ -135,15 +135,22 @@ pub(super) fn is_told_apart(
 
 /// Tells of two regions with an authority in common if their servers are known by the same.
 pub fn tell_alike(one: &RegionSettings, other: &RegionSettings, at: &Where, faults: &Faults) {
-    let theirs = proofs(other);
-    let own = proofs(one);
-    let shared = own.iter().find(|identity| theirs.contains(identity));
-    if let Some(shared) = shared {
-        let (one, other) = (&one.name, &other.name);
-        let message = format!("servers of `{one}` and `{other}` would both be `{shared}`");
+    if let Some(alike) = alike(one, other) {
         let hint = "give each region an `identity` of its own";
-        faults.error_hint(at, message, hint);
+        faults.error_hint(at, alike.to_string(), hint);
     }
+}
+
+/// What the servers of both are known by, if there is such.
+pub fn alike(one: &RegionSettings, other: &RegionSettings) -> Option<FileFault> {
+    let theirs = proofs(other);
+    let mut own = proofs(one).into_iter();
+    let identity = own.find(|identity| theirs.contains(identity))?;
+    Some(FileFault::Alike {
+        one: Arc::clone(&one.name),
+        other: Arc::clone(&other.name),
+        identity,
+    })
 }
 
 /// What the region's servers are known by.

@@ -5,7 +5,7 @@ use std::{fmt, path::Path, path::PathBuf, sync::Arc};
 use jiff::Timestamp;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind,
-    OtherError, RootCertStore, SignatureScheme,
+    OtherError, SignatureScheme,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -16,7 +16,10 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-use super::{FileFault, Files, Identity, Material, Names, Placed, Shown, Validity, provider};
+use super::{
+    FileFault, Files, Identity, Material, Names, Placed, Shown, Validity, authorities::Authorities,
+    provider,
+};
 use crate::settings::{BackendTls, HttpVersion};
 
 /// Sessions of one region that can be resumed; more than it has endpoints.
@@ -27,8 +30,8 @@ const SESSIONS: usize = 64;
 pub struct BackendSide {
     config: Arc<ClientConfig>,
     verifier: Arc<Verifier>,
-    /// Our own certificate's file and when it ends.
-    pub expiry: Option<(PathBuf, Validity)>,
+    /// The files of our own certificate and of the authorities, and when each ends.
+    pub expiries: Vec<(PathBuf, Validity)>,
     doubts: Vec<Placed>,
 }
 
@@ -61,12 +64,12 @@ impl BackendSide {
 
     /// Whether some authority may vouch for servers of both, in whichever files it stands.
     pub fn shares_authority(&self, other: &Self) -> bool {
-        let known = &other.verifier.roots.roots;
-        let mut own = self.verifier.roots.roots.iter();
-        own.any(|root| {
-            let key = &root.subject_public_key_info;
-            known.iter().any(|o| o.subject_public_key_info == *key)
-        })
+        let Verifier {
+            authorities,
+            algorithms,
+            ..
+        } = &*self.verifier;
+        authorities.have_one_in_common(&other.verifier.authorities, algorithms)
     }
 
     /// Judges anew what a resumed session took over from an earlier handshake.
@@ -103,10 +106,14 @@ impl BackendSide {
 impl Material for BackendSide {
     type Settings = BackendTls;
 
-    fn files(settings: &BackendTls) -> Vec<&Path> {
+    fn parts(settings: &BackendTls) -> Vec<Vec<&Path>> {
         let own = settings.certificate.iter();
-        let own = own.flat_map(|pair| [&*pair.chain, &*pair.key]);
-        own.chain([&*settings.ca_file]).collect()
+        let own = own.map(|pair| vec![&*pair.chain, &*pair.key]);
+        own.chain([vec![&*settings.ca_file]]).collect()
+    }
+
+    fn keys(settings: &BackendTls) -> Vec<&Path> {
+        settings.certificate.iter().map(|pair| &*pair.key).collect()
     }
 
     fn build(settings: &BackendTls, files: &Files, at: Timestamp) -> Result<Self, Vec<Placed>> {
@@ -115,8 +122,8 @@ impl Material for BackendSide {
             steps: vec![step.to_owned()],
             fault,
         };
-        let roots = files.authorities(&settings.ca_file, at);
-        let roots = roots.map_err(|f| faults.push(place("ca_file", f))).ok();
+        let authorities = Authorities::read(files, &settings.ca_file, at);
+        let authorities = authorities.map_err(|f| faults.push(place("ca_file", f)));
         let mut doubts = Vec::new();
         let own = settings.certificate.as_ref().map(|pair| {
             let own = files.certified_key(pair, &["tls"], Shown::ToServers, at)?;
@@ -125,16 +132,21 @@ impl Material for BackendSide {
         });
         let own: Result<Option<_>, Vec<Placed>> = own.transpose();
         let own = own.map_err(|f| faults.extend(f)).ok();
-        let (Some(roots), Some(own)) = (roots, own) else {
+        let (Ok(authorities), Some(own)) = (authorities, own) else {
             return Err(faults);
         };
+        let told = authorities.doubts.iter().cloned();
+        doubts.extend(told.map(|fault| place("ca_file", fault)));
         let provider = provider();
         let verifier = Arc::new(Verifier {
-            roots,
+            authorities,
             expected: settings.identity.clone(),
             algorithms: provider.signature_verification_algorithms,
         });
         let (key, expiry) = own.unzip();
+        let expiries = expiry.into_iter();
+        let expiries = expiries.chain([verifier.authorities.expiry.clone()]);
+        let expiries = expiries.collect();
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(|error| {
@@ -163,7 +175,7 @@ impl Material for BackendSide {
         Ok(Self {
             config: Arc::new(config),
             verifier,
-            expiry,
+            expiries,
             doubts,
         })
     }
@@ -171,11 +183,15 @@ impl Material for BackendSide {
     fn doubts(&self) -> &[Placed] {
         &self.doubts
     }
+
+    fn until(&self) -> Option<Timestamp> {
+        self.verifier.authorities.until
+    }
 }
 
 /// The region's own authorities must vouch for the server, and it must be the one expected.
 struct Verifier {
-    roots: RootCertStore,
+    authorities: Authorities,
     /// Any one of them; empty: the host of the endpoint.
     expected: Vec<Identity>,
     algorithms: WebPkiSupportedAlgorithms,
@@ -210,10 +226,15 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if self.authorities.roots.is_empty() {
+            return Err(Error::General(
+                "every authority in its `ca_file` has ended".to_owned(),
+            ));
+        }
         let parsed = ParsedCertificate::try_from(end_entity)?;
         verify_server_cert_signed_by_trust_anchor(
             &parsed,
-            &self.roots,
+            &self.authorities.roots,
             intermediates,
             now,
             self.algorithms.all,

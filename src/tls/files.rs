@@ -1,4 +1,4 @@
-//! Certificates, keys and authorities out of PEM files (RFC 7468), and what can be wrong with them.
+//! Certificates and keys out of files, and what can be wrong with them.
 
 use std::{
     collections::HashSet,
@@ -9,14 +9,14 @@ use std::{
 
 use jiff::Timestamp;
 use rustls::{
-    RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
 };
 
 use super::{
-    Names,
+    Identity, Names,
     doubts::{Shown, doubts},
+    pem::{certificates, foreign, is_encrypted},
     provider,
 };
 use crate::{
@@ -25,9 +25,18 @@ use crate::{
 };
 
 /// What several files held at one time, so that what is judged and what is compared is the same.
+#[derive(Clone)]
 pub struct Files {
-    read: Vec<(PathBuf, io::Result<Vec<u8>>)>,
+    read: Vec<Read>,
     digest: [u8; 32],
+}
+
+#[derive(Clone)]
+struct Read {
+    path: PathBuf,
+    content: Result<Arc<[u8]>, Arc<str>>,
+    /// It is what is in use.
+    is_kept: bool,
 }
 
 /// Where in the settings a fault belongs: steps below the section that was built, such as
@@ -64,14 +73,46 @@ pub enum FileFault {
     Expired { path: PathBuf, until: Timestamp },
     #[error("the certificate in `{}` begins at {from}", path.display())]
     NotYetValid { path: PathBuf, from: Timestamp },
-    #[error("every authority in `{}` has ended", .0.display())]
+    #[error("every authority in `{}` has ended, so nobody is believed by it", .0.display())]
     AuthoritiesEnded(PathBuf),
+    #[error(
+        "certificate {number} in `{}` is no authority, it may sign nobody: put the certificate of the authority that signed it there", path.display()
+    )]
+    NoAuthority { path: PathBuf, number: usize },
+    #[error(
+        "of {meant} certificates in `{}` {read} can be read: each must begin with a line `-----BEGIN CERTIFICATE-----` of its own, with nothing before it, neither blanks nor a byte order mark", path.display()
+    )]
+    Overlooked {
+        path: PathBuf,
+        read: usize,
+        meant: usize,
+    },
+    #[error(
+        "`{}` is DER and no PEM file: convert it with `openssl {tool} -inform der -in {} -out NEW.pem`", path.display(), path.display()
+    )]
+    Der { path: PathBuf, tool: &'static str },
+    #[error("`{}` is UTF-16 and no PEM file, which is ASCII: save it as that", .0.display())]
+    Wide(PathBuf),
+    #[error("servers of `{one}` and `{other}` would both be `{identity}`")]
+    Alike {
+        one: Arc<str>,
+        other: Arc<str>,
+        identity: Identity,
+    },
     #[error("the token in `{}` must be visible ASCII without blanks", .0.display())]
     Token(PathBuf),
     #[error("cannot be used: {0}")]
     Rustls(String),
 
-    // Doubts, see `Own`.
+    // Doubts, see `Own` and `Authorities`.
+    #[error(
+        "authority {number} in `{}` ended at {until} and is not believed any more: remove it", path.display()
+    )]
+    AuthorityEnded {
+        path: PathBuf,
+        number: usize,
+        until: Timestamp,
+    },
     #[error(
         "the certificate in `{}` may not be used by a server (its extended key usage lacks serverAuth): no client will accept it", .0.display()
     )]
@@ -102,23 +143,58 @@ pub struct Own {
 impl Files {
     /// Reads each file whole; blocks on the disk. What cannot be read is told by [`Files::get`].
     pub fn read<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Self {
-        let mut hash = blake3::Hasher::new();
         let mut known = HashSet::new();
-        let mut read = Vec::new();
-        for path in paths {
-            if !known.insert(path) {
-                continue;
-            }
-            let bytes = read_whole(path, MOST_BYTES).map_err(io::Error::from);
-            let part = match &bytes {
-                Ok(bytes) => *blake3::hash(bytes).as_bytes(),
-                Err(_) => [0; 32],
-            };
+        let paths = paths.into_iter().filter(|path| known.insert(*path));
+        let read = paths.map(|path| Read {
+            path: path.to_owned(),
+            content: match read_whole(path, MOST_BYTES).map_err(io::Error::from) {
+                Ok(bytes) => Ok(bytes.into()),
+                Err(error) => Err(error.to_string().into()),
+            },
+            is_kept: false,
+        });
+        Self::of(read.collect())
+    }
+
+    fn of(read: Vec<Read>) -> Self {
+        let mut hash = blake3::Hasher::new();
+        for Read { content, .. } in &read {
+            let part = content.as_ref().map_or([0; 32], |bytes| {
+                let part = blake3::hash(bytes);
+                *part.as_bytes()
+            });
             hash.update(&part);
-            read.push((path.to_owned(), bytes));
         }
         let digest = *hash.finalize().as_bytes();
         Self { read, digest }
+    }
+
+    /// The same, knowing what is in use.
+    pub fn beside(mut self, used: &Self) -> Self {
+        for read in &mut self.read {
+            let mut all = used.read.iter();
+            let old = all.find(|old| old.path == read.path);
+            read.is_kept = old.is_some_and(|old| old.content == read.content);
+        }
+        self
+    }
+
+    /// These, but for `paths`, which are as in `newer`.
+    pub fn with(&self, paths: &[&Path], newer: &Self) -> Self {
+        let read = self.read.iter().map(|old| {
+            let mut all = newer.read.iter();
+            let new = all.find(|new| new.path == old.path);
+            let new = new.filter(|new| paths.contains(&&*new.path));
+            new.unwrap_or(old).clone()
+        });
+        Self::of(read.collect())
+    }
+
+    /// Whether the file holds what is in use already. That is no reason to refuse it for its age, or
+    /// it would keep others from being exchanged.
+    pub fn is_kept(&self, path: &Path) -> bool {
+        let mut all = self.read.iter();
+        all.any(|read| read.path == path && read.is_kept)
     }
 
     /// Of all contents, to tell whether anything changed.
@@ -129,10 +205,10 @@ impl Files {
     /// # Errors
     /// `Unreadable`; also for a path that was not asked for.
     pub fn get(&self, path: &Path) -> Result<&[u8], FileFault> {
-        let found = self.read.iter().find(|(p, _)| p == path);
-        let error = match found {
-            Some((_, Ok(bytes))) => return Ok(bytes),
-            Some((_, Err(error))) => error.to_string(),
+        let found = self.read.iter().find(|read| read.path == path);
+        let error = match found.map(|read| &read.content) {
+            Some(Ok(bytes)) => return Ok(bytes),
+            Some(Err(error)) => error.to_string(),
             None => "it was not read".to_owned(),
         };
         let path = path.to_owned();
@@ -169,7 +245,8 @@ impl Files {
             }
         };
         let (certificates, names) = chain;
-        let doubts = doubts(&certificates, &names, &pair.chain, shown, at);
+        let mut doubts = doubts(&certificates, &names, &pair.chain, shown, at);
+        doubts.extend(age(&pair.chain, &names, at));
         let doubts = doubts.into_iter().map(|d| place("chain", d)).collect();
         let key = CertifiedKey::new(certificates, key);
         match key.keys_match() {
@@ -188,25 +265,6 @@ impl Files {
         }
     }
 
-    /// The authorities of a bundle; at least one that has not ended.
-    pub fn authorities(&self, path: &Path, at: Timestamp) -> Result<RootCertStore, FileFault> {
-        let found = certificates(path, self.get(path)?)?;
-        let mut roots = RootCertStore::empty();
-        let mut ended = 0;
-        for certificate in &found {
-            let names =
-                Names::read(certificate).ok_or_else(|| FileFault::Certificate(path.to_owned()))?;
-            ended += usize::from(names.until < at);
-            roots
-                .add(certificate.clone())
-                .map_err(|_| FileFault::Certificate(path.to_owned()))?;
-        }
-        match ended < found.len() {
-            true => Ok(roots),
-            false => Err(FileFault::AuthoritiesEnded(path.to_owned())),
-        }
-    }
-
     fn chain(
         &self,
         path: &Path,
@@ -218,15 +276,10 @@ impl Files {
         let Some(names) = names else {
             return Err(FileFault::Certificate(path));
         };
-        if at > names.until {
-            let until = names.until;
-            return Err(FileFault::Expired { path, until });
+        match self.is_kept(&path) {
+            true => Ok((chain, names)),
+            false => age(&path, &names, at).map_or(Ok((chain, names)), Err),
         }
-        if at < names.from {
-            let from = names.from;
-            return Err(FileFault::NotYetValid { path, from });
-        }
-        Ok((chain, names))
     }
 
     fn key(&self, path: &Path) -> Result<Arc<dyn rustls::sign::SigningKey>, FileFault> {
@@ -235,7 +288,10 @@ impl Files {
         let key = match PrivateKeyDer::from_pem_slice(bytes) {
             Ok(key) => key,
             Err(_) if is_encrypted(bytes) => return Err(FileFault::Encrypted(path)),
-            Err(rustls::pki_types::pem::Error::NoItemsFound) => return Err(FileFault::NoKey(path)),
+            Err(rustls::pki_types::pem::Error::NoItemsFound) => {
+                let foreign = foreign(&path, bytes, "pkey");
+                return Err(foreign.unwrap_or(FileFault::NoKey(path)));
+            }
             Err(_) => return Err(FileFault::Pem(path)),
         };
         provider()
@@ -246,18 +302,14 @@ impl Files {
     }
 }
 
-/// By its label (RFC 7468 §11), or a header of the older form (RFC 1421 §4.6.1.1).
-fn is_encrypted(pem: &[u8]) -> bool {
-    let finder = |text: &str| memchr::memmem::find(pem, text.as_bytes()).is_some();
-    finder("-----BEGIN ENCRYPTED PRIVATE KEY-----") || finder("Proc-Type: 4,ENCRYPTED")
-}
-
-fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileFault> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
-    match found {
-        Ok(found) if found.is_empty() => Err(FileFault::NoCertificate(path.to_owned())),
-        Ok(found) => Ok(found),
-        Err(_) => Err(FileFault::Pem(path.to_owned())),
+/// Why a certificate is of no use at this time, if it is not.
+fn age(path: &Path, names: &Names, at: Timestamp) -> Option<FileFault> {
+    let path = path.to_owned();
+    let Names { from, until, .. } = *names;
+    if at > until {
+        Some(FileFault::Expired { path, until })
+    } else {
+        (at < from).then_some(FileFault::NotYetValid { path, from })
     }
 }
 

@@ -8,20 +8,35 @@ use jiff::Timestamp;
 
 use super::{Files, Placed};
 
-/// What is built from settings and files, whole or not at all.
+/// What is built from settings and files.
 pub trait Material: Sized {
     type Settings: Clone + PartialEq + std::fmt::Debug;
 
-    /// Every file that takes part.
-    fn files(settings: &Self::Settings) -> Vec<&Path>;
+    /// Every file that takes part, by what belongs together: a certificate and its key, say. A part
+    /// is exchanged whole or not at all, and a broken one holds up no other.
+    fn parts(settings: &Self::Settings) -> Vec<Vec<&Path>>;
+
+    fn files(settings: &Self::Settings) -> Vec<&Path> {
+        Self::parts(settings).concat()
+    }
+
+    /// Of these, private keys.
+    fn keys(_: &Self::Settings) -> Vec<&Path> {
+        Vec::new()
+    }
 
     /// # Errors
-    /// Every fault of the files.
+    /// Every fault of the files. None for the age of what is kept.
     fn build(settings: &Self::Settings, files: &Files, at: Timestamp) -> Result<Self, Vec<Placed>>;
 
     /// What others may refuse about it.
     fn doubts(&self) -> &[Placed] {
         &[]
+    }
+
+    /// Past which it is to be built again, though no file has changed.
+    fn until(&self) -> Option<Timestamp> {
+        None
     }
 }
 
@@ -43,9 +58,16 @@ pub enum Change {
     Swapped(Vec<Placed>),
     /// The new files are no good; the old ones stay in use. Told once for each new content.
     Kept(Vec<Placed>),
+    /// Both: the old ones stay in place of what is no good.
+    Partly {
+        doubts: Vec<Placed>,
+        faults: Vec<Placed>,
+    },
 }
 
 struct Seen {
+    /// What is in use was built from these.
+    used: Files,
     /// Of the content that is in use, or that was told to be broken.
     judged: [u8; 32],
     /// A broken content seen once. Certificate and key are two files: between the two writes of an
@@ -68,6 +90,7 @@ impl<M: Material> Live<M> {
                 judged: files.digest(),
                 doubtful: None,
                 broken: None,
+                used: files,
             }),
             settings,
         })
@@ -94,45 +117,90 @@ impl<M: Material> Live<M> {
     ///
     /// `patient`: broken files are told only when they are found the same twice.
     pub fn look(&self, at: Timestamp, patient: bool) -> Change {
+        self.look_if(at, patient, |_| Ok(()))
+    }
+
+    /// The same, where what is sound in itself may be no good beside others.
+    pub fn look_if(
+        &self,
+        at: Timestamp,
+        patient: bool,
+        accept: impl Fn(&M) -> Result<(), Vec<Placed>>,
+    ) -> Change {
         let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let files = Files::read(M::files(&self.settings));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = files.digest();
         let is_known = digest == seen.judged;
+        let is_over = self.load().until().is_some_and(|until| until < at);
         // What was broken is tried again: a certificate that was not yet valid becomes so.
-        if is_known && seen.broken.is_none() {
+        if is_known && seen.broken.is_none() && !is_over {
             seen.doubtful = None;
             return Change::Unchanged;
         }
-        match M::build(&self.settings, &files, at) {
+        let build = |files: &Files| {
+            let next = M::build(&self.settings, files, at)?;
+            accept(&next).map(|()| next)
+        };
+        let files = files.beside(&seen.used);
+        let faults = match build(&files) {
             Ok(next) => {
-                let doubts = next.doubts().to_vec();
-                self.current.store(Arc::new(next));
+                let doubts = self.put(next);
                 *seen = Seen {
+                    used: files,
                     judged: digest,
                     doubtful: None,
                     broken: None,
                 };
-                Change::Swapped(doubts)
+                return Change::Swapped(doubts);
             }
-            Err(faults) if is_known => {
-                // Not the same ones for ever: a certificate begins, and ends.
-                seen.broken = Some(faults);
-                Change::Unchanged
-            }
-            Err(_) if patient && seen.doubtful != Some(digest) => {
-                seen.doubtful = Some(digest);
-                Change::Unchanged
-            }
-            Err(faults) => {
-                *seen = Seen {
-                    judged: digest,
-                    doubtful: None,
-                    broken: Some(faults.clone()),
-                };
-                Change::Kept(faults)
+            Err(faults) => faults,
+        };
+        if !is_known && patient && seen.doubtful != Some(digest) {
+            seen.doubtful = Some(digest);
+            return Change::Unchanged;
+        }
+        let sound = self.sound_parts(&seen.used, &files, &build);
+        let mut doubts = None;
+        if (is_over || sound.digest() != seen.used.digest())
+            && let Ok(next) = build(&sound)
+        {
+            doubts = Some(self.put(next));
+            seen.used = sound;
+        }
+        seen.judged = digest;
+        seen.doubtful = None;
+        // Not the same ones for ever: a certificate begins, and ends.
+        seen.broken = Some(faults.clone());
+        match doubts {
+            Some(doubts) if is_known => Change::Swapped(doubts),
+            Some(doubts) => Change::Partly { doubts, faults },
+            None if is_known => Change::Unchanged,
+            None => Change::Kept(faults),
+        }
+    }
+
+    fn put(&self, next: M) -> Vec<Placed> {
+        let doubts = next.doubts().to_vec();
+        self.current.store(Arc::new(next));
+        doubts
+    }
+
+    /// What is in use, with each part of the newer files that goes with it.
+    fn sound_parts(
+        &self,
+        used: &Files,
+        newer: &Files,
+        build: &impl Fn(&Files) -> Result<M, Vec<Placed>>,
+    ) -> Files {
+        let mut sound = used.clone().beside(used);
+        for part in M::parts(&self.settings) {
+            let tried = sound.with(&part, newer);
+            if tried.digest() != sound.digest() && build(&tried).is_ok() {
+                sound = tried;
             }
         }
+        sound
     }
 }
 

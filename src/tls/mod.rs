@@ -20,12 +20,14 @@
 //! * **No early data**: a replayed write is a second write.
 //! * **No revocation lists**: short-lived certificates (SPIFFE) are what this is made for.
 
+mod authorities;
 mod backend;
 mod doubts;
 mod files;
 mod identity;
 mod live;
 mod names;
+mod pem;
 mod server;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -8,6 +8,8 @@ use super::Identity;
 /// Who a certificate speaks of, and for how long: its subject alternative names (RFC 5280
 /// §4.2.1.6). The common name counts for nothing (RFC 9525 §2).
 ///
+/// Where one of them cannot be read, the certificate has none at all.
+///
 /// Says nothing about who signed it: only for certificates that were verified, or are our own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
@@ -55,6 +57,11 @@ impl Names {
                         names.dns.push(name.to_ascii_lowercase().into());
                     }
                     GeneralName::IPAddress(bytes) => names.ips.extend(address(bytes)),
+                    // It may be a second URI, which another reader sees.
+                    GeneralName::Invalid(..) => {
+                        (names.uris, names.dns, names.ips) = Default::default();
+                        break;
+                    }
                     _ => {}
                 }
             }

@@ -10,15 +10,23 @@ use std::{
 
 use jiff::Timestamp;
 use rustls::{
-    ProtocolVersion, ServerConfig, ServerConnection,
-    crypto::aws_lc_rs::Ticketer,
-    pki_types::CertificateDer,
-    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, ProtocolVersion,
+    RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{
+        WebPkiSupportedAlgorithms, aws_lc_rs::Ticketer, verify_tls12_signature,
+        verify_tls13_signature,
+    },
+    pki_types::{CertificateDer, UnixTime},
+    server::{
+        NoServerSessionStorage, WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
 };
 
 use super::{
-    FileFault, Files, Material, Names, Placed, Shown, Validity, provider, unix_time,
-    wardrobe::Wardrobe,
+    FileFault, Files, Material, Names, Placed, Shown, Validity, authorities::Authorities, provider,
+    unix_time, wardrobe::Wardrobe,
 };
 use crate::settings::{ClientCertificates, ListenerTls};
 
@@ -28,8 +36,10 @@ pub struct ServerSide {
     callers: Option<Arc<dyn ClientCertVerifier>>,
     /// No two that were ever built have the same.
     number: u64,
-    /// The chains' files and when each ends.
+    /// The files of chains and authorities, and when each ends.
     pub expiries: Vec<(PathBuf, Validity)>,
+    /// As [`Authorities::until`].
+    until: Option<Timestamp>,
     doubts: Vec<Placed>,
 }
 
@@ -112,10 +122,19 @@ impl TlsPeer {
 impl Material for ServerSide {
     type Settings = ListenerTls;
 
-    fn files(settings: &ListenerTls) -> Vec<&Path> {
+    fn parts(settings: &ListenerTls) -> Vec<Vec<&Path>> {
         let pairs = settings.certificates.iter();
-        let pairs = pairs.flat_map(|pair| [&*pair.chain, &*pair.key]);
-        pairs.chain(settings.client_ca.as_deref()).collect()
+        let pairs = pairs.map(|pair| vec![&*pair.chain, &*pair.key]);
+        let ca = settings.client_ca.iter();
+        pairs.chain(ca.map(|ca| vec![&**ca])).collect()
+    }
+
+    fn keys(settings: &ListenerTls) -> Vec<&Path> {
+        settings
+            .certificates
+            .iter()
+            .map(|pair| &*pair.key)
+            .collect()
     }
 
     fn build(settings: &ListenerTls, files: &Files, at: Timestamp) -> Result<Self, Vec<Placed>> {
@@ -133,21 +152,28 @@ impl Material for ServerSide {
                 Err(found) => faults.extend(found),
             }
         }
-        let callers = settings.client_ca.as_ref().map(|path| {
-            let roots = files.authorities(path, at)?;
-            let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-            let builder = match settings.client_certificates {
-                ClientCertificates::Required => builder,
-                ClientCertificates::Optional => builder.allow_unauthenticated(),
+        let place = |fault| Placed {
+            steps: vec!["client_ca".to_owned()],
+            fault,
+        };
+        let ca = settings.client_ca.as_deref();
+        let authorities = ca
+            .map(|path| Authorities::read(files, path, at))
+            .transpose();
+        let callers = authorities.and_then(|authorities| {
+            let Some(authorities) = authorities else {
+                return Ok((None, None));
             };
-            builder
-                .build()
-                .map_err(|error| FileFault::Rustls(error.to_string()))
+            let Authorities { expiry, until, .. } = authorities;
+            expiries.push(expiry);
+            doubts.extend(authorities.doubts.into_iter().map(place));
+            let is_required = settings.client_certificates == ClientCertificates::Required;
+            let callers = callers(authorities.roots, is_required)?;
+            Ok((Some(callers), until))
         });
-        let callers = callers.transpose().unwrap_or_else(|fault| {
-            let steps = vec!["client_ca".to_owned()];
-            faults.push(Placed { steps, fault });
-            None
+        let (callers, until) = callers.unwrap_or_else(|fault| {
+            faults.push(place(fault));
+            (None, None)
         });
         if !faults.is_empty() {
             return Err(faults);
@@ -164,12 +190,84 @@ impl Material for ServerSide {
             callers,
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             expiries,
+            until,
             doubts,
         })
     }
 
     fn doubts(&self) -> &[Placed] {
         &self.doubts
+    }
+
+    fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+}
+
+fn callers(
+    roots: RootCertStore,
+    is_required: bool,
+) -> Result<Arc<dyn ClientCertVerifier>, FileFault> {
+    if roots.is_empty() {
+        return Ok(Arc::new(Nobody {
+            is_required,
+            algorithms: provider().signature_verification_algorithms,
+        }));
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    let builder = match is_required {
+        true => builder,
+        false => builder.allow_unauthenticated(),
+    };
+    let built = builder.build();
+    built.map_err(|error| FileFault::Rustls(error.to_string()))
+}
+
+/// Every authority has ended: certificates are asked for as before, and none is believed.
+#[derive(Debug)]
+struct Nobody {
+    is_required: bool,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for Nobody {
+    fn client_auth_mandatory(&self) -> bool {
+        self.is_required
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Err(CertificateError::UnknownIssuer.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
     }
 }
 

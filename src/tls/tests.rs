@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, ServerName};
 
@@ -14,6 +14,10 @@ use crate::{
     telemetry::clock,
 };
 
+mod authorities;
+mod exchange;
+mod pem;
+
 /// An authority that signs what a test asks for, and a folder for the files.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -22,16 +26,38 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        Self::of(name, (2020, 2099))
+    }
+
+    fn of(name: &str, years: (i32, i32)) -> Self {
+        let params = Self::params(name, years);
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         Self {
             pem: certificate.pem(),
             issuer: Issuer::new(params, key),
         }
+    }
+
+    /// An authority that this one vouches for.
+    fn below(&self, name: &str) -> Self {
+        let params = Self::params(name, (2020, 2099));
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Self {
+            pem: certificate.pem(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    fn params(name: &str, years: (i32, i32)) -> CertificateParams {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.not_before = date_time_ymd(years.0, 1, 1);
+        params.not_after = date_time_ymd(years.1, 1, 1);
+        params
     }
 
     /// A certificate and its key in PEM; names as settings write them (`dns:`, `ip:`, a URI).
@@ -141,6 +167,31 @@ fn names_match_letter_by_letter_and_wildcards_are_nobody() {
     let (pem, _) = ca.sign(&["spiffe://acme/eu/store", "spiffe://acme/in/store"]);
     assert!(!has(&names(&pem), "spiffe://acme/eu/store"), "two are none");
     assert_eq!(names(&ca.sign(&[]).0).to_string(), "no name at all");
+}
+
+/// One URI and one that is no text are two URIs, as whoever passes over neither reads them.
+#[test]
+fn a_certificate_with_a_name_that_cannot_be_read_has_none() {
+    let good = b"spiffe://acme/eu/store";
+    for (second, is_known) in [(&b"spiffe://acme/in/\xff\xfe"[..], false), (b"", true)] {
+        let mut sans = vec![0x82, 1, b'a', 0x86, good.len() as u8];
+        sans.extend(good);
+        if !second.is_empty() {
+            sans.extend([0x86, second.len() as u8]);
+            sans.extend(second);
+        }
+        let mut content = vec![0x30, sans.len() as u8];
+        content.extend(sans);
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let extension = CustomExtension::from_oid_content(&[2, 5, 29, 17], content);
+        params.custom_extensions = vec![extension];
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let names = Names::read(certificate.der()).unwrap();
+        for name in ["spiffe://acme/eu/store", "dns:a"] {
+            let identity = Identity::parse(name).unwrap();
+            assert_eq!(names.has(&identity), is_known, "{name}");
+        }
+    }
 }
 
 #[test]

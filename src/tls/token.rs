@@ -17,8 +17,8 @@ impl Token {
 impl Material for Token {
     type Settings = PathBuf;
 
-    fn files(settings: &PathBuf) -> Vec<&Path> {
-        vec![settings]
+    fn parts(settings: &PathBuf) -> Vec<Vec<&Path>> {
+        vec![vec![settings]]
     }
 
     fn build(settings: &PathBuf, files: &Files, _: Timestamp) -> Result<Self, Vec<Placed>> {

@@ -27,6 +27,7 @@ use std::{
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Method};
 use http_body::{Body, Frame};
+use rustls::AlertDescription;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     time::Instant,
@@ -84,6 +85,8 @@ pub(super) struct Connection {
     waited: bool,
     /// Something of an answer came.
     answer_begun: bool,
+    /// The same, of this exchange or one before.
+    has_answered: bool,
     scan: Scan,
     /// Of the answer before.
     earlier: Earlier,
@@ -100,6 +103,8 @@ pub(super) struct Connection {
 pub(super) enum Fault {
     /// The connection broke or ended.
     Reset,
+    /// The server would not have us as its client, and has read nothing.
+    TurnedAway(AlertDescription),
     /// What came is no sound answer.
     BadAnswer,
     /// The caller's body failed, or was not of its announced length.
@@ -127,6 +132,7 @@ impl Connection {
             bytes: BytesMut::new(),
             waited: false,
             answer_begun: false,
+            has_answered: false,
             scan: Scan::default(),
             earlier: Earlier::default(),
             interim: 0,
@@ -223,9 +229,21 @@ impl Connection {
                 return Poll::Pending;
             }
             match ready!(self.poll_fill(cx, 1024)) {
-                Ok(0) | Err(_) => return Poll::Ready(Err(Fault::Reset)),
-                Ok(_) => self.answer_begun = true,
+                Ok(0) | Err(_) => return Poll::Ready(Err(self.broken())),
+                Ok(_) => {
+                    self.answer_begun = true;
+                    self.has_answered = true;
+                }
             }
+        }
+    }
+
+    #[cold]
+    fn broken(&self) -> Fault {
+        let turned_away = self.wire.turned_away.by();
+        match turned_away.filter(|_| !self.has_answered) {
+            Some(alert) => Fault::TurnedAway(alert),
+            None => Fault::Reset,
         }
     }
 

@@ -147,7 +147,8 @@ fn callers_without_the_certificate_that_is_required_do_not_get_in() {
         Authority::new("callers"),
         Authority::new("strangers"),
     );
-    let (setup, backends) = mutual(&ca, &callers, "required");
+    let (mut setup, backends) = mutual(&ca, &callers, "required");
+    setup.set(&["log", "level"], "debug");
     let router = setup.start();
     let mine = callers.sign(&["spiffe://acme/sg/app"]);
     let ended = callers.sign_until(&["spiffe://acme/sg/app"], 2021);
@@ -165,8 +166,20 @@ fn callers_without_the_certificate_that_is_required_do_not_get_in() {
     assert_eq!(put(Some(&mine)).unwrap().status, 201);
     // Those three, and the harness's own look whether the port is open.
     let text = metrics(router.admin);
-    let failed = "domicile_tls_handshakes_total{result=\"failed\"} 4\n";
-    assert!(text.contains(failed), "{text}");
+    for (result, count) in [
+        ("no-certificate", 1),
+        ("bad-certificate", 2),
+        ("broken-off", 1),
+    ] {
+        let failed = format!("domicile_tls_handshakes_total{{result=\"{result}\"}} {count}\n");
+        assert!(text.contains(&failed), "{failed}{text}");
+    }
+    // Why, and not who.
+    let log = router.process.text();
+    for why in ["UnknownIssuer", "certificate expired"] {
+        assert!(log.contains(why), "{log}");
+    }
+    assert!(!log.contains("spiffe://acme/sg/app"), "{log}");
 }
 
 #[test]

@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime};
 
 use super::backend::{Kind, PLAIN, SecureBackend, TWO};
 use super::pki::{self, Authority};
+use crate::kit::http::Request;
 use crate::kit::problem;
 use crate::kit::setup::Setup;
 
@@ -196,6 +197,34 @@ fn the_routers_own_certificate_is_shown_to_servers_that_ask() {
     drop(router);
     let router = eu(&server, &ca, Some(identity)).start();
     assert!(!router.put("p", GERMAN).is_success(), "it has none to show");
+}
+
+/// In TLS 1.3 the server says so when the handshake is over for us, and the request is out.
+#[test]
+fn a_server_that_refuses_our_certificate_has_read_nothing() {
+    let (ca, routers) = (Authority::new("acme"), Authority::new("routers"));
+    let identity = "spiffe://acme/eu/store";
+    for (http, alpn, kind) in [("1.1", "http/1.1", PLAIN), ("2", "h2", TWO)] {
+        let asks = ca.sign(&[identity]).server(Some(&routers), &[alpn]);
+        let server = SecureBackend::start(Some(asks), kind);
+        let mut setup = eu(&server, &ca, Some(identity));
+        setup.set(&["regions", "eu", "http"], http);
+        let router = setup.start();
+        // What may be done once alone is as safe as any other.
+        for method in ["PUT", "PATCH"] {
+            let before = server.connections();
+            let request = Request::new(method, "/people/p").json(GERMAN);
+            let told = problem(&request.send(router.router), 503);
+            assert_eq!(told["type"], "urn:domicile:problem:region-unavailable");
+            let detail = told["detail"].as_str().unwrap();
+            assert!(
+                detail.contains("it refused us: CertificateRequired"),
+                "{detail}"
+            );
+            assert_eq!(server.connections(), before + 1, "HTTP/{http} {method}");
+        }
+        assert!(server.seen().is_empty());
+    }
 }
 
 #[test]

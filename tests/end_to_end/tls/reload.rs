@@ -1,5 +1,8 @@
 //! Files that change while connections stand.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use super::backend::{PLAIN, SecureBackend};
 use super::client::Caller;
 use super::pki::{self, Authority};
@@ -149,6 +152,70 @@ fn a_regions_authorities_are_exchanged_and_older_connections_not_used_again() {
     eventually("the region is believed again", || {
         router.put("p", SINGAPORE).is_success().then_some(())
     });
+}
+
+/// With one identity for two regions, only their authorities tell them apart.
+#[test]
+fn a_region_is_given_no_authority_by_which_it_would_be_another() {
+    let (europe, india) = (Authority::new("europe"), Authority::new("india"));
+    let store = "spiffe://acme/store";
+    let start =
+        |ca: &Authority| SecureBackend::start(Some(ca.sign(&[store]).server(None, &[])), PLAIN);
+    let (eu, other) = (start(&europe), start(&india));
+    let (mut setup, _) = Setup::recording();
+    for (name, server, ca) in [("eu", &eu, &europe), ("in", &other, &india)] {
+        let file = format!("{name}-ca.pem");
+        pki::write(setup.folder.path(), &file, &ca.pem);
+        setup.set(&["regions", name, "endpoints"], vec![server.url()]);
+        setup.set(&["regions", name, "ca_file"], file);
+        setup.set(&["regions", name, "identity"], vec![store]);
+    }
+    let router = setup.start();
+    let put = || router.put("p", r#"{"country":"DE"}"#).status;
+    assert_eq!(put(), 200);
+    pki::write(
+        router.folder.path(),
+        "eu-ca.pem",
+        &format!("{}{}", europe.pem, india.pem),
+    );
+    exchanged(&router, "refused", 1);
+    assert!(failing(&router));
+    assert!(
+        router
+            .process
+            .text()
+            .contains("would both be `spiffe://acme/store`")
+    );
+    // India's server in Europe's place.
+    eu.become_(india.sign(&[store]).server(None, &[]));
+    pki::write(
+        router.folder.path(),
+        "eu-ca.pem",
+        &format!("# anew\n{}", europe.pem),
+    );
+    exchanged(&router, "swapped", 1);
+    assert_eq!(put(), 503);
+}
+
+#[test]
+fn a_key_that_every_user_can_read_is_told_with_each_exchange() {
+    let ca = Authority::new("servers");
+    let (setup, _backends) = secured(&ca);
+    let key = setup.folder.path().join("api.key");
+    let allow = |mode| std::fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+    allow(0o600);
+    let router = setup.start();
+    let told = || {
+        let log = router.process.text();
+        log.contains("every user can read the private key")
+    };
+    for (count, mode) in [(1, 0o600), (2, 0o644)] {
+        allow(mode);
+        let next = ca.sign(&["dns:api.test"]);
+        next.write(router.folder.path(), "api");
+        exchanged(&router, "swapped", count);
+        assert_eq!(told(), mode == 0o644);
+    }
 }
 
 /// Certificate and key of a Secret, exchanged by the kubelet in one rename; a broken one stays out.
