@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     admit::{body::Incoming, path},
-    attest::{Bundle, Like},
+    attest::Like,
     classify::json::{SplitFaultKind, split_array, split_ndjson},
     domain::{DecisionId, Operation, RegionId, SubjectKey},
     forward::{Framing, fill},
@@ -107,12 +107,15 @@ pub async fn way(
         first,
         until,
     } = decided;
-    let write = written_by(x, parts, &bundle);
-    let held = overtake::hold(x, routed.operation, &write).await?;
+    let written = written(x, routed.operation, &states);
+    let of = written.iter().map(|(key, region, _)| (*key, *region));
+    let held = overtake::hold_all(x, of).await?;
     let kinds = bundle.shared();
     let cleared = x.worker.journal.clear_bundle(bundle).await;
     let cleared = cleared.map_err(|e| Refused::Ledger(e.to_string()))?;
-    overtake::stand(x, held, &write);
+    overtake::stand_each(x, held, &written, |index| {
+        place(x, routed, parts, items.get(index)?.of(&body))
+    });
     let states: Rc<[ItemState]> = states.into();
     send(
         x,
@@ -154,12 +157,37 @@ fn check_key(parts: &Parts, upstream: &UpstreamShape) -> Result<(), Refused> {
     }
 }
 
-/// Whose records go where; empty while no erasure is open that they could overtake.
-fn written_by<'p>(x: &Exchange<'_>, parts: &'p Parts, bundle: &Bundle) -> overtake::Write<'p> {
-    if x.worker.shared.erasures.is_empty() {
-        return overtake::Write::of(parts.uri.path(), []);
+/// Whose records go where, by item; empty while no erasure is open that they could overtake.
+fn written(
+    x: &Exchange<'_>,
+    operation: Operation,
+    items: &[ItemState],
+) -> Vec<(SubjectKey, RegionId, usize)> {
+    if !overtake::may_concern(x, operation) {
+        return Vec::new();
     }
-    overtake::Write::of(parts.uri.path(), bundle.permitted())
+    let items = items.iter().enumerate();
+    let sent = items.filter_map(|(index, item)| match &item.state {
+        State::Sent { region, key, .. } => Some((*key, *region, index)),
+        State::Refused(_) => None,
+    });
+    sent.collect()
+}
+
+/// Where an item is written: its own request says, or that of the whole batch.
+fn place(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    parts: &Parts,
+    item: &[u8],
+) -> Option<(String, SubjectKey)> {
+    match &routed.route.settings.upstream {
+        UpstreamShape::Each { path, .. } => {
+            let own = each_path(routed, path, item).ok()?;
+            Some(overtake::place(x, own.path()))
+        }
+        UpstreamShape::Batch => Some(overtake::place(x, parts.uri.path())),
+    }
 }
 
 /// The path of an item's own request, which has to be one that a caller could send ([`path::check`]).

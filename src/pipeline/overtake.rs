@@ -108,6 +108,29 @@ pub fn stand(x: &Exchange<'_>, held: Option<Held>, write: &Write<'_>) {
     held.overtake(&path, record(x, &path));
 }
 
+/// As [`stand`], where each record has a place of its own: `place` gives it by the number that stands
+/// with subject and region. `None`: the record is new, and overtakes none.
+pub fn stand_each(
+    x: &Exchange<'_>,
+    held: Option<Held>,
+    written: &[(SubjectKey, RegionId, usize)],
+    place: impl Fn(usize) -> Option<(String, SubjectKey)>,
+) {
+    let Some(held) = held else { return };
+    let name = |region| x.snapshot.regions.name(region);
+    let all = written
+        .iter()
+        .map(|(key, to, number)| (*key, name(*to), *number));
+    held.overtake_each(all, place);
+}
+
+/// Path and keyed hash of a record.
+pub fn place(x: &Exchange<'_>, path: &str) -> (String, SubjectKey) {
+    let path = decoded(path);
+    let record = record(x, &path);
+    (path.into_owned(), record)
+}
+
 /// Notes that the home has taken a record: a law that wants the primary copy first has it.
 pub fn mark(x: &Exchange<'_>, key: SubjectKey, home: RegionId) {
     let home = x.snapshot.regions.name(home);

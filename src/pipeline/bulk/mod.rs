@@ -221,13 +221,9 @@ async fn carry_out(
     let again = erasures::brought_again(&decided);
     let cleared = journal.clear_all(decided.permits, decided.entries).await;
     let cleared = cleared.map_err(unwritable)?;
-    if let Some(held) = held {
-        let name = |region| x.snapshot.regions.name(region);
-        let all = written
-            .iter()
-            .map(|(key, to, item)| (*key, name(*to), *item));
-        held.overtake_each(all, |item| erasures::place(x, lanes, &load, item));
-    }
+    overtake::stand_each(x, held, &written, |item| {
+        erasures::place(x, lanes, &load, item)
+    });
     let states: Rc<[ItemState]> = decided.items.into();
     let (sends, leaves) = (&decided.sends, &decided.leaves_home);
     // After what is written: an erasure of this request is overtaken by what comes after it alone.

@@ -1,0 +1,37 @@
+//! Erasures that stay open while their records are written anew, or asked for once more.
+
+use serde_json::json;
+
+use crate::erase::{Region, delete, german, incomplete, open, wait_none_open};
+use crate::kit::http::Request;
+use crate::kit::setup::Setup;
+
+/// The batch goes to another path than its records, each of which has a request of its own.
+#[test]
+fn a_batch_of_single_requests_overtakes_by_their_paths() {
+    let (mut setup, _backends) = Setup::recording();
+    setup.set_route("ndjson", "path", "/import");
+    let each = toml::toml! { each = "PUT /people/{subject}" };
+    setup.set_route("ndjson", "upstream", each);
+    let eu = Region::new(503);
+    setup.region("eu", eu.backend.address);
+    let router = setup.start();
+    for id in ["lines", "other"] {
+        assert!(german(id).send(router.router).is_success());
+        incomplete(&delete(&router, id), "eu");
+    }
+    let answer = Request::new("POST", "/import")
+        .ndjson(r#"{"id":"lines","country":"DE"}"#)
+        .send(router.router);
+    assert!(answer.is_success(), "{answer:?}");
+    let left = open(&router);
+    assert_eq!(left.len(), 1, "{left:?}");
+    let tried = eu.deletes("/people/other");
+    eu.says(204);
+    // What was due before has its turn together.
+    eu.wait_deletes("/people/other", tried);
+    wait_none_open(&router);
+    let lines = eu.seen("/people/lines");
+    assert_eq!(lines.last(), Some(&"PUT".to_owned()), "{lines:?}");
+    assert_eq!(json!(open(&router)), json!([]));
+}
