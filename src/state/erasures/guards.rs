@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Inner, Stage};
+use super::{Inner, Row, Stage};
 use crate::domain::SubjectKey;
 
 /// A try in the background is under way.
@@ -70,10 +70,13 @@ impl Drop for Ending {
     fn drop(&mut self) {
         let mut state = self.inner.lock();
         state.ending.remove(&self.subject);
+        // A row that was noted meanwhile is of a request that may not have been sent yet.
+        let over = |row: &Row| row.ends_pin && row.stage == Stage::Confirmed;
         if self.done {
-            self.inner.end(&mut state, self.subject, |_| true);
+            self.inner.end(&mut state, self.subject, over);
         } else if let Some(rows) = state.rows.get_mut(&self.subject) {
-            rows.iter_mut().for_each(|row| row.stage = Stage::Repeat);
+            let rows = rows.iter_mut().filter(|row| over(row));
+            rows.for_each(|row| row.stage = Stage::Repeat);
         }
         drop(state);
         self.inner.ended.notify_waiters();

@@ -259,6 +259,31 @@ fn a_pin_ends_with_the_last_of_its_rows() {
 }
 
 #[test]
+fn what_is_asked_for_while_a_pin_ends_stays_open() {
+    for done in [true, false] {
+        let (_folder, erasures) = opened();
+        let rows = note_as(&erasures, 1, "/people/1", 1, &["eu"], true);
+        erasures.settle(&rows[0], Settled::Confirmed);
+        let ending = erasures.end_pin(key(1)).unwrap();
+        let later = note_as(&erasures, 1, "/people/1/photo", 2, &["eu"], true);
+        match done {
+            true => ending.done(),
+            false => drop(ending),
+        }
+        // Its region fails.
+        erasures.settle(&later[0], Settled::Open);
+        let expected = match done {
+            true => vec![(1, "eu".to_owned(), "retrying")],
+            false => vec![
+                (1, "eu".to_owned(), "repeat"),
+                (1, "eu".to_owned(), "retrying"),
+            ],
+        };
+        assert_eq!(states(&erasures), expected);
+    }
+}
+
+#[test]
 fn a_write_keeps_the_pin() {
     let (_folder, erasures) = opened();
     let rows = note_as(&erasures, 1, "/people/1", 1, &["eu", "sg"], true);
