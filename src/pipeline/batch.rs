@@ -23,6 +23,7 @@ use crate::{
     message::{Field, Fields, Parts, Response},
     respond::Refused,
     settings::{Format, PathTemplate, UpstreamShape},
+    state::Address,
 };
 use decide::{Decided, decide, refusal};
 use merge::{Failure, answer};
@@ -109,7 +110,7 @@ pub async fn way(
     } = decided;
     let written = written(x, routed.operation, &states);
     let of = written.iter().map(|(key, region, _)| (*key, *region));
-    let held = overtake::hold_all(x, of).await?;
+    let held = overtake::hold(x, of).await?;
     let kinds = bundle.shared();
     let cleared = x.worker.journal.clear_bundle(bundle).await;
     let cleared = cleared.map_err(|e| Refused::Ledger(e.to_string()))?;
@@ -175,18 +176,16 @@ fn written(
 }
 
 /// Where an item is written: its own request says, or that of the whole batch.
-fn place(
-    x: &Exchange<'_>,
-    routed: &Routed<'_>,
-    parts: &Parts,
-    item: &[u8],
-) -> Option<(String, SubjectKey)> {
+fn place(x: &Exchange<'_>, routed: &Routed<'_>, parts: &Parts, item: &[u8]) -> Option<Address> {
     match &routed.route.settings.upstream {
         UpstreamShape::Each { path, .. } => {
             let own = each_path(routed, path, item).ok()?;
-            Some(overtake::place(x, own.path()))
+            Some(overtake::address(x, own.path(), own.query()))
         }
-        UpstreamShape::Batch => Some(overtake::place(x, parts.uri.path())),
+        UpstreamShape::Batch => {
+            let uri = &parts.uri;
+            Some(overtake::address(x, uri.path(), uri.query()))
+        }
     }
 }
 

@@ -239,16 +239,14 @@ fn note<'x, 'w>(
     person: &Person,
     judged: &[(RegionId, Flow, Judgement)],
 ) -> Result<Unsettled<'x, 'w>, Refused> {
-    let path = overtake::decoded(parts.uri.path());
-    let record = overtake::record(x, &path);
+    let address = Arc::new(overtake::address(x, parts.uri.path(), parts.uri.query()));
     let regions: Vec<Arc<str>> = judged
         .iter()
         .map(|(region, _, _)| x.snapshot.regions.name(*region).into())
         .collect();
     let new = NewErasure {
         subject: person.key,
-        record,
-        path: &path,
+        address: &address,
         decision: x.decision,
         route: Arc::clone(&routed.route.settings.name),
         since: x.at(),
@@ -264,7 +262,7 @@ fn note<'x, 'w>(
             let row = RowId {
                 subject: person.key,
                 region,
-                record,
+                record: address.record,
                 decision: x.decision,
             };
             let headers = headers(x, parts, judged);
@@ -479,6 +477,7 @@ mod tests {
         failing_disk::{Opens, on_a_gate},
         profile,
     };
+    use crate::state::Address;
 
     #[test]
     fn a_pin_whose_end_comes_to_stand_late_is_not_listed_to_be_repeated() {
@@ -491,10 +490,10 @@ mod tests {
         draft.pin = Some(Pinning::Drop {
             region: Arc::clone(&region),
         });
+        let address = Arc::new(Address::new("/people/1", None, |_| subject));
         let new = NewErasure {
             subject,
-            record: subject,
-            path: "/people/1",
+            address: &address,
             decision: draft.decision,
             route: "/p".into(),
             since: draft.at,

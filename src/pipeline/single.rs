@@ -68,16 +68,15 @@ pub async fn way(
     let judged = judge::judge(x, routed, &person, &flow)?;
     let mut held = None;
     if overtake::may_concern(x, flow.operation) {
-        let write = overtake::Write::of(parts.uri.path(), [(person.key, region)]);
-        let hold = overtake::hold(x, flow.operation, &write);
-        held = Some((Box::pin(hold).await?, write));
+        let hold = overtake::hold(x, [(person.key, region)].into_iter());
+        held = Box::pin(hold).await?;
     }
     let cleared = match begin(x, &person, &flow, &judged)? {
         Attested::Stands(cleared) => cleared,
         Attested::Waits(stands) => stands.await?,
     };
-    if let Some((held, write)) = held {
-        overtake::stand(x, held, &write);
+    if held.is_some() {
+        overtake::stand(x, held, &parts.uri);
     }
     let leaves_home = !judged.flow_home;
     let mut headers = x.outgoing_headers(parts, leaves_home);

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::erase::{Region, delete, german, incomplete, open, wait_none_open};
+use crate::kit::backend::{Backend, Reply};
 use crate::kit::http::Request;
 use crate::kit::setup::Setup;
 
@@ -34,4 +35,28 @@ fn a_batch_of_single_requests_overtakes_by_their_paths() {
     let lines = eu.seen("/people/lines");
     assert_eq!(lines.last(), Some(&"PUT".to_owned()), "{lines:?}");
     assert_eq!(json!(open(&router)), json!([]));
+}
+
+/// The region answers by the query which of two records of one path it erases.
+#[test]
+fn a_record_that_its_query_tells_is_erased_by_itself() {
+    let eu = Backend::scripted(|seen| match seen.path.ends_with("v=1") {
+        _ if seen.method != "DELETE" => Reply::status(201),
+        true => Reply::status(503),
+        false => Reply::status(204),
+    });
+    let (mut setup, _backends) = Setup::recording();
+    setup.region("eu", eu.address);
+    let router = setup.start();
+    assert!(german("orders").send(router.router).is_success());
+    incomplete(&delete(&router, "orders?v=1"), "eu");
+    assert!(delete(&router, "orders?v=2").is_success());
+    let left = open(&router);
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0]["state"], "retrying");
+    // It may be the record, or another one.
+    assert!(german("orders").send(router.router).is_success());
+    let left = open(&router);
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0]["state"], "repeat");
 }

@@ -217,7 +217,7 @@ async fn carry_out(
     erasures::has_room(x, &decided)?;
     let written = written(x, &decided);
     let of = written.iter().map(|(key, region, _)| (*key, *region));
-    let held = overtake::hold_all(x, of).await?;
+    let held = overtake::hold(x, of).await?;
     let again = erasures::brought_again(&decided);
     let cleared = journal.clear_all(decided.permits, decided.entries).await;
     let cleared = cleared.map_err(unwritable)?;

@@ -351,7 +351,7 @@ impl Open {
             ends_pin: self.ends_pin,
             stage: Stage::Repeat,
             refused: self.refused,
-            path: None,
+            address: None,
         };
         let key = Key {
             subject: self.subject,

@@ -11,8 +11,10 @@
 //! 3. *Free for the rest*: while nothing is open a write looks at one atomic number.
 //!
 //! A write overtakes the erasures of its region whose path is its own, lies under it or above it:
-//! `POST /people` may bring back what `DELETE /people/7` was to erase, `PUT /orders/8` cannot.
+//! `POST /people` may bring back what `DELETE /people/7` was to erase, `PUT /orders/8` cannot. One whose
+//! query differs may be of another record: the erasure then stays, and is tried no more.
 
+mod address;
 mod guards;
 mod log;
 #[cfg(test)]
@@ -36,6 +38,8 @@ use crate::{
     attest::create_private_folder,
     domain::{DecisionId, SubjectKey},
 };
+pub use address::Address;
+use address::Overtaken;
 pub use guards::{Ending, Held, Room, Trying};
 use log::Log;
 
@@ -75,7 +79,7 @@ struct State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Row {
     region: Arc<str>,
-    /// Keyed hash of the path.
+    /// Keyed hash of path and query.
     record: SubjectKey,
     decision: DecisionId,
     route: Arc<str>,
@@ -86,17 +90,7 @@ struct Row {
     /// The rule that refused another try.
     refused: Option<Arc<str>>,
     /// In memory alone; `None` after a restart.
-    path: Option<Secretive>,
-}
-
-/// A path, which may hold an id: not to be printed.
-#[derive(Clone, PartialEq, Eq)]
-struct Secretive(Box<str>);
-
-impl std::fmt::Debug for Secretive {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("redacted")
-    }
+    address: Option<Arc<Address>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,10 +108,7 @@ enum Stage {
 #[derive(Debug)]
 pub struct NewErasure<'a> {
     pub subject: SubjectKey,
-    /// Keyed hash of `path`.
-    pub record: SubjectKey,
-    /// Percent-decoded.
-    pub path: &'a str,
+    pub address: &'a Arc<Address>,
     pub decision: DecisionId,
     pub route: Arc<str>,
     pub since: Timestamp,
@@ -258,7 +249,7 @@ impl Erasures {
         for (subject, row) in fresh {
             let rows = state.rows.entry(subject).or_default();
             let before = rows.len();
-            rows.retain(|old| old.region != row.region || old.record != row.record);
+            rows.retain(|old| !row.displaces(old));
             replaced += before - rows.len();
             rows.push(row);
         }
@@ -283,6 +274,8 @@ impl Erasures {
                 Settled::Confirmed | Settled::Forgotten => {
                     gone.extend(state.take(id.subject, |row| row.is(id)));
                 }
+                // A write came meanwhile that may have brought it back.
+                Settled::Open if row.stage == Stage::Repeat => {}
                 Settled::Open => row.stage = Stage::Retrying,
                 Settled::Repeat { refused } => {
                     row.stage = Stage::Repeat;
@@ -472,14 +465,14 @@ impl NewErasure<'_> {
     fn row(&self, region: &Arc<str>) -> Row {
         Row {
             region: Arc::clone(region),
-            record: self.record,
+            record: self.address.record,
             decision: self.decision,
             route: Arc::clone(&self.route),
             since: self.since,
             ends_pin: self.ends_pin,
             stage: Stage::First,
             refused: None,
-            path: Some(Secretive(self.path.into())),
+            address: Some(Arc::clone(self.address)),
         }
     }
 }
@@ -510,22 +503,20 @@ impl Row {
         })
     }
 
-    /// Whether a write at `path`, of which `record` is the hash, brings back what this erases.
-    fn is_overtaken(&self, path: &str, record: SubjectKey) -> bool {
-        match &self.path {
-            Some(own) => overlap(&own.0, path),
-            None => self.record == record,
+    /// Whether a write at `by` brings back what this erases.
+    fn overtaken(&self, by: &Address) -> Overtaken {
+        match &self.address {
+            Some(own) => own.overtaken(by),
+            None => by.overtakes(self.record),
         }
     }
-}
 
-/// Whether one of the paths is the other or lies above it.
-fn overlap(a: &str, b: &str) -> bool {
-    let under = |long: &str, short: &str| {
-        let rest = long.strip_prefix(short.trim_end_matches('/'));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    under(a, b) || under(b, a)
+    /// Whether this, which is new, repeats an old row.
+    fn displaces(&self, old: &Row) -> bool {
+        let former = self.address.as_ref().map(|own| own.former);
+        let is_same = old.record == self.record || Some(old.record) == former;
+        old.region == self.region && is_same
+    }
 }
 
 impl State {
