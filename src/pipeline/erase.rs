@@ -306,7 +306,7 @@ impl Unsettled<'_, '_> {
         }
     }
 
-    /// Nothing was sent, or the home has refused: nothing is open.
+    /// Nothing was sent, or the home has refused: nothing is open but what was before.
     fn forget(&mut self) {
         if let Some(kept) = self.kept.last() {
             self.erasures().keep_pin(kept.row.subject);

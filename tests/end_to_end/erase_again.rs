@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::erase::{Region, delete, german, incomplete, open, wait_none_open};
+use crate::erase::{Region, delete, german, incomplete, open, wait_none_open, with_copy, world};
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::http::Request;
 use crate::kit::setup::Setup;
@@ -59,4 +59,22 @@ fn a_record_that_its_query_tells_is_erased_by_itself() {
     let left = open(&router);
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(left[0]["state"], "repeat");
+}
+
+/// Whoever repeats it without the right to erase must not make the router forget it.
+#[test]
+fn a_home_that_refuses_a_repeated_request_leaves_the_first_one_open() {
+    let (mut setup, _backends, sg) = world(503);
+    let eu = Region::new(204);
+    setup.region("eu", eu.backend.address);
+    let router = setup.start();
+    with_copy(&router, "copied");
+    incomplete(&delete(&router, "copied"), "sg");
+    let before = open(&router);
+    eu.says(412);
+    assert_eq!(delete(&router, "copied").status, 412);
+    assert_eq!(open(&router), before);
+    sg.says(204);
+    wait_none_open(&router);
+    assert!(sg.deletes("/people/copied") >= 2);
 }

@@ -271,9 +271,12 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
             };
             if is_rewritten || is_refused {
                 // A later item has put something else there, or it is the home's own word, which
-                // the caller gets: nothing that stays open.
+                // the caller gets: nothing that stays open, but for what was open before.
                 erasures.keep_pin(erasing.subject);
-                settled.push((row, Settled::Forgotten));
+                settled.push(match is_rewritten {
+                    true => (row, Settled::Confirmed),
+                    false => (row, Settled::Forgotten),
+                });
             } else {
                 if said == Said::Never {
                     settled.push((row, Settled::Repeat { refused: None }));

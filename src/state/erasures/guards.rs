@@ -136,6 +136,8 @@ impl Inner {
         for row in rows.filter(|row| is(row, Overtaken::Perhaps)) {
             // Another try could erase the newer record.
             row.stage = Stage::Repeat;
+            let displaced = row.displaced.iter_mut();
+            displaced.for_each(|old| old.stage = Stage::Repeat);
         }
     }
 }

@@ -352,6 +352,7 @@ impl Open {
             stage: Stage::Repeat,
             refused: self.refused,
             address: None,
+            displaced: Vec::new(),
         };
         let key = Key {
             subject: self.subject,

@@ -15,6 +15,7 @@
 //! query differs may be of another record: the erasure then stays, and is tried no more.
 
 mod address;
+mod displaced;
 mod guards;
 mod log;
 #[cfg(test)]
@@ -91,6 +92,8 @@ struct Row {
     refused: Option<Arc<str>>,
     /// In memory alone; `None` after a restart.
     address: Option<Arc<Address>>,
+    /// Earlier rows of the same record, the oldest first, until it is known that this one counts.
+    displaced: Vec<Row>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +137,7 @@ pub enum Settled {
     Open,
     /// Not to be tried again; `refused`: the rule that forbade it.
     Repeat { refused: Option<Arc<str>> },
-    /// Nothing was sent, or the caller has the holder's own answer.
+    /// Nothing was sent, or the caller has the holder's own answer: what was open before is open again.
     Forgotten,
 }
 
@@ -161,7 +164,8 @@ fn reveal<S: Serializer>(key: &SubjectKey, s: S) -> Result<S::Ok, S::Error> {
 #[derive(Debug)]
 pub enum Begun {
     Go(Trying),
-    /// A write of the same subject is about to stand, or its pin to end.
+    /// A write of the same subject is about to stand, its pin to end, or the caller to have repeated
+    /// the request.
     Later,
     /// Closed, or taken over by another request.
     Gone,
@@ -207,7 +211,7 @@ impl Erasures {
     }
 
     /// Writes an erasure into the log, before the first of its holders is called. Earlier rows of
-    /// the same record there give way: the new request repeats them. Survives the process; see
+    /// the same record there give way, unless it is [`Settled::Forgotten`]: the new request repeats them. Survives the process; see
     /// [`Erasures::sync`] for the machine.
     ///
     /// # Errors
@@ -245,14 +249,15 @@ impl Erasures {
         self.has_room_for(fresh.len())?;
         state.log.note(&fresh).map_err(StateError::Io)?;
         let count = fresh.len();
-        let mut replaced = 0;
-        for (subject, row) in fresh {
+        let (mut replaced, mut former) = (0, Vec::new());
+        for (subject, mut row) in fresh {
             let rows = state.rows.entry(subject).or_default();
             let before = rows.len();
-            rows.retain(|old| !row.displaces(old));
+            former.extend(row.displace(rows).map(|old| (subject, old)));
             replaced += before - rows.len();
             rows.push(row);
         }
+        state.log.close(&former);
         self.inner.open.fetch_add(count, Ordering::SeqCst);
         self.inner.open.fetch_sub(replaced, Ordering::SeqCst);
         Ok(())
@@ -268,7 +273,17 @@ impl Erasures {
         let mut state = self.inner.lock();
         let mut gone = Vec::new();
         for (id, settled) in all {
-            let Some(row) = state.row(id) else { continue };
+            let Some(row) = state.row(id) else {
+                state.settle_displaced(id, settled);
+                continue;
+            };
+            if settled == Settled::Forgotten
+                && let Some(before) = row.restore()
+            {
+                state.log.say(id.subject, before);
+                continue;
+            }
+            row.displaced.clear();
             match settled {
                 Settled::Confirmed if row.ends_pin => row.stage = Stage::Confirmed,
                 Settled::Confirmed | Settled::Forgotten => {
@@ -308,6 +323,10 @@ impl Erasures {
     /// Begins another try, unless it is too late for one.
     pub fn begin(&self, id: &RowId) -> Begun {
         let mut state = self.inner.lock();
+        if state.is_displaced(id) {
+            // The caller repeats it at this moment.
+            return Begun::Later;
+        }
         if state.row(id).is_none_or(|r| r.stage != Stage::Retrying) {
             return Begun::Gone;
         }
@@ -473,6 +492,7 @@ impl NewErasure<'_> {
             stage: Stage::First,
             refused: None,
             address: Some(Arc::clone(self.address)),
+            displaced: Vec::new(),
         }
     }
 }
@@ -509,13 +529,6 @@ impl Row {
             Some(own) => own.overtaken(by),
             None => by.overtakes(self.record),
         }
-    }
-
-    /// Whether this, which is new, repeats an old row.
-    fn displaces(&self, old: &Row) -> bool {
-        let former = self.address.as_ref().map(|own| own.former);
-        let is_same = old.record == self.record || Some(old.record) == former;
-        old.region == self.region && is_same
     }
 }
 
@@ -564,7 +577,7 @@ impl Inner {
 
     fn spare_pin(&self, state: &mut State, subject: SubjectKey) {
         if let Some(rows) = state.rows.get_mut(&subject) {
-            rows.iter_mut().for_each(|row| row.ends_pin = false);
+            rows.iter_mut().for_each(Row::spare_pin);
         }
         self.end(state, subject, |row| row.stage == Stage::Confirmed);
     }
