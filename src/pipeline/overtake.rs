@@ -29,7 +29,10 @@ pub fn may_concern(x: &Exchange<'_>, operation: Operation) -> bool {
 
 /// To be called before the entries of a write are written: what is open of its subjects there is
 /// held, so that no try to erase begins and one under way has ended. Keep the guard until the
-/// entries stand. Nothing happens where it [cannot concern](may_concern) an erasure.
+/// entries stand. Not to be called where it [cannot concern](may_concern) an erasure.
+///
+/// This may [wait](Held::has_waited) as long as a region takes to answer: what was found and decided
+/// before is then to be found and decided again.
 ///
 /// # Errors
 /// The subject's pin ended while this waited: the caller must ask again, since the person may have
@@ -47,6 +50,21 @@ pub async fn hold(
         return Err(Refused::Directory(detail.to_owned()));
     }
     Ok(held)
+}
+
+/// Whether all of `written` was held. Both are in the order of their numbers.
+pub fn is_among(
+    written: &[(SubjectKey, RegionId, usize)],
+    held: &[(SubjectKey, RegionId, usize)],
+) -> bool {
+    let mut held = held.iter();
+    written.iter().all(|one| held.any(|other| other == one))
+}
+
+/// What a write is refused with that goes elsewhere once its person is found again.
+pub fn moved() -> Refused {
+    let detail = "the person's home changed at this moment: repeat the request";
+    Refused::Directory(detail.to_owned())
 }
 
 /// Waits for work that may have to wait for a pin's removal, which takes as long as its entry is on its

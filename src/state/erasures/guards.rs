@@ -89,10 +89,16 @@ impl Drop for Ending {
 pub struct Held {
     pub(super) inner: Arc<Inner>,
     pub(super) writes: Vec<(SubjectKey, Arc<str>)>,
+    pub(super) waited: bool,
     pub(super) pin_ended: bool,
 }
 
 impl Held {
+    /// There was something to wait for: what was found before may not hold.
+    pub fn has_waited(&self) -> bool {
+        self.waited
+    }
+
     /// A pin was removed while this waited: what was found of its subject does not hold.
     pub fn pin_ended(&self) -> bool {
         self.pin_ended

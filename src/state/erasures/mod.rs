@@ -378,6 +378,7 @@ impl Erasures {
             Held {
                 inner: Arc::clone(&self.inner),
                 writes,
+                waited: false,
                 pin_ended: false,
             }
         };
@@ -396,6 +397,7 @@ impl Erasures {
                     break;
                 }
             }
+            held.waited = true;
             ended.await;
         }
         Some(held)
