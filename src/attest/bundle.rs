@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     decide::Permit,
-    domain::{DecisionId, EvidenceSet, RegionId, SubjectKey},
+    domain::{DecisionId, EvidenceSet, SubjectKey},
     state::Hold,
 };
 
@@ -146,16 +146,6 @@ impl Bundle {
     pub(super) fn kinds_permitted(&self) -> impl Iterator<Item = (&Permit, &Profile)> {
         let kinds = self.kinds.iter();
         kinds.filter_map(|kind| Some((kind.permit.as_ref()?, &*kind.profile)))
-    }
-
-    /// Whose records the permits let go where.
-    pub fn permitted(&self) -> impl Iterator<Item = (SubjectKey, RegionId)> + '_ {
-        self.rows.iter().filter_map(|row| {
-            let kind = self.kinds.get(row.kind as usize)?;
-            let region = kind.permit.as_ref()?.region()?;
-            let key = SubjectKey::from_bytes(row.subject);
-            kind.is_named.then_some((key, region))
-        })
     }
 
     /// What entries have in common, by [`Like::number`].

@@ -3,8 +3,8 @@ use std::{collections::VecDeque, path::Path};
 use super::{
     Damage, Entry, LedgerError,
     codec::Malformed,
-    head::{self, Slots},
-    open::head_damage,
+    head::{self, Head, Slots},
+    open::{head_damage, missing_segment},
     segment::{self, Stop, Walk},
 };
 use crate::domain::DecisionId;
@@ -14,7 +14,7 @@ use crate::domain::DecisionId;
 ///
 /// Reads the disk without any lock, so it may run beside the router; blocks. Of the segments that
 /// are read each frame is compared with the chain up to the last entry that is given; what stands
-/// before them, and whether segments join, is [`verify`](fn@super::verify)'s business.
+/// before them, and whether the chains of segments join, is [`verify`](fn@super::verify)'s business.
 ///
 /// # Errors
 /// [`LedgerError::Damaged`] where something else stands than was written, before the page is full.
@@ -69,24 +69,34 @@ pub fn tail_until_damage(
 
 /// Number of the last acknowledged entry.
 pub fn acknowledged(folder: &Path) -> Result<u64, LedgerError> {
+    Ok(newest(folder)?.seq)
+}
+
+fn newest(folder: &Path) -> Result<Head, LedgerError> {
     let slots = Slots::read_settled(folder).map_err(LedgerError::io(folder.join(head::FILE)))?;
     let Some(slots) = slots else {
         return Err(LedgerError::NoLedger {
             folder: folder.to_owned(),
         });
     };
-    Ok(slots.newest().map_err(|m| head_damage(folder, m))?.seq)
+    slots.newest().map_err(|m| head_damage(folder, m).into())
 }
 
 /// Gives every acknowledged entry after `after`, until told to stop.
 fn scan(folder: &Path, after: u64, mut give: impl FnMut(Entry) -> bool) -> Result<(), LedgerError> {
-    let last = acknowledged(folder)?;
+    let head = newest(folder)?;
+    let last = head.seq;
     let segments = segment::list(folder)?;
     let from = segments
         .partition_point(|s| s.first <= after.saturating_add(1))
         .saturating_sub(1);
-    let mut ended = None;
+    let mut ended: Option<Walk> = None;
     for segment in segments.iter().skip(from).filter(|s| s.first <= last) {
+        let next = ended.as_ref().map_or(after.saturating_add(1), |w| w.next);
+        if segment.first > next {
+            let what = "the entries before it are missing, from this one on";
+            return Err(segment.damage(0, next, what).into());
+        }
         let mut walk = Walk::open(segment)?;
         if !scan_segment(&mut walk, after, last, &mut give)? {
             return Ok(());
@@ -98,6 +108,7 @@ fn scan(folder: &Path, after: u64, mut give: impl FnMut(Entry) -> bool) -> Resul
             let missing = Stop::Flaw("acknowledged entries are missing from the end");
             Err(walk.damage(missing))
         }
+        None if after < last => Err(missing_segment(folder, &head).into()),
         _ => Ok(()),
     }
 }

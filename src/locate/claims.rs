@@ -8,7 +8,8 @@ use crate::domain::SubjectKey;
 #[derive(Debug)]
 pub enum Claim {
     /// The home is this one if the ledger entry that carries the guard is written. Several
-    /// requests that claim the same region at the same time all win.
+    /// requests that claim the same region at the same time all win, each with the countries that it
+    /// evidenced itself; the first whose entry stands gives the pin.
     Won(Claimed),
     /// A durable pin stands; decide again with it.
     Held(Arc<Pin>),
@@ -40,7 +41,7 @@ impl Claimed {
         self.key
     }
 
-    /// The pin that will stand; its countries are those of the first claimant.
+    /// The pin that will stand if no other claim of its region stands before.
     pub fn pin(&self) -> &Arc<Pin> {
         &self.pin
     }

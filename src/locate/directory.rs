@@ -371,12 +371,12 @@ impl Inner {
         *joined += 1;
         let first = first.clone();
         drop(shard);
+        if first.region == pin.region {
+            // What the first one evidenced may never stand, as when its batch is refused.
+            return Ok(Claim::Won(Claimed::new(Arc::clone(inner), key, pin)));
+        }
         let claimed = Claimed::new(Arc::clone(inner), key, first.clone());
-        Ok(if first.region == pin.region {
-            Claim::Won(claimed)
-        } else {
-            Claim::Contested(first, claimed)
-        })
+        Ok(Claim::Contested(first, claimed))
     }
 
     pub(super) fn release(&self, key: SubjectKey) {

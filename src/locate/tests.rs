@@ -132,6 +132,22 @@ fn a_claim_is_joined_contested_and_released() {
 }
 
 #[test]
+fn who_joins_a_claim_brings_its_own_countries() {
+    let (_folder, directory) = opened();
+    let Claim::Won(first) = directory.claim(key(1), pin("eu")).unwrap() else {
+        panic!("the first wins");
+    };
+    let french = Pin::new("eu".into(), smallvec!["FR".parse().unwrap()]);
+    let Claim::Won(second) = directory.claim(key(1), french.clone()).unwrap() else {
+        panic!("the same region joins");
+    };
+    assert_eq!(**first.pin(), pin("eu"));
+    // As of an atomic batch that is refused.
+    drop(first);
+    assert_eq!(**second.pin(), french);
+}
+
+#[test]
 fn pins_outlive_the_process_and_the_file_is_one_processes() {
     let (folder, directory) = opened();
     assert!(matches!(

@@ -8,6 +8,7 @@ mod send;
 
 use std::{cell::Cell, rc::Rc};
 
+use bytes::Bytes;
 use http::{StatusCode, uri::PathAndQuery};
 
 use super::{
@@ -16,13 +17,14 @@ use super::{
 };
 use crate::{
     admit::{body::Incoming, path},
-    attest::{Bundle, Like},
-    classify::json::{SplitFaultKind, split_array, split_ndjson},
+    attest::Like,
+    classify::json::{Item, SplitFaultKind, split_array, split_ndjson},
     domain::{DecisionId, Operation, RegionId, SubjectKey},
     forward::{Framing, fill},
     message::{Field, Fields, Parts, Response},
     respond::Refused,
     settings::{Format, PathTemplate, UpstreamShape},
+    state::{Address, Held},
 };
 use decide::{Decided, decide, refusal};
 use merge::{Failure, answer};
@@ -89,7 +91,11 @@ pub async fn way(
     x.held
         .grow(items.len().saturating_mul(ITEM_BYTES))
         .map_err(Refused::Body)?;
-    let decided = decide(x, routed, &body, &items).await?;
+    let mut decided = decide(x, routed, &body, &items).await?;
+    let mut held = None;
+    if overtake::may_concern(x, routed.operation) {
+        (decided, held) = Box::pin(hold(x, routed, (&body, &items), decided)).await?;
+    }
     let refused = decided.items.iter().find_map(|i| match &i.state {
         State::Refused(refused) => Some(Rc::clone(refused)),
         State::Sent { .. } => None,
@@ -107,12 +113,14 @@ pub async fn way(
         first,
         until,
     } = decided;
-    let write = written_by(x, parts, &bundle);
-    let held = overtake::hold(x, routed.operation, &write).await?;
     let kinds = bundle.shared();
     let cleared = x.worker.journal.clear_bundle(bundle).await;
     let cleared = cleared.map_err(|e| Refused::Ledger(e.to_string()))?;
-    overtake::stand(x, held, &write);
+    if held.is_some() {
+        overtake::stand_each(x, held, &written(&states), |index| {
+            place(x, routed, parts, items.get(index)?.of(&body))
+        });
+    }
     let states: Rc<[ItemState]> = states.into();
     send(
         x,
@@ -154,12 +162,50 @@ fn check_key(parts: &Parts, upstream: &UpstreamShape) -> Result<(), Refused> {
     }
 }
 
-/// Whose records go where; empty while no erasure is open that they could overtake.
-fn written_by<'p>(x: &Exchange<'_>, parts: &'p Parts, bundle: &Bundle) -> overtake::Write<'p> {
-    if x.worker.shared.erasures.is_empty() {
-        return overtake::Write::of(parts.uri.path(), []);
+/// Holds what is open where the records go, and decides again if that had to be waited for.
+async fn hold(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    (body, items): (&Bytes, &[Item]),
+    decided: Decided,
+) -> Result<(Decided, Option<Held>), Refused> {
+    let to = written(&decided.items);
+    let held = overtake::hold(x, to.iter().map(|(key, region, _)| (*key, *region))).await?;
+    if !held.as_ref().is_some_and(Held::has_waited) {
+        return Ok((decided, held));
     }
-    overtake::Write::of(parts.uri.path(), bundle.permitted())
+    x.still_holds()?;
+    // Its claims go with it.
+    drop(decided);
+    let decided = decide(x, routed, body, items).await?;
+    if !overtake::is_among(&written(&decided.items), &to) {
+        return Err(overtake::moved());
+    }
+    Ok((decided, held))
+}
+
+/// Whose records go where, by item.
+fn written(items: &[ItemState]) -> Vec<(SubjectKey, RegionId, usize)> {
+    let items = items.iter().enumerate();
+    let sent = items.filter_map(|(index, item)| match &item.state {
+        State::Sent { region, key, .. } => Some((*key, *region, index)),
+        State::Refused(_) => None,
+    });
+    sent.collect()
+}
+
+/// Where an item is written: its own request says, or that of the whole batch.
+fn place(x: &Exchange<'_>, routed: &Routed<'_>, parts: &Parts, item: &[u8]) -> Option<Address> {
+    match &routed.route.settings.upstream {
+        UpstreamShape::Each { path, .. } => {
+            let own = each_path(routed, path, item).ok()?;
+            Some(overtake::address(x, own.path(), own.query()))
+        }
+        UpstreamShape::Batch => {
+            let uri = &parts.uri;
+            Some(overtake::address(x, uri.path(), uri.query()))
+        }
+    }
 }
 
 /// The path of an item's own request, which has to be one that a caller could send ([`path::check`]).

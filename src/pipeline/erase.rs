@@ -89,6 +89,18 @@ pub async fn erase(
     let mut first = None;
     let mut left = Left::default();
     for (number, (region, flow, judged)) in judged.into_iter().enumerate() {
+        if number > 0 {
+            // Those before may have taken long, and what came into force meanwhile may keep the record:
+            // then the next try decides anew.
+            let route = &routed.route.settings;
+            let not_held = |()| keep::not_held(x, route, person, &at_home);
+            if x.still_holds().and_then(not_held).is_err() {
+                let name = x.snapshot.regions.name(region);
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                left.add(name, Some(status), open.leave_open());
+                continue;
+            }
+        }
         let cleared = match attest(x, person, &flow, &judged).await {
             Ok(cleared) => cleared,
             Err(refused) => {
@@ -240,16 +252,14 @@ fn note<'x, 'w>(
     person: &Person,
     judged: &[(RegionId, Flow, Judgement)],
 ) -> Result<Unsettled<'x, 'w>, Refused> {
-    let path = overtake::decoded(parts.uri.path());
-    let record = overtake::record(x, &path);
+    let address = Arc::new(overtake::address(x, parts.uri.path(), parts.uri.query()));
     let regions: Vec<Arc<str>> = judged
         .iter()
         .map(|(region, _, _)| x.snapshot.regions.name(*region).into())
         .collect();
     let new = NewErasure {
         subject: person.key,
-        record,
-        path: &path,
+        address: &address,
         decision: x.decision,
         route: Arc::clone(&routed.route.settings.name),
         since: x.at(),
@@ -265,7 +275,7 @@ fn note<'x, 'w>(
             let row = RowId {
                 subject: person.key,
                 region,
-                record,
+                record: address.record,
                 decision: x.decision,
             };
             let headers = headers(x, parts, judged);
@@ -309,7 +319,7 @@ impl Unsettled<'_, '_> {
         }
     }
 
-    /// Nothing was sent, or the home has refused: nothing is open.
+    /// Nothing was sent, or the home has refused: nothing is open but what was before.
     fn forget(&mut self) {
         if let Some(kept) = self.kept.last() {
             self.erasures().keep_pin(kept.row.subject);
@@ -480,6 +490,7 @@ mod tests {
         failing_disk::{Opens, on_a_gate},
         profile,
     };
+    use crate::state::Address;
 
     #[test]
     fn a_pin_whose_end_comes_to_stand_late_is_not_listed_to_be_repeated() {
@@ -492,10 +503,10 @@ mod tests {
         draft.pin = Some(Pinning::Drop {
             region: Arc::clone(&region),
         });
+        let address = Arc::new(Address::new("/people/1", None, |_| subject));
         let new = NewErasure {
             subject,
-            record: subject,
-            path: "/people/1",
+            address: &address,
             decision: draft.decision,
             route: "/p".into(),
             since: draft.at,

@@ -216,10 +216,13 @@ impl<'w> Exchange<'w> {
         Ok(read)
     }
 
-    /// A body may be hours in coming, and what ended meanwhile must not permit. Its route and caller
-    /// were found by the snapshot of the head, so another one cannot decide; the same one decides by
-    /// the time that it is now.
-    fn still_holds(&self) -> Result<(), Refused> {
+    /// A body may be hours in coming, an erasure long under way, and what ended meanwhile must not permit.
+    /// The request's route and caller were found by the snapshot of the head, so another one cannot decide;
+    /// the same one decides by the time that it is now.
+    ///
+    /// # Errors
+    /// [`Refused::PolicyChanged`].
+    pub(super) fn still_holds(&self) -> Result<(), Refused> {
         if clock::moment().saturating_duration_since(self.started) < HEAD_HOLDS {
             return Ok(());
         }
@@ -236,7 +239,7 @@ impl<'w> Exchange<'w> {
         }
         self.at.set(now);
         Err(Refused::PolicyChanged(
-            "what is in force changed while the body came, and nothing was sent; send the request again",
+            "what is in force changed while the request came or waited, and nothing was sent; send the request again",
         ))
     }
 

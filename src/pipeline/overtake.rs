@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use smallvec::SmallVec;
+use http::Uri;
 use tokio::time::timeout;
 
 use super::Exchange;
@@ -11,26 +11,11 @@ use crate::{
     domain::{Operation, RegionId, SubjectKey},
     respond::Refused,
     router::Shared,
-    state::Held,
+    state::{Address, Held},
 };
 
 /// How often a write that waits looks whether the ledger's disk hangs.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Where a request writes whose records.
-pub struct Write<'p> {
-    path: &'p str,
-    to: SmallVec<[(SubjectKey, RegionId); 1]>,
-}
-
-impl<'p> Write<'p> {
-    pub fn of(path: &'p str, to: impl IntoIterator<Item = (SubjectKey, RegionId)>) -> Self {
-        Self {
-            path,
-            to: to.into_iter().collect(),
-        }
-    }
-}
 
 /// Whether a write may have to do with an open erasure: false is certain. Costs one atomic load while
 /// nothing is open.
@@ -44,27 +29,15 @@ pub fn may_concern(x: &Exchange<'_>, operation: Operation) -> bool {
 
 /// To be called before the entries of a write are written: what is open of its subjects there is
 /// held, so that no try to erase begins and one under way has ended. Keep the guard until the
-/// entries stand. Nothing happens where it [cannot concern](may_concern) an erasure.
+/// entries stand. Not to be called where it [cannot concern](may_concern) an erasure.
+///
+/// This may [wait](Held::has_waited) as long as a region takes to answer: what was found and decided
+/// before is then to be found and decided again.
 ///
 /// # Errors
 /// The subject's pin ended while this waited: the caller must ask again, since the person may have
-/// another home now.
+/// another home now. And while a pin's end waits for a ledger whose disk hangs.
 pub async fn hold(
-    x: &Exchange<'_>,
-    operation: Operation,
-    write: &Write<'_>,
-) -> Result<Option<Held>, Refused> {
-    if !may_concern(x, operation) {
-        return Ok(None);
-    }
-    hold_all(x, write.to.iter().copied()).await
-}
-
-/// As [`hold`], of writes to several places.
-///
-/// # Errors
-/// As [`hold`], and while a pin's end waits for a ledger whose disk hangs.
-pub async fn hold_all(
     x: &Exchange<'_>,
     to: impl Iterator<Item = (SubjectKey, RegionId)>,
 ) -> Result<Option<Held>, Refused> {
@@ -77,6 +50,21 @@ pub async fn hold_all(
         return Err(Refused::Directory(detail.to_owned()));
     }
     Ok(held)
+}
+
+/// Whether all of `written` was held. Both are in the order of their numbers.
+pub fn is_among(
+    written: &[(SubjectKey, RegionId, usize)],
+    held: &[(SubjectKey, RegionId, usize)],
+) -> bool {
+    let mut held = held.iter();
+    written.iter().all(|one| held.any(|other| other == one))
+}
+
+/// What a write is refused with that goes elsewhere once its person is found again.
+pub fn moved() -> Refused {
+    let detail = "the person's home changed at this moment: repeat the request";
+    Refused::Directory(detail.to_owned())
 }
 
 /// Waits for work that may have to wait for a pin's removal, which takes as long as its entry is on its
@@ -102,10 +90,36 @@ pub async fn unless_disk_hangs<T>(
 
 /// The entries stand, and nothing was sent yet: a newer record takes the place of what was to be
 /// erased.
-pub fn stand(x: &Exchange<'_>, held: Option<Held>, write: &Write<'_>) {
+pub fn stand(x: &Exchange<'_>, held: Option<Held>, uri: &Uri) {
+    if let Some(held) = held {
+        held.overtake(&address(x, uri.path(), uri.query()));
+    }
+}
+
+/// As [`stand`], where each record has a place of its own: `place` gives it by the number that stands
+/// with subject and region. `None`: the record is new, and overtakes none.
+pub fn stand_each(
+    x: &Exchange<'_>,
+    held: Option<Held>,
+    written: &[(SubjectKey, RegionId, usize)],
+    place: impl Fn(usize) -> Option<Address>,
+) {
     let Some(held) = held else { return };
-    let path = decoded(write.path);
-    held.overtake(&path, record(x, &path));
+    let name = |region| x.snapshot.regions.name(region);
+    let all = written
+        .iter()
+        .map(|(key, to, number)| (*key, name(*to), *number));
+    held.overtake_each(all, place);
+}
+
+/// By what a record is known. A path that cannot be decoded stays as it is.
+pub fn address(x: &Exchange<'_>, path: &str, query: Option<&str>) -> Address {
+    let path = path::decode(path).unwrap_or(path.into());
+    // No route's namespace, which are words of the settings, has a control character.
+    let hasher = &x.worker.shared.hasher;
+    Address::new(&path, query, |text| {
+        hasher.key("\u{1}path", text.as_bytes())
+    })
 }
 
 /// Notes that the home has taken a record: a law that wants the primary copy first has it.
@@ -115,15 +129,4 @@ pub fn mark(x: &Exchange<'_>, key: SubjectKey, home: RegionId) {
         // The record is stored; that the home counts as empty can only refuse copies.
         tracing::warn!(%error, "a home could not be marked as holding a record");
     }
-}
-
-/// A path as it is compared. One that cannot be decoded stays as it is.
-pub fn decoded(text: &str) -> std::borrow::Cow<'_, str> {
-    path::decode(text).unwrap_or(text.into())
-}
-
-/// The keyed hash by which a record is known: paths may hold ids.
-pub fn record(x: &Exchange<'_>, decoded: &str) -> SubjectKey {
-    // No route's namespace, which are words of the settings, has a control character.
-    x.worker.shared.hasher.key("\u{1}path", decoded.as_bytes())
 }

@@ -35,6 +35,7 @@ use crate::{
     respond::Refused,
     router::Snapshot,
     settings::Format,
+    state::Held,
 };
 
 /// The body of a request, as its route takes it.
@@ -59,25 +60,23 @@ pub async fn way(
     if let Some(region) = x.snapshot.observe_to {
         return Box::pin(observe::single(x, routed, parts, taken, region)).await;
     }
-    let person = find(x, routed, &taken)?;
+    let mut person = find(x, routed, &taken)?;
     if routed.operation == Operation::Erase {
         return Box::pin(erase::erase(x, routed, parts, &person)).await;
     }
-    let region = routed.wishes.target.unwrap_or(person.home);
+    let mut held = None;
+    if overtake::may_concern(x, routed.operation) {
+        (person, held) = Box::pin(hold(x, routed, &taken, person)).await?;
+    }
+    let region = target(routed, &person);
     let flow = Flow::new(routed, &person, region);
     let judged = judge::judge(x, routed, &person, &flow)?;
-    let mut held = None;
-    if overtake::may_concern(x, flow.operation) {
-        let write = overtake::Write::of(parts.uri.path(), [(person.key, region)]);
-        let hold = overtake::hold(x, flow.operation, &write);
-        held = Some((Box::pin(hold).await?, write));
-    }
     let cleared = match begin(x, &person, &flow, &judged)? {
         Attested::Stands(cleared) => cleared,
         Attested::Waits(stands) => stands.await?,
     };
-    if let Some((held, write)) = held {
-        overtake::stand(x, held, &write);
+    if held.is_some() {
+        overtake::stand(x, held, &parts.uri);
     }
     let leaves_home = !judged.flow_home;
     let mut headers = x.outgoing_headers(parts, leaves_home);
@@ -209,6 +208,31 @@ pub fn find(x: &Exchange<'_>, routed: &Routed<'_>, taken: &Taken) -> Result<Pers
     }
     x.story.borrow_mut().traces = traces;
     person
+}
+
+fn target(routed: &Routed<'_>, person: &Person) -> RegionId {
+    routed.wishes.target.unwrap_or(person.home)
+}
+
+/// Holds what is open of the person where the record goes, and finds the person again if that had to be
+/// waited for.
+async fn hold(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    taken: &Taken,
+    person: Person,
+) -> Result<(Person, Option<Held>), Refused> {
+    let to = target(routed, &person);
+    let held = overtake::hold(x, [(person.key, to)].into_iter()).await?;
+    if !held.as_ref().is_some_and(Held::has_waited) {
+        return Ok((person, held));
+    }
+    x.still_holds()?;
+    let person = find(x, routed, taken)?;
+    if target(routed, &person) != to {
+        return Err(overtake::moved());
+    }
+    Ok((person, held))
 }
 
 /// The entry stands, or is queued to, before anything is sent; a first home is claimed with it.

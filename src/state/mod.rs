@@ -18,7 +18,7 @@ mod supposed;
 pub use consents::{ConsentRecord, Consents, Filter, NewConsent, Withdrawal, Withdrawn};
 pub use counters::{Counters, CountersStatus, Hold, Tally, TallyName};
 pub use erasures::{
-    Begun, Ending, Erasures, Held, NewErasure, OpenErasure, Room, RowId, Settled, Trying,
+    Address, Begun, Ending, Erasures, Held, NewErasure, OpenErasure, Room, RowId, Settled, Trying,
 };
 pub use supposed::Supposed;
 

@@ -39,7 +39,7 @@ impl Region {
         self.answer.store(status, Ordering::SeqCst);
     }
 
-    fn seen(&self, path: &str) -> Vec<String> {
+    pub(super) fn seen(&self, path: &str) -> Vec<String> {
         let seen = self.backend.requests().into_iter();
         let seen = seen.filter(|s| s.path == path);
         seen.map(|s| s.method).collect()

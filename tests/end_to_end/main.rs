@@ -24,6 +24,7 @@ mod crash;
 mod decided_by;
 mod demo;
 mod erase;
+mod erase_again;
 mod failure;
 mod hold_ups;
 mod hung_files;

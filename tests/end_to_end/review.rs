@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::http::{Request, get, read_head};
@@ -13,6 +14,7 @@ use crate::kit::{decision, entries_of, problem};
 struct Half {
     stream: TcpStream,
     rest: Vec<u8>,
+    begun: Instant,
 }
 
 impl Half {
@@ -28,7 +30,18 @@ impl Half {
         Self {
             stream,
             rest: rest.into(),
+            begun: Instant::now(),
         }
+    }
+
+    /// Whether the policy that it began with permitted it; on a busy machine its rest may come too
+    /// late for that (`policy-changed`).
+    fn is_permitted(self) -> bool {
+        let begun = self.begun;
+        let status = self.finish();
+        let is_late = status.contains(" 503") && begun.elapsed() > Duration::from_secs(1);
+        assert!(status.contains(" 201") || is_late, "{status}");
+        !is_late
     }
 
     fn finish(mut self) -> String {
@@ -77,8 +90,10 @@ fn a_reload_that_renumbers_regions_sends_no_record_elsewhere() {
     let config = router.folder.path().join("domicile.toml");
     fs::write(config, toml::to_string(&next).unwrap()).unwrap();
     reload(&router);
-    assert!(half.finish().contains(" 201"));
-    assert_eq!(backends.touched(), ["eu"]);
+    match half.is_permitted() {
+        true => assert_eq!(backends.touched(), ["eu"]),
+        false => assert!(backends.touched().is_empty()),
+    }
 }
 
 #[test]
@@ -94,12 +109,7 @@ fn a_request_from_before_a_reload_leaves_no_permit_to_those_after() {
     assert!(policy.remove("instruments").is_some());
     fs::write(&file, toml::to_string(&policy).unwrap()).unwrap();
     reload(&router);
-    let before = half.finish();
-    // By the policy it began with, unless a busy machine took more than a second for all of this.
-    assert!(
-        before.contains(" 201") || before.contains("policy-changed"),
-        "{before}"
-    );
+    half.is_permitted();
     let after = Request::new("PUT", "/people/after")
         .header("domicile-target", "sg")
         .json(r#"{"id":"after","country":"DE"}"#)

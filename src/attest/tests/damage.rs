@@ -173,6 +173,38 @@ fn who_reads_sees_no_entry_that_was_not_written() {
 }
 
 #[test]
+fn who_reads_is_told_of_segments_that_are_missing() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    let folder = rig.ledger();
+    let files = segment_files(&folder);
+    let (count, second) = (files.len(), segment::list(&folder).unwrap()[1].first);
+    assert!(count > 2);
+    let aside = rig.folder.path().join("aside");
+    for (at, file) in files.iter().enumerate() {
+        fs::rename(file, &aside).unwrap();
+        let read = read(&folder, 0, 1000, None);
+        assert!(
+            matches!(read, Err(LedgerError::Damaged(_))),
+            "{at}: {read:?}"
+        );
+        let (_, damage) = tail_until_damage(&folder, 1000).unwrap();
+        assert!(damage.is_some(), "{at}");
+        fs::rename(&aside, file).unwrap();
+    }
+    // A page that needs nothing of it is a good one, as is one behind the end.
+    fs::remove_file(&files[0]).unwrap();
+    assert_eq!(read(&folder, second - 1, 1, None).unwrap().0[0].seq, second);
+    for file in &files[1..] {
+        fs::remove_file(file).unwrap();
+    }
+    let error = read(&folder, 0, 1, None).unwrap_err();
+    assert!(error.to_string().contains("go to 30"), "{error}");
+    assert!(tail(&folder, 5).is_err());
+    assert_eq!(read(&folder, 30, 1, None).unwrap(), (Vec::new(), None));
+}
+
+#[test]
 fn damage_before_the_tail_keeps_the_router_from_starting() {
     let rig = Rig::new();
     small_ledger(&rig);

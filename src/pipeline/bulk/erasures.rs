@@ -36,7 +36,7 @@ use crate::{
         person::Traces,
     },
     respond::Refused,
-    state::{NewErasure, RowId, Settled},
+    state::{Address, NewErasure, RowId, Settled},
 };
 
 /// One `delete` at one holder.
@@ -87,16 +87,10 @@ pub fn brought_again(decided: &Decided) -> HashSet<SubjectKey> {
     written.filter_map(|d| d.subject).collect()
 }
 
-/// Path and keyed hash of an item's document.
-pub fn place(
-    x: &Exchange<'_>,
-    lanes: &Lanes<'_>,
-    load: &Load<'_>,
-    item: usize,
-) -> Option<(String, SubjectKey)> {
+/// Where an item's document lies.
+pub fn place(x: &Exchange<'_>, lanes: &Lanes<'_>, load: &Load<'_>, item: usize) -> Option<Address> {
     let path = lanes.place(load.items.get(item)?, load.body)?;
-    let record = overtake::record(x, &path);
-    Some((path, record))
+    Some(overtake::address(x, &path, None))
 }
 
 impl SendState {
@@ -172,23 +166,22 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
         let rows = erasing.into_iter().filter_map(|mut erasing| {
             erasing.ends = erasing.ends.filter(|_| !again.contains(&erasing.subject));
             let send = sends.get(erasing.send)?;
-            let (path, record) = place(x, lanes, load, send.item)?;
+            let address = Arc::new(place(x, lanes, load, send.item)?);
             let row = RowId {
                 subject: erasing.subject,
                 region: x.snapshot.regions.name(send.region).into(),
-                record,
+                record: address.record,
                 decision: states.get(send.item)?.decision,
             };
             let lane = lanes.of(load.items.get(send.item)?, load.body).ok()?;
             let route = &lane.erase.route.settings.name;
-            Some((erasing, row, path, Arc::clone(route)))
+            Some((erasing, row, address, Arc::clone(route)))
         });
         let rows: Vec<_> = rows.collect();
-        let new = rows.iter().map(|(erasing, row, path, route)| {
+        let new = rows.iter().map(|(erasing, row, address, route)| {
             let new = NewErasure {
                 subject: row.subject,
-                record: row.record,
-                path,
+                address,
                 decision: row.decision,
                 route: Arc::clone(route),
                 since: x.at(),
@@ -278,9 +271,12 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
             };
             if is_rewritten || is_refused {
                 // A later item has put something else there, or it is the home's own word, which
-                // the caller gets: nothing that stays open.
+                // the caller gets: nothing that stays open, but for what was open before.
                 erasures.keep_pin(erasing.subject);
-                settled.push((row, Settled::Forgotten));
+                settled.push(match is_rewritten {
+                    true => (row, Settled::Confirmed),
+                    false => (row, Settled::Forgotten),
+                });
             } else {
                 if said == Said::Never {
                     settled.push((row, Settled::Repeat { refused: None }));

@@ -40,11 +40,12 @@ use crate::{
         gunzip::{GunzipFault, gunzip},
     },
     attest::{Draft, Profile},
-    classify::bulk::{BulkFault, BulkSplitFaultKind, split_bulk},
+    classify::bulk::{BulkFault, BulkItem, BulkSplitFaultKind, split_bulk},
     domain::{DecisionId, EvidenceSet, Operation, RegionId, SubjectKey},
     forward::{BulkAnswer, Told},
     message::{Field, Fields, Parts, Response},
     respond::Refused,
+    state::Held,
 };
 use answer::Answer;
 use decide::{Decided, decide, refusal};
@@ -182,7 +183,11 @@ pub async fn way<'a>(
     // Told now, while nothing is sent: later it could only be said that an outcome is unknown.
     let answers = items.len().saturating_mul(ANSWER_BYTES) as u64;
     x.held.foresee(answers).map_err(Refused::Body)?;
-    let decided = decide(x, &lanes, &body, &items).await?;
+    let mut decided = decide(x, &lanes, &body, &items).await?;
+    let mut held = None;
+    if !x.worker.shared.erasures.is_empty() {
+        (decided, held) = Box::pin(hold(x, &lanes, (&body, &items), decided)).await?;
+    }
     let heard;
     let states: Rc<[ItemState]>;
     if lanes.are_atomic() && decided.items.iter().any(ItemState::is_refused) {
@@ -195,7 +200,7 @@ pub async fn way<'a>(
             body: &body,
             items: &items,
         };
-        (states, heard) = carry_out(x, &lanes, load, decided).await?;
+        (states, heard) = carry_out(x, &lanes, load, decided, held).await?;
     }
     lanes.call_by_first(x);
     let took = started.elapsed().as_millis();
@@ -211,23 +216,18 @@ async fn carry_out(
     lanes: &Lanes<'_>,
     load: Load<'_>,
     decided: Decided,
+    held: Option<Held>,
 ) -> Result<(Rc<[ItemState]>, Heard), Refused> {
     let unwritable = |e: crate::attest::Unwritable| Refused::Ledger(e.to_string());
     let journal = &x.worker.journal;
     erasures::has_room(x, &decided)?;
-    let written = written(x, &decided);
-    let of = written.iter().map(|(key, region, _)| (*key, *region));
-    let held = overtake::hold_all(x, of).await?;
+    let written = held.as_ref().map(|_| written(&decided));
     let again = erasures::brought_again(&decided);
     let cleared = journal.clear_all(decided.permits, decided.entries).await;
     let cleared = cleared.map_err(unwritable)?;
-    if let Some(held) = held {
-        let name = |region| x.snapshot.regions.name(region);
-        let all = written
-            .iter()
-            .map(|(key, to, item)| (*key, name(*to), *item));
-        held.overtake_each(all, |item| erasures::place(x, lanes, &load, item));
-    }
+    overtake::stand_each(x, held, &written.unwrap_or_default(), |item| {
+        erasures::place(x, lanes, &load, item)
+    });
     let states: Rc<[ItemState]> = decided.items.into();
     let (sends, leaves) = (&decided.sends, &decided.leaves_home);
     // After what is written: an erasure of this request is overtaken by what comes after it alone.
@@ -263,12 +263,30 @@ fn main_of(sends: &[SendState], item: usize) -> Option<&SendState> {
     sends.get(at).filter(|s| s.item == item)
 }
 
-/// Whose records go where, and by which item; empty while no erasure is open that they could
-/// overtake.
-fn written(x: &Exchange<'_>, decided: &Decided) -> Vec<(SubjectKey, RegionId, usize)> {
-    if x.worker.shared.erasures.is_empty() {
-        return Vec::new();
+/// Holds what is open where the records go, and decides again if that had to be waited for.
+async fn hold(
+    x: &Exchange<'_>,
+    lanes: &Lanes<'_>,
+    (body, items): (&Bytes, &[BulkItem]),
+    decided: Decided,
+) -> Result<(Decided, Option<Held>), Refused> {
+    let to = written(&decided);
+    let held = overtake::hold(x, to.iter().map(|(key, region, _)| (*key, *region))).await?;
+    if !held.as_ref().is_some_and(Held::has_waited) {
+        return Ok((decided, held));
     }
+    x.still_holds()?;
+    // Its claims go with it.
+    drop(decided);
+    let decided = decide(x, lanes, body, items).await?;
+    if !overtake::is_among(&written(&decided), &to) {
+        return Err(overtake::moved());
+    }
+    Ok((decided, held))
+}
+
+/// Whose records go where, and by which item.
+fn written(decided: &Decided) -> Vec<(SubjectKey, RegionId, usize)> {
     let sends = decided.permits.iter().zip(&decided.sends);
     let stores = sends.filter(|((_, draft), _)| draft.profile.operation != Operation::Erase);
     stores

@@ -63,12 +63,17 @@ pub async fn send(
         is_looked_at: Cell::new(false),
     };
     let heard = Shared::default();
-    let is_refused = |at: &usize| sends.get(*at).is_some_and(|s| is_refused_at_home(sends, s));
-    for round in rounds {
+    for (number, round) in rounds.into_iter().enumerate() {
+        // Homes may have taken long: what came into force meanwhile decides of the next try.
+        let is_late = number > 0 && x.still_holds().is_err();
+        let is_left = |at: &usize| {
+            let send = sends.get(*at).filter(|send| !send.is_main);
+            send.is_some_and(|copy| is_late || is_refused_at_home(sends, copy))
+        };
         let mut ready = Vec::with_capacity(round.len());
         for (mut group, mut split) in round {
-            if group.sends.iter().any(is_refused) {
-                group.sends.retain(|at| !is_refused(at));
+            if group.sends.iter().any(is_left) {
+                group.sends.retain(|at| !is_left(at));
                 split = cut(load, sends, &group)?;
             }
             ready.push((group, split));

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Inner, Stage};
+use super::{Address, Inner, Overtaken, Row, Stage, State};
 use crate::domain::SubjectKey;
 
 /// A try in the background is under way.
@@ -70,10 +70,13 @@ impl Drop for Ending {
     fn drop(&mut self) {
         let mut state = self.inner.lock();
         state.ending.remove(&self.subject);
+        // A row that was noted meanwhile is of a request that may not have been sent yet.
+        let over = |row: &Row| row.ends_pin && row.stage == Stage::Confirmed;
         if self.done {
-            self.inner.end(&mut state, self.subject, |_| true);
+            self.inner.end(&mut state, self.subject, over);
         } else if let Some(rows) = state.rows.get_mut(&self.subject) {
-            rows.iter_mut().for_each(|row| row.stage = Stage::Repeat);
+            let rows = rows.iter_mut().filter(|row| over(row));
+            rows.for_each(|row| row.stage = Stage::Repeat);
         }
         drop(state);
         self.inner.ended.notify_waiters();
@@ -86,46 +89,61 @@ impl Drop for Ending {
 pub struct Held {
     pub(super) inner: Arc<Inner>,
     pub(super) writes: Vec<(SubjectKey, Arc<str>)>,
+    pub(super) waited: bool,
     pub(super) pin_ended: bool,
 }
 
 impl Held {
+    /// There was something to wait for: what was found before may not hold.
+    pub fn has_waited(&self) -> bool {
+        self.waited
+    }
+
     /// A pin was removed while this waited: what was found of its subject does not hold.
     pub fn pin_ended(&self) -> bool {
         self.pin_ended
     }
 
     /// The entries of the writes stand, and nothing was sent yet: the erasures that they overtake
-    /// are closed. `path` is the writes' own, percent-decoded, `record` its keyed hash.
-    pub fn overtake(self, path: &str, record: SubjectKey) {
+    /// are closed. `by`: where all of them write.
+    pub fn overtake(self, by: &Address) {
         let mut state = self.inner.lock();
         for (subject, region) in &self.writes {
-            self.inner.spare_pin(&mut state, *subject);
-            self.inner.end(&mut state, *subject, |row| {
-                row.region == *region && row.is_overtaken(path, record)
-            });
+            self.inner.overtake(&mut state, *subject, region, Some(by));
         }
     }
 
     /// As [`Held::overtake`], where each write has a place of its own: subject, region, and a number
-    /// by which `place` gives path and hash. `None`: the record is new, and overtakes none.
+    /// by which `place` gives it. `None`: the record is new, and overtakes none.
     pub fn overtake_each<'n>(
         self,
         writes: impl IntoIterator<Item = (SubjectKey, &'n str, usize)>,
-        place: impl Fn(usize) -> Option<(String, SubjectKey)>,
+        place: impl Fn(usize) -> Option<Address>,
     ) {
         let mut state = self.inner.lock();
         for (subject, region, number) in writes {
-            if !state.rows.contains_key(&subject) {
-                continue;
+            if state.rows.contains_key(&subject) {
+                let by = place(number);
+                self.inner
+                    .overtake(&mut state, subject, region, by.as_ref());
             }
-            self.inner.spare_pin(&mut state, subject);
-            let Some((path, record)) = place(number) else {
-                continue;
-            };
-            self.inner.end(&mut state, subject, |row| {
-                *row.region == *region && row.is_overtaken(&path, record)
-            });
+        }
+    }
+}
+
+impl Inner {
+    /// A record of `subject` is written to `region`.
+    fn overtake(&self, state: &mut State, subject: SubjectKey, region: &str, by: Option<&Address>) {
+        self.spare_pin(state, subject);
+        let Some(by) = by else { return };
+        let is = |row: &Row, how| *row.region == *region && row.overtaken(by) == how;
+        self.end(state, subject, |row| is(row, Overtaken::Yes));
+        let rows = state.rows.get_mut(&subject).into_iter().flatten();
+        for row in rows.filter(|row| is(row, Overtaken::Perhaps)) {
+            // Another try could erase the newer record.
+            row.stage = Stage::Repeat;
+            let displaced = row.displaced.iter_mut();
+            displaced.for_each(|old| old.stage = Stage::Repeat);
         }
     }
 }

@@ -351,7 +351,8 @@ impl Open {
             ends_pin: self.ends_pin,
             stage: Stage::Repeat,
             refused: self.refused,
-            path: None,
+            address: None,
+            displaced: Vec::new(),
         };
         let key = Key {
             subject: self.subject,

@@ -11,8 +11,11 @@
 //! 3. *Free for the rest*: while nothing is open a write looks at one atomic number.
 //!
 //! A write overtakes the erasures of its region whose path is its own, lies under it or above it:
-//! `POST /people` may bring back what `DELETE /people/7` was to erase, `PUT /orders/8` cannot.
+//! `POST /people` may bring back what `DELETE /people/7` was to erase, `PUT /orders/8` cannot. One whose
+//! query differs may be of another record: the erasure then stays, and is tried no more.
 
+mod address;
+mod displaced;
 mod guards;
 mod log;
 #[cfg(test)]
@@ -36,6 +39,8 @@ use crate::{
     attest::create_private_folder,
     domain::{DecisionId, SubjectKey},
 };
+pub use address::Address;
+use address::Overtaken;
 pub use guards::{Ending, Held, Room, Trying};
 use log::Log;
 
@@ -75,7 +80,7 @@ struct State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Row {
     region: Arc<str>,
-    /// Keyed hash of the path.
+    /// Keyed hash of path and query.
     record: SubjectKey,
     decision: DecisionId,
     route: Arc<str>,
@@ -86,17 +91,9 @@ struct Row {
     /// The rule that refused another try.
     refused: Option<Arc<str>>,
     /// In memory alone; `None` after a restart.
-    path: Option<Secretive>,
-}
-
-/// A path, which may hold an id: not to be printed.
-#[derive(Clone, PartialEq, Eq)]
-struct Secretive(Box<str>);
-
-impl std::fmt::Debug for Secretive {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("redacted")
-    }
+    address: Option<Arc<Address>>,
+    /// Earlier rows of the same record, the oldest first, until it is known that this one counts.
+    displaced: Vec<Row>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,10 +111,7 @@ enum Stage {
 #[derive(Debug)]
 pub struct NewErasure<'a> {
     pub subject: SubjectKey,
-    /// Keyed hash of `path`.
-    pub record: SubjectKey,
-    /// Percent-decoded.
-    pub path: &'a str,
+    pub address: &'a Arc<Address>,
     pub decision: DecisionId,
     pub route: Arc<str>,
     pub since: Timestamp,
@@ -143,7 +137,7 @@ pub enum Settled {
     Open,
     /// Not to be tried again; `refused`: the rule that forbade it.
     Repeat { refused: Option<Arc<str>> },
-    /// Nothing was sent, or the caller has the holder's own answer.
+    /// Nothing was sent, or the caller has the holder's own answer: what was open before is open again.
     Forgotten,
 }
 
@@ -170,7 +164,8 @@ fn reveal<S: Serializer>(key: &SubjectKey, s: S) -> Result<S::Ok, S::Error> {
 #[derive(Debug)]
 pub enum Begun {
     Go(Trying),
-    /// A write of the same subject is about to stand, or its pin to end.
+    /// A write of the same subject is about to stand, its pin to end, or the caller to have repeated
+    /// the request.
     Later,
     /// Closed, or taken over by another request.
     Gone,
@@ -216,7 +211,7 @@ impl Erasures {
     }
 
     /// Writes an erasure into the log, before the first of its holders is called. Earlier rows of
-    /// the same record there give way: the new request repeats them. Survives the process; see
+    /// the same record there give way, unless it is [`Settled::Forgotten`]: the new request repeats them. Survives the process; see
     /// [`Erasures::sync`] for the machine.
     ///
     /// # Errors
@@ -254,14 +249,15 @@ impl Erasures {
         self.has_room_for(fresh.len())?;
         state.log.note(&fresh).map_err(StateError::Io)?;
         let count = fresh.len();
-        let mut replaced = 0;
-        for (subject, row) in fresh {
+        let (mut replaced, mut former) = (0, Vec::new());
+        for (subject, mut row) in fresh {
             let rows = state.rows.entry(subject).or_default();
             let before = rows.len();
-            rows.retain(|old| old.region != row.region || old.record != row.record);
+            former.extend(row.displace(rows).map(|old| (subject, old)));
             replaced += before - rows.len();
             rows.push(row);
         }
+        state.log.close(&former);
         self.inner.open.fetch_add(count, Ordering::SeqCst);
         self.inner.open.fetch_sub(replaced, Ordering::SeqCst);
         Ok(())
@@ -277,12 +273,24 @@ impl Erasures {
         let mut state = self.inner.lock();
         let mut gone = Vec::new();
         for (id, settled) in all {
-            let Some(row) = state.row(id) else { continue };
+            let Some(row) = state.row(id) else {
+                state.settle_displaced(id, settled);
+                continue;
+            };
+            if settled == Settled::Forgotten
+                && let Some(before) = row.restore()
+            {
+                state.log.say(id.subject, before);
+                continue;
+            }
+            row.displaced.clear();
             match settled {
                 Settled::Confirmed if row.ends_pin => row.stage = Stage::Confirmed,
                 Settled::Confirmed | Settled::Forgotten => {
                     gone.extend(state.take(id.subject, |row| row.is(id)));
                 }
+                // A write came meanwhile that may have brought it back.
+                Settled::Open if row.stage == Stage::Repeat => {}
                 Settled::Open => row.stage = Stage::Retrying,
                 Settled::Repeat { refused } => {
                     row.stage = Stage::Repeat;
@@ -315,6 +323,10 @@ impl Erasures {
     /// Begins another try, unless it is too late for one.
     pub fn begin(&self, id: &RowId) -> Begun {
         let mut state = self.inner.lock();
+        if state.is_displaced(id) {
+            // The caller repeats it at this moment.
+            return Begun::Later;
+        }
         if state.row(id).is_none_or(|r| r.stage != Stage::Retrying) {
             return Begun::Gone;
         }
@@ -366,6 +378,7 @@ impl Erasures {
             Held {
                 inner: Arc::clone(&self.inner),
                 writes,
+                waited: false,
                 pin_ended: false,
             }
         };
@@ -384,6 +397,7 @@ impl Erasures {
                     break;
                 }
             }
+            held.waited = true;
             ended.await;
         }
         Some(held)
@@ -472,14 +486,15 @@ impl NewErasure<'_> {
     fn row(&self, region: &Arc<str>) -> Row {
         Row {
             region: Arc::clone(region),
-            record: self.record,
+            record: self.address.record,
             decision: self.decision,
             route: Arc::clone(&self.route),
             since: self.since,
             ends_pin: self.ends_pin,
             stage: Stage::First,
             refused: None,
-            path: Some(Secretive(self.path.into())),
+            address: Some(Arc::clone(self.address)),
+            displaced: Vec::new(),
         }
     }
 }
@@ -510,22 +525,13 @@ impl Row {
         })
     }
 
-    /// Whether a write at `path`, of which `record` is the hash, brings back what this erases.
-    fn is_overtaken(&self, path: &str, record: SubjectKey) -> bool {
-        match &self.path {
-            Some(own) => overlap(&own.0, path),
-            None => self.record == record,
+    /// Whether a write at `by` brings back what this erases.
+    fn overtaken(&self, by: &Address) -> Overtaken {
+        match &self.address {
+            Some(own) => own.overtaken(by),
+            None => by.overtakes(self.record),
         }
     }
-}
-
-/// Whether one of the paths is the other or lies above it.
-fn overlap(a: &str, b: &str) -> bool {
-    let under = |long: &str, short: &str| {
-        let rest = long.strip_prefix(short.trim_end_matches('/'));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    under(a, b) || under(b, a)
 }
 
 impl State {
@@ -573,7 +579,7 @@ impl Inner {
 
     fn spare_pin(&self, state: &mut State, subject: SubjectKey) {
         if let Some(rows) = state.rows.get_mut(&subject) {
-            rows.iter_mut().for_each(|row| row.ends_pin = false);
+            rows.iter_mut().for_each(Row::spare_pin);
         }
         self.end(state, subject, |row| row.stage == Stage::Confirmed);
     }

@@ -5,6 +5,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod displaced;
+
 fn opened() -> (TempDir, Erasures) {
     let folder = tempfile::tempdir().unwrap();
     let erasures = Erasures::open(folder.path(), |_| true).unwrap();
@@ -28,6 +30,15 @@ fn record(path: &str) -> SubjectKey {
     SubjectKey::from_bytes(bytes)
 }
 
+/// `path` with or without a query.
+fn address(path: &str) -> Address {
+    let (path, query) = match path.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path, None),
+    };
+    Address::new(path, query, record)
+}
+
 fn regions(names: &[&str]) -> Vec<Arc<str>> {
     names.iter().map(|n| Arc::from(*n)).collect()
 }
@@ -46,10 +57,10 @@ fn note_as(
     ends_pin: bool,
 ) -> Vec<RowId> {
     let decision = DecisionId::new(1, number);
+    let address = Arc::new(address(path));
     let new = NewErasure {
         subject: key(subject),
-        record: record(path),
-        path,
+        address: &address,
         decision,
         route: "/people/{subject}".into(),
         since: Timestamp::from_second(i64::try_from(number).unwrap()).unwrap(),
@@ -60,7 +71,7 @@ fn note_as(
     let rows = regions.into_iter().map(|region| RowId {
         subject: key(subject),
         region,
-        record: record(path),
+        record: address.record,
         decision,
     });
     rows.collect()
@@ -133,9 +144,10 @@ fn a_request_is_settled_under_its_own_decision_alone() {
     let old = note(&erasures, 1, "/people/1", 1, &["sg"]);
     erasures.settle(&old[0], Settled::Open);
     let new = note(&erasures, 1, "/people/1", 2, &["sg"]);
-    assert!(matches!(erasures.begin(&old[0]), Begun::Gone));
+    assert!(matches!(erasures.begin(&old[0]), Begun::Later));
     erasures.settle(&old[0], Settled::Confirmed);
     erasures.settle(&new[0], Settled::Open);
+    assert!(matches!(erasures.begin(&old[0]), Begun::Gone));
     assert_eq!(erasures.count(), 1);
     drop(going(erasures.begin(&new[0])));
 }
@@ -182,11 +194,99 @@ fn a_write_overtakes_its_own_place_and_what_lies_under_or_above_it() {
             .for_each(|row| erasures.settle(row, Settled::Open));
         let held = held(&erasures, 1, "sg").unwrap();
         assert!(matches!(erasures.begin(&rows[1]), Begun::Later));
-        held.overtake(written, record(written));
+        held.overtake(&address(written));
         let gone = matches!(erasures.begin(&rows[1]), Begun::Gone);
         assert_eq!(gone, overtaken, "{erased} {written}");
         // Another region is another copy.
         drop(going(erasures.begin(&rows[0])));
+    }
+}
+
+#[test]
+fn records_that_a_query_tells_apart_have_rows_of_their_own() {
+    for (erased, again, rows) in [
+        ("/o?u=S&id=1", "/o?u=S&id=2", 2),
+        ("/o?u=S&id=1", "/o?id=1&u=S", 1),
+        ("/o?u=S&id=1", "/o", 2),
+        (
+            "/b/k?x-id=DeleteObject&X-Amz-Date=1",
+            "/b/k?X-Amz-Date=2",
+            1,
+        ),
+        ("/b/k?tagging", "/b/k", 2),
+    ] {
+        let (_folder, erasures) = opened();
+        for (number, path) in (1..).zip([erased, again]) {
+            let noted = note(&erasures, 1, path, number, &["eu"]);
+            erasures.settle(&noted[0], Settled::Open);
+        }
+        assert_eq!(erasures.count(), rows, "{erased} {again}");
+    }
+}
+
+/// As of another version's object, or of its tags.
+#[test]
+fn a_write_with_another_query_leaves_the_erasure_to_the_caller() {
+    for (erased, written, left) in [
+        ("/b/k?versionId=1", "/b/k?versionId=2", Some("repeat")),
+        ("/b/k", "/b/k?tagging", Some("repeat")),
+        ("/b/k?versionId=1", "/b/k", Some("repeat")),
+        ("/b/k?versionId=1", "/b/k?versionId=1", None),
+        ("/b/k?x-id=DeleteObject", "/b/k?x-id=PutObject", None),
+        ("/people/1", "/people?refresh=true", None),
+        ("/b/k", "/b/l?tagging", Some("retrying")),
+    ] {
+        let (_folder, erasures) = opened();
+        let rows = note(&erasures, 1, erased, 1, &["sg"]);
+        erasures.settle(&rows[0], Settled::Open);
+        held(&erasures, 1, "sg")
+            .unwrap()
+            .overtake(&address(written));
+        let found: Vec<_> = states(&erasures).into_iter().map(|s| s.2).collect();
+        assert_eq!(found, Vec::from_iter(left), "{erased} {written}");
+    }
+    // A request that is under way does not try again afterwards.
+    let (_folder, erasures) = opened();
+    let rows = note(&erasures, 1, "/b/k", 1, &["sg"]);
+    let held = held(&erasures, 1, "sg").unwrap();
+    held.overtake(&address("/b/k?tagging"));
+    erasures.settle(&rows[0], Settled::Open);
+    assert_eq!(states(&erasures), [(1, "sg".into(), "repeat")]);
+    erasures.settle(&rows[0], Settled::Confirmed);
+    assert!(erasures.is_empty());
+}
+
+/// They have the hash of the path alone.
+#[test]
+fn rows_of_an_earlier_router_are_known_by_their_paths() {
+    let hash = record("/people/1").reveal();
+    let line = format!(
+        r#"{{"open":{{"subject":"{}","region":"sg","record":"{hash}","decision":"{}","route":"r","since":"2026-11-01T00:00:00Z","ends_pin":false}}}}"#,
+        key(1).reveal(),
+        DecisionId::new(1, 1),
+    );
+    let found = || {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("erasures.log"), format!("{line}\n")).unwrap();
+        let erasures = reopened(&folder);
+        assert_eq!(erasures.count(), 1);
+        (folder, erasures)
+    };
+    for (written, left) in [("/people/1", 0), ("/people/1?id=1", 1), ("/people/2", 1)] {
+        let (_folder, erasures) = found();
+        held(&erasures, 1, "sg")
+            .unwrap()
+            .overtake(&address(written));
+        assert_eq!(erasures.count(), left, "{written}");
+    }
+    for again in ["/people/1", "/people/1?id=1"] {
+        let (folder, erasures) = found();
+        note(&erasures, 2, "/people/2", 3, &["sg"]);
+        let rows = note(&erasures, 1, again, 2, &["sg"]);
+        erasures.settle(&rows[0], Settled::Confirmed);
+        drop(erasures);
+        let left = states(&reopened(&folder));
+        assert_eq!(left, [(2, "sg".into(), "repeat")], "{again}");
     }
 }
 
@@ -209,7 +309,7 @@ fn after_a_restart_a_write_overtakes_its_own_place_alone() {
     drop(erasures);
     let erasures = reopened(&folder);
     let held = held(&erasures, 1, "sg").unwrap();
-    held.overtake("/people/1", record("/people/1"));
+    held.overtake(&address("/people/1"));
     assert_eq!(erasures.count(), 1);
     assert_eq!(erasures.list()[0].decision, DecisionId::new(1, 2));
 }
@@ -259,13 +359,38 @@ fn a_pin_ends_with_the_last_of_its_rows() {
 }
 
 #[test]
+fn what_is_asked_for_while_a_pin_ends_stays_open() {
+    for done in [true, false] {
+        let (_folder, erasures) = opened();
+        let rows = note_as(&erasures, 1, "/people/1", 1, &["eu"], true);
+        erasures.settle(&rows[0], Settled::Confirmed);
+        let ending = erasures.end_pin(key(1)).unwrap();
+        let later = note_as(&erasures, 1, "/people/1/photo", 2, &["eu"], true);
+        match done {
+            true => ending.done(),
+            false => drop(ending),
+        }
+        // Its region fails.
+        erasures.settle(&later[0], Settled::Open);
+        let expected = match done {
+            true => vec![(1, "eu".to_owned(), "retrying")],
+            false => vec![
+                (1, "eu".to_owned(), "repeat"),
+                (1, "eu".to_owned(), "retrying"),
+            ],
+        };
+        assert_eq!(states(&erasures), expected);
+    }
+}
+
+#[test]
 fn a_write_keeps_the_pin() {
     let (_folder, erasures) = opened();
     let rows = note_as(&erasures, 1, "/people/1", 1, &["eu", "sg"], true);
     erasures.settle(&rows[0], Settled::Confirmed);
     // Anywhere, since it is the account that is written to.
     let written = held(&erasures, 1, "in").unwrap();
-    written.overtake("/orders/7", record("/orders/7"));
+    written.overtake(&address("/orders/7"));
     erasures.settle(&rows[1], Settled::Confirmed);
     assert!(erasures.end_pin(key(1)).is_none());
     assert!(erasures.is_empty());
@@ -350,10 +475,10 @@ fn there_is_an_end_to_what_is_kept() {
     assert!(erasures.keep(1).is_some());
     let many: Vec<String> = (0..=MOST).map(|n| format!("r{n}")).collect();
     let many: Vec<Arc<str>> = many.iter().map(|n| Arc::from(n.as_str())).collect();
+    let address = Arc::new(address("/x"));
     let new = NewErasure {
         subject: key(1),
-        record: record("/x"),
-        path: "/x",
+        address: &address,
         decision: DecisionId::new(1, 1),
         route: "r".into(),
         since: Timestamp::UNIX_EPOCH,
@@ -384,9 +509,9 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        (0..3u8, 0..3usize).prop_map(|(s, p)| Step::Note(s, p)),
-        (0..20usize, 0..3u8).prop_map(|(r, how)| Step::Settle(r, how)),
-        (0..3u8, 0..3usize).prop_map(|(s, p)| Step::Write(s, p)),
+        (0..3u8, 0..4usize).prop_map(|(s, p)| Step::Note(s, p)),
+        (0..20usize, 0..4u8).prop_map(|(r, how)| Step::Settle(r, how)),
+        (0..3u8, 0..4usize).prop_map(|(s, p)| Step::Write(s, p)),
         Just(Step::Restart),
     ];
     prop::collection::vec(step, 0..30)
@@ -399,7 +524,7 @@ proptest! {
     /// table does.
     #[test]
     fn the_log_and_the_number_follow_the_table(steps in steps()) {
-        const PATHS: [&str; 3] = ["/a", "/a/b", "/c"];
+        const PATHS: [&str; 4] = ["/a", "/a/b", "/c", "/c?id=1"];
         let folder = tempfile::tempdir().unwrap();
         let mut erasures = reopened(&folder);
         let mut rows: Vec<RowId> = Vec::new();
@@ -412,6 +537,7 @@ proptest! {
                     let settled = match how {
                         0 => Settled::Confirmed,
                         1 => Settled::Open,
+                        2 => Settled::Forgotten,
                         _ => Settled::Repeat { refused: None },
                     };
                     if let Some(row) = rows.get(row) {
@@ -420,7 +546,7 @@ proptest! {
                 }
                 Step::Write(subject, path) => {
                     if let Some(held) = held(&erasures, subject, "eu") {
-                        held.overtake(PATHS[path], record(PATHS[path]));
+                        held.overtake(&address(PATHS[path]));
                     }
                 }
                 Step::Restart => {}

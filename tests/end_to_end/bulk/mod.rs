@@ -3,6 +3,7 @@
 mod erasures;
 mod failures;
 mod items;
+mod repeated;
 mod whole;
 
 use serde_json::Value;
