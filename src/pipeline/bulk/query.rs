@@ -34,13 +34,17 @@ const SAFE: [&str; 11] = [
 /// For what would break the merge or the classification, and for what is not known: a region may
 /// know it.
 pub fn read(query: Option<&str>, own: impl Fn(&str) -> bool) -> Result<Query, BulkFault> {
+    let query = query.unwrap_or_default();
+    if query.contains(';') {
+        // What stands behind it would be a parameter there that was not looked at here.
+        return Err(BulkFault::Parameter(
+            ";",
+            "servers split a query at `;` as at `&`; write `%3B` where it belongs to a value",
+        ));
+    }
     let mut read = Query::default();
     let mut seen: Vec<String> = Vec::new();
-    for pair in query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|p| !p.is_empty())
-    {
+    for pair in query.split('&').filter(|p| !p.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (plain(name)?, plain(value)?);
         if own(&name) {
@@ -141,5 +145,24 @@ mod tests {
         ] {
             assert!(read_all(query).is_err(), "{query}");
         }
+    }
+
+    /// Elasticsearch and OpenSearch read a `;` as a `&` (`RestUtils.decodeQueryString`).
+    #[test]
+    fn a_semicolon_hides_no_parameter() {
+        for query in [
+            "timeout=1m;pipeline=evil",
+            "timeout=1m;routing=jo",
+            "pretty;_source=true",
+            "filter_path=took;index=other",
+            "country=DE;pipeline=evil",
+            ";",
+        ] {
+            let fault = read_all(query).unwrap_err();
+            assert!(matches!(fault, BulkFault::Parameter(";", _)), "{query}");
+        }
+        let escaped = read_all("timeout=1m%3Bpipeline=evil").unwrap();
+        assert_eq!(escaped.pipeline, None);
+        assert_eq!(escaped.kept, "timeout=1m%3Bpipeline=evil");
     }
 }
