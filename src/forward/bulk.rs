@@ -52,6 +52,8 @@ pub struct Told {
     pub status: StatusCode,
     /// It holds only what the server itself counts and numbers: nothing of a document.
     pub is_plain: bool,
+    /// It tells of an error: its status is of that, and not of the document.
+    pub is_error: bool,
     /// It has a member of the name of ours: the region stands behind a router, too.
     is_relayed: bool,
 }
@@ -200,6 +202,7 @@ fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<Told> {
     // Both Elasticsearch and OpenSearch name the id in each item, of errors too.
     let mut is_named = expected.id.is_none();
     let mut is_plain = true;
+    let mut is_error = false;
     let mut is_relayed = false;
     while let Some(key) = pull.key(&mut inner).ok()? {
         let known = member(&key.unescape());
@@ -226,8 +229,9 @@ fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<Told> {
                 is_plain &= words.contains(&word.raw());
             }
             (Member::Counts, None) => is_plain &= counts(pull)?,
-            (_, value) => {
+            (known, value) => {
                 is_plain = false;
+                is_error |= matches!(known, Member::Error);
                 if value.is_none() {
                     pull.skip().ok()?;
                 }
@@ -242,6 +246,7 @@ fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<Told> {
         end: u32::try_from(pull.at()).ok()?,
         status: status.filter(|s| (200..600).contains(&s.as_u16()))?,
         is_plain,
+        is_error,
         is_relayed,
     })
 }
@@ -256,6 +261,7 @@ enum Member {
     /// One of these.
     Word(&'static [&'static str]),
     Counts,
+    Error,
     /// The name of what we add, as another router does.
     Ours,
     Other,
@@ -273,6 +279,7 @@ fn member(name: &str) -> Member {
             Member::Word(&["not_applicable_or_unknown", "used", "not_enabled", "failed"])
         }
         "_shards" => Member::Counts,
+        "error" => Member::Error,
         "domicile" => Member::Ours,
         _ => Member::Other,
     }
@@ -413,7 +420,7 @@ mod tests {
         assert_eq!(texts, [FIRST, SECOND, THIRD]);
         let statuses: Vec<_> = answer.items().iter().map(|t| t.status.as_u16()).collect();
         assert_eq!(statuses, [201, 201, 404]);
-        assert!(answer.items().iter().all(|t| t.is_plain));
+        assert!(answer.items().iter().all(|t| t.is_plain && !t.is_error));
         assert_eq!(answer.words(&answer.items()[2]), (Some("not_found"), None));
     }
 
@@ -458,6 +465,7 @@ mod tests {
             let first = format!(r#"{{"index":{{"_id":"1","status":400,{member}}}}}"#);
             let answer = parse(&format!("{first},{SECOND},{THIRD}")).unwrap();
             assert!(!answer.items()[0].is_plain, "{member}");
+            assert_eq!(answer.items()[0].is_error, member.contains("error"));
             let (result, _) = answer.words(&answer.items()[0]);
             assert_eq!(result, None, "{member}");
         }

@@ -10,6 +10,7 @@ use super::{Fate, Heard, ItemState, Verdict};
 use crate::{
     classify::bulk::{Action, BulkItem},
     domain::{DecisionId, FlowEnd, Missing},
+    forward::Told,
     message::{Field, Parts, Response},
     pipeline::Content,
     respond::Refused,
@@ -133,8 +134,13 @@ impl Answer {
                     };
                 }
                 Some((answer, told)) => {
-                    let words = answer.words(told);
-                    return self.write_withheld(state, label, name, (told.status, words), out);
+                    return self.write_withheld(
+                        state,
+                        label,
+                        name,
+                        (told, answer.words(told)),
+                        out,
+                    );
                 }
                 None => Refused::Internal("an answer is not where it was put"),
             },
@@ -181,14 +187,15 @@ impl Answer {
         state: &ItemState,
         label: &Label,
         region: &str,
-        (status, (result, error)): (StatusCode, (Option<&str>, Option<&str>)),
+        (told, (result, error)): (&Told, (Option<&str>, Option<&str>)),
         out: &mut Vec<u8>,
     ) {
-        open(out, label, status);
+        open(out, label, told.status);
         if let Some(result) = result {
             member(out, "result", &result);
         }
-        if !status.is_success() {
+        // That nothing was found is no error: a router in front would not take it for an erasure then.
+        if told.is_error || (!told.status.is_success() && result.is_none()) {
             #[derive(Serialize)]
             struct Error<'a> {
                 r#type: &'a str,

@@ -133,7 +133,10 @@ pub async fn said_of(mut answer: Response<AnswerBody>, line: &[u8]) -> Said {
     match BulkAnswer::read(answer, 1, expected, |_| true).await {
         Ok(BulkVerdict::Items(answer)) => {
             let told = answer.items().first();
-            told.map_or(Said::NotNow, |told| Said::of(told.status))
+            told.map_or(Said::NotNow, |told| match told.is_error {
+                true => Said::of_part(told.status),
+                false => Said::of(told.status),
+            })
         }
         Ok(BulkVerdict::All(status)) => Said::of_part(status),
         Err(_) => Said::NotNow,

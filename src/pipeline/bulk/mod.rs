@@ -115,7 +115,7 @@ pub struct SendState {
     evidence: EvidenceSet,
     /// What is said of it; 0: nothing yet.
     status: Cell<u16>,
-    /// It is said of this item by itself, and not of its whole part.
+    /// It is said of this document by itself: not of the whole part, and of no error on the way to it.
     is_own: Cell<bool>,
     /// The region's own, as the ledger has it; 0 while none came.
     came: Cell<u16>,

@@ -166,7 +166,6 @@ async fn send_part(
     }
     let tell = |send: &SendState, status: StatusCode, verdict: Verdict| {
         send.status.set(status.as_u16());
-        send.is_own.set(matches!(verdict, Verdict::Told { .. }));
         if !matches!(verdict, Verdict::Failed(_)) {
             send.came.set(status.as_u16());
         }
@@ -225,6 +224,7 @@ async fn send_part(
                     withheld: false,
                 };
                 tell(send, told.status, verdict);
+                send.is_own.set(!told.is_error);
             }
             heard.answers.borrow_mut().push(answer);
         }
