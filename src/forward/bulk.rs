@@ -12,20 +12,27 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::Body;
 
-use super::{NoVerdict, verdicts::read_off};
+use super::{
+    NoVerdict,
+    verdicts::{is_coded, read_off},
+};
 use crate::{
     classify::{
         bulk::Action,
         json::{Pull, Value, check},
     },
-    message::{Field, Response},
+    message::Response,
 };
 
-/// Most bytes on average of an item of an answer; an ordinary one has 150.
-const AVERAGE_ITEM: usize = 2 << 10;
+/// Most bytes on average of an item of an answer, beside what it quotes; an ordinary one has 150.
+const AVERAGE_ITEM: u64 = 2 << 10;
 
 /// Bytes of an answer whatever the number of items.
-const AROUND: usize = 64 << 10;
+const AROUND: u64 = 64 << 10;
+
+/// How often an answer may hold what was sent: an error quotes a value whole, in its reason and in
+/// that of its cause, with escapes of its own.
+const QUOTED: u64 = 3;
 
 /// What servers say was done.
 const RESULTS: [&str; 5] = ["created", "updated", "deleted", "noop", "not_found"];
@@ -67,14 +74,15 @@ pub enum BulkVerdict {
 }
 
 impl BulkAnswer {
-    /// Reads an answer to a part of `items` items, whole: at most 2 KiB an item, and as long as
-    /// there is `room` for the next bytes. Cancel safe: dropping it closes the connection.
+    /// Reads an answer to a part of so many items and bytes, whole: at most 2 KiB an item and three
+    /// times what was sent, and as long as there is `room` for the next bytes. Cancel safe: dropping
+    /// it closes the connection.
     ///
     /// # Errors
     /// [`NoVerdict`]: whether any item was carried out is unknown.
     pub async fn read<'e, B>(
         answer: Response<B>,
-        items: usize,
+        (items, bytes): (usize, u64),
         expected: impl Fn(usize) -> Option<Expected<'e>>,
         room: impl Fn(usize) -> bool,
     ) -> Result<BulkVerdict, NoVerdict>
@@ -86,11 +94,13 @@ impl BulkAnswer {
             read_off(answer.into_body()).await.map_err(Into::into)?;
             return Ok(BulkVerdict::All(status));
         }
-        let is_coded = answer.headers().contains_key(Field::ContentEncoding);
-        if status != StatusCode::OK || is_coded {
+        if status != StatusCode::OK || is_coded(answer.headers()) {
             return Err(NoVerdict::Unclear);
         }
-        let limit = AROUND + items.saturating_mul(AVERAGE_ITEM);
+        let of_items = AVERAGE_ITEM.saturating_mul(items as u64);
+        let quoted = QUOTED.saturating_mul(bytes);
+        let limit = AROUND.saturating_add(of_items).saturating_add(quoted);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let text = whole(answer.into_body(), limit, room).await?;
         Self::parse(text, items, expected).map(BulkVerdict::Items)
     }

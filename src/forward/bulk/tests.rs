@@ -1,4 +1,9 @@
+use std::task::{Context, Poll};
+
+use http_body::Frame;
+
 use super::*;
+use crate::message::Field;
 
 const ASKED: [(Action, Option<&str>); 3] = [
     (Action::Index, Some("1")),
@@ -34,6 +39,60 @@ fn items_stay_as_they_came() {
     assert_eq!(statuses, [201, 201, 404]);
     assert!(answer.items().iter().all(|t| t.is_plain && !t.is_error));
     assert_eq!(answer.words(&answer.items()[2]), (Some("not_found"), None));
+}
+
+/// An answer that comes as one piece.
+struct Whole(Option<Bytes>);
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = NoVerdict;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, NoVerdict>>> {
+        Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
+    }
+}
+
+async fn read(text: String, coding: Option<&str>, bytes: u64) -> Result<BulkVerdict, NoVerdict> {
+    let mut answer = Response::new(Whole(Some(text.into())));
+    if let Some(coding) = coding {
+        answer.headers_mut().insert(Field::ContentEncoding, coding);
+    }
+    let expected = |_| {
+        Some(Expected {
+            action: Action::Index,
+            id: Some("1".into()),
+        })
+    };
+    BulkAnswer::read(answer, (1, bytes), expected, |_| true).await
+}
+
+fn refusing(value: &str) -> String {
+    format!(
+        r#"{{"took":1,"errors":true,"items":[{{"index":{{"_id":"1","status":400,"error":{{"type":"document_parsing_exception","reason":"Preview of field's value: '{value}'","caused_by":{{"type":"illegal_argument_exception","reason":"For input string: \"{value}\""}}}}}}}}]}}"#
+    )
+}
+
+/// Elasticsearch quotes the value that it cannot take, twice.
+#[tokio::test]
+async fn an_error_may_quote_a_long_value() {
+    let answer = refusing(&"x".repeat(100_000));
+    let told = read(answer.clone(), None, 100_100).await;
+    assert!(matches!(told, Ok(BulkVerdict::Items(_))), "{told:?}");
+    // Nothing so long was sent.
+    let told = read(answer, None, 1000).await;
+    assert!(matches!(told, Err(NoVerdict::Unclear)), "{told:?}");
+}
+
+#[tokio::test]
+async fn an_answer_as_it_is_may_say_so() {
+    for (coding, is_read) in [("identity", true), ("Identity", true), ("gzip", false)] {
+        let told = read(refusing("x"), Some(coding), 100).await;
+        assert_eq!(told.is_ok(), is_read, "{coding}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub struct Query {
 }
 
 /// Parameters that say nothing about any document.
-const SAFE: [&str; 11] = [
+const SAFE: [&str; 10] = [
     "refresh",
     "timeout",
     "wait_for_active_shards",
@@ -22,7 +22,6 @@ const SAFE: [&str; 11] = [
     "require_data_stream",
     "list_executed_pipelines",
     "include_source_on_error",
-    "error_trace",
     "batch_size",
     "pretty",
     "human",
@@ -56,8 +55,8 @@ pub fn read(query: Option<&str>, own: impl Fn(&str) -> bool) -> Result<Query, Bu
         }
         match name.as_str() {
             // The regions answer in full, so that their items can be told apart, and so does the
-            // router.
-            "filter_path" => {}
+            // router; and without traces, of which each failed item would bring kilobytes.
+            "filter_path" | "error_trace" => {}
             "pipeline" => {
                 read.keep(pair);
                 read.pipeline = Some(value);
@@ -116,8 +115,7 @@ mod tests {
 
     #[test]
     fn the_harmless_goes_on_as_it_came() {
-        let query =
-            "refresh=wait%5Ffor&pretty&country=DE&filter_path=items.*.error&timeout=1m&pipeline=p";
+        let query = "refresh=wait%5Ffor&pretty&country=DE&filter_path=items.*.error&error_trace&timeout=1m&pipeline=p";
         let read = read_all(query).unwrap();
         let path = read.path_and_query("/people/_bulk").unwrap();
         assert_eq!(

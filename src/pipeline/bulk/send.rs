@@ -214,7 +214,8 @@ async fn send_part(
     };
     answer.body_mut().keep_pace();
     let room = |bytes| x.held.grow(bytes).is_ok();
-    match BulkAnswer::read(answer, own.len(), expected, room).await {
+    let sent = (own.len(), part.body.length());
+    match BulkAnswer::read(answer, sent, expected, room).await {
         Ok(BulkVerdict::Items(answer)) => {
             let place = heard.answers.borrow().len();
             for (at, ((send, _), told)) in own.iter().zip(answer.items()).enumerate() {
