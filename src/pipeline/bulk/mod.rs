@@ -169,7 +169,7 @@ pub async fn way<'a>(
     }
     drop(came);
     let query = query.map_err(Refused::Bulk)?;
-    let path = query.path_and_query(parts.uri.path());
+    let path = query.path_and_query(lanes::path_of(parts));
     let path = path.ok_or(Refused::Internal("a query cannot be put together"))?;
     lanes.set_pipeline(query.pipeline);
     let body = unpacked?;

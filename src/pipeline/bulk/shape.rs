@@ -13,10 +13,8 @@ use crate::{
 
 /// Whether a path is one of a bulk route, whatever else a request for it is like.
 pub fn takes(snapshot: &Snapshot, path: &str) -> bool {
-    snapshot
-        .routes
-        .iter()
-        .any(|r| r.settings.bulk.is_some() && r.settings.path.capture(path).is_some())
+    let mut routes = snapshot.routes.iter().map(|r| &r.settings);
+    routes.any(|r| r.bulk.is_some() && r.path.capture(r.matched(path)).is_some())
 }
 
 /// Puts a problem document into Elasticsearch's shape. Anything else stays as it is.
