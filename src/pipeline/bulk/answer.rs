@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::Serialize;
 
-use super::{Fate, Heard, ItemState, Verdict};
+use super::{Fate, Heard, ItemState, Verdict, send::PRODUCT, shape::asks_elastic};
 use crate::{
     classify::bulk::{Action, BulkItem},
     domain::{DecisionId, FlowEnd, Missing},
@@ -88,7 +88,7 @@ impl Answer {
         let fields = answer.headers_mut();
         fields.insert(Field::ContentType, "application/json");
         if is_elastic {
-            fields.insert("x-elastic-product", "Elasticsearch");
+            fields.insert(PRODUCT, "Elasticsearch");
         }
         answer
     }
@@ -375,20 +375,6 @@ fn failure(status: StatusCode, region: &str) -> Refused {
             detail: format!("region `{region}` did not say what became of the item"),
         },
     }
-}
-
-/// Whether the caller is a client that takes answers from Elasticsearch alone: where no region
-/// was asked, none could say so.
-fn asks_elastic(parts: &Parts) -> bool {
-    let vendor = |name| {
-        let values = parts.headers.get_all(name);
-        values
-            .filter_map(|v| v.to_str().ok())
-            .any(|v| v.contains("application/vnd.elasticsearch+"))
-    };
-    parts.headers.contains_key("x-elastic-client-meta")
-        || vendor(Field::Accept)
-        || vendor(Field::ContentType)
 }
 
 /// Where the writing of an answer is.

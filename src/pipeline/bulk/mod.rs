@@ -25,7 +25,7 @@ use jiff::civil::Date;
 use tokio::time::Instant;
 
 pub use erasures::said_of;
-pub use shape::{shape, takes};
+pub use shape::{reader, shape};
 
 use super::{
     Content, Exchange, Routed,

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Elastic's clients take answers only from servers that say this of themselves.
-const PRODUCT: &str = "x-elastic-product";
+pub const PRODUCT: &str = "x-elastic-product";
 
 /// What is sent.
 pub struct Load<'a> {

@@ -3,7 +3,10 @@
 use super::{items, send, setup, statuses};
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::elastic::answer;
+use crate::kit::http::Request;
 use crate::kit::{entries_now, entries_of, eventually};
+
+const ELASTIC: &str = "Elasticsearch";
 
 const MIXED: [&str; 6] = [
     r#"{"index":{"_index":"people","_id":"f1"}}"#,
@@ -184,4 +187,39 @@ fn elastics_clients_find_the_product_they_ask_for() {
     assert_eq!(refused.send(router.router).header(product), None);
     let asked = refused.header("accept", vendor).send(router.router);
     assert_eq!(asked.header(product), Some("Elasticsearch"));
+    let whole = super::bulk(&[]).header("accept", vendor);
+    assert_eq!(whole.send(router.router).header(product), Some(ELASTIC));
+}
+
+/// They cannot read `application/problem+json`, whatever they asked for.
+#[test]
+fn elastics_clients_can_read_why_their_other_requests_are_refused() {
+    let (setup, _regions) = setup();
+    let router = setup.start();
+    for (method, path, status) in [("GET", "/people/_search", 404), ("POST", "/", 422)] {
+        let plain = Request::new(method, path);
+        let told = plain.send(router.router);
+        assert_eq!(told.status, status, "{told:?}");
+        assert_eq!(
+            told.header("content-type"),
+            Some("application/problem+json")
+        );
+        for (name, value) in [
+            (
+                "accept",
+                "application/vnd.elasticsearch+json; compatible-with=9",
+            ),
+            ("x-elastic-client-meta", "es=9.5.1,py=3.12.3,t=9.4.2"),
+        ] {
+            let told = Request::new(method, path)
+                .header(name, value)
+                .send(router.router);
+            assert_eq!(told.status, status, "{told:?}");
+            assert_eq!(told.header("content-type"), Some("application/json"));
+            assert_eq!(told.header("x-elastic-product"), Some(ELASTIC));
+            let json = told.json();
+            assert!(json["error"]["reason"].is_string(), "{json}");
+            assert!(json["decision"].is_string(), "{json}");
+        }
+    }
 }
