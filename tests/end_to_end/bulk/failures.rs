@@ -107,6 +107,39 @@ fn what_a_router_behind_wrote_counts_as_written_and_its_word_is_passed_on_within
     assert!(found[1].1["domicile"]["behind"].is_null());
 }
 
+/// A router in front would take an error for what does not confirm the erasure.
+#[test]
+fn a_document_that_is_not_found_is_no_error_though_the_item_is_withheld() {
+    let (mut setup, _regions) = setup();
+    let router = Backend::scripted(|seen| {
+        let mut answer = answer(seen);
+        for item in answer["items"].as_array_mut().unwrap() {
+            let own = item.as_object_mut().unwrap().values_mut().next().unwrap();
+            // Two routers, one behind the other: more than is known to hold nothing of a document.
+            own["domicile"] = serde_json::json!({"region": "cn", "behind": {"region": "cn-2"}});
+        }
+        Reply::Answer {
+            status: 200,
+            media: "application/json",
+            body: answer.to_string().into_bytes(),
+        }
+    });
+    setup.region("eu", router.address);
+    setup.set_route("bulk", "answers", "status-only");
+    let router = setup.start();
+    let lines = [
+        r#"{"index":{"_index":"people","_id":"missing"}}"#,
+        r#"{"country":"DE"}"#,
+        r#"{"delete":{"_index":"people","_id":"missing"}}"#,
+    ];
+    let found = items(&send(&router, &lines));
+    assert_eq!(statuses(&found), [201, 404], "{found:?}");
+    let gone = &found[1].1;
+    assert_eq!(gone["domicile"]["body"], "withheld", "{gone}");
+    assert_eq!(gone["result"], "not_found", "{gone}");
+    assert!(gone["error"].is_null(), "{gone}");
+}
+
 #[test]
 fn a_region_that_is_down_makes_503_items() {
     let (mut setup, _regions) = setup();
