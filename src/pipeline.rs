@@ -70,7 +70,7 @@ pub async fn handle(
     at_work: AtWork,
 ) -> Response<Reply> {
     let x = Exchange::new(worker, peer, &request);
-    let is_bulk = bulk::takes(&x.snapshot, request.parts.uri.path());
+    let reader = bulk::reader(&x.snapshot, &request.parts);
     let limit = x.snapshot.settings.data_plane.concurrent_requests;
     let place = worker.at_work.enter(limit);
     let answered = match place {
@@ -81,7 +81,10 @@ pub async fn handle(
         Ok(answer) => answer,
         Err(refused) => {
             let answer = x.refuse(refused).await;
-            if is_bulk { bulk::shape(answer) } else { answer }
+            match reader {
+                Some(reader) => bulk::shape(answer, reader),
+                None => answer,
+            }
         }
     };
     let answer = x.finish(answer);

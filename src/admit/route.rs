@@ -51,7 +51,7 @@ pub fn find<'r, 'p, 'h>(
         if route.host.as_deref().is_some_and(|w| !host_fits(w, host())) {
             continue;
         }
-        let Some(captures) = route.path.capture_by(path, &mut is_literal) else {
+        let Some(captures) = route.path.capture_by(route.matched(path), &mut is_literal) else {
             continue;
         };
         if !method_fits(&route.methods, method) {

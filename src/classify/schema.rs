@@ -52,10 +52,27 @@ enum Categories {
 
 #[derive(Clone, Copy, Debug)]
 enum Use {
-    /// With [`AGE`] or [`BORN`], if it tells one.
-    Field(CategoryId, Option<Slot>),
+    /// `fact` is [`AGE`] or [`BORN`], if it tells one.
+    Field {
+        category: CategoryId,
+        fact: Option<Slot>,
+        lone: bool,
+    },
     /// Read for a source; with `unlisted`, no field of the schema covers it.
-    Slot { slot: Slot, unlisted: bool },
+    Slot {
+        slot: Slot,
+        unlisted: bool,
+        lone: bool,
+    },
+}
+
+impl Use {
+    /// Whether it is of one value that stands where a pointer means the elements of an array.
+    fn is_lone(self) -> bool {
+        match self {
+            Self::Field { lone, .. } | Self::Slot { lone, .. } => lone,
+        }
+    }
 }
 
 /// A mistake in a schema, a route's categories or its body pointers.
@@ -158,28 +175,35 @@ impl CompiledSchema {
         slots: &[&str],
         resolve: &dyn Fn(&str) -> Option<CategoryId>,
     ) -> Result<Self, Vec<SchemaFault>> {
-        let plain = |pointer: &str| vec![pointer.to_owned()];
-        Self::compile_spelled(schema, categories, slots, resolve, &plain)
+        Self::compile_as(schema, categories, slots, resolve, false)
     }
 
-    /// [`CompiledSchema::compile`] for documents of Elasticsearch, to which `{"a.b":1}` is
-    /// `{"a":{"b":1}}`, and `{"a":[{"b":1}]}` too: each pointer stands for every such spelling.
+    /// [`CompiledSchema::compile`] for documents of Elasticsearch, to which `{"a.b":1}`,
+    /// `{"a":{"b":1}}`, `{"a":[{"b":1}]}` and `{"a":[[{"b":[1]}]]}` say the same: each pointer stands
+    /// for every such spelling, up to six names long (of a longer one for names that are all joined by
+    /// dots, or none). Several values that are found so are several of one source. `/a/*` is one
+    /// value without an array, too, but an array where `/a` ends is not its elements. A key that ends
+    /// with a dot is refused where one of the pointers could go on: the dot is taken off there.
     pub fn compile_dotted(
         schema: Option<&Schema>,
         categories: &[String],
         slots: &[&str],
         resolve: &dyn Fn(&str) -> Option<CategoryId>,
     ) -> Result<Self, Vec<SchemaFault>> {
-        Self::compile_spelled(schema, categories, slots, resolve, &spellings)
+        Self::compile_as(schema, categories, slots, resolve, true)
     }
 
-    fn compile_spelled(
+    fn compile_as(
         schema: Option<&Schema>,
         categories: &[String],
         slots: &[&str],
         resolve: &dyn Fn(&str) -> Option<CategoryId>,
-        spell: &dyn Fn(&str) -> Vec<String>,
+        is_flat: bool,
     ) -> Result<Self, Vec<SchemaFault>> {
+        let spell = |pointer: &str| match is_flat {
+            true => spellings(pointer),
+            false => vec![(pointer.to_owned(), false)],
+        };
         let mut faults = Vec::new();
         let user = resolve("user");
         if user.is_none() {
@@ -214,19 +238,29 @@ impl CompiledSchema {
                     id if id == born => Some(BORN),
                     _ => None,
                 };
-                for spelling in spell(field) {
+                for (spelling, lone) in spell(field) {
                     pointers.push((spelling, Reach::Subtree));
-                    uses.push(Use::Field(id, fact));
+                    uses.push(Use::Field {
+                        category: id,
+                        fact,
+                        lone,
+                    });
                 }
             }
         }
         for (slot, pointer) in (0..).zip(slots) {
+            let spelt = spell(pointer);
+            let is_listed = |field: &str| spelt.iter().any(|(own, _)| covers(field, own));
             let unlisted = !pointers
                 .iter()
-                .any(|(field, reach)| *reach == Reach::Subtree && covers(field, pointer));
-            for spelling in spell(pointer) {
+                .any(|(field, reach)| *reach == Reach::Subtree && is_listed(field));
+            for (spelling, lone) in spelt {
                 pointers.push((spelling, Reach::Value));
-                uses.push(Use::Slot { slot, unlisted });
+                uses.push(Use::Slot {
+                    slot,
+                    unlisted,
+                    lone,
+                });
             }
         }
         // One by one first, so that every malformed pointer is told, not the first alone.
@@ -239,9 +273,16 @@ impl CompiledSchema {
         // What decides is read by its exact name.
         let decides = |pointer: usize| {
             let of = uses.get(pointer);
-            matches!(of, Some(Use::Slot { .. } | Use::Field(_, Some(_))))
+            matches!(
+                of,
+                Some(Use::Slot { .. } | Use::Field { fact: Some(_), .. })
+            )
         };
-        let watch = match Watch::compile_exact(all_pointers(), &decides) {
+        let watch = match is_flat {
+            true => Watch::compile_flat(all_pointers(), &decides),
+            false => Watch::compile_exact(all_pointers(), &decides),
+        };
+        let watch = match watch {
             Ok(watch) if faults.is_empty() => Some(watch),
             Ok(_) => None,
             Err(fault) => {
@@ -338,7 +379,7 @@ impl CompiledSchema {
             let mut categories = CategorySet::EMPTY;
             for pointer in spotted.pointers {
                 match self.uses.get(usize::from(*pointer)) {
-                    Some(Use::Field(category, _)) => categories.insert(*category),
+                    Some(Use::Field { category, .. }) => categories.insert(*category),
                     // As when it is classified: what stands in a container is asked for by itself.
                     Some(Use::Slot { unlisted: true, .. }) if !spotted.is_container => {
                         categories = categories.union(user);
@@ -384,13 +425,14 @@ impl<'a> Reading<'_, 'a> {
 impl<'a> Sink<'a> for Reading<'_, 'a> {
     fn value(&mut self, pointer: u16, value: Value<'a>) {
         match self.schema.uses.get(usize::from(pointer)) {
-            Some(Use::Field(category, fact)) => {
+            Some(own) if matches!(value, Value::Array) && own.is_lone() => {}
+            Some(Use::Field { category, fact, .. }) => {
                 self.found.categories.insert(*category);
                 if let Some(slot) = fact {
                     self.keep(*slot, value);
                 }
             }
-            Some(Use::Slot { slot, unlisted }) => {
+            Some(Use::Slot { slot, unlisted, .. }) => {
                 if *unlisted && !matches!(value, Value::Object | Value::Array) {
                     self.found.categories.insert(self.schema.user);
                 }
@@ -409,31 +451,36 @@ impl<'a> Sink<'a> for Reading<'_, 'a> {
 /// Names that can be joined in one pointer before only its two plain spellings are known.
 const MANY_NAMES: usize = 6;
 
-/// Every way to write the names of a pointer with dots or as members, elements of arrays standing
-/// for their array.
-fn spellings(pointer: &str) -> Vec<String> {
-    let tokens: Vec<&str> = pointer.split('/').skip(1).collect();
-    let names = tokens.iter().filter(|t| **t != "*");
-    if names.clone().count() > MANY_NAMES {
-        let dotted: Vec<&str> = names.copied().collect();
-        return vec![pointer.to_owned(), format!("/{}", dotted.join("."))];
+/// Every way to write the names of a pointer with dots or as members; with `true` of one value that
+/// stands where the elements of an array are meant. Arrays on the way need no spelling
+/// ([`Watch::compile_flat`]).
+fn spellings(pointer: &str) -> Vec<(String, bool)> {
+    let way = pointer.trim_end_matches("/*");
+    let elements = pointer.strip_prefix(way).unwrap_or_default();
+    let tokens = way.split('/').skip(1).filter(|t| *t != "*");
+    let names: Vec<&str> = tokens
+        .flat_map(|t| t.split('.'))
+        .filter(|t| !t.is_empty())
+        .collect();
+    let Some((first, rest)) = names.split_first() else {
+        return vec![(pointer.to_owned(), false)];
+    };
+    let mut ways = vec![format!("/{first}")];
+    if rest.len() >= MANY_NAMES {
+        ways = vec![
+            format!("/{}", names.join("/")),
+            format!("/{}", names.join(".")),
+        ];
+    } else {
+        for name in rest {
+            let longer = |way: &String| [format!("{way}/{name}"), format!("{way}.{name}")];
+            ways = ways.iter().flat_map(longer).collect();
+        }
     }
-    let mut all = vec![String::new()];
-    for (at, token) in tokens.iter().enumerate() {
-        let is_last = at + 1 == tokens.len();
-        let longer = all.iter().flat_map(|start| {
-            let below = format!("{start}/{token}");
-            let joined = match *token {
-                // The array is transparent; but at the end it is the elements that are meant.
-                "*" => (!is_last).then(|| start.clone()),
-                _ if start.is_empty() || start.ends_with("/*") => None,
-                _ => Some(format!("{start}.{token}")),
-            };
-            [Some(below), joined]
-        });
-        all = longer.flatten().collect();
-    }
-    all
+    let lone = ways.iter().filter(|_| !elements.is_empty());
+    let lone: Vec<_> = lone.map(|way| (way.clone(), true)).collect();
+    let all = ways.into_iter().map(|way| (way + elements, false));
+    all.chain(lone).collect()
 }
 
 /// Whether everything under `pointer` lies under `field`.

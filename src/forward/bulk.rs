@@ -12,20 +12,27 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::Body;
 
-use super::{NoVerdict, verdicts::read_off};
+use super::{
+    NoVerdict,
+    verdicts::{is_coded, read_off},
+};
 use crate::{
     classify::{
         bulk::Action,
         json::{Pull, Value, check},
     },
-    message::{Field, Response},
+    message::Response,
 };
 
-/// Most bytes on average of an item of an answer; an ordinary one has 150.
-const AVERAGE_ITEM: usize = 2 << 10;
+/// Most bytes on average of an item of an answer, beside what it quotes; an ordinary one has 150.
+const AVERAGE_ITEM: u64 = 2 << 10;
 
 /// Bytes of an answer whatever the number of items.
-const AROUND: usize = 64 << 10;
+const AROUND: u64 = 64 << 10;
+
+/// How often an answer may hold what was sent: an error quotes a value whole, in its reason and in
+/// that of its cause, with escapes of its own.
+const QUOTED: u64 = 3;
 
 /// What servers say was done.
 const RESULTS: [&str; 5] = ["created", "updated", "deleted", "noop", "not_found"];
@@ -52,6 +59,8 @@ pub struct Told {
     pub status: StatusCode,
     /// It holds only what the server itself counts and numbers: nothing of a document.
     pub is_plain: bool,
+    /// It tells of an error: its status is of that, and not of the document.
+    pub is_error: bool,
     /// It has a member of the name of ours: the region stands behind a router, too.
     is_relayed: bool,
 }
@@ -65,14 +74,15 @@ pub enum BulkVerdict {
 }
 
 impl BulkAnswer {
-    /// Reads an answer to a part of `items` items, whole: at most 2 KiB an item, and as long as
-    /// there is `room` for the next bytes. Cancel safe: dropping it closes the connection.
+    /// Reads an answer to a part of so many items and bytes, whole: at most 2 KiB an item and three
+    /// times what was sent, and as long as there is `room` for the next bytes. Cancel safe: dropping
+    /// it closes the connection.
     ///
     /// # Errors
     /// [`NoVerdict`]: whether any item was carried out is unknown.
     pub async fn read<'e, B>(
         answer: Response<B>,
-        items: usize,
+        (items, bytes): (usize, u64),
         expected: impl Fn(usize) -> Option<Expected<'e>>,
         room: impl Fn(usize) -> bool,
     ) -> Result<BulkVerdict, NoVerdict>
@@ -84,11 +94,13 @@ impl BulkAnswer {
             read_off(answer.into_body()).await.map_err(Into::into)?;
             return Ok(BulkVerdict::All(status));
         }
-        let is_coded = answer.headers().contains_key(Field::ContentEncoding);
-        if status != StatusCode::OK || is_coded {
+        if status != StatusCode::OK || is_coded(answer.headers()) {
             return Err(NoVerdict::Unclear);
         }
-        let limit = AROUND + items.saturating_mul(AVERAGE_ITEM);
+        let of_items = AVERAGE_ITEM.saturating_mul(items as u64);
+        let quoted = QUOTED.saturating_mul(bytes);
+        let limit = AROUND.saturating_add(of_items).saturating_add(quoted);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let text = whole(answer.into_body(), limit, room).await?;
         Self::parse(text, items, expected).map(BulkVerdict::Items)
     }
@@ -200,6 +212,7 @@ fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<Told> {
     // Both Elasticsearch and OpenSearch name the id in each item, of errors too.
     let mut is_named = expected.id.is_none();
     let mut is_plain = true;
+    let mut is_error = false;
     let mut is_relayed = false;
     while let Some(key) = pull.key(&mut inner).ok()? {
         let known = member(&key.unescape());
@@ -226,8 +239,9 @@ fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<Told> {
                 is_plain &= words.contains(&word.raw());
             }
             (Member::Counts, None) => is_plain &= counts(pull)?,
-            (_, value) => {
+            (known, value) => {
                 is_plain = false;
+                is_error |= matches!(known, Member::Error);
                 if value.is_none() {
                     pull.skip().ok()?;
                 }
@@ -242,6 +256,7 @@ fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<Told> {
         end: u32::try_from(pull.at()).ok()?,
         status: status.filter(|s| (200..600).contains(&s.as_u16()))?,
         is_plain,
+        is_error,
         is_relayed,
     })
 }
@@ -256,6 +271,7 @@ enum Member {
     /// One of these.
     Word(&'static [&'static str]),
     Counts,
+    Error,
     /// The name of what we add, as another router does.
     Ours,
     Other,
@@ -273,6 +289,7 @@ fn member(name: &str) -> Member {
             Member::Word(&["not_applicable_or_unknown", "used", "not_enabled", "failed"])
         }
         "_shards" => Member::Counts,
+        "error" => Member::Error,
         "domicile" => Member::Ours,
         _ => Member::Other,
     }
@@ -377,207 +394,4 @@ fn is_word(text: &str, longest: usize) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ASKED: [(Action, Option<&str>); 3] = [
-        (Action::Index, Some("1")),
-        (Action::Create, None),
-        (Action::Delete, Some("ü")),
-    ];
-
-    fn parse(items: &str) -> Result<BulkAnswer, NoVerdict> {
-        let text = format!(r#"{{"took":3,"errors":true,"items":[{items}]}}"#);
-        BulkAnswer::parse(text.into(), ASKED.len(), |i| {
-            let (action, id) = ASKED.get(i)?;
-            Some(Expected {
-                action: *action,
-                id: id.map(Cow::Borrowed),
-            })
-        })
-    }
-
-    const FIRST: &str = r#"{"index":{"_index":"p","_id":"1","_version":1,"result":"created","_shards":{"total":2,"successful":1,"failed":0},"_seq_no":0,"_primary_term":1,"status":201}}"#;
-    const SECOND: &str = r#"{"create":{"_index":"p","_id":"W0tpsmIBdwcYyG50zbta","status":201}}"#;
-    const THIRD: &str =
-        r#"{"delete":{"_index":"p","_id":"\u00fc","status":404,"result":"not_found"}}"#;
-
-    #[test]
-    fn items_stay_as_they_came() {
-        let answer = parse(&format!("{FIRST}, {SECOND} ,{THIRD}")).unwrap();
-        let texts: Vec<_> = answer
-            .items()
-            .iter()
-            .map(|t| answer.text(t).trim())
-            .collect();
-        assert_eq!(texts, [FIRST, SECOND, THIRD]);
-        let statuses: Vec<_> = answer.items().iter().map(|t| t.status.as_u16()).collect();
-        assert_eq!(statuses, [201, 201, 404]);
-        assert!(answer.items().iter().all(|t| t.is_plain));
-        assert_eq!(answer.words(&answer.items()[2]), (Some("not_found"), None));
-    }
-
-    #[test]
-    fn what_servers_say_of_themselves_is_plain() {
-        for member in [
-            r#""_index":".ds-people-2026.11.22-000001""#,
-            r#""_type":"_doc""#,
-            r#""result":"noop""#,
-            r#""failure_store":"not_applicable_or_unknown""#,
-            r#""forced_refresh":true"#,
-            r#""_version":18446744073709551615"#,
-            r#""_seq_no":-2"#,
-            r#""_shards":{"total":2,"successful":1,"failed":0}"#,
-        ] {
-            let first = format!(r#"{{"index":{{"_id":"1","status":200,{member}}}}}"#);
-            let answer = parse(&format!("{first},{SECOND},{THIRD}")).unwrap();
-            assert!(answer.items()[0].is_plain, "{member}");
-        }
-    }
-
-    #[test]
-    fn what_could_carry_a_document_is_not_plain() {
-        for member in [
-            r#""error":{"type":"mapper_parsing_exception","reason":"x"}"#,
-            r#""get":{"_source":{"name":"x"}}"#,
-            r#""result":{"a":1}"#,
-            r#""result":"Jo Doe""#,
-            r#""result":"jo_doe""#,
-            r#""_type":"jo""#,
-            r#""failure_store":"jo""#,
-            r#""_index":"Jo Doe""#,
-            r#""_index":"""#,
-            r#""_version":1980.0101"#,
-            r#""_seq_no":123456789012345678901"#,
-            r#""_shards":{"total":1.5}"#,
-            r#""_shards":{"failures":[{"reason":"x"}]}"#,
-            r#""_shards":{"total":"x"}"#,
-            r#""_seq_no":"x""#,
-            r#""news":1"#,
-        ] {
-            let first = format!(r#"{{"index":{{"_id":"1","status":400,{member}}}}}"#);
-            let answer = parse(&format!("{first},{SECOND},{THIRD}")).unwrap();
-            assert!(!answer.items()[0].is_plain, "{member}");
-            let (result, _) = answer.words(&answer.items()[0]);
-            assert_eq!(result, None, "{member}");
-        }
-        let third = r#"{"delete":{"_id":"ü","status":400,"error":{"reason":"Jo said \"x\"","type":"a_b"}}}"#;
-        let spoken = SECOND.replace("W0tpsmIBdwcYyG50zbta", "Jo Doe");
-        let answer = parse(&format!("{FIRST},{spoken},{third}")).unwrap();
-        assert!(!answer.items()[1].is_plain, "no server makes such an id");
-        assert_eq!(answer.words(&answer.items()[2]), (None, Some("a_b")));
-    }
-
-    #[test]
-    fn what_a_router_behind_said_is_told_apart_from_our_word() {
-        let relayed = |theirs: &str| {
-            let first = format!(
-                r#"{{"index": {{"_id":"1","domic\u0069le" : {theirs} ,"status":201,"error":{{"domicile":1}}}}}}"#
-            );
-            let answer = parse(&format!("{first},{SECOND},{THIRD}")).unwrap();
-            let told = answer.items()[0];
-            let (begun, theirs) = answer.relayed(&told).unwrap();
-            assert_eq!(
-                begun,
-                r#"{"index":{"_id":"1","status":201,"error":{"domicile":1},"#
-            );
-            assert!(answer.relayed(&answer.items()[1]).is_none());
-            theirs.to_owned()
-        };
-        for theirs in [r#"{"region":"eu","decision":"01a2-b"}"#, "7", "[{}]"] {
-            assert_eq!(relayed(theirs), theirs);
-        }
-        for (theirs, is_plain) in [
-            (r#"{"region":"eu","decision":"01a2-b"}"#, true),
-            (r#"{"decision":"01a2-b","body":"withheld"}"#, true),
-            (r#"{"region":"Jo Doe"}"#, false),
-            (r#"{"name":"jo"}"#, false),
-            (r#"{"region":{"a":1}}"#, false),
-            (r#""jo""#, false),
-            ("[1]", false),
-        ] {
-            let first = format!(r#"{{"index":{{"_id":"1","status":201,"domicile":{theirs}}}}}"#);
-            let answer = parse(&format!("{first},{SECOND},{THIRD}")).unwrap();
-            assert_eq!(answer.items()[0].is_plain, is_plain, "{theirs}");
-        }
-        let twice = r#"{"index":{"_id":"1","status":201,"domicile":{},"domicile":{}}}"#;
-        assert!(parse(&format!("{twice},{SECOND},{THIRD}")).is_err());
-    }
-
-    #[test]
-    fn an_answer_to_something_else_is_none() {
-        for items in [
-            format!("{FIRST},{SECOND}"),
-            format!("{FIRST},{SECOND},{THIRD},{THIRD}"),
-            format!("{SECOND},{FIRST},{THIRD}"),
-            format!("{FIRST},{SECOND},{}", THIRD.replace("\\u00fc", "2")),
-            format!(
-                "{FIRST},{SECOND},{}",
-                THIRD.replace(r#""_id":"\u00fc","#, "")
-            ),
-            format!("{FIRST},{SECOND},{}", THIRD.replace(r#""\u00fc""#, "null")),
-            format!(
-                "{},{SECOND},{THIRD}",
-                FIRST.replace(r#""_id":"1""#, r#""_id":1"#)
-            ),
-            format!("{FIRST},{SECOND},{}", THIRD.replace("404", "\"404\"")),
-            format!("{FIRST},{SECOND},{}", THIRD.replace("404", "99")),
-            format!("{FIRST},{SECOND},{}", THIRD.replace("404", "4e2")),
-            format!("{FIRST},{SECOND},{}", THIRD.replace("_index", "_id")),
-            format!("{FIRST},{SECOND},{{\"delete\":{{}}}}"),
-            format!("{FIRST},{SECOND},{{\"delete\":{{\"status\":200}},\"x\":1}}"),
-            format!("{FIRST},{SECOND},null"),
-        ] {
-            assert!(parse(&items).is_err(), "{items}");
-        }
-        for text in ["", "OK", "{}", "[]", r#"{"items":{}}"#, r#"{"items":[]"#] {
-            let read = BulkAnswer::parse(Bytes::from_static(text.as_bytes()), 0, |_| None);
-            assert!(read.is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_fuzzing_corpus_passes() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/bulk_answers");
-        let mut seen = 0;
-        for file in std::fs::read_dir(folder).expect("a corpus") {
-            let bytes = std::fs::read(file.expect("a file").path()).expect("readable");
-            crate::forward::harness::try_bulk_answer(&bytes);
-            seen += 1;
-        }
-        assert!(seen >= 10, "{seen}");
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn what_is_believed_another_reader_reads_too(
-            places in proptest::collection::vec(0..PIECES.len(), 0..12),
-        ) {
-            let answer: String = places.iter().map(|at| PIECES[*at]).collect();
-            let body = "{\"index\":{\"_id\":\"1\"}}\n{}\n{\"create\":{}}\n{}\n";
-            for answer in [answer.clone(), format!("{{\"items\":[{FIRST},{SECOND}{answer}")] {
-                let text = format!("{body}\0{answer}");
-                crate::forward::harness::try_bulk_answer(text.as_bytes());
-            }
-        }
-    }
-
-    /// Pieces of which sound and broken answers are made.
-    const PIECES: [&str; 15] = [
-        "{\"items\":[",
-        "]}",
-        "]",
-        "}",
-        ",",
-        FIRST,
-        SECOND,
-        THIRD,
-        "\"it\\u0065ms\":[]",
-        "\"took\":1",
-        "{\"index\":{\"_id\":\"1\",\"status\":",
-        "200",
-        "\"error\":{\"type\":\"a\",\"x\":[]}",
-        "{\"index\":{\"domicile\":{\"region\":\"eu\"},\"_id\":\"1\",\"status\":200}}",
-        " ",
-    ];
-}
+mod tests;

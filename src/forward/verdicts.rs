@@ -19,7 +19,7 @@ use super::{
     AnswerError,
     elements::{Elements, Malformed},
 };
-use crate::message::{Field, Response, Value};
+use crate::message::{Field, Fields, Response, Value};
 
 /// Most bytes of one element.
 const LONGEST_ELEMENT: usize = 64 << 10;
@@ -84,9 +84,7 @@ impl Verdicts {
         B: Body<Data = Bytes, Error: Into<NoVerdict>> + Unpin,
     {
         let status = answer.status();
-        let is_plain = |v: Value<'_>| v.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
-        let headers = answer.headers();
-        let is_coded = !headers.get_all(Field::ContentEncoding).all(is_plain);
+        let is_coded = is_coded(answer.headers());
         let mut body = answer.into_body();
         if !matches!(status, StatusCode::OK | StatusCode::MULTI_STATUS) {
             read_off(body).await.map_err(Into::into)?;
@@ -113,6 +111,12 @@ impl Verdicts {
             Self::Each(statuses) => statuses.get(position).copied(),
         }
     }
+}
+
+/// Whether an answer is compressed, though it was asked for as it is.
+pub fn is_coded(headers: &Fields) -> bool {
+    let is_plain = |v: Value<'_>| v.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
+    !headers.get_all(Field::ContentEncoding).all(is_plain)
 }
 
 /// A 207 promises statuses of items: without them it says nothing of any.

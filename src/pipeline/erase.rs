@@ -52,8 +52,8 @@ impl Said {
         }
     }
 
-    /// A status that is about a whole part of a bulk request. That nothing is found there says
-    /// something of the path, and nothing of the records.
+    /// A status that is about a whole part of a bulk request, or about an error of one item. That
+    /// nothing is found there says something of the path or the index, and nothing of the records.
     pub fn of_part(status: StatusCode) -> Self {
         match Self::of(status) {
             Self::Gone => Self::NotNow,

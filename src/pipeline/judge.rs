@@ -104,6 +104,16 @@ fn readable(routed: &Routed<'_>, classified: &Classified<'_>) -> Result<(), Refu
     Ok(())
 }
 
+/// # Errors
+/// A record of a batch is longer than one by itself may be.
+pub fn has_length(x: &Exchange<'_>, record: &[u8]) -> Result<(), Refused> {
+    let limit = x.snapshot.settings.limits.record_bytes;
+    match record.len() > limit {
+        true => Err(Refused::RecordTooLong(limit)),
+        false => Ok(()),
+    }
+}
+
 /// [`classify`] for the items of a batch, into `found`.
 pub fn classify_alike<'b>(
     routed: &Routed<'_>,

@@ -57,7 +57,9 @@ pub async fn batch(
     for (index, item) in items.iter().enumerate() {
         let mut traces = Traces::default();
         x.story.borrow_mut().profile = None;
-        let would = judge::classify(routed, item.of(&body)).and_then(|classified| {
+        let record = item.of(&body);
+        let read = judge::has_length(x, record).and_then(|()| judge::classify(routed, record));
+        let would = read.and_then(|classified| {
             let body = Some(&classified);
             let person = person::find(x, routed, body, routed.operation, &mut traces)?;
             let region = routed.wishes.target.unwrap_or(person.home);

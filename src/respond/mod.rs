@@ -54,6 +54,8 @@ pub enum Refused {
     TargetOverride,
     Body(BodyFault),
     TooManyItems(usize),
+    /// An item of a batch; a record by itself is [`BodyFault::TooLong`].
+    RecordTooLong(usize),
     /// Not one strict JSON object; says where, never what.
     Malformed(String),
     /// A steering header of a trusted caller that makes no sense.
@@ -287,6 +289,12 @@ impl Refused {
                 "too-many-items",
                 "the batch has more items than the limit",
                 format!("at most {limit} items in one batch; send several batches"),
+            ),
+            Self::RecordTooLong(limit) => (
+                S::PAYLOAD_TOO_LARGE,
+                "record-too-large",
+                "the record is longer than the limit",
+                format!("at most {limit} bytes in one record, in a batch as by itself"),
             ),
             Self::Malformed(detail) => (
                 S::BAD_REQUEST,

@@ -4,8 +4,19 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::{BulkRoute, Format, PathTemplate, Segment};
+use super::{BulkRoute, Format, PathTemplate, Route, Segment};
 use crate::document::{Fields, Node};
+
+impl Route {
+    /// What of a path the route's template is held against. A slash behind `_bulk` says nothing to the
+    /// servers, and there are clients that send it (Fluent Bit).
+    pub fn matched<'p>(&self, path: &'p str) -> &'p str {
+        match self.format {
+            Format::Bulk => path.strip_suffix('/').unwrap_or(path),
+            _ => path,
+        }
+    }
+}
 
 impl BulkRoute {
     /// Whether items of this index are the route's. A `*` at the end of a name stands for any rest.

@@ -171,7 +171,7 @@ pub static KEYS: &[Key] = keys! {
     "limits.header_bytes" Size Value("\"64KiB\""), "\"32KiB\"":
         "Header block of a request: 431 beyond.";
     "limits.record_bytes" Size Value("\"1MiB\""), "\"4MiB\"":
-        "One record: 413 beyond.";
+        "One record, in a batch as by itself: 413 beyond.";
     "limits.batch_bytes" Size Value("\"64MiB\""), "\"16MiB\"":
         "One batch: 413 beyond.";
     "limits.batch_items" Number Value("100000"), "10000":

@@ -16,6 +16,10 @@ fn line(id: &str, country: &str) -> String {
     format!(r#"{{"id":"{id}","country":"{country}"}}"#)
 }
 
+fn long_line(id: &str, length: usize) -> String {
+    json!({ "id": id, "country": "DE", "name": "x".repeat(length) }).to_string()
+}
+
 fn post_lines(router: &Router, lines: &[String]) -> Answer {
     Request::new("POST", "/people")
         .ndjson(lines.join("\n"))
@@ -454,11 +458,7 @@ fn too_much_is_refused_and_reaches_nobody() {
     let array = Request::new("POST", "/people").json(format!("[{}]", eleven.join(",")));
     problem(&array.send(router.router), 413);
 
-    let long: Vec<String> = (0..5)
-        .map(|n| {
-            json!({ "id": format!("l{n}"), "country": "DE", "name": "x".repeat(1000) }).to_string()
-        })
-        .collect();
+    let long: Vec<String> = (0..5).map(|n| long_line(&format!("l{n}"), 1000)).collect();
     let request = Request::new("POST", "/people").ndjson(long.join("\n"));
     problem(&request.send(router.router), 413);
     problem(&request.chunked().send(router.router), 413);
@@ -469,6 +469,18 @@ fn too_much_is_refused_and_reaches_nobody() {
     problem(&request.chunked().send(router.router), 413);
 
     assert!(backends.touched().is_empty(), "{:?}", backends.touched());
+
+    // Nor is it too much for itself alone in a batch.
+    let three = [line("m1", "DE"), long_line("m2", 3000), line("m3", "DE")];
+    let array = Request::new("POST", "/people").json(format!("[{}]", three.join(",")));
+    for answer in [post_lines(&router, &three), array.send(router.router)] {
+        let told: Vec<_> = answer.items().iter().map(|i| i["status"].clone()).collect();
+        assert_eq!(told, [201, 413, 201], "{answer:?}");
+        let kind = answer.items()[1]["type"].clone();
+        assert_eq!(kind, "urn:domicile:problem:record-too-large");
+    }
+    let sent: Vec<Seen> = backends.of("eu").seen();
+    assert!(sent.iter().all(|s| !contains(&s.body, b"m2")));
     let answer = post_lines(&router, &eleven[..10]);
     assert!(answer.is_success(), "{answer:?}");
     assert_eq!(answer.items().len(), 10);

@@ -35,6 +35,8 @@ pub enum JsonFaultKind {
         "key that differs in letter case alone, or in a NUL and what follows, from one that is read"
     )]
     LetterCase,
+    #[error("key with a dot at its end, without which Elasticsearch reads it")]
+    DotAtEnd,
     #[error("second value after the first")]
     SecondValue,
     #[error("value that is not an object where a record is expected")]

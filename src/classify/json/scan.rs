@@ -213,10 +213,10 @@ impl<'a, 'w, S: Sink<'a>> Scanner<'a, 'w, '_, S> {
                                 state.plain_member(&key, text)
                             };
                             if to == state.other
-                                && !state.exact.is_empty()
-                                && state.is_taken_for(&key, text)
+                                && state.is_careful
+                                && let Some(kind) = state.taken_for(&key, text)
                             {
-                                return Err(fault(key.at(), Kind::LetterCase));
+                                return Err(fault(key.at(), kind));
                             }
                             self.spot(to, inner.spot.known)
                         }

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::is_pointer,
+    JsonFaultKind,
     keys::{Key as MemberKey, fingerprint, probe},
 };
 
@@ -57,8 +58,12 @@ pub(super) struct State {
     pub known: bool,
     /// Whether a member or element below can be told apart at all; else `other` is for all.
     pub branches: bool,
+    /// Whether a key that is no member may be one to another reader.
+    pub is_careful: bool,
     /// Members that no other key may be taken for.
-    pub exact: Box<[Box<str>]>,
+    exact: Box<[Box<str>]>,
+    /// Nor may one be that ends with a dot.
+    is_flat: bool,
     members: Members,
     elements: Box<[(u32, StateId)]>,
     /// Elements that are not in `elements`.
@@ -83,13 +88,22 @@ impl State {
     }
 
     /// Whether a reader that does not look at letter case (Go's encoding/json, by Unicode's folding),
-    /// or ends a text at a NUL, takes a key of `text` for an exact one.
+    /// or ends a text at a NUL, takes a key of `text` for an exact one; or one of flattened documents
+    /// could take it for any member, without the dot at its end.
     #[inline(never)]
-    pub fn is_taken_for(&self, key: &MemberKey, text: &[u8]) -> bool {
+    pub fn taken_for(&self, key: &MemberKey, text: &[u8]) -> Option<JsonFaultKind> {
         let meant = key.meant(text);
+        if self.is_flat && meant.ends_with(b".") {
+            return Some(JsonFaultKind::DotAtEnd);
+        }
+        self.is_exact_to_some(key, &meant)
+            .then_some(JsonFaultKind::LetterCase)
+    }
+
+    fn is_exact_to_some(&self, key: &MemberKey, meant: &[u8]) -> bool {
         let name = match key.escaped {
             true => meant.split(|b| *b == 0).next().unwrap_or_default(),
-            false => &*meant,
+            false => meant,
         };
         let mut exact = self.exact.iter();
         if name.is_ascii() {
@@ -176,6 +190,28 @@ impl Watch {
         pointers: impl IntoIterator<Item = (&'p str, Reach)>,
         exact: &dyn Fn(usize) -> bool,
     ) -> Result<Self, WatchError> {
+        Self::compile_as(pointers, exact, false)
+    }
+
+    /// [`Watch::compile_exact`] for documents that their readers flatten, as Elasticsearch does: there
+    /// an array of objects is each of them, so that `/a/b` is found in `{"a":[{"b":1}]}`, too, and in
+    /// arrays of arrays. An array where a pointer ends stays one. A key that ends with a dot, which
+    /// such readers take off, is refused where a pointer could go on.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn compile_flat<'p>(
+        pointers: impl IntoIterator<Item = (&'p str, Reach)>,
+        exact: &dyn Fn(usize) -> bool,
+    ) -> Result<Self, WatchError> {
+        Self::compile_as(pointers, exact, true)
+    }
+
+    fn compile_as<'p>(
+        pointers: impl IntoIterator<Item = (&'p str, Reach)>,
+        exact: &dyn Fn(usize) -> bool,
+        is_flat: bool,
+    ) -> Result<Self, WatchError> {
         let mut parsed = Vec::new();
         for (text, reach) in pointers {
             parsed.push((tokens(text)?, reach));
@@ -184,6 +220,7 @@ impl Watch {
         let mut machine = Machine {
             exact: (0..parsed.len()).map(exact).collect(),
             pointers: parsed,
+            is_flat,
             ids: BTreeMap::new(),
             queue: Vec::new(),
         };
@@ -227,6 +264,8 @@ fn folded(name: &str) -> impl Iterator<Item = char> {
 struct Machine {
     exact: Vec<bool>,
     pointers: Vec<(Vec<String>, Reach)>,
+    /// Arrays on the way of a pointer are each of their elements.
+    is_flat: bool,
     ids: BTreeMap<Key, StateId>,
     queue: Vec<(Key, String)>,
 }
@@ -276,6 +315,15 @@ impl Machine {
             (passed.map(|(p, at, _)| (*p, *at + 1)).collect(), covers)
         };
 
+        // What an element stands for beside what a token says of it.
+        let is_flat = self.is_flat;
+        let through = |mut key: Key| -> Key {
+            if is_flat {
+                let names = next.iter().filter(|(_, _, token)| token != "*");
+                key.0.extend(names.map(|(p, at, _)| (*p, *at)));
+            }
+            key
+        };
         let mut members = BTreeMap::new();
         let mut elements = BTreeMap::new();
         for (_, _, token) in next.iter().filter(|(_, _, token)| token != "*") {
@@ -283,22 +331,25 @@ impl Machine {
             let to = self.id(step(&|t| t == token), &below)?;
             members.insert(token.clone().into_bytes().into_boxed_slice(), to);
             if let Some(index) = index(token) {
-                let to = self.id(step(&|t| t == token || t == "*"), &format!("{pointer}/*"))?;
+                let to = through(step(&|t| t == token || t == "*"));
+                let to = self.id(to, &format!("{pointer}/*"))?;
                 elements.insert(index, to);
             }
         }
         let is_exact = |p: u16| self.exact.get(usize::from(p)) == Some(&true);
         let exact = next.iter().filter(|(p, _, t)| t != "*" && is_exact(*p));
         let exact: BTreeSet<&str> = exact.map(|(_, _, token)| token.as_str()).collect();
-        let exact = exact.into_iter().map(Box::from).collect();
-        let star = step(&|t| t == "*");
+        let exact: Box<[Box<str>]> = exact.into_iter().map(Box::from).collect();
+        let star = through(step(&|t| t == "*"));
         let element = self.id(star, &format!("{pointer}/*"))?;
         let other = self.id((Vec::new(), covers), &pointer)?;
         Ok(State {
             known: covers || !ended.is_empty(),
             branches: !next.is_empty(),
             matches: ended.into(),
+            is_careful: !exact.is_empty() || (is_flat && !next.is_empty()),
             exact,
+            is_flat,
             members: Members::new(members),
             elements: elements.into_iter().collect(),
             element,

@@ -346,13 +346,95 @@ fn dotted_names_are_the_members_they_stand_for() {
     assert!(plain.refused.is_some());
 }
 
+/// Documents as Elasticsearch flattens them.
+#[test]
+fn an_array_of_objects_is_each_of_them() {
+    let fields = [
+        ("/address/city/name", "user.contact.email"),
+        ("/contacts/*/phone", "user.contact.phone_number"),
+        ("/person/born", "user.demographic.date_of_birth"),
+    ];
+    let schema = schema(true, &fields);
+    let slots = [
+        "/address/country",
+        "/contacts/*/land",
+        "/lands/*",
+        "/country",
+    ];
+    let flat = CompiledSchema::compile_dotted(Some(&schema), &[], &slots, &resolve);
+    let flat = flat.expect("compiles");
+    for (body, slot, count) in [
+        (r#"{"address":[{"country":"RU"}]}"#, 0, 1),
+        (r#"{"address":[[{},{"country":"RU"}],[]]}"#, 0, 1),
+        (
+            r#"{"address":[{"country":"RU"},{"country":"DE"}],"address.country":"IN"}"#,
+            0,
+            3,
+        ),
+        (r#"{"contacts":[{"land":"RU"},[{"land":"DE"}]]}"#, 1, 2),
+        (r#"{"contacts":{"land":"RU"},"contacts.land":"DE"}"#, 1, 2),
+        (r#"{"lands":["RU","DE"]}"#, 2, 2),
+        (r#"{"lands":"RU"}"#, 2, 1),
+        (r#"{"lands":[]}"#, 2, 0),
+    ] {
+        let found = flat.classify(body.as_bytes()).expect(body);
+        assert!(found.refused.is_none(), "{body}");
+        assert_eq!(found.all(slot).count(), count, "{body}");
+    }
+    let read = |body: &'static str| flat.classify(body.as_bytes()).expect(body);
+    // Which is no country: the record is refused.
+    let array = read(r#"{"country":["RU"]}"#);
+    assert!(matches!(array.first(3), Some(Value::Array)));
+    let city = read(r#"{"address":[{"city":[{"name":"x"}]}]}"#);
+    assert!(city.refused.is_none());
+    assert!(
+        city.categories
+            .contains(resolve("user.contact.email").unwrap())
+    );
+    assert_eq!(
+        read(r#"{"person":[{"born":"2018-01-01"}]}"#)
+            .births()
+            .count(),
+        1
+    );
+    assert!(read(r#"{"address":[{"other":1}]}"#).refused.is_some());
+    assert!(read(r#"{"address":["x"]}"#).refused.is_some());
+    let kind = |body: &str| flat.classify(body.as_bytes()).map_err(|f| f.kind).err();
+    use crate::classify::json::JsonFaultKind::{DotAtEnd, LetterCase};
+    for body in [
+        r#"{"country":"DE","country.":"RU"}"#,
+        r#"{"address.country.":"RU"}"#,
+        r#"{"address":{"country..":"RU"}}"#,
+        r#"{"address":[{"country\u002e":"RU"}]}"#,
+        r#"{"address.":{"country":"RU"}}"#,
+        r#"{"address.city.":{"name":"x"}}"#,
+    ] {
+        assert_eq!(kind(body), Some(DotAtEnd), "{body}");
+    }
+    assert_eq!(kind(r#"{"address":[{"Country":"RU"}]}"#), Some(LetterCase));
+    assert_eq!(kind(r#"{"other":{"Mr.":1}}"#), None);
+    // Other routes' documents are read as they stand.
+    let plain = CompiledSchema::compile(None, &[], &slots, &resolve).expect("compiles");
+    let found = plain.classify(br#"{"address":[{"country":"RU"}],"country.":1}"#);
+    assert_eq!(found.expect("read").values().count(), 0);
+}
+
 #[test]
 fn long_pointers_have_two_spellings() {
+    let spelt = |pointer: &str| -> Vec<String> {
+        let all = spellings(pointer).into_iter();
+        all.map(|(way, lone)| if lone { way + " alone" } else { way })
+            .collect()
+    };
     assert_eq!(
-        spellings("/a/b/c/d/e/f/g"),
+        spelt("/a/b/c/d/e/f/g"),
         ["/a/b/c/d/e/f/g", "/a.b.c.d.e.f.g"]
     );
-    assert_eq!(spellings("/a/b"), ["/a/b", "/a.b"]);
-    assert_eq!(spellings("/a"), ["/a"]);
-    assert_eq!(spellings("/*"), ["/*"]);
+    assert_eq!(spelt("/a/b/c/d/e/f").len(), 32);
+    assert_eq!(spelt("/a/b"), ["/a/b", "/a.b"]);
+    assert_eq!(spelt("/a.b"), ["/a/b", "/a.b"]);
+    assert_eq!(spelt("/a/*/b"), ["/a/b", "/a.b"]);
+    assert_eq!(spelt("/a"), ["/a"]);
+    assert_eq!(spelt("/a/*"), ["/a/*", "/a alone"]);
+    assert_eq!(spelt("/*"), ["/*"]);
 }

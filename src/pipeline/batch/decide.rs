@@ -135,6 +135,7 @@ impl<'b> Deciding<'_, '_, '_, 'b> {
     ) -> Result<State, ItemRefused> {
         let (x, routed) = (self.x, self.routed);
         let plain = |refused| (refused, None);
+        judge::has_length(x, bytes).map_err(plain)?;
         judge::classify_alike(routed, bytes, &mut self.alike, &mut self.found).map_err(plain)?;
         let key = person::subject(x, routed, Some(&self.found)).map_err(plain)?;
         let said = self.facts.said(&self.found);

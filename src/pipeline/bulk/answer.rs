@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::Serialize;
 
-use super::{Fate, Heard, ItemState, Verdict};
+use super::{Fate, Heard, ItemState, Verdict, send::PRODUCT, shape::asks_elastic};
 use crate::{
     classify::bulk::{Action, BulkItem},
     domain::{DecisionId, FlowEnd, Missing},
+    forward::Told,
     message::{Field, Parts, Response},
     pipeline::Content,
     respond::Refused,
@@ -87,7 +88,7 @@ impl Answer {
         let fields = answer.headers_mut();
         fields.insert(Field::ContentType, "application/json");
         if is_elastic {
-            fields.insert("x-elastic-product", "Elasticsearch");
+            fields.insert(PRODUCT, "Elasticsearch");
         }
         answer
     }
@@ -133,8 +134,13 @@ impl Answer {
                     };
                 }
                 Some((answer, told)) => {
-                    let words = answer.words(told);
-                    return self.write_withheld(state, label, name, (told.status, words), out);
+                    return self.write_withheld(
+                        state,
+                        label,
+                        name,
+                        (told, answer.words(told)),
+                        out,
+                    );
                 }
                 None => Refused::Internal("an answer is not where it was put"),
             },
@@ -181,14 +187,15 @@ impl Answer {
         state: &ItemState,
         label: &Label,
         region: &str,
-        (status, (result, error)): (StatusCode, (Option<&str>, Option<&str>)),
+        (told, (result, error)): (&Told, (Option<&str>, Option<&str>)),
         out: &mut Vec<u8>,
     ) {
-        open(out, label, status);
+        open(out, label, told.status);
         if let Some(result) = result {
             member(out, "result", &result);
         }
-        if !status.is_success() {
+        // That nothing was found is no error: a router in front would not take it for an erasure then.
+        if told.is_error || (!told.status.is_success() && result.is_none()) {
             #[derive(Serialize)]
             struct Error<'a> {
                 r#type: &'a str,
@@ -368,20 +375,6 @@ fn failure(status: StatusCode, region: &str) -> Refused {
             detail: format!("region `{region}` did not say what became of the item"),
         },
     }
-}
-
-/// Whether the caller is a client that takes answers from Elasticsearch alone: where no region
-/// was asked, none could say so.
-fn asks_elastic(parts: &Parts) -> bool {
-    let vendor = |name| {
-        let values = parts.headers.get_all(name);
-        values
-            .filter_map(|v| v.to_str().ok())
-            .any(|v| v.contains("application/vnd.elasticsearch+"))
-    };
-    parts.headers.contains_key("x-elastic-client-meta")
-        || vendor(Field::Accept)
-        || vendor(Field::ContentType)
 }
 
 /// Where the writing of an answer is.

@@ -123,11 +123,14 @@ pub async fn said_of(mut answer: Response<AnswerBody>, line: &[u8]) -> Said {
         })
     };
     answer.body_mut().keep_pace();
-    // One item is never too much.
-    match BulkAnswer::read(answer, 1, expected, |_| true).await {
+    // One item is never too much, and a `delete` has nothing that an error could quote at length.
+    match BulkAnswer::read(answer, (1, 0), expected, |_| true).await {
         Ok(BulkVerdict::Items(answer)) => {
             let told = answer.items().first();
-            told.map_or(Said::NotNow, |told| Said::of(told.status))
+            told.map_or(Said::NotNow, |told| match told.is_error {
+                true => Said::of_part(told.status),
+                false => Said::of(told.status),
+            })
         }
         Ok(BulkVerdict::All(status)) => Said::of_part(status),
         Err(_) => Said::NotNow,

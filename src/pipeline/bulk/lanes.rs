@@ -42,7 +42,7 @@ impl<'a> Lanes<'a> {
     /// `first` is the route that took the request. The others are the bulk routes after it that
     /// take the same host, method and media types and whose template fits the path, too.
     pub fn new(x: &'a Exchange<'_>, first: Routed<'a>, parts: &'a Parts) -> Result<Self, Refused> {
-        let path = parts.uri.path();
+        let path = path_of(parts);
         let routes = x.snapshot.routes.iter().enumerate();
         let taken = first.route;
         let own = |r: &&crate::router::ReadyRoute| {
@@ -154,6 +154,12 @@ fn lane(store: Routed<'_>) -> Option<Lane<'_>> {
         erase,
         alike: RefCell::default(),
     })
+}
+
+/// The path as regions get it: without the slash that may stand behind `_bulk`.
+pub fn path_of(parts: &Parts) -> &str {
+    let path = parts.uri.path();
+    path.strip_suffix('/').unwrap_or(path)
 }
 
 /// What stands before `/_bulk`, whichever of its letters are escaped.

@@ -43,6 +43,7 @@ pub fn look<'l, 'a>(
     let (key, classified) = match item.source(body) {
         None => (subject(x, routed, id.as_deref(), &[])?, None),
         Some(source) => {
+            judge::has_length(x, source)?;
             if source.contains(&b'\r') {
                 return Err(Refused::Bulk(BulkFault::CarriageReturn));
             }

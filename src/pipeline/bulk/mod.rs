@@ -25,7 +25,7 @@ use jiff::civil::Date;
 use tokio::time::Instant;
 
 pub use erasures::said_of;
-pub use shape::{shape, takes};
+pub use shape::{reader, shape};
 
 use super::{
     Content, Exchange, Routed,
@@ -116,7 +116,7 @@ pub struct SendState {
     evidence: EvidenceSet,
     /// What is said of it; 0: nothing yet.
     status: Cell<u16>,
-    /// It is said of this item by itself, and not of its whole part.
+    /// It is said of this document by itself: not of the whole part, and of no error on the way to it.
     is_own: Cell<bool>,
     /// The region's own, as the ledger has it; 0 while none came.
     came: Cell<u16>,
@@ -170,7 +170,7 @@ pub async fn way<'a>(
     }
     drop(came);
     let query = query.map_err(Refused::Bulk)?;
-    let path = query.path_and_query(parts.uri.path());
+    let path = query.path_and_query(lanes::path_of(parts));
     let path = path.ok_or(Refused::Internal("a query cannot be put together"))?;
     lanes.set_pipeline(query.pipeline);
     let body = unpacked?;

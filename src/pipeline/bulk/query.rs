@@ -14,7 +14,7 @@ pub struct Query {
 }
 
 /// Parameters that say nothing about any document.
-const SAFE: [&str; 11] = [
+const SAFE: [&str; 10] = [
     "refresh",
     "timeout",
     "wait_for_active_shards",
@@ -22,7 +22,6 @@ const SAFE: [&str; 11] = [
     "require_data_stream",
     "list_executed_pipelines",
     "include_source_on_error",
-    "error_trace",
     "batch_size",
     "pretty",
     "human",
@@ -34,13 +33,17 @@ const SAFE: [&str; 11] = [
 /// For what would break the merge or the classification, and for what is not known: a region may
 /// know it.
 pub fn read(query: Option<&str>, own: impl Fn(&str) -> bool) -> Result<Query, BulkFault> {
+    let query = query.unwrap_or_default();
+    if query.contains(';') {
+        // What stands behind it would be a parameter there that was not looked at here.
+        return Err(BulkFault::Parameter(
+            ";",
+            "servers split a query at `;` as at `&`; write `%3B` where it belongs to a value",
+        ));
+    }
     let mut read = Query::default();
     let mut seen: Vec<String> = Vec::new();
-    for pair in query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|p| !p.is_empty())
-    {
+    for pair in query.split('&').filter(|p| !p.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (plain(name)?, plain(value)?);
         if own(&name) {
@@ -52,8 +55,8 @@ pub fn read(query: Option<&str>, own: impl Fn(&str) -> bool) -> Result<Query, Bu
         }
         match name.as_str() {
             // The regions answer in full, so that their items can be told apart, and so does the
-            // router.
-            "filter_path" => {}
+            // router; and without traces, of which each failed item would bring kilobytes.
+            "filter_path" | "error_trace" => {}
             "pipeline" => {
                 read.keep(pair);
                 read.pipeline = Some(value);
@@ -112,8 +115,7 @@ mod tests {
 
     #[test]
     fn the_harmless_goes_on_as_it_came() {
-        let query =
-            "refresh=wait%5Ffor&pretty&country=DE&filter_path=items.*.error&timeout=1m&pipeline=p";
+        let query = "refresh=wait%5Ffor&pretty&country=DE&filter_path=items.*.error&error_trace&timeout=1m&pipeline=p";
         let read = read_all(query).unwrap();
         let path = read.path_and_query("/people/_bulk").unwrap();
         assert_eq!(
@@ -141,5 +143,24 @@ mod tests {
         ] {
             assert!(read_all(query).is_err(), "{query}");
         }
+    }
+
+    /// Elasticsearch and OpenSearch read a `;` as a `&` (`RestUtils.decodeQueryString`).
+    #[test]
+    fn a_semicolon_hides_no_parameter() {
+        for query in [
+            "timeout=1m;pipeline=evil",
+            "timeout=1m;routing=jo",
+            "pretty;_source=true",
+            "filter_path=took;index=other",
+            "country=DE;pipeline=evil",
+            ";",
+        ] {
+            let fault = read_all(query).unwrap_err();
+            assert!(matches!(fault, BulkFault::Parameter(";", _)), "{query}");
+        }
+        let escaped = read_all("timeout=1m%3Bpipeline=evil").unwrap();
+        assert_eq!(escaped.pipeline, None);
+        assert_eq!(escaped.kept, "timeout=1m%3Bpipeline=evil");
     }
 }

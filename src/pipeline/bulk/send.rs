@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Elastic's clients take answers only from servers that say this of themselves.
-const PRODUCT: &str = "x-elastic-product";
+pub const PRODUCT: &str = "x-elastic-product";
 
 /// What is sent.
 pub struct Load<'a> {
@@ -171,7 +171,6 @@ async fn send_part(
     }
     let tell = |send: &SendState, status: StatusCode, verdict: Verdict| {
         send.status.set(status.as_u16());
-        send.is_own.set(matches!(verdict, Verdict::Told { .. }));
         if !matches!(verdict, Verdict::Failed(_)) {
             send.came.set(status.as_u16());
         }
@@ -220,7 +219,8 @@ async fn send_part(
     };
     answer.body_mut().keep_pace();
     let room = |bytes| x.held.grow(bytes).is_ok();
-    match BulkAnswer::read(answer, own.len(), expected, room).await {
+    let sent = (own.len(), part.body.length());
+    match BulkAnswer::read(answer, sent, expected, room).await {
         Ok(BulkVerdict::Items(answer)) => {
             let place = heard.answers.borrow().len();
             for (at, ((send, _), told)) in own.iter().zip(answer.items()).enumerate() {
@@ -230,6 +230,7 @@ async fn send_part(
                     withheld: false,
                 };
                 tell(send, told.status, verdict);
+                send.is_own.set(!told.is_error);
             }
             heard.answers.borrow_mut().push(answer);
         }

@@ -1,26 +1,54 @@
-//! Refusals of whole requests in the shape of Elasticsearch's errors, which its clients read; the
-//! members of the problem document stand beside.
+//! Refusals of whole requests in the shape of Elasticsearch's errors, which its clients read, and no
+//! other media type; the members of the problem document stand beside.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::answer::error_type;
+use super::{answer::error_type, send::PRODUCT};
 use crate::{
-    message::{Field, Response},
+    message::{Field, Parts, Response},
     pipeline::Content,
     router::Snapshot,
 };
 
-/// Whether a path is one of a bulk route, whatever else a request for it is like.
-pub fn takes(snapshot: &Snapshot, path: &str) -> bool {
-    snapshot
-        .routes
-        .iter()
-        .any(|r| r.settings.bulk.is_some() && r.settings.path.capture(path).is_some())
+/// For whom refusals have this shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A client of Elastic's, which reads no other, whatever it asks the router for.
+    Elastic,
+    /// Another one that uses a bulk route's path, whatever else its request is like.
+    Bulk,
+}
+
+/// `None`: a problem document is what is read. Routers without bulk routes look at nothing.
+pub fn reader(snapshot: &Snapshot, parts: &Parts) -> Option<Reader> {
+    let routes = snapshot.routes.iter().map(|r| &r.settings);
+    let mut bulks = routes.filter(|r| r.bulk.is_some()).peekable();
+    bulks.peek()?;
+    if asks_elastic(parts) {
+        return Some(Reader::Elastic);
+    }
+    let path = parts.uri.path();
+    let takes = bulks.any(|r| r.path.capture(r.matched(path)).is_some());
+    takes.then_some(Reader::Bulk)
+}
+
+/// Whether the caller is a client that takes answers from Elasticsearch alone: where no region was
+/// asked, none could say so.
+pub fn asks_elastic(parts: &Parts) -> bool {
+    let vendor = |name| {
+        let values = parts.headers.get_all(name);
+        values
+            .filter_map(|v| v.to_str().ok())
+            .any(|v| v.contains("application/vnd.elasticsearch+"))
+    };
+    parts.headers.contains_key("x-elastic-client-meta")
+        || vendor(Field::Accept)
+        || vendor(Field::ContentType)
 }
 
 /// Puts a problem document into Elasticsearch's shape. Anything else stays as it is.
-pub fn shape(mut answer: Response<Content>) -> Response<Content> {
+pub fn shape(mut answer: Response<Content>, reader: Reader) -> Response<Content> {
     let Content::Whole(text) = answer.body() else {
         return answer;
     };
@@ -51,8 +79,10 @@ pub fn shape(mut answer: Response<Content>) -> Response<Content> {
     let mut text = Value::from(shaped).to_string();
     text.push('\n');
     *answer.body_mut() = Content::Whole(Bytes::from(text));
-    answer
-        .headers_mut()
-        .insert(Field::ContentType, "application/json");
+    let fields = answer.headers_mut();
+    fields.insert(Field::ContentType, "application/json");
+    if reader == Reader::Elastic {
+        fields.insert(PRODUCT, "Elasticsearch");
+    }
     answer
 }

@@ -3,7 +3,10 @@
 use super::{items, send, setup, statuses};
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::elastic::answer;
+use crate::kit::http::Request;
 use crate::kit::{entries_now, entries_of, eventually};
+
+const ELASTIC: &str = "Elasticsearch";
 
 const MIXED: [&str; 6] = [
     r#"{"index":{"_index":"people","_id":"f1"}}"#,
@@ -104,6 +107,39 @@ fn what_a_router_behind_wrote_counts_as_written_and_its_word_is_passed_on_within
     assert!(found[1].1["domicile"]["behind"].is_null());
 }
 
+/// A router in front would take an error for what does not confirm the erasure.
+#[test]
+fn a_document_that_is_not_found_is_no_error_though_the_item_is_withheld() {
+    let (mut setup, _regions) = setup();
+    let router = Backend::scripted(|seen| {
+        let mut answer = answer(seen);
+        for item in answer["items"].as_array_mut().unwrap() {
+            let own = item.as_object_mut().unwrap().values_mut().next().unwrap();
+            // Two routers, one behind the other: more than is known to hold nothing of a document.
+            own["domicile"] = serde_json::json!({"region": "cn", "behind": {"region": "cn-2"}});
+        }
+        Reply::Answer {
+            status: 200,
+            media: "application/json",
+            body: answer.to_string().into_bytes(),
+        }
+    });
+    setup.region("eu", router.address);
+    setup.set_route("bulk", "answers", "status-only");
+    let router = setup.start();
+    let lines = [
+        r#"{"index":{"_index":"people","_id":"missing"}}"#,
+        r#"{"country":"DE"}"#,
+        r#"{"delete":{"_index":"people","_id":"missing"}}"#,
+    ];
+    let found = items(&send(&router, &lines));
+    assert_eq!(statuses(&found), [201, 404], "{found:?}");
+    let gone = &found[1].1;
+    assert_eq!(gone["domicile"]["body"], "withheld", "{gone}");
+    assert_eq!(gone["result"], "not_found", "{gone}");
+    assert!(gone["error"].is_null(), "{gone}");
+}
+
 #[test]
 fn a_region_that_is_down_makes_503_items() {
     let (mut setup, _regions) = setup();
@@ -184,4 +220,39 @@ fn elastics_clients_find_the_product_they_ask_for() {
     assert_eq!(refused.send(router.router).header(product), None);
     let asked = refused.header("accept", vendor).send(router.router);
     assert_eq!(asked.header(product), Some("Elasticsearch"));
+    let whole = super::bulk(&[]).header("accept", vendor);
+    assert_eq!(whole.send(router.router).header(product), Some(ELASTIC));
+}
+
+/// They cannot read `application/problem+json`, whatever they asked for.
+#[test]
+fn elastics_clients_can_read_why_their_other_requests_are_refused() {
+    let (setup, _regions) = setup();
+    let router = setup.start();
+    for (method, path, status) in [("GET", "/people/_search", 404), ("POST", "/", 422)] {
+        let plain = Request::new(method, path);
+        let told = plain.send(router.router);
+        assert_eq!(told.status, status, "{told:?}");
+        assert_eq!(
+            told.header("content-type"),
+            Some("application/problem+json")
+        );
+        for (name, value) in [
+            (
+                "accept",
+                "application/vnd.elasticsearch+json; compatible-with=9",
+            ),
+            ("x-elastic-client-meta", "es=9.5.1,py=3.12.3,t=9.4.2"),
+        ] {
+            let told = Request::new(method, path)
+                .header(name, value)
+                .send(router.router);
+            assert_eq!(told.status, status, "{told:?}");
+            assert_eq!(told.header("content-type"), Some("application/json"));
+            assert_eq!(told.header("x-elastic-product"), Some(ELASTIC));
+            let json = told.json();
+            assert!(json["error"]["reason"].is_string(), "{json}");
+            assert!(json["decision"].is_string(), "{json}");
+        }
+    }
 }

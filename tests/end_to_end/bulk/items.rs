@@ -32,6 +32,59 @@ fn a_region_is_told_the_decision_of_the_first_item_that_it_gets() {
     }
 }
 
+/// As Elasticsearch flattens them: what it finds in a field decides, and nothing beside it.
+#[test]
+fn documents_are_read_as_their_servers_flatten_them() {
+    let (setup, regions) = setup();
+    let router = setup.start();
+    let lines: Vec<String> = [
+        r#"{"address":[{"country":"IN"}]}"#,
+        r#"{"address":[[{"city":"x"},{"country":"IN"}]]}"#,
+        r#"{"country":"DE","country.":"IN"}"#,
+        r#"{"country":"DE","address.country.":"IN"}"#,
+        r#"{"country":"DE","address":[{"country.":"IN"}]}"#,
+        r#"{"country":["DE"]}"#,
+    ]
+    .iter()
+    .enumerate()
+    .flat_map(|(at, document)| {
+        let action = format!(r#"{{"index":{{"_index":"people","_id":"flat{at}"}}}}"#);
+        [action, (*document).to_owned()]
+    })
+    .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let found = items(&send(&router, &lines));
+    assert_eq!(
+        statuses(&found),
+        [201, 201, 400, 400, 400, 422],
+        "{found:?}"
+    );
+    let reason = found[2].1["error"]["reason"].as_str().unwrap();
+    assert!(reason.contains("dot at its end"), "{reason}");
+    assert_eq!(regions.reached_by("flat"), ["in"]);
+}
+
+#[test]
+fn a_document_that_is_too_long_for_a_record_is_so_in_a_bulk() {
+    let (mut setup, regions) = setup();
+    setup.set(&["limits", "record_bytes"], "1KiB");
+    let router = setup.start();
+    let long = format!(r#"{{"country":"DE","name":"{}"}}"#, "x".repeat(1024));
+    let update = format!(r#"{{"doc":{long}}}"#);
+    let lines = [
+        r#"{"index":{"_index":"people","_id":"t1"}}"#,
+        &long,
+        r#"{"update":{"_index":"people","_id":"t2"}}"#,
+        &update,
+        r#"{"index":{"_index":"people","_id":"t3"}}"#,
+        r#"{"country":"DE"}"#,
+    ];
+    let found = items(&send(&router, &lines));
+    assert_eq!(statuses(&found), [413, 413, 201], "{found:?}");
+    assert_eq!(found[0].1["error"]["type"], "domicile_record_too_large");
+    assert!(regions.reached_by("xxx").is_empty());
+}
+
 #[test]
 fn each_item_goes_to_its_region_as_it_came_and_is_answered_in_order() {
     let (setup, regions) = setup();

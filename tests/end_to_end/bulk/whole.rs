@@ -113,6 +113,29 @@ fn every_source_of_steering_may_be_a_parameter_and_stays_here() {
 }
 
 #[test]
+fn a_slash_behind_the_path_says_nothing() {
+    let (setup, regions) = setup();
+    let router = setup.start();
+    let mut request = bulk(&[r#"{"index":{"_id":"w1"}}"#, GERMAN[1]]);
+    for (path, sent) in [
+        ("/people/_bulk/?refresh=true", "/people/_bulk?refresh=true"),
+        ("/people/_bulk/", "/people/_bulk"),
+    ] {
+        request.path = path.to_owned();
+        let found = items(&request.send(router.router));
+        assert_eq!(statuses(&found), [201], "{path}");
+        assert_eq!(regions.seen("eu").last().unwrap().path, sent);
+    }
+    request.path = "/_bulk/?routing=x".to_owned();
+    error(&request.send(router.router), 400);
+    for (path, status) in [("/people/_bulk//", 404), ("/people//_bulk/", 404)] {
+        request.path = path.to_owned();
+        assert_eq!(request.send(router.router).status, status, "{path}");
+    }
+    assert_eq!(regions.seen("eu").len(), 2);
+}
+
+#[test]
 fn an_atomic_request_sends_all_or_nothing() {
     let (mut setup, regions) = setup();
     for route in setup.settings["routes"].as_array_mut().unwrap() {
