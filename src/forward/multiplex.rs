@@ -14,7 +14,7 @@ use hyper::{
     client::conn::http2::{self, Builder, SendRequest},
     rt::Executor,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     sync::Mutex,
     task::AbortHandle,
@@ -24,6 +24,7 @@ use tokio::{
 use super::{
     Endpoint, Unreachable,
     body::Upload,
+    calm::ask_silent,
     dial::dial,
     wire::{Wire, is_vouched},
 };
@@ -44,8 +45,12 @@ const STREAMS: usize = 100;
 const WINDOW: u32 = 1 << 20;
 const WINDOWS: u32 = 4 << 20;
 
-/// How long a connection with streams may be silent before it is asked, and then to answer.
-const SILENCE: Duration = Duration::from_secs(10);
+/// Streams whose callers went before the answer was over, and for how long, of which it is remembered that
+/// more may be on its way (RFC 9113 §5.1). h2 remembers no newer ones while it has so many: each frame of
+/// those is a misdeed, of which a connection bears so many as long as it lasts.
+const REMEMBERED: usize = 2048;
+const REMEMBERS: Duration = Duration::from_secs(3);
+const MISDEEDS: usize = 8192;
 
 /// The connections to one endpoint.
 pub(super) struct Multiplex {
@@ -177,16 +182,16 @@ impl Connection {
         let vouched_until = wire.vouched_until;
         let faulty = Rc::default();
         let wire = Guarded::answers(wire, super::link::BUFFER, Rc::clone(&faulty));
-        let (sender, connection) = Builder::new(LocalExecutor)
-            .timer(TokioTimer::new())
+        let (sender, connection) = ask_silent(&mut Builder::new(LocalExecutor))
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOWS)
             // Until the server has said how many it takes: those beyond would wait behind streams of
             // this connection, however long these last, while another one could be opened.
             .initial_max_send_streams(1)
             .max_header_list_size(super::link::BUFFER as u32)
-            .keep_alive_interval(SILENCE)
-            .keep_alive_timeout(SILENCE)
+            .max_concurrent_reset_streams(REMEMBERED)
+            .reset_stream_duration(REMEMBERS)
+            .max_local_error_reset_streams(MISDEEDS)
             .handshake(TokioIo::new(wire))
             .await
             .map_err(|_| Unreachable::Other(std::io::ErrorKind::ConnectionAborted))?;

@@ -310,3 +310,52 @@ fn a_connection_that_allows_no_stream_any_more_is_left_alone() {
         assert_eq!(opened.get(), 2);
     });
 }
+
+/// Callers that hang up, all of which an answer was on its way to (RFC 9113 §5.1).
+#[test]
+fn what_comes_for_callers_that_went_away_costs_the_others_nothing() {
+    const GONE: usize = 1500;
+    const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+    /// Status 200 and an octet, but for the length and the stream's number.
+    const OK: &[u8] = b"\0\0\x01\x01\x04";
+    const END: &[u8] = b"\0\0\x01\0\x01";
+    let answer = |stream: &[u8]| [OK, stream, b"\x88", END, stream, b"x"].concat();
+    run(async move {
+        let (url, opened) = listening(move |mut wire, _| async move {
+            wire.read_exact(&mut [0; 24]).await.unwrap();
+            wire.write_all(SETTINGS).await.unwrap();
+            let mut gone = 0;
+            loop {
+                let mut head = [0; 9];
+                if wire.read_exact(&mut head).await.is_err() {
+                    return;
+                }
+                let [a, b, c, kind, _, stream @ ..] = head;
+                let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+                wire.read_exact(&mut payload).await.unwrap();
+                if kind == 3 {
+                    gone += 1;
+                    wire.write_all(&answer(&stream)).await.unwrap();
+                }
+                if gone == GONE {
+                    wire.write_all(&answer(&[0, 0, 0, 1])).await.unwrap();
+                }
+            }
+        })
+        .await;
+        let up = over_http2(url);
+        let begin = || {
+            let up = Rc::clone(&up);
+            tokio::task::spawn_local(async move { text(send(&up, get()).await.unwrap()).await })
+        };
+        let stays = begin();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for _ in 0..GONE / 50 {
+            let all: Vec<_> = (0..50).map(|_| begin()).collect();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            all.iter().for_each(|one| one.abort());
+        }
+        assert_eq!(stays.await.unwrap().unwrap(), "x");
+        assert_eq!(opened.get(), 1);
+    });
+}
