@@ -42,8 +42,8 @@ const MOST: usize = 8;
 const STREAMS: usize = 100;
 
 /// What one stream of an answer may be ahead of its caller, and all of a connection's.
-const WINDOW: u32 = 1 << 20;
-const WINDOWS: u32 = 4 << 20;
+pub(super) const WINDOW: u32 = 1 << 20;
+pub(super) const WINDOWS: u32 = 4 << 20;
 
 /// Streams whose callers went before the answer was over, and for how long, of which it is remembered that
 /// more may be on its way (RFC 9113 §5.1). h2 remembers no newer ones while it has so many: each frame of
@@ -64,6 +64,8 @@ struct Connection {
     sender: SendRequest<Upload>,
     task: AbortHandle,
     streams: Cell<usize>,
+    /// Of these, those of whose answers more may have come than their callers take.
+    unread: Cell<usize>,
     dispatch: Rc<Dispatch>,
     /// Takes no further stream.
     retired: Cell<bool>,
@@ -85,6 +87,8 @@ pub(super) struct Lease {
     connection: Rc<Connection>,
     /// The connection was opened for another one.
     is_shared: bool,
+    /// More of the answer may have come than was asked for.
+    is_unread: bool,
 }
 
 impl Multiplex {
@@ -211,6 +215,7 @@ impl Connection {
             sender,
             task: task.abort_handle(),
             streams: Cell::new(0),
+            unread: Cell::new(0),
             dispatch,
             retired: Cell::new(false),
             faulty,
@@ -255,6 +260,7 @@ impl Lease {
         Self {
             connection: Rc::clone(connection),
             is_shared: true,
+            is_unread: false,
         }
     }
 
@@ -275,6 +281,25 @@ impl Lease {
         self.connection.faulty.get()
     }
 
+    /// Whether more of the answer may have come than its caller takes.
+    pub(super) fn is_unread(&mut self, is_unread: bool) {
+        if self.is_unread != is_unread {
+            self.is_unread = is_unread;
+            let unread = &self.connection.unread;
+            unread.set(match is_unread {
+                true => unread.get() + 1,
+                false => unread.get().saturating_sub(1),
+            });
+        }
+    }
+
+    /// Whether what slow callers leave unread on other streams may be all that the region may send on
+    /// the connection before more is taken: it is not the region, then, if nothing comes here.
+    pub(super) fn is_starved(&self) -> bool {
+        let unread = self.connection.unread.get().saturating_mul(WINDOW as usize);
+        unread >= WINDOWS as usize
+    }
+
     /// The connection serves its streams to their end, and takes no more.
     pub(super) fn retire(&self) {
         self.connection.retired.set(true);
@@ -283,6 +308,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.is_unread(false);
         let connection = &self.connection;
         connection
             .streams
