@@ -9,11 +9,17 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use h2::{Reason, SendStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use super::http1::pulse::Pulse;
 
 /// Bytes on their way, on the whole connection.
 const MOST: usize = 256 << 10;
@@ -26,7 +32,13 @@ pub(super) const PIECE: usize = 16 << 10;
 
 /// Of one connection.
 #[derive(Clone)]
-pub(super) struct Ahead(Arc<Semaphore>);
+pub(super) struct Ahead {
+    room: Arc<Semaphore>,
+    /// How long a caller may take nothing of an answer. Its flow control stops one stream while the
+    /// socket stays writable, so the watch on writes does not see it, and the answer would hold its
+    /// region's connection and seat for as long as the caller likes.
+    patience: Duration,
+}
 
 /// Content that h2 is to write. Its share is given back when it is written, or never will be.
 pub(super) struct Piece {
@@ -35,12 +47,35 @@ pub(super) struct Piece {
 }
 
 impl Ahead {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(MOST)))
+    pub(super) fn new(patience: Duration) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(MOST)),
+            patience,
+        }
     }
 
-    /// Takes a piece off `data`, which is not empty, once the caller has room for it. Must be sent at once.
+    /// Takes a piece off `data`, which is not empty, once the caller has room for it. Must be sent at
+    /// once. `None`: it had none for too long. `pulse` is the answer's, for the next piece too.
     pub(super) async fn piece(
+        &self,
+        out: &mut SendStream<Piece>,
+        data: &mut Bytes,
+        pulse: &mut Option<Pulse>,
+    ) -> Result<Option<Piece>, h2::Error> {
+        let mut piece = pin!(self.wait(out, data));
+        let mut due = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(piece) = piece.as_mut().poll(cx) {
+                return Poll::Ready(piece.map(Some));
+            }
+            let due = *due.get_or_insert_with(|| Instant::now() + self.patience);
+            let pulse = pulse.get_or_insert_with(|| Pulse::new(due));
+            pulse.poll(cx, due).map(|()| Ok(None))
+        })
+        .await
+    }
+
+    async fn wait(
         &self,
         out: &mut SendStream<Piece>,
         data: &mut Bytes,
@@ -69,7 +104,7 @@ impl Ahead {
         size: usize,
     ) -> Result<OwnedSemaphorePermit, h2::Error> {
         let size = u32::try_from(size).unwrap_or(u32::MAX);
-        let mut share = pin!(Arc::clone(&self.0).acquire_many_owned(size));
+        let mut share = pin!(Arc::clone(&self.room).acquire_many_owned(size));
         poll_fn(|cx| {
             if let Poll::Ready(reset) = out.poll_reset(cx) {
                 return Poll::Ready(Err(reset.map_or_else(|e| e, h2::Error::from)));

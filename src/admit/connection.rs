@@ -20,7 +20,6 @@ use tokio::{net::TcpStream, sync::watch, time::Instant};
 use super::{
     body::Incoming,
     farewell::leave,
-    held::Answers,
     http1::{self, HeadFault},
     http2::{self, Way},
     pace::{AtWork, Pace, Paced},
@@ -129,7 +128,7 @@ async fn serve_streams<S, F, R, A, B>(
         () = leave(&mut stop) => return,
     };
     let Some(mut streams) = streams else { return };
-    let (pace, held) = (Pace::new(), Rc::new(Answers::default()));
+    let pace = Pace::new();
     let begin = |stream: Stream| {
         let Stream {
             request,
@@ -146,14 +145,13 @@ async fn serve_streams<S, F, R, A, B>(
             return;
         }
         let answer = handle(request, pace.begin());
-        let held = Rc::clone(&held);
         // Boxed: a future that takes another one holds it twice.
         let answer = Box::pin(async move {
             let answer = answer.await;
             let answer = match is_head {
                 // The document of a refused HEAD would go with its answer.
                 true => http2::without_content(answer).map(Either::Right),
-                false => answer.map(|body| Either::Left(held.hold(body))),
+                false => answer.map(Either::Left),
             };
             answer.into()
         });
@@ -164,15 +162,13 @@ async fn serve_streams<S, F, R, A, B>(
         () = streams.serve(&begin, &refused, limits.idle) => return,
         _ = stop.wait_for(|s| *s) => {}
         () = idled(&pace, began, limits.idle) => {}
-        () = held.watch(limits.body_stall) => {}
     }
-    // A caller that never confirms the end, or keeps an answer for ever, is cut off.
+    // A caller that never confirms the end is cut off.
     streams.close();
     let writes = streams.writes();
     tokio::select! {
         () = streams.serve(&begin, &refused, limits.idle) => return,
         () = left(&pace, writes, limits.header_read.min(LEAVES)) => return,
-        () = held.watch(limits.body_stall) => {}
         _ = over.wait_for(|over| *over) => {}
     }
     // Those who wait for more are told that it will not come, and not left to guess it.

@@ -13,7 +13,6 @@ pub mod fold;
 pub mod gunzip;
 pub mod handshake;
 pub mod headers;
-mod held;
 pub mod hops;
 pub mod http1;
 mod http2;

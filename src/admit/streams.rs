@@ -19,7 +19,7 @@ use h2::{
     server::{Builder, Connection, SendResponse},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as HttpBody;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Sleep, sleep, sleep_until, timeout},
@@ -27,17 +27,18 @@ use tokio::{
 
 use super::{
     ahead::{self, Ahead, Piece},
-    body::BodyFault,
-    http1::{FramingFault, HeadFault},
-    http2::check_trailers,
-    memory::Held,
+    http1::HeadFault,
 };
 use crate::{
     http2::{Guarded, Requests, Scheme, Seen, Undocumented, Unseen},
-    message::never_indexed,
     settings::Limits,
     telemetry::clock,
 };
+use content::Shared;
+
+pub use content::Body;
+
+mod content;
 
 /// Streams of one connection at one time.
 const STREAMS: u32 = 256;
@@ -52,8 +53,17 @@ const WINDOWS: u32 = STREAMS * WINDOW;
 /// Streams that were reset before anybody looked at them; more is a flood.
 const RESET: usize = 64;
 
-/// Streams that this side had to reset; more is a flood.
-const MISDEEDS: usize = 1024;
+/// Streams that this side reset, and for how long, of which it is remembered that more may be on its way
+/// (RFC 9113 §5.1). h2 remembers no newer ones while it has so many: each frame of those is a misdeed.
+const REMEMBERED: usize = 4 * STREAMS as usize;
+const REMEMBERS: Duration = Duration::from_secs(10);
+
+/// What this side had to reset streams for, as long as the connection lasts; more is a flood.
+const MISDEEDS: usize = 4096;
+
+/// What short DATA frames that wait to be read, or came on streams that this side had reset, may fall
+/// short of 256 bytes each; more is a flood. Of the latter h2 forgives none, unless by longer ones.
+const SHORT_FRAMES: usize = 2 << 20;
 
 /// How long a caller that was asked whether it is there may take to say so.
 const ANSWERS: Duration = Duration::from_secs(20);
@@ -71,7 +81,7 @@ pub struct Streams<S: AsyncRead + AsyncWrite + Unpin> {
     head: Duration,
     ahead: Ahead,
     /// Requests whose answers are not over, and some whose are.
-    open: RefCell<Vec<Weak<RefCell<SendResponse<Piece>>>>>,
+    open: RefCell<Vec<Weak<Shared>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
@@ -86,6 +96,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
             .max_pending_accept_reset_streams(RESET)
             .max_local_error_reset_streams(Some(MISDEEDS))
+            .max_concurrent_reset_streams(REMEMBERED)
+            .reset_stream_duration(REMEMBERS)
+            .data_frame_budget(SHORT_FRAMES)
             .max_send_buffer_size(ahead::STREAM);
         let (io, seen) = Guarded::requests(io, limits.header_bytes);
         let shaken = timeout(limits.header_read, builder.handshake(io)).await;
@@ -96,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
             pings,
             seen,
             head: limits.header_read,
-            ahead: Ahead::new(),
+            ahead: Ahead::new(limits.body_stall),
             open: RefCell::default(),
         })
     }
@@ -182,8 +195,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Streams<S> {
     /// it, will come. What became of their requests is not known (RFC 9113 §8.7).
     pub fn cut(&mut self) {
         for open in self.open.take() {
-            if let Some(respond) = open.upgrade() {
-                respond.borrow_mut().send_reset(Reason::INTERNAL_ERROR);
+            if let Some(stream) = open.upgrade() {
+                stream.end(Reason::INTERNAL_ERROR);
             }
         }
     }
@@ -210,24 +223,26 @@ fn tell(undocumented: Undocumented, refused: impl Fn(HeadFault)) {
     }
 }
 
-fn remember(open: &RefCell<Vec<Weak<RefCell<SendResponse<Piece>>>>>, reply: &Reply) {
+fn remember(open: &RefCell<Vec<Weak<Shared>>>, reply: &Reply) {
     let mut open = open.borrow_mut();
     if open.len() >= 2 * STREAMS as usize {
-        open.retain(|respond| respond.strong_count() > 0);
+        open.retain(|stream| stream.strong_count() > 0);
     }
     open.push(Rc::downgrade(&reply.0));
 }
 
-fn is_any_open(open: &RefCell<Vec<Weak<RefCell<SendResponse<Piece>>>>>) -> bool {
-    open.borrow().iter().any(|r| r.strong_count() > 0)
+fn is_any_open(open: &RefCell<Vec<Weak<Shared>>>) -> bool {
+    let open = open.borrow();
+    let mut open = open.iter().filter_map(Weak::upgrade);
+    open.any(|stream| !stream.is_answered())
 }
 
 /// After a fault: requests that are not whole, and never will be, end.
-fn break_off(open: &RefCell<Vec<Weak<RefCell<SendResponse<Piece>>>>>, seen: &Seen, reason: Reason) {
-    for respond in open.borrow().iter().filter_map(Weak::upgrade) {
-        let mut respond = respond.borrow_mut();
-        if seen.is_unended(respond.stream_id().into()) {
-            respond.send_reset(reason);
+fn break_off(open: &RefCell<Vec<Weak<Shared>>>, seen: &Seen, reason: Reason) {
+    for stream in open.borrow().iter().filter_map(Weak::upgrade) {
+        let id = stream.respond.borrow().stream_id();
+        if seen.is_unended(id.into()) {
+            stream.end(reason);
         }
     }
 }
@@ -289,8 +304,6 @@ async fn answers(pings: &mut PingPong) -> bool {
     matches!(pong, Ok(Ok(_)))
 }
 
-type Respond = Rc<RefCell<SendResponse<Piece>>>;
-
 /// A request, and the way to answer it.
 pub struct Stream {
     pub request: Request<Body>,
@@ -299,7 +312,7 @@ pub struct Stream {
     pub reply: Reply,
 }
 
-pub struct Reply(Respond, Ahead);
+pub struct Reply(Rc<Shared>, Ahead);
 
 impl Stream {
     /// `None` of a request that is malformed, or was seen otherwise; its stream is reset.
@@ -325,33 +338,14 @@ impl Stream {
                 return None;
             }
         };
-        let respond = Rc::new(RefCell::new(respond));
-        let waits = !received.is_end_stream() && head.headers.contains_key(header::EXPECT);
-        let body = Body {
-            left: match received.is_end_stream() {
-                true => Some(0),
-                false => length(&head.headers),
-            },
-            received,
-            continues: waits.then(|| Rc::clone(&respond)),
-            has_data: true,
-            last: None,
-            trailers: None,
-            room: None,
-            seen: Rc::clone(seen),
-        };
+        let shared = Shared::new(respond);
+        let body = Body::new(received, &head.headers, &shared, seen);
         Some(Self {
             request: Request::from_parts(head, body),
             scheme,
-            reply: Reply(respond, ahead.clone()),
+            reply: Reply(shared, ahead.clone()),
         })
     }
-}
-
-/// What `Content-Length` announces. h2 sees to it that so much comes.
-fn length(fields: &HeaderMap) -> Option<u64> {
-    let text = fields.get(header::CONTENT_LENGTH)?.to_str().ok()?;
-    text.parse().ok()
 }
 
 impl Reply {
@@ -360,20 +354,31 @@ impl Reply {
     where
         B: HttpBody<Data = Bytes>,
     {
-        let mut answer = pin!(answer);
-        let answer = poll_fn(|cx| {
-            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(Some(answer));
-            }
-            self.0.borrow_mut().poll_reset(cx).map(|_| None)
-        });
-        if let Some(answer) = answer.await {
+        let mut answered = pin!(self.answer(answer));
+        poll_fn(|cx| self.0.poll_answer(cx, answered.as_mut())).await;
+    }
+
+    async fn answer<B>(&self, answer: impl Future<Output = Response<B>>)
+    where
+        B: HttpBody<Data = Bytes>,
+    {
+        let answer = {
+            let mut answer = pin!(answer);
+            let answer = poll_fn(|cx| {
+                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(Some(answer));
+                }
+                self.0.respond.borrow_mut().poll_reset(cx).map(|_| None)
+            });
+            answer.await
+        };
+        if let Some(answer) = answer {
             // What fails here is the caller's connection, or stream: nobody is left to be told.
             let _ = self.send(answer).await;
         }
     }
 
-    async fn send<B>(self, answer: Response<B>) -> Result<(), h2::Error>
+    async fn send<B>(&self, answer: Response<B>) -> Result<(), h2::Error>
     where
         B: HttpBody<Data = Bytes>,
     {
@@ -393,11 +398,12 @@ impl Reply {
             fields.or_insert_with(|| length.into());
         }
         let head = Response::from_parts(head, ());
-        let mut out = self.0.borrow_mut().send_response(head, is_over)?;
+        let mut out = self.0.respond.borrow_mut().send_response(head, is_over)?;
         if is_over {
             return Ok(());
         }
         let mut body = pin!(body);
+        let mut patience = None;
         loop {
             let frame = poll_fn(|cx| {
                 if let Poll::Ready(reset) = out.poll_reset(cx) {
@@ -417,7 +423,12 @@ impl Reply {
                 Ok(mut data) => {
                     let is_last = body.is_end_stream();
                     while !data.is_empty() {
-                        let piece = self.1.piece(&mut out, &mut data).await?;
+                        let piece = self.1.piece(&mut out, &mut data, &mut patience).await?;
+                        let Some(piece) = piece else {
+                            tracing::debug!("a caller took nothing of an answer for too long");
+                            out.send_reset(Reason::CANCEL);
+                            return Ok(());
+                        };
                         let ends = is_last && data.is_empty();
                         out.send_data(piece, ends)?;
                         if ends {
@@ -451,137 +462,6 @@ fn clean(fields: &mut HeaderMap) {
         let now = httpdate::fmt_http_date(SystemTime::from(clock::now()));
         if let Ok(now) = HeaderValue::try_from(now) {
             fields.insert(header::DATE, now);
-        }
-    }
-}
-
-/// The content of a request, as it comes. Dropping it at any point is safe.
-pub struct Body {
-    received: RecvStream,
-    /// Whom the caller waits to hear a 100 from, until it did.
-    continues: Option<Respond>,
-    /// Trailer fields may follow.
-    has_data: bool,
-    /// Still to come, where that is known.
-    left: Option<u64>,
-    /// All that was announced has come with this, but not the stream's end: trailers may follow that
-    /// make the request malformed, and who has all of its content could take it for whole.
-    last: Option<Bytes>,
-    /// They follow what is kept.
-    trailers: Option<Box<HeaderMap>>,
-    /// For what comes before it is read.
-    room: Option<Held>,
-    seen: Rc<Seen>,
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        self.seen.forget(self.received.stream_id().into());
-    }
-}
-
-impl Body {
-    /// Takes room for as much as may come before it is read: for content that is read no faster than a
-    /// region takes it. The caller may send all of it at once, and that can be refused now alone.
-    ///
-    /// # Errors
-    /// [`BodyFault::NoRoom`].
-    pub fn make_room(&mut self, held: &Held) -> Result<(), BodyFault> {
-        let most = WINDOW as usize;
-        let left = self.size_hint().exact().map(usize::try_from);
-        let room = held.beside();
-        room.grow(left.map_or(most, |left| left.unwrap_or(most).min(most)))?;
-        self.room = Some(room);
-        Ok(())
-    }
-
-    /// Content that may be handed on; what it announced ends with is kept until the stream ends.
-    fn unless_last(&mut self, data: Bytes) -> Option<Bytes> {
-        if self.last.is_some() {
-            // Empty: h2 takes no more than was announced.
-            return None;
-        }
-        self.left = self.left.map(|n| n.saturating_sub(data.len() as u64));
-        if self.left == Some(0) && !self.received.is_end_stream() {
-            self.last = Some(data);
-            return None;
-        }
-        Some(data)
-    }
-
-    /// Whether the trailers are what was seen, and may be taken.
-    fn check_trailers(&self, trailers: &HeaderMap) -> Result<(), BodyFault> {
-        let stream = self.received.stream_id().into();
-        match self.seen.trailers(stream, trailers) {
-            Ok(()) => Ok(check_trailers(trailers)?),
-            Err(Unseen::Otherwise) => Err(BodyFault::Broken),
-            Err(_) => Err(FramingFault::Trailer.into()),
-        }
-    }
-
-    /// Of content that is wanted and has not begun to come (RFC 9110 §10.1.1).
-    fn say_continue(&mut self) {
-        if let Some(respond) = self.continues.take() {
-            let mut go_on = Response::new(());
-            *go_on.status_mut() = StatusCode::CONTINUE;
-            let _ = respond.borrow_mut().send_informational(go_on);
-        }
-    }
-}
-
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = BodyFault;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let this = self.get_mut();
-        while this.has_data {
-            let Poll::Ready(data) = this.received.poll_data(cx) else {
-                this.say_continue();
-                return Poll::Pending;
-            };
-            match data {
-                Some(Ok(data)) => {
-                    this.continues = None;
-                    // Fails only for more than came.
-                    let _ = this.received.flow_control().release_capacity(data.len());
-                    if let Some(data) = this.unless_last(data) {
-                        return Poll::Ready(Some(Ok(Frame::data(data))));
-                    }
-                }
-                // Whatever the code: a stream that was reset did not come to its end.
-                Some(Err(_)) => return Poll::Ready(Some(Err(BodyFault::Broken))),
-                None => this.has_data = false,
-            }
-        }
-        if this.trailers.is_none()
-            && let Some(trailers) = ready!(this.received.poll_trailers(cx)).transpose()
-        {
-            let trailers = trailers.map_err(|_| BodyFault::Broken);
-            let checked = trailers.and_then(|t| this.check_trailers(&t).map(|()| never_indexed(t)));
-            match checked {
-                Ok(trailers) => this.trailers = Some(Box::new(trailers)),
-                Err(fault) => return Poll::Ready(Some(Err(fault))),
-            }
-        }
-        let last = this.last.take().map(Frame::data);
-        let frame = last.or_else(|| this.trailers.take().map(|t| Frame::trailers(*t)));
-        Poll::Ready(frame.map(Ok))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.received.is_end_stream() && self.last.is_none() && self.trailers.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let kept = self.last.as_ref().map_or(0, Bytes::len) as u64;
-        match self.left.map(|left| left + kept) {
-            // Empty it is only when its stream has ended.
-            Some(length) if length > 0 || self.is_end_stream() => SizeHint::with_exact(length),
-            _ => SizeHint::default(),
         }
     }
 }

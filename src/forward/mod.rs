@@ -49,6 +49,7 @@ mod batch;
 mod body;
 mod budget;
 mod bulk;
+mod calm;
 mod check;
 mod dial;
 mod each;

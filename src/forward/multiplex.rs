@@ -14,7 +14,7 @@ use hyper::{
     client::conn::http2::{self, Builder, SendRequest},
     rt::Executor,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::AlertDescription;
 use tokio::{
     sync::Mutex,
@@ -25,6 +25,7 @@ use tokio::{
 use super::{
     Endpoint, Unreachable,
     body::Upload,
+    calm::ask_silent,
     dial::dial,
     wire::{TurnedAway, Wire, is_vouched},
 };
@@ -42,14 +43,18 @@ const MOST: usize = 8;
 const STREAMS: usize = 100;
 
 /// What one stream of an answer may be ahead of its caller.
-const WINDOW: u32 = 256 << 10;
+pub(super) const WINDOW: u32 = 256 << 10;
 
 /// What all of a connection's may be: that of 4,096 streams, so that callers who are slow to take their
 /// answers leave room to the others. Requests at work bound how many there are.
-const WINDOWS: u32 = 1 << 30;
+pub(super) const WINDOWS: u32 = 1 << 30;
 
-/// How long a connection with streams may be silent before it is asked, and then to answer.
-const SILENCE: Duration = Duration::from_secs(10);
+/// Streams whose callers went before the answer was over, and for how long, of which it is remembered that
+/// more may be on its way (RFC 9113 §5.1). h2 remembers no newer ones while it has so many: each frame of
+/// those is a misdeed, of which a connection bears so many as long as it lasts.
+const REMEMBERED: usize = 2048;
+const REMEMBERS: Duration = Duration::from_secs(3);
+const MISDEEDS: usize = 8192;
 
 /// The connections to one endpoint.
 pub(super) struct Multiplex {
@@ -63,6 +68,8 @@ struct Connection {
     sender: SendRequest<Upload>,
     task: AbortHandle,
     streams: Cell<usize>,
+    /// Of these, those of whose answers more may have come than their callers take.
+    unread: Cell<usize>,
     dispatch: Rc<Dispatch>,
     /// Takes no further stream.
     retired: Cell<bool>,
@@ -86,6 +93,8 @@ pub(super) struct Lease {
     connection: Rc<Connection>,
     /// The connection was opened for another one.
     is_shared: bool,
+    /// More of the answer may have come than was asked for.
+    is_unread: bool,
 }
 
 impl Multiplex {
@@ -184,16 +193,16 @@ impl Connection {
         let turned_away = wire.turned_away.clone();
         let faulty = Rc::default();
         let wire = Guarded::answers(wire, super::link::BUFFER, Rc::clone(&faulty));
-        let (sender, connection) = Builder::new(LocalExecutor)
-            .timer(TokioTimer::new())
+        let (sender, connection) = ask_silent(&mut Builder::new(LocalExecutor))
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOWS)
             // Until the server has said how many it takes: those beyond would wait behind streams of
             // this connection, however long these last, while another one could be opened.
             .initial_max_send_streams(1)
             .max_header_list_size(super::link::BUFFER as u32)
-            .keep_alive_interval(SILENCE)
-            .keep_alive_timeout(SILENCE)
+            .max_concurrent_reset_streams(REMEMBERED)
+            .reset_stream_duration(REMEMBERS)
+            .max_local_error_reset_streams(MISDEEDS)
             .handshake(TokioIo::new(wire))
             .await
             .map_err(|_| Unreachable::Other(std::io::ErrorKind::ConnectionAborted))?;
@@ -213,6 +222,7 @@ impl Connection {
             sender,
             task: task.abort_handle(),
             streams: Cell::new(0),
+            unread: Cell::new(0),
             dispatch,
             retired: Cell::new(false),
             faulty,
@@ -259,6 +269,7 @@ impl Lease {
         Self {
             connection: Rc::clone(connection),
             is_shared: true,
+            is_unread: false,
         }
     }
 
@@ -290,6 +301,25 @@ impl Lease {
         alert.filter(|_| !connection.has_answered.get())
     }
 
+    /// Whether more of the answer may have come than its caller takes.
+    pub(super) fn is_unread(&mut self, is_unread: bool) {
+        if self.is_unread != is_unread {
+            self.is_unread = is_unread;
+            let unread = &self.connection.unread;
+            unread.set(match is_unread {
+                true => unread.get() + 1,
+                false => unread.get().saturating_sub(1),
+            });
+        }
+    }
+
+    /// Whether what slow callers leave unread on other streams may be all that the region may send on
+    /// the connection before more is taken: it is not the region, then, if nothing comes here.
+    pub(super) fn is_starved(&self) -> bool {
+        let unread = self.connection.unread.get().saturating_mul(WINDOW as usize);
+        unread >= WINDOWS as usize
+    }
+
     /// The connection serves its streams to their end, and takes no more.
     pub(super) fn retire(&self) {
         self.connection.retired.set(true);
@@ -298,6 +328,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.is_unread(false);
         let connection = &self.connection;
         connection
             .streams

@@ -127,6 +127,13 @@ impl Judge for Answers {
     fn over(&mut self, stream: u32) {
         self.streams.remove(&stream);
     }
+
+    fn may_have_content(&self, stream: u32) -> bool {
+        matches!(
+            self.streams.get(&stream),
+            Some(Progress::Begun | Progress::Empty)
+        )
+    }
 }
 
 #[cfg(test)]

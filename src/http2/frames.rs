@@ -30,6 +30,10 @@ const fn continuations(limit: usize) -> usize {
     if padded < 5 { 5 } else { padded }
 }
 
+/// DATA frames in a row that hold and end nothing, and are left out: h2 (0.4.20) ends a connection for the
+/// 101st, however long it has lasted. A flood of them it gets to see.
+const VOID: usize = 16;
+
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
@@ -71,6 +75,9 @@ pub trait Judge {
 
     /// Nothing more comes on the stream.
     fn over(&mut self, _stream: u32) {}
+
+    /// Whether content may come on the stream, so that DATA without any may be left out.
+    fn may_have_content(&self, stream: u32) -> bool;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +112,10 @@ pub struct Frames<J> {
     /// CONTINUATION frames of it that were not its last.
     continued: usize,
     most_continued: usize,
+    /// DATA frames in a row that hold and end nothing.
+    void: usize,
+    /// Where such frames stand in the piece that was read last that may be left out.
+    superfluous: Vec<usize>,
     part: Part,
 }
 
@@ -161,6 +172,8 @@ impl<J: Judge> Frames<J> {
             most,
             continued: 0,
             most_continued: continuations(limit),
+            void: 0,
+            superfluous: Vec::new(),
             part: match J::OF {
                 Side::Client => Part::Preface(PREFACE),
                 Side::Server => Part::Head(Gathered::new(HEAD)),
@@ -187,18 +200,38 @@ impl<J: Judge> Frames<J> {
     /// Reads the next piece. After a fault nothing may be read any more.
     pub fn read(&mut self, piece: &[u8]) -> Result<(), Fault> {
         let mut left = piece;
-        let mut at = 0;
+        let mut at = None;
+        self.superfluous.clear();
         while !left.is_empty() {
             if matches!(&self.part, Part::Head(head) if head.count == 0) {
-                at = piece.len() - left.len();
+                at = Some(piece.len() - left.len());
             }
-            self.step(&mut left)
-                .map_err(|reason| Fault { reason, at })?;
+            let is_superfluous = self.step(&mut left).map_err(|reason| Fault {
+                reason,
+                at: at.unwrap_or_default(),
+            })?;
+            // Of one that began in the piece before, h2 has a part.
+            self.superfluous.extend(at.filter(|_| is_superfluous));
         }
         Ok(())
     }
 
-    fn step(&mut self, left: &mut &[u8]) -> Result<(), Reason> {
+    /// Moves what is to be read of the piece that was read last to its beginning, and says how much that
+    /// is: all but what may be left out. `piece` may end where a fault was found.
+    pub fn keep(&self, piece: &mut [u8]) -> usize {
+        let (mut kept, mut from) = (0, 0);
+        for at in self.superfluous.iter().copied().chain([piece.len()]) {
+            if from != kept {
+                piece.copy_within(from..at, kept);
+            }
+            kept += at - from;
+            from = at + HEAD;
+        }
+        kept
+    }
+
+    /// Whether a frame ended that may be left out.
+    fn step(&mut self, left: &mut &[u8]) -> Result<bool, Reason> {
         match self.part {
             // Whether it is what it has to be, h2 sees to.
             Part::Preface(missing) => {
@@ -214,6 +247,7 @@ impl<J: Judge> Frames<J> {
                     let head = Head::new(head.octets);
                     let payload = self.begin(&head)?;
                     self.go_on(head, payload)?;
+                    return Ok(self.is_superfluous(&head));
                 }
             },
             Part::Payload(head, payload) => {
@@ -221,7 +255,22 @@ impl<J: Judge> Frames<J> {
                 self.go_on(head, payload)?;
             }
         }
-        Ok(())
+        Ok(false)
+    }
+
+    fn is_superfluous(&mut self, head: &Head) -> bool {
+        match (head.kind, head.length) {
+            // With padding it takes of the windows.
+            (DATA, 0) if !head.has(END_STREAM) => {
+                self.void += 1;
+                self.void <= VOID && self.judge.may_have_content(head.stream)
+            }
+            (DATA | HEADERS, 1..) => {
+                self.void = 0;
+                false
+            }
+            _ => false,
+        }
     }
 
     /// Ends the frame, if all of it came.

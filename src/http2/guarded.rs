@@ -112,6 +112,15 @@ impl<S, J: Judge> Guarded<S, J> {
         self.is_faulty || found
     }
 
+    fn found(&mut self, fault: h2::Reason) {
+        self.is_faulty = true;
+        if let Told::Server(seen, reason) = &mut self.told {
+            seen.unsound(fault);
+            *reason = Some(fault);
+        }
+        tracing::debug!(reason = ?fault, "a fault in HTTP/2");
+    }
+
     fn stop(&self) -> Poll<io::Result<()>> {
         match &self.told {
             Told::Server(seen, reason) => {
@@ -139,28 +148,38 @@ impl<S: AsyncRead + Unpin, J: Judge + Unpin> AsyncRead for Guarded<S, J> {
             return this.stop();
         }
         let before = buf.filled().len();
-        let read = Pin::new(&mut this.io).poll_read(cx, buf);
-        if let Some(progress) = this.progress() {
-            progress.reads.set(read.is_pending());
-        }
-        ready!(read)?;
-        let came = buf.filled().get(before..).unwrap_or_default();
-        let ends = this.frames.ends();
-        let Err(fault) = this.frames.read(came) else {
-            this.note(ends);
-            return Poll::Ready(Ok(()));
-        };
-        this.is_faulty = true;
-        if let Told::Server(seen, reason) = &mut this.told {
-            seen.unsound(fault.reason);
-            *reason = Some(fault.reason);
-        }
-        tracing::debug!(reason = ?fault.reason, "a fault in HTTP/2");
-        buf.set_filled(before + fault.at);
-        match fault.at {
+        loop {
+            let read = Pin::new(&mut this.io).poll_read(cx, buf);
+            if let Some(progress) = this.progress() {
+                progress.reads.set(read.is_pending());
+            }
+            ready!(read)?;
+            let came = buf.filled_mut().get_mut(before..).unwrap_or_default();
+            let ends = this.frames.ends();
+            let read = this.frames.read(came);
+            let sound = match read {
+                Ok(()) => came,
+                Err(fault) => came.get_mut(..fault.at).unwrap_or_default(),
+            };
+            let is_end = sound.is_empty();
+            let kept = this.frames.keep(sound);
+            buf.set_filled(before + kept);
             // Nothing at all would read as the end.
-            0 => this.stop(),
-            _ => Poll::Ready(Ok(())),
+            match read {
+                Ok(()) => {
+                    this.note(ends);
+                    if kept > 0 || is_end {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Err(fault) => {
+                    this.found(fault.reason);
+                    return match kept {
+                        0 => this.stop(),
+                        _ => Poll::Ready(Ok(())),
+                    };
+                }
+            }
         }
     }
 }

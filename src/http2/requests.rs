@@ -378,6 +378,10 @@ impl Judge for Requests {
     fn over(&mut self, stream: u32) {
         self.seen.ended(stream);
     }
+
+    fn may_have_content(&self, stream: u32) -> bool {
+        self.seen.is_unended(stream)
+    }
 }
 
 /// Digits of an announced length: more might not be held by 64 bits.

@@ -74,12 +74,13 @@ fn a_caller_of_http2_that_does_not_read_its_answer_holds_nothing_for_ever() {
         });
     });
     assert_eq!(told.recv().unwrap(), 200);
-    // Its stream's window is closed, its socket is not: the router lets go of the answer.
-    eventually("the connection is ended", || {
+    // Its stream's window is closed, its socket is not: the router lets go of the answer, and of no more.
+    eventually("the answer is let go", || {
         metrics(router.admin)
-            .contains("\ndomicile_connections 0\n")
+            .contains("\nhttp_server_active_requests 0\n")
             .then_some(())
     });
+    assert!(metrics(router.admin).contains("\ndomicile_connections 1\n"));
 }
 
 /// Of what a slow peer reads each tenth of a second. That the router holds of a long message would

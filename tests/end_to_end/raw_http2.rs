@@ -11,6 +11,7 @@ use crate::kit::setup::{Router, Setup};
 mod end;
 mod faults;
 mod late;
+mod refusals;
 mod regions;
 mod requests;
 
@@ -403,7 +404,7 @@ fn floods_end_with_their_connection() {
 }
 
 #[test]
-fn a_window_that_stays_shut_ends_the_connection() {
+fn a_window_that_stays_shut_ends_the_answer() {
     let (mut setup, _backends) = Setup::recording();
     let long = Backend::scripted(|_| Reply::Answer {
         status: 200,
@@ -417,7 +418,8 @@ fn a_window_that_stays_shut_ends_the_connection() {
     let mut connection = connect(&router, &[0, 4, 0, 0, 0, 0]);
     connection.write_all(&request(1, &put(&[]))).unwrap();
     let cut = outcome(&mut connection, 1);
-    assert!(cut.ended || cut.error.is_some(), "{cut:?}");
+    // CANCEL, of the stream.
+    assert_eq!((cut.ended, cut.error), (false, Some(8)), "{cut:?}");
     assert_eq!(cut.body, "");
 }
 

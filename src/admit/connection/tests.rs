@@ -23,6 +23,9 @@ fn what_is_at_work_is_shown_until_its_place_is_given_back() {
     assert_eq!(shown.load(Ordering::Relaxed), 0);
 }
 
+/// RFC 9113 §6.9.1.
+const MOST: u32 = (1 << 31) - 1;
+
 /// A caller that lets everything come, and takes it while it is driven.
 struct Caller {
     sender: SendRequest<Bytes>,
@@ -35,6 +38,11 @@ struct Caller {
 impl Caller {
     /// Of a router whose answers are `size` bytes.
     async fn connect(size: usize) -> Self {
+        Self::with_window(size, MOST).await
+    }
+
+    /// One that lets so much come of each answer before it takes it.
+    async fn with_window(size: usize, window: u32) -> Self {
         let (near, far) = duplex(16 << 10);
         let (stop, stopped) = watch::channel(false);
         let (never, over) = watch::channel(false);
@@ -54,10 +62,9 @@ impl Caller {
             serve_as(far, true, &Limits::default(), terms, handle, |_| {}).await;
             drop(never);
         });
-        let most = (1 << 31) - 1;
         let mut builder = Builder::new();
-        builder.initial_window_size(most);
-        builder.initial_connection_window_size(most);
+        builder.initial_window_size(window);
+        builder.initial_connection_window_size(MOST);
         let (sender, connection) = builder.handshake(near).await.unwrap();
         Self {
             sender,
@@ -204,6 +211,36 @@ fn an_answer_that_was_handed_over_is_written_to_its_end_after_the_stop() {
         caller.stop.send_replace(true);
         sleep(SOON).await;
         assert_eq!(caller.whole(answer).await.unwrap(), size);
+        assert_eq!(caller.whole(next).await.unwrap(), size);
+    });
+}
+
+#[test]
+fn an_answer_that_nobody_takes_ends_alone() {
+    run(async {
+        let size = 400 << 10;
+        let mut caller = Caller::with_window(size, 64 << 10).await;
+        let stall = Limits::default().body_stall;
+        let moves = caller.ask().await;
+        let moves = caller.while_driven(async |_| moves.await).await;
+        let mut moves = moves.unwrap().into_body();
+        let mut left = Vec::new();
+        let mut length = 0;
+        while let Some(data) = caller.while_driven(async |_| moves.data().await).await {
+            length += data.unwrap().len();
+            let _ = moves.flow_control().release_capacity(16 << 10);
+            if left.len() < 2 {
+                left.push(caller.ask().await);
+            }
+            caller.while_driven(async |_| sleep(stall / 4).await).await;
+        }
+        assert_eq!(length, size, "what moved");
+        for answer in left {
+            let ended = caller.whole(answer).await.unwrap_err();
+            assert_eq!(ended.reason(), Some(h2::Reason::CANCEL));
+        }
+        assert_eq!(caller.at_work.get(), 0);
+        let next = caller.ask().await;
         assert_eq!(caller.whole(next).await.unwrap(), size);
     });
 }

@@ -310,3 +310,94 @@ fn a_connection_that_allows_no_stream_any_more_is_left_alone() {
         assert_eq!(opened.get(), 2);
     });
 }
+
+/// Answers each stream with so much.
+async fn answer_long(wire: TcpStream, length: usize) {
+    let mut connection = h2::server::handshake(wire).await.unwrap();
+    while let Some(Ok((_, mut respond))) = connection.accept().await {
+        let answer = respond.send_response(http::Response::new(()), false);
+        let long = vec![b'x'; length].into();
+        answer.unwrap().send_data(long, true).unwrap();
+    }
+}
+
+/// What slow callers leave unread can be all that a region may send on one connection.
+#[test]
+fn a_region_is_not_blamed_for_what_callers_do_not_take() {
+    run(async {
+        let (url, opened) = listening(|wire, _| answer_long(wire, 2 << 20)).await;
+        let mut settings = settings("eu", &[url]);
+        settings.http = HttpVersion::Two;
+        let limits = Limits {
+            body_stall: Duration::from_millis(500),
+            ..patient()
+        };
+        let up = upstreams(&[settings], &limits, MANY);
+        // Then it is known that the connection takes more.
+        text(send(&up, get()).await.unwrap()).await.unwrap();
+        let mut slow = Vec::new();
+        for _ in 0..multiplex::WINDOWS / multiplex::WINDOW {
+            slow.push(send(&up, get()).await.unwrap());
+        }
+        // Until all of it came that may.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let before = opened.get();
+        let starved = text(send(&up, get()).await.unwrap()).await.unwrap_err();
+        assert_eq!(starved.fault, AnswerFault::Stalled);
+        assert_eq!(up.health().report()[0].failures_in_a_row, 0);
+        let next = text(send(&up, get()).await.unwrap()).await.unwrap();
+        assert_eq!((next.len(), opened.get()), (2 << 20, before + 1));
+        // What they left is theirs.
+        let first = text(slow.remove(0)).await.unwrap();
+        assert_eq!(first.len(), 2 << 20);
+    });
+}
+
+/// Callers that hang up, all of which an answer was on its way to (RFC 9113 §5.1).
+#[test]
+fn what_comes_for_callers_that_went_away_costs_the_others_nothing() {
+    const GONE: usize = 1500;
+    const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+    /// Status 200 and an octet, but for the length and the stream's number.
+    const OK: &[u8] = b"\0\0\x01\x01\x04";
+    const END: &[u8] = b"\0\0\x01\0\x01";
+    let answer = |stream: &[u8]| [OK, stream, b"\x88", END, stream, b"x"].concat();
+    run(async move {
+        let (url, opened) = listening(move |mut wire, _| async move {
+            wire.read_exact(&mut [0; 24]).await.unwrap();
+            wire.write_all(SETTINGS).await.unwrap();
+            let mut gone = 0;
+            loop {
+                let mut head = [0; 9];
+                if wire.read_exact(&mut head).await.is_err() {
+                    return;
+                }
+                let [a, b, c, kind, _, stream @ ..] = head;
+                let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+                wire.read_exact(&mut payload).await.unwrap();
+                if kind == 3 {
+                    gone += 1;
+                    wire.write_all(&answer(&stream)).await.unwrap();
+                }
+                if gone == GONE {
+                    wire.write_all(&answer(&[0, 0, 0, 1])).await.unwrap();
+                }
+            }
+        })
+        .await;
+        let up = over_http2(url);
+        let begin = || {
+            let up = Rc::clone(&up);
+            tokio::task::spawn_local(async move { text(send(&up, get()).await.unwrap()).await })
+        };
+        let stays = begin();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for _ in 0..GONE / 50 {
+            let all: Vec<_> = (0..50).map(|_| begin()).collect();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            all.iter().for_each(|one| one.abort());
+        }
+        assert_eq!(stays.await.unwrap().unwrap(), "x");
+        assert_eq!(opened.get(), 1);
+    });
+}

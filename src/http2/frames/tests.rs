@@ -35,6 +35,10 @@ impl<const CLIENT: bool> Judge for Notes<CLIENT> {
     fn over(&mut self, stream: u32) {
         self.0.push(format!("over {stream}"));
     }
+
+    fn may_have_content(&self, stream: u32) -> bool {
+        stream == 1
+    }
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -334,4 +338,48 @@ fn a_field_section_comes_in_so_many_frames() {
     for (limit, most) in [(0, 5), (64 << 10, 5), (128 << 10, 10), (1 << 20, 80)] {
         assert_eq!(continuations(limit), most, "{limit}");
     }
+}
+
+/// What is to be read of frames that come after a server's SETTINGS in one piece.
+fn kept(frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut reader = Frames::new(Notes::<false>::default(), 1000);
+    reader.read(&settings()).unwrap();
+    let mut piece = frames.concat();
+    reader.read(&piece).unwrap();
+    let kept = reader.keep(&mut piece);
+    piece.truncate(kept);
+    piece
+}
+
+#[test]
+fn data_that_holds_and_ends_nothing_is_left_out() {
+    let void = frame(DATA, 0, 1, &[]);
+    for others in [
+        &[frame(DATA, 0, 1, b"x")][..],
+        &[frame(DATA, END_STREAM, 1, &[])],
+        &[frame(DATA, PADDED, 1, &[0])],
+        &[frame(DATA, 0, 3, &[]), frame(0xbb, 0, 0, b"unknown")],
+        &[frame(PING, 0, 0, &[0; 8]), frame(DATA, 0, 1, b"xyz")],
+        &[],
+    ] {
+        let mixed = |with: &[Vec<u8>]| {
+            let each = others
+                .iter()
+                .flat_map(|other| [with, std::slice::from_ref(other)].concat());
+            each.chain(with.to_vec()).collect::<Vec<_>>()
+        };
+        let voids = [void.clone(), void.clone()];
+        assert_eq!(kept(&mixed(&voids)), others.concat(), "{others:?}");
+    }
+    // A flood of them is h2's to end.
+    assert_eq!(kept(&vec![void.clone(); VOID]), b"");
+    assert_eq!(kept(&vec![void.clone(); VOID + 3]), void.repeat(3));
+    // Of one whose beginning was read, the rest is.
+    let mut reader = Frames::new(Notes::<false>::default(), 1000);
+    reader
+        .read(&[settings(), void[..5].to_vec()].concat())
+        .unwrap();
+    let mut rest = void[5..].to_vec();
+    reader.read(&rest).unwrap();
+    assert_eq!(reader.keep(&mut rest), 4);
 }
