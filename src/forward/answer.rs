@@ -141,7 +141,7 @@ pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Re
     if incoming.is_some() {
         clean(&mut head);
     }
-    let mut live = Box::new(Live {
+    let live = Box::new(Live {
         incoming,
         trailed: false,
         link: source.link,
@@ -159,7 +159,6 @@ pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Re
         region: source.region,
     });
     let is_read = live.is_read();
-    live.link.is_unread(!is_read);
     let mut body = AnswerBody {
         state: State::Live(Some(live)),
         arrived: source.arrived,
@@ -259,9 +258,7 @@ impl AnswerBody {
         let State::Live(Some(live)) = mem::replace(&mut self.state, State::Live(None)) else {
             return Poll::Ready(None);
         };
-        let is_regions =
-            live.progress.caller_fault().is_none() && !(fault.is_late() && live.link.is_starved());
-        if is_regions {
+        if live.progress.caller_fault().is_none() {
             live.health.failed(&fault);
         }
         Poll::Ready(Some(Err(AnswerError {
@@ -360,7 +357,6 @@ impl Body for AnswerBody {
             None => live.link.poll_frame(cx).map_err(|Broken| ()),
             Some(incoming) => {
                 let frame = Pin::new(incoming).poll_frame(cx);
-                live.link.is_unread(frame.is_ready());
                 frame.map(|frame| frame.map(|frame| frame.ok().and_then(sound_frame).ok_or(())))
             }
         };

@@ -293,25 +293,6 @@ impl Link {
         }
     }
 
-    /// Whether more of the answer's body may have come than its caller takes.
-    pub(super) fn is_unread(&mut self, is_unread: bool) {
-        if let Way::Stream(lease) = &mut self.way {
-            lease.is_unread(is_unread);
-        }
-    }
-
-    /// Whether nothing may come because other callers do not take what is theirs; the connection gets no
-    /// further exchanges then.
-    pub(super) fn is_starved(&self) -> bool {
-        match &self.way {
-            Way::Stream(lease) if lease.is_starved() => {
-                lease.retire();
-                true
-            }
-            _ => false,
-        }
-    }
-
     /// The whole body of an answer of which all came with its head, if it is short.
     pub(super) fn take_short(&mut self) -> Option<Bytes> {
         match &mut self.way {

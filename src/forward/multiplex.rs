@@ -43,11 +43,11 @@ const MOST: usize = 8;
 const STREAMS: usize = 100;
 
 /// What one stream of an answer may be ahead of its caller.
-pub(super) const WINDOW: u32 = 256 << 10;
+const WINDOW: u32 = 256 << 10;
 
 /// What all of a connection's may be: that of 4,096 streams, so that callers who are slow to take their
 /// answers leave room to the others. Requests at work bound how many there are.
-pub(super) const WINDOWS: u32 = 1 << 30;
+const WINDOWS: u32 = 1 << 30;
 
 /// Streams whose callers went before the answer was over, and for how long, of which it is remembered that
 /// more may be on its way (RFC 9113 §5.1). h2 remembers no newer ones while it has so many: each frame of
@@ -68,8 +68,6 @@ struct Connection {
     sender: SendRequest<Upload>,
     task: AbortHandle,
     streams: Cell<usize>,
-    /// Of these, those of whose answers more may have come than their callers take.
-    unread: Cell<usize>,
     dispatch: Rc<Dispatch>,
     /// Takes no further stream.
     retired: Cell<bool>,
@@ -93,8 +91,6 @@ pub(super) struct Lease {
     connection: Rc<Connection>,
     /// The connection was opened for another one.
     is_shared: bool,
-    /// More of the answer may have come than was asked for.
-    is_unread: bool,
 }
 
 impl Multiplex {
@@ -222,7 +218,6 @@ impl Connection {
             sender,
             task: task.abort_handle(),
             streams: Cell::new(0),
-            unread: Cell::new(0),
             dispatch,
             retired: Cell::new(false),
             faulty,
@@ -269,7 +264,6 @@ impl Lease {
         Self {
             connection: Rc::clone(connection),
             is_shared: true,
-            is_unread: false,
         }
     }
 
@@ -301,25 +295,6 @@ impl Lease {
         alert.filter(|_| !connection.has_answered.get())
     }
 
-    /// Whether more of the answer may have come than its caller takes.
-    pub(super) fn is_unread(&mut self, is_unread: bool) {
-        if self.is_unread != is_unread {
-            self.is_unread = is_unread;
-            let unread = &self.connection.unread;
-            unread.set(match is_unread {
-                true => unread.get() + 1,
-                false => unread.get().saturating_sub(1),
-            });
-        }
-    }
-
-    /// Whether what slow callers leave unread on other streams may be all that the region may send on
-    /// the connection before more is taken: it is not the region, then, if nothing comes here.
-    pub(super) fn is_starved(&self) -> bool {
-        let unread = self.connection.unread.get().saturating_mul(WINDOW as usize);
-        unread >= WINDOWS as usize
-    }
-
     /// The connection serves its streams to their end, and takes no more.
     pub(super) fn retire(&self) {
         self.connection.retired.set(true);
@@ -328,7 +303,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.is_unread(false);
         let connection = &self.connection;
         connection
             .streams

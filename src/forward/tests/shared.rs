@@ -311,48 +311,6 @@ fn a_connection_that_allows_no_stream_any_more_is_left_alone() {
     });
 }
 
-/// Answers each stream with so much.
-async fn answer_long(wire: TcpStream, length: usize) {
-    let mut connection = h2::server::handshake(wire).await.unwrap();
-    while let Some(Ok((_, mut respond))) = connection.accept().await {
-        let answer = respond.send_response(http::Response::new(()), false);
-        let long = vec![b'x'; length].into();
-        answer.unwrap().send_data(long, true).unwrap();
-    }
-}
-
-/// What slow callers leave unread can be all that a region may send on one connection.
-#[test]
-fn a_region_is_not_blamed_for_what_callers_do_not_take() {
-    run(async {
-        let (url, opened) = listening(|wire, _| answer_long(wire, 2 << 20)).await;
-        let mut settings = settings("eu", &[url]);
-        settings.http = HttpVersion::Two;
-        let limits = Limits {
-            body_stall: Duration::from_millis(500),
-            ..patient()
-        };
-        let up = upstreams(&[settings], &limits, MANY);
-        // Then it is known that the connection takes more.
-        text(send(&up, get()).await.unwrap()).await.unwrap();
-        let mut slow = Vec::new();
-        for _ in 0..multiplex::WINDOWS / multiplex::WINDOW {
-            slow.push(send(&up, get()).await.unwrap());
-        }
-        // Until all of it came that may.
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let before = opened.get();
-        let starved = text(send(&up, get()).await.unwrap()).await.unwrap_err();
-        assert_eq!(starved.fault, AnswerFault::Stalled);
-        assert_eq!(up.health().report()[0].failures_in_a_row, 0);
-        let next = text(send(&up, get()).await.unwrap()).await.unwrap();
-        assert_eq!((next.len(), opened.get()), (2 << 20, before + 1));
-        // What they left is theirs.
-        let first = text(slow.remove(0)).await.unwrap();
-        assert_eq!(first.len(), 2 << 20);
-    });
-}
-
 /// Callers that hang up, all of which an answer was on its way to (RFC 9113 §5.1).
 #[test]
 fn what_comes_for_callers_that_went_away_costs_the_others_nothing() {
