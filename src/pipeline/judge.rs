@@ -209,6 +209,7 @@ fn judged(
     }
     let varied = (!plain).then(|| Varied {
         observed: decide::observed(&x.snapshot.policy, &query, &verdict),
+        lifted: decide::lifted(&x.snapshot.policy, &query),
         verdict: verdict.clone(),
         counted: counted.clone(),
     });

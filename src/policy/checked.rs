@@ -22,8 +22,8 @@ use super::{
     organisation::{Entity, Organisation, Recipient, twice},
     review,
     sets::{
-        EntityId, InstrumentId, LawId, LawSet, MechanismId, PlaceSet, PurposeId, RecipientId,
-        RuleId,
+        EntityId, InstrumentId, LawId, LawSet, MechanismId, OTHER_PURPOSE, PlaceSet, PurposeId,
+        RecipientId, RuleId,
     },
     vocabulary::{Mechanism, Names, Vocabulary, Words},
 };
@@ -523,6 +523,12 @@ impl Checked {
     pub fn purpose(&self, name: &str) -> PurposeId {
         let found = self.purposes.find(name).and_then(|i| u16::try_from(i).ok());
         found.map_or(PurposeId::OTHER, PurposeId)
+    }
+
+    /// The purpose as the files write it; `other` of all that none of them names.
+    pub fn purpose_name(&self, id: PurposeId) -> Arc<str> {
+        let name = self.purposes.get(id.index());
+        name.map_or_else(|| OTHER_PURPOSE.into(), Arc::clone)
     }
 
     pub fn mechanism(&self, id: MechanismId) -> Option<&Mechanism> {

@@ -158,20 +158,7 @@ pub const ROLES: [(&str, Role); 2] = [
     ("controller", Role::Controller),
     ("processor", Role::Processor),
 ];
-pub const GROUNDS: [(&str, GroundKind); 12] = [
-    ("contract-necessity", GroundKind::ContractNecessity),
-    ("contract-in-interest", GroundKind::ContractInInterest),
-    ("human-resources", GroundKind::HumanResources),
-    ("vital-interest", GroundKind::VitalInterest),
-    ("legal-claims", GroundKind::LegalClaims),
-    ("public-interest", GroundKind::PublicInterest),
-    ("statutory-duty", GroundKind::StatutoryDuty),
-    ("public-register", GroundKind::PublicRegister),
-    ("public-data", GroundKind::PublicData),
-    ("transit", GroundKind::Transit),
-    ("treaty", GroundKind::Treaty),
-    ("journalism", GroundKind::Journalism),
-];
+pub const GROUNDS: [(&str, GroundKind); 12] = GroundKind::WORDS;
 pub const CONSENTS: [(&str, ConsentKind); 6] = [
     ("transfer", ConsentKind::Transfer),
     ("disclosure", ConsentKind::Disclosure),

@@ -280,3 +280,62 @@ fn a_day_of_birth_comes_from_tokens_and_trusted_callers_too() {
     assert!(put(&router, "x-born", "1980-05-04", "").is_success());
     problem(&put(&router, "x-born", "long ago", ""), 422);
 }
+
+/// Any past decision can be decided again: its entry has all that it hung on.
+#[test]
+fn an_entry_tells_what_was_asserted_what_that_lifted_and_for_what() {
+    let (setup, _backends) = Setup::recording();
+    let router = setup.start();
+    let plain = entry(&router, &send(&router, "RU", &[("domicile-target", "eu")]));
+    assert_eq!(plain["rules"][0], "ru-localisation", "{plain}");
+    for name in ["purpose", "grounds", "lifted"] {
+        assert_eq!(plain.get(name), None, "{plain}");
+    }
+    let claimed = [
+        ("domicile-target", "eu"),
+        ("domicile-ground", "journalism; occasional, transit"),
+        ("domicile-purpose", "academic-study"),
+    ];
+    for _ in 0..2 {
+        let told = entry(&router, &send(&router, "RU", &claimed));
+        let grounds = json!([
+            { "kind": "transit", "occasional": false },
+            { "kind": "journalism", "occasional": true },
+        ]);
+        assert_eq!(told["grounds"], grounds, "{told}");
+        assert_eq!(told["lifted"], json!(["ru-localisation"]), "{told}");
+        assert_ne!(told["rules"][0], "ru-localisation");
+        assert_eq!(told["purpose"], "academic-study");
+        assert_eq!(told.get("reference"), None);
+    }
+    // A ground that lifts nothing lifted nothing.
+    let transit = [("domicile-target", "eu"), ("domicile-ground", "transit")];
+    let told = entry(&router, &send(&router, "RU", &transit));
+    assert_eq!(
+        (told.get("lifted"), &told["rules"]),
+        (None, &plain["rules"])
+    );
+    // What no file names is a caller's text, and stays out.
+    let other = [("domicile-purpose", "for-anna-s-birthday")];
+    let told = entry(&router, &send(&router, "DE", &other));
+    assert_eq!(told["purpose"], "other");
+}
+
+/// A consent that lifts a prohibition is told of this person alone, though both are permitted.
+#[test]
+fn a_consent_that_lifts_a_rule_is_told() {
+    let (setup, _backends) = by_consent();
+    let router = setup.start();
+    let consent = json!({ "subject": "ru-1", "kind": "written", "given": "2026-01-02" });
+    let recorded = Request::new("POST", "/v1/consents")
+        .json(consent.to_string())
+        .send(router.admin);
+    assert_eq!(recorded.status, 201, "{recorded:?}");
+    let permitted = send(&router, "RU", &[]);
+    assert!(permitted.is_success(), "{permitted:?}");
+    let told = entry(&router, &permitted);
+    assert_eq!(told["lifted"], json!(["ru-consent-document"]), "{told}");
+    let contract = [("domicile-basis", "contract")];
+    let told = entry(&router, &send(&router, "RU", &contract));
+    assert_eq!(told.get("lifted"), None, "{told}");
+}
