@@ -521,8 +521,19 @@ impl Checked {
     }
 
     pub fn purpose(&self, name: &str) -> PurposeId {
-        let found = self.purposes.find(name).and_then(|i| u16::try_from(i).ok());
+        let found = self.purposes.find_purpose(name);
+        let found = found.and_then(|i| u16::try_from(i).ok());
         found.map_or(PurposeId::OTHER, PurposeId)
+    }
+
+    /// Why a purpose decides nothing, where no file names it.
+    pub fn purpose_hint(&self, name: &str) -> Option<String> {
+        if self.purposes.find_purpose(name).is_some() {
+            return None;
+        }
+        Some(suggest(name, self.purposes.iter()).unwrap_or_else(|| {
+            "rules and papers that name purposes take it for another one".to_owned()
+        }))
     }
 
     /// The purpose as the files write it; `other` of all that none of them names.

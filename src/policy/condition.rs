@@ -219,10 +219,10 @@ impl When {
                 .map(|n| byte(bits(n, "kind of person", &KINDS, |k| k as u32, faults))),
             purposes: f
                 .maybe("purposes")
-                .map(|n| read::purposes(n, words, faults)),
+                .map(|n| read::purposes_of_law(n, words, faults)),
             purposes_without: f
                 .maybe("purposes_without")
-                .map(|n| read::purposes(n, words, faults))
+                .map(|n| read::purposes_of_law(n, words, faults))
                 .unwrap_or_default(),
             exporter: attributes("exporter"),
             exporter_without: attributes("exporter_without"),

@@ -364,6 +364,13 @@ fn ready_routes(
                 }
             }
         }
+        if let Some(purpose) = &route.purpose
+            && let Some(hint) = checked.purpose_hint(purpose)
+        {
+            let at = places.at(&["routes", &number.to_string(), "purpose"]);
+            let message = format!("no file of the policy names the purpose `{purpose}`");
+            faults.warning(&at, message, Some(hint));
+        }
         if route.format == Format::Opaque && route.schema.is_some() {
             faults.warning(
                 &at,

@@ -187,6 +187,36 @@ fn the_outlook_knows_what_a_route_says() {
     assert!(refused(Some("consent")).contains("ru-consent-document"));
 }
 
+/// What `check` says of these settings, and how it ends.
+fn checked(setup: &Setup) -> (Option<i32>, String) {
+    let config = setup.write();
+    let output =
+        crate::kit::process::run_to_end(&["check", "--config", config.to_str().unwrap()], "");
+    let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.code(), told)
+}
+
+#[test]
+fn a_route_s_purpose_that_no_file_names_is_warned_of() {
+    let mut setup = Setup::new();
+    setup.set_route("record", "purpose", "missionary-activty");
+    let (code, told) = checked(&setup);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("names the purpose `missionary-activty`"),
+        "{told}"
+    );
+    assert!(
+        told.contains("did you mean `missionary-activity`?"),
+        "{told}"
+    );
+    for known in ["missionary-activity", "Missionary_Activity"] {
+        setup.set_route("record", "purpose", known);
+        let (_, told) = checked(&setup);
+        assert!(!told.contains("names the purpose"), "{told}");
+    }
+}
+
 #[test]
 fn a_mistyped_word_is_told_with_its_place() {
     let mut setup = Setup::new();
@@ -319,6 +349,46 @@ fn an_entry_tells_what_was_asserted_what_that_lifted_and_for_what() {
     let other = [("domicile-purpose", "for-anna-s-birthday")];
     let told = entry(&router, &send(&router, "DE", &other));
     assert_eq!(told["purpose"], "other");
+}
+
+/// Adequacy of Korea is not for missionaries: however they are spelt.
+#[test]
+fn how_a_purpose_is_spelt_decides_nothing() {
+    let question = |purpose: &str| {
+        json!({ "at": "2026-11-21T12:00:00Z", "operation": "disclose",
+            "subject": { "countries": ["DE"] }, "categories": ["user.contact.email"],
+            "from": { "country": "DE", "entity": "acme-eu" },
+            "to": { "country": "KR", "entity": "plain-kr" }, "purpose": purpose })
+    };
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let organisation = tempfile::NamedTempFile::new().unwrap();
+    let text = "[entities.acme-eu]\ncountry = \"DE\"\n[entities.plain-kr]\ncountry = \"KR\"\n";
+    fs::write(organisation.path(), text).unwrap();
+    let mut outcomes = Vec::new();
+    for purpose in [
+        "service",
+        "missionary-activity",
+        "Missionary-Activity",
+        "missionary_activity",
+        "missionary activity",
+    ] {
+        let arguments = [
+            "policy",
+            "explain",
+            "--policies",
+            root.to_str().unwrap(),
+            "--organisation",
+            organisation.path().to_str().unwrap(),
+            "--input",
+            "-",
+            "--json",
+        ];
+        let asked = question(purpose).to_string();
+        let output = crate::kit::process::run_to_end(&arguments, &asked);
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        outcomes.push(told["outcome"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(outcomes, ["permit", "refuse", "refuse", "refuse", "refuse"]);
 }
 
 /// A consent that lifts a prohibition is told of this person alone, though both are permitted.

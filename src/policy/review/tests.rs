@@ -92,6 +92,35 @@ pub(super) fn rule(kind: &str, id: &str, more: &str) -> String {
     format!("[[{kind}]]\nid = \"{id}\"\ncitation = \"c\"\n{more}\n")
 }
 
+/// Of a purpose that is spelt wrongly a rule would never hear.
+#[test]
+fn law_names_purposes_of_the_vocabulary_and_organisations_their_own() {
+    let permit = |purposes: &str| {
+        let more = format!("mechanism = \"consent\"\nwhen = {{ purposes = [{purposes}] }}");
+        summaries(&rule("permit", "x", &more), "")
+    };
+    let slip = permit("\"missionary-activty\"");
+    assert!(
+        slip.contains("unknown purpose `missionary-activty`"),
+        "{slip}"
+    );
+    let other = permit("\"marketing\"");
+    assert!(other.contains("unknown purpose `marketing`"), "{other}");
+    assert_eq!(permit("\"Missionary_Activity\", \"academic study\""), "");
+    let recipient = |purpose: &str| {
+        let more = format!(
+            "[[recipients]]\nid = \"r\"\nentity = \"b\"\ncategories = [\"user.name\"]\npurposes = [\"{purpose}\"]\n"
+        );
+        summaries("", &more)
+    };
+    assert_eq!(recipient("marketing"), "");
+    let reserved = recipient("Other");
+    assert!(
+        reserved.contains("`other` is how entries tell"),
+        "{reserved}"
+    );
+}
+
 /// The rest of a rule that was misread says more than was meant.
 #[test]
 fn of_a_misread_rule_nothing_follows() {
@@ -351,7 +380,9 @@ fn rules_that_can_never_apply_are_warned_about_with_the_reason() {
             "all of its categories are sensitive",
         ),
         (
-            permit("when = { purposes = [\"a\"], purposes_without = [\"a\", \"b\"] }"),
+            permit(
+                "when = { purposes = [\"journalism\"], purposes_without = [\"Journalism\", \"academic_study\"] }",
+            ),
             "`purposes_without` takes away every purpose",
         ),
         (
