@@ -121,6 +121,45 @@ fn law_names_purposes_of_the_vocabulary_and_organisations_their_own() {
     );
 }
 
+/// A refusal, `observe` and `accept` name what they mean by its id alone.
+#[test]
+fn one_id_is_one_rule_one_promise_or_one_hold() {
+    let promise = |id: &str| {
+        format!("[[promises]]\nid = \"{id}\"\nsubjects = [\"IN\"]\nnever_to = [\"US\"]\n")
+    };
+    let hold = |id: &str| {
+        format!(
+            "[[holds]]\nid = \"{id}\"\ncitation = \"c\"\nfrom = 2026-01-01\ncountries = [\"IN\"]\n"
+        )
+    };
+    let recipient = |id: &str| {
+        format!("[[recipients]]\nid = \"{id}\"\nentity = \"b\"\ncategories = [\"user.name\"]\n")
+    };
+    for (organisation, told) in [
+        (
+            promise("xx-base"),
+            "`xx-base` is the id of a promise, and of a rule of law",
+        ),
+        (
+            hold("xx-base"),
+            "`xx-base` is the id of a hold, and of a rule of law",
+        ),
+        (
+            promise("p") + &hold("p"),
+            "`p` is the id of a hold, and of a promise",
+        ),
+        (
+            promise("p") + &recipient("p"),
+            "`p` is the id of a recipient, and of a promise",
+        ),
+    ] {
+        let found = summaries("", &organisation);
+        assert!(found.contains(told), "{found}");
+    }
+    let apart = summaries("", &(promise("p") + &hold("h") + &recipient("r")));
+    assert!(!apart.contains("is the id of"), "{apart}");
+}
+
 /// The rest of a rule that was misread says more than was meant.
 #[test]
 fn of_a_misread_rule_nothing_follows() {
