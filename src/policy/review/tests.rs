@@ -428,6 +428,9 @@ fn rules_that_can_never_apply_are_warned_about_with_the_reason() {
             permit("when = { importer = [\"lgpd\"], importer_without = [\"lgpd\"] }"),
             "`importer_without` takes away every importer",
         ),
+        (rule("forbid", "x", "to = []"), "`to` names none"),
+        (rule("localise", "x", "origin = []"), "`origin` names none"),
+        (rule("forbid", "x", "of = []"), "`of` names none"),
         (
             permit("when = { citizen = true }"),
             "does not attach by citizenship",
