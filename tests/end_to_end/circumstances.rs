@@ -217,6 +217,33 @@ fn a_route_s_purpose_that_no_file_names_is_warned_of() {
     }
 }
 
+/// Weaker evidence would decide in its place, without a word.
+#[test]
+fn evidence_from_a_field_that_the_schema_does_not_list_is_told() {
+    let mut setup = Setup::new();
+    let country = |first: &str| {
+        let all = [first, "body:/country", "pinned"].map(|s| toml::Value::String(s.to_owned()));
+        toml::Value::Array(all.to_vec())
+    };
+    setup.set_route("record", "country", country("body:/contry"));
+    let (code, told) = checked(&setup);
+    assert_eq!(code, Some(0), "{told}");
+    let message = "the schema does not list `/contry`, which `country` is read from";
+    assert_eq!(told.matches(message).count(), 1, "{told}");
+    assert!(told.contains("did you mean `/country`?"), "{told}");
+    setup.set(&["schemas", "person", "strict"], true);
+    let (code, told) = checked(&setup);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(
+        told.contains("each record with that field is refused"),
+        "{told}"
+    );
+    setup.set_route("record", "country", country("body:/address/country"));
+    let (code, told) = checked(&setup);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!told.contains("does not list"), "{told}");
+}
+
 #[test]
 fn a_mistyped_word_is_told_with_its_place() {
     let mut setup = Setup::new();
