@@ -157,11 +157,15 @@ impl FieldSet {
 pub struct Names {
     known: FieldSet,
     /// A bit for some of the names that are [`Field::Other`]: by length and last byte, in which
-    /// names that share a beginning differ. The highest bit is for any that has an underscore.
+    /// names that share a beginning differ. The highest bit is for any that has an underscore, the
+    /// next for any that begins as the router's own do.
     others: u64,
 }
 
 const UNDERSCORED: u64 = 1 << 63;
+const OWN: u64 = 1 << 62;
+/// Bits that say more than that two names may be one.
+const MARKS: u64 = UNDERSCORED | OWN;
 
 impl Names {
     pub fn insert(&mut self, key: impl Key) {
@@ -182,7 +186,7 @@ impl Names {
     pub const fn may_meet(self, others: Self) -> bool {
         // That both have unknown names is what the bits are for.
         let known = self.known.without(Field::Other);
-        known.has_any(others.known) || self.others & others.others & !UNDERSCORED != 0
+        known.has_any(others.known) || self.others & others.others & !MARKS != 0
     }
 
     #[inline]
@@ -192,6 +196,9 @@ impl Names {
             self.others |= Self::bit(name);
             if name.contains(&b'_') {
                 self.others |= UNDERSCORED;
+            }
+            if name.starts_with(b"domicile") {
+                self.others |= OWN;
             }
         }
     }
@@ -204,6 +211,11 @@ impl Names {
     /// Whether a name has an underscore; none of those that are known has.
     pub(super) const fn are_underscored(self) -> bool {
         self.others & UNDERSCORED != 0
+    }
+
+    /// Whether a name that is no [`Field`] begins as the router's own do.
+    pub(super) const fn are_own(self) -> bool {
+        self.others & OWN != 0
     }
 
     #[inline]
@@ -221,7 +233,7 @@ impl Names {
     #[inline]
     fn bit(name: &[u8]) -> u64 {
         let last = name.last().copied().unwrap_or_default();
-        1 << ((name.len() + usize::from(last) * 5) % 63)
+        1 << ((name.len() + usize::from(last) * 5) % 62)
     }
 }
 
@@ -321,6 +333,15 @@ mod tests {
         others.insert("x_two");
         names.insert_all(others);
         assert!(names.are_underscored());
+        // The mark of the router's own is no name that two have in common.
+        let (mut one, mut other) = (Names::default(), Names::default());
+        one.insert("domicile-target");
+        other.insert("domicile-country");
+        assert!(one.are_own() && !one.may_meet(other));
+        other = Names::default();
+        other.insert("x-target");
+        other.insert(Field::DomicileRegion);
+        assert!(!other.are_own());
     }
 
     #[test]

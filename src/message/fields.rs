@@ -69,6 +69,11 @@ impl Fields {
         self.seen.are_underscored()
     }
 
+    /// Whether a name that nobody here looks for begins as the router's own do: false is certain.
+    pub fn may_have_own(&self) -> bool {
+        self.seen.are_own()
+    }
+
     /// Whether a line of one of these names may be there: false is certain.
     pub fn may_have_name(&self, of: Names) -> bool {
         self.seen.may_meet(of)

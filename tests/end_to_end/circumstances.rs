@@ -338,6 +338,36 @@ fn a_day_of_birth_comes_from_tokens_and_trusted_callers_too() {
     problem(&put(&router, "x-born", "long ago", ""), 422);
 }
 
+/// What was asked for by a field that nobody reads would silently not be done.
+#[test]
+fn a_misspelt_field_of_the_router_s_own_is_refused_of_trusted_callers() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    for (field, meant) in [
+        ("Domicile-Tragets", "did you mean `domicile-target`?"),
+        (
+            "domicile-subject-knid",
+            "did you mean `domicile-subject-kind`?",
+        ),
+        ("domicile-colour", "it knows domicile-"),
+    ] {
+        let refused = send(&router, "DE", &[(field, "secret-word")]);
+        let document = problem(&refused, 400);
+        assert_eq!(document["type"], "urn:domicile:problem:bad-steering");
+        let detail = document["detail"].as_str().unwrap();
+        assert!(detail.contains(&field.to_lowercase()), "{detail}");
+        assert!(detail.contains(meant), "{detail}");
+        assert!(!contains(&refused.body, b"secret-word"));
+    }
+    assert_eq!(backends.touched(), Vec::<&str>::new());
+    // Fields of answers, which a router in front may leave in its requests, are dropped as ever.
+    assert!(send(&router, "DE", &[("domicile-region", "sg")]).is_success());
+    let (mut setup, _backends) = Setup::recording();
+    setup.set(&["data_plane", "trusted"], toml::Value::Array(Vec::new()));
+    let router = setup.start();
+    assert!(send(&router, "DE", &[("domicile-tragets", "sg")]).is_success());
+}
+
 /// Any past decision can be decided again: its entry has all that it hung on.
 #[test]
 fn an_entry_tells_what_was_asserted_what_that_lifted_and_for_what() {
