@@ -12,6 +12,7 @@ mod place;
 mod purpose;
 mod question;
 mod region;
+mod subdivision;
 mod subject;
 
 pub use category::{CategoryId, CategorySet};

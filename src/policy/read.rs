@@ -180,7 +180,10 @@ pub fn places(node: &Node, vocabulary: &Vocabulary, faults: &Faults) -> PlaceExp
             expr.groups.push(group);
         } else {
             match text.parse::<Place>() {
-                Ok(place) => expr.places.push(place),
+                Ok(place) => {
+                    doubt(&place, item, faults);
+                    expr.places.push(place);
+                }
                 Err(_) => {
                     let hint = place_hint(text, vocabulary.groups.names.iter())
                         .unwrap_or_else(|| "countries are two upper-case letters of ISO 3166-1; groups stand in vocabulary.toml".to_owned());
@@ -200,7 +203,10 @@ pub fn places(node: &Node, vocabulary: &Vocabulary, faults: &Faults) -> PlaceExp
 pub fn place(node: &Node, faults: &Faults) -> Option<Place> {
     let text = node.text(faults)?;
     match text.parse() {
-        Ok(place) => Some(place),
+        Ok(place) => {
+            doubt(&place, node, faults);
+            Some(place)
+        }
         Err(error) => {
             let hint = place_hint(text, []).unwrap_or_else(|| {
                 if text == "EU" || text == "EEA" {
@@ -212,6 +218,13 @@ pub fn place(node: &Node, faults: &Faults) -> Option<Place> {
             faults.error_hint(&node.at, format!("`{text}`: {error}"), hint);
             None
         }
+    }
+}
+
+/// A part of a country that is none concerns nobody.
+fn doubt(place: &Place, node: &Node, faults: &Faults) {
+    if let Some(doubt) = place.doubt() {
+        faults.warning(&node.at, doubt, None);
     }
 }
 

@@ -121,6 +121,19 @@ fn law_names_purposes_of_the_vocabulary_and_organisations_their_own() {
     );
 }
 
+/// Nobody lives there, so that the rule or promise would protect nobody.
+#[test]
+fn a_part_of_a_country_that_is_none_is_warned_of() {
+    let told = summaries(&rule("forbid", "x", "to = [\"US-XX\"]"), "");
+    assert!(told.contains("no part `US-XX` of US"), "{told}");
+    let promise = |to: &str| {
+        format!("[[promises]]\nid = \"p\"\nsubjects = [\"IN\"]\nnever_to = [\"{to}\"]\n")
+    };
+    let told = summaries("", &promise("CN-ZZ"));
+    assert!(told.contains("no part `CN-ZZ` of CN"), "{told}");
+    assert!(!summaries("", &promise("CN-GD")).contains("no part"));
+}
+
 /// A refusal, `observe` and `accept` name what they mean by its id alone.
 #[test]
 fn one_id_is_one_rule_one_promise_or_one_hold() {
