@@ -565,7 +565,8 @@ impl Checked {
             return None;
         }
         Some(suggest(name, self.purposes.iter()).unwrap_or_else(|| {
-            "rules and papers that name purposes take it for another one".to_owned()
+            "entries tell it as `other`; if it is meant, list it under `purposes` in the organisation file"
+                .to_owned()
         }))
     }
 

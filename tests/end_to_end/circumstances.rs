@@ -210,7 +210,14 @@ fn a_route_s_purpose_that_no_file_names_is_warned_of() {
         told.contains("did you mean `missionary-activity`?"),
         "{told}"
     );
-    for known in ["missionary-activity", "Missionary_Activity"] {
+    // An organisation's own is known once it lists it.
+    setup.set_route("record", "purpose", "service");
+    let (_, told) = checked(&setup);
+    assert!(told.contains("names the purpose `service`"), "{told}");
+    let organisation = setup.folder.path().join("policies/organisation.toml");
+    let text = fs::read_to_string(&organisation).unwrap();
+    fs::write(&organisation, format!("purposes = [\"service\"]\n{text}")).unwrap();
+    for known in ["service", "missionary-activity", "Missionary_Activity"] {
         setup.set_route("record", "purpose", known);
         let (_, told) = checked(&setup);
         assert!(!told.contains("names the purpose"), "{told}");
