@@ -15,6 +15,7 @@ use crate::{
 
 use super::{
     digest::digest,
+    ids,
     instrument::Instrument,
     keep::{Hold, Retention, retain_until},
     law::{Effect, Law},
@@ -298,39 +299,7 @@ impl Checked {
             "rule",
             faults,
         );
-        self.one_namespace(faults);
-    }
-
-    /// What refuses is told by its id alone, and `observe` and `accept` name rules so.
-    fn one_namespace(&self, faults: &Faults) {
-        let org = &self.organisation;
-        let laws = || self.laws.iter();
-        let rules = laws().flat_map(|l| l.rules.iter().map(|r| (&*r.id, r.source.place("id"))));
-        let ages = laws().flat_map(|l| l.children.iter().map(|c| (&*c.id, &c.at)));
-        let promises = org.promises.iter();
-        let promises = promises.map(|p| (&*p.id, p.source_node.place("id")));
-        let recipients = org.recipients.iter().map(|r| (&*r.id, &r.at));
-        let holds = org.holds.iter().map(|h| (&*h.id, &h.at));
-        let of = |kind: &'static str| move |(id, at)| (id, (kind, at));
-        let all = rules
-            .chain(ages)
-            .map(of("a rule of law"))
-            .chain(promises.map(of("a promise")))
-            .chain(recipients.map(of("a recipient")))
-            .chain(holds.map(of("a hold")));
-        let mut seen: BTreeMap<&str, (&str, &Where)> = BTreeMap::new();
-        for (id, (kind, at)) in all {
-            let (first, there) = *seen.entry(id).or_insert((kind, at));
-            // Two of one kind are told apart from this.
-            if first != kind && !id.is_empty() && id != "?" {
-                faults.error_between(
-                    at,
-                    format!("`{id}` is the id of {kind}, and of {first}"),
-                    (there, "here"),
-                    "answers and the ledger tell what refused by its id alone: give each its own",
-                );
-            }
-        }
+        ids::one_namespace(&self.laws, &self.organisation, faults);
     }
 
     fn laws_place(&self) -> Where {
