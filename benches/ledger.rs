@@ -9,7 +9,7 @@ use std::{hint::black_box, sync::Arc};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use domicile::{
-    attest::{Draft, Journal, Options, Party, Profile, Verdict, verify},
+    attest::{Draft, Journal, Options, Party, Profile, Stated, Verdict, verify},
     domain::{Circumstances, DecisionId, Digest, EvidenceKind, EvidenceSet, Operation, SubjectKey},
     locate::{Directory, Pin, PinCache, SubjectHasher},
     settings::Secret,
@@ -46,6 +46,7 @@ fn profile() -> Arc<Profile> {
         observed: Vec::new(),
         circumstances: Circumstances::default(),
         reached: None,
+        stated: Stated::default(),
     })
 }
 

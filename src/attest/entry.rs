@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::{Ordered, Profile};
+use super::{Ordered, Profile, Stated};
 use crate::{
     domain::{Circumstances, DecisionId, EvidenceSet, SubjectKey},
     locate::PinChange,
@@ -152,6 +152,7 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
         observed,
         circumstances,
         reached,
+        stated,
     } = profile;
     map.serialize_entry("outcome", outcome)?;
     map.serialize_entry("policy", policy)?;
@@ -204,6 +205,20 @@ fn write_profile<M: SerializeMap>(map: &mut M, profile: &Profile) -> Result<(), 
     }
     if let Some(ground) = special_ground {
         map.serialize_entry("special_ground", ground)?;
+    }
+    let Stated {
+        purpose,
+        grounds,
+        lifted,
+    } = stated;
+    if let Some(purpose) = purpose {
+        map.serialize_entry("purpose", purpose)?;
+    }
+    if !grounds.is_empty() {
+        map.serialize_entry("grounds", grounds)?;
+    }
+    if !lifted.is_empty() {
+        map.serialize_entry("lifted", lifted)?;
     }
     if let Some(via) = via {
         map.serialize_entry("via", via)?;

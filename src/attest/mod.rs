@@ -45,7 +45,8 @@ pub use follow::Follow;
 pub use head::HeadFlaw;
 pub use journal::{Cleared, Clearing, Journal, JournalStatus, Opened, Options, WorkerJournal};
 pub use model::{
-    Books, Draft, Observed, Ordered, OutcomeDraft, Party, Pinning, Profile, REFERENCE_MAX, Verdict,
+    Asserted, Books, Draft, Observed, Ordered, OutcomeDraft, Party, Pinning, Profile,
+    REFERENCE_MAX, Stated, Verdict,
 };
 pub use porter::Porter;
 pub use read::{acknowledged, read, tail, tail_until_damage};

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{
-    domain::{Circumstances, DecisionId, Digest, EvidenceSet, Operation, Place, SubjectKey},
+    domain::{
+        Circumstances, DecisionId, Digest, EvidenceSet, GroundKind, Operation, Place, SubjectKey,
+    },
     locate::{Claimed, Directory, PinChange},
     state::{Counters, Hold},
 };
@@ -44,6 +46,32 @@ pub struct Profile {
     pub circumstances: Circumstances,
     /// Of a flow under [`Verdict::Observe`]: the region where it went.
     pub reached: Option<Arc<str>>,
+    /// What the flow was said to be for, and what was asserted of it.
+    pub stated: Stated,
+}
+
+/// What a decision may hang on beside the [circumstances](Circumstances).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stated {
+    /// A word of the policy files, or `other`: never a caller's text. `None`: nobody said one.
+    pub purpose: Option<Arc<str>>,
+    /// In the order of [`GroundKind::WORDS`], each kind once.
+    pub grounds: Vec<Asserted>,
+    /// The rules that a ground or a consent lifted.
+    pub lifted: Vec<Arc<str>>,
+}
+
+/// A ground that a trusted caller asserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Asserted {
+    pub kind: GroundKind,
+    pub occasional: bool,
+}
+
+impl Stated {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A rule under observation, and the outcome with the rules under observation in force: `Permit`

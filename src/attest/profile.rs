@@ -1,12 +1,13 @@
 //! The bytes of profiles, as `docs/ledger-format.md` gives them. Pure.
 
 use super::{
-    Observed, Party, Profile, Verdict,
+    Asserted, Observed, Party, Profile, Stated, Verdict,
     codec::{Malformed, Put, Read, Take},
     format::sha256,
 };
 use crate::domain::{
-    Basis, Circumstances, Digest, Operation, Place, SpecialGround, SubjectKind, Transaction,
+    Basis, Circumstances, Digest, GroundKind, Operation, Place, SpecialGround, SubjectKind,
+    Transaction,
 };
 
 /// In a profile's outcome: the tallies that it counts in follow at its end.
@@ -17,11 +18,19 @@ const OBSERVED: u8 = 0x40;
 const CIRCUMSTANCES: u8 = 0x20;
 /// Likewise, and after them: the digest of the settings.
 const SETTINGS: u8 = 0x10;
-/// Likewise, and last: where a flow went in observe mode.
+/// Likewise, and after them: where a flow went in observe mode.
 const REACHED: u8 = 0x08;
-const FLAGS: u8 = COUNTS | OBSERVED | CIRCUMSTANCES | SETTINGS | REACHED;
+/// Likewise, and last: a byte that says what of the following stands there. It has room for what
+/// comes later; the outcome's byte has none.
+const STATED: u8 = 0x04;
 /// What the outcome itself takes of its byte.
 const OUTCOMES: u8 = 0x03;
+
+const PURPOSE: u8 = 0x01;
+const GROUNDS: u8 = 0x02;
+const LIFTED: u8 = 0x04;
+/// With a ground: it was asserted as occasional.
+const OCCASIONAL: u8 = 0x80;
 
 impl Profile {
     /// SHA-256 of the profile's bytes: how a leaf names it.
@@ -59,6 +68,7 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
         observed,
         circumstances,
         reached,
+        stated,
     } = profile;
     let party = |out: &mut Vec<u8>, party: &Party| {
         out.text(&party.place.to_string());
@@ -73,6 +83,7 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
         (!circumstances.is_empty(), CIRCUMSTANCES),
         (settings.is_some(), SETTINGS),
         (reached.is_some(), REACHED),
+        (!stated.is_empty(), STATED),
     ] {
         flags |= if there { flag } else { 0 };
     }
@@ -121,6 +132,9 @@ pub(super) fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     if let Some(reached) = reached {
         out.text(reached);
     }
+    if !stated.is_empty() {
+        put_stated(out, stated);
+    }
 }
 
 pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
@@ -137,9 +151,6 @@ pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
         .find(|o| *o as u8 == operation)
         .ok_or(Malformed("no such operation"))?;
     let byte = take.byte()?;
-    if byte & !(FLAGS | OUTCOMES) != 0 {
-        return Err(Malformed("a profile holds what this version does not know"));
-    }
     let has = |flag: u8| byte & flag != 0;
     let outcome = Verdict::ALL
         .into_iter()
@@ -200,7 +211,90 @@ pub(super) fn take_profile(take: &mut Take<'_>) -> Read<Profile> {
         } else {
             None
         },
+        stated: if has(STATED) {
+            take_stated(take)?
+        } else {
+            Stated::default()
+        },
     })
+}
+
+fn put_stated(out: &mut Vec<u8>, stated: &Stated) {
+    let Stated {
+        purpose,
+        grounds,
+        lifted,
+    } = stated;
+    let mut flags = 0;
+    for (there, flag) in [
+        (purpose.is_some(), PURPOSE),
+        (!grounds.is_empty(), GROUNDS),
+        (!lifted.is_empty(), LIFTED),
+    ] {
+        flags |= if there { flag } else { 0 };
+    }
+    out.push(flags);
+    if let Some(purpose) = purpose {
+        out.text(purpose);
+    }
+    if !grounds.is_empty() {
+        out.varint(grounds.len() as u64);
+        for Asserted { kind, occasional } in grounds {
+            let number = *kind as u8 + 1;
+            out.push(number | if *occasional { OCCASIONAL } else { 0 });
+        }
+    }
+    if !lifted.is_empty() {
+        out.texts(lifted);
+    }
+}
+
+fn take_stated(take: &mut Take<'_>) -> Read<Stated> {
+    let flags = take.byte()?;
+    if flags & !(PURPOSE | GROUNDS | LIFTED) != 0 {
+        return Err(Malformed("a profile holds what this version does not know"));
+    }
+    if flags == 0 {
+        return Err(Malformed("a profile states nothing of its flow"));
+    }
+    let has = |flag: u8| flags & flag != 0;
+    Ok(Stated {
+        purpose: if has(PURPOSE) {
+            Some(take.shared()?)
+        } else {
+            None
+        },
+        grounds: if has(GROUNDS) {
+            take_grounds(take)?
+        } else {
+            Vec::new()
+        },
+        lifted: if has(LIFTED) {
+            Some(take.texts()?)
+                .filter(|rules| !rules.is_empty())
+                .ok_or(Malformed("a profile lifts no rule"))?
+        } else {
+            Vec::new()
+        },
+    })
+}
+
+fn take_grounds(take: &mut Take<'_>) -> Read<Vec<Asserted>> {
+    let count = take.count()?;
+    let one = |take: &mut Take<'_>| {
+        let byte = take.byte()?;
+        let index = usize::from(byte & !OCCASIONAL).checked_sub(1);
+        let word = index.and_then(|i| GroundKind::WORDS.get(i));
+        let (_, kind) = *word.ok_or(Malformed("no such ground"))?;
+        let occasional = byte & OCCASIONAL != 0;
+        Ok(Asserted { kind, occasional })
+    };
+    let grounds = (0..count).map(|_| one(take)).collect::<Read<Vec<_>>>()?;
+    let ascends = grounds.is_sorted_by(|a, b| (a.kind as u8) < b.kind as u8);
+    match ascends && !grounds.is_empty() {
+        true => Ok(grounds),
+        false => Err(Malformed("grounds that are none, or not in their order")),
+    }
 }
 
 /// A byte each: 0 for what nobody said, else the word's place among the words, from 1.

@@ -484,7 +484,7 @@ fn spellings(pointer: &str) -> Vec<(String, bool)> {
 }
 
 /// Whether everything under `pointer` lies under `field`.
-fn covers(field: &str, pointer: &str) -> bool {
+pub fn covers(field: &str, pointer: &str) -> bool {
     let mut tokens = pointer.split('/');
     field.split('/').all(|wanted| match tokens.next() {
         Some(token) => {

@@ -28,16 +28,32 @@ use crate::{
 };
 
 pub fn policy(args: &args::Policy) -> Result<Ended, Failure> {
-    match &args.command {
-        PolicyCommand::Check(args) => check(args),
-        PolicyCommand::Explain(args) => explain(args),
-        PolicyCommand::Matrix(args) => policy_tools::matrix(args),
-        PolicyCommand::Test(args) => policy_tools::test(args),
-        PolicyCommand::Prove(args) => policy_tools::prove(args),
-        PolicyCommand::Diff(args) => policy_tools::diff(args),
-        PolicyCommand::Mutants(args) => policy_tools::mutants(args),
+    let (ended, json) = match &args.command {
+        PolicyCommand::Check(args) => (check(args), args.files.json),
+        // Of a batch the answers stand there already, a line each.
+        PolicyCommand::Explain(args) => (explain(args), args.files.json && !args.batch),
+        PolicyCommand::Matrix(args) => (policy_tools::matrix(args), args.files.json),
+        PolicyCommand::Test(args) => (policy_tools::test(args), args.files.json),
+        PolicyCommand::Prove(args) => (policy_tools::prove(args), args.files.json),
+        PolicyCommand::Diff(args) => (policy_tools::diff(args), args.json),
+        PolicyCommand::Mutants(args) => (policy_tools::mutants(args), args.files.json),
+    };
+    if let (Err(failure), true) = (&ended, json)
+        && !failure.is::<Told>()
+    {
+        let fault = serde_json::json!({
+            "severity": "error", "file": null, "line": null, "column": null,
+            "message": failure.to_string(), "hint": null, "also": [],
+        });
+        print_line(&serde_json::json!({ "faults": [fault], "policy": null }).to_string());
     }
+    ended
 }
+
+/// A failure of which standard output has what `--json` promises.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Told(pub String);
 
 pub(super) fn load(files: &PolicyFiles, faults: &Faults) -> Option<Checked> {
     let organisation: PathBuf = match &files.organisation {
@@ -114,7 +130,10 @@ pub(super) fn refused(faults: &[Fault], json: bool) -> Failure {
 
 pub(super) fn mistakes(faults: &[Fault]) -> Failure {
     let count = faults.iter().filter(|f| f.is_error()).count();
-    format!("{count} mistake(s); nothing was asked of the policy").into()
+    Told(format!(
+        "{count} mistake(s); nothing was asked of the policy"
+    ))
+    .into()
 }
 
 fn explain(args: &Explain) -> Result<Ended, Failure> {
@@ -128,7 +147,11 @@ fn explain(args: &Explain) -> Result<Ended, Failure> {
         Some(regions) => checked.bind(regions, &Faults::new()),
         None => checked,
     });
-    let source = Arc::new(read_input(&args.input)?);
+    let json = args.files.json && !args.batch;
+    let source = Arc::new(read_input(&args.input).map_err(|faults| match json {
+        true => refused(&faults, true),
+        false => format!("the question cannot be read\n\n{}", render(&faults, false)).into(),
+    })?);
     if args.batch {
         let mut start = 0;
         for (number, line) in (1..).zip(source.text.split_inclusive('\n')) {
@@ -195,22 +218,28 @@ fn answer(
 }
 
 /// The questions with the name by which people know where they stand.
-fn read_input(path: &Path) -> Result<Source, Failure> {
+fn read_input(path: &Path) -> Result<Source, Vec<Fault>> {
     if path == Path::new("-") {
+        let wrong = |message: String| {
+            let faults = Faults::new();
+            faults.error(&Where::Path("<stdin>".to_owned()), message);
+            faults.into_sorted()
+        };
         let mut bytes = Vec::new();
-        stdin().lock().read_to_end(&mut bytes)?;
+        let read = stdin().lock().read_to_end(&mut bytes);
+        read.map_err(|e| wrong(format!("standard input cannot be read: {e}")))?;
         let text = String::from_utf8(bytes).map_err(|e| {
-            format!(
+            wrong(format!(
                 "standard input is not UTF-8 from byte {} on",
                 e.utf8_error().valid_up_to() + 1
-            )
+            ))
         })?;
         return Ok(Source {
             path: "<stdin>".to_owned(),
             text,
         });
     }
-    let text = read_file(path).map_err(|fault| fault.render(false))?;
+    let text = read_file(path).map_err(|fault| vec![fault])?;
     Ok(Source {
         path: path.display().to_string(),
         text,

@@ -379,10 +379,10 @@ fn disagreeing(faults: &[Untrue]) -> Result<(), Failure> {
         .iter()
         .map(|u| format!("{}: {}: {}", u.law, u.said, u.question));
     let each: Vec<String> = each.collect();
-    Err(format!(
+    Err(policy::Told(format!(
         "nothing is told of these laws, as the classes and the decision disagree on them:\n{}",
         each.join("\n")
-    )
+    ))
     .into())
 }
 

@@ -7,6 +7,7 @@ mod explain;
 mod flow;
 mod holds;
 mod home;
+mod lifted;
 mod malformed;
 mod mechanism;
 mod missing;
@@ -23,6 +24,7 @@ pub use counting::{CountedRecipient, Counting, Threshold, countings, counts, thr
 pub use evaluate::decide;
 pub use explain::{ExplainError, explain, explain_with};
 pub use home::{HomeFault, Homes, home, home_candidates};
+pub use lifted::{Lifted, lifted};
 pub use malformed::{Mistake, mistakes};
 pub use missing::missing;
 pub use permit::{NotPermitted, Permit, permit, permit_disclosure};

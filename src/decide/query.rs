@@ -149,6 +149,10 @@ impl Grounds {
         set & (1 << kind as u16) != 0
     }
 
+    pub fn is_empty(self) -> bool {
+        self.any == 0
+    }
+
     pub(super) fn intersects(self, bits: u16) -> bool {
         self.any & bits != 0
     }

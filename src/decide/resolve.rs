@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::{
     document::{escaped, suggest},
-    domain::{CategorySet, Consent, PartyEnd, Place, Question, SpecialGround},
+    domain::{CategorySet, Consent, PartyEnd, Place, Question, SpecialGround, same_purpose},
     policy::{Checked, Compiled, EntityId, PurposeId},
 };
 
@@ -342,7 +342,9 @@ impl Checked {
     /// also where no file names either.
     pub fn consent_purpose(&self, purpose: &str, flows: Option<&str>) -> PurposeId {
         match self.purpose(purpose) {
-            PurposeId::OTHER if flows != Some(purpose) => PurposeId::ANOTHER,
+            PurposeId::OTHER if !flows.is_some_and(|f| same_purpose(f, purpose)) => {
+                PurposeId::ANOTHER
+            }
             id => id,
         }
     }

@@ -176,14 +176,23 @@ impl<'a> View<'a> {
 
     /// Whether an exception lifts a prohibition.
     pub fn lifted(&self, unless: &Unless) -> bool {
+        self.lifted_by_claim(unless) || self.lifted_by_files(unless)
+    }
+
+    /// By a ground that is asserted, or a consent.
+    pub fn lifted_by_claim(&self, unless: &Unless) -> bool {
         self.query.grounds.intersects(unless.grounds)
-            || unless.exporter.intersects(self.exporter)
             || (unless.consents != 0
                 && self.query.subject.consents.iter().any(|c| {
                     unless.consents & (1 << c.kind as u8) != 0
                         && (c.by == Giver::Parent || !unless.by_parent)
                         && self.stands(c)
                 }))
+    }
+
+    /// By what the policy files say of the exporter, or an instrument of theirs.
+    pub fn lifted_by_files(&self, unless: &Unless) -> bool {
+        unless.exporter.intersects(self.exporter)
             || unless
                 .instrument
                 .is_some_and(|mechanism| is_covered_by(self, mechanism))

@@ -8,6 +8,7 @@
 mod faults;
 mod fields;
 mod file;
+mod meant;
 mod node;
 mod pointer;
 mod shape;

@@ -6,7 +6,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Fault, Faults, Fields, Source, Where, read_text};
+use super::{Fault, Faults, Fields, Source, Where, meant, read_text};
 
 /// One value of a file with its place.
 #[derive(Clone, Debug)]
@@ -55,9 +55,11 @@ impl Node {
         for (error, span) in errors.iter().zip(&spans) {
             let place = at(&source, span.clone());
             let message = error.message().to_owned();
-            match error.message().starts_with("invalid date") {
-                true => faults.error_hint(&place, message, A_DAY),
-                false => faults.error(&place, message),
+            let is_day = error.message().starts_with("invalid date");
+            match meant::instead(&source.text, span) {
+                Some(hint) => faults.error_hint(&place, message, hint),
+                None if is_day => faults.error_hint(&place, message, A_DAY),
+                None => faults.error(&place, message),
             }
         }
         let inner = Faults::new();
@@ -247,6 +249,9 @@ impl Node {
                 "put it in quotes"
             }
             (LIST, Value::Text(_)) => "put it in brackets, of one too: `[\"…\"]`",
+            (DAY, Value::Text(text)) => {
+                return Some(meant::day(text).unwrap_or_else(|| A_DAY.to_owned()));
+            }
             (DAY, _) => A_DAY,
             _ => return None,
         };

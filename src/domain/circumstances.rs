@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Basis, SubjectKind, Transaction};
+use super::{Basis, GroundKind, SubjectKind, Transaction};
 
 /// Each is `None` where nobody said it; laws then read cautiously.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
@@ -44,6 +44,24 @@ impl SubjectKind {
         ("customer", Self::Customer),
         ("employee", Self::Employee),
         ("other", Self::Other),
+    ];
+}
+
+impl GroundKind {
+    /// In the order of their bits.
+    pub const WORDS: [(&'static str, Self); 12] = [
+        ("contract-necessity", Self::ContractNecessity),
+        ("contract-in-interest", Self::ContractInInterest),
+        ("human-resources", Self::HumanResources),
+        ("vital-interest", Self::VitalInterest),
+        ("legal-claims", Self::LegalClaims),
+        ("public-interest", Self::PublicInterest),
+        ("statutory-duty", Self::StatutoryDuty),
+        ("public-register", Self::PublicRegister),
+        ("public-data", Self::PublicData),
+        ("transit", Self::Transit),
+        ("treaty", Self::Treaty),
+        ("journalism", Self::Journalism),
     ];
 }
 
@@ -125,6 +143,10 @@ mod tests {
             }
         }
         all(&SubjectKind::WORDS);
+        all(&GroundKind::WORDS);
+        for (bit, (_, kind)) in GroundKind::WORDS.into_iter().enumerate() {
+            assert_eq!(kind as usize, bit);
+        }
         all(&Basis::WORDS);
         all(&Transaction::WORDS);
         all(&SpecialGround::WORDS);

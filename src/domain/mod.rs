@@ -9,8 +9,10 @@ mod evidence;
 mod object;
 mod operation;
 mod place;
+mod purpose;
 mod question;
 mod region;
+mod subdivision;
 mod subject;
 
 pub use category::{CategoryId, CategorySet};
@@ -20,6 +22,7 @@ pub use decision::{DecisionId, Digest};
 pub use evidence::{EvidenceKind, EvidenceSet, Strength};
 pub use operation::Operation;
 pub use place::{Country, Place, PlaceError};
+pub use purpose::same_purpose;
 pub use question::{
     Answer, Basis, Consent, ConsentKind, Finding, FlowEnd, Giver, Ground, GroundKind, HoldFinding,
     Missing, ObservedRule, Order, Origin, Outcome, PartyEnd, PromiseFinding, PromiseOutcome,

@@ -25,6 +25,8 @@ pub struct ImportReport {
 pub enum ImportError {
     #[error("line {line}: an id may have at most {LONGEST} bytes")]
     TooLong { line: usize },
+    #[error("line {line}: {what}; nothing was imported. Write the ids as UTF-8, one a line")]
+    NoId { line: usize, what: &'static str },
     #[error("line {line} cannot be read: {error}")]
     Io {
         line: usize,
@@ -40,8 +42,9 @@ pub enum ImportError {
 /// Bytes of an id in one line.
 const LONGEST: usize = 4096;
 
-/// Pins every id of `ids` (one a line, blank lines skipped) to `region`. Durable when it returns;
-/// after an error, what came before it may be imported, and running it again does no harm.
+/// Pins every id of `ids` (one a line, blank lines skipped) to `region`. Durable when it returns.
+/// All lines are read, and kept as keys, before the first is pinned: after an error about one of
+/// them nothing was. After an error of the directory some may be, and running it again does no harm.
 /// `elsewhere` is told the line and the standing home of each id that has another one.
 pub fn import_ids(
     directory: &Directory,
@@ -52,17 +55,16 @@ pub fn import_ids(
     mut elsewhere: impl FnMut(usize, &str),
 ) -> Result<ImportReport, ImportError> {
     let mut failed = None;
-    let pins = keys(hasher, namespace, ids)
-        .map(|found| {
-            let (line, key) = found?;
+    let keys = keys(hasher, namespace, ids).collect::<Result<Vec<_>, _>>()?;
+    let pins = keys
+        .into_iter()
+        .map(|(line, key)| {
             if let Some(held) = directory.lookup(&key)?.filter(|p| p.region != *region) {
                 elsewhere(line, &held.region);
             }
             Ok(key)
         })
         .map_while(|key: Result<_, ImportError>| key.map_err(|error| failed = Some(error)).ok())
-        // Else the rest of a line that is too long would be read as the next id.
-        .fuse()
         // Imported are the subjects of records that lie there.
         .map(|key| (key, Pin::new(region.clone(), SmallVec::new()).stored()));
     let report = directory.import(pins)?;
@@ -106,9 +108,30 @@ fn keys(
             if id.len() > LONGEST {
                 return Some(Err(ImportError::TooLong { line }));
             }
+            // Some editors begin a file with it; it is no part of the first id.
+            let id = match line {
+                1 => id.strip_prefix(b"\xef\xbb\xbf").unwrap_or(id),
+                _ => id,
+            };
+            if let Some(what) = no_id(id) {
+                return Some(Err(ImportError::NoId { line, what }));
+            }
             if !id.is_empty() {
                 return Some(Ok((line, hasher.key(namespace, id))));
             }
         }
     })
+}
+
+/// Why bytes are no id: no request can name anybody by them.
+fn no_id(id: &[u8]) -> Option<&'static str> {
+    if id.starts_with(b"\xff\xfe") || id.starts_with(b"\xfe\xff") {
+        return Some("this is UTF-16");
+    }
+    match str::from_utf8(id) {
+        Err(_) => Some("this is not UTF-8"),
+        Ok(text) if text.contains('\0') => Some("it holds a NUL, as UTF-16 does"),
+        Ok(text) if text.chars().any(char::is_control) => Some("it holds a control character"),
+        Ok(_) => None,
+    }
 }

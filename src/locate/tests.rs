@@ -8,6 +8,7 @@ use smallvec::smallvec;
 use tempfile::TempDir;
 
 mod first;
+mod imports;
 mod numbered;
 
 use super::{store::Store, *};
@@ -353,7 +354,7 @@ fn an_endless_line_is_an_error_with_its_number() {
     )
     .unwrap_err();
     assert!(matches!(error, ImportError::TooLong { line: 2 }), "{error}");
-    assert_eq!(directory.status().pins, 1);
+    assert_eq!(directory.status().pins, 0);
 }
 
 #[test]

@@ -159,12 +159,14 @@ pub struct Names {
     known: FieldSet,
     /// A bit for some of the names that are [`Field::Other`]: by length and last byte, in which
     /// names that share a beginning differ. The highest two are for any that has an underscore, and
-    /// any that begins with `domicile-`.
+    /// any that begins as the router's own do.
     others: u64,
 }
 
 const UNDERSCORED: u64 = 1 << 63;
 const OWN: u64 = 1 << 62;
+/// Bits that say more than that two names may be one.
+const MARKS: u64 = UNDERSCORED | OWN;
 /// How the router's own fields begin: no caller's and no region's word for them passes.
 pub const OWN_PREFIX: &[u8] = b"domicile-";
 
@@ -187,7 +189,7 @@ impl Names {
     pub const fn may_meet(self, others: Self) -> bool {
         // That both have unknown names is what the bits are for.
         let known = self.known.without(Field::Other);
-        known.has_any(others.known) || self.others & others.others & !(UNDERSCORED | OWN) != 0
+        known.has_any(others.known) || self.others & others.others & !MARKS != 0
     }
 
     #[inline]
@@ -198,7 +200,7 @@ impl Names {
             if name.contains(&b'_') {
                 self.others |= UNDERSCORED;
             }
-            if name.starts_with(OWN_PREFIX) {
+            if name.starts_with(b"domicile") {
                 self.others |= OWN;
             }
         }
@@ -334,6 +336,15 @@ mod tests {
         others.insert("x_two");
         names.insert_all(others);
         assert!(names.are_underscored());
+        // The mark of the router's own is no name that two have in common.
+        let (mut one, mut other) = (Names::default(), Names::default());
+        one.insert("domicile-target");
+        other.insert("domicile-country");
+        assert!(one.have_strange_own() && !one.may_meet(other));
+        other = Names::default();
+        other.insert("x-target");
+        other.insert(Field::DomicileRegion);
+        assert!(!other.have_strange_own());
     }
 
     #[test]

@@ -295,6 +295,9 @@ impl<'w> Exchange<'w> {
         {
             return Err(Refused::Head(HeadFault::Underscore));
         }
+        if self.caller.trusted && parts.headers.may_have_strange_own() {
+            wishes::known(&parts.headers, &snapshot.steering)?;
+        }
         let wishes = if self.caller.trusted && route.steered_by.is_none_or(may_steer) {
             let wishes = wishes::read(&head, &route.settings.steering, &snapshot.regions, plain)?;
             wishes.fit(&route.settings)?;

@@ -203,6 +203,7 @@ pub fn judge_on(
     let plain = plan.is_none() && personal.is_empty();
     let varied = (!plain).then(|| Varied {
         observed: decide::observed(&x.snapshot.policy, &query, &verdict),
+        lifted: decide::lifted(&x.snapshot.policy, &query),
         verdict: verdict.clone(),
         counted: counted.clone(),
     });

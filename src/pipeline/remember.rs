@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     attest::Profile,
-    decide::{Disagreement, Verdict},
+    decide::{Disagreement, Lifted, Verdict},
     domain::{CategorySet, Circumstances, Operation, Place, RegionId},
     respond::{Forbidden, Refused},
 };
@@ -100,6 +100,8 @@ pub(super) struct Varied {
     pub counted: Names,
     /// Rules under observation may hang on the person where the verdict does not.
     pub observed: Disagreement,
+    /// So may rules that a consent lifted.
+    pub lifted: Lifted,
 }
 
 /// Verdicts of one flow that are remembered; there are rarely more than two.

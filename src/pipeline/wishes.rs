@@ -2,18 +2,19 @@
 
 use std::{ops::Deref, sync::LazyLock};
 
-use http::Method;
+use http::{HeaderName, Method};
 use smallvec::SmallVec;
 
 use super::query;
 use crate::{
     admit::path::Captures,
     classify::ValueSource,
+    document::suggest,
     domain::{
         Basis, Circumstances, Ground, GroundKind, Operation, Order, RegionId, Regions,
         SpecialGround, SubjectKind, Transaction,
     },
-    message::Fields,
+    message::{Field, Fields},
     respond::Refused,
     settings::{Format, PathTemplate, Route, Steering},
 };
@@ -137,6 +138,35 @@ impl<'a> Head<'a> {
     pub fn capture(&self, name: &str) -> Option<&'a str> {
         self.captures.get(self.template.position(name)?).copied()
     }
+}
+
+/// # Errors
+/// [`Refused::Steering`] for a field of the router's own kind that it does not know: it would go no
+/// further than here, and what was asked for by it would silently not be done.
+pub fn known(headers: &Fields, steering: &[HeaderName]) -> Result<(), Refused> {
+    const OWN: &str = "domicile-";
+    // The beginning, which all have, would make any two alike.
+    let all = || steering.iter().filter_map(|n| n.as_str().strip_prefix(OWN));
+    for (field, name, _) in headers.iter() {
+        let Some(rest) = name.strip_prefix(OWN).filter(|_| field == Field::Other) else {
+            continue;
+        };
+        if all().any(|known| known == rest) {
+            continue;
+        }
+        let hint = match suggest(rest, all()) {
+            Some(hint) => hint.replacen('`', "`domicile-", 1),
+            None => {
+                let known: Vec<String> = all().map(|n| format!("{OWN}{n}")).collect();
+                format!("it knows {}", known.join(", "))
+            }
+        };
+        let shown: String = name.chars().take(64).collect();
+        return Err(Refused::Steering(format!(
+            "the router knows no field `{shown}`; {hint}"
+        )));
+    }
+    Ok(())
 }
 
 /// Reads the steering of a trusted caller's request.

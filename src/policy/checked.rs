@@ -15,6 +15,7 @@ use crate::{
 
 use super::{
     digest::digest,
+    ids,
     instrument::Instrument,
     keep::{Hold, Retention, retain_until},
     law::{Effect, Law},
@@ -22,8 +23,8 @@ use super::{
     organisation::{Entity, Organisation, Recipient, twice},
     review,
     sets::{
-        EntityId, InstrumentId, LawId, LawSet, MechanismId, PlaceSet, PurposeId, RecipientId,
-        RuleId,
+        EntityId, InstrumentId, LawId, LawSet, MechanismId, OTHER_PURPOSE, PlaceSet, PurposeId,
+        RecipientId, RuleId,
     },
     vocabulary::{Mechanism, Names, Vocabulary, Words},
 };
@@ -298,6 +299,7 @@ impl Checked {
             "rule",
             faults,
         );
+        ids::one_namespace(&self.laws, &self.organisation, faults);
     }
 
     fn laws_place(&self) -> Where {
@@ -521,8 +523,26 @@ impl Checked {
     }
 
     pub fn purpose(&self, name: &str) -> PurposeId {
-        let found = self.purposes.find(name).and_then(|i| u16::try_from(i).ok());
+        let found = self.purposes.find_purpose(name);
+        let found = found.and_then(|i| u16::try_from(i).ok());
         found.map_or(PurposeId::OTHER, PurposeId)
+    }
+
+    /// Why a purpose decides nothing, where no file names it.
+    pub fn purpose_hint(&self, name: &str) -> Option<String> {
+        if self.purposes.find_purpose(name).is_some() {
+            return None;
+        }
+        Some(suggest(name, self.purposes.iter()).unwrap_or_else(|| {
+            "entries tell it as `other`; if it is meant, list it under `purposes` in the organisation file"
+                .to_owned()
+        }))
+    }
+
+    /// The purpose as the files write it; `other` of all that none of them names.
+    pub fn purpose_name(&self, id: PurposeId) -> Arc<str> {
+        let name = self.purposes.get(id.index());
+        name.map_or_else(|| OTHER_PURPOSE.into(), Arc::clone)
     }
 
     pub fn mechanism(&self, id: MechanismId) -> Option<&Mechanism> {

@@ -158,20 +158,7 @@ pub const ROLES: [(&str, Role); 2] = [
     ("controller", Role::Controller),
     ("processor", Role::Processor),
 ];
-pub const GROUNDS: [(&str, GroundKind); 12] = [
-    ("contract-necessity", GroundKind::ContractNecessity),
-    ("contract-in-interest", GroundKind::ContractInInterest),
-    ("human-resources", GroundKind::HumanResources),
-    ("vital-interest", GroundKind::VitalInterest),
-    ("legal-claims", GroundKind::LegalClaims),
-    ("public-interest", GroundKind::PublicInterest),
-    ("statutory-duty", GroundKind::StatutoryDuty),
-    ("public-register", GroundKind::PublicRegister),
-    ("public-data", GroundKind::PublicData),
-    ("transit", GroundKind::Transit),
-    ("treaty", GroundKind::Treaty),
-    ("journalism", GroundKind::Journalism),
-];
+pub const GROUNDS: [(&str, GroundKind); 12] = GroundKind::WORDS;
 pub const CONSENTS: [(&str, ConsentKind); 6] = [
     ("transfer", ConsentKind::Transfer),
     ("disclosure", ConsentKind::Disclosure),
@@ -232,10 +219,10 @@ impl When {
                 .map(|n| byte(bits(n, "kind of person", &KINDS, |k| k as u32, faults))),
             purposes: f
                 .maybe("purposes")
-                .map(|n| read::purposes(n, words, faults)),
+                .map(|n| read::purposes_of_law(n, words, faults)),
             purposes_without: f
                 .maybe("purposes_without")
-                .map(|n| read::purposes(n, words, faults))
+                .map(|n| read::purposes_of_law(n, words, faults))
                 .unwrap_or_default(),
             exporter: attributes("exporter"),
             exporter_without: attributes("exporter_without"),

@@ -13,10 +13,12 @@ use crate::{
 use super::{
     Checked,
     condition::{PROTECTIONS, ROLES},
+    law::{Effect, Rule},
     organisation::{Entities, need_entities},
     places::PlaceExpr,
     read,
     sets::{EntityId, Interval, MechanismId, PurposeId},
+    start_of,
     vocabulary::Words,
 };
 
@@ -216,13 +218,25 @@ impl Instrument {
     }
 
     /// When its last day ends, or the last one before its assessment must be looked at again, without
-    /// which most laws let nothing lean on it; in UTC: exact to the day, since each law has its own
-    /// midnight.
-    pub fn ends_at(&self) -> Option<Timestamp> {
+    /// which most laws let nothing lean on it: in the first of the laws that take its mechanism in which
+    /// that day is over.
+    pub fn ends_at(&self, policy: &Checked) -> Option<Timestamp> {
         let review = self.assessment.as_ref().and_then(|a| a.valid.until);
         let last = self.valid.until.into_iter().chain(review).min()?;
         let next = last.tomorrow().ok()?;
-        next.to_zoned(TimeZone::UTC).ok().map(|z| z.timestamp())
+        let takes = |rule: &Rule| {
+            let permits = rule.effect == Effect::Permit;
+            let takes = if permits {
+                rule.instruments_of
+            } else {
+                rule.unless.instrument
+            };
+            takes == Some(self.mechanism)
+        };
+        let laws = policy.laws().map(|(_, law)| law);
+        let laws = laws.filter(|law| law.rules.iter().any(takes));
+        let first = laws.filter_map(|law| start_of(next, &law.timezone)).min();
+        first.or_else(|| start_of(next, &TimeZone::UTC))
     }
 
     /// What people may learn of it (GDPR Art. 13(1)(f), 15(2)): parties, what it covers, dates, where a

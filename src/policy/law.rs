@@ -245,7 +245,10 @@ impl Law {
             let found = TimeZone::get(name).ok();
             if found.is_none() {
                 let known: Vec<_> = jiff::tz::db().available().collect();
-                let near = suggest(name, known.iter().map(jiff::tz::TimeZoneName::as_str));
+                // Of an abbreviation the nearest is another one: `SGT` is no slip of `CET`.
+                let near = (name.len() > 4)
+                    .then(|| suggest(name, known.iter().map(jiff::tz::TimeZoneName::as_str)))
+                    .flatten();
                 faults.error_hint(
                     &n.at,
                     format!("`{name}` is not a time zone of the IANA database"),

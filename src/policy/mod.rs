@@ -13,6 +13,7 @@ mod days;
 mod demo;
 mod digest;
 mod facts;
+mod ids;
 mod instrument;
 mod keep;
 mod law;

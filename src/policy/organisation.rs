@@ -215,6 +215,10 @@ impl Organisation {
         };
         org.accept = named("accept");
         org.observe = named("observe");
+        if let Some(node) = f.maybe("purposes") {
+            // Those that nothing else here names, so that a route's is no slip, and entries tell it.
+            read::purposes(node, words, faults);
+        }
         f.finish();
         twice(
             org.entities.iter().map(|(_, e)| (&*e.id, &e.at)),

@@ -2,12 +2,12 @@
 
 use crate::{
     document::{Faults, Fields, Node, suggest},
-    domain::{CategorySet, Operation, Place},
+    domain::{CategorySet, Operation, Place, same_purpose},
 };
 
 use super::{
     places::PlaceExpr,
-    sets::{AttributeSet, Interval, PurposeId},
+    sets::{AttributeSet, Interval, OTHER_PURPOSE, PurposeId},
     vocabulary::{Names, Vocabulary, Words},
 };
 
@@ -38,8 +38,9 @@ pub fn pick_text<T: Clone>(
 pub fn named(text: &str, node: &Node, what: &str, names: &Names, faults: &Faults) -> Option<usize> {
     let found = names.find(text);
     if found.is_none() {
-        let hint = suggest(text, names.iter())
-            .unwrap_or_else(|| format!("{what}s stand in vocabulary.toml or organisation.toml"));
+        let hint = suggest(text, names.iter()).unwrap_or_else(|| {
+            "the words stand in vocabulary.toml or organisation.toml".to_owned()
+        });
         faults.error_hint(&node.at, format!("unknown {what} `{text}`"), hint);
     }
     found
@@ -137,11 +138,32 @@ pub fn attributes(node: &Node, vocabulary: &Vocabulary, faults: &Faults) -> Attr
     set
 }
 
+/// Law's own words: of one that is spelt wrongly the rule would never hear.
+pub fn purposes_of_law(node: &Node, vocabulary: &Words<'_>, faults: &Faults) -> Vec<PurposeId> {
+    if let Some(known) = &vocabulary.purposes {
+        for (text, item) in node.texts(faults) {
+            if known.find_purpose(text).is_none() {
+                let hint = suggest(text, known.iter())
+                    .unwrap_or_else(|| "law's purposes stand in vocabulary.toml".to_owned());
+                faults.error_hint(&item.at, format!("unknown purpose `{text}`"), hint);
+            }
+        }
+    }
+    purposes(node, vocabulary, faults)
+}
+
+/// An organisation's own words, or law's.
 pub fn purposes(node: &Node, vocabulary: &Words<'_>, faults: &Faults) -> Vec<PurposeId> {
     let mut found: Vec<PurposeId> = node
         .texts(faults)
         .into_iter()
-        .map(|(text, _)| vocabulary.purpose(text))
+        .map(|(text, item)| {
+            if same_purpose(text, OTHER_PURPOSE) {
+                let message = format!("`{OTHER_PURPOSE}` is how entries tell what no file names");
+                faults.error_hint(&item.at, message, "give the purpose a name of its own");
+            }
+            vocabulary.purpose(text)
+        })
         .collect();
     found.sort_unstable();
     found.dedup();
@@ -158,7 +180,10 @@ pub fn places(node: &Node, vocabulary: &Vocabulary, faults: &Faults) -> PlaceExp
             expr.groups.push(group);
         } else {
             match text.parse::<Place>() {
-                Ok(place) => expr.places.push(place),
+                Ok(place) => {
+                    doubt(&place, item, faults);
+                    expr.places.push(place);
+                }
                 Err(_) => {
                     let hint = place_hint(text, vocabulary.groups.names.iter())
                         .unwrap_or_else(|| "countries are two upper-case letters of ISO 3166-1; groups stand in vocabulary.toml".to_owned());
@@ -178,7 +203,10 @@ pub fn places(node: &Node, vocabulary: &Vocabulary, faults: &Faults) -> PlaceExp
 pub fn place(node: &Node, faults: &Faults) -> Option<Place> {
     let text = node.text(faults)?;
     match text.parse() {
-        Ok(place) => Some(place),
+        Ok(place) => {
+            doubt(&place, node, faults);
+            Some(place)
+        }
         Err(error) => {
             let hint = place_hint(text, []).unwrap_or_else(|| {
                 if text == "EU" || text == "EEA" {
@@ -190,6 +218,13 @@ pub fn place(node: &Node, faults: &Faults) -> Option<Place> {
             faults.error_hint(&node.at, format!("`{text}`: {error}"), hint);
             None
         }
+    }
+}
+
+/// A part of a country that is none concerns nobody.
+fn doubt(place: &Place, node: &Node, faults: &Faults) {
+    if let Some(doubt) = place.doubt() {
+        faults.warning(&node.at, doubt, None);
     }
 }
 

@@ -181,6 +181,9 @@ ids! {
     PurposeId(u16);
 }
 
+/// How an entry tells a purpose that no file names.
+pub const OTHER_PURPOSE: &str = "other";
+
 impl PurposeId {
     /// A purpose that no file names: covered only where every purpose is.
     pub const OTHER: Self = Self(u16::MAX);

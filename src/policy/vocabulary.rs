@@ -6,7 +6,7 @@ use jiff::civil::Date;
 
 use crate::{
     document::{Faults, Fields, Node, Value, Where, suggest},
-    domain::{CategoryId, CategorySet, Place},
+    domain::{CategoryId, CategorySet, Place, same_purpose},
 };
 
 use super::{
@@ -31,6 +31,11 @@ impl Names {
 
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(AsRef::as_ref)
+    }
+
+    /// As [`find`](Self::find), of purposes.
+    pub fn find_purpose(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|n| same_purpose(n, name))
     }
 
     pub fn len(&self) -> usize {
@@ -95,11 +100,14 @@ pub struct Vocabulary {
     /// Attributes that every entity has that is established in these places.
     pub established: Vec<(AttributeId, PlaceExpr)>,
     pub counters: Vec<Counter>,
+    /// Those that law files may name, where the list stands there.
+    pub purposes: Option<Names>,
     pub threshold_names: Names,
     pub thresholds: Vec<Thresholds>,
 }
 
-/// The vocabulary while files are read: purposes are free words, and get ids as they come.
+/// The vocabulary while files are read: an organisation's purposes are free words, and get ids as they
+/// come, behind those of law.
 pub struct Words<'a> {
     vocabulary: &'a Vocabulary,
     purposes: RefCell<Names>,
@@ -117,14 +125,15 @@ impl<'a> Words<'a> {
     pub fn new(vocabulary: &'a Vocabulary) -> Self {
         Self {
             vocabulary,
-            purposes: RefCell::default(),
+            purposes: RefCell::new(vocabulary.purposes.clone().unwrap_or_default()),
         }
     }
 
     /// The id of a purpose that a file names; grows the list.
     pub fn purpose(&self, name: &str) -> PurposeId {
         let mut names = self.purposes.borrow_mut();
-        let i = names.find(name).unwrap_or_else(|| names.push(name));
+        let known = names.find_purpose(name);
+        let i = known.unwrap_or_else(|| names.push(name));
         u16::try_from(i).map_or(PurposeId::OTHER, PurposeId)
     }
 
@@ -172,6 +181,16 @@ impl Vocabulary {
             if v.attributes.len() > AttributeSet::CAPACITY {
                 faults.error(&node.at, "more than 128 attributes");
             }
+        }
+        if let Some(node) = fields.maybe("purposes") {
+            let mut purposes = Names::default();
+            for (text, item) in node.texts(faults) {
+                match purposes.find_purpose(text) {
+                    Some(_) => faults.error(&item.at, format!("purpose `{text}` stands twice")),
+                    None => _ = purposes.push(text),
+                }
+            }
+            v.purposes = Some(purposes);
         }
         if let Some(counters) = fields.maybe("counters").and_then(|n| n.fields(faults)) {
             for (key, _, node) in counters.named() {

@@ -141,7 +141,7 @@ pub fn gauges(shared: &Shared) {
     }
     metrics.instrument_expiry.reset();
     for (_, instrument) in snapshot.checked.instruments() {
-        if let Some(end) = instrument.ends_at() {
+        if let Some(end) = instrument.ends_at(&snapshot.checked) {
             #[expect(clippy::cast_precision_loss, reason = "seconds far below 2^53")]
             let left = end.duration_since(now).as_secs() as f64;
             metrics

@@ -11,7 +11,7 @@ use crate::{
     classify::{
         ValueSource,
         network::Geo,
-        schema::{CompiledSchema, SchemaFault, Slot},
+        schema::{CompiledSchema, SchemaFault, Slot, covers},
         token::KeySet,
     },
     document::{Fault, Faults, Where, is_missing, suggest},
@@ -19,7 +19,7 @@ use crate::{
     message::Names,
     policy::{self, Checked, Compiled, EntityId},
     settings::{
-        self, AccessLog, Format, Mode, Places, RegionSettings, Route, Settings, UnknownHome,
+        self, AccessLog, Format, Mode, Places, RegionSettings, Route, Schema, Settings, UnknownHome,
     },
     telemetry::Otlp,
 };
@@ -364,6 +364,16 @@ fn ready_routes(
                 }
             }
         }
+        if let Some(schema) = schema {
+            unlisted_evidence(route, schema, number, places, faults);
+        }
+        if let Some(purpose) = &route.purpose
+            && let Some(hint) = checked.purpose_hint(purpose)
+        {
+            let at = places.at(&["routes", &number.to_string(), "purpose"]);
+            let message = format!("no file of the policy names the purpose `{purpose}`");
+            faults.warning(&at, message, Some(hint));
+        }
         if route.format == Format::Opaque && route.schema.is_some() {
             faults.warning(
                 &at,
@@ -373,6 +383,52 @@ fn ready_routes(
         }
     }
     ready
+}
+
+/// Evidence from a field that the schema does not list is mostly a slip of the pen, and weaker evidence
+/// would decide in its place without a word.
+fn unlisted_evidence(
+    route: &Route,
+    schema: &Schema,
+    number: usize,
+    places: &Places,
+    faults: &Faults,
+) {
+    let number = number.to_string();
+    let countries = route.country.iter().enumerate();
+    let countries = countries.map(|(i, source)| ("country", Some(i.to_string()), source));
+    let subject = route.subject.iter().map(|source| ("subject", None, source));
+    let born = route.born.iter().map(|source| ("born", None, source));
+    // To Elasticsearch `a.b` is `b` in `a`.
+    let plain = |pointer: &str| match route.format {
+        Format::Bulk => pointer.replace('.', "/"),
+        _ => pointer.to_owned(),
+    };
+    for (key, index, source) in countries.chain(subject).chain(born) {
+        let ValueSource::Body(pointer) = source else {
+            continue;
+        };
+        let mut fields = schema.fields.keys();
+        if fields.any(|field| covers(&plain(field), &plain(pointer))) {
+            continue;
+        }
+        let mut path = vec!["routes", &number, key];
+        path.extend(index.as_deref());
+        let at = places.at(&path);
+        let message = format!("the schema does not list `{pointer}`, which `{key}` is read from");
+        let hint = suggest(pointer, schema.fields.keys().map(String::as_str));
+        match schema.strict {
+            true => faults.error_hint(
+                &at,
+                format!("{message}; it is strict, so each record with that field is refused"),
+                hint.unwrap_or_else(|| "add the field to the schema".to_owned()),
+            ),
+            false => {
+                let hint = hint.unwrap_or_else(|| "add the field to the schema".to_owned());
+                faults.warning(&at, message, Some(hint));
+            }
+        }
+    }
 }
 
 fn steering_headers(route: &Route) -> Option<Names> {

@@ -147,7 +147,8 @@ fn like(key: &Key, steps: &[String]) -> String {
         .path
         .split('.')
         .map(|pattern| match (pattern, written.next()) {
-            ("<name>" | "<n>", Some(step)) => step.to_uppercase(),
+            // As a shell takes it.
+            ("<name>" | "<n>", Some(step)) => step.to_uppercase().replace('-', "_"),
             _ => pattern.to_uppercase(),
         })
         .collect();

@@ -29,6 +29,11 @@ impl Secrets {
         self.0.contains_key(path)
     }
 
+    /// The variable of a secret that the environment gives.
+    pub(super) fn place(&self, path: &str) -> Option<&Where> {
+        self.0.get(path).map(|(at, _)| at)
+    }
+
     /// The text of the secret `section.name`, with its place: from the environment, else from
     /// the file that `section.name_file` names. A literal in the settings file is a fault.
     pub(super) fn read(

@@ -54,6 +54,14 @@ pub(super) fn settings(
     let otlp = fields
         .maybe("otlp")
         .and_then(|n| otlp::otlp(n.fields(faults)?, folder, secrets));
+    if let (None, Some(at)) = (fields.maybe("otlp"), secrets.place("otlp.headers")) {
+        let hint = "traces go out once [otlp] has an `endpoint`".to_owned();
+        faults.warning(
+            at,
+            "without a section [otlp] nothing asks for it",
+            Some(hint),
+        );
+    }
     let regions = fields
         .need("regions")
         .map(|n| regions::regions(n, folder, faults))

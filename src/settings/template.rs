@@ -15,7 +15,7 @@ pub enum TemplateError {
     #[error("the name `{0}` stands twice in the path")]
     NameTwice(String),
     #[error(
-        "`{0}` is no path segment: `.` and `..` are refused, and other than letters, digits and -._~!$&'()*+,;=:@ is written %XX"
+        "`{0}` is no path segment of a request: `.` and `..`, a `;` and what stands for a slash, a backslash or a control character are refused, and other than letters, digits and -._~!$&'()*+,=:@ is written %XX"
     )]
     Literal(String),
 }
@@ -105,18 +105,33 @@ fn segment(text: &str) -> Result<Segment, TemplateError> {
     }
 }
 
-/// RFC 3986 §3.3 `segment`, without the dot segments that clients and servers take away.
+/// RFC 3986 §3.3 `segment`, without what each request is refused for, so that no route stands there
+/// that none can ever match: dot segments, parameters behind a `;`, and escapes that two servers could
+/// read as two paths.
 fn is_literal(text: &str) -> bool {
-    let escapes_stand = text.split('%').skip(1).all(|after| {
-        let mut digits = after.bytes();
-        let mut hex = || digits.next().is_some_and(|b| b.is_ascii_hexdigit());
-        hex() && hex()
-    });
-    escapes_stand
-        && !matches!(text, "." | "..")
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&b))
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&b);
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            if !plain(byte) {
+                return false;
+            }
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(bytes.next()?).to_digit(16);
+        let (Some(high), Some(low)) = (digit(), digit()) else {
+            return false;
+        };
+        let byte = u8::try_from(high * 16 + low).unwrap_or_default();
+        if byte < 0x20 || matches!(byte, b'/' | b'\\' | 0x7f) {
+            return false;
+        }
+        decoded.push(byte);
+    }
+    let decoded = String::from_utf8(decoded);
+    decoded.is_ok_and(|name| !matches!(name.split(';').next(), Some("." | "..")))
 }
 
 #[cfg(test)]
@@ -157,9 +172,22 @@ mod tests {
             ("/a/../b", Literal("..".into())),
             ("/a?b", Literal("a?b".into())),
             ("/%2", Literal("%2".into())),
+            ("/a;b/{x}", Literal("a;b".into())),
+            ("/a%2Fb/{x}", Literal("a%2Fb".into())),
+            ("/a%5cb/{x}", Literal("a%5cb".into())),
+            ("/%00", Literal("%00".into())),
+            ("/%2e%2e", Literal("%2e%2e".into())),
+            ("/%fc", Literal("%fc".into())),
             ("/ä", Literal("ä".into())),
         ] {
             assert_eq!(PathTemplate::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn escapes_that_have_one_reading_stand() {
+        for text in ["/%3B", "/a%3bb", "/M%C3%BCller", "/%70eople", "/..."] {
+            assert!(PathTemplate::parse(text).is_ok(), "{text}");
         }
     }
 

@@ -108,7 +108,12 @@ pub(super) fn address(node: &Node, faults: &Faults) -> Option<SocketAddr> {
 pub(super) fn place(node: &Node, faults: &Faults) -> Option<Place> {
     let text = node.text(faults)?;
     let error = match text.parse::<Place>() {
-        Ok(place) if place.country().is_some() => return Some(place),
+        Ok(place) if place.country().is_some() => {
+            if let Some(doubt) = place.doubt() {
+                faults.warning(&node.at, doubt, None);
+            }
+            return Some(place);
+        }
         Ok(_) => {
             let message = format!("`{text}` is an organisation, not a country");
             faults.error_hint(&node.at, message, "name the country where it stands");

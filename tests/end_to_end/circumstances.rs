@@ -187,6 +187,70 @@ fn the_outlook_knows_what_a_route_says() {
     assert!(refused(Some("consent")).contains("ru-consent-document"));
 }
 
+/// What `check` says of these settings, and how it ends.
+fn checked(setup: &Setup) -> (Option<i32>, String) {
+    let config = setup.write();
+    let output =
+        crate::kit::process::run_to_end(&["check", "--config", config.to_str().unwrap()], "");
+    let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.code(), told)
+}
+
+#[test]
+fn a_route_s_purpose_that_no_file_names_is_warned_of() {
+    let mut setup = Setup::new();
+    setup.set_route("record", "purpose", "missionary-activty");
+    let (code, told) = checked(&setup);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("names the purpose `missionary-activty`"),
+        "{told}"
+    );
+    assert!(
+        told.contains("did you mean `missionary-activity`?"),
+        "{told}"
+    );
+    // An organisation's own is known once it lists it.
+    setup.set_route("record", "purpose", "service");
+    let (_, told) = checked(&setup);
+    assert!(told.contains("names the purpose `service`"), "{told}");
+    let organisation = setup.folder.path().join("policies/organisation.toml");
+    let text = fs::read_to_string(&organisation).unwrap();
+    fs::write(&organisation, format!("purposes = [\"service\"]\n{text}")).unwrap();
+    for known in ["service", "missionary-activity", "Missionary_Activity"] {
+        setup.set_route("record", "purpose", known);
+        let (_, told) = checked(&setup);
+        assert!(!told.contains("names the purpose"), "{told}");
+    }
+}
+
+/// Weaker evidence would decide in its place, without a word.
+#[test]
+fn evidence_from_a_field_that_the_schema_does_not_list_is_told() {
+    let mut setup = Setup::new();
+    let country = |first: &str| {
+        let all = [first, "body:/country", "pinned"].map(|s| toml::Value::String(s.to_owned()));
+        toml::Value::Array(all.to_vec())
+    };
+    setup.set_route("record", "country", country("body:/contry"));
+    let (code, told) = checked(&setup);
+    assert_eq!(code, Some(0), "{told}");
+    let message = "the schema does not list `/contry`, which `country` is read from";
+    assert_eq!(told.matches(message).count(), 1, "{told}");
+    assert!(told.contains("did you mean `/country`?"), "{told}");
+    setup.set(&["schemas", "person", "strict"], true);
+    let (code, told) = checked(&setup);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(
+        told.contains("each record with that field is refused"),
+        "{told}"
+    );
+    setup.set_route("record", "country", country("body:/address/country"));
+    let (code, told) = checked(&setup);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!told.contains("does not list"), "{told}");
+}
+
 #[test]
 fn a_mistyped_word_is_told_with_its_place() {
     let mut setup = Setup::new();
@@ -279,4 +343,133 @@ fn a_day_of_birth_comes_from_tokens_and_trusted_callers_too() {
     assert_eq!(problem(&refused, 451)["rule"], "eu-child-16");
     assert!(put(&router, "x-born", "1980-05-04", "").is_success());
     problem(&put(&router, "x-born", "long ago", ""), 422);
+}
+
+/// What was asked for by a field that nobody reads would silently not be done.
+#[test]
+fn a_misspelt_field_of_the_router_s_own_is_refused_of_trusted_callers() {
+    let (setup, backends) = Setup::recording();
+    let router = setup.start();
+    for (field, meant) in [
+        ("Domicile-Tragets", "did you mean `domicile-target`?"),
+        (
+            "domicile-subject-knid",
+            "did you mean `domicile-subject-kind`?",
+        ),
+        ("domicile-colour", "it knows domicile-"),
+    ] {
+        let refused = send(&router, "DE", &[(field, "secret-word")]);
+        let document = problem(&refused, 400);
+        assert_eq!(document["type"], "urn:domicile:problem:bad-steering");
+        let detail = document["detail"].as_str().unwrap();
+        assert!(detail.contains(&field.to_lowercase()), "{detail}");
+        assert!(detail.contains(meant), "{detail}");
+        assert!(!contains(&refused.body, b"secret-word"));
+    }
+    assert_eq!(backends.touched(), Vec::<&str>::new());
+    // Fields of answers, which a router in front may leave in its requests, are dropped as ever.
+    assert!(send(&router, "DE", &[("domicile-region", "sg")]).is_success());
+    let (mut setup, _backends) = Setup::recording();
+    setup.set(&["data_plane", "trusted"], toml::Value::Array(Vec::new()));
+    let router = setup.start();
+    assert!(send(&router, "DE", &[("domicile-tragets", "sg")]).is_success());
+}
+
+/// Any past decision can be decided again: its entry has all that it hung on.
+#[test]
+fn an_entry_tells_what_was_asserted_what_that_lifted_and_for_what() {
+    let (setup, _backends) = Setup::recording();
+    let router = setup.start();
+    let plain = entry(&router, &send(&router, "RU", &[("domicile-target", "eu")]));
+    assert_eq!(plain["rules"][0], "ru-localisation", "{plain}");
+    for name in ["purpose", "grounds", "lifted"] {
+        assert_eq!(plain.get(name), None, "{plain}");
+    }
+    let claimed = [
+        ("domicile-target", "eu"),
+        ("domicile-ground", "journalism; occasional, transit"),
+        ("domicile-purpose", "academic-study"),
+    ];
+    for _ in 0..2 {
+        let told = entry(&router, &send(&router, "RU", &claimed));
+        let grounds = json!([
+            { "kind": "transit", "occasional": false },
+            { "kind": "journalism", "occasional": true },
+        ]);
+        assert_eq!(told["grounds"], grounds, "{told}");
+        assert_eq!(told["lifted"], json!(["ru-localisation"]), "{told}");
+        assert_ne!(told["rules"][0], "ru-localisation");
+        assert_eq!(told["purpose"], "academic-study");
+        assert_eq!(told.get("reference"), None);
+    }
+    // A ground that lifts nothing lifted nothing.
+    let transit = [("domicile-target", "eu"), ("domicile-ground", "transit")];
+    let told = entry(&router, &send(&router, "RU", &transit));
+    assert_eq!(
+        (told.get("lifted"), &told["rules"]),
+        (None, &plain["rules"])
+    );
+    // What no file names is a caller's text, and stays out.
+    let other = [("domicile-purpose", "for-anna-s-birthday")];
+    let told = entry(&router, &send(&router, "DE", &other));
+    assert_eq!(told["purpose"], "other");
+}
+
+/// Adequacy of Korea is not for missionaries: however they are spelt.
+#[test]
+fn how_a_purpose_is_spelt_decides_nothing() {
+    let question = |purpose: &str| {
+        json!({ "at": "2026-11-21T12:00:00Z", "operation": "disclose",
+            "subject": { "countries": ["DE"] }, "categories": ["user.contact.email"],
+            "from": { "country": "DE", "entity": "acme-eu" },
+            "to": { "country": "KR", "entity": "plain-kr" }, "purpose": purpose })
+    };
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let organisation = tempfile::NamedTempFile::new().unwrap();
+    let text = "[entities.acme-eu]\ncountry = \"DE\"\n[entities.plain-kr]\ncountry = \"KR\"\n";
+    fs::write(organisation.path(), text).unwrap();
+    let mut outcomes = Vec::new();
+    for purpose in [
+        "service",
+        "missionary-activity",
+        "Missionary-Activity",
+        "missionary_activity",
+        "missionary activity",
+    ] {
+        let arguments = [
+            "policy",
+            "explain",
+            "--policies",
+            root.to_str().unwrap(),
+            "--organisation",
+            organisation.path().to_str().unwrap(),
+            "--input",
+            "-",
+            "--json",
+        ];
+        let asked = question(purpose).to_string();
+        let output = crate::kit::process::run_to_end(&arguments, &asked);
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        outcomes.push(told["outcome"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(outcomes, ["permit", "refuse", "refuse", "refuse", "refuse"]);
+}
+
+/// A consent that lifts a prohibition is told of this person alone, though both are permitted.
+#[test]
+fn a_consent_that_lifts_a_rule_is_told() {
+    let (setup, _backends) = by_consent();
+    let router = setup.start();
+    let consent = json!({ "subject": "ru-1", "kind": "written", "given": "2026-01-02" });
+    let recorded = Request::new("POST", "/v1/consents")
+        .json(consent.to_string())
+        .send(router.admin);
+    assert_eq!(recorded.status, 201, "{recorded:?}");
+    let permitted = send(&router, "RU", &[]);
+    assert!(permitted.is_success(), "{permitted:?}");
+    let told = entry(&router, &permitted);
+    assert_eq!(told["lifted"], json!(["ru-consent-document"]), "{told}");
+    let contract = [("domicile-basis", "contract")];
+    let told = entry(&router, &send(&router, "RU", &contract));
+    assert_eq!(told.get("lifted"), None, "{told}");
 }

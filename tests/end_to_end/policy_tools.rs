@@ -380,6 +380,53 @@ fn every_mistake_of_a_question_is_told_at_once() {
     assert_eq!(batch.matches("line 2: <stdin>:2:").count(), 7, "{batch}");
 }
 
+/// Whatever is wrong, a program that asked for JSON reads why.
+#[test]
+fn what_stands_in_no_file_is_told_as_json_too() {
+    let folder = TempDir::new().unwrap();
+    let latin = folder.path().join("latin.json");
+    fs::write(&latin, b"{\"purpose\": \"M\xfcll\"}").unwrap();
+    let latin = latin.to_str().unwrap();
+    let whole = [
+        "--policies",
+        SHIPPED,
+        "--organisation",
+        ORGANISATION,
+        "--json",
+    ];
+    for (command, more, told) in [
+        (
+            "explain",
+            &["--input", "nowhere.json"][..],
+            "cannot read the file",
+        ),
+        ("explain", &["--input", latin], "UTF-8"),
+        ("matrix", &["--operation", "foo"], "unknown operation `foo`"),
+        ("test", &["--cases", "nowhere"], "nowhere"),
+        ("mutants", &["--policies", "nowhere"], "nowhere"),
+    ] {
+        let whole = match more.contains(&"--policies") {
+            true => &whole[2..],
+            false => &whole[..],
+        };
+        let arguments = [&["policy", command], whole, more].concat();
+        let output = run_to_end(&arguments, "");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let json: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{arguments:?}: {e}: {}", text(&output.stdout)));
+        let fault = &json["faults"][0];
+        assert!(fault.to_string().contains(told), "{fault}");
+        assert_eq!(fault["severity"], "error");
+        let plain: Vec<&str> = arguments
+            .iter()
+            .copied()
+            .filter(|a| *a != "--json")
+            .collect();
+        let said = text(&run_to_end(&plain, "").stderr);
+        assert!(!said.contains("error: error:"), "{said}");
+    }
+}
+
 #[test]
 fn a_property_about_what_is_not_there_is_told_at_its_place() {
     let folder = copy(&["eu"]);

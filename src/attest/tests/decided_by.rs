@@ -49,6 +49,42 @@ fn what_came_later_stands_last_and_is_announced() {
         reached: Some("sg".into()),
         ..with.clone()
     };
+    let ground = |kind, occasional| Asserted { kind, occasional };
+    let stated = Profile {
+        stated: Stated {
+            purpose: Some("support".into()),
+            grounds: vec![
+                ground(GroundKind::ContractNecessity, false),
+                ground(GroundKind::Journalism, true),
+            ],
+            lifted: vec!["cn-1".into()],
+        },
+        ..went.clone()
+    };
+    let told = serde_json::to_value(Entry {
+        seq: 1,
+        at: at(1),
+        kind: Kind::Decision {
+            decision: DecisionId::from_bytes([1; 16]),
+            profile: Arc::new(stated.clone()),
+            subject: None,
+            evidence: EvidenceSet::default(),
+            pin: None,
+            reference: None,
+            order: None,
+        },
+    })
+    .unwrap();
+    let grounds = serde_json::json!([
+        { "kind": "contract-necessity", "occasional": false },
+        { "kind": "journalism", "occasional": true },
+    ]);
+    assert_eq!(
+        (&told["purpose"], &told["grounds"]),
+        (&"support".into(), &grounds)
+    );
+    assert_eq!(told["lifted"], serde_json::json!(["cn-1"]));
+    let stated = bytes(&stated);
     let (with, without, went) = (bytes(&with), bytes(&without), bytes(&went));
     // The outcome stands behind 32 bytes of the policy and one of the operation.
     assert_eq!((without[33], with[33]), (0x20, 0x30));
@@ -60,11 +96,38 @@ fn what_came_later_stands_last_and_is_announced() {
     assert_eq!(went[with.len()..], *b"\x02sg");
     let cut = &with[..with.len() - 1];
     assert!(take_profile(&mut Take::new(cut)).is_err());
+    // What was stated of the flow: last, with room for more.
+    assert_eq!(stated[33], 0x3c);
+    assert_eq!(stated[34..went.len()], went[34..]);
+    let tail = &stated[went.len()..];
+    assert_eq!(tail, b"\x07\x07support\x02\x01\x8c\x01\x04cn-1");
+    let refused = |bytes: &[u8]| take_profile(&mut Take::new(bytes)).unwrap_err().0;
     // What a later version may add is told as that.
-    let mut unknown = without.clone();
-    unknown[33] |= 0x04;
-    let refused = take_profile(&mut Take::new(&unknown)).unwrap_err();
-    assert_eq!(refused.0, "a profile holds what this version does not know");
+    let mut unknown = stated.clone();
+    unknown[went.len()] |= 0x08;
+    assert_eq!(
+        refused(&unknown),
+        "a profile holds what this version does not know"
+    );
+    // Each value has one encoding.
+    let with_tail = |tail: &[u8]| [&stated[..went.len()], tail].concat();
+    for (tail, why) in [
+        (&b"\x00"[..], "a profile states nothing of its flow"),
+        (b"\x02\x00", "grounds that are none, or not in their order"),
+        (
+            b"\x02\x02\x8c\x01",
+            "grounds that are none, or not in their order",
+        ),
+        (
+            b"\x02\x02\x01\x81",
+            "grounds that are none, or not in their order",
+        ),
+        (b"\x02\x01\x0d", "no such ground"),
+        (b"\x02\x01\x80", "no such ground"),
+        (b"\x04\x00", "a profile lifts no rule"),
+    ] {
+        assert_eq!(refused(&with_tail(tail)), why);
+    }
 }
 
 #[test]

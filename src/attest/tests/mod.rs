@@ -25,8 +25,8 @@ use super::*;
 use crate::{
     decide::Permit,
     domain::{
-        Circumstances, DecisionId, Digest, EvidenceKind, EvidenceSet, Operation, RegionId,
-        SubjectKey,
+        Circumstances, DecisionId, Digest, EvidenceKind, EvidenceSet, GroundKind, Operation,
+        RegionId, SubjectKey,
     },
     locate::Directory,
 };
@@ -91,6 +91,7 @@ pub(crate) fn profile(route: &str) -> Arc<Profile> {
         observed: Vec::new(),
         circumstances: Circumstances::default(),
         reached: None,
+        stated: Stated::default(),
     })
 }
 

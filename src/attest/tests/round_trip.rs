@@ -347,6 +347,18 @@ fn observed() -> impl Strategy<Value = Vec<Observed>> {
 }
 
 prop_compose! {
+    fn stated()(purpose in text(), kinds: u16, occasional: u16, lifted in texts()) -> Stated {
+        let words = GroundKind::WORDS.into_iter().enumerate();
+        let grounds = words.filter(|(bit, _)| kinds & (1 << bit) != 0);
+        let grounds = grounds.map(|(bit, (_, kind))| Asserted {
+            kind,
+            occasional: occasional & (1 << bit) != 0,
+        });
+        Stated { purpose, grounds: grounds.collect(), lifted }
+    }
+}
+
+prop_compose! {
     fn profiles()(
         policy: [u8; 32],
         settings: Option<[u8; 32]>,
@@ -358,6 +370,7 @@ prop_compose! {
         module: Option<u8>,
         observed in observed(),
         circumstances in circumstances(),
+        stated in stated(),
     ) -> Profile {
         Profile {
             policy: Digest(policy),
@@ -384,6 +397,7 @@ prop_compose! {
             observed,
             circumstances,
             reached: words.6,
+            stated,
         }
     }
 }

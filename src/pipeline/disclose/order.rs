@@ -12,7 +12,7 @@ use super::{Cut, info, question};
 use crate::{
     attest::{self, Ordered, Profile},
     decide::{self, Party},
-    domain::{FlowEnd, Order},
+    domain::{FlowEnd, Order, same_purpose},
     respond::{Forbidden, Refused},
     router::ReadyRecipient,
 };
@@ -61,6 +61,11 @@ pub fn purpose<'a>(
     asked: Option<&'a str>,
     order: Option<&Order>,
 ) -> Result<Option<&'a str>, NoPurpose> {
+    // However it is spelt: the policy reads all of them alike.
+    let asked = asked.map(|asked| match same_purpose(asked, LEGAL_ORDER) {
+        true => LEGAL_ORDER,
+        false => asked,
+    });
     match (asked, order) {
         (Some(LEGAL_ORDER), None) => Err(NoPurpose::Unordered("names no order")),
         (_, Some(order)) if order.reference.is_none() => {
@@ -148,6 +153,12 @@ mod tests {
         assert_eq!(purpose(None, Some(&with)).unwrap(), Some(LEGAL_ORDER));
         assert_eq!(
             purpose(Some(LEGAL_ORDER), Some(&with)).unwrap(),
+            Some(LEGAL_ORDER)
+        );
+        // However it is spelt.
+        assert!(purpose(Some("Legal_Order"), None).is_err());
+        assert_eq!(
+            purpose(Some("LEGAL ORDER"), Some(&with)).unwrap(),
             Some(LEGAL_ORDER)
         );
         assert_eq!(purpose(Some("maps"), None).unwrap(), Some("maps"));

@@ -11,9 +11,9 @@ use super::super::{
     wishes::plain_operation,
 };
 use crate::{
-    attest::{self, Profile},
+    attest::{self, Asserted, Profile, Stated},
     decide::{self, Party, Permit, Query, Verdict},
-    domain::{Circumstances, FlowEnd, Operation, Outcome, RegionId},
+    domain::{Circumstances, FlowEnd, GroundKind, Operation, Outcome, RegionId},
     respond::{Forbidden, Refused},
     settings::Route,
 };
@@ -124,6 +124,25 @@ pub fn profile(
         observed: observed_rules(x, query, verdict),
         circumstances: query.circumstances(),
         reached: None,
+        stated: stated(x, query),
+    }
+}
+
+/// What the decision hung on beside the flow itself: any past decision can be replayed.
+fn stated(x: &Exchange<'_>, query: &Query) -> Stated {
+    let snapshot = &x.snapshot;
+    let checked = &snapshot.checked;
+    let asserted = GroundKind::WORDS.into_iter().filter_map(|(_, kind)| {
+        let occasional = query.grounds.contains(kind, true);
+        let said = occasional || query.grounds.contains(kind, false);
+        said.then_some(Asserted { kind, occasional })
+    });
+    let lifted = decide::lifted(&snapshot.policy, query);
+    let lifted = lifted.into_iter().filter_map(|rule| checked.rule(rule));
+    Stated {
+        purpose: query.purpose.map(|p| checked.purpose_name(p)),
+        grounds: asserted.collect(),
+        lifted: lifted.map(|rule| Arc::clone(&rule.id)).collect(),
     }
 }
 
@@ -244,6 +263,7 @@ fn bare(x: &Exchange<'_>, story: &Story, operation: Operation, refused: &Refused
         observed: Vec::new(),
         circumstances: Circumstances::default(),
         reached: None,
+        stated: Stated::default(),
     }
 }
 

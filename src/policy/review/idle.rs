@@ -37,12 +37,24 @@ type Reason<'a> = Option<(&'a Where, String)>;
 
 /// Why no flow at all meets the rule's conditions; `None`: some may.
 fn unmet<'a>(rule: &'a Rule, law: &Law, checked: &Checked, days: &Days) -> Reason<'a> {
-    shape(rule, law, checked, days)
+    nowhere(rule)
+        .or_else(|| shape(rule, law, checked, days))
         .or_else(|| record(rule, law, checked))
         .or_else(|| facts(rule, law))
         .or_else(|| counts(rule))
         .or_else(|| requirements(rule))
         .or_else(|| of_effect(rule))
+}
+
+/// Lists that name nothing. One that names a group without members may be filled one day.
+fn nowhere(rule: &Rule) -> Reason<'_> {
+    let lists = [
+        ("to", rule.to.is_empty()),
+        ("origin", rule.origin.is_empty()),
+        ("of", rule.of.is_empty()),
+    ];
+    let (key, _) = lists.into_iter().find(|(_, empty)| *empty)?;
+    Some((rule.source.place(key), format!("`{key}` names none")))
 }
 
 /// Where flows start and end, against the kinds of flow and the law's territory.

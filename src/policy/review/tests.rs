@@ -2,6 +2,7 @@
 //! neither is left alone.
 
 mod hints;
+mod names;
 mod papers;
 mod sources;
 
@@ -351,13 +352,18 @@ fn rules_that_can_never_apply_are_warned_about_with_the_reason() {
             "all of its categories are sensitive",
         ),
         (
-            permit("when = { purposes = [\"a\"], purposes_without = [\"a\", \"b\"] }"),
+            permit(
+                "when = { purposes = [\"journalism\"], purposes_without = [\"Journalism\", \"academic_study\"] }",
+            ),
             "`purposes_without` takes away every purpose",
         ),
         (
             permit("when = { importer = [\"lgpd\"], importer_without = [\"lgpd\"] }"),
             "`importer_without` takes away every importer",
         ),
+        (rule("forbid", "x", "to = []"), "`to` names none"),
+        (rule("localise", "x", "origin = []"), "`origin` names none"),
+        (rule("forbid", "x", "of = []"), "`of` names none"),
         (
             permit("when = { citizen = true }"),
             "does not attach by citizenship",

@@ -91,6 +91,18 @@ fn an_empty_file_misses_what_must_stand() {
     assert_eq!(told.len(), 4);
 }
 
+/// In whatever build: without the section nothing asks for them.
+#[test]
+fn fields_for_a_collector_that_is_not_there_are_told() {
+    let given = [("DOMICILE__OTLP__HEADERS", "x-api-key=hidden-word")];
+    let (read, faults) = read_with(BASE, &given);
+    assert!(read.is_some());
+    let told = summaries(&faults).join("\n");
+    assert!(told.contains("DOMICILE__OTLP__HEADERS"), "{told}");
+    assert!(told.contains("without a section [otlp]"), "{told}");
+    assert!(!told.contains("hidden-word"), "{told}");
+}
+
 #[test]
 fn a_fault_of_the_environment_is_rendered_with_its_variable() {
     let (_, faults) = read_with(BASE, &[("DOMICILE__LIMITS__IDEL", "1s")]);

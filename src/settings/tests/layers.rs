@@ -116,6 +116,12 @@ fn bad_variables_are_faults_that_name_them() {
             "DE",
             "unknown setting (did you mean DOMICILE__REGIONS__EU__COUNTRY?)",
         ),
+        // As a shell takes it.
+        (
+            "DOMICILE__REGIONS__SG_WEST__CONTRY",
+            "SG",
+            "unknown setting (did you mean DOMICILE__REGIONS__SG_WEST__COUNTRY?)",
+        ),
         (
             "DOMICILE__BANANA__SPLIT__NOW__PLEASE",
             "x",

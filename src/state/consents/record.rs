@@ -1,7 +1,7 @@
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Consent, ConsentKind, Giver};
+use crate::domain::{Consent, ConsentKind, Giver, same_purpose};
 
 /// A consent on the register.
 ///
@@ -136,7 +136,8 @@ impl Filter {
             && record.withdrawn.is_none()
             && self.kind.is_none_or(|k| k == c.kind)
             && self.by.is_none_or(|b| b == c.by)
-            && (self.purpose.as_ref()).is_none_or(|p| c.purpose.as_ref().is_none_or(|own| own == p))
+            && (self.purpose.as_ref())
+                .is_none_or(|p| c.purpose.as_ref().is_none_or(|own| same_purpose(own, p)))
             && self
                 .to
                 .as_ref()
@@ -150,7 +151,7 @@ impl Filter {
             && self
                 .purpose
                 .as_ref()
-                .is_none_or(|p| c.purpose.as_ref() == Some(p))
+                .is_none_or(|p| c.purpose.as_ref().is_some_and(|own| same_purpose(own, p)))
             && self.to.as_ref().is_none_or(|t| c.to.contains(t))
             && self.by.is_none_or(|b| b == c.by)
     }
