@@ -66,6 +66,7 @@ mod multiplex;
 mod pool;
 mod region;
 mod replay;
+mod resolve;
 mod slices;
 mod sound;
 #[cfg(test)]
