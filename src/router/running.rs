@@ -206,6 +206,21 @@ impl Running {
         self.shared.snapshot.load().settings.data_plane.drain + LAST_SPANS
     }
 
+    /// Names the files into which a write is under way for a second or more, the ledger among them.
+    /// Outlives the router, and holds nothing of it open.
+    pub fn awaited(&self) -> impl Fn() -> Vec<&'static str> + Send + use<> {
+        let (journal, files) = (self.shared.journal.clone(), self.shared.files());
+        let is_slow = |lasts: Duration| lasts >= Duration::from_secs(1);
+        move || {
+            let ledger = is_slow(journal.writes_for()).then_some("ledger");
+            let slow = files.iter().filter(|(_, writing)| is_slow(writing.lasts()));
+            ledger
+                .into_iter()
+                .chain(slow.map(|(name, _)| *name))
+                .collect()
+        }
+    }
+
     /// Ends the router: not ready from now on, requests at work are answered within the drain
     /// limit, the ledger is written to its end. The log tells how it went.
     pub fn stop(self) -> Result<(), Unwritable> {

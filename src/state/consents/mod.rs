@@ -26,7 +26,7 @@ use redb::{ReadableTable, TableDefinition};
 use super::{StateError, open_file};
 use crate::{
     attest::create_private_folder,
-    disk::{Healing, Words},
+    disk::{Healing, Words, Writing},
     domain::SubjectKey,
 };
 
@@ -203,16 +203,22 @@ impl Consents {
         })
     }
 
-    /// Why the register could not be written (or read) last, until it is written again.
+    /// Why the register could not be written (or read) last, until it is written again; or that its
+    /// disk hangs.
     pub fn trouble(&self) -> Option<String> {
-        self.inner.file.trouble()
+        (self.inner.file.trouble()).or_else(|| self.writing().hang())
+    }
+
+    /// Of what is being written.
+    pub(crate) fn writing(&self) -> &Writing {
+        self.inner.file.writing()
     }
 
     /// Finds out whether a register in trouble can be written again: callers may be rare, and
     /// whoever watches should not have to wait for one. Blocks on the disk while there is trouble,
     /// and else does nothing.
     pub fn look(&self) {
-        if self.trouble().is_none() {
+        if self.inner.file.trouble().is_none() {
             return;
         }
         let _one = self.inner.lock();

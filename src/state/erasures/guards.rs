@@ -1,9 +1,76 @@
-//! What lasts for a while: a try, the removal of a pin, a write, a request that is kept.
+//! What lasts for a while: an erasure that is being noted, a try, the removal of a pin, a write, a
+//! request that is kept.
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Inner, Stage};
+use super::{Inner, Row, RowId, Stage, log};
 use crate::domain::SubjectKey;
+
+/// Rows whose lines are handed over and are not known to be written. Dropped before they stand:
+/// nothing is sent for them, and what they had replaced is open again.
+pub(super) struct Noting {
+    inner: Arc<Inner>,
+    /// Empty once they stand.
+    rows: Vec<RowId>,
+    pub replaced: Vec<(SubjectKey, Row)>,
+}
+
+impl Noting {
+    pub fn new(inner: &Arc<Inner>, count: usize) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            rows: Vec::with_capacity(count),
+            replaced: Vec::new(),
+        }
+    }
+
+    pub fn add(&mut self, subject: SubjectKey, row: &Row) {
+        self.rows.push(RowId {
+            subject,
+            region: Arc::clone(&row.region),
+            record: row.record,
+            decision: row.decision,
+        });
+    }
+
+    pub fn stands(mut self) {
+        self.rows.clear();
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        if self.rows.is_empty() {
+            return;
+        }
+        let mut state = self.inner.lock();
+        let (mut gone, mut back) = (Vec::new(), Vec::new());
+        for id in std::mem::take(&mut self.rows) {
+            // Else a write has overtaken it, or a later request has taken its place.
+            let Some((subject, row)) = state.take(id.subject, |row| row.is(&id)).pop() else {
+                continue;
+            };
+            let was = |(s, old): &mut (SubjectKey, Row)| {
+                *s == subject && old.region == row.region && old.record == row.record
+            };
+            match self.replaced.extract_if(.., was).last() {
+                // Whoever tried it has given it up meanwhile.
+                Some((_, mut old)) => {
+                    old.stage = Stage::Repeat;
+                    back.push((subject, old.clone()));
+                    state.rows.entry(subject).or_default().push(old);
+                }
+                None => gone.push((subject, row)),
+            }
+            state.repeat_if_confirmed(&subject);
+        }
+        // What is back was counted as the row that is gone.
+        if !back.is_empty() {
+            self.inner.say(log::opened(&back));
+        }
+        self.inner.close(&gone);
+    }
+}
 
 /// A try in the background is under way.
 #[derive(Debug)]
@@ -142,13 +209,8 @@ impl Drop for Held {
                 continue;
             }
             state.held.remove(subject);
-            // The write did not stand after all, and kept a pin from being removed meanwhile:
-            // nobody is left to do it but the caller.
-            if let Some(rows) = state.rows.get_mut(subject)
-                && rows.iter().all(|r| r.stage == Stage::Confirmed)
-            {
-                rows.iter_mut().for_each(|r| r.stage = Stage::Repeat);
-            }
+            // The write did not stand after all, and kept a pin from being removed meanwhile.
+            state.repeat_if_confirmed(subject);
         }
     }
 }
