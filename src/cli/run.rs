@@ -11,17 +11,18 @@ use super::{Ended, Failure, args::Run, eprint_line};
 use crate::{
     router::{
         Running, StartError,
-        running::{Bound, Signals, render},
+        running::{Bound, Clock, Signals, render},
     },
     telemetry::log,
 };
 
 pub fn run(args: &Run) -> Result<Ended, Failure> {
     let signals = Signals::begin()?;
-    let router = start(&args.config, None)?;
-    if args.clock_is_right {
-        router.shared.journal.trust_clock();
-    }
+    let clock = match args.clock_is_right {
+        true => Clock::Vouched,
+        false => Clock::Minded,
+    };
+    let router = start(&args.config, None, clock)?;
     tracing::info!(listen = %router.listen, admin = %router.admin, "ready");
     Ok(until_signal(router, signals))
 }
@@ -79,9 +80,9 @@ const DISK_TELLS: Duration = Duration::from_secs(2);
 const DISK_ENDS: Duration = Duration::from_secs(20);
 
 /// Starts a router; broken files are told with the offending lines underlined.
-pub fn start(config: &Path, bound: Option<Bound>) -> Result<Running, Failure> {
+pub fn start(config: &Path, bound: Option<Bound>, clock: Clock) -> Result<Running, Failure> {
     log::start(&log_settings(config))?;
-    Running::start(config, bound).map_err(|error| match error {
+    Running::start_by(config, bound, clock).map_err(|error| match error {
         StartError::Broken(broken) => {
             let coloured =
                 std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
