@@ -521,6 +521,10 @@ mod tests {
         };
         let told = clock.block_on(ends.stand());
         assert!(matches!(told, Err(Refused::Ledger(_))), "{told:?}");
+        // Nor does a write of the person wait for ever; that the pin may end yet, it does not overtake.
+        let write = || erasures.hold(vec![(subject, Arc::clone(&row.region))]);
+        let held = clock.block_on(overtake::unless_disk_hangs(&journal, write()));
+        assert!(matches!(held, Err(Refused::Ledger(_))), "{held:?}");
         // Long after everybody's patience has ended.
         clock.block_on(async { tokio::time::sleep(Duration::from_secs(60)).await });
         assert_eq!(erasures.count(), 0, "it is not known yet");
@@ -532,5 +536,7 @@ mod tests {
             }
         });
         assert!(erasures.is_empty(), "{:?}", erasures.list());
+        let held = clock.block_on(overtake::unless_disk_hangs(&journal, write()));
+        assert!(matches!(held, Ok(None)), "{held:?}");
     }
 }
