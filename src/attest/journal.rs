@@ -392,6 +392,11 @@ impl Journal {
         self.shared.writing_since()
     }
 
+    /// For how long the disk has confirmed nothing of what it was given; nothing where there is none.
+    pub(crate) fn writes_for(&self) -> Duration {
+        self.shared.writing_for(tokio::time::Instant::now)
+    }
+
     pub fn status(&self) -> JournalStatus {
         self.shared.status()
     }

@@ -41,7 +41,7 @@ const BUFFER: usize = 65_536;
 const WAITING: usize = 1_000_000;
 /// How long anybody waits for the disk. Longer than any sound one takes for a write, shorter than
 /// callers are patient.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) use crate::disk::PATIENCE;
 /// Later than every entry.
 const NOTHING: i64 = i64::MAX;
 /// Before every entry.
@@ -377,7 +377,7 @@ impl Shared {
 
     /// How long the thread has been at its frame; nothing where it writes none, which is most of the
     /// time, and then the clock need not be read.
-    fn writing_for(&self, now: impl FnOnce() -> Instant) -> Duration {
+    pub fn writing_for(&self, now: impl FnOnce() -> Instant) -> Duration {
         match self.writing_since.load(Ordering::Relaxed) {
             IDLE => Duration::ZERO,
             since => now()

@@ -11,7 +11,7 @@ use std::{
 use super::{Ended, Failure, args::Demo, print_line, run};
 use crate::{
     policy::shipped,
-    router::running::{Bound, Signals},
+    router::running::{Bound, Clock, Signals},
     store::{Store, StoreHandle, StoreOptions},
     telemetry::clock,
 };
@@ -42,7 +42,7 @@ pub fn demo(args: Demo) -> Result<Ended, Failure> {
         .ok_or("the addresses in use cannot be told")?;
     write_policies(&folder.path)?;
     let config = write_settings(&folder.path, listen, admin, &stores)?;
-    let router = run::start(&config, Some(bound))?;
+    let router = run::start(&config, Some(bound), Clock::Minded)?;
     for line in announcement(&folder, listen, admin, &stores) {
         print_line(&line);
     }

@@ -11,17 +11,18 @@ use super::{Ended, Failure, args::Run, eprint_line};
 use crate::{
     router::{
         Running, StartError,
-        running::{Bound, Signals, render},
+        running::{Bound, Clock, Signals, render},
     },
     telemetry::log,
 };
 
 pub fn run(args: &Run) -> Result<Ended, Failure> {
     let signals = Signals::begin()?;
-    let router = start(&args.config, None)?;
-    if args.clock_is_right {
-        router.shared.journal.trust_clock();
-    }
+    let clock = match args.clock_is_right {
+        true => Clock::Vouched,
+        false => Clock::Minded,
+    };
+    let router = start(&args.config, None, clock)?;
     tracing::info!(listen = %router.listen, admin = %router.admin, "ready");
     Ok(until_signal(router, signals))
 }
@@ -30,7 +31,7 @@ pub fn run(args: &Run) -> Result<Ended, Failure> {
 /// its own: systemd does not start anew what ended with 2.
 pub fn until_signal(router: Running, signals: Signals) -> Ended {
     let waited = router.wait_for_signal(signals).map_err(Failure::from);
-    end_within(router.stops_within());
+    end_within(router.stops_within(), router.awaited());
     match waited.and_then(|()| Ok(router.stop()?)) {
         Ok(()) => Ended::Good,
         Err(failure) => {
@@ -42,20 +43,35 @@ pub fn until_signal(router: Running, signals: Signals) -> Ended {
 
 /// Ends the process although it could not stop: threads that wait for a disk that hangs cannot be
 /// told to. Says so before, while the disk may still come back.
-fn end_within(stops: Duration) {
+fn end_within(stops: Duration, awaited: impl Fn() -> Vec<&'static str> + Send + 'static) {
     let ends = move || {
         thread::sleep(stops + DISK_TELLS);
-        tracing::error!(
-            wait = ?DISK_ENDS,
-            "stopping waits for a disk that does not answer: entries of the last moments are not in the ledger yet"
-        );
+        let (files, why, _) = hung(&awaited());
+        tracing::error!(wait = ?DISK_ENDS, files, "{why}");
         thread::sleep(DISK_ENDS);
-        tracing::error!("ended without the ledger's last entries: the disk does not answer");
+        let (files, _, end) = hung(&awaited());
+        tracing::error!(files, "{end}");
         log::close();
         process::exit(1);
     };
     // Without it everything is as before: whoever supervises the process ends it.
     let _ = thread::Builder::new().name("ending".into()).spawn(ends);
+}
+
+/// What an end that waits for these files says: which they are, at first, and at last. The ledger where
+/// it is not known what else it may be.
+fn hung(files: &[&str]) -> (String, &'static str, &'static str) {
+    let (first, last) = match files.is_empty() || files.contains(&"ledger") {
+        true => (
+            "stopping waits for a disk that does not answer: entries of the last moments are not in the ledger yet",
+            "ended without the ledger's last entries: the disk does not answer",
+        ),
+        false => (
+            "stopping waits for the disk of `directory.path`, which does not answer: what these files lack of pins and counts stands in the ledger and is stored at the next start",
+            "ended without what these files lack: the disk of `directory.path` does not answer; the next start stores what the ledger has of it",
+        ),
+    };
+    (files.join(", "), first, last)
 }
 
 /// Within this a disk that works has taken what was left.
@@ -64,9 +80,9 @@ const DISK_TELLS: Duration = Duration::from_secs(2);
 const DISK_ENDS: Duration = Duration::from_secs(20);
 
 /// Starts a router; broken files are told with the offending lines underlined.
-pub fn start(config: &Path, bound: Option<Bound>) -> Result<Running, Failure> {
+pub fn start(config: &Path, bound: Option<Bound>, clock: Clock) -> Result<Running, Failure> {
     log::start(&log_settings(config))?;
-    Running::start(config, bound).map_err(|error| match error {
+    Running::start_by(config, bound, clock).map_err(|error| match error {
         StartError::Broken(broken) => {
             let coloured =
                 std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -85,4 +101,22 @@ fn log_settings(config: &Path) -> crate::settings::Log {
     crate::settings::read(&path, crate::settings::environment(), &faults)
         .map(|s| s.log)
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_waits_names_the_files_that_it_waits_for() {
+        let (files, first, last) = hung(&["pins", "erasures"]);
+        assert_eq!(files, "pins, erasures");
+        for told in [first, last] {
+            assert!(told.contains("`directory.path`"), "{told}");
+        }
+        for files in [&[][..], &["ledger", "pins"]] {
+            let (_, first, _) = hung(files);
+            assert!(first.contains("not in the ledger yet"), "{first}");
+        }
+    }
 }

@@ -9,6 +9,8 @@ use std::{
         Arc,
         atomic::{AtomicU8, AtomicUsize, Ordering},
     },
+    thread,
+    time::Duration,
 };
 
 use redb::{BackendError, Database, StorageBackend, backends::FileBackend};
@@ -23,6 +25,8 @@ pub(crate) enum State {
     Full,
     /// Nothing works: "input/output error".
     Dead,
+    /// What is written or made durable waits until the disk is another.
+    Hangs,
 }
 
 /// Cheap to clone; all clones are one disk.
@@ -71,8 +75,12 @@ impl Disk {
         })
     }
 
-    fn check(&self, needs_room: bool) -> io::Result<()> {
-        let state = self.state.load(Ordering::SeqCst);
+    fn check(&self, changes: bool, needs_room: bool) -> io::Result<()> {
+        let now = || self.state.load(Ordering::SeqCst);
+        while changes && now() == State::Hangs as u8 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let state = now();
         if state == State::Dead as u8 {
             return Err(io::Error::from_raw_os_error(INPUT_OUTPUT));
         }
@@ -93,27 +101,27 @@ type Range = Bound<u64>;
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.disk.check(false)?;
+        self.disk.check(false, false)?;
         self.file.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.disk.check(false)?;
+        self.disk.check(false, false)?;
         self.file.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.disk.check(false)?;
+        self.disk.check(true, false)?;
         self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.disk.check(false)?;
+        self.disk.check(true, false)?;
         self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.disk.check(offset >= 4096)?;
+        self.disk.check(true, offset >= 4096)?;
         self.file.write(offset, data)
     }
 

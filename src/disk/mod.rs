@@ -17,6 +17,7 @@ mod draft;
 pub(crate) mod faulty;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 use std::{
     fs::{self, Permissions},
@@ -31,6 +32,8 @@ use std::{
 };
 
 use redb::{Database, DatabaseError, ReadableDatabase, WriteTransaction};
+
+pub(crate) use writing::{PATIENCE, Writing, unconfirmed};
 
 /// Why a database file cannot be opened, and what helps.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +82,7 @@ pub(crate) struct Healing {
     /// Whether there is a `trouble`: a use that went well looks no further.
     troubled: AtomicBool,
     trouble: Mutex<Option<io::Error>>,
+    writing: Writing,
 }
 
 /// Opens the database; `true`: and creates it when it is not there.
@@ -131,6 +135,7 @@ impl Healing {
             words,
             troubled: AtomicBool::new(false),
             trouble: Mutex::default(),
+            writing: Writing::default(),
         })
     }
 
@@ -140,6 +145,7 @@ impl Healing {
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
+        let _under_way = self.writing.begin();
         let opened = self.opened()?;
         let done = opened.database().and_then(|database| {
             let mut write = database.begin_write()?;
@@ -195,6 +201,11 @@ impl Healing {
             return None;
         }
         self.lock().as_ref().map(ToString::to_string)
+    }
+
+    /// Of what is being written, for whoever must not wait for it.
+    pub fn writing(&self) -> &Writing {
+        &self.writing
     }
 
     /// The database, opened again if it had to be closed and some time has passed.
@@ -333,7 +344,8 @@ pub(crate) fn is_io(error: &redb::Error) -> bool {
     matches!(error, Io(_) | PreviousIo | DatabaseClosed)
 }
 
-fn copy(error: &io::Error) -> io::Error {
+/// The same error once more, for another who is told.
+pub(crate) fn copy(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(error.kind(), error.to_string()),

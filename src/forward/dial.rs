@@ -10,12 +10,11 @@ use std::{
 };
 
 use rustls::{CertificateError, ClientConnection, OtherError, pki_types::UnixTime};
-use smallvec::SmallVec;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
-    Endpoint, Unreachable,
+    Endpoint, Unreachable, resolve,
     wire::{Stream, TurnedAway, Wire},
 };
 use crate::{
@@ -87,10 +86,8 @@ async fn connect(
     if let Some(address) = endpoint.address() {
         return Ok((TcpStream::connect(address).await?, None));
     }
-    let found = tokio::net::lookup_host(endpoint.host_and_port())
-        .await
-        .map_err(|_| Unreachable::Unresolved)?;
-    let mut addresses: SmallVec<[SocketAddr; 4]> = found.collect();
+    let (host, port) = endpoint.host_and_port();
+    let mut addresses = resolve::addresses(host, port).await?;
     if let [address] = addresses.as_slice() {
         return Ok((TcpStream::connect(address).await?, None));
     }

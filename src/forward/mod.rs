@@ -67,6 +67,7 @@ mod multiplex;
 mod pool;
 mod region;
 mod replay;
+mod resolve;
 mod slices;
 mod sound;
 #[cfg(test)]

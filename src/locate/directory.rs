@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     disk::{
-        CannotOpen,
+        CannotOpen, Writing,
         backlog::{self, Backlog, Stores, Storing},
         is_io,
     },
@@ -71,7 +71,7 @@ pub struct DirectoryStatus {
     pub waiting: usize,
     /// All changes of ledger entries up to this number are stored.
     pub applied: u64,
-    /// The last failure to store, until storing succeeds again.
+    /// The last failure to store, until storing succeeds again; or that the disk hangs.
     pub error: Option<String>,
 }
 
@@ -168,9 +168,14 @@ impl Directory {
             applied: self.inner.applied.load(Ordering::Relaxed),
             error: match self.inner.refuse_if_broken() {
                 Err(broken) => Some(broken.to_string()),
-                Ok(()) => self.inner.backlog.error(),
+                Ok(()) => (self.inner.backlog.error()).or_else(|| self.writing().hang()),
             },
         }
+    }
+
+    /// Of what is being stored.
+    pub(crate) fn writing(&self) -> &Writing {
+        self.inner.store.writing()
     }
 
     /// Blocks until every standing pin is stored.

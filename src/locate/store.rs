@@ -25,7 +25,7 @@ use super::{
 use crate::{
     attest::create_private_folder,
     disk::{
-        CannotOpen, Healing, Words,
+        CannotOpen, Healing, Words, Writing,
         applied::{self, META},
     },
     domain::SubjectKey,
@@ -111,12 +111,14 @@ impl Store {
             write.open_table(META)?;
             Ok(())
         })?;
-        Ok(Self {
+        let store = Self {
             tables: RwLock::default(),
             kinds: RwLock::default(),
             file,
             count: AtomicU64::new(0),
-        })
+        };
+        store.renew();
+        Ok(store)
     }
 
     pub fn get(&self, key: &SubjectKey) -> Result<Option<Arc<Pin>>, DirectoryError> {
@@ -163,7 +165,7 @@ impl Store {
             return Ok(tables);
         }
         drop(known);
-        // Opened and kept in one: else what `forget` has put away could come back.
+        // Opened and kept in one: else what `renew` has put away could come back.
         let mut known = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(tables) = of_this(&known) {
             return Ok(tables);
@@ -178,14 +180,22 @@ impl Store {
         Ok(tables)
     }
 
-    /// Follows each commit: what was written is seen from here on.
-    fn forget(&self) {
+    /// Follows each commit: what was written is seen from here on. The tables are opened at once, for
+    /// whoever looks a subject up while the next commit waits for the disk: redb may open none then.
+    fn renew(&self) {
         *self.tables.write().unwrap_or_else(PoisonError::into_inner) = None;
+        // Else whoever needs them opens them.
+        let _ = (self.file).read_of(|database, of| self.opened(database, of).map(drop));
+    }
+
+    pub fn writing(&self) -> &Writing {
+        self.file.writing()
     }
 
     /// Pins in the file, or as many as there were when it last could be read.
     pub fn count(&self) -> u64 {
-        match self.file.read(|read| Ok(read.open_table(PINS)?.len()?)) {
+        let count = |database: &_, of| Ok(self.opened(database, of)?.pins.len()?);
+        match self.file.read_of(count) {
             Ok(count) => {
                 self.count.store(count, Ordering::Relaxed);
                 count
@@ -217,7 +227,7 @@ impl Store {
             }
             applied::note(write, newest)
         });
-        self.forget();
+        self.renew();
         Ok(written?)
     }
 
@@ -233,7 +243,7 @@ impl Store {
             }
             Ok(())
         });
-        self.forget();
+        self.renew();
         Ok(written?)
     }
 

@@ -8,6 +8,7 @@ use smallvec::smallvec;
 use tempfile::TempDir;
 
 mod first;
+mod hung;
 mod imports;
 mod numbered;
 

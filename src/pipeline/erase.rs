@@ -84,7 +84,7 @@ pub async fn erase(
             Ok((region, flow, judged))
         })
         .collect::<Result<_, Refused>>()?;
-    let mut open = note(x, routed, parts, person, &judged)?;
+    let mut open = note(x, routed, parts, person, &judged).await?;
     let profile = judged.first().map(|(_, _, j)| Arc::clone(&j.profile));
     let mut first = None;
     let mut left = Left::default();
@@ -245,7 +245,7 @@ pub(super) async fn whole(answer: Response<AnswerBody>) -> bool {
 }
 
 /// Writes the erasure into the log, with what is needed to try it again at each holder.
-fn note<'x, 'w>(
+async fn note<'x, 'w>(
     x: &'x Exchange<'w>,
     routed: &Routed<'_>,
     parts: &Parts,
@@ -265,7 +265,7 @@ fn note<'x, 'w>(
         since: x.at(),
         ends_pin: person.pinned && routed.route.settings.erase == Erase::Subject,
     };
-    let noted = x.worker.shared.erasures.note(&new, &regions);
+    let noted = x.worker.shared.erasures.note(&new, &regions).await;
     noted.map_err(|e| state_refused(&e))?;
     let kept = judged
         .iter()
@@ -340,14 +340,8 @@ impl Drop for Unsettled<'_, '_> {
 
 /// An answer that names what is open is given when a restart would list it.
 pub async fn sync(x: &Exchange<'_>) -> Result<(), Refused> {
-    let erasures = x.worker.shared.erasures.clone();
-    let synced = tokio::task::spawn_blocking(move || erasures.sync()).await;
-    match synced {
-        Ok(synced) => synced.map_err(|e| state_refused(&e)),
-        Err(_) => Err(Refused::Internal(
-            "the log of open erasures was not written",
-        )),
-    }
+    let synced = x.worker.shared.erasures.sync().await;
+    synced.map_err(|e| state_refused(&e))
 }
 
 pub fn state_refused(error: &StateError) -> Refused {
@@ -512,7 +506,13 @@ mod tests {
             since: draft.at,
             ends_pin: true,
         };
-        erasures.note(&new, &[Arc::clone(&region)]).unwrap();
+        // By a clock that does not run ahead.
+        let other = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let noted = other.block_on(erasures.note(&new, &[Arc::clone(&region)]));
+        noted.unwrap();
         let row = RowId {
             subject,
             region,
@@ -533,15 +533,14 @@ mod tests {
         };
         let told = clock.block_on(ends.stand());
         assert!(matches!(told, Err(Refused::Ledger(_))), "{told:?}");
+        // Nor does a write of the person wait for ever; that the pin may end yet, it does not overtake.
+        let write = || erasures.hold(vec![(subject, Arc::clone(&row.region))]);
+        let held = clock.block_on(overtake::unless_disk_hangs(&journal, write()));
+        assert!(matches!(held, Err(Refused::Ledger(_))), "{held:?}");
         // Long after everybody's patience has ended.
         clock.block_on(async { tokio::time::sleep(Duration::from_secs(60)).await });
         assert_eq!(erasures.count(), 0, "it is not known yet");
         drop(opens);
-        // By a clock that does not run ahead.
-        let other = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
         other.block_on(journal.flush()).unwrap();
         clock.block_on(async {
             for _ in 0..100 {
@@ -549,5 +548,7 @@ mod tests {
             }
         });
         assert!(erasures.is_empty(), "{:?}", erasures.list());
+        let held = clock.block_on(overtake::unless_disk_hangs(&journal, write()));
+        assert!(matches!(held, Ok(None)), "{held:?}");
     }
 }

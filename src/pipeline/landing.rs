@@ -146,7 +146,7 @@ pub async fn bring_back(shared: Arc<Shared>, strays: Vec<Stray>) -> Result<(), R
 /// As [`bring_back`], and while the ledger's disk hangs.
 pub async fn bring_back_in_time(shared: Arc<Shared>, strays: Vec<Stray>) -> Result<(), Refused> {
     let back = bring_back(Arc::clone(&shared), strays);
-    overtake::unless_disk_hangs(&shared, back).await?
+    overtake::unless_disk_hangs(&shared.journal, back).await?
 }
 
 /// As [`bring_back`], where nobody waits for it: the caller has gone, or has its answer.

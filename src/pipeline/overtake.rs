@@ -8,9 +8,9 @@ use tokio::time::timeout;
 use super::Exchange;
 use crate::{
     admit::path,
+    attest::Journal,
     domain::{Operation, RegionId, SubjectKey},
     respond::Refused,
-    router::Shared,
     state::{Address, Held},
 };
 
@@ -44,7 +44,7 @@ pub async fn hold(
     let name = |region| Arc::from(x.snapshot.regions.name(region));
     let to = to.map(|(key, region)| (key, name(region))).collect();
     let shared = &x.worker.shared;
-    let held = unless_disk_hangs(shared, shared.erasures.hold(to)).await?;
+    let held = unless_disk_hangs(&shared.journal, shared.erasures.hold(to)).await?;
     if held.as_ref().is_some_and(Held::pin_ended) {
         let detail = "the person's account was erased at this moment: repeat the request";
         return Err(Refused::Directory(detail.to_owned()));
@@ -73,7 +73,7 @@ pub fn moved() -> Refused {
 /// # Errors
 /// The ledger's disk hangs; the work is dropped.
 pub async fn unless_disk_hangs<T>(
-    shared: &Shared,
+    journal: &Journal,
     work: impl Future<Output = T>,
 ) -> Result<T, Refused> {
     let mut work = pin!(work);
@@ -81,7 +81,7 @@ pub async fn unless_disk_hangs<T>(
         match timeout(LOOK, &mut work).await {
             Ok(done) => return Ok(done),
             Err(_) => {
-                let disk = shared.journal.check_disk();
+                let disk = journal.check_disk();
                 disk.map_err(|e| Refused::Ledger(e.to_string()))?;
             }
         }

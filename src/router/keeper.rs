@@ -1,7 +1,11 @@
 //! What must be looked after beside the requests: dates that come, disks that have room again.
 //! Files that change are looked after by [`super::reloads`].
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use prometheus::GaugeVec;
@@ -14,6 +18,7 @@ use super::{
     thresholds::{self, Warned},
 };
 use crate::{
+    disk::PATIENCE,
     forward::EndpointState,
     telemetry::{Metrics, clock, log},
     tls::Validity,
@@ -27,14 +32,17 @@ pub fn keep(shared: &Shared, stop: &watch::Receiver<bool>) {
     let mut ticks = 0u64;
     let mut warned = Warned::default();
     let mut hangs = false;
+    let mut told = [false; 4];
+    let mut register = None;
     while !*stop.borrow() {
         reload::recompile(shared, clock::now());
         tell_hang(shared, &mut hangs);
         if ticks.is_multiple_of(5) {
-            shared.consents.look();
+            look_at_register(shared, &mut register);
             shared.erasures.look();
         }
         shared.journal.look_at_disk();
+        tell_hanging(shared, &mut told);
         shared.memory.look();
         give_back(false);
         warned.look(shared, &shared.snapshot.load(), clock::now());
@@ -52,7 +60,7 @@ fn pause(stop: &watch::Receiver<bool>, mut what: impl FnMut()) {
     let step = Duration::from_millis(100);
     let mut slept = Duration::ZERO;
     while slept < TICK && !*stop.borrow() {
-        std::thread::sleep(step);
+        thread::sleep(step);
         what();
         slept += step;
     }
@@ -70,6 +78,38 @@ fn tell_hang(shared: &Shared, was: &mut bool) {
         _ => {}
     }
     *was = hang.is_some();
+}
+
+/// The threads that write the files of `directory.path` cannot tell, either.
+fn tell_hanging(shared: &Shared, told: &mut [bool; 4]) {
+    for ((file, writing), told) in shared.files().iter().zip(told) {
+        let hangs = writing.hang().is_some();
+        if hangs && !*told {
+            tracing::error!(
+                file,
+                seconds = PATIENCE.as_secs(),
+                "the disk of `directory.path` hangs, it has not confirmed a write into this file in time"
+            );
+        } else if !hangs && *told {
+            tracing::warn!(file, "the disk of `directory.path` hangs no longer");
+        }
+        *told = hangs;
+    }
+}
+
+/// By a thread of its own, one at a time: it waits for the disk.
+fn look_at_register(shared: &Shared, last: &mut Option<JoinHandle<()>>) {
+    let is_at_it = last.as_ref().is_some_and(|thread| !thread.is_finished());
+    if is_at_it || shared.consents.trouble().is_none() {
+        return;
+    }
+    let consents = shared.consents.clone();
+    let look = move || consents.look();
+    // Else it is tried again.
+    *last = thread::Builder::new()
+        .name("register".into())
+        .spawn(look)
+        .ok();
 }
 
 /// Copies plain counters into the metrics that show them, just before they are read. One caller

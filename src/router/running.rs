@@ -121,6 +121,14 @@ impl Running {
     /// # Errors
     /// Nothing is running when this fails.
     pub fn start(config: &Path, bound: Option<Bound>) -> Result<Self, StartError> {
+        Self::start_by(config, bound, Clock::Minded)
+    }
+
+    /// As [`Running::start`], by a clock that an operator may have vouched for.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub fn start_by(config: &Path, bound: Option<Bound>, clock: Clock) -> Result<Self, StartError> {
         let (built, seen) = sources::build(config, clock::now(), None);
         let Built { snapshot, warnings } = built?;
         warnings
@@ -139,6 +147,10 @@ impl Running {
             None => Vec::new(),
         };
         let shared = Arc::new(open(config, snapshot, seen)?);
+        if clock == Clock::Vouched {
+            // Before anybody is answered by what the ledger has shown.
+            shared.journal.trust_clock();
+        }
         forewarn::of_observing(&shared.snapshot.load(), &shared.directory);
         let address = |sockets: &[TcpListener], or: SocketAddr| {
             sockets
@@ -204,6 +216,21 @@ impl Running {
     /// How long [`Running::stop`] takes at most where no disk hangs.
     pub fn stops_within(&self) -> Duration {
         self.shared.snapshot.load().settings.data_plane.drain + LAST_SPANS
+    }
+
+    /// Names the files into which a write is under way for a second or more, the ledger among them.
+    /// Outlives the router, and holds nothing of it open.
+    pub fn awaited(&self) -> impl Fn() -> Vec<&'static str> + Send + use<> {
+        let (journal, files) = (self.shared.journal.clone(), self.shared.files());
+        let is_slow = |lasts: Duration| lasts >= Duration::from_secs(1);
+        move || {
+            let ledger = is_slow(journal.writes_for()).then_some("ledger");
+            let slow = files.iter().filter(|(_, writing)| is_slow(writing.lasts()));
+            ledger
+                .into_iter()
+                .chain(slow.map(|(name, _)| *name))
+                .collect()
+        }
     }
 
     /// Ends the router: not ready from now on, requests at work are answered within the drain
@@ -305,6 +332,14 @@ impl Running {
         let mut groups = [&self.threads, &self.admins, reader].into_iter();
         groups.find_map(first_ended)
     }
+}
+
+/// Whether a start refuses what leaves home while the clock is behind the ledger's entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    Minded,
+    /// An operator says that the clock is right, and the ledger's times were not.
+    Vouched,
 }
 
 /// For the last spans, where the drain took all of its time.

@@ -13,6 +13,7 @@ use super::{Coalesce, Snapshot, reload::LastReload, reloads::Reloads};
 use crate::{
     admit::{descriptors::Alarm, memory::Memory},
     attest::Journal,
+    disk::Writing,
     document::Fault,
     forward::{RegionTally, SharedHealth},
     locate::{Directory, SubjectHasher},
@@ -65,6 +66,16 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// The files of `directory.path`, by the names that metrics have for them.
+    pub(crate) fn files(&self) -> [(&'static str, Writing); 4] {
+        [
+            ("pins", self.directory.writing().clone()),
+            ("counters", self.counters.writing().clone()),
+            ("consents", self.consents.writing().clone()),
+            ("erasures", self.erasures.writing().clone()),
+        ]
+    }
+
     /// The files of logs were moved away; waits for no disk.
     pub fn reopen_logs(&self) {
         if let Some(access) = &self.access {

@@ -40,6 +40,13 @@ pub enum StateError {
         "a person who stands in the ledger could not be counted: restart, so that it is replayed"
     )]
     Broken,
+    #[error(
+        "{}: look at the disk that `directory.path` is on",
+        crate::disk::unconfirmed(*.0)
+    )]
+    Hangs(std::time::Duration),
+    #[error("the thread that writes has ended: restart the router")]
+    Gone,
     #[error("the counters cannot keep up: {waiting} changes wait to be stored")]
     Behind { waiting: usize },
     #[error("a person can have at most {0} consents on the register")]

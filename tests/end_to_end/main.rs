@@ -19,6 +19,7 @@ mod beginnings;
 mod broken_files;
 mod bulk;
 mod circumstances;
+mod clock;
 mod confirmed;
 mod crash;
 mod decided_by;

@@ -160,7 +160,7 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
     ///
     /// # Errors
     /// The log cannot be written: nothing may be sent.
-    pub fn note(
+    pub async fn note(
         (x, lanes, load): Asked<'o, 'x, 'w>,
         (states, sends, leaves_home): Sent<'o>,
         erasing: Vec<Erasing>,
@@ -193,7 +193,7 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
             (new, Arc::clone(&row.region))
         });
         if !rows.is_empty() {
-            let noted = x.worker.shared.erasures.note_all(new);
+            let noted = x.worker.shared.erasures.note_all(new).await;
             noted.map_err(|e| erase::state_refused(&e))?;
         }
         let all = rows.into_iter().map(|(erasing, row, ..)| (erasing, row));

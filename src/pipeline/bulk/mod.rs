@@ -236,7 +236,8 @@ async fn carry_out(
         (&states, sends, leaves),
         decided.erasing,
         &again,
-    )?;
+    )
+    .await?;
     let mut heard = send(x, &load, &states, sends, &cleared, leaves, &decided.first).await?;
     // In the order of the items, as what asks for them.
     let is_taken = |item: usize| {

@@ -3,7 +3,7 @@
 //! A person is known here as a keyed hash only. Nothing is deleted: a withdrawal is noted on the
 //! consent, a consent given again is a new one, so the register is its own history.
 //!
-//! A decision looks into the file itself, so a withdrawal counts from its answer on, on every
+//! A decision looks into the file as it stands, so a withdrawal counts from its answer on, on every
 //! worker. Most people have no consent on record: a bit set that is only ever added to tells
 //! that without a lock or a look into the file.
 
@@ -15,18 +15,20 @@ mod tests;
 use std::{
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use jiff::Timestamp;
-use redb::{ReadableTable, TableDefinition};
+use redb::{
+    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
 
 use super::{StateError, open_file};
 use crate::{
     attest::create_private_folder,
-    disk::{Healing, Words},
+    disk::{Healing, Words, Writing},
     domain::SubjectKey,
 };
 
@@ -55,6 +57,8 @@ pub struct Consents {
 
 struct Inner {
     file: Healing,
+    /// As of the last write, and of which opening of the file.
+    table: RwLock<Option<(u64, Arc<Table>)>>,
     /// A bit for everybody who may have a consent.
     known: Box<[AtomicU64]>,
     /// Whether any of them is set: where nobody consents, no word of the set need be fetched.
@@ -62,6 +66,8 @@ struct Inner {
     /// One change at a time.
     writing: Mutex<()>,
 }
+
+type Table = ReadOnlyTable<([u8; 16], u64), &'static [u8]>;
 
 /// What a withdrawal did.
 #[derive(Debug)]
@@ -88,11 +94,12 @@ impl Consents {
     fn with(file: Healing) -> Result<Self, StateError> {
         let inner = Inner {
             file,
+            table: RwLock::default(),
             known: (0..WORDS).map(|_| AtomicU64::new(0)).collect(),
             any: AtomicBool::new(false),
             writing: Mutex::new(()),
         };
-        inner.file.write(|write| {
+        inner.write(|write| {
             write.open_table(META)?;
             for row in write.open_table(CONSENTS)?.iter()? {
                 let (key, _) = row?;
@@ -123,8 +130,8 @@ impl Consents {
             return Ok(Vec::new());
         }
         let bytes = key.to_bytes();
-        let found = self.inner.file.read(|read| {
-            let table = read.open_table(CONSENTS)?;
+        let found = self.inner.file.read_of(|database, generation| {
+            let table = self.inner.opened(database, generation)?;
             let mut found = Vec::new();
             for row in table.range((bytes, 0)..=(bytes, u64::MAX))? {
                 let (_, value) = row?;
@@ -152,7 +159,7 @@ impl Consents {
         }
         // Before the consent can be seen, so that nobody misses it.
         self.inner.note(&key);
-        Ok(self.inner.file.write(|write| {
+        Ok(self.inner.write(|write| {
             let mut meta = write.open_table(META)?;
             let number = meta.get("next")?.map_or(1, |n| n.value());
             meta.insert("next", number + 1)?;
@@ -188,7 +195,7 @@ impl Consents {
                 still_standing,
             });
         }
-        self.inner.file.write(|write| {
+        self.inner.write(|write| {
             let mut table = write.open_table(CONSENTS)?;
             for consent in &withdrawn {
                 let slot = (key.to_bytes(), consent.number());
@@ -203,16 +210,22 @@ impl Consents {
         })
     }
 
-    /// Why the register could not be written (or read) last, until it is written again.
+    /// Why the register could not be written (or read) last, until it is written again; or that its
+    /// disk hangs.
     pub fn trouble(&self) -> Option<String> {
-        self.inner.file.trouble()
+        (self.inner.file.trouble()).or_else(|| self.writing().hang())
+    }
+
+    /// Of what is being written.
+    pub(crate) fn writing(&self) -> &Writing {
+        self.inner.file.writing()
     }
 
     /// Finds out whether a register in trouble can be written again: callers may be rare, and
     /// whoever watches should not have to wait for one. Blocks on the disk while there is trouble,
     /// and else does nothing.
     pub fn look(&self) {
-        if self.trouble().is_none() {
+        if self.inner.file.trouble().is_none() {
             return;
         }
         let _one = self.inner.lock();
@@ -227,6 +240,40 @@ impl Consents {
 }
 
 impl Inner {
+    /// One durable change, which whoever decides sees from here on. The table is opened at once, for
+    /// who decides while the next change waits for the disk: redb may open none then.
+    fn write<T>(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, redb::Error> {
+        let written = self.file.write(work);
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = None;
+        // Else whoever needs it opens it.
+        let _ = (self.file).read_of(|database, of| self.opened(database, of).map(drop));
+        written
+    }
+
+    fn opened(&self, database: &Database, generation: u64) -> Result<Arc<Table>, redb::Error> {
+        let of_this = |known: &Option<(u64, Arc<Table>)>| {
+            let (of, table) = known.as_ref()?;
+            (*of == generation).then(|| Arc::clone(table))
+        };
+        let known = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = of_this(&known) {
+            return Ok(table);
+        }
+        drop(known);
+        // Opened and kept in one: else what a change has put away could come back.
+        let mut known = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = of_this(&known) {
+            return Ok(table);
+        }
+        *known = None;
+        let table = Arc::new(database.begin_read()?.open_table(CONSENTS)?);
+        *known = Some((generation, Arc::clone(&table)));
+        Ok(table)
+    }
+
     fn note(&self, key: &SubjectKey) {
         let (word, bit) = place(key);
         if let Some(word) = self.known.get(word) {

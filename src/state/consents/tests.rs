@@ -210,3 +210,30 @@ fn a_full_disk_changes_nothing_and_is_over_once_there_is_room() {
     assert_eq!(register.of(&key(1)).unwrap()[0].standing(), None);
     assert_eq!(register.of(&key(2)).unwrap(), [next]);
 }
+
+#[test]
+fn who_decides_waits_for_no_disk_that_hangs() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let opens = disk.opens(folder.path().join(FILE));
+    let register = Consents::with(Healing::open_by(opens, TELLS).unwrap()).unwrap();
+    let one = || consent(ConsentKind::Transfer, &["SG"]);
+    register.record(key(1), one(), at(MORNING)).unwrap();
+    disk.turn(State::Hangs);
+    let records = register.clone();
+    let recording = std::thread::spawn(move || records.record(key(2), one(), at(MORNING)));
+    while register.writing().lasts().as_millis() < 50 {
+        std::thread::yield_now();
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    let decides = register.clone();
+    let deciding = std::thread::spawn(move || tell.send(decides.of(&key(1)).unwrap().len()));
+    let found = told.recv_timeout(std::time::Duration::from_secs(10));
+    // Before anything is judged: the threads must end.
+    disk.turn(State::Sound);
+    let recorded = recording.join().unwrap();
+    let _ = deciding.join();
+    assert_eq!(found, Ok(1));
+    recorded.unwrap();
+    assert_eq!(register.of(&key(2)).unwrap().len(), 1);
+}

@@ -35,7 +35,7 @@ use super::{StateError, open_file};
 use crate::{
     attest::create_private_folder,
     disk::{
-        Healing,
+        Healing, Writing,
         backlog::{self, Backlog, Stores, Storing},
     },
     domain::SubjectKey,
@@ -76,7 +76,7 @@ pub struct CountersStatus {
     pub waiting: usize,
     /// All entries up to this number are stored.
     pub applied: u64,
-    /// The last failure to store, until storing succeeds again.
+    /// The last failure to store, until storing succeeds again; or that the disk hangs.
     pub error: Option<String>,
 }
 
@@ -153,10 +153,15 @@ impl Counters {
             waiting: self.inner.backlog.len(),
             applied: self.inner.applied.load(Ordering::Relaxed),
             error: match self.inner.refuse_if_broken() {
-                Ok(()) => self.inner.backlog.error(),
+                Ok(()) => (self.inner.backlog.error()).or_else(|| self.writing().hang()),
                 Err(broken) => Some(broken.to_string()),
             },
         }
+    }
+
+    /// Of what is being stored.
+    pub(crate) fn writing(&self) -> &Writing {
+        self.inner.store.writing()
     }
 
     /// Blocks until everybody who stands is stored.

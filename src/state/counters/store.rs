@@ -2,15 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use redb::{ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::{Change, StateError, tally::Quarter};
 use crate::{
     disk::{
-        Healing, Words,
+        Healing, Words, Writing,
         applied::{self, META},
     },
     domain::SubjectKey,
@@ -31,11 +31,26 @@ pub(super) const TELLS: Words = Words {
 pub(super) struct Store {
     /// As of the last write, and of which opening of the file: to open it takes thirty times as
     /// long as to look a person up.
-    people: Mutex<Option<(u64, People)>>,
+    people: Mutex<Option<Known>>,
     file: Healing,
 }
 
 type People = ReadOnlyTable<(u32, [u8; 16]), Quarter>;
+/// Of which opening, and its table.
+type Known = (u64, People);
+
+fn opened<'k>(
+    known: &'k mut Option<Known>,
+    database: &Database,
+    generation: u64,
+) -> Result<&'k mut People, redb::Error> {
+    known.take_if(|(of, _)| *of != generation);
+    let (_, people) = match known {
+        Some(known) => known,
+        none => none.insert((generation, database.begin_read()?.open_table(PEOPLE)?)),
+    };
+    Ok(people)
+}
 
 /// A tally as it stands in the file: name, id, people by last time.
 pub(super) type Stored = (String, u32, Vec<(Quarter, u64)>);
@@ -65,26 +80,30 @@ impl Store {
         Ok((Self { people, file }, found))
     }
 
+    pub fn writing(&self) -> &Writing {
+        self.file.writing()
+    }
+
     /// When the person was counted last.
     pub fn last(&self, tally: u32, key: &SubjectKey) -> Result<Option<Quarter>, StateError> {
         let found = self.file.read_of(|database, generation| {
-            let mut known = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-            known.take_if(|(of, _)| *of != generation);
-            let (_, people) = match &mut *known {
-                Some(people) => people,
-                none => {
-                    let people = database.begin_read()?.open_table(PEOPLE)?;
-                    none.insert((generation, people))
-                }
-            };
+            let mut known = self.lock();
+            let people = opened(&mut known, database, generation)?;
             Ok(people.get((tally, key.to_bytes()))?.map(|v| v.value()))
         });
         Ok(found?)
     }
 
-    /// To be called after a commit: who was counted is seen from here on.
-    fn forget(&self) {
-        *self.people.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// To be called after a commit: who was counted is seen from here on. The table is opened at once,
+    /// for whoever asks while the next commit waits for the disk: redb may open none then.
+    fn renew(&self) {
+        *self.lock() = None;
+        // Else whoever needs it opens it.
+        let _ = (self.file).read_of(|d, of| opened(&mut self.lock(), d, of).map(|_| ()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Known>> {
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes changes in their order, in one durable transaction.
@@ -123,7 +142,7 @@ impl Store {
             }
             applied::note(write, last.seq)
         });
-        self.forget();
+        self.renew();
         Ok(written?)
     }
 

@@ -1,9 +1,51 @@
-//! What lasts for a while: a try, the removal of a pin, a write, a request that is kept.
+//! What lasts for a while: an erasure that is being noted, a try, the removal of a pin, a write, a
+//! request that is kept.
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Address, Inner, Overtaken, Row, Stage, State};
+use super::{Address, Inner, Overtaken, Row, RowId, Stage, State};
 use crate::domain::SubjectKey;
+
+/// Rows whose lines are handed over and are not known to be written. Dropped before they stand:
+/// nothing is sent for them, and what they had displaced is open again.
+pub(super) struct Noting {
+    inner: Arc<Inner>,
+    /// Empty once they stand.
+    rows: Vec<RowId>,
+}
+
+impl Noting {
+    pub fn new(inner: &Arc<Inner>, count: usize) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            rows: Vec::with_capacity(count),
+        }
+    }
+
+    pub fn add(&mut self, subject: SubjectKey, row: &Row) {
+        self.rows.push(RowId {
+            subject,
+            region: Arc::clone(&row.region),
+            record: row.record,
+            decision: row.decision,
+        });
+    }
+
+    pub fn stands(mut self) {
+        self.rows.clear();
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        if self.rows.is_empty() {
+            return;
+        }
+        let mut state = self.inner.lock();
+        self.inner
+            .forget(&mut state, &std::mem::take(&mut self.rows));
+    }
+}
 
 /// A try in the background is under way.
 #[derive(Debug)]
@@ -160,13 +202,8 @@ impl Drop for Held {
                 continue;
             }
             state.held.remove(subject);
-            // The write did not stand after all, and kept a pin from being removed meanwhile:
-            // nobody is left to do it but the caller.
-            if let Some(rows) = state.rows.get_mut(subject)
-                && rows.iter().all(|r| r.stage == Stage::Confirmed)
-            {
-                rows.iter_mut().for_each(|r| r.stage = Stage::Repeat);
-            }
+            // The write did not stand after all, and kept a pin from being removed meanwhile.
+            state.repeat_if_confirmed(subject);
         }
     }
 }

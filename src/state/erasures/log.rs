@@ -1,13 +1,13 @@
 //! The log of open erasures: one line of JSON for each that opened or closed.
 //!
-//! Lines go to the system before a holder is called, so they outlive the process; they are made
-//! durable where somebody is told that an erasure stays open. A router that dies with its machine
+//! Lines go to the system, by a thread of its own ([`pen`](super::pen)), before a holder is called, so
+//! they outlive the process; they are made durable where somebody is told that an erasure stays open. A router that dies with its machine
 //! in between has answered nobody. A line that was cut short by the end is dropped.
 
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -36,8 +36,6 @@ pub(super) struct Log {
     ragged: bool,
     /// Its length when it last was cut back.
     least: u64,
-    /// How often that was.
-    cuts: u64,
     /// Why the last line could not be written.
     trouble: Option<String>,
 }
@@ -89,44 +87,9 @@ impl Log {
             length: text.len() as u64,
             ragged: false,
             least: 0,
-            cuts: 0,
             trouble: None,
         };
         Ok((log, rows))
-    }
-
-    /// One write for all rows of a request.
-    pub fn note(&mut self, rows: &[(SubjectKey, Row)]) -> io::Result<()> {
-        let mut text = Vec::with_capacity(rows.len() * 256);
-        for (subject, row) in rows {
-            put(&mut text, &Line::Open(Open::of(*subject, row)))?;
-        }
-        self.append(&text)
-    }
-
-    /// A row that has changed. A disk that fails is told of in the log for operators alone: memory
-    /// has the row, and the line that opened it stands.
-    pub fn say(&mut self, subject: SubjectKey, row: Row) {
-        let _ = self.note(&[(subject, row)]);
-    }
-
-    /// See [`Log::say`]: what is not noted as closed is listed once more after a restart.
-    pub fn close(&mut self, rows: &[(SubjectKey, Row)]) {
-        let mut text = Vec::new();
-        for (subject, row) in rows {
-            let key = Key {
-                subject: subject.reveal(),
-                region: Arc::clone(&row.region),
-                record: row.record.reveal(),
-            };
-            if put(&mut text, &Line::Close(key)).is_err() {
-                return;
-            }
-        }
-        if text.is_empty() {
-            return;
-        }
-        let _ = self.append(&text);
     }
 
     /// Cuts the log back to nothing, when nothing is open.
@@ -135,74 +98,52 @@ impl Log {
             Ok(()) => {
                 (self.length, self.least) = (0, 0);
                 self.ragged = false;
-                self.cuts += 1;
             }
             Err(error) => tell_uncut(&error),
         }
     }
 
-    /// What a log that has grown enough is to be cut back to.
-    pub fn grown(&self, rows: &HashMap<SubjectKey, Vec<Row>>) -> Option<Fresh> {
-        (self.length - self.least.min(self.length) > GROWN).then(|| self.fresh(rows))
+    /// Whether it is to be cut back. Each byte of what stays is written for one that goes, at most.
+    pub fn has_grown(&self) -> bool {
+        self.length.saturating_sub(self.least) > GROWN.max(self.least)
     }
 
-    /// The rows alone, in a new file that takes the old one's place.
-    pub fn rewrite(&mut self, rows: &HashMap<SubjectKey, Vec<Row>>) -> io::Result<()> {
-        let fresh = self.fresh(rows);
-        let written = fresh.write()?;
-        self.exchange(&fresh, written)
-    }
-
-    fn fresh(&self, rows: &HashMap<SubjectKey, Vec<Row>>) -> Fresh {
-        let rows = rows
-            .iter()
-            .flat_map(|(subject, rows)| rows.iter().map(|row| (*subject, row.clone())));
-        Fresh {
-            path: self.path.with_extension("new"),
-            rows: rows.collect(),
-            length: self.length,
-            cuts: self.cuts,
-        }
-    }
-
-    /// As [`Log::exchange`] of what was begun by [`Log::grown`]; the log for operators is told.
-    pub fn cut_back(&mut self, fresh: &Fresh, written: io::Result<Written>) {
-        if let Err(error) = written.and_then(|written| self.exchange(fresh, written)) {
+    /// Cuts the log back to these rows, which are all; the log for operators is told where that fails.
+    pub fn cut_back(&mut self, rows: &[(SubjectKey, Row)]) {
+        if let Err(error) = self.rewrite(rows) {
             tell_uncut(&error);
         }
     }
 
-    /// Puts the new file in the old one's place, with the lines that came meanwhile.
-    fn exchange(&mut self, fresh: &Fresh, written: Written) -> io::Result<()> {
-        if self.cuts != fresh.cuts {
-            // It is empty since, or was; nothing is to be gained.
-            return Ok(());
+    /// The rows alone, durably in a new file that takes the old one's place.
+    pub fn rewrite(&mut self, rows: &[(SubjectKey, Row)]) -> io::Result<()> {
+        let text = opened(rows)?;
+        let fresh = self.path.with_extension("new");
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
-        let Written { mut file, length } = written;
-        let mut came = Vec::new();
-        let since = self.length - fresh.length;
-        if since > 0 {
-            let mut old = File::open(&self.path)?;
-            old.seek(SeekFrom::Start(fresh.length))?;
-            if old.take(since).read_to_end(&mut came)? as u64 != since {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            file.write_all(&came)?;
-            file.sync_data()?;
-        }
-        fs::rename(&fresh.path, &self.path)?;
+        let mut file = append(&fresh)?;
+        file.write_all(&text)?;
+        file.sync_data()?;
+        fs::rename(&fresh, &self.path)?;
         // At once: the old file has no name any more, and what is written into it would be lost.
         self.file = file;
-        self.length = length + since;
+        self.length = text.len() as u64;
         self.least = self.length;
         self.ragged = false;
-        self.cuts += 1;
         File::open(&self.folder)?.sync_all()
     }
 
-    /// The file, to be made durable without the table's lock.
-    pub fn file(&self) -> io::Result<File> {
-        self.file.try_clone()
+    /// Makes durable what was written.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Writes into another file from now on.
+    #[cfg(test)]
+    pub fn write_into(&mut self, file: File) {
+        self.file = file;
     }
 
     /// Why the last line could not be written; `None`: it could.
@@ -239,7 +180,8 @@ impl Log {
         }
     }
 
-    fn append(&mut self, text: &[u8]) -> io::Result<()> {
+    /// Appends whole lines. A disk that fails is told of in the log for operators.
+    pub fn append(&mut self, text: &[u8]) -> io::Result<()> {
         let written = self.cut().and_then(|()| self.file.write_all(text));
         if let Err(error) = written {
             self.ragged = true;
@@ -255,36 +197,27 @@ impl Log {
     }
 }
 
-/// What a log is to be cut back to, as of when it was so long.
-pub(super) struct Fresh {
-    path: PathBuf,
-    rows: Vec<(SubjectKey, Row)>,
-    length: u64,
-    cuts: u64,
-}
-
-pub(super) struct Written {
-    file: File,
-    length: u64,
-}
-
-impl Fresh {
-    /// Writes it durably beside the log. For as long as that takes, nobody need hold the log.
-    pub fn write(&self) -> io::Result<Written> {
-        let mut text = Vec::new();
-        for (subject, row) in &self.rows {
-            put(&mut text, &Line::Open(Open::of(*subject, row)))?;
-        }
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = append(&self.path)?;
-        file.write_all(&text)?;
-        file.sync_data()?;
-        let length = text.len() as u64;
-        Ok(Written { file, length })
+/// The lines for rows that are open, or have changed.
+pub(super) fn opened(rows: &[(SubjectKey, Row)]) -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(rows.len() * 256);
+    for (subject, row) in rows {
+        put(&mut text, &Line::Open(Open::of(*subject, row)))?;
     }
+    Ok(text)
+}
+
+/// The lines for rows that are closed.
+pub(super) fn closed(rows: &[(SubjectKey, Row)]) -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(rows.len() * 128);
+    for (subject, row) in rows {
+        let key = Key {
+            subject: subject.reveal(),
+            region: Arc::clone(&row.region),
+            record: row.record.reveal(),
+        };
+        put(&mut text, &Line::Close(key))?;
+    }
+    Ok(text)
 }
 
 fn tell_uncut(error: &io::Error) {
@@ -305,7 +238,8 @@ fn put(text: &mut Vec<u8>, line: &Line) -> io::Result<()> {
     Ok(())
 }
 
-fn read(text: &[u8]) -> Result<Vec<(SubjectKey, Row)>, StateError> {
+/// What is open after these lines.
+pub(super) fn read(text: &[u8]) -> Result<Vec<(SubjectKey, Row)>, StateError> {
     let mut open: HashMap<Key, (SubjectKey, Row)> = HashMap::new();
     // What follows the last line feed was cut short, or is nothing.
     for (number, line) in (1..).zip(text.split_inclusive(|b| *b == b'\n')) {
@@ -408,33 +342,9 @@ mod tests {
         let (mut log, _) = Log::open(folder.path()).unwrap();
         log.append(b"first\n").unwrap();
         log.folder = folder.path().join("cannot be synced");
-        log.rewrite(&HashMap::new()).unwrap_err();
+        log.rewrite(&[]).unwrap_err();
         log.append(b"second\n").unwrap();
         let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
         assert_eq!(text, "second\n");
-    }
-
-    #[test]
-    fn what_comes_while_the_log_is_cut_back_is_in_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let text = || fs::read_to_string(folder.path().join(FILE)).unwrap();
-        let (mut log, _) = Log::open(folder.path()).unwrap();
-        log.append(b"long ago\n").unwrap();
-        let fresh = log.fresh(&HashMap::new());
-        log.append(b"meanwhile\n").unwrap();
-        let written = fresh.write();
-        log.cut_back(&fresh, written);
-        assert_eq!(text(), "meanwhile\n");
-        log.append(b"after\n").unwrap();
-        assert_eq!(text(), "meanwhile\nafter\n");
-        assert_eq!(log.length, text().len() as u64);
-        // What is empty meanwhile does not come back.
-        let fresh = log.fresh(&HashMap::new());
-        log.empty();
-        log.append(b"later, and longer than what was there before\n")
-            .unwrap();
-        let written = fresh.write();
-        log.cut_back(&fresh, written);
-        assert_eq!(text(), "later, and longer than what was there before\n");
     }
 }

@@ -8,7 +8,8 @@
 //!    process, and rows hold keyed hashes alone.
 //! 2. *No newer data is erased*: a write first holds the rows of its subject and region, so that no
 //!    new try begins and one under way has ended; when its entry stands, it overtakes them.
-//! 3. *Free for the rest*: while nothing is open a write looks at one atomic number.
+//! 3. *Free for the rest*: while nothing is open a write looks at one atomic number, and nobody but who
+//!    erases waits for the log's disk (see [`pen`]), for ten seconds at most.
 //!
 //! A write overtakes the erasures of its region whose path is its own, lies under it or above it:
 //! `POST /people` may bring back what `DELETE /people/7` was to erase, `PUT /orders/8` cannot. One whose
@@ -18,11 +19,14 @@ mod address;
 mod displaced;
 mod guards;
 mod log;
+mod pen;
+mod row;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
+    io,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -32,17 +36,24 @@ use std::{
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, oneshot},
+    time::timeout,
+};
 
 use super::StateError;
 use crate::{
     attest::create_private_folder,
+    disk::{PATIENCE, Writing},
     domain::{DecisionId, SubjectKey},
 };
 pub use address::Address;
 use address::Overtaken;
+use guards::Noting;
 pub use guards::{Ending, Held, Room, Trying};
 use log::Log;
+use pen::{Job, Pen, Writer};
+use row::{Row, Stage};
 
 /// Rows at most, tries under way included; about 30 MB.
 const MOST: usize = 100_000;
@@ -53,6 +64,8 @@ const KEPT: usize = 32 << 20;
 #[derive(Clone)]
 pub struct Erasures {
     inner: Arc<Inner>,
+    /// Ends the writing thread when the last handle goes; guards hold `inner` alone.
+    _writer: Arc<Writer>,
 }
 
 struct Inner {
@@ -60,7 +73,9 @@ struct Inner {
     open: AtomicUsize,
     /// Bytes of requests that workers keep.
     kept: AtomicUsize,
+    /// Never held while the disk is waited for: what changes is handed to the `pen` under it.
     state: Mutex<State>,
+    pen: Arc<Pen>,
     /// A try, a write or the end of a pin has ended.
     ended: Notify,
 }
@@ -73,38 +88,6 @@ struct State {
     held: HashMap<SubjectKey, usize>,
     /// Subjects whose pin is being removed.
     ending: HashSet<SubjectKey>,
-    log: Log,
-}
-
-/// One record at one holder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Row {
-    region: Arc<str>,
-    /// Keyed hash of path and query.
-    record: SubjectKey,
-    decision: DecisionId,
-    route: Arc<str>,
-    since: Timestamp,
-    /// The subject's pin goes when all its rows are confirmed.
-    ends_pin: bool,
-    stage: Stage,
-    /// The rule that refused another try.
-    refused: Option<Arc<str>>,
-    /// In memory alone; `None` after a restart.
-    address: Option<Arc<Address>>,
-    /// Earlier rows of the same record, the oldest first, until it is known that this one counts.
-    displaced: Vec<Row>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The caller's own request is under way.
-    First,
-    Retrying,
-    /// Nobody tries any more: the caller must repeat the request.
-    Repeat,
-    /// Gone there; the row waits for the others of its subject, whose pin is to end.
-    Confirmed,
 }
 
 /// An erasure as it is asked for.
@@ -186,27 +169,35 @@ impl Erasures {
     ) -> Result<Self, StateError> {
         create_private_folder(path).map_err(StateError::Io)?;
         let (mut log, found) = Log::open(path)?;
+        let is_open = |(subject, row): &(_, Row)| !row.ends_pin || is_pinned(subject);
+        let open: Vec<_> = found.into_iter().filter(is_open).collect();
+        log.rewrite(&open).map_err(StateError::Io)?;
+        Self::with(log, open).map_err(StateError::Io)
+    }
+
+    fn with(log: Log, open: Vec<(SubjectKey, Row)>) -> io::Result<Self> {
+        let pen = Arc::new(Pen::default());
+        let writer = Writer::start(Arc::clone(&pen), log)?;
+        let count = open.len();
         let mut rows: HashMap<SubjectKey, Vec<Row>> = HashMap::new();
-        for (subject, row) in found {
-            if !row.ends_pin || is_pinned(&subject) {
-                rows.entry(subject).or_default().push(row);
-            }
+        for (subject, row) in open {
+            rows.entry(subject).or_default().push(row);
         }
-        log.rewrite(&rows).map_err(StateError::Io)?;
-        let open = rows.values().map(Vec::len).sum();
-        Ok(Self {
-            inner: Arc::new(Inner {
-                open: AtomicUsize::new(open),
-                kept: AtomicUsize::new(0),
-                state: Mutex::new(State {
-                    rows,
-                    trying: HashMap::new(),
-                    held: HashMap::new(),
-                    ending: HashSet::new(),
-                    log,
-                }),
-                ended: Notify::new(),
+        let inner = Inner {
+            open: AtomicUsize::new(count),
+            kept: AtomicUsize::new(0),
+            state: Mutex::new(State {
+                rows,
+                trying: HashMap::new(),
+                held: HashMap::new(),
+                ending: HashSet::new(),
             }),
+            pen,
+            ended: Notify::new(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            _writer: Arc::new(writer),
         })
     }
 
@@ -214,23 +205,27 @@ impl Erasures {
     /// the same record there give way, unless it is [`Settled::Forgotten`]: the new request repeats them. Survives the process; see
     /// [`Erasures::sync`] for the machine.
     ///
+    /// Cancel safe: dropped before it stands, it is as if it had not been asked for.
+    ///
     /// # Errors
-    /// [`StateError::ErasuresFull`], or what the disk says; then nothing may be sent.
-    pub fn note(&self, new: &NewErasure<'_>, regions: &[Arc<str>]) -> Result<(), StateError> {
+    /// [`StateError::ErasuresFull`], what the disk says, or [`StateError::Hangs`] after ten seconds;
+    /// then nothing may be sent.
+    pub async fn note(&self, new: &NewErasure<'_>, regions: &[Arc<str>]) -> Result<(), StateError> {
         let rows = regions.iter().map(|region| (new.subject, new.row(region)));
-        self.note_rows(rows.collect())
+        self.note_rows(rows.collect()).await
     }
 
     /// As [`Erasures::note`] for many, each at one holder: all of them, or none.
     ///
     /// # Errors
     /// As [`Erasures::note`].
-    pub fn note_all<'n>(
+    pub async fn note_all<'n>(
         &self,
         new: impl IntoIterator<Item = (NewErasure<'n>, Arc<str>)>,
     ) -> Result<(), StateError> {
         let rows = new.into_iter();
-        self.note_rows(rows.map(|(new, at)| (new.subject, new.row(&at))).collect())
+        let rows = rows.map(|(new, at)| (new.subject, new.row(&at)));
+        self.note_rows(rows.collect()).await
     }
 
     /// Whether so many more can be noted at this moment.
@@ -244,23 +239,56 @@ impl Erasures {
         }
     }
 
-    fn note_rows(&self, fresh: Vec<(SubjectKey, Row)>) -> Result<(), StateError> {
-        let mut state = self.inner.lock();
-        self.has_room_for(fresh.len())?;
-        state.log.note(&fresh).map_err(StateError::Io)?;
-        let count = fresh.len();
-        let (mut replaced, mut former) = (0, Vec::new());
-        for (subject, mut row) in fresh {
-            let rows = state.rows.entry(subject).or_default();
-            let before = rows.len();
-            former.extend(row.displace(rows).map(|old| (subject, old)));
-            replaced += before - rows.len();
-            rows.push(row);
-        }
-        state.log.close(&former);
-        self.inner.open.fetch_add(count, Ordering::SeqCst);
-        self.inner.open.fetch_sub(replaced, Ordering::SeqCst);
+    /// The rows are in the table from the moment that their lines are handed over, so that whatever
+    /// becomes of them meanwhile is written after them.
+    async fn note_rows(&self, fresh: Vec<(SubjectKey, Row)>) -> Result<(), StateError> {
+        self.check_disk()?;
+        let text = log::opened(&fresh).map_err(StateError::Io)?;
+        let (told, answer) = oneshot::channel();
+        let noting = {
+            let mut state = self.inner.lock();
+            self.has_room_for(fresh.len())?;
+            let count = fresh.len();
+            let mut noting = Noting::new(&self.inner, count);
+            let (mut replaced, mut former) = (0, Vec::new());
+            for (subject, mut row) in fresh {
+                noting.add(subject, &row);
+                let rows = state.rows.entry(subject).or_default();
+                let before = rows.len();
+                former.extend(row.displace(rows).map(|old| (subject, old)));
+                replaced += before - rows.len();
+                rows.push(row);
+            }
+            self.inner.open.fetch_add(count, Ordering::SeqCst);
+            self.inner.open.fetch_sub(replaced, Ordering::SeqCst);
+            self.inner.pen.push(Job::Lines(text, Some(told)));
+            if !former.is_empty() {
+                self.inner.say(log::closed(&former));
+            }
+            noting
+        };
+        self.in_time(answer).await?;
+        noting.stands();
         Ok(())
+    }
+
+    /// # Errors
+    /// [`StateError::Hangs`] at once: behind a write that hangs others only pile up.
+    fn check_disk(&self) -> Result<(), StateError> {
+        let lasts = self.writing().lasts();
+        match lasts > PATIENCE {
+            true => Err(StateError::Hangs(lasts)),
+            false => Ok(()),
+        }
+    }
+
+    /// What the writing thread says, within ten seconds.
+    async fn in_time(&self, answer: oneshot::Receiver<io::Result<()>>) -> Result<(), StateError> {
+        match timeout(PATIENCE, answer).await {
+            Ok(Ok(written)) => written.map_err(StateError::Io),
+            Ok(Err(_)) => Err(StateError::Gone),
+            Err(_) => Err(StateError::Hangs(PATIENCE)),
+        }
     }
 
     /// What became of a try at one holder. Whatever is overtaken or replaced by now stays so.
@@ -280,7 +308,7 @@ impl Erasures {
             if settled == Settled::Forgotten
                 && let Some(before) = row.restore()
             {
-                state.log.say(id.subject, before);
+                self.inner.say(log::opened(&[(id.subject, before)]));
                 continue;
             }
             row.displaced.clear();
@@ -296,11 +324,12 @@ impl Erasures {
                     row.stage = Stage::Repeat;
                     row.refused = refused;
                     let row = row.clone();
-                    state.log.say(id.subject, row);
+                    self.inner.say(log::opened(&[(id.subject, row)]));
                 }
             }
         }
-        self.inner.close(&mut state, &gone);
+        self.inner.close(&gone);
+        drop(state);
     }
 
     /// The pin stays, whatever is confirmed from here on: a holder has refused in its own name, or
@@ -310,14 +339,16 @@ impl Erasures {
         self.inner.spare_pin(&mut state, subject);
     }
 
-    /// Makes durable what was noted: called where an answer says that something stays open.
-    /// Blocks on the disk.
+    /// Makes durable what was noted: called where an answer says that something stays open. Cancel
+    /// safe.
     ///
     /// # Errors
-    /// What the disk says.
-    pub fn sync(&self) -> Result<(), StateError> {
-        let file = self.inner.lock().log.file().map_err(StateError::Io)?;
-        file.sync_data().map_err(StateError::Io)
+    /// What the disk says, or [`StateError::Hangs`] after ten seconds.
+    pub async fn sync(&self) -> Result<(), StateError> {
+        self.check_disk()?;
+        let (told, answer) = oneshot::channel();
+        self.inner.pen.push(Job::Sync(told));
+        self.in_time(answer).await
     }
 
     /// Begins another try, unless it is too late for one.
@@ -451,22 +482,30 @@ impl Erasures {
 }
 
 impl Erasures {
-    /// Why the log could not be written last, until it is written again.
+    /// Why the log could not be written last, until it is written again; or that its disk hangs. Waits
+    /// for no disk.
     pub fn trouble(&self) -> Option<String> {
-        self.inner.lock().log.trouble().map(str::to_owned)
+        self.inner.pen.trouble()
     }
 
-    /// Finds out whether a log in trouble can be written again, and cuts back one that has grown: here
-    /// and not where rows are closed, since the disk is waited for.
+    /// Of what is being written.
+    pub(crate) fn writing(&self) -> &Writing {
+        self.inner.pen.writing()
+    }
+
+    /// Lets find out whether a log in trouble can be written again, and one that has grown be cut back.
+    /// Waits for no disk. To be called every few seconds.
     pub fn look(&self) {
-        let mut state = self.inner.lock();
-        state.log.look();
-        let Some(fresh) = state.log.grown(&state.rows) else {
-            return;
-        };
-        drop(state);
-        let written = fresh.write();
-        self.inner.lock().log.cut_back(&fresh, written);
+        let (trouble, grown) = self.inner.pen.needs();
+        if trouble {
+            self.inner.pen.push(Job::Look);
+        }
+        if grown {
+            let state = self.inner.lock();
+            let rows = state.rows.iter();
+            let rows = rows.flat_map(|(subject, rows)| rows.iter().map(|r| (*subject, r.clone())));
+            self.inner.pen.push(Job::CutBack(rows.collect()));
+        }
     }
 }
 
@@ -499,45 +538,20 @@ impl NewErasure<'_> {
     }
 }
 
-impl Row {
-    fn is(&self, id: &RowId) -> bool {
-        self.region == id.region && self.record == id.record && self.decision == id.decision
-    }
-
-    /// The word for what is open.
-    fn state(&self) -> Option<&'static str> {
-        match self.stage {
-            Stage::First | Stage::Confirmed => None,
-            Stage::Retrying => Some("retrying"),
-            Stage::Repeat => Some("repeat"),
-        }
-    }
-
-    fn listed(&self, subject: SubjectKey) -> Option<OpenErasure> {
-        Some(OpenErasure {
-            subject,
-            route: Arc::clone(&self.route),
-            region: Arc::clone(&self.region),
-            since: self.since,
-            decision: self.decision,
-            state: self.state()?,
-            refused: self.refused.clone(),
-        })
-    }
-
-    /// Whether a write at `by` brings back what this erases.
-    fn overtaken(&self, by: &Address) -> Overtaken {
-        match &self.address {
-            Some(own) => own.overtaken(by),
-            None => by.overtakes(self.record),
-        }
-    }
-}
-
 impl State {
     fn row(&mut self, id: &RowId) -> Option<&mut Row> {
         let rows = self.rows.get_mut(&id.subject)?;
         rows.iter_mut().find(|r| r.is(id))
+    }
+
+    /// What kept a pin from being removed is gone: nobody is left to do it but the caller.
+    fn repeat_if_confirmed(&mut self, subject: &SubjectKey) {
+        if !self.ending.contains(subject)
+            && let Some(rows) = self.rows.get_mut(subject)
+            && rows.iter().all(|r| r.stage == Stage::Confirmed)
+        {
+            rows.iter_mut().for_each(|r| r.stage = Stage::Repeat);
+        }
     }
 
     /// Takes rows out of the table.
@@ -560,21 +574,48 @@ impl Inner {
     }
 
     /// Tells the log of rows that were taken out of the table.
-    fn close(&self, state: &mut State, gone: &[(SubjectKey, Row)]) {
+    /// Called with the table's lock.
+    fn close(&self, gone: &[(SubjectKey, Row)]) {
         if gone.is_empty() {
             return;
         }
-        state.log.close(gone);
-        let left = self.open.fetch_sub(gone.len(), Ordering::SeqCst) - gone.len();
-        if left == 0 {
-            state.log.empty();
+        self.say(log::closed(gone));
+        self.open.fetch_sub(gone.len(), Ordering::SeqCst);
+        self.empty_if_none();
+    }
+
+    /// Hands lines over for which nobody waits. Called with the table's lock.
+    fn say(&self, text: io::Result<Vec<u8>>) {
+        if let Ok(text) = text {
+            self.pen.push(Job::Lines(text, None));
+        }
+    }
+
+    fn empty_if_none(&self) {
+        if self.open.load(Ordering::SeqCst) == 0 {
+            self.pen.push(Job::Empty);
         }
     }
 
     /// Takes rows out of table and log.
     fn end(&self, state: &mut State, subject: SubjectKey, ends: impl Fn(&Row) -> bool) {
         let gone = state.take(subject, ends);
-        self.close(state, &gone);
+        self.close(&gone);
+    }
+
+    /// Takes back rows for which nothing is sent: what they had displaced is open again.
+    fn forget(&self, state: &mut State, ids: &[RowId]) {
+        let mut gone = Vec::new();
+        for id in ids {
+            match state.row(id).map(Row::restore) {
+                Some(Some(before)) => self.say(log::opened(&[(id.subject, before)])),
+                Some(None) => gone.extend(state.take(id.subject, |row| row.is(id))),
+                // A write has overtaken it, or a later request has taken its place.
+                None => state.settle_displaced(id, Settled::Forgotten),
+            }
+            state.repeat_if_confirmed(&id.subject);
+        }
+        self.close(&gone);
     }
 
     fn spare_pin(&self, state: &mut State, subject: SubjectKey) {
