@@ -36,7 +36,7 @@ impl Half {
 
     /// Whether the policy that it began with permitted it; on a busy machine its rest may come too
     /// late for that (`policy-changed`).
-    fn is_permitted(self) -> bool {
+    fn finish_in_time(self) -> bool {
         let begun = self.begun;
         let status = self.finish();
         let is_late = status.contains(" 503") && begun.elapsed() > Duration::from_secs(1);
@@ -90,7 +90,7 @@ fn a_reload_that_renumbers_regions_sends_no_record_elsewhere() {
     let config = router.folder.path().join("domicile.toml");
     fs::write(config, toml::to_string(&next).unwrap()).unwrap();
     reload(&router);
-    match half.is_permitted() {
+    match half.finish_in_time() {
         true => assert_eq!(backends.touched(), ["eu"]),
         false => assert!(backends.touched().is_empty()),
     }
@@ -109,7 +109,7 @@ fn a_request_from_before_a_reload_leaves_no_permit_to_those_after() {
     assert!(policy.remove("instruments").is_some());
     fs::write(&file, toml::to_string(&policy).unwrap()).unwrap();
     reload(&router);
-    half.is_permitted();
+    half.finish_in_time();
     let after = Request::new("PUT", "/people/after")
         .header("domicile-target", "sg")
         .json(r#"{"id":"after","country":"DE"}"#)

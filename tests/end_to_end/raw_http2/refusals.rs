@@ -4,6 +4,8 @@
 use super::*;
 
 const CANCEL: u32 = 8;
+/// Of SETTINGS.
+const ACK: u8 = 1;
 
 /// A connection that reads along, so as to know its window.
 struct Caller {
@@ -52,6 +54,8 @@ impl Caller {
         let stream = u32::from_be_bytes(id);
         match kind {
             GO_AWAY => panic!("{}", String::from_utf8_lossy(&payload)),
+            // Until then streams have the window that they begin with.
+            SETTINGS if flags & ACK == 0 => self.send(&frame(SETTINGS, ACK, 0, &[])),
             WINDOW if stream == 0 => self.window += i64::from(number()),
             RESET => self.over.push((stream, Some(number()))),
             HEADERS | DATA if flags & END_STREAM != 0 => self.over.push((stream, None)),
