@@ -173,7 +173,7 @@ pub fn known(headers: &Fields, steering: &[HeaderName]) -> Result<(), Refused> {
 ///
 /// # Errors
 /// [`Refused::Steering`] for a region, operation or ground that does not exist, and for
-/// combinations that POLICY §1 does not name.
+/// combinations that docs/decision.md does not name.
 pub fn read(
     head: &Head<'_>,
     steering: &Steering,
@@ -274,7 +274,7 @@ pub fn plain_operation(method: &Method) -> Option<Operation> {
     }
 }
 
-/// POLICY §1: replicate and relocate are writes with a target; a target goes with a write or a
+/// Replicate and relocate are writes with a target; a target goes with a write or a
 /// read; any other combination is refused.
 fn combination(wishes: &Wishes, plain: Operation) -> Result<(), Refused> {
     let refuse = |text: &str| Err(Refused::Steering(text.to_owned()));
