@@ -163,9 +163,7 @@ async fn may_read_back(
     let judged = judge::judge(x, routed, person, &back)?;
     let mut draft = x.draft(&judged, traces);
     let Some(permit) = judged.if_permitted() else {
-        // The write is done, so what cannot be written down here changes no answer: the entry is
-        // missing as long as the ledger says that it fails.
-        let _ = x.worker.journal.refuse(draft).await;
+        x.worker.journal.note_refusal(draft);
         return Ok(false);
     };
     draft.holds = judged.take_holds();
