@@ -62,26 +62,10 @@ impl Ahead {
         data: &mut Bytes,
         pulse: &mut Option<Pulse>,
     ) -> Result<Option<Piece>, h2::Error> {
-        let mut piece = pin!(self.wait(out, data));
-        let mut due = None;
-        poll_fn(|cx| {
-            if let Poll::Ready(piece) = piece.as_mut().poll(cx) {
-                return Poll::Ready(piece.map(Some));
-            }
-            let due = *due.get_or_insert_with(|| Instant::now() + self.patience);
-            let pulse = pulse.get_or_insert_with(|| Pulse::new(due));
-            pulse.poll(cx, due).map(|()| Ok(None))
-        })
-        .await
-    }
-
-    async fn wait(
-        &self,
-        out: &mut SendStream<Piece>,
-        data: &mut Bytes,
-    ) -> Result<Piece, h2::Error> {
         loop {
-            room(out).await?;
+            if !self.has_room(out, pulse).await? {
+                return Ok(None);
+            }
             let size = data.len().min(PIECE);
             let mut share = self.share(out, size).await?;
             out.reserve_capacity(size);
@@ -90,12 +74,32 @@ impl Ahead {
             if size > 0 {
                 let share = share.split(size);
                 let data = data.split_to(size);
-                return Ok(Piece {
+                return Ok(Some(Piece {
                     data,
                     _share: share,
-                });
+                }));
             }
         }
+    }
+
+    /// Waits for room on the stream, which the caller gives; `false`: it gave none for too long. What
+    /// the router's own queue takes is no fault of the caller's.
+    async fn has_room(
+        &self,
+        out: &mut SendStream<Piece>,
+        pulse: &mut Option<Pulse>,
+    ) -> Result<bool, h2::Error> {
+        let mut room = pin!(room(out));
+        let mut due = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(room) = room.as_mut().poll(cx) {
+                return Poll::Ready(room.map(|()| true));
+            }
+            let due = *due.get_or_insert_with(|| Instant::now() + self.patience);
+            let pulse = pulse.get_or_insert_with(|| Pulse::new(due));
+            pulse.poll(cx, due).map(|()| Ok(false))
+        })
+        .await
     }
 
     async fn share(

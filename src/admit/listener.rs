@@ -45,7 +45,7 @@ pub fn bind(
     let mut sockets = Vec::new();
     for _ in 0..workers.max(1) {
         let socket = socket(address, true).map_err(fail)?;
-        unsent::bound(&socket).map_err(fail)?;
+        unsent::bound(&socket);
         socket.listen(BACKLOG).map_err(fail)?;
         address = local(&socket).unwrap_or(address);
         sockets.push(socket.into());

@@ -62,8 +62,10 @@ const REMEMBERS: Duration = Duration::from_secs(10);
 const MISDEEDS: usize = 4096;
 
 /// What short DATA frames that wait to be read, or came on streams that this side had reset, may fall
-/// short of 256 bytes each; more is a flood. Of the latter h2 forgives none, unless by longer ones.
-const SHORT_FRAMES: usize = 2 << 20;
+/// short of 256 bytes each; more is a flood. Of the latter h2 forgives none, unless by longer ones. So
+/// eight streams may fill their windows with frames of 28 bytes, as gRPC's messages are, that nobody
+/// reads.
+const SHORT_FRAMES: usize = 16 << 20;
 
 /// How long a caller that was asked whether it is there may take to say so.
 const ANSWERS: Duration = Duration::from_secs(20);

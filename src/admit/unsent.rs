@@ -4,21 +4,21 @@
 //! megabytes: a peer that reads all the time, but slowly, would look for longer than any limit like
 //! one that reads nothing. Bounded so, each 64 to 192 KiB that it takes are seen.
 
-use std::io;
+use std::sync::Once;
 
 use socket2::SockRef;
 
 /// More than a fast peer takes before the next write comes.
 const MOST: u32 = 128 << 10;
 
-/// Bounds it, on a listener for all connections that it accepts.
-///
-/// # Errors
-/// The system's own.
-pub fn bound<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<()> {
+/// Bounds it, on a listener for all connections that it accepts. A system that cannot is told of once:
+/// there slow peers are cut off who read all the time.
+pub fn bound<'s>(socket: impl Into<SockRef<'s>>) {
+    static TOLD: Once = Once::new();
     #[cfg(target_os = "linux")]
-    socket.into().set_tcp_notsent_lowat(MOST)?;
+    if let Err(error) = socket.into().set_tcp_notsent_lowat(MOST) {
+        TOLD.call_once(|| tracing::warn!(%error, "TCP_NOTSENT_LOWAT cannot be set"));
+    }
     #[cfg(not(target_os = "linux"))]
-    let _ = (socket.into(), MOST);
-    Ok(())
+    let _ = (socket.into(), MOST, &TOLD);
 }

@@ -51,7 +51,7 @@ impl Calm {
             self.asked.store(answered + 1, Ordering::Relaxed);
             return deadline;
         }
-        // Set twice without a question between: something came.
+        // Set twice without a question between: something came, and hyper saw it when the last one rang.
         let asked = self.asked.load(Ordering::Relaxed);
         let in_a_row = if asked > answered { asked } else { 0 };
         self.answered.store(in_a_row, Ordering::Relaxed);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn who_says_something_is_asked_soon_again() {
+    fn what_came_until_it_rang_begins_anew() {
         let calm = Calm::default();
         let now = Instant::now();
         let wait = |away| calm.put_off(now + away, away) - now;

@@ -38,7 +38,7 @@ pub(crate) async fn dial(
     let (stream, address) = connect(endpoint, limit).await?;
     // Small requests must not wait for the acknowledgement of earlier ones.
     stream.set_nodelay(true)?;
-    unsent::bound(&stream)?;
+    unsent::bound(&stream);
     let (stream, vouched_until) = match (endpoint.server(), side) {
         (None, _) => (Stream::Plain(stream), None),
         // The settings' reader demands authorities for each https endpoint.

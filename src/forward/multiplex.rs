@@ -45,9 +45,10 @@ const STREAMS: usize = 100;
 /// What one stream of an answer may be ahead of its caller.
 const WINDOW: u32 = 256 << 10;
 
-/// What all of a connection's may be: that of 4,096 streams, so that callers who are slow to take their
-/// answers leave room to the others. Requests at work bound how many there are.
-const WINDOWS: u32 = 1 << 30;
+/// What all of a connection's may be: that of 256 streams, more than it is given unless all
+/// connections are full, so that callers who are slow to take their answers leave room to the others. h2
+/// derives from it how many short frames may wait to be read.
+const WINDOWS: u32 = 64 << 20;
 
 /// Streams whose callers went before the answer was over, and for how long, of which it is remembered that
 /// more may be on its way (RFC 9113 §5.1). h2 remembers no newer ones while it has so many: each frame of

@@ -131,7 +131,9 @@ fn no_id(id: &[u8]) -> Option<&'static str> {
     match str::from_utf8(id) {
         Err(_) => Some("this is not UTF-8"),
         Ok(text) if text.contains('\0') => Some("it holds a NUL, as UTF-16 does"),
-        Ok(text) if text.chars().any(char::is_control) => Some("it holds a control character"),
+        Ok(text) if text.bytes().any(|b| b.is_ascii_control()) => {
+            Some("it holds a control character")
+        }
         Ok(_) => None,
     }
 }

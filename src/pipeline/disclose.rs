@@ -263,6 +263,8 @@ fn question(
         from,
         Party::new(to.place, to.entity),
     );
+    // What is left of it is known: where that is nothing, nothing is disclosed.
+    query.set_categories(&snapshot.policy, cut.categories);
     query.recipient = Some(to.id);
     query.purpose = purpose.map(|p| snapshot.checked.purpose(p));
     let mut grounds = Grounds::default();

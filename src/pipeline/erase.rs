@@ -89,17 +89,20 @@ pub async fn erase(
     let mut first = None;
     let mut left = Left::default();
     for (number, (region, flow, judged)) in judged.into_iter().enumerate() {
-        if number > 0 {
-            // Those before may have taken long, and what came into force meanwhile may keep the record:
-            // then the next try decides anew.
-            let route = &routed.route.settings;
-            let not_held = |()| keep::not_held(x, route, person, &at_home);
-            if x.still_holds().and_then(not_held).is_err() {
-                let name = x.snapshot.regions.name(region);
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                left.add(name, Some(status), open.leave_open());
-                continue;
+        // The log, and those before, may have taken long, and what came into force meanwhile may keep
+        // the record.
+        let route = &routed.route.settings;
+        let not_held = |()| keep::not_held(x, route, person, &at_home);
+        if let Err(refused) = x.still_holds().and_then(not_held) {
+            if number == 0 {
+                open.forget();
+                return Err(refused);
             }
+            // The next try decides anew.
+            let name = x.snapshot.regions.name(region);
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            left.add(name, Some(status), open.leave_open());
+            continue;
         }
         let cleared = match attest(x, person, &flow, &judged).await {
             Ok(cleared) => cleared,

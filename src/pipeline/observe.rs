@@ -15,9 +15,9 @@ use super::{
     judge, keep,
     person::{self, Person, Traces},
     single::{self, Taken},
-    way_back,
 };
 use crate::{
+    admit::headers::drop_own_answers,
     attest::{Draft, Profile},
     classify::json::Item,
     domain::{DecisionId, Operation, RegionId, SubjectKey},
@@ -260,7 +260,7 @@ pub(super) async fn pass(
     let (answer, _) = single::send(x, to, cleared, &mut outgoing).await?;
     take_effect(x, effects, answer.status());
     let mut answer = answer.map(|body| Content::Region(Box::new(body)));
-    way_back::tidy(x, to, &mut answer)?;
+    drop_own_answers(answer.headers_mut());
     x.say_region(answer.headers_mut(), to);
     Ok(answer)
 }

@@ -115,11 +115,14 @@ pub fn stand_each(
 /// By what a record is known. A path that cannot be decoded stays as it is.
 pub fn address(x: &Exchange<'_>, path: &str, query: Option<&str>) -> Address {
     let path = path::decode(path).unwrap_or(path.into());
+    address_at(x, &path, query)
+}
+
+/// As [`address`], of a path that is percent-decoded.
+pub fn address_at(x: &Exchange<'_>, path: &str, query: Option<&str>) -> Address {
     // No route's namespace, which are words of the settings, has a control character.
     let hasher = &x.worker.shared.hasher;
-    Address::new(&path, query, |text| {
-        hasher.key("\u{1}path", text.as_bytes())
-    })
+    Address::new(path, query, |text| hasher.key("\u{1}path", text.as_bytes()))
 }
 
 /// Notes that the home has taken a record: a law that wants the primary copy first has it.

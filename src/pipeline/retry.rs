@@ -118,6 +118,10 @@ impl Kept {
             return false;
         }
         erasures.settle(&self.row, Settled::Open);
+        if !erasures.is_tried(&self.row) {
+            // A write came meanwhile that may have brought the record back.
+            return false;
+        }
         self.due = Instant::now() + FIRST;
         worker.lanes.borrow_mut().add(self);
         worker.open_again.notify_one();

@@ -90,18 +90,17 @@ pub async fn way(
     };
     let landing = Landing::new(x, &person, &flow, &judged);
     let (answer, outcomes) = send(x, region, &cleared, &mut outgoing).await?;
-    let mut answer = match pass_at_once(x, routed, &flow, answer)? {
-        Ok(passes) => passes,
-        // An answer that breaks off tells nothing, and does nothing to where data lies.
-        Err(answer) => {
-            let back = flow_back(x, routed, &person, &flow, answer).await;
-            back.inspect_err(|refused| {
-                if refused.is_of_the_answer() {
-                    outcomes.broken();
-                }
-            })?
-        }
+    let back = match pass_at_once(x, routed, &flow, answer) {
+        Ok(Ok(passes)) => Ok(passes),
+        Ok(Err(answer)) => flow_back(x, routed, &person, &flow, answer).await,
+        Err(refused) => Err(refused),
     };
+    // An answer that breaks off tells nothing, and does nothing to where data lies.
+    let mut answer = back.inspect_err(|refused| {
+        if refused.is_of_the_answer() {
+            outcomes.broken();
+        }
+    })?;
     drop(outcomes);
     let strays = landing.landed(answer.status());
     if !strays.is_empty() {

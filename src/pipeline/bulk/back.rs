@@ -96,12 +96,18 @@ fn may_pass(
             traces.evidence = person.evidence;
             let flow = Flow::new(routed, &person, region).back(routed);
             let judged = judge::judge(x, routed, &person, &flow)?;
-            let permit = judged.permit(x)?;
             let mut draft = x.draft(&judged, traces);
             draft.decision = state.decision;
-            draft.holds = judged.take_holds();
             judged.count();
-            Ok(Box::new((permit, draft)))
+            let Some(permit) = judged.if_permitted() else {
+                x.worker.journal.note_refusal(draft);
+                return Ok(None);
+            };
+            draft.holds = judged.take_holds();
+            Ok(Some(Box::new((permit, draft))))
         });
-    read.map_or(Passes::Not, Passes::With)
+    match read {
+        Ok(Some(read)) => Passes::With(read),
+        Ok(None) | Err(_) => Passes::Not,
+    }
 }

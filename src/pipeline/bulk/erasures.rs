@@ -70,10 +70,14 @@ impl Left {
 }
 
 /// # Errors
-/// There are too many open erasures to note those of this request, too: nothing was sent.
+/// There are too many open erasures to note those of this request, too, or their log cannot be written
+/// at this moment: nothing was sent.
 pub fn has_room(x: &Exchange<'_>, decided: &Decided) -> Result<(), Refused> {
     let erasures = &x.worker.shared.erasures;
-    let room = erasures.has_room_for(decided.erasing.len());
+    let room = match decided.erasing.len() {
+        0 => Ok(()),
+        erasing => erasures.can_note(erasing),
+    };
     room.map_err(|e| erase::state_refused(&e))
 }
 
@@ -90,7 +94,7 @@ pub fn brought_again(decided: &Decided) -> HashSet<SubjectKey> {
 /// Where an item's document lies.
 pub fn place(x: &Exchange<'_>, lanes: &Lanes<'_>, load: &Load<'_>, item: usize) -> Option<Address> {
     let path = lanes.place(load.items.get(item)?, load.body)?;
-    Some(overtake::address(x, &path, None))
+    Some(overtake::address_at(x, &path, None))
 }
 
 impl SendState {
@@ -156,6 +160,21 @@ type Asked<'o, 'x, 'w> = (&'o Exchange<'w>, &'o Lanes<'x>, &'o Load<'o>);
 type Sent<'o> = (&'o [ItemState], &'o [SendState], &'o [RegionId]);
 
 impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
+    /// The log may have taken long.
+    ///
+    /// # Errors
+    /// What is in force changed meanwhile: nothing was sent, and nothing of this is open.
+    pub fn still_holds(&mut self) -> Result<(), Refused> {
+        if self.all.is_empty() {
+            return Ok(());
+        }
+        self.x.still_holds().inspect_err(|_| {
+            self.is_settled = true;
+            let rows = self.all.iter().map(|(_, row)| (row, Settled::Forgotten));
+            self.x.worker.shared.erasures.settle_all(rows);
+        })
+    }
+
     /// Writes the erasures into the log, with one write. `again`: subjects whose pins stay.
     ///
     /// # Errors

@@ -238,6 +238,7 @@ async fn carry_out(
         &again,
     )
     .await?;
+    open.still_holds()?;
     let mut heard = send(x, &load, &states, sends, &cleared, leaves, &decided.first).await?;
     // In the order of the items, as what asks for them.
     let is_taken = |item: usize| {

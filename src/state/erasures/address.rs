@@ -19,7 +19,7 @@ pub struct Address {
     /// Keyed hash of both.
     pub record: SubjectKey,
     /// Keyed hash of the path alone: what rows of earlier routers have for both.
-    pub former: SubjectKey,
+    former: SubjectKey,
 }
 
 /// What a write does to an erasure.
@@ -49,6 +49,11 @@ impl Address {
         }
     }
 
+    /// What a row of an earlier router has, where that can be of no other record.
+    pub(super) fn former(&self) -> Option<SubjectKey> {
+        self.query.is_empty().then_some(self.former)
+    }
+
     /// What a write at `by` does to an erasure here.
     pub(super) fn overtaken(&self, by: &Self) -> Overtaken {
         if !overlap(&self.path, &by.path) {
@@ -64,8 +69,7 @@ impl Address {
 
     /// As [`Address::overtaken`], of a row that was found at the start and has its hash alone.
     pub(super) fn overtakes(&self, record: SubjectKey) -> Overtaken {
-        let is_former = record == self.former && self.query.is_empty();
-        match record == self.record || is_former {
+        match record == self.record || Some(record) == self.former() {
             true => Overtaken::Yes,
             false => Overtaken::No,
         }

@@ -7,7 +7,7 @@ impl Row {
     /// Takes the rows that this one, which is new, repeats. Gives those whose lines in the log have
     /// another key: they are of an earlier router, which knew records by their paths.
     pub(super) fn displace(&mut self, rows: &mut Vec<Row>) -> impl Iterator<Item = Row> + use<> {
-        let former = self.address.as_ref().map(|own| own.former);
+        let former = self.address.as_ref().and_then(|own| own.former());
         let (own, region) = (self.record, self.region.clone());
         let is_same = |old: &mut Row| {
             old.region == region && (old.record == own || Some(old.record) == former)

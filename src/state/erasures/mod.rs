@@ -228,11 +228,23 @@ impl Erasures {
         self.note_rows(rows.collect()).await
     }
 
+    /// Whether so many more can be noted at this moment, as far as is known without writing.
+    ///
+    /// # Errors
+    /// As [`Erasures::note`].
+    pub fn can_note(&self, rows: usize) -> Result<(), StateError> {
+        self.check_disk()?;
+        if let Some(trouble) = self.trouble() {
+            return Err(StateError::Io(io::Error::other(trouble)));
+        }
+        self.has_room_for(rows)
+    }
+
     /// Whether so many more can be noted at this moment.
     ///
     /// # Errors
     /// [`StateError::ErasuresFull`].
-    pub fn has_room_for(&self, rows: usize) -> Result<(), StateError> {
+    fn has_room_for(&self, rows: usize) -> Result<(), StateError> {
         match self.inner.open.load(Ordering::SeqCst) + rows {
             sum if sum > MOST => Err(StateError::ErasuresFull(MOST)),
             _ => Ok(()),
@@ -243,7 +255,7 @@ impl Erasures {
     /// becomes of them meanwhile is written after them.
     async fn note_rows(&self, fresh: Vec<(SubjectKey, Row)>) -> Result<(), StateError> {
         self.check_disk()?;
-        let text = log::opened(&fresh).map_err(StateError::Io)?;
+        let mut text = log::opened(&fresh).map_err(StateError::Io)?;
         let (told, answer) = oneshot::channel();
         let noting = {
             let mut state = self.inner.lock();
@@ -261,10 +273,9 @@ impl Erasures {
             }
             self.inner.open.fetch_add(count, Ordering::SeqCst);
             self.inner.open.fetch_sub(replaced, Ordering::SeqCst);
+            // With the same write: a log in which these were closed and those not open would have lost them.
+            text.extend(log::closed(&former).unwrap_or_default());
             self.inner.pen.push(Job::Lines(text, Some(told)));
-            if !former.is_empty() {
-                self.inner.say(log::closed(&former));
-            }
             noting
         };
         self.in_time(answer).await?;
@@ -349,6 +360,12 @@ impl Erasures {
         let (told, answer) = oneshot::channel();
         self.inner.pen.push(Job::Sync(told));
         self.in_time(answer).await
+    }
+
+    /// Whether nobody has to repeat the request: it is to be tried again, or nothing of it is open.
+    pub fn is_tried(&self, id: &RowId) -> bool {
+        let mut state = self.inner.lock();
+        state.row(id).is_none_or(|row| row.stage != Stage::Repeat)
     }
 
     /// Begins another try, unless it is too late for one.

@@ -281,14 +281,16 @@ fn rows_of_an_earlier_router_are_known_by_their_paths() {
             .overtake(&address(written));
         assert_eq!(erasures.count(), left, "{written}");
     }
-    for again in ["/people/1", "/people/1?id=1"] {
+    // With a query it may be of another record there.
+    for (again, left) in [("/people/1", 1), ("/people/1?id=1", 2)] {
         let (folder, erasures) = found();
         note(&erasures, 2, "/people/2", 3, &["sg"]);
         let rows = note(&erasures, 1, again, 2, &["sg"]);
         erasures.settle(&rows[0], Settled::Confirmed);
         drop(erasures);
-        let left = states(&reopened(&folder));
-        assert_eq!(left, [(2, "sg".into(), "repeat")], "{again}");
+        let after = states(&reopened(&folder));
+        assert!(after.contains(&(2, "sg".into(), "repeat")), "{again}");
+        assert_eq!(after.len(), left, "{again}: {after:?}");
     }
 }
 

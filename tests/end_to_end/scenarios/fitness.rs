@@ -325,6 +325,17 @@ fn what_is_not_listed_is_cut_out_where_the_policy_says_so() {
     assert!(!entry.to_string().contains("li@"), "{entry}");
 }
 
+#[test]
+fn a_record_of_which_nothing_is_left_discloses_nothing() {
+    let world = world();
+    for (body, left) in [(r#"{"email":"li@example.com"}"#, "{}"), ("{}", "{}")] {
+        let answer = world.disclose("onetrack", body);
+        assert_eq!(answer.status, 200, "{body}: {answer:?}");
+        let seen = world.recipient.requests();
+        assert_eq!(seen.last().unwrap().body, left.as_bytes(), "{body}");
+    }
+}
+
 /// RFC 9530 §2: the caller's digest is of the body that the caller sent.
 #[test]
 fn a_digest_goes_with_the_body_that_it_is_of() {
