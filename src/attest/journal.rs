@@ -356,17 +356,6 @@ impl Journal {
         self.write(smallvec![draft]).await
     }
 
-    /// Queues the entry of a refusal that is told to nobody, as that of an answer that is withheld:
-    /// nothing moves, so it follows as a flow home's does. Never waits. Lost where the ledger cannot
-    /// be written, which [`Journal::status`] tells.
-    pub fn note_refusal(&self, draft: Draft) {
-        if check(&draft).is_ok()
-            && let Some(draft) = self.shared.queue(&self.buffer, draft)
-        {
-            let _ = self.submit(Work::Drafts(smallvec![draft]));
-        }
-    }
-
     /// Queues what the backend answered. Never waits; from the same door that cleared the
     /// decision, it is written after the decision's entry.
     pub fn outcome(&self, outcome: OutcomeDraft) {
@@ -497,11 +486,6 @@ impl WorkerJournal {
     /// See [`Journal::refuse`].
     pub async fn refuse(&self, draft: Draft) -> Result<(), Unwritable> {
         self.journal.refuse(draft).await
-    }
-
-    /// See [`Journal::note_refusal`].
-    pub fn note_refusal(&self, draft: Draft) {
-        self.journal.note_refusal(draft);
     }
 
     /// See [`Journal::outcome`].

@@ -173,13 +173,34 @@ pub fn judge_on(
     person: &Person,
     flow: &Flow,
 ) -> Result<Judgement, Refused> {
+    judged(x, route, person, flow, true)?.ok_or(Refused::Internal("a judgement without a verdict"))
+}
+
+/// As [`judge`], for a flow that is left undone without a word when it is refused: to tell why costs
+/// more than to decide.
+pub fn judge_if_permitted(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    person: &Person,
+    flow: &Flow,
+) -> Result<Option<Judgement>, Refused> {
+    judged(x, &routed.route.settings, person, flow, false)
+}
+
+fn judged(
+    x: &Exchange<'_>,
+    route: &Route,
+    person: &Person,
+    flow: &Flow,
+    tells_refusals: bool,
+) -> Result<Option<Judgement>, Refused> {
     let personal = Personal::of(x, person)?;
     let mut plan = None;
     if let Some(remembered) = x.worker.judgements(&x.snapshot)
         && let Some(known) = remembered.flows.get(flow)
     {
         if let Some(plain) = known.plain.as_ref().filter(|_| personal.is_empty()) {
-            return Ok(Judgement::on_everybody(Rc::clone(plain)));
+            return Ok(Some(Judgement::on_everybody(Rc::clone(plain))));
         }
         plan.clone_from(&known.plan);
     }
@@ -201,6 +222,9 @@ pub fn judge_on(
     };
     let (verdict, holds, counted) = decide_counted(x, person.key, plan.as_deref(), &mut query)?;
     let plain = plan.is_none() && personal.is_empty();
+    if !plain && !tells_refusals && !verdict.is_permit() {
+        return Ok(None);
+    }
     let varied = (!plain).then(|| Varied {
         observed: decide::observed(&x.snapshot.policy, &query, &verdict),
         lifted: decide::lifted(&x.snapshot.policy, &query),
@@ -233,10 +257,10 @@ pub fn judge_on(
     metrics
         .decision_seconds
         .observe(started.elapsed().as_secs_f64());
-    Ok(match plain {
+    Ok(Some(match plain {
         true => Judgement::on_everybody(judged),
         false => Judgement::new(judged, holds),
-    })
+    }))
 }
 
 /// The verdict on a question about the person of `key`, with the counts that `plan` asks; and where

@@ -151,7 +151,8 @@ fn tell_more(fields: &Fields) -> bool {
     fields.may_have(TELLING) || TELLING_OTHERS.iter().any(|name| fields.contains_key(*name))
 }
 
-/// Judges the read that an answer to a write is, and writes its entry, whichever it is.
+/// Judges the read that an answer to a write is, and writes its entry. One that is refused has none: it
+/// is nobody's request, and to tell why would cost as much as the write.
 async fn may_read_back(
     x: &Exchange<'_>,
     routed: &Routed<'_>,
@@ -159,17 +160,21 @@ async fn may_read_back(
     flow: &Flow,
 ) -> Result<bool, Refused> {
     let back = flow.back(routed);
-    let mut traces = x.story.borrow().traces;
-    traces.evidence = person.evidence;
-    let judged = judge::judge(x, routed, person, &back)?;
-    let mut draft = x.draft(&judged, traces);
-    judged.count();
-    let Some(permit) = judged.if_permitted() else {
-        x.worker.journal.note_refusal(draft);
-        return Ok(false);
+    let cleared = {
+        let Some(judged) = judge::judge_if_permitted(x, routed, person, &back)? else {
+            return Ok(false);
+        };
+        let Some(permit) = judged.if_permitted() else {
+            return Ok(false);
+        };
+        let mut traces = x.story.borrow().traces;
+        traces.evidence = person.evidence;
+        let mut draft = x.draft(&judged, traces);
+        draft.holds = judged.take_holds();
+        judged.count();
+        x.worker.journal.clear(permit, draft)
     };
-    draft.holds = judged.take_holds();
-    match x.worker.journal.clear(permit, draft).await {
+    match cleared.await {
         Ok(_cleared) => Ok(true),
         Err(error) => Err(Refused::Ledger(error.to_string())),
     }

@@ -98,12 +98,11 @@ fn may_pass(
             let judged = judge::judge(x, routed, &person, &flow)?;
             let mut draft = x.draft(&judged, traces);
             draft.decision = state.decision;
-            judged.count();
             let Some(permit) = judged.if_permitted() else {
-                x.worker.journal.note_refusal(draft);
                 return Ok(None);
             };
             draft.holds = judged.take_holds();
+            judged.count();
             Ok(Some(Box::new((permit, draft))))
         });
     match read {
