@@ -100,8 +100,15 @@ pub(super) fn open(router: &Router) -> Vec<Value> {
     answer.json()["erasures"].as_array().unwrap().clone()
 }
 
+/// Nor in the log, which a thread of its own writes: a router that is killed before lists what is
+/// closed once more.
 pub(super) fn wait_none_open(router: &Router) {
     eventually("nothing is open", || open(router).is_empty().then_some(()));
+    let log = router.folder.path().join("directory/erasures.log");
+    eventually("the log is empty", || {
+        let log = fs::metadata(&log).unwrap();
+        (log.len() == 0).then_some(())
+    });
 }
 
 #[track_caller]
@@ -197,6 +204,7 @@ fn after_a_restart_the_caller_repeats_what_is_open() {
     sg.says(204);
     assert!(delete(&router, "lost").is_success());
     assert!(open(&router).is_empty());
+    wait_none_open(&router);
     router.restart();
     assert!(open(&router).is_empty(), "closed once and for all");
 }

@@ -489,6 +489,7 @@ fn after_a_restart_the_caller_repeats_what_is_open() {
     assert_eq!(after[0]["state"], "repeat");
     sg.says(200);
     assert_eq!(statuses(&items(&send(&router, &[&line]))), [200]);
+    wait_none_open(&router);
     router.restart();
     assert!(open(&router).is_empty());
 }
