@@ -8,6 +8,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::{Regions, bulk, items, send, setup, statuses};
+pub(super) use crate::erase::wait_none_open;
 use crate::kit::backend::{Backend, Reply};
 use crate::kit::elastic;
 use crate::kit::gate::Gate;
@@ -129,10 +130,6 @@ pub(super) fn open(router: &Router) -> Vec<Value> {
     let answer = get(router.admin, "/v1/erasures");
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["erasures"].as_array().unwrap().clone()
-}
-
-pub(super) fn wait_none_open(router: &Router) {
-    eventually("nothing is open", || open(router).is_empty().then_some(()));
 }
 
 fn pins(router: &Router) -> u64 {
