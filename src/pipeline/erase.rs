@@ -484,7 +484,7 @@ mod tests {
     use super::*;
     use crate::attest::tests::{
         Rig, draft,
-        failing_disk::{Opens, on_a_gate},
+        hanging_disk::{Opens, on_a_gate},
         profile,
     };
     use crate::state::Address;

@@ -21,6 +21,7 @@ mod guards;
 mod log;
 mod pen;
 mod row;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +30,7 @@ use std::{
     io,
     path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -54,6 +55,7 @@ pub use guards::{Ending, Held, Room, Trying};
 use log::Log;
 use pen::{Job, Pen, Writer};
 use row::{Row, Stage};
+use table::{Inner, State};
 
 /// Rows at most, tries under way included; about 30 MB.
 const MOST: usize = 100_000;
@@ -66,28 +68,6 @@ pub struct Erasures {
     inner: Arc<Inner>,
     /// Ends the writing thread when the last handle goes; guards hold `inner` alone.
     _writer: Arc<Writer>,
-}
-
-struct Inner {
-    /// How many rows there are: a write that finds none looks no further.
-    open: AtomicUsize,
-    /// Bytes of requests that workers keep.
-    kept: AtomicUsize,
-    /// Never held while the disk is waited for: what changes is handed to the `pen` under it.
-    state: Mutex<State>,
-    pen: Arc<Pen>,
-    /// A try, a write or the end of a pin has ended.
-    ended: Notify,
-}
-
-struct State {
-    rows: HashMap<SubjectKey, Vec<Row>>,
-    /// Tries under way in the background, by subject and region.
-    trying: HashMap<(SubjectKey, Arc<str>), usize>,
-    /// Writes that hold a subject's rows.
-    held: HashMap<SubjectKey, usize>,
-    /// Subjects whose pin is being removed.
-    ending: HashSet<SubjectKey>,
 }
 
 /// An erasure as it is asked for.
@@ -532,12 +512,6 @@ impl std::fmt::Debug for Erasures {
     }
 }
 
-impl std::fmt::Debug for Inner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Erasures").finish_non_exhaustive()
-    }
-}
-
 impl NewErasure<'_> {
     fn row(&self, region: &Arc<str>) -> Row {
         Row {
@@ -552,93 +526,5 @@ impl NewErasure<'_> {
             address: Some(Arc::clone(self.address)),
             displaced: Vec::new(),
         }
-    }
-}
-
-impl State {
-    fn row(&mut self, id: &RowId) -> Option<&mut Row> {
-        let rows = self.rows.get_mut(&id.subject)?;
-        rows.iter_mut().find(|r| r.is(id))
-    }
-
-    /// What kept a pin from being removed is gone: nobody is left to do it but the caller.
-    fn repeat_if_confirmed(&mut self, subject: &SubjectKey) {
-        if !self.ending.contains(subject)
-            && let Some(rows) = self.rows.get_mut(subject)
-            && rows.iter().all(|r| r.stage == Stage::Confirmed)
-        {
-            rows.iter_mut().for_each(|r| r.stage = Stage::Repeat);
-        }
-    }
-
-    /// Takes rows out of the table.
-    fn take(&mut self, subject: SubjectKey, ends: impl Fn(&Row) -> bool) -> Vec<(SubjectKey, Row)> {
-        let Some(rows) = self.rows.get_mut(&subject) else {
-            return Vec::new();
-        };
-        let (gone, left): (Vec<Row>, Vec<Row>) = rows.drain(..).partition(ends);
-        *rows = left;
-        if rows.is_empty() {
-            self.rows.remove(&subject);
-        }
-        gone.into_iter().map(|row| (subject, row)).collect()
-    }
-}
-
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells the log of rows that were taken out of the table.
-    /// Called with the table's lock.
-    fn close(&self, gone: &[(SubjectKey, Row)]) {
-        if gone.is_empty() {
-            return;
-        }
-        self.say(log::closed(gone));
-        self.open.fetch_sub(gone.len(), Ordering::SeqCst);
-        self.empty_if_none();
-    }
-
-    /// Hands lines over for which nobody waits. Called with the table's lock.
-    fn say(&self, text: io::Result<Vec<u8>>) {
-        if let Ok(text) = text {
-            self.pen.push(Job::Lines(text, None));
-        }
-    }
-
-    fn empty_if_none(&self) {
-        if self.open.load(Ordering::SeqCst) == 0 {
-            self.pen.push(Job::Empty);
-        }
-    }
-
-    /// Takes rows out of table and log.
-    fn end(&self, state: &mut State, subject: SubjectKey, ends: impl Fn(&Row) -> bool) {
-        let gone = state.take(subject, ends);
-        self.close(&gone);
-    }
-
-    /// Takes back rows for which nothing is sent: what they had displaced is open again.
-    fn forget(&self, state: &mut State, ids: &[RowId]) {
-        let mut gone = Vec::new();
-        for id in ids {
-            match state.row(id).map(Row::restore) {
-                Some(Some(before)) => self.say(log::opened(&[(id.subject, before)])),
-                Some(None) => gone.extend(state.take(id.subject, |row| row.is(id))),
-                // A write has overtaken it, or a later request has taken its place.
-                None => state.settle_displaced(id, Settled::Forgotten),
-            }
-            state.repeat_if_confirmed(&id.subject);
-        }
-        self.close(&gone);
-    }
-
-    fn spare_pin(&self, state: &mut State, subject: SubjectKey) {
-        if let Some(rows) = state.rows.get_mut(&subject) {
-            rows.iter_mut().for_each(Row::spare_pin);
-        }
-        self.end(state, subject, |row| row.stage == Stage::Confirmed);
     }
 }
