@@ -258,6 +258,19 @@ fn a_write_with_another_query_leaves_the_erasure_to_the_caller() {
     assert!(erasures.is_empty());
 }
 
+#[test]
+fn who_has_to_repeat_is_not_told_that_it_is_tried() {
+    let (_folder, erasures) = opened();
+    let rows = note(&erasures, 1, "/b/k", 1, &["sg"]);
+    assert!(erasures.is_tried(&rows[0]));
+    let write = held(&erasures, 1, "sg").unwrap();
+    write.overtake(&address("/b/k?tagging"));
+    erasures.settle(&rows[0], Settled::Open);
+    assert!(!erasures.is_tried(&rows[0]));
+    erasures.settle(&rows[0], Settled::Confirmed);
+    assert!(erasures.is_tried(&rows[0]), "nothing is open");
+}
+
 /// They have the hash of the path alone.
 #[test]
 fn rows_of_an_earlier_router_are_known_by_their_paths() {

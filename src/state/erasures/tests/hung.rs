@@ -101,6 +101,7 @@ fn while_its_disk_hangs_no_erasure_begins_and_nobody_else_waits() {
         assert!(told.contains("has not confirmed a write for"), "{told}");
         erasures.look();
         assert!(matches!(erasures.sync().await, Err(StateError::Hangs(_))));
+        assert!(matches!(erasures.can_note(1), Err(StateError::Hangs(_))));
         erasures.note(&again, &regions(&["eu"])).await
     });
     let Err(StateError::Hangs(lasts)) = late else {
