@@ -4,16 +4,17 @@ use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
     rc::Rc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::timeout,
 };
 
+use crate::pace::Pace;
 use crate::work::{Asked, Expected, REGIONS, Work};
 
 pub struct Load {
@@ -64,10 +65,13 @@ impl Load {
         let next = Rc::new(Cell::new(0));
         let outcome = Rc::new(RefCell::new(Outcome::default()));
         let began = Instant::now();
+        let pace = self
+            .rate
+            .map(|rate| Rc::new(Pace::new(rate, self.requests)));
         let mut callers = JoinSet::new();
         for _ in 0..self.connections {
             let (next, outcome) = (Rc::clone(&next), Rc::clone(&outcome));
-            let (address, requests, rate) = (self.address, self.requests, self.rate);
+            let (address, requests, pace) = (self.address, self.requests, pace.clone());
             let routes = self.routes;
             callers.spawn_local(async move {
                 let mut connection = Connection::open(address).await;
@@ -78,13 +82,8 @@ impl Load {
                     }
                     next.set(number + 1);
                     let asked = work.request(round, number);
-                    let due = match rate {
-                        Some(rate) => {
-                            let due = began
-                                + Duration::from_secs(1) * u32::try_from(number).unwrap() / rate;
-                            sleep_until(due).await;
-                            due
-                        }
+                    let due = match &pace {
+                        Some(pace) => pace.next(number).await,
                         None => Instant::now(),
                     };
                     let answer = connection.ask(&asked).await;

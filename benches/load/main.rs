@@ -23,6 +23,7 @@ mod common;
 mod cpu;
 mod instructions;
 mod options;
+mod pace;
 mod peer;
 mod report;
 mod router;
