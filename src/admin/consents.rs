@@ -1,7 +1,7 @@
 //! The register of consents over HTTP. Ids stand in bodies only and are hashed on arrival; they
 //! are repeated in no answer, log or error.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -13,6 +13,7 @@ use axum::{
 use jiff::civil::Date;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{
     handlers::{problem, problem_with},
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     document::suggest,
     domain::{ConsentKind, Giver, Place, SubjectKey},
-    router::{Shared, Snapshot},
+    router::{Shared, Snapshot, reloads::HANGS},
     state::{Filter, NewConsent, StateError, Withdrawal},
     telemetry::clock,
 };
@@ -110,6 +111,9 @@ pub async fn record(State(shared): State<Arc<Shared>>, body: Body) -> Response {
         occasional: asked.occasional,
         informed: asked.informed,
     };
+    if shared.consents.writing().hang().is_some() {
+        return hangs();
+    }
     blocking(move || {
         let record = shared.consents.record(key, consent, clock::now())?;
         Ok((StatusCode::CREATED, Json(json!({ "consent": record }))).into_response())
@@ -153,6 +157,9 @@ pub async fn withdraw(State(shared): State<Arc<Shared>>, body: Body) -> Response
         to: asked.to,
         by: asked.by,
     };
+    if shared.consents.writing().hang().is_some() {
+        return hangs();
+    }
     let withdrawal = Withdrawal {
         at: clock::now(),
         // A day that has come somewhere has come: a withdrawal is never late.
@@ -254,6 +261,16 @@ fn known(snapshot: &Snapshot, asked: &Record) -> Result<(), String> {
     Ok(())
 }
 
+fn hangs() -> Response {
+    problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "register-hangs",
+        "the register of consents does not answer",
+        "the disk of `directory.path` does not answer. What was asked for may come to stand once it \
+         does: ask /v1/consents:query then, and repeat what does not stand",
+    )
+}
+
 fn bad(detail: &str) -> Response {
     problem(
         StatusCode::BAD_REQUEST,
@@ -263,11 +280,21 @@ fn bad(detail: &str) -> Response {
     )
 }
 
-/// The register waits for the disk; other admin requests should not.
+/// The register waits for the disk; other admin requests should not, and nobody for ever.
 async fn blocking(
     work: impl FnOnce() -> Result<Response, StateError> + Send + 'static,
 ) -> Response {
-    match tokio::task::spawn_blocking(work).await {
+    within(HANGS, work).await
+}
+
+async fn within(
+    patience: Duration,
+    work: impl FnOnce() -> Result<Response, StateError> + Send + 'static,
+) -> Response {
+    let Ok(done) = timeout(patience, tokio::task::spawn_blocking(work)).await else {
+        return hangs();
+    };
+    match done {
         Ok(Ok(answer)) => answer,
         Ok(Err(error @ StateError::TooMany(_))) => problem(
             StatusCode::CONFLICT,
@@ -292,5 +319,41 @@ async fn blocking(
             "the register of consents cannot be used",
             "see the log",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_register_that_hangs_is_told_and_does_what_it_was_asked_for_later() {
+        let (let_go, hangs) = mpsc::channel::<()>();
+        let (done, late) = mpsc::channel();
+        let answer = within(Duration::from_millis(20), move || {
+            let _ = hangs.recv();
+            done.send(()).unwrap();
+            Ok(StatusCode::CREATED.into_response())
+        })
+        .await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 12)
+            .await
+            .unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(told["type"], "urn:domicile:problem:register-hangs");
+        drop(let_go);
+        assert!(late.recv().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_register_that_answers_is_waited_for() {
+        let answer = within(Duration::from_secs(60), || {
+            Ok(StatusCode::CREATED.into_response())
+        })
+        .await;
+        assert_eq!(answer.status(), StatusCode::CREATED);
     }
 }
