@@ -135,7 +135,9 @@ async fn way(x: &Exchange<'_>, request: Request<Incoming>) -> Result<Response<Co
         return Box::pin(disclose::way(x, &routed, &parts, body, recipient)).await;
     }
     match routed.route.settings.format {
-        Format::Record | Format::Opaque => single::way(x, &routed, &parts, body).await,
+        Format::Record | Format::Form | Format::Opaque => {
+            single::way(x, &routed, &parts, body).await
+        }
         // Boxed, here and below: a request's future is moved to its place as a whole, so the rare
         // ways must not make it large.
         Format::Array | Format::Ndjson => Box::pin(batch::way(x, &routed, &parts, body)).await,

@@ -10,6 +10,7 @@ mod source;
 
 pub mod bulk;
 pub mod evidence;
+pub mod form;
 pub mod json;
 pub mod network;
 pub mod phone;

@@ -75,7 +75,9 @@ pub async fn way(
     let body = x.read(incoming, limits.batch_bytes).await?;
     let framing = match routed.route.settings.format {
         Format::Array => Framing::Array,
-        Format::Ndjson | Format::Record | Format::Opaque | Format::Bulk => Framing::Ndjson,
+        Format::Ndjson | Format::Record | Format::Form | Format::Opaque | Format::Bulk => {
+            Framing::Ndjson
+        }
     };
     let items = match framing {
         Framing::Array => split_array(&body, limits.batch_items),

@@ -4,7 +4,7 @@
 use crate::{
     message::{Field, FieldSet, Parts, Value},
     respond::Refused,
-    settings::{Format, Route},
+    settings::{FORM, Format, Route},
 };
 
 /// What a reader of JSON reads, or nobody in particular.
@@ -53,11 +53,16 @@ fn check(parts: &Parts, format: Format, own: Option<&str>) -> Result<(), Refused
     }
     let mut types = parts.headers.get_all(Field::ContentType);
     let Some(first) = types.next() else {
-        return Ok(());
+        return match format {
+            // Without it hardly anybody reads a form.
+            Format::Form => Err(Refused::MediaType(vec![FORM.to_owned()])),
+            _ => Ok(()),
+        };
     };
     let first = first.as_bytes();
     let usual = match format {
         Format::Ndjson => "application/x-ndjson",
+        Format::Form => FORM,
         _ => "application/json",
     };
     // Most say just that.
@@ -75,6 +80,9 @@ fn is_read(media: &[u8], format: Format, own: Option<&str>) -> bool {
     }
     let essence = media.split(|b| *b == b';').next().unwrap_or_default();
     let essence = essence.trim_ascii();
+    if format == Format::Form {
+        return essence.eq_ignore_ascii_case(FORM.as_bytes());
+    }
     let is = |known: &&str| essence.eq_ignore_ascii_case(known.as_bytes());
     essence.is_empty()
         || own.as_ref().is_some_and(is)
@@ -205,6 +213,27 @@ mod tests {
             ("application/x-ndjson", Format::Array, None, Some(415)),
             (form, Format::Ndjson, None, Some(415)),
             (form, Format::Record, Some(form), None),
+            (form, Format::Form, None, None),
+            (
+                "Application/X-WWW-Form-URLEncoded; charset=UTF-8",
+                Format::Form,
+                None,
+                None,
+            ),
+            (
+                "application/x-www-form-urlencoded; charset=latin1",
+                Format::Form,
+                None,
+                Some(415),
+            ),
+            ("application/json", Format::Form, None, Some(415)),
+            ("", Format::Form, None, Some(415)),
+            (
+                "multipart/form-data; boundary=x",
+                Format::Form,
+                None,
+                Some(415),
+            ),
             ("text/csv", Format::Record, Some(form), Some(415)),
         ] {
             let found = status_of(&[("content-type", media)], format, own);

@@ -27,7 +27,7 @@ use crate::{
         http1::FramingFault,
     },
     attest::{Cleared, Clearing, Pinning, Unwritable},
-    classify::schema::Classified,
+    classify::{self, schema::Classified},
     domain::{Operation, RegionId},
     forward::{AnswerBody, Outgoing, OutgoingBody},
     locate::{Claim, Pin},
@@ -192,8 +192,14 @@ async fn take_nothing(
 
 /// Classify and locate; what was found stays in the story, refused or not.
 pub fn find(x: &Exchange<'_>, routed: &Routed<'_>, taken: &Taken) -> Result<Person, Refused> {
+    let as_json;
     let mut classified = Classified::default();
     let body = match taken {
+        Taken::Whole(bytes) if routed.route.settings.format == Format::Form => {
+            as_json = form_as_json(bytes)?;
+            judge::classify_next(x, routed, &as_json, &mut classified)?;
+            Some(&classified)
+        }
         Taken::Whole(bytes) => {
             judge::classify_next(x, routed, bytes, &mut classified)?;
             Some(&classified)
@@ -207,6 +213,12 @@ pub fn find(x: &Exchange<'_>, routed: &Routed<'_>, taken: &Taken) -> Result<Pers
     }
     x.story.borrow_mut().traces = traces;
     person
+}
+
+#[inline(never)]
+fn form_as_json(form: &[u8]) -> Result<Vec<u8>, Refused> {
+    classify::form::as_json(form)
+        .map_err(|fault| Refused::Malformed(format!("the body is no form: {fault}")))
 }
 
 fn target(routed: &Routed<'_>, person: &Person) -> RegionId {

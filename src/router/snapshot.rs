@@ -331,7 +331,8 @@ fn ready_routes(
             .as_ref()
             .and_then(|name| settings.schemas.get(name));
         let compile = match route.format {
-            Format::Bulk => CompiledSchema::compile_dotted,
+            // Some readers of forms take `a.b` for `b` in `a`, too, and what says it once for a list of one.
+            Format::Bulk | Format::Form => CompiledSchema::compile_dotted,
             _ => CompiledSchema::compile,
         };
         let compiled = compile(schema, &route.categories, &pointers, &resolve);
@@ -401,7 +402,7 @@ fn unlisted_evidence(
     let born = route.born.iter().map(|source| ("born", None, source));
     // To Elasticsearch `a.b` is `b` in `a`.
     let plain = |pointer: &str| match route.format {
-        Format::Bulk => pointer.replace('.', "/"),
+        Format::Bulk | Format::Form => pointer.replace('.', "/"),
         _ => pointer.to_owned(),
     };
     for (key, index, source) in countries.chain(subject).chain(born) {

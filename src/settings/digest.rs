@@ -224,6 +224,7 @@ fn route(route: &Route, settings: &Settings) -> Value {
             Format::Ndjson => "ndjson",
             Format::Opaque => "opaque",
             Format::Bulk => "bulk",
+            Format::Form => "form",
         },
         "namespace": namespace,
         "subject": source(subject.as_ref()),

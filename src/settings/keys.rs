@@ -292,7 +292,7 @@ pub static KEYS: &[Key] = keys! {
     "routes.<n>.content_type" Text Absent, "\"application/x-ndjson\"":
         "Only requests with this media type; two routes may differ in this alone. Also for clients that send records under a type that is none of JSON, which is 415 elsewhere.";
     "routes.<n>.format" Text Required, "\"record\"":
-        "`record` (one JSON object), `array`, `ndjson`, `bulk` (Elasticsearch's and OpenSearch's `_bulk`), or `opaque` (the body is streamed unread). `form` and `object` are not supported yet.";
+        "`record` (one JSON object), `form` (one record as HTML forms send it, `application/x-www-form-urlencoded`), `array`, `ndjson`, `bulk` (Elasticsearch's and OpenSearch's `_bulk`), or `opaque` (the body is streamed unread). `object` is not supported yet.";
     "routes.<n>.namespace" Text Value("\"person\""), "\"patient\"":
         "Routes of one namespace share subjects and their pins.";
     "routes.<n>.subject" Text Computed("the steering header alone"), "\"path:subject\"":

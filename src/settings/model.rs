@@ -383,7 +383,12 @@ pub enum Format {
     Opaque,
     /// Elasticsearch's and OpenSearch's `_bulk`.
     Bulk,
+    /// One record as HTML forms send it (`application/x-www-form-urlencoded`).
+    Form,
 }
+
+/// The media type of forms (WHATWG URL §5).
+pub const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Where a trusted caller's wishes are read from; the defaults are the `Domicile-` headers.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Method, uri::Authority};
 
 use super::{
-    Answers, Conflict, Erase, Format, PathTemplate, PinMode, Route, Steering, UnknownHome,
+    Answers, Conflict, Erase, FORM, Format, PathTemplate, PinMode, Route, Steering, UnknownHome,
     UpstreamShape, bulk, circumstances, disclose, regions,
     sections::later,
     sources::{Context, Use},
@@ -153,7 +153,7 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         .unwrap_or_default();
     let content_type = fields
         .maybe("content_type")
-        .and_then(|node| media_type(node, faults));
+        .and_then(|node| media_type(node, format, faults));
     let namespace = read("namespace").unwrap_or("person");
     if recipient.is_some() {
         let at = fields.maybe("upstream").or(fields.maybe("path"));
@@ -218,13 +218,13 @@ fn format(node: &Node, faults: &Faults) -> Option<Format> {
         ("ndjson", Some(Format::Ndjson)),
         ("opaque", Some(Format::Opaque)),
         ("bulk", Some(Format::Bulk)),
-        ("form", None),
+        ("form", Some(Format::Form)),
         ("object", None),
     ];
     let format = values::choice(node, &words, faults)?;
     if format.is_none() {
         let message = format!("format `{}` is not supported yet", node.text(faults)?);
-        let hint = "use `record`, `array`, `ndjson`, `bulk` or `opaque`";
+        let hint = "use `record`, `form`, `array`, `ndjson`, `bulk` or `opaque`";
         faults.error_hint(&node.at, message, hint);
     }
     format
@@ -234,7 +234,7 @@ fn subject(fields: &Fields<'_>, context: &Context<'_>, is_batch: bool) -> Option
     let faults = fields.faults();
     let Some(node) = fields.maybe("subject") else {
         let hint = match context.format {
-            Some(Format::Record) => {
+            Some(Format::Record | Format::Form) => {
                 "name where it is read from: subject = \"path:NAME\", \"body:/id\", \"jwt:sub\" or \"header:domicile-subject\""
             }
             Some(Format::Array | Format::Ndjson) => {
@@ -445,7 +445,7 @@ fn method_named(text: &str, node: &Node, faults: &Faults) -> Option<Method> {
 }
 
 /// `type/subtype` without parameters, in lower case.
-fn media_type(node: &Node, faults: &Faults) -> Option<String> {
+fn media_type(node: &Node, format: Option<Format>, faults: &Faults) -> Option<String> {
     let text = node.text(faults)?;
     let is_token = |part: &str| {
         !part.is_empty()
@@ -460,6 +460,11 @@ fn media_type(node: &Node, faults: &Faults) -> Option<String> {
         let hint = "write type/subtype without parameters: \"application/x-ndjson\"";
         faults.error_hint(&node.at, format!("`{text}` is no media type"), hint);
         return None;
+    }
+    if format == Some(Format::Form) && !text.eq_ignore_ascii_case(FORM) {
+        let message = format!("a route of format `form` reads `{FORM}` alone");
+        let hint = "leave `content_type` out, or choose another format";
+        faults.error_hint(&node.at, message, hint);
     }
     Some(text.to_lowercase())
 }

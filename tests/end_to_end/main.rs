@@ -27,6 +27,7 @@ mod demo;
 mod erase;
 mod erase_again;
 mod failure;
+mod forms;
 mod hold_ups;
 mod hung_files;
 mod kit;

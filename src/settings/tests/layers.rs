@@ -177,8 +177,8 @@ fn bad_variables_are_faults_that_name_them() {
         ),
         (
             "DOMICILE__ROUTES__0__FORMAT",
-            "form",
-            "format `form` is not supported yet",
+            "object",
+            "format `object` is not supported yet",
         ),
         (
             "DOMICILE__DATA_PLANE__LISTEN",

@@ -356,6 +356,11 @@ pub const BROKEN: &[(&str, &str, &str)] = &[
     ),
     (
         "format = \"record\"",
+        "format = \"form\"\ncontent_type = \"application/json\"",
+        "20:16: a route of format `form` reads `application/x-www-form-urlencoded` alone",
+    ),
+    (
+        "format = \"record\"",
         "format = \"recrod\"",
         "19:10: `recrod` is not known here (did you mean `record`?)",
     ),
