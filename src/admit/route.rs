@@ -206,6 +206,7 @@ mod tests {
             unknown_home: UnknownHome::default(),
             upstream: UpstreamShape::default(),
             atomic: false,
+            discover: false,
             answers: Answers::default(),
             erase: crate::settings::Erase::default(),
             role: None,

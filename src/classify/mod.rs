@@ -9,6 +9,7 @@ mod alpha3;
 mod source;
 
 pub mod bulk;
+pub mod discover;
 pub mod evidence;
 pub mod form;
 pub mod json;

@@ -6,10 +6,13 @@
 
 mod alike;
 
+use std::mem;
+
 use smallvec::SmallVec;
 
 pub use alike::Alike;
 
+use super::discover::{Discovery, Tells};
 use super::json::{
     Edit, JsonFault, KnownPart, Reach, Sink, Spotted, Value, Watch, WatchError, edit, scan_object,
 };
@@ -29,6 +32,7 @@ pub struct CompiledSchema {
     uses: Box<[Use]>,
     categories: Categories,
     user: CategoryId,
+    discovery: Option<Discovery>,
 }
 
 /// Index into the pointers that were given to [`CompiledSchema::compile`] to be read.
@@ -307,8 +311,18 @@ impl CompiledSchema {
                 uses: uses.into(),
                 categories,
                 user,
+                discovery: None,
             }),
             _ => Err(faults),
+        }
+    }
+
+    /// Looks for more than the schema lists from now on ([`Discovery`]).
+    #[must_use]
+    pub fn discovering(self, resolve: &dyn Fn(&str) -> Option<CategoryId>) -> Self {
+        Self {
+            discovery: Discovery::new(resolve),
+            ..self
         }
     }
 
@@ -338,7 +352,23 @@ impl CompiledSchema {
                 found.refused = None;
             }
         }
+        if let Some(discovery) = &self.discovery {
+            self.discover(discovery, body, &mut found);
+        }
         Ok(found)
+    }
+
+    fn discover<'a>(&self, discovery: &Discovery, body: &'a [u8], found: &mut Classified<'a>) {
+        let mut reading = Reading {
+            schema: self,
+            found: mem::take(found),
+        };
+        let discovered = discovery.look(body, &mut |tells, value| match tells {
+            Tells::Age => reading.keep(AGE, value),
+            Tells::Born => reading.keep(BORN, value),
+        });
+        *found = reading.found;
+        found.categories = found.categories.union(discovered);
     }
 
     /// The categories of a request whose body is not read: all that the route's records may

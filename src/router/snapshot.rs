@@ -339,7 +339,10 @@ fn ready_routes(
         match compiled {
             Ok(schema) => ready.push(ReadyRoute {
                 settings: Arc::new(route.clone()),
-                schema,
+                schema: match route.discover {
+                    true => schema.discovering(&resolve),
+                    false => schema,
+                },
                 evidence_slots,
                 subject_slot,
                 unknown_home: match &route.unknown_home {

@@ -195,6 +195,7 @@ fn route(route: &Route, settings: &Settings) -> Value {
         steering,
         schema,
         categories,
+        discover,
         conflict,
         pin,
         unknown_home,
@@ -212,7 +213,7 @@ fn route(route: &Route, settings: &Settings) -> Value {
     let schema = schema.as_ref().and_then(|name| settings.schemas.get(name));
     let mut recipients = settings.recipients.iter();
     let to = recipients.find(|r| named.as_ref() == Some(&r.id));
-    json!({
+    let mut form = json!({
         "name": name,
         "host": host,
         "path": template(path),
@@ -266,7 +267,12 @@ fn route(route: &Route, settings: &Settings) -> Value {
         "circumstances": circumstances_form(circumstances),
         "recipient": to.map(recipient),
         "bulk": bulk.as_deref().map(bulk_form),
-    })
+    });
+    // Said only where it is: routes without it keep the form that older versions gave them.
+    if let (true, Some(form)) = (*discover, form.as_object_mut()) {
+        form.insert("discover".to_owned(), true.into());
+    }
+    form
 }
 
 fn steering_form(steering: &Steering) -> Value {

@@ -351,8 +351,8 @@ pub static KEYS: &[Key] = keys! {
         "Required for `bulk`: the indices whose items are this route's, by name or by the start of names and a `*`. Several routes may share a path and differ in this alone; an item that none takes is refused.";
     "routes.<n>.pipelines" List Absent, "[\"add-timestamp\"]":
         "Ingest pipelines that items of a `bulk` may name. List only those that leave alone whose record it is and what it holds.";
-    "routes.<n>.discover" Later Absent, "true":
-        "Look for personal data in all fields.";
+    "routes.<n>.discover" Boolean Value("false"), "true":
+        "Look for personal data in every field, by its name in the languages of the regions and by what its values look like (check digits included), and add the categories found to the record's: docs/decision.md says how. Each record is read a second time, and nothing is learnt of those before. Not for `opaque`, whose body is not read, nor for routes with a `recipient`, whose fields a schema lists.";
 };
 
 impl Key {

@@ -335,6 +335,8 @@ pub struct Route {
     pub schema: Option<String>,
     /// Category keys of the route as a whole, where no schema reads the body.
     pub categories: Vec<String>,
+    /// Every field is looked into for personal data that nobody has listed.
+    pub discover: bool,
     pub conflict: Conflict,
     pub pin: PinMode,
     pub unknown_home: UnknownHome,

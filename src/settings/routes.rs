@@ -113,6 +113,18 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         }
         atomic
     });
+    let discover = fields.maybe("discover").is_some_and(|node| {
+        let discover = node.boolean(faults).unwrap_or(false);
+        if discover && format == Some(Format::Opaque) {
+            let hint = "leave `discover` out, or choose another format";
+            faults.error_hint(&node.at, "the body of an `opaque` route is not read", hint);
+        }
+        if discover && recipient.is_some() {
+            let hint = "list the fields in the route's `schema`, and leave `discover` out";
+            faults.error_hint(&node.at, "a recipient gets listed fields alone", hint);
+        }
+        discover
+    });
     let conflict = [
         ("all", Conflict::All),
         ("first", Conflict::First),
@@ -182,6 +194,7 @@ fn route(fields: Fields<'_>, around: &Surroundings<'_>) -> Option<Route> {
         steering,
         schema,
         categories,
+        discover,
         conflict,
         pin,
         unknown_home,

@@ -24,6 +24,7 @@ mod confirmed;
 mod crash;
 mod decided_by;
 mod demo;
+mod discovery;
 mod erase;
 mod erase_again;
 mod failure;

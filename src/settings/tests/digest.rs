@@ -91,6 +91,7 @@ categories = ["user.content", "user.name"]
 path = "/batches"
 format = "array"
 subject = "body:/id"
+discover = false
 atomic = false
 upstream = { each = "PUT /people/{subject}" }
 [[routes]]
@@ -261,6 +262,7 @@ const DECIDING: &[(&str, &str, &str)] = &[
         "PUT /v1/location",
     ),
     ("routes.<n>.atomic", "atomic = false", "atomic = true"),
+    ("routes.<n>.discover", "discover = false", "discover = true"),
     ("routes.<n>.answers", "\"full\"", "\"status-only\""),
     (
         "routes.<n>.erase",

@@ -171,9 +171,9 @@ fn bad_variables_are_faults_that_name_them() {
         ),
         ("DOMICILE__ROUTES__X__PATH", "/x", "unknown setting"),
         (
-            "DOMICILE__ROUTES__0__DISCOVER",
-            "true",
-            "`discover` is not supported yet",
+            "DOMICILE__ABROAD",
+            "redirect",
+            "`abroad` is not supported yet",
         ),
         (
             "DOMICILE__ROUTES__0__FORMAT",

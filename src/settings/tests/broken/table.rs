@@ -543,14 +543,14 @@ pub const BROKEN: &[(&str, &str, &str)] = &[
         "22:13: `Maps` is no id for a recipient",
     ),
     (
-        ROUTE,
-        "[recipients.maps]\nendpoints = [\"http://127.0.0.1:7205\"]\nheaders = [\"domicile-target\"]\n",
-        "24:12: `domicile-target` is written by the router itself",
+        "subject = \"path:subject\"\nschema = \"person\"\n",
+        "subject = \"path:subject\"\nschema = \"person\"\ndiscover = true\nrecipient = \"maps\"\nupstream = { each = \"POST /x\" }\n[recipients.maps]\nendpoints = [\"http://127.0.0.1:7205\"]\n",
+        "22:12: a recipient gets listed fields alone",
     ),
     (
         ROUTE,
-        "discover = true\n",
-        "22:12: `discover` is not supported yet",
+        "discover = \"yes\"\n",
+        "22:12: expected true or false",
     ),
     (
         ROUTE,
