@@ -151,7 +151,9 @@ fn read_evidence(
             let reading = evidence::read_value(&value);
             let note = match &reading {
                 Reading::Country(place) => json!(place),
-                Reading::Phone(country) => json!(country.as_str()),
+                Reading::Phone(country) | Reading::Identifier(country) | Reading::Weak(country) => {
+                    json!(country.as_str())
+                }
                 Reading::Nothing => Value::Null,
                 Reading::Unreadable => json!("unreadable"),
             };

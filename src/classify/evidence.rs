@@ -6,7 +6,12 @@
 
 use smallvec::SmallVec;
 
-use super::{ValueSource, alpha3, json::Value, phone};
+use super::{
+    ValueSource, alpha3,
+    json::Value,
+    phone,
+    weak::{self, Weak},
+};
 use crate::{
     domain::{Country, EvidenceKind, EvidenceSet, Place, Strength},
     settings::Conflict,
@@ -19,6 +24,10 @@ pub enum Reading {
     Country(Place),
     /// The country of an E.164 number.
     Phone(Country),
+    /// The country that gave out a national number whose check digits hold.
+    Identifier(Country),
+    /// That of a locale or a time zone.
+    Weak(Country),
     /// No evidence: empty, `null`, `true`, `false`, or a telephone number that names no country
     /// (satellite, freephone, no international prefix).
     Nothing,
@@ -30,7 +39,7 @@ pub enum Reading {
 ///
 /// Understood: ISO 3166-1 alpha-2 and alpha-3 and ISO 3166-2 in any case, `UK` for `GB` and `EL`
 /// for `GR` (Interinstitutional Style Guide of the EU, 7.1.1), and E.164 numbers, as `tel:` URIs too. Blanks
-/// around the value are dropped.
+/// around the value are dropped. Besides what [`weak::read`] knows: locales, time zones, national numbers.
 pub fn read_text(text: &str) -> Reading {
     // What most records say.
     if let [a @ b'A'..=b'Z', b @ b'A'..=b'Z'] = *text.as_bytes() {
@@ -41,8 +50,22 @@ pub fn read_text(text: &str) -> Reading {
     if text.is_empty() {
         return Reading::Nothing;
     }
+    // `sv-SE` is Swedish in Sweden, and no part of El Salvador.
+    if let Some(country) = weak::locale(text) {
+        return Reading::Weak(country);
+    }
     if let Some(place) = place(text) {
-        return Reading::Country(place);
+        // `pt-br` is written for Brazil's Portuguese, and `de-by` for Bavaria.
+        return match weak::small_locale(text) {
+            Some(other) if place.country() != Some(other) => Reading::Unreadable,
+            _ => Reading::Country(place),
+        };
+    }
+    match weak::read(text) {
+        Some(Weak::Identifier(country)) => return Reading::Identifier(country),
+        Some(Weak::Locale(country) | Weak::TimeZone(country)) => return Reading::Weak(country),
+        Some(Weak::Nowhere) => return Reading::Nothing,
+        None => {}
     }
     let number = number_of(text);
     if phone::is_phone(number) {
@@ -100,12 +123,14 @@ pub fn read_claim(claim: &serde_json::Value) -> Reading {
 
 /// The evidence that `reading` is when it was found at `source`; `None` where nothing was found.
 ///
-/// A telephone number stays `phone` even in a verified token: what was attested is the number,
+/// A telephone number stays `phone`, and a locale weak, even in a verified token: what was attested is the number,
 /// not that its holder lives where it was issued. For [`ValueSource::Header`] the caller has
 /// made sure that it trusts the sender.
 pub fn evidence(source: &ValueSource, reading: Reading) -> Option<Evidence> {
     let (place, kind) = match reading {
         Reading::Phone(country) => (Place::of(country), EvidenceKind::Phone),
+        Reading::Identifier(country) => (Place::of(country), EvidenceKind::Identifier),
+        Reading::Weak(country) => (Place::of(country), EvidenceKind::Weak),
         Reading::Country(place) => {
             let kind = match source {
                 ValueSource::Jwt(_) | ValueSource::Header(_) => EvidenceKind::Attested,

@@ -7,6 +7,7 @@
 mod age;
 mod alpha3;
 mod source;
+mod weak;
 
 pub mod bulk;
 pub mod discover;

@@ -6,7 +6,7 @@
 //! `user`, as without.
 
 mod checks;
-mod national;
+pub mod national;
 mod values;
 mod words;
 

@@ -13,6 +13,26 @@ pub fn is_national_id(word: &str) -> bool {
         || social_security(word)
 }
 
+/// The country that gave a number out, where its form alone tells it from every other number: not where
+/// digits alone could as well be a telephone's.
+pub fn issuer(word: &str) -> Option<&'static str> {
+    type Test = fn(&str) -> bool;
+    let tests: [(Test, &str); 5] = [
+        (chinese, "CN"),
+        // With the hyphens and the blank that it is printed with.
+        (
+            |w| w.as_bytes().get(11) == Some(&b' ') && w.matches('-').count() == 2 && snils(w),
+            "RU",
+        ),
+        (|w| !w.starts_with(['M', 'm']) && nric(w), "SG"),
+        (spanish, "ES"),
+        (|w| italian(w) && italian_check(w), "IT"),
+    ];
+    let mut fitting = tests.iter().filter(|(is, _)| is(word));
+    let (_, country) = fitting.next()?;
+    fitting.next().is_none().then_some(*country)
+}
+
 /// GB 11643-1999: place, day of birth, sequence, check (ISO 7064, MOD 11-2).
 fn chinese(word: &str) -> bool {
     const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
@@ -190,6 +210,30 @@ fn italian(word: &str) -> bool {
             b'0' => b.is_ascii_digit(),
             _ => b.is_ascii_alphabetic(),
         })
+}
+
+/// D.M. 23 December 1976, Art. 11: each odd place by its table, the even ones by their value.
+fn italian_check(word: &str) -> bool {
+    const ODD: [u32; 26] = [
+        1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24,
+        23,
+    ];
+    let upper = word.to_ascii_uppercase();
+    let Some((last, rest)) = upper.as_bytes().split_last() else {
+        return false;
+    };
+    let value = |b: u8| {
+        u32::from(if b.is_ascii_digit() {
+            b - b'0'
+        } else {
+            b.wrapping_sub(b'A')
+        })
+    };
+    let worth = |(place, b): (usize, &u8)| match place % 2 {
+        0 => ODD.get(value(*b) as usize).copied().unwrap_or_default(),
+        _ => value(*b),
+    };
+    rest.iter().enumerate().map(worth).sum::<u32>() % 26 == value(*last)
 }
 
 /// `078-05-1120` (20 CFR 422.103); there is no check digit.

@@ -64,7 +64,6 @@ fn what_means_nothing_to_us_is_told_and_not_passed_over() {
         "ZZZ",
         "CN-",
         "CN-ABCD",
-        "zh_CN",
         "X-EPO",
         "+CN",
         "C",
@@ -307,4 +306,36 @@ proptest! {
     fn any_text_reads_as_something(text in "\\PC{0,12}") {
         read_text(&text);
     }
+}
+
+#[test]
+fn what_devices_and_registers_say_is_weaker_than_a_country() {
+    let country = |code| Country::new(code).expect(code);
+    for (text, reading) in [
+        ("sv-SE", Reading::Weak(country("SE"))),
+        (" fr-CA ", Reading::Weak(country("CA"))),
+        ("en_IN.UTF-8", Reading::Weak(country("IN"))),
+        ("Asia/Kolkata", Reading::Weak(country("IN"))),
+        ("Etc/UTC", Reading::Nothing),
+        ("11010519491231002X", Reading::Identifier(country("CN"))),
+        ("s1234567d", Reading::Identifier(country("SG"))),
+        ("11010519491231003X", Reading::Unreadable),
+        ("S1234567E", Reading::Unreadable),
+        ("Mars/Olympus", Reading::Unreadable),
+        // Bavaria or Belarus, Portugal or Brazil.
+        ("de-by", Reading::Unreadable),
+        ("pt-br", Reading::Unreadable),
+        ("de-de", Reading::Country(at("DE-DE"))),
+        ("DE-BY", Reading::Country(at("DE-BY"))),
+        ("us-tx", Reading::Country(at("US-TX"))),
+    ] {
+        assert_eq!(read_text(text), reading, "{text}");
+    }
+    let body = ValueSource::parse("body:/locale").expect("a source");
+    let kind = |text| evidence(&body, read_text(text)).map(|e| e.kind);
+    assert_eq!(kind("hi-IN"), Some(EvidenceKind::Weak));
+    assert_eq!(kind("S1234567D"), Some(EvidenceKind::Identifier));
+    let claim = ValueSource::parse("jwt:zoneinfo").expect("a source");
+    let told = evidence(&claim, read_text("Europe/Moscow"));
+    assert_eq!(told.map(|e| e.kind), Some(EvidenceKind::Weak));
 }
