@@ -80,10 +80,11 @@ async function status() {
   const facts = [["State", el("span", word, ready.ready ? "good" : "bad")]];
   for (const part of ["ledger", "directory", "counters", "consents", "erasures", "reload"])
     facts.push([part[0].toUpperCase() + part.slice(1), state(ready[part])]);
-  for (const it of ready.faults || [])
-    facts.push(["Fault", el("span", typeof it === "string" ? it : JSON.stringify(it), "bad")]);
-  for (const it of ready.files_behind || [])
-    facts.push(["File behind", el("span", typeof it === "string" ? it : JSON.stringify(it), "warn")]);
+  for (const it of ready.faults) {
+    const place = [it.file, it.line, it.column].filter(Boolean).join(":");
+    facts.push(["Fault", el("span", `${place} ${it.message}${it.hint ? ` (${it.hint})` : ""}`, "bad")]);
+  }
+  for (const name of ready.files_behind) facts.push(["Older file in use", el("span", name, "warn")]);
   facts.push(["Policy", el("span", ready.policy, "mono")], ["Settings", el("span", ready.settings, "mono")]);
   const show = () => fill($("facts"), ...facts.flatMap(([name, what]) => [el("dt", name), el("dd", what)]));
   show();
@@ -91,6 +92,8 @@ async function status() {
   here = version.location;
   const observes = version.mode === "observe";
   const mode = observes ? `observe: everything goes to ${version.observe_to}, nothing is refused` : version.mode;
+  const { erasures } = await read("/v1/erasures");
+  facts.push(["Open erasures", el("span", erasures.length, erasures.length ? "warn" : "")]);
   facts.unshift(["Version", version.version], ["Mode", el("span", mode, observes ? "warn" : "")],
     ["Location", `${version.location.country}, ${version.location.entity}`]);
   show();
