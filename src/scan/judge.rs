@@ -282,6 +282,7 @@ impl<'s> Judge<'s> {
         let is_elsewhere = self.place.is_some_and(|place| place != home);
         Judged {
             home: name(home).to_owned(),
+            home_id: home,
             laws: verdict.laws(&snapshot.checked).map(str::to_owned).collect(),
             wrong_place: is_elsewhere && !(is_copy && verdict.is_permit()),
             outcome: told.outcome,

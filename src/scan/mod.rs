@@ -153,7 +153,11 @@ impl Scan<'_> {
             };
             scanned.records += 1;
             if let Some(key) = key {
-                scanned.tables.people.meet(key);
+                // Without pins each record has its own home.
+                let home = outcome
+                    .home()
+                    .filter(|_| self.form.route.pin != PinMode::Never);
+                scanned.tables.people.meet(key, home, line);
             }
             scanned.tables.add(&outcome, line);
             if goes_on {

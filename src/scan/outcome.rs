@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::{CategorySet, EvidenceSet, Missing, Outcome as Verdict};
+use crate::domain::{CategorySet, EvidenceSet, Missing, Outcome as Verdict, RegionId};
 
 /// What is judged of a record that could be read.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct Reason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Judged {
     pub home: String,
+    #[serde(skip)]
+    pub home_id: RegionId,
     /// That govern the flow.
     pub laws: Vec<String>,
     /// It lies elsewhere than at home, or than where the directory knows a copy that may lie there.
@@ -46,6 +48,15 @@ pub struct Judged {
     pub module: Option<u8>,
     pub instrument: Option<String>,
     pub missing: Vec<Missing>,
+}
+
+impl Outcome {
+    pub fn home(&self) -> Option<RegionId> {
+        match &self.fate {
+            Fate::NoHome(_) => None,
+            Fate::Judged(judged) => Some(judged.home_id),
+        }
+    }
 }
 
 impl Judged {

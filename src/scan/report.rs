@@ -29,6 +29,8 @@ pub struct Report {
     pub forbidden_at_home: u64,
     pub no_home: u64,
     pub broken: u64,
+    /// Whose home is another than that of the same person's first record.
+    pub second_homes: u64,
     pub by_home: Vec<Home>,
     pub by_law: Vec<Law>,
     pub by_category: Vec<Category>,
@@ -88,6 +90,14 @@ impl Report {
             notes.push("there was nothing to read".to_owned());
         }
         notes.extend(scanned.hint.map(str::to_owned));
+        let second_homes = tables.people.elsewhere;
+        if second_homes > 0 {
+            let lines = lines_of(&tables.people.lines, second_homes);
+            notes.push(format!(
+                "of people with several records, {} a home other than the first's{lines}: the router pins the first and answers the others with 409",
+                if second_homes == 1 { "1 has".to_owned() } else { format!("{second_homes} have") },
+            ));
+        }
         if wrong_place.forbidden + forbidden_at_home > 0 {
             notes.push(
                 "consents and counts stand in the router's registers, which are not read here: what hangs on them is forbidden"
@@ -109,6 +119,7 @@ impl Report {
             forbidden_at_home,
             no_home: Tables::sum(&tables.no_home, |_| true),
             broken: Tables::sum(&tables.broken, |_| true),
+            second_homes,
             by_home: tables
                 .homes
                 .into_iter()
@@ -132,7 +143,12 @@ impl Report {
 
     /// Every line is a record with a home, and lies there as far as anybody said where it lies.
     pub fn is_good(&self) -> bool {
-        self.wrong_place.records + self.forbidden_at_home + self.no_home + self.broken == 0
+        self.wrong_place.records
+            + self.forbidden_at_home
+            + self.no_home
+            + self.broken
+            + self.second_homes
+            == 0
     }
 
     /// For people, line by line.
@@ -261,6 +277,9 @@ impl Report {
                 }
                 all.push(format!("{} forbidden at home", self.forbidden_at_home));
                 all.push(format!("{} without a home", self.no_home));
+                if self.second_homes > 0 {
+                    all.push(format!("{} at a second home", self.second_homes));
+                }
                 all.push(format!("{} with no record", counted(self.broken, "line")));
                 format!("not good: {}", all.join("; "))
             }

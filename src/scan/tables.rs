@@ -2,16 +2,16 @@
 //! the numbers of a few lines are kept, and of people so many keys at most.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, hash_map::Entry},
     rc::Rc,
 };
 
-use foldhash::{HashMap, fast::RandomState};
+use foldhash::HashMap;
 use serde::Serialize;
 
 use super::outcome::{Fate, Judged, Outcome, Reason};
 use crate::{
-    domain::{CategoryId, SubjectKey},
+    domain::{CategoryId, RegionId, SubjectKey},
     policy::Checked,
 };
 
@@ -55,9 +55,14 @@ pub struct Tables {
 /// Different people, as far as they are told apart.
 #[derive(Default)]
 pub struct People {
-    keys: HashSet<SubjectKey, RandomState>,
+    /// Each with the home of the first record that has one.
+    homes: HashMap<SubjectKey, Option<RegionId>>,
     /// Somebody was met who has no place.
     is_full: bool,
+    /// Records whose home is another than that of their person's first.
+    pub elsewhere: u64,
+    /// The first of these.
+    pub lines: Vec<u64>,
 }
 
 impl Tables {
@@ -151,16 +156,32 @@ fn add_to<T: PartialEq>(groups: &mut Vec<Group<T>>, what: T, records: u64, lines
 }
 
 impl People {
-    pub fn meet(&mut self, key: SubjectKey) {
-        if self.keys.len() < PEOPLE {
-            self.keys.insert(key);
-        } else if !self.is_full {
-            self.is_full = !self.keys.contains(&key);
+    /// `home`: of the record on `line`, if it has one.
+    pub fn meet(&mut self, key: SubjectKey, home: Option<RegionId>, line: u64) {
+        let is_full = self.homes.len() >= PEOPLE;
+        let first = match self.homes.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(_) if is_full => {
+                self.is_full = true;
+                return;
+            }
+            Entry::Vacant(new) => new.insert(home),
+        };
+        if home.is_none() || home == *first {
+            return;
+        }
+        if first.is_none() {
+            *first = home;
+            return;
+        }
+        self.elsewhere += 1;
+        if self.lines.len() < NAMED {
+            self.lines.push(line);
         }
     }
 
     /// How many, and whether there are more.
     pub fn count(&self) -> (usize, bool) {
-        (self.keys.len(), self.is_full)
+        (self.homes.len(), self.is_full)
     }
 }

@@ -5,6 +5,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
+use crate::kit::people::{Fate, people};
 use crate::kit::process::run_to_end;
 use crate::kit::setup::Setup;
 
@@ -421,4 +422,57 @@ fn pins_count_once_no_router_has_them_open() {
     let key = run_to_end(&["key", "--config", config], "ivan-7\n");
     let key = String::from_utf8(key.stdout).unwrap();
     assert_eq!(told[0]["subject"], key.trim(), "{text}");
+}
+
+/// The router would pin the first and refuse the second (409), though each has a home.
+#[test]
+fn people_with_records_of_several_homes_are_told() {
+    let mut setup = Setup::new();
+    let input = export(&[
+        PEOPLE[2].0,
+        r#"{"id":"ivan-7"}"#,
+        PEOPLE[2].0,
+        r#"{"id":"ivan-7","country":"IN"}"#,
+    ]);
+    let (told, code) = summary(&setup, &[], &input);
+    assert_eq!(code, 1, "{told}");
+    assert_eq!(told["second_homes"], 1, "{told}");
+    assert_eq!(told["people"], 1, "{told}");
+    let notes = told["notes"].to_string();
+    assert!(notes.contains("line 4"), "{notes}");
+    setup.set_route("ndjson", "pin", "never");
+    let (told, code) = summary(
+        &setup,
+        &["--route", "people-ndjson"],
+        &export(&[PEOPLE[2].0, r#"{"id":"ivan-7","country":"IN"}"#]),
+    );
+    assert_eq!((code, &told["second_homes"]), (0, &json!(0)), "{told}");
+    setup.set_route("ndjson", "pin", "always");
+    let (told, code) = summary(&setup, &[], &export(&[PEOPLE[2].0, PEOPLE[2].0]));
+    assert_eq!((code, &told["second_homes"]), (0, &json!(0)), "{told}");
+}
+
+/// A thousand people told in all ways, each at the home where a router stores them.
+#[test]
+fn homes_are_those_of_the_router() {
+    let setup = Setup::new();
+    let people = people(7, "scan", 1000, false);
+    let input: String = people.iter().map(|p| p.body.clone() + "\n").collect();
+    let told = each(&setup, &[], &input);
+    assert_eq!(told.len(), people.len());
+    for (person, told) in people.iter().zip(&told) {
+        let expected = match person.fate {
+            Fate::Lands(home) => json!(["permit", home]),
+            Fate::Unknown => json!(["no-home", null]),
+            Fate::Forbidden => {
+                assert!(told["outcome"] != "permit", "{person:?}: {told}");
+                continue;
+            }
+        };
+        assert_eq!(
+            json!([told["outcome"], told["home"]]),
+            expected,
+            "{person:?}"
+        );
+    }
 }
