@@ -20,6 +20,7 @@ pub mod policy;
 pub mod prove;
 pub mod respond;
 pub mod router;
+pub mod scan;
 pub mod settings;
 pub mod state;
 pub mod store;

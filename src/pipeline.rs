@@ -35,6 +35,7 @@ use http::{Method, Version};
 
 pub use exchange::{Exchange, Routed};
 pub use judge::{Flow, Judged};
+pub(crate) use person::{number_id, usable};
 pub use remember::{Judgement, Judgements};
 pub use reply::{Content, Reply};
 pub use retry::{Kept, Lanes, keep_trying};

@@ -16,43 +16,15 @@ use crate::{
     telemetry::clock,
 };
 
+/// For what tells or does anything.
 pub async fn token(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let snapshot = shared.snapshot.load_full();
-    if !is_certified(&snapshot, &request) {
-        return problem(
-            StatusCode::FORBIDDEN,
-            "admin-certificate",
-            "the admin listener asks for a client certificate that holds",
-            "the one of this connection has ended, or its authority is believed no more",
-        );
-    }
     let Some(token) = snapshot.watched.token(&snapshot.settings) else {
-        // A web page has no client certificate to show, whatever host it names.
-        let tls = snapshot.settings.admin.tls.as_ref();
-        let certified = tls.is_some_and(ListenerTls::requires_certificates);
-        if certified {
-            return next.run(request).await;
-        }
-        if is_of_another_page(&request) {
-            return problem(
-                StatusCode::FORBIDDEN,
-                "admin-origin",
-                "the admin listener does not answer to web pages of others",
-                "a browser says that a page of another origin sends this; without a token nothing \
-                 else would keep such a page from recording consents here",
-            );
-        }
-        if names_this_machine(&request) {
-            return next.run(request).await;
-        }
-        return problem(
-            StatusCode::FORBIDDEN,
-            "admin-host",
-            "the admin listener does not answer to this host name",
-            "without a token it is reached by address or as localhost only, so that no web page \
-             can reach it through a name of its own",
-        );
+        return without_token(&snapshot, request, next).await;
     };
+    if !is_certified(&snapshot, &request) {
+        return uncertified();
+    }
     let given = request
         .headers()
         .get(header::AUTHORIZATION)
@@ -74,6 +46,59 @@ pub async fn token(State(shared): State<Arc<Shared>>, request: Request, next: Ne
         .headers_mut()
         .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     refused
+}
+
+/// For a page that is the same for everybody and tells nothing of this router: whoever may not ask
+/// without a token gets it, so that a browser has something to give the token to. All else holds.
+pub async fn page(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let snapshot = shared.snapshot.load_full();
+    if snapshot.watched.token(&snapshot.settings).is_none() {
+        return without_token(&snapshot, request, next).await;
+    }
+    match is_certified(&snapshot, &request) {
+        true => next.run(request).await,
+        false => uncertified(),
+    }
+}
+
+async fn without_token(snapshot: &Snapshot, request: Request, next: Next) -> Response {
+    if !is_certified(snapshot, &request) {
+        return uncertified();
+    }
+    // A web page has no client certificate to show, whatever host it names.
+    let tls = snapshot.settings.admin.tls.as_ref();
+    let certified = tls.is_some_and(ListenerTls::requires_certificates);
+    if certified {
+        return next.run(request).await;
+    }
+    if is_of_another_page(&request) {
+        return problem(
+            StatusCode::FORBIDDEN,
+            "admin-origin",
+            "the admin listener does not answer to web pages of others",
+            "a browser says that a page of another origin sends this; without a token nothing \
+             else would keep such a page from recording consents here",
+        );
+    }
+    if names_this_machine(&request) {
+        return next.run(request).await;
+    }
+    problem(
+        StatusCode::FORBIDDEN,
+        "admin-host",
+        "the admin listener does not answer to this host name",
+        "without a token it is reached by address or as localhost only, so that no web page \
+         can reach it through a name of its own",
+    )
+}
+
+fn uncertified() -> Response {
+    problem(
+        StatusCode::FORBIDDEN,
+        "admin-certificate",
+        "the admin listener asks for a client certificate that holds",
+        "the one of this connection has ended, or its authority is believed no more",
+    )
 }
 
 /// Whether the connection's certificate still holds, where one is required: authorities may have

@@ -133,8 +133,11 @@ pub async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
 
 pub async fn version(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let snapshot = shared.snapshot.load();
+    let observe_to = snapshot.observe_to.map(|to| snapshot.regions.name(to));
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "mode": if observe_to.is_some() { "observe" } else { "enforce" },
+        "observe_to": observe_to,
         "policy": snapshot.checked.digest().to_string(),
         "settings": snapshot.settings_digest.to_string(),
         "location": {
@@ -228,8 +231,8 @@ pub async fn erasures(State(shared): State<Arc<Shared>>) -> Json<Value> {
 }
 
 /// What there is, told to whoever asks for something else.
-const PAGES: &str = "the pages are /livez, /readyz and, on the admin listener alone, /metrics, \
-     /version, /v1/ledger, /v1/regions, /v1/instruments, /v1/erasures, and by POST /v1/consents, \
+const PAGES: &str = "the pages are /livez, /readyz and, on the admin listener alone, / (the console), \
+     /metrics, /version, /v1/ledger, /v1/regions, /v1/instruments, /v1/erasures, and by POST /v1/consents, \
      /v1/consents:query, /v1/consents:withdraw, /v1/decisions:explain, /v1/records:classify and \
      /-/reload; docs/admin-api.md describes them";
 

@@ -5,9 +5,7 @@ use axum::{Router, http::StatusCode, response::Response, routing::any};
 
 use super::handlers::problem;
 
-const LATER: [&str; 5] = [
-    // The console.
-    "/",
+const LATER: [&str; 4] = [
     "/v1/transfers",
     "/v1/instruments/{id}",
     "/v1/subjects:report",

@@ -3,6 +3,7 @@
 
 mod connections;
 mod consents;
+mod console;
 mod guard;
 mod handlers;
 mod later;
@@ -75,10 +76,18 @@ fn whole_router(shared: Arc<Shared>) -> Router {
             Arc::clone(&shared),
             guard::token,
         ));
+    let console =
+        Router::new()
+            .route("/", get(console::page))
+            .layer(middleware::from_fn_with_state(
+                Arc::clone(&shared),
+                guard::page,
+            ));
     Router::new()
         .route("/livez", get(handlers::livez))
         .route("/readyz", get(handlers::readyz))
         .merge(later::pages())
+        .merge(console.with_state(Arc::clone(&shared)))
         .merge(guarded.with_state(Arc::clone(&shared)))
         .fallback(handlers::nothing_here)
         .method_not_allowed_fallback(handlers::wrong_method)

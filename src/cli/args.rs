@@ -21,8 +21,10 @@ pub enum Command {
     Check(Check),
     /// Ask and check the policy.
     Policy(Policy),
-    /// What is in an existing export: whose, which categories, what is in the wrong place (not yet).
-    Scan(Rest),
+    /// What is in an existing export: whose, which categories, what is in the wrong place.
+    /// Records are JSON objects on standard input, one a line. Exits 1 unless each has a home and
+    /// lies there.
+    Scan(Scan),
     /// Verify and read the ledger.
     Ledger(Ledger),
     /// The directory of homes.
@@ -298,6 +300,28 @@ pub struct Key {
     /// The routes' namespace that the ids belong to.
     #[arg(long, default_value = "person")]
     pub namespace: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Scan {
+    /// The settings file.
+    #[arg(long, value_name = "FILE", env = "DOMICILE_CONFIG")]
+    pub config: PathBuf,
+    /// The route whose records these are like, by its name or path; default: the only one that fits.
+    #[arg(long, value_name = "ROUTE")]
+    pub route: Option<String>,
+    /// The region where the records lie today.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Where a record holds its person's id, as a JSON pointer; default: as the route says.
+    #[arg(long, value_name = "POINTER")]
+    pub subject: Option<String>,
+    /// Print one JSON object.
+    #[arg(long, conflicts_with = "each")]
+    pub json: bool,
+    /// Print one JSON object for each line, and the summary to standard error.
+    #[arg(long)]
+    pub each: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -200,7 +200,7 @@ fn announcement(
     let text = format!(
         r#"ready
   router   http://{listen}   in Singapore, run by acme-sg
-  admin    http://{admin}   /metrics /readyz /v1/ledger /v1/regions
+  admin    http://{admin}   the console, for a browser; /metrics /readyz /v1/ledger /v1/regions
   stores   {stores}
   data     {data}   ({keeps})
 

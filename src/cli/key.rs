@@ -26,13 +26,12 @@ pub fn key(args: &args::Key) -> Result<Ended, Failure> {
 
 /// The secret as it stands; a running router has the directory's file, but not its secret, in
 /// exclusive use.
-fn hasher_without_directory(settings: &Settings) -> Result<SubjectHasher, Failure> {
+pub fn hasher_without_directory(settings: &Settings) -> Result<SubjectHasher, Failure> {
     let secret = match &settings.directory.secret {
         Some(secret) => secret.clone(),
         None => {
             let path = settings.directory.path.join(SECRET_FILE);
-            // One that may not be read is not absent: reading it tells why.
-            if matches!(path.try_exists(), Ok(false)) {
+            if !has_secret(settings) {
                 return Err(format!(
                     "there is no secret in {}: start the router once, or give directory.secret_file",
                     path.display()
@@ -43,6 +42,12 @@ fn hasher_without_directory(settings: &Settings) -> Result<SubjectHasher, Failur
         }
     };
     Ok(SubjectHasher::new(&secret)?)
+}
+
+/// Whether there is one. One that may not be read is not absent: reading it tells why.
+pub fn has_secret(settings: &Settings) -> bool {
+    let path = settings.directory.path.join(SECRET_FILE);
+    settings.directory.secret.is_some() || !matches!(path.try_exists(), Ok(false))
 }
 
 /// The settings alone; policies are not needed here.

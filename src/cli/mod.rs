@@ -11,6 +11,7 @@ mod policy;
 mod policy_tools;
 mod probe;
 mod run;
+mod scan;
 mod store;
 
 use std::{
@@ -52,7 +53,7 @@ pub fn main() -> ExitCode {
         Command::Key(args) => key::key(&args),
         Command::Probe(args) => probe::probe(&args),
         Command::Store(args) => store::store(args),
-        Command::Scan(_) => not_yet("scan"),
+        Command::Scan(args) => scan::scan(&args),
         Command::Report(_) => not_yet("report"),
     };
     match ended {

@@ -32,16 +32,16 @@ use crate::{
 };
 
 /// Subject key → number of its pin.
-const PINS: TableDefinition<'_, [u8; 16], u32> = TableDefinition::new("pins");
+pub(super) const PINS: TableDefinition<'_, [u8; 16], u32> = TableDefinition::new("pins");
 /// Number → pin. What stands here never changes and never goes.
-const KINDS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("kinds");
+pub(super) const KINDS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("kinds");
 /// Pin → number.
 const NUMBERS: TableDefinition<'_, &[u8], u32> = TableDefinition::new("numbers");
 /// [`PINS`] as they were before pins had numbers: an older router refuses a file with the new ones.
 const WHOLE: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("pins");
 /// [`WHOLE`], while it is read for the last time.
 const OLD: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("whole_pins");
-const FILE: &str = "pins.redb";
+pub(super) const FILE: &str = "pins.redb";
 
 const TELLS: Words = Words {
     begun: "the directory's file cannot be used; what is to be stored stays in memory and in the ledger",

@@ -55,6 +55,7 @@ mod readings;
 mod refused_as;
 mod resilience;
 mod review;
+mod scan;
 mod scenarios;
 mod seeing;
 mod side_by_side;

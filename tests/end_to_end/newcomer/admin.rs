@@ -27,6 +27,7 @@ fn bad_requests_get_problem_documents() {
         ("/v1/records:classify?route=none", "{}", 400),
         ("/v1/records:classify?rout=none", "{}", 400),
         ("/v1/ledger", "", 405),
+        ("/", "", 405),
         ("/nowhere", "", 404),
         ("/v1/consents", "{}", 400),
         ("/v1/consents:withdraw", "{}", 400),
@@ -38,12 +39,7 @@ fn bad_requests_get_problem_documents() {
     problem(&post(admin, "/v1/decisions:explain", large.clone()), 413);
     problem(&post(admin, "/v1/records:classify", large.clone()), 413);
     problem(&post(admin, "/v1/consents", large), 413);
-    for path in [
-        "/",
-        "/v1/transfers",
-        "/v1/policy/matrix",
-        "/v1/instruments/x",
-    ] {
+    for path in ["/v1/transfers", "/v1/policy/matrix", "/v1/instruments/x"] {
         problem(&get(admin, path), 501);
     }
     problem(&get(admin, "/-/reload"), 405);

@@ -248,7 +248,6 @@ fn what_is_not_there_yet_says_so_whatever_is_asked_of_it() {
         "ledger export DIR --from 2026-01-01",
         "ledger prove DIR",
         "report transfers --format csv",
-        "scan --config domicile.toml",
     ] {
         let arguments: Vec<&str> = command.split(' ').collect();
         let output = run_to_end(&arguments, "");

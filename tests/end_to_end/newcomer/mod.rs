@@ -4,5 +4,6 @@
 mod admin;
 mod adopt;
 pub mod commands;
+mod console;
 mod evidence;
 mod promises;
