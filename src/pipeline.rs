@@ -21,6 +21,7 @@ mod overtake;
 mod part;
 mod person;
 mod personal;
+mod pinning;
 mod query;
 mod remember;
 mod reply;

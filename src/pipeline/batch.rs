@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http::{StatusCode, uri::PathAndQuery};
 
 use super::{
-    Content, Exchange, Routed, form::check_form, judge, observe, outcome, overtake, part,
-    person::Traces,
+    Content, Exchange, Routed, form::check_form, judge, observe, overtake, part, person::Traces,
+    pinning,
 };
 use crate::{
     admit::{body::Incoming, path},
@@ -143,7 +143,7 @@ pub async fn way(
     };
     let taken = moves.into_iter().filter(|(index, _)| is_taken(*index));
     let entries = taken.map(|(_, entry)| entry).collect();
-    outcome::write_moves(x, entries).await?;
+    pinning::write_moves(x, entries).await?;
     Ok(answer(x, framing, states, None))
 }
 

@@ -20,11 +20,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Whether a write may have to do with an open erasure: false is certain. Costs one atomic load while
 /// nothing is open.
 pub fn may_concern(x: &Exchange<'_>, operation: Operation) -> bool {
-    let writes = matches!(
-        operation,
-        Operation::Store | Operation::Replicate | Operation::Relocate
-    );
-    writes && !x.worker.shared.erasures.is_empty()
+    operation.writes() && !x.worker.shared.erasures.is_empty()
 }
 
 /// To be called before the entries of a write are written: what is open of its subjects there is
@@ -123,13 +119,4 @@ pub fn address_at(x: &Exchange<'_>, path: &str, query: Option<&str>) -> Address 
     // No route's namespace, which are words of the settings, has a control character.
     let hasher = &x.worker.shared.hasher;
     Address::new(path, query, |text| hasher.key("\u{1}path", text.as_bytes()))
-}
-
-/// Notes that the home has taken a record: a law that wants the primary copy first has it.
-pub fn mark(x: &Exchange<'_>, key: SubjectKey, home: RegionId) {
-    let home = x.snapshot.regions.name(home);
-    if let Err(error) = x.worker.shared.directory.mark_stored(key, home) {
-        // The record is stored; that the home counts as empty can only refuse copies.
-        tracing::warn!(%error, "a home could not be marked as holding a record");
-    }
 }

@@ -31,8 +31,9 @@ use super::{
     Content, Exchange, Routed,
     form::{PART, is_other_charset},
     landing::Whose,
-    outcome, overtake,
+    overtake,
     person::Traces,
+    pinning,
 };
 use crate::{
     admit::{
@@ -251,7 +252,7 @@ async fn carry_out(
         .filter(|(item, _)| is_taken(*item));
     let entries = taken.map(|(_, entry)| entry).collect();
     // Whatever comes of the erasures beside them.
-    let moved = outcome::write_moves(x, entries).await;
+    let moved = pinning::write_moves(x, entries).await;
     heard.left = open.settle().await?;
     drop(open);
     moved?;

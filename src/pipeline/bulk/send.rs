@@ -25,7 +25,7 @@ use crate::{
         call::Call,
         keep,
         landing::{self, Sent, Stray},
-        overtake, part,
+        part, pinning,
         rounds::{self, Group},
     },
     respond::Refused,
@@ -296,7 +296,7 @@ impl Drop for Unanswered<'_, '_, '_> {
         let first = self.first.iter().filter_map(|at| self.sends.get(*at));
         for send in first.filter(|s| (200..300).contains(&s.came.get())) {
             if let Some(whose) = send.whose {
-                overtake::mark(self.x, whose.key, send.region);
+                pinning::mark(self.x, whose.key, send.region);
             }
         }
         if !self.is_looked_at.get() {
