@@ -61,7 +61,7 @@ impl Problem {
 impl Refused {
     /// The document, without touching the connection.
     pub fn problem(&self, decision: Option<DecisionId>) -> Problem {
-        let (status, name, title, detail) = self.facts();
+        let facts = self.facts();
         let forbidden = match self {
             Self::Forbidden(forbidden) => Some(forbidden),
             _ => None,
@@ -79,7 +79,12 @@ impl Refused {
                 Self::ErasureOpen { unreached, .. } => unreached.clone(),
                 _ => Vec::new(),
             },
-            ..Problem::new(status, name, title, detail)
+            ..Problem::new(
+                facts.status,
+                facts.name,
+                facts.title,
+                facts.detail.into_owned(),
+            )
         }
     }
 }
