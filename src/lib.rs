@@ -21,6 +21,7 @@ pub mod prove;
 pub mod respond;
 pub mod router;
 pub mod settings;
+pub mod shared;
 pub mod state;
 pub mod store;
 pub mod telemetry;

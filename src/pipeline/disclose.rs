@@ -46,8 +46,8 @@ use crate::{
     message::{Field as HeadField, Fields, Parts, Response},
     policy::{Recipient, Unlisted},
     respond::{RecipientFailure, Refused},
-    router::ReadyRecipient,
     settings::{Answers, UpstreamShape},
+    shared::ReadyRecipient,
 };
 
 /// A record as it may leave, and what was done to it.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use telling::begin;
 
 use super::{
-    Content, Judged, judge,
+    Content, Judged, Worker, judge,
     person::Traces,
     wishes::{self, Head, Wished},
 };
@@ -41,7 +41,7 @@ use crate::{
     forward::{ForwardError, Upstreams},
     message::{Field, Fields, Parts, Request, Response},
     respond::Refused,
-    router::{ReadyRoute, Snapshot, Worker},
+    shared::{ReadyRoute, Snapshot},
     telemetry::{Trace, clock},
 };
 

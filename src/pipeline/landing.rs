@@ -19,7 +19,7 @@ use crate::{
     domain::{DecisionId, EvidenceSet, Place, RegionId, SubjectKey},
     locate::{Claim, Pin},
     respond::Refused,
-    router::Shared,
+    shared::Shared,
 };
 
 /// The subject of a record that was sent, if the directory is to know it.

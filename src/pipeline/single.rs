@@ -32,8 +32,8 @@ use crate::{
     forward::{AnswerBody, Outgoing, OutgoingBody},
     message::{Parts, Response},
     respond::Refused,
-    router::Snapshot,
     settings::Format,
+    shared::Snapshot,
     state::Held,
 };
 

@@ -1,5 +1,5 @@
 //! What must be looked after beside the requests: dates that come, disks that have room again.
-//! Files that change are looked after by [`super::reloads`].
+//! Files that change are looked after by [`reloads`](crate::shared::reloads).
 
 use std::{
     sync::atomic::Ordering,
@@ -12,14 +12,13 @@ use prometheus::GaugeVec;
 use tokio::sync::watch;
 
 use super::{
-    Shared, Snapshot,
     give_back::give_back,
-    reload,
     thresholds::{self, Warned},
 };
 use crate::{
     disk::PATIENCE,
     forward::EndpointState,
+    shared::{Shared, Snapshot, reload},
     telemetry::{Metrics, clock, log},
     tls::Validity,
 };

@@ -18,14 +18,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{
-    Shared, Snapshot, checks, forewarn, keeper,
-    reload::LastReload,
-    reloads::{self, Reloads},
-    snapshot::{Broken, Built},
-    sources::{self, Seen},
-    worker,
-};
+use super::{checks, keeper, worker};
 use crate::{
     admin,
     admit::{
@@ -39,6 +32,13 @@ use crate::{
     forward::SharedHealth,
     locate::{Directory, DirectoryError, SecretError, SubjectHasher, load_or_create_secret},
     settings::Settings,
+    shared::{
+        Shared, Snapshot, forewarn,
+        reload::LastReload,
+        reloads::{self, Reloads},
+        snapshot::{Broken, Built},
+        sources::{self, Seen},
+    },
     state::{Consents, Counters, Erasures, StateError, Supposed},
     telemetry::{Metrics, Otlp, access::Access, clock},
 };

@@ -13,7 +13,7 @@ use crate::{
         reply::{BatchContent, WriteItem},
     },
     respond::Refused,
-    router::Snapshot,
+    shared::Snapshot,
 };
 
 /// The merged answer: one line or element per item, in order.

@@ -14,7 +14,7 @@ use crate::{
     message::{Field, Parts, Response},
     pipeline::Content,
     respond::Refused,
-    router::Snapshot,
+    shared::Snapshot,
 };
 
 /// About the bytes of one chunk of the answer: all that is held at one time beside the items as

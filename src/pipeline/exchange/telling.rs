@@ -11,8 +11,7 @@ use crate::{
     admit::headers,
     domain::{DecisionId, RegionId},
     message::{Field, Response, Value},
-    pipeline::{Content, reply::Pending},
-    router::Worker,
+    pipeline::{Content, Worker, reply::Pending},
     telemetry::{Begin, ClientSpan, Told, access::Entry, clock},
 };
 
