@@ -7,6 +7,7 @@ pub mod admit;
 pub mod attest;
 pub mod classify;
 pub mod cli;
+pub mod clock;
 pub mod decide;
 mod disk;
 pub mod document;

@@ -30,9 +30,9 @@ use super::{
     trouble,
 };
 use crate::{
+    clock,
     message::{Fields, Response},
     settings::{HttpVersion, Limits, RegionSettings},
-    telemetry::clock,
     tls::{BackendSide, Live},
 };
 

@@ -37,12 +37,13 @@ use crate::{
     },
     attest::{Draft, Ordered, Profile},
     classify::token::{Claims, token_of},
+    clock,
     domain::{CategorySet, Circumstances, DecisionId, Operation, Place, RegionId},
     forward::{ForwardError, Upstreams},
     message::{Field, Fields, Parts, Request, Response},
     respond::Refused,
     shared::{ReadyRoute, Snapshot},
-    telemetry::{Trace, clock},
+    telemetry::Trace,
 };
 
 /// How long after its head a request is decided by what was in force then. Most bodies take less,

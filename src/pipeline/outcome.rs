@@ -6,7 +6,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::Exchange;
-use crate::{attest::OutcomeDraft, telemetry::clock};
+use crate::{attest::OutcomeDraft, clock};
 
 /// Writes the outcome of the exchange's decision when it is dropped, answered or not: a caller
 /// that hangs up drops the whole way while bytes may have left.

@@ -17,12 +17,13 @@ use crate::{
     admit::{connection::Counter, memory::Till},
     attest::WorkerJournal,
     classify::schema::Alike,
+    clock,
     domain::{DecisionId, RecipientId, Regions},
     forward::{SetupError, Shares, Upstreams},
     locate::PinCache,
     settings::RegionSettings,
     shared::{Coalesce, Shared, Snapshot, reload},
-    telemetry::{Handles, clock},
+    telemetry::Handles,
 };
 
 /// Pins that one worker remembers.

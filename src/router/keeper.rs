@@ -16,10 +16,11 @@ use super::{
     thresholds::{self, Warned},
 };
 use crate::{
+    clock,
     disk::PATIENCE,
     forward::EndpointState,
     shared::{Shared, Snapshot, reload},
-    telemetry::{Metrics, clock, log},
+    telemetry::{Metrics, log},
     tls::Validity,
 };
 

@@ -27,6 +27,7 @@ use crate::{
         memory::Memory,
     },
     attest::{self, Books, Journal, LedgerError, Unwritable},
+    clock,
     document::Fault,
     domain::SubjectKey,
     forward::SharedHealth,
@@ -40,7 +41,7 @@ use crate::{
         sources::{self, Seen},
     },
     state::{Consents, Counters, Erasures, StateError, Supposed},
-    telemetry::{Metrics, Otlp, access::Access, clock},
+    telemetry::{Metrics, Otlp, access::Access},
 };
 
 /// The subject-key secret's file in the directory's folder.

@@ -30,11 +30,11 @@ use crate::{
         outgoing::Memory,
         pace::AtWork,
     },
+    clock::InTurns,
     message::{Request, Response},
     pipeline::{self, Reply, Worker},
     settings::Limits,
     shared::{Coalesce, Runtime, Shared},
-    telemetry::clock::InTurns,
     tls::{ServerSide, TlsPeer},
 };
 

@@ -6,8 +6,8 @@ use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use crate::{
+    clock,
     message::{Field, FieldSet, Fields, Told},
-    telemetry::clock,
 };
 
 /// How the end of an answer's body is told.

@@ -54,8 +54,8 @@ use scan::Scan;
 
 use super::{body::Incoming, farewell::GRACE};
 use crate::{
+    clock,
     message::{Request, Response},
-    telemetry::clock,
 };
 
 /// A stream to a caller.

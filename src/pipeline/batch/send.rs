@@ -10,6 +10,7 @@ use super::{Failure, ItemState, State, each_path};
 use crate::{
     attest::{Cleared, ClearedBundle, Outcomes, Profile},
     classify::json::Item,
+    clock,
     domain::{EvidenceSet, RegionId},
     forward::{
         EachItem, Framing, Outgoing, OutgoingBody, Part, Split, SplitError, Verdicts, join_all,
@@ -26,7 +27,6 @@ use crate::{
     },
     respond::Refused,
     settings::UpstreamShape,
-    telemetry::clock,
 };
 
 /// All regions at once; what each answered lands in the items' states.

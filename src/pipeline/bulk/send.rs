@@ -15,6 +15,7 @@ use super::{Fate, Heard, ItemState, SendState, Verdict, erasures::is_refused_at_
 use crate::{
     attest::{Cleared, Outcomes},
     classify::bulk::BulkItem,
+    clock,
     domain::{DecisionId, RegionId},
     forward::{
         BulkAnswer, BulkVerdict, Expected, Framing, Outgoing, OutgoingBody, Part, Split, join_all,
@@ -29,7 +30,6 @@ use crate::{
         rounds::{self, Group},
     },
     respond::Refused,
-    telemetry::clock,
 };
 
 /// Elastic's clients take answers only from servers that say this of themselves.

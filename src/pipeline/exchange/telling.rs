@@ -9,10 +9,11 @@ use tokio::time::Instant;
 use super::Exchange;
 use crate::{
     admit::headers,
+    clock,
     domain::{DecisionId, RegionId},
     message::{Field, Response, Value},
     pipeline::{Content, Worker, reply::Pending},
-    telemetry::{Begin, ClientSpan, Told, access::Entry, clock},
+    telemetry::{Begin, ClientSpan, Told, access::Entry},
 };
 
 impl Exchange<'_> {

@@ -33,10 +33,10 @@ use jiff::Timestamp;
 
 use super::{StateError, open_file};
 use crate::{
-    attest::create_private_folder,
     disk::{
         Healing, Writing,
         backlog::{self, Backlog, Stores, Storing},
+        create_private_folder,
     },
     domain::SubjectKey,
 };

@@ -44,8 +44,7 @@ use tokio::{
 
 use super::StateError;
 use crate::{
-    attest::create_private_folder,
-    disk::{PATIENCE, Writing},
+    disk::{PATIENCE, Writing, create_private_folder},
     domain::{DecisionId, SubjectKey},
 };
 pub use address::Address;

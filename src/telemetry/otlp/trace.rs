@@ -13,9 +13,9 @@ use super::{
     context::{self, SAMPLED},
 };
 use crate::{
+    clock::unix_ns,
     domain::DecisionId,
     message::{Field, Fields},
-    telemetry::clock::unix_ns,
 };
 
 /// `error.type` of what ended because the caller was gone.
