@@ -13,6 +13,7 @@ mod disk;
 pub mod document;
 pub mod domain;
 pub mod forward;
+mod http1;
 pub mod http2;
 pub mod locate;
 pub mod message;

@@ -16,7 +16,6 @@ use http_body_util::Full;
 use super::caller::says_secured;
 use super::http1::{
     FramingFault, HeadFault,
-    decode::{MAX_TRAILER, MAX_TRAILERS, is_forbidden},
     head::{digits, expectation},
     line::{MAX_METHOD, MAX_TARGET},
     scan::MAX_FIELDS,
@@ -24,7 +23,7 @@ use super::http1::{
 };
 use crate::{
     http2::Scheme,
-    message::{Field, Fields, Request, Response, Value, check_name},
+    message::{Field, Fields, Request, Response, Value, check_name, trailer},
     respond::Refused,
 };
 
@@ -135,7 +134,9 @@ pub fn check_trailers(fields: &HeaderMap) -> Result<(), FramingFault> {
     let length = |(name, value): (&http::HeaderName, &HeaderValue)| {
         name.as_str().len() + ": \r\n".len() + value.len()
     };
-    if fields.len() > MAX_TRAILERS || fields.iter().map(length).sum::<usize>() > MAX_TRAILER {
+    if fields.len() > trailer::MOST_FIELDS
+        || fields.iter().map(length).sum::<usize>() > trailer::MOST_BYTES
+    {
         return Err(FramingFault::LongTrailer);
     }
     for (name, value) in fields {
@@ -144,7 +145,7 @@ pub fn check_trailers(fields: &HeaderMap) -> Result<(), FramingFault> {
             _ => FramingFault::Trailer,
         })?;
     }
-    if fields.keys().any(is_forbidden) {
+    if fields.keys().any(trailer::is_forbidden) {
         return Err(FramingFault::ForbiddenTrailer);
     }
     Ok(())
@@ -300,7 +301,7 @@ mod tests {
             assert_eq!(check(&[(name, "1")]), forbidden, "{name}");
         }
         assert_eq!(check(&[("x", "a"); 33]), Err(FramingFault::LongTrailer));
-        let long = "a".repeat(MAX_TRAILER);
+        let long = "a".repeat(trailer::MOST_BYTES);
         assert_eq!(check(&[("x", &long)]), Err(FramingFault::LongTrailer));
     }
 }

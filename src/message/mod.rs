@@ -10,14 +10,17 @@ mod earlier;
 mod field;
 mod fields;
 mod line;
+mod list;
 mod parse;
+pub mod trailer;
 mod value;
 
 use http::{Method, StatusCode, Uri, Version};
 
 pub use earlier::{Earlier, Kind};
-pub use field::{Field, FieldSet, Key, Names, OWN_PREFIX};
+pub use field::{CLIENT_ADDRESS, Field, FieldSet, Key, Names, OWN_PREFIX};
 pub use fields::{Fields, Several, never_indexed};
+pub use list::tokens;
 pub use parse::{LineFault, MOST_FIELDS, check_name, is_token};
 pub use value::{NotText, Value};
 

@@ -22,11 +22,11 @@ use super::{
     fault::HeadFault,
     head::Head,
     link::{Link, Meanwhile},
-    pool,
-    pulse::{Pulse, Stop},
+    stop::Stop,
 };
 use crate::{
     admit::body::Incoming,
+    http1::{pool, pulse::Pulse},
     message::{Field, Request, Response},
     respond::Refused,
 };

@@ -12,11 +12,12 @@ use super::{
     head::{self, Head, Scan},
 };
 use crate::{
-    admit::{http1::encode, memory::Held},
+    admit::memory::Held,
     forward::{
         Endpoint,
         body::{OutgoingBody, Upload},
     },
+    http1::encode,
     message::{Earlier, Fields},
 };
 

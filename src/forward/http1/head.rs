@@ -5,10 +5,7 @@ use http::{StatusCode, Version};
 use memchr::memchr;
 
 use super::{MOST_HEAD, decode::Decoder};
-use crate::{
-    admit::http1::fields::tokens,
-    message::{Earlier, Field, FieldSet, Fields, Told, Value},
-};
+use crate::message::{Earlier, Field, FieldSet, Fields, Told, Value, tokens};
 
 /// Fields of one head.
 pub(in crate::forward) const MOST_FIELDS: usize = 100;

@@ -38,7 +38,7 @@ pub(super) use request::{Call, OWN, expects_content};
 
 use super::{body::Upload, wire::Wire};
 use crate::{
-    admit::http1::{encode, pool},
+    http1::{encode, pool},
     message::{Earlier, Told},
 };
 use decode::{Decoder, Piece};
