@@ -194,7 +194,7 @@ impl Erasures {
         self.note_rows(rows.collect()).await
     }
 
-    /// As [`Erasures::note`] for many, each at one holder: all of them, or none.
+    /// As [`Erasures::note`] for many, each at one holder: all of them, or none. Cancel safe as that.
     ///
     /// # Errors
     /// As [`Erasures::note`].
