@@ -82,7 +82,7 @@ mod wire;
 pub use answer::{AnswerBody, AnswerError, AnswerFault};
 pub use batch::{Part, Split, SplitError};
 pub use body::{BoxError, BoxedStream, Outgoing, OutgoingBody};
-pub use bulk::{BulkAnswer, BulkVerdict, Expected, Told};
+pub use bulk::{BulkAnswer, BulkItemAnswer, BulkVerdict, Expected};
 pub use check::check;
 #[cfg(feature = "otlp")]
 pub(crate) use dial::dial;

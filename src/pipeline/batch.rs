@@ -24,7 +24,7 @@ use crate::{
     message::{Field, Fields, Parts, Response},
     respond::Refused,
     settings::{Format, PathTemplate, UpstreamShape},
-    state::{Address, Held},
+    state::{Address, WriteGuard},
 };
 use decide::{Decided, decide, refusal};
 use merge::{Failure, answer};
@@ -168,10 +168,10 @@ async fn hold(
     routed: &Routed<'_>,
     (body, items): (&Bytes, &[Item]),
     decided: Decided,
-) -> Result<(Decided, Option<Held>), Refused> {
+) -> Result<(Decided, Option<WriteGuard>), Refused> {
     let to = written(&decided.items);
     let held = overtake::hold(x, to.iter().map(|(key, region, _)| (*key, *region))).await?;
-    if !held.as_ref().is_some_and(Held::has_waited) {
+    if !held.as_ref().is_some_and(WriteGuard::has_waited) {
         return Ok((decided, held));
     }
     x.still_holds()?;

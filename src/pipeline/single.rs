@@ -34,7 +34,7 @@ use crate::{
     respond::Refused,
     settings::Format,
     shared::Snapshot,
-    state::Held,
+    state::WriteGuard,
 };
 
 /// The body of a request, as its route takes it.
@@ -217,10 +217,10 @@ async fn hold(
     routed: &Routed<'_>,
     taken: &Taken,
     person: Person,
-) -> Result<(Person, Option<Held>), Refused> {
+) -> Result<(Person, Option<WriteGuard>), Refused> {
     let to = target(routed, &person);
     let held = overtake::hold(x, [(person.key, to)].into_iter()).await?;
-    if !held.as_ref().is_some_and(Held::has_waited) {
+    if !held.as_ref().is_some_and(WriteGuard::has_waited) {
         return Ok((person, held));
     }
     x.still_holds()?;

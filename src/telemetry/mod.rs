@@ -13,4 +13,4 @@ pub mod workers;
 pub use crate::clock;
 pub use handles::Handles;
 pub use metrics::Metrics;
-pub use otlp::{Begin, ClientSpan, Otlp, ServerSpan, Told, Trace};
+pub use otlp::{AnswerAttributes, Begin, ClientSpan, Otlp, ServerSpan, Trace};

@@ -23,7 +23,7 @@ use crate::{
         pool,
         pulse::Pulse,
     },
-    message::{Field, Fields, Told, tokens},
+    message::{Field, Fields, ResponseParts, tokens},
 };
 
 /// Frames from this length on are written from where they stand.
@@ -67,7 +67,7 @@ where
 {
     /// `before` goes out first: the rest of a 100 that was begun.
     pub(super) fn new(
-        parts: &Told,
+        parts: &ResponseParts,
         body: Pin<&'b mut B>,
         asked: Asked,
         keeps: bool,

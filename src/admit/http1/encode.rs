@@ -8,7 +8,7 @@ use http::{Method, StatusCode, Version};
 use crate::{
     clock,
     http1::encode::{decimal, line, number},
-    message::{Field, FieldSet, Fields, Told},
+    message::{Field, FieldSet, Fields, ResponseParts},
 };
 
 /// How the end of an answer's body is told.
@@ -79,7 +79,7 @@ pub fn wants_close(fields: &Fields) -> bool {
 /// Writes the head. `length` is the body's own word, which HEAD passes on.
 pub fn head(
     out: &mut BytesMut,
-    parts: &Told,
+    parts: &ResponseParts,
     framing: Framing,
     length: Option<u64>,
     asked: Asked,

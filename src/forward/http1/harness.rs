@@ -12,7 +12,7 @@ use super::{
     head::{self, Head, Scan},
 };
 use crate::{
-    admit::memory::Held,
+    admit::memory::Reservation,
     forward::{
         Endpoint,
         body::{OutgoingBody, Upload},
@@ -44,7 +44,7 @@ pub fn request_bytes(
         true => OutgoingBody::Stream {
             body: Box::pin(Full::new(body.clone()).map_err(|never| match never {})),
             length: None,
-            held: Held::uncounted(),
+            held: Reservation::uncounted(),
         },
         false => OutgoingBody::Whole(body.clone()),
     };

@@ -224,7 +224,7 @@ async fn send_part(
         Ok(BulkVerdict::Items(answer)) => {
             let place = heard.answers.borrow().len();
             for (at, ((send, _), told)) in own.iter().zip(answer.items()).enumerate() {
-                let verdict = Verdict::Told {
+                let verdict = Verdict::BulkItemAnswer {
                     answer: u32::try_from(place).unwrap_or(u32::MAX),
                     at: u32::try_from(at).unwrap_or(u32::MAX),
                     withheld: false,

@@ -13,7 +13,7 @@ use crate::{
     domain::{DecisionId, RegionId},
     message::{Field, Response, Value},
     pipeline::{Content, Worker, reply::Pending},
-    telemetry::{Begin, ClientSpan, Told, access::Entry},
+    telemetry::{AnswerAttributes, Begin, ClientSpan, access::Entry},
 };
 
 impl Exchange<'_> {
@@ -94,7 +94,7 @@ impl Exchange<'_> {
         let region = word(fields.get(Field::DomicileRegion));
         let mechanism = word(fields.get(Field::DomicileMechanism));
         let span = self.trace.as_ref().and_then(|trace| {
-            trace.answered(Told {
+            trace.answered(AnswerAttributes {
                 route: story.route.clone(),
                 status: answer.status(),
                 region: region.clone(),

@@ -50,7 +50,7 @@ use crate::{
 pub use address::Address;
 use address::Overtaken;
 use guards::Noting;
-pub use guards::{Ending, Held, Room, Trying};
+pub use guards::{Ending, Room, Trying, WriteGuard};
 use log::Log;
 use pen::{Job, Pen, Writer};
 use row::{Row, Stage};
@@ -386,7 +386,7 @@ impl Erasures {
     /// is open, or nothing of theirs.
     ///
     /// Waits as long as a try may take (`limits.response`). Cancel safe.
-    pub async fn hold(&self, writes: Vec<(SubjectKey, Arc<str>)>) -> Option<Held> {
+    pub async fn hold(&self, writes: Vec<(SubjectKey, Arc<str>)>) -> Option<WriteGuard> {
         if self.is_empty() {
             return None;
         }
@@ -402,7 +402,7 @@ impl Erasures {
             for (subject, _) in &writes {
                 *state.held.entry(*subject).or_default() += 1;
             }
-            Held {
+            WriteGuard {
                 inner: Arc::clone(&self.inner),
                 writes,
                 waited: false,
