@@ -19,6 +19,7 @@ pub mod locate;
 pub mod message;
 pub mod pipeline;
 pub mod policy;
+pub mod problem;
 pub mod prove;
 pub mod respond;
 pub mod router;

@@ -18,7 +18,7 @@ use std::{
 /// From the bottom up. A room may use those of the lines above its own, and none of its own line.
 const ROOMS: [&[&str]; 19] = [
     &["clock", "document", "domain", "http2", "message"],
-    &["http1", "settings"],
+    &["http1", "problem", "settings"],
     &["classify", "tls"],
     &["disk", "policy"],
     &["decide", "locate"],
@@ -39,13 +39,11 @@ const ROOMS: [&[&str]; 19] = [
 ];
 
 /// Steps up that stand for now, and what would take them away. None is to come to these.
-const UPWARD: [(&str, &str); 4] = [
+const UPWARD: [(&str, &str); 3] = [
     // Where a value of a request is read from, and who a server is, are words of the settings too:
     // `ValueSource` and `Identity` would have to lie in `domain`.
     ("settings", "classify"),
     ("settings", "tls"),
-    // A head that nobody else sees is refused where it is read, with the same document.
-    ("admit", "respond"),
     // Takes `shared` by its old name, and when the keeper's next day comes.
     ("admin", "router"),
 ];

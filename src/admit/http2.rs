@@ -21,10 +21,10 @@ use super::http1::{
     scan::MAX_FIELDS,
     target::{check_host, check_path},
 };
+use super::refusal::refusal;
 use crate::{
     http2::Scheme,
     message::{Field, Fields, Request, Response, Value, check_name, trailer},
-    respond::Refused,
 };
 
 /// By what way requests come.
@@ -153,18 +153,7 @@ pub fn check_trailers(fields: &HeaderMap) -> Result<(), FramingFault> {
 
 /// The answer to a request whose head cannot be served.
 pub fn refuse(fault: HeadFault, method: &Method) -> Response<Full<Bytes>> {
-    let refused = Refused::Head(fault);
-    tracing::debug!(problem = refused.name(), "a request's head was refused");
-    let mut text = Vec::new();
-    if *method != Method::HEAD {
-        text = serde_json::to_vec(&refused.problem(None)).unwrap_or_default();
-        text.push(b'\n');
-    }
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
-    *answer.status_mut() = refused.status();
-    refused.headers(None, answer.headers_mut());
-    answer.headers_mut().insert(Field::Via, "2.0 domicile");
-    answer
+    refusal(fault, "2.0 domicile", *method != Method::HEAD)
 }
 
 /// The answer to HEAD: the head that its body would have had (RFC 9110 §9.3.2). A region's own has

@@ -11,8 +11,6 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
-pub use problem::Problem;
-
 use crate::{
     admit::{body::BodyFault, fold::FoldFault, http1::HeadFault, path::PathFault},
     classify::bulk::BulkFault,

@@ -156,7 +156,7 @@ impl From<NoVerdict> for Failure {
     }
 }
 
-fn item_problem(problem: &crate::respond::Problem) -> ItemProblem<'_> {
+fn item_problem(problem: &crate::problem::Problem) -> ItemProblem<'_> {
     ItemProblem {
         kind: &problem.kind,
         title: problem.title,
