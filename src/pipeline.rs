@@ -21,6 +21,7 @@ mod overtake;
 mod part;
 mod person;
 mod personal;
+mod pinning;
 mod query;
 mod remember;
 mod reply;
@@ -30,6 +31,7 @@ mod short;
 mod single;
 mod way_back;
 mod wishes;
+mod worker;
 
 use http::{Method, Version};
 
@@ -39,12 +41,12 @@ pub(crate) use person::{number_id, usable};
 pub use remember::{Judgement, Judgements};
 pub use reply::{Content, Reply};
 pub use retry::{Kept, Lanes, keep_trying};
+pub use worker::Worker;
 
 use crate::{
     admit::{body::Incoming, handshake::Peer, hops, pace::AtWork, path, route::NoRoute},
     message::{Field, FieldSet, Request, Response},
     respond::Refused,
-    router::Worker,
     settings::Format,
 };
 

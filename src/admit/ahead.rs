@@ -19,7 +19,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::http1::pulse::Pulse;
+use crate::http1::pulse::Pulse;
 
 /// Bytes on their way, on the whole connection.
 const MOST: usize = 256 << 10;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, timeout};
 
 use super::{
     http1::{self, FramingFault},
-    memory::Held,
+    memory::Reservation,
     streams,
 };
 
@@ -60,7 +60,7 @@ impl Incoming {
     ///
     /// # Errors
     /// [`BodyFault::NoRoom`].
-    pub fn make_room(&mut self, held: &Held) -> Result<(), BodyFault> {
+    pub fn make_room(&mut self, held: &Reservation) -> Result<(), BodyFault> {
         match self {
             Self::Http1(_) => Ok(()),
             Self::Http2(body) => body.make_room(held),
@@ -103,7 +103,7 @@ impl Body for Incoming {
 /// [`BodyFault::TooLong`] as soon as the announced or the read length passes `limit`; what was
 /// read is dropped.
 pub async fn read_whole(body: Incoming, limit: usize, stall: Duration) -> Result<Bytes, BodyFault> {
-    read_held(body, limit, stall, &Held::uncounted()).await
+    read_held(body, limit, stall, &Reservation::uncounted()).await
 }
 
 /// [`read_whole`] within the memory for bodies: what was read is counted in `held`.
@@ -114,7 +114,7 @@ pub async fn read_held(
     mut body: Incoming,
     limit: usize,
     stall: Duration,
-    held: &Held,
+    held: &Reservation,
 ) -> Result<Bytes, BodyFault> {
     if let Some(whole) = read_at_once(&mut body, limit, held)? {
         return Ok(whole);
@@ -167,7 +167,7 @@ pub async fn read_held(
 pub fn read_at_once(
     body: &mut Incoming,
     limit: usize,
-    held: &Held,
+    held: &Reservation,
 ) -> Result<Option<Bytes>, BodyFault> {
     let announced = body.size_hint().lower();
     if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
@@ -185,7 +185,7 @@ async fn read_straight(
     body: &mut http1::Body,
     first: Bytes,
     left: u64,
-    held: &Held,
+    held: &Reservation,
     pace: Pace,
 ) -> Result<Bytes, BodyFault> {
     let left = usize::try_from(left).unwrap_or(usize::MAX);

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::connection::Counter;
-use crate::respond::Problem;
+use crate::problem::Problem;
 
 /// How long a connection without a request goes on when the router stops: its caller may have sent
 /// one that is still on its way, and is told with the answer that the connection ends.

@@ -5,7 +5,7 @@ use std::io::Read;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 
-use super::{body::BodyFault, memory::Held};
+use super::{body::BodyFault, memory::Reservation};
 
 /// Bytes that are made before other requests of the worker have their turn.
 const TURN: usize = 256 << 10;
@@ -24,7 +24,7 @@ pub enum GunzipFault {
 ///
 /// # Errors
 /// [`BodyFault::TooLong`] beyond `limit`, [`BodyFault::NoRoom`] beyond the memory for bodies.
-pub async fn gunzip(body: Bytes, limit: usize, held: &Held) -> Result<Bytes, GunzipFault> {
+pub async fn gunzip(body: Bytes, limit: usize, held: &Reservation) -> Result<Bytes, GunzipFault> {
     let room = announced(&body)
         .min(limit)
         .min(body.len().saturating_mul(RATIO));
@@ -78,13 +78,15 @@ mod tests {
     async fn whole_members_come_back_and_nothing_else_does() {
         let data: Vec<u8> = (0..=255_u8).cycle().take(1_000_000).collect();
         let packed = gzip(&data);
-        let unpacked = gunzip(packed.clone().into(), data.len(), &Held::uncounted())
+        let unpacked = gunzip(packed.clone().into(), data.len(), &Reservation::uncounted())
             .await
             .unwrap();
         assert!(unpacked == data);
         let two = [gzip(b"one\n"), gzip(b"two\n")].concat();
         assert_eq!(
-            gunzip(two.into(), 100, &Held::uncounted()).await.unwrap(),
+            gunzip(two.into(), 100, &Reservation::uncounted())
+                .await
+                .unwrap(),
             "one\ntwo\n"
         );
         let cut = packed[..packed.len() - 1].to_vec();
@@ -93,7 +95,7 @@ mod tests {
         let at = flipped.len() - 6;
         flipped[at] ^= 1;
         for bad in [cut, trailing, flipped, b"plain".to_vec(), Vec::new()] {
-            let read = gunzip(bad.into(), 2_000_000, &Held::uncounted()).await;
+            let read = gunzip(bad.into(), 2_000_000, &Reservation::uncounted()).await;
             assert!(matches!(read, Err(GunzipFault::Malformed)), "{read:?}");
         }
     }
@@ -102,7 +104,7 @@ mod tests {
     async fn a_bomb_stops_at_the_limit() {
         let packed = gzip(&vec![0; 10_000_000]);
         assert!(packed.len() < 20_000);
-        let read = gunzip(packed.into(), 1_000_000, &Held::uncounted()).await;
+        let read = gunzip(packed.into(), 1_000_000, &Reservation::uncounted()).await;
         assert!(
             matches!(
                 read,

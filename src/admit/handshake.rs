@@ -26,7 +26,7 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{farewell, outgoing};
 use crate::{
-    respond::Problem,
+    problem::Problem,
     tls::{ServerSide, TlsPeer},
 };
 

@@ -2,10 +2,7 @@
 
 use http::{HeaderName, Version};
 
-use crate::{
-    admit::http1::fields::tokens,
-    message::{Field, FieldSet, Fields, OWN_PREFIX, Value},
-};
+use crate::message::{Field, FieldSet, Fields, OWN_PREFIX, Value, tokens};
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1), `Connection`'s own list aside; `TE`
 /// is another matter.
@@ -18,17 +15,6 @@ pub(super) const HOP_BY_HOP: FieldSet = FieldSet::of(&[
     Field::TransferEncoding,
     Field::Upgrade,
     Field::Http2Settings,
-]);
-
-/// Where proxies of some make leave the caller's address, or its certificate's names.
-pub(super) const CLIENT_ADDRESS: FieldSet = FieldSet::of(&[
-    Field::XRealIp,
-    Field::XClientIp,
-    Field::XClusterClientIp,
-    Field::TrueClientIp,
-    Field::CfConnectingIp,
-    Field::FastlyClientIp,
-    Field::XForwardedClientCert,
 ]);
 
 /// What no backend says to callers: what only the router does, what concerns the way to it, and

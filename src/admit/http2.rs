@@ -16,16 +16,15 @@ use http_body_util::Full;
 use super::caller::says_secured;
 use super::http1::{
     FramingFault, HeadFault,
-    decode::{MAX_TRAILER, MAX_TRAILERS, is_forbidden},
     head::{digits, expectation},
     line::{MAX_METHOD, MAX_TARGET},
     scan::MAX_FIELDS,
     target::{check_host, check_path},
 };
+use super::refusal::refusal;
 use crate::{
     http2::Scheme,
-    message::{Field, Fields, Request, Response, Value, check_name},
-    respond::Refused,
+    message::{Field, Fields, Request, Response, Value, check_name, trailer},
 };
 
 /// By what way requests come.
@@ -135,7 +134,9 @@ pub fn check_trailers(fields: &HeaderMap) -> Result<(), FramingFault> {
     let length = |(name, value): (&http::HeaderName, &HeaderValue)| {
         name.as_str().len() + ": \r\n".len() + value.len()
     };
-    if fields.len() > MAX_TRAILERS || fields.iter().map(length).sum::<usize>() > MAX_TRAILER {
+    if fields.len() > trailer::MOST_FIELDS
+        || fields.iter().map(length).sum::<usize>() > trailer::MOST_BYTES
+    {
         return Err(FramingFault::LongTrailer);
     }
     for (name, value) in fields {
@@ -144,7 +145,7 @@ pub fn check_trailers(fields: &HeaderMap) -> Result<(), FramingFault> {
             _ => FramingFault::Trailer,
         })?;
     }
-    if fields.keys().any(is_forbidden) {
+    if fields.keys().any(trailer::is_forbidden) {
         return Err(FramingFault::ForbiddenTrailer);
     }
     Ok(())
@@ -152,18 +153,7 @@ pub fn check_trailers(fields: &HeaderMap) -> Result<(), FramingFault> {
 
 /// The answer to a request whose head cannot be served.
 pub fn refuse(fault: HeadFault, method: &Method) -> Response<Full<Bytes>> {
-    let refused = Refused::Head(fault);
-    tracing::debug!(problem = refused.name(), "a request's head was refused");
-    let mut text = Vec::new();
-    if *method != Method::HEAD {
-        text = serde_json::to_vec(&refused.problem(None)).unwrap_or_default();
-        text.push(b'\n');
-    }
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
-    *answer.status_mut() = refused.status();
-    refused.headers(None, answer.headers_mut());
-    answer.headers_mut().insert(Field::Via, "2.0 domicile");
-    answer
+    refusal(fault, "2.0 domicile", *method != Method::HEAD)
 }
 
 /// The answer to HEAD: the head that its body would have had (RFC 9110 §9.3.2). A region's own has
@@ -300,7 +290,7 @@ mod tests {
             assert_eq!(check(&[(name, "1")]), forbidden, "{name}");
         }
         assert_eq!(check(&[("x", "a"); 33]), Err(FramingFault::LongTrailer));
-        let long = "a".repeat(MAX_TRAILER);
+        let long = "a".repeat(trailer::MOST_BYTES);
         assert_eq!(check(&[("x", &long)]), Err(FramingFault::LongTrailer));
     }
 }

@@ -164,13 +164,13 @@ impl Drop for Till {
 }
 
 /// What one request holds; given back when dropped.
-pub struct Held {
+pub struct Reservation {
     /// `None`: nothing is counted.
     till: Option<Rc<Till>>,
     bytes: Cell<usize>,
 }
 
-impl Held {
+impl Reservation {
     pub fn new(till: &Rc<Till>) -> Self {
         Self {
             till: Some(Rc::clone(till)),
@@ -225,7 +225,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some(till) = &self.till {
             till.give_back(self.bytes.get());
@@ -252,7 +252,7 @@ mod tests {
     fn what_is_beyond_the_budget_is_refused_and_what_is_dropped_comes_back() {
         let memory = Arc::new(Memory::new(Some(1 << 20)));
         let till = Till::new(Arc::clone(&memory));
-        let (one, other) = (Held::new(&till), Held::new(&till));
+        let (one, other) = (Reservation::new(&till), Reservation::new(&till));
         assert!(one.foresee(1 << 20).is_ok());
         assert!(one.foresee((1 << 20) + 1).is_err());
         one.grow(900 << 10).unwrap();
@@ -292,10 +292,10 @@ mod tests {
     fn small_bodies_do_not_touch_the_shared_count() {
         let memory = Arc::new(Memory::new(Some(64 << 20)));
         let till = Till::new(Arc::clone(&memory));
-        Held::new(&till).grow(1000).unwrap();
+        Reservation::new(&till).grow(1000).unwrap();
         let before = memory.used();
         for _ in 0..1000 {
-            Held::new(&till).grow(1000).unwrap();
+            Reservation::new(&till).grow(1000).unwrap();
         }
         assert_eq!(memory.used(), before);
     }
@@ -307,12 +307,12 @@ mod tests {
         fn the_books_balance(steps in prop::collection::vec((0..3usize, 0..400_000usize, any::<bool>()), 1..200)) {
             let memory = Arc::new(Memory::new(Some(2 << 20)));
             let tills: Vec<_> = (0..3).map(|_| Till::new(Arc::clone(&memory))).collect();
-            let mut held: Vec<Held> = Vec::new();
+            let mut held: Vec<Reservation> = Vec::new();
             for (worker, bytes, drops) in steps {
                 if drops && !held.is_empty() {
                     held.swap_remove(bytes % held.len());
                 } else {
-                    let one = Held::new(&tills[worker]);
+                    let one = Reservation::new(&tills[worker]);
                     let _ = one.grow(bytes);
                     held.push(one);
                 }

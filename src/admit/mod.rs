@@ -21,6 +21,7 @@ pub mod memory;
 pub mod outgoing;
 pub mod pace;
 pub mod path;
+mod refusal;
 pub mod route;
 pub mod streams;
 pub mod unsent;

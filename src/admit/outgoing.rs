@@ -13,14 +13,11 @@ use http::{HeaderName, Version};
 
 use super::{
     caller::is_forwarded,
-    headers::{
-        CLIENT_ADDRESS, HOP_BY_HOP, is_among, is_traceparent, nominated, say_decision,
-        takes_trailers, via,
-    },
+    headers::{HOP_BY_HOP, is_among, is_traceparent, nominated, say_decision, takes_trailers, via},
 };
 use crate::{
     domain::eight_digits,
-    message::{Field, FieldSet, Fields, Kind, OWN_PREFIX, Value},
+    message::{CLIENT_ADDRESS, Field, FieldSet, Fields, Kind, OWN_PREFIX, Value},
 };
 
 pub use memory::Memory;

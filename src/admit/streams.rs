@@ -30,9 +30,9 @@ use super::{
     http1::HeadFault,
 };
 use crate::{
+    clock,
     http2::{Guarded, Requests, Scheme, Seen, Undocumented, Unseen},
     settings::Limits,
-    telemetry::clock,
 };
 use content::Shared;
 

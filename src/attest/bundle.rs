@@ -11,7 +11,7 @@ use super::{
 use crate::{
     decide::Permit,
     domain::{DecisionId, EvidenceSet, SubjectKey},
-    state::Hold,
+    state::CountGuard,
 };
 
 /// Kinds that a new entry is compared with; a batch rarely has more.
@@ -67,7 +67,7 @@ pub(super) struct Row {
 pub(super) struct Extra {
     pub pin: Option<Pinning>,
     /// Until the entry stands.
-    _holds: Vec<Hold>,
+    _holds: Vec<CountGuard>,
 }
 
 impl Like {

@@ -19,7 +19,7 @@ use super::{
     queue::{Batch, Queue, Shared},
     writer::{Item, WriteError, Writer},
 };
-use crate::{domain::SubjectKey, telemetry::clock};
+use crate::{clock, domain::SubjectKey};
 
 /// How long flows home may gather before they are written; leaves most of the 100 ms that they
 /// may be late to the disk.

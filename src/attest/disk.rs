@@ -1,9 +1,9 @@
 //! The disk behind the writer, as a trait, so that tests can fill it, break it and stop it.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -18,23 +18,6 @@ pub(super) trait DiskFile: Send {
     fn truncate(&mut self, length: u64) -> io::Result<()>;
     /// What was written is durable when this returns.
     fn sync(&mut self) -> io::Result<()>;
-}
-
-/// Creates a folder for data about people: its owner alone may look into it. Its name, and those
-/// of the folders above it that were created too, are durable when this returns: else a power
-/// failure could take away the folder with all that was durable in it.
-pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
-    let is_new = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
-    let new: Vec<&Path> = path.ancestors().take_while(is_new).collect();
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    for folder in new {
-        let above = folder.parent().filter(|p| !p.as_os_str().is_empty());
-        // One that we may write and not read cannot be made durable; nor is it ours.
-        if let Ok(above) = File::open(above.unwrap_or(Path::new("."))) {
-            above.sync_all()?;
-        }
-    }
-    Ok(())
 }
 
 /// A folder of the real file system.

@@ -201,8 +201,12 @@ impl Journal {
     /// Writes the entry of a permit. A flow home that changes no pin returns once it is queued;
     /// everything else waits until the entry is durable, sharing the fsync with concurrent calls.
     ///
+    /// Cancel safe: an entry that was handed over may come to stand after it was dropped, as that of a
+    /// permit that was not used.
+    ///
     /// # Errors
-    /// The entry does not stand, nothing may leave, and a claim in the draft is released.
+    /// [`Unwritable`]: the entry does not stand, nothing may leave, and a claim in the draft is
+    /// released.
     pub async fn clear(&self, permit: Permit, draft: Draft) -> Result<Cleared, Unwritable> {
         self.stands(self.begin(permit, draft)?).await
     }
@@ -219,7 +223,7 @@ impl Journal {
         })
     }
 
-    /// The rest of [`Journal::clear`] after [`Journal::begin`] at the same door.
+    /// The rest of [`Journal::clear`] after [`Journal::begin`] at the same door. Cancel safe as that.
     ///
     /// # Errors
     /// As [`Journal::clear`].
@@ -256,7 +260,10 @@ impl Journal {
     }
 
     /// Writes the entries of one batch: all of them stand, or none. In the order of `permits`. `also`:
-    /// refusals, and what is written beside a permit's entry.
+    /// refusals, and what is written beside a permit's entry. Cancel safe as [`Journal::clear`].
+    ///
+    /// # Errors
+    /// As [`Journal::clear`], of all of them.
     pub async fn clear_all(
         &self,
         permits: Vec<(Permit, Draft)>,
@@ -287,7 +294,7 @@ impl Journal {
     }
 
     /// As [`Journal::clear_all`] of what permits nothing, for whom has to know what becomes of it
-    /// however long that takes: no limit of time.
+    /// however long that takes: no limit of time. Cancel safe as [`Journal::clear`].
     ///
     /// # Errors
     /// The entries do not stand, and never will.
@@ -297,7 +304,7 @@ impl Journal {
         written.await.unwrap_or(Err(Unwritable::Closed))
     }
 
-    /// Waits for work that waits for the ledger, as long as anybody does.
+    /// Waits for work that waits for the ledger, as long as anybody does. Cancel safe if the work is.
     ///
     /// # Errors
     /// [`Unwritable::Stuck`]; the work goes on if it is kept elsewhere.
@@ -324,7 +331,8 @@ impl Journal {
         self.shared.look_at_disk().map_or(Ok(()), Err)
     }
 
-    /// Writes the entries of a large batch: all of them stand, or none.
+    /// Writes the entries of a large batch: all of them stand, or none. Cancel safe as
+    /// [`Journal::clear`].
     ///
     /// # Errors
     /// As [`Journal::clear`].
@@ -350,7 +358,10 @@ impl Journal {
         Ok(cleared)
     }
 
-    /// Writes the entry of a refusal, durable when it returns.
+    /// Writes the entry of a refusal, durable when it returns. Dropped before, it may stand or not.
+    ///
+    /// # Errors
+    /// [`Unwritable`]: whether the entry comes to stand is unknown.
     pub async fn refuse(&self, draft: Draft) -> Result<(), Unwritable> {
         check(&draft)?;
         self.write(smallvec![draft]).await
@@ -370,7 +381,10 @@ impl Journal {
         }
     }
 
-    /// Waits until everything queued so far, by all doors, is durable.
+    /// Waits until everything queued so far, by all doors, is durable. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Unwritable`]: some of it is not, or not yet.
     pub async fn flush(&self) -> Result<(), Unwritable> {
         self.write(SmallVec::new()).await
     }

@@ -38,7 +38,6 @@ mod verify;
 mod writer;
 
 pub use bundle::{Bundle, ClearedBundle, Like, Outcomes};
-pub(crate) use disk::create_private_folder;
 pub use entry::{Entry, Kind};
 pub use error::{Damage, LedgerError, Unwritable};
 pub use follow::Follow;

@@ -8,7 +8,7 @@ use crate::{
         Circumstances, DecisionId, Digest, EvidenceSet, GroundKind, Operation, Place, SubjectKey,
     },
     locate::{Claimed, Directory, PinChange},
-    state::{Counters, Hold},
+    state::{CountGuard, Counters},
 };
 
 /// Everything about a decision that names no person and no instant. Shared by many entries:
@@ -116,7 +116,7 @@ pub struct Draft {
     /// What else was said of the order that a disclosure obeys.
     pub order: Option<Arc<Ordered>>,
     /// Keeps the person's places in the tallies of the profile until the entry stands.
-    pub holds: Vec<Hold>,
+    pub holds: Vec<CountGuard>,
 }
 
 /// What a caller that may steer said of an order, beside its file number. The texts are bounded as

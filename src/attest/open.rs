@@ -14,16 +14,17 @@ use jiff::Timestamp;
 use super::{
     Books, Damage, Entry, Kind, LedgerError, Opened, Options,
     codec::Malformed,
-    disk::{Disk, create_private_folder},
+    disk::Disk,
     format::{FrameHead, SegmentHeader},
     head::{self, Head, HeadFile, HeadFlaw, Slots},
     segment::{self, Segment, Stop, Walk},
     writer::{End, Item, WriteError, Writer},
 };
 use crate::{
+    clock,
+    disk::create_private_folder,
     domain::{DecisionId, SubjectKey},
     locate::PinChange,
-    telemetry::clock,
 };
 
 const LOCK: &str = "lock";

@@ -23,7 +23,7 @@ use super::{
     porter::Reply,
     writer::{Item, Writer},
 };
-use crate::telemetry::clock;
+use crate::clock;
 
 /// What waits for one answer.
 pub(super) enum Work {

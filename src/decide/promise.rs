@@ -85,11 +85,7 @@ fn judge(policy: &Compiled, query: &Query, index: usize, promise: &Promise) -> P
         }
     };
     let op = query.operation;
-    let stores = matches!(
-        op,
-        Operation::Store | Operation::Replicate | Operation::Relocate
-    );
-    within(&table.store_only_in, stores, true);
+    within(&table.store_only_in, op.writes(), true);
     within(&table.read_only_from, op == Operation::Read, true);
     within(&table.disclose_only_to, op == Operation::Disclose, true);
     within(&table.never_to, op != Operation::Erase, false);

@@ -15,6 +15,7 @@ pub(crate) mod backlog;
 mod draft;
 #[cfg(test)]
 pub(crate) mod faulty;
+mod folder;
 #[cfg(test)]
 mod tests;
 mod writing;
@@ -33,6 +34,7 @@ use std::{
 
 use redb::{Database, DatabaseError, ReadableDatabase, WriteTransaction};
 
+pub(crate) use folder::create_private_folder;
 pub(crate) use writing::{PATIENCE, Writing, unconfirmed};
 
 /// Why a database file cannot be opened, and what helps.

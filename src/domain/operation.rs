@@ -38,6 +38,14 @@ impl Operation {
         }
     }
 
+    /// Whether a region has more data of the subject after it.
+    pub fn writes(self) -> bool {
+        match self {
+            Self::Store | Self::Replicate | Self::Relocate => true,
+            Self::Read | Self::Disclose | Self::Erase => false,
+        }
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|o| o.as_str() == text)
     }

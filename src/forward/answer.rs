@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     admit::body::Pace,
-    message::{Field, Response, Told},
+    message::{Field, Response, ResponseParts},
 };
 
 /// How long an answer may take until its server counts as one that works, though it has not ended:
@@ -169,7 +169,7 @@ pub(super) fn accept(response: Response<Option<Incoming>>, source: Source) -> Re
     Response::from_parts(head, body)
 }
 
-fn clean(head: &mut Told) {
+fn clean(head: &mut ResponseParts) {
     // RFC 9113 §8.2.2: a connection's fields mean nothing here, and an HTTP/1.1 reader may not
     // see them.
     for field in [

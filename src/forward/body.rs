@@ -18,7 +18,7 @@ use super::{
     slices::{Slices, SlicesCursor},
 };
 use crate::{
-    admit::{body::BodyFault, memory::Held},
+    admit::{body::BodyFault, memory::Reservation},
     message::Fields,
 };
 
@@ -58,7 +58,7 @@ pub enum OutgoingBody {
         /// `Some`: the region is told this length, and less or more than it is a failure.
         length: Option<u64>,
         /// Where what is kept of it is counted.
-        held: Held,
+        held: Reservation,
     },
 }
 

@@ -48,12 +48,12 @@ pub struct Expected<'a> {
 #[derive(Debug)]
 pub struct BulkAnswer {
     text: Bytes,
-    items: Vec<Told>,
+    items: Vec<BulkItemAnswer>,
 }
 
 /// One item of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct BulkItemAnswer {
     start: u32,
     end: u32,
     pub status: StatusCode,
@@ -120,12 +120,12 @@ impl BulkAnswer {
         Ok(Self { text, items: told })
     }
 
-    pub fn items(&self) -> &[Told] {
+    pub fn items(&self) -> &[BulkItemAnswer] {
         &self.items
     }
 
     /// The item as it came: `{"index":{…}}`.
-    pub fn text(&self, told: &Told) -> &str {
+    pub fn text(&self, told: &BulkItemAnswer) -> &str {
         let bytes = self.text.get(told.start as usize..told.end as usize);
         // It was read as text, and the places lie beside brackets.
         std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
@@ -133,7 +133,7 @@ impl BulkAnswer {
 
     /// Of an item that another router passed on: its text up to where our member goes, without
     /// theirs, and theirs. Two of one name would be read now as the one and now as the other.
-    pub fn relayed(&self, told: &Told) -> Option<(String, &str)> {
+    pub fn relayed(&self, told: &BulkItemAnswer) -> Option<(String, &str)> {
         match told.is_relayed {
             true => relayed(self.text(told)),
             false => None,
@@ -142,7 +142,7 @@ impl BulkAnswer {
 
     /// Of an item that is not passed on: what was done, where that is one of the servers' words, and
     /// the class of the error, where that is a plain word.
-    pub fn words(&self, told: &Told) -> (Option<&str>, Option<&str>) {
+    pub fn words(&self, told: &BulkItemAnswer) -> (Option<&str>, Option<&str>) {
         words(self.text(told)).unwrap_or_default()
     }
 }
@@ -182,7 +182,7 @@ fn read_items<'e>(
     text: &str,
     count: usize,
     expected: impl Fn(usize) -> Option<Expected<'e>>,
-) -> Option<Vec<Told>> {
+) -> Option<Vec<BulkItemAnswer>> {
     let mut pull = Pull::new(text);
     let mut outer = pull.object().ok()?;
     let mut told = None;
@@ -201,7 +201,7 @@ fn read_items<'e>(
     told.filter(|items| items.len() == count)
 }
 
-fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<Told> {
+fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<BulkItemAnswer> {
     let start = u32::try_from(pull.at()).ok()?;
     let mut outer = pull.object().ok()?;
     if pull.key(&mut outer).ok()??.unescape() != expected.action.as_str() {
@@ -251,7 +251,7 @@ fn read_item(pull: &mut Pull<'_>, expected: &Expected<'_>) -> Option<Told> {
     if pull.key(&mut outer).ok()?.is_some() || !is_named {
         return None;
     }
-    Some(Told {
+    Some(BulkItemAnswer {
         start,
         end: u32::try_from(pull.at()).ok()?,
         status: status.filter(|s| (200..600).contains(&s.as_u16()))?,

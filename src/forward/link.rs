@@ -27,9 +27,7 @@ use super::{
     wire::is_vouched,
 };
 use crate::{
-    admit::{body::BodyFault, http1::pulse::Pulse},
-    message::Response,
-    settings::HttpVersion,
+    admit::body::BodyFault, http1::pulse::Pulse, message::Response, settings::HttpVersion,
     tls::BackendSide,
 };
 

@@ -11,7 +11,7 @@
 //!
 //! Trade-offs, decided here:
 //! * **Retries** stay inside the region: another region would be another decision. At most two
-//!   extra tries, only when no byte was written, or when the method is idempotent, the body can be
+//!   extra tries (`tries`), only when no byte was written, or when the method is idempotent, the body can be
 //!   replayed, and no byte of an answer came. An answer that took too long is never retried.
 //!   A budget for each region (`budget`) keeps a region that fails from being asked three times as much.
 //!   What only reads is asked once more, of another endpoint that serves, when it is answered 502, 503
@@ -70,8 +70,10 @@ mod replay;
 mod resolve;
 mod slices;
 mod sound;
+mod tally;
 #[cfg(test)]
 mod tests;
+mod tries;
 mod trouble;
 mod upstreams;
 mod verdicts;
@@ -80,7 +82,7 @@ mod wire;
 pub use answer::{AnswerBody, AnswerError, AnswerFault};
 pub use batch::{Part, Split, SplitError};
 pub use body::{BoxError, BoxedStream, Outgoing, OutgoingBody};
-pub use bulk::{BulkAnswer, BulkVerdict, Expected, Told};
+pub use bulk::{BulkAnswer, BulkItemAnswer, BulkVerdict, Expected};
 pub use check::check;
 #[cfg(feature = "otlp")]
 pub(crate) use dial::dial;
@@ -91,7 +93,7 @@ pub use gate::Shares;
 pub use health::{EndpointReport, EndpointState, SharedHealth};
 pub use lanes::join_all;
 pub use merge::{BatchBody, ItemAnswer, ItemProblem, ItemWriter, Written, batch_status};
-pub use region::{RegionTally, Tally};
 pub use slices::{Framing, Slices};
+pub use tally::{RegionTally, Tally};
 pub use upstreams::{Secured, SetupError, Upstreams};
 pub use verdicts::{NoVerdict, Verdicts, read_off, throw_away};

@@ -18,7 +18,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::body::{BoxError, BoxedStream};
-use crate::admit::memory::Held;
+use crate::admit::memory::Reservation;
 
 /// Bytes that are kept of one body.
 const MOST: usize = 64 << 10;
@@ -39,7 +39,7 @@ struct State {
     /// Which of `taken` is told next.
     next: usize,
     /// Where `taken` is counted; `None` once not all of it is there any more.
-    held: Option<Held>,
+    held: Option<Reservation>,
     /// Of what is kept.
     bytes: usize,
     /// The number of the sending that may go on.
@@ -55,7 +55,7 @@ pub(super) struct Sending {
 
 impl Kept {
     /// The body, and its first sending. What is kept is counted in `held`.
-    pub(super) fn begin(body: BoxedStream, held: Held) -> (Self, Sending) {
+    pub(super) fn begin(body: BoxedStream, held: Reservation) -> (Self, Sending) {
         let kept = Self(Rc::new(RefCell::new(State {
             body,
             taken: Vec::new(),
@@ -196,7 +196,7 @@ mod tests {
         }
     }
 
-    fn kept(pieces: &[&str], held: Held) -> (Kept, Sending) {
+    fn kept(pieces: &[&str], held: Reservation) -> (Kept, Sending) {
         let mut frames: VecDeque<_> = pieces
             .iter()
             .map(|p| Frame::data(Bytes::copy_from_slice(p.as_bytes())))
@@ -221,7 +221,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_sent_again_from_its_first_byte_whatever_was_taken() {
         for taken in 0..3 {
-            let (kept, mut first) = kept(&["one", "two", "three"], Held::uncounted());
+            let (kept, mut first) = kept(&["one", "two", "three"], Reservation::uncounted());
             for _ in 0..taken {
                 some(&mut first).await;
             }
@@ -241,10 +241,10 @@ mod tests {
         let long = "x".repeat(MOST);
         let many = vec!["x"; MOST / FRAME];
         let memory = Arc::new(Memory::new(Some(100)));
-        let full = Held::new(&Till::new(memory));
+        let full = Reservation::new(&Till::new(memory));
         for (pieces, held) in [
-            (&["a", &long][..], Held::uncounted()),
-            (&many, Held::uncounted()),
+            (&["a", &long][..], Reservation::uncounted()),
+            (&many, Reservation::uncounted()),
             (&["a", "b", "c"], full),
         ] {
             let (kept, first) = kept(pieces, held);
@@ -258,7 +258,7 @@ mod tests {
     async fn what_is_let_go_is_given_back_and_not_missing_from_what_is_under_way() {
         let memory = Arc::new(Memory::new(Some(1 << 20)));
         let till = Till::new(Arc::clone(&memory));
-        let (kept, mut first) = kept(&["one", "two", "three"], Held::new(&till));
+        let (kept, mut first) = kept(&["one", "two", "three"], Reservation::new(&till));
         some(&mut first).await;
         some(&mut first).await;
         let mut again = kept.again().unwrap();

@@ -5,10 +5,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 
 use super::http1::{MOST_FIELDS, digits, is_status};
-use crate::{
-    admit::http1::decode::is_forbidden,
-    message::{is_token, never_indexed},
-};
+use crate::message::{is_token, never_indexed, trailer};
 
 /// Whether a head is one that HTTP/1.1 could say, too, and that is read in one way: a status of RFC 9110
 /// §15, at most as many fields as there, names that are tokens (RFC 9110 §5.1; h2 takes others),
@@ -38,7 +35,11 @@ pub(super) fn trailers(mut fields: HeaderMap) -> Option<HeaderMap> {
     if !are_sound(&fields) {
         return None;
     }
-    let forbidden: Vec<_> = fields.keys().filter(|n| is_forbidden(n)).cloned().collect();
+    let forbidden: Vec<_> = fields
+        .keys()
+        .filter(|n| trailer::is_forbidden(n))
+        .cloned()
+        .collect();
     for name in forbidden {
         fields.remove(name);
     }

@@ -233,6 +233,9 @@ fn take(element: &[u8], kind: &mut Kind, statuses: &mut [Option<StatusCode>]) ->
 /// Reads on in the body of an answer of which only the status is told. One that breaks off is no answer,
 /// whatever its head says (RFC 9112 §8, RFC 9113 §8.1); what comes after the next 64 KiB counts no more.
 /// Takes as long as the body may ([`AnswerBody::keep_pace`](super::AnswerBody::keep_pace)). Cancel safe.
+///
+/// # Errors
+/// The body's own: it broke off, or came too slowly.
 pub async fn read_off<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<(), B::Error> {
     let mut left = WORTH_READING;
     while let Some(data) = next_data(&mut body).await {

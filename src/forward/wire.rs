@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::{admit::http1::send_now, telemetry::clock};
+use crate::{clock, http1::send_now};
 
 /// An open connection to a region.
 pub(crate) struct Wire {

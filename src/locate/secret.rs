@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    attest::create_private_folder,
+    disk::create_private_folder,
     document::{Unread, open_regular},
     settings::Secret,
 };

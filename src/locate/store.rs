@@ -23,10 +23,10 @@ use super::{
     encoding::{decode, encode},
 };
 use crate::{
-    attest::create_private_folder,
     disk::{
         CannotOpen, Healing, Words, Writing,
         applied::{self, META},
+        create_private_folder,
     },
     domain::SubjectKey,
 };

@@ -25,7 +25,7 @@ impl Kind {
 }
 
 /// Room for the lines of most heads; of sixteen it would have exactly one of the allocator's sizes
-/// (see [`Told`](super::Told)).
+/// (see [`ResponseParts`](super::ResponseParts)).
 const LINES: usize = 15;
 
 /// The fields of the last head of a connection.

@@ -170,6 +170,17 @@ const MARKS: u64 = UNDERSCORED | OWN;
 /// How the router's own fields begin: no caller's and no region's word for them passes.
 pub const OWN_PREFIX: &[u8] = b"domicile-";
 
+/// Where proxies of some make leave the caller's address, or its certificate's names.
+pub const CLIENT_ADDRESS: FieldSet = FieldSet::of(&[
+    Field::XRealIp,
+    Field::XClientIp,
+    Field::XClusterClientIp,
+    Field::TrueClientIp,
+    Field::CfConnectingIp,
+    Field::FastlyClientIp,
+    Field::XForwardedClientCert,
+]);
+
 impl Names {
     pub fn insert(&mut self, key: impl Key) {
         self.insert_as(key.field(), key.text().as_bytes());

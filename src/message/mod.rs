@@ -10,14 +10,17 @@ mod earlier;
 mod field;
 mod fields;
 mod line;
+mod list;
 mod parse;
+pub mod trailer;
 mod value;
 
 use http::{Method, StatusCode, Uri, Version};
 
 pub use earlier::{Earlier, Kind};
-pub use field::{Field, FieldSet, Key, Names, OWN_PREFIX};
+pub use field::{CLIENT_ADDRESS, Field, FieldSet, Key, Names, OWN_PREFIX};
 pub use fields::{Fields, Several, never_indexed};
+pub use list::tokens;
 pub use parse::{LineFault, MOST_FIELDS, check_name, is_token};
 pub use value::{NotText, Value};
 
@@ -62,7 +65,7 @@ impl<B> From<http::Request<B>> for Request<B> {
 
 /// The head of an answer.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct ResponseParts {
     pub status: StatusCode,
     pub headers: Fields,
     /// The version of HTTP in which a region sent it; `None` for the router's own answers.
@@ -74,9 +77,9 @@ pub struct Told {
 // page of that size: what is aligned is taken from the next one when there is none, so there never
 // is, and each box goes the slow way, at 150 instructions.
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Told>() != 80);
+const _: () = assert!(size_of::<ResponseParts>() != 80);
 
-impl Told {
+impl ResponseParts {
     pub fn new(status: StatusCode, headers: Fields) -> Self {
         Self {
             status,
@@ -96,22 +99,22 @@ impl Told {
 #[derive(Debug)]
 pub struct Response<B> {
     /// Apart, so that an answer is cheap to hand on.
-    head: Box<Told>,
+    head: Box<ResponseParts>,
     body: B,
 }
 
 impl<B> Response<B> {
     /// 200, without fields.
     pub fn new(body: B) -> Self {
-        let head = Box::new(Told::new(StatusCode::OK, Fields::default()));
+        let head = Box::new(ResponseParts::new(StatusCode::OK, Fields::default()));
         Self { head, body }
     }
 
-    pub fn from_parts(head: Box<Told>, body: B) -> Self {
+    pub fn from_parts(head: Box<ResponseParts>, body: B) -> Self {
         Self { head, body }
     }
 
-    pub fn into_parts(self) -> (Box<Told>, B) {
+    pub fn into_parts(self) -> (Box<ResponseParts>, B) {
         (self.head, self.body)
     }
 
@@ -159,7 +162,7 @@ impl<B> Response<B> {
 impl<B> From<http::Response<B>> for Response<B> {
     fn from(response: http::Response<B>) -> Self {
         let (parts, body) = response.into_parts();
-        let head = Told::new(parts.status, Fields::from(&parts.headers));
+        let head = ResponseParts::new(parts.status, Fields::from(&parts.headers));
         let head = Box::new(head.of_version(parts.version));
         Self { head, body }
     }

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http::{StatusCode, uri::PathAndQuery};
 
 use super::{
-    Content, Exchange, Routed, form::check_form, judge, observe, outcome, overtake, part,
-    person::Traces,
+    Content, Exchange, Routed, form::check_form, judge, observe, overtake, part, person::Traces,
+    pinning,
 };
 use crate::{
     admit::{body::Incoming, path},
@@ -24,7 +24,7 @@ use crate::{
     message::{Field, Fields, Parts, Response},
     respond::Refused,
     settings::{Format, PathTemplate, UpstreamShape},
-    state::{Address, Held},
+    state::{Address, WriteGuard},
 };
 use decide::{Decided, decide, refusal};
 use merge::{Failure, answer};
@@ -145,7 +145,7 @@ pub async fn way(
     };
     let taken = moves.into_iter().filter(|(index, _)| is_taken(*index));
     let entries = taken.map(|(_, entry)| entry).collect();
-    outcome::write_moves(x, entries).await?;
+    pinning::write_moves(x, entries).await?;
     Ok(answer(x, framing, states, None))
 }
 
@@ -170,10 +170,10 @@ async fn hold(
     routed: &Routed<'_>,
     (body, items): (&Bytes, &[Item]),
     decided: Decided,
-) -> Result<(Decided, Option<Held>), Refused> {
+) -> Result<(Decided, Option<WriteGuard>), Refused> {
     let to = written(&decided.items);
     let held = overtake::hold(x, to.iter().map(|(key, region, _)| (*key, *region))).await?;
-    if !held.as_ref().is_some_and(Held::has_waited) {
+    if !held.as_ref().is_some_and(WriteGuard::has_waited) {
         return Ok((decided, held));
     }
     x.still_holds()?;

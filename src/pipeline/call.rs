@@ -4,11 +4,7 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::Exchange;
-use crate::{
-    domain::RegionId,
-    message::Fields,
-    telemetry::{ClientSpan, clock},
-};
+use crate::{clock, domain::RegionId, message::Fields, telemetry::ClientSpan};
 
 /// An exchange that is about to begin. Dropped before its end, the caller has gone.
 pub struct Call<'x, 'w> {

@@ -14,13 +14,13 @@ use crate::{
     decide::{self, CountedRecipient, Counting, Query, Verdict},
     domain::SubjectKey,
     respond::Refused,
-    state::{Hold, Tally, TallyName},
+    state::{CountGuard, Tally, TallyName},
 };
 
 /// Names of tallies, as the ledger keeps them.
 pub type Names = SmallVec<[Arc<str>; 2]>;
 /// Empty for most, and then without a place in memory: a draft carries it.
-pub type Holds = Vec<Hold>;
+pub type CountGuards = Vec<CountGuard>;
 
 /// Which counts one flow asks; the same for everybody who is no child.
 #[derive(Debug)]
@@ -63,10 +63,10 @@ impl Plan {
         x: &Exchange<'_>,
         key: SubjectKey,
         query: &mut Query,
-    ) -> Result<Holds, Refused> {
+    ) -> Result<CountGuards, Refused> {
         let counters = &x.worker.shared.counters;
         let adding = self.asked.iter().filter(|(c, _)| c.adds);
-        let holds: Holds = adding
+        let holds: CountGuards = adding
             .map(|(_, tally)| counters.hold(tally, key))
             .collect::<Result<_, _>>()
             .map_err(|e| Refused::Directory(e.to_string()))?;
@@ -85,9 +85,14 @@ impl Plan {
 
     /// The places that the person keeps under this verdict, and their names; the others are let
     /// go at once.
-    pub fn keep(&self, x: &Exchange<'_>, verdict: &Verdict, holds: Holds) -> (Holds, Names) {
+    pub fn keep(
+        &self,
+        x: &Exchange<'_>,
+        verdict: &Verdict,
+        holds: CountGuards,
+    ) -> (CountGuards, Names) {
         let adding = self.asked.iter().filter(|(c, _)| c.adds);
-        let kept: Holds = adding
+        let kept: CountGuards = adding
             .zip(holds)
             .filter(|((c, _), _)| decide::counts(&x.snapshot.policy, verdict, c))
             .map(|(_, hold)| hold)

@@ -20,13 +20,13 @@ use order::NoPurpose;
 
 use super::{
     Content, Exchange, Routed,
-    counted::{Holds, Names, Plan},
+    counted::{CountGuards, Names, Plan},
     judge,
     outcome::Outcomes,
     part,
     person::{self, Person, Traces},
     personal::Personal,
-    short::{self, Hold},
+    short::{self, Buffering},
     single::{self, Taken},
     way_back,
 };
@@ -46,8 +46,8 @@ use crate::{
     message::{Field as HeadField, Fields, Parts, Response},
     policy::{Recipient, Unlisted},
     respond::{RecipientFailure, Refused},
-    router::ReadyRecipient,
     settings::{Answers, UpstreamShape},
+    shared::ReadyRecipient,
 };
 
 /// A record as it may leave, and what was done to it.
@@ -72,7 +72,7 @@ impl Cut {
 struct Decided {
     permit: Result<Permit, Refused>,
     /// The person's places in the counts that the permit feeds, until its entry stands.
-    holds: Holds,
+    holds: CountGuards,
     profile: Profile,
     mechanism: Option<HeaderValue>,
 }
@@ -225,7 +225,11 @@ fn decide_on(
     };
     let mut query = question(x, routed, cut, person.as_ref(), to, purpose);
     let (verdict, holds, counted) = match &person {
-        None => (decide::decide(policy, &query), Holds::new(), Names::new()),
+        None => (
+            decide::decide(policy, &query),
+            CountGuards::new(),
+            Names::new(),
+        ),
         Some(person) => {
             Personal::of(x, person)?.tell(x, purpose, &mut query);
             let plan = Plan::of(x, &query);
@@ -336,7 +340,7 @@ fn decided(
     };
     Ok(Decided {
         permit,
-        holds: Holds::new(),
+        holds: CountGuards::new(),
         profile,
         mechanism,
     })
@@ -347,7 +351,7 @@ async fn clear(
     x: &Exchange<'_>,
     permit: Permit,
     profile: Arc<Profile>,
-    holds: Holds,
+    holds: CountGuards,
 ) -> Result<Cleared, Refused> {
     let draft = {
         let story = x.story.borrow();
@@ -459,7 +463,7 @@ async fn send(
         crate::forward::read_off(body).await.map_err(broken)?;
         return Ok(bare);
     }
-    let hold = Hold::of(Operation::Disclose, routed.route.settings.format, &answer);
+    let hold = Buffering::of(Operation::Disclose, routed.route.settings.format, &answer);
     let (head, body) = answer.into_parts();
     let body = short::read(body, hold).await.map_err(broken)?;
     let mut answer = Response::from_parts(head, body);
@@ -547,7 +551,13 @@ async fn observe(
     if let Err(refused) = &would {
         judge::count_reason(&x.worker.shared.metrics, &profile, refused);
     }
-    let cleared = clear(x, Permit::observed_disclosure(to.id), profile, Holds::new()).await?;
+    let cleared = clear(
+        x,
+        Permit::observed_disclosure(to.id),
+        profile,
+        CountGuards::new(),
+    )
+    .await?;
     let outcomes = Outcomes::new(x);
     let leaves = (body, true);
     let mut answer = send(x, routed, parts, leaves, to, &cleared, Some(&outcomes)).await?;

@@ -10,7 +10,9 @@ use http::StatusCode;
 use tokio::task::JoinHandle;
 
 use super::{
-    Content, Exchange, Flow, Judgement, Kept, Routed, judge, keep, overtake,
+    Content, Exchange, Flow, Judgement, Kept, Routed, judge, keep,
+    outcome::Outcomes,
+    overtake,
     person::{Person, Traces},
     single::{attest, path_and_query, send},
     way_back::flow_back,
@@ -74,16 +76,7 @@ pub async fn erase(
 ) -> Result<Response<Content>, Refused> {
     let at_home = Flow::new(routed, person, person.home);
     keep::not_held(x, &routed.route.settings, person, &at_home)?;
-    let judged: Vec<(RegionId, Flow, Judgement)> = person
-        .holders()
-        .into_iter()
-        .map(|region| {
-            let flow = Flow::new(routed, person, region);
-            let judged = judge::judge(x, routed, person, &flow)?;
-            let _permit = judged.permit(x)?;
-            Ok((region, flow, judged))
-        })
-        .collect::<Result<_, Refused>>()?;
+    let judged = permitted_everywhere(x, routed, person)?;
     let mut open = note(x, routed, parts, person, &judged).await?;
     let profile = judged.first().map(|(_, _, j)| Arc::clone(&j.profile));
     let mut first = None;
@@ -132,26 +125,9 @@ pub async fn erase(
         // What the home says, be it that it has taken the request, is the caller's answer.
         let passes = region == person.home && (said != Said::NotNow || status.is_success());
         if !passes {
-            let retried = match said {
-                Said::Gone => {
-                    if whole(answer).await {
-                        open.settle(Settled::Confirmed);
-                        continue;
-                    }
-                    outcomes.broken();
-                    open.leave_open()
-                }
-                Said::NotNow => {
-                    throw_away(answer.into_body()).await;
-                    open.leave_open()
-                }
-                Said::Never => {
-                    throw_away(answer.into_body()).await;
-                    open.settle(Settled::Repeat { refused: None });
-                    false
-                }
-            };
-            left.add(name, Some(StatusCode::BAD_GATEWAY), retried);
+            if let Some(retried) = settle_unheard(answer, said, &outcomes, &mut open).await {
+                left.add(name, Some(StatusCode::BAD_GATEWAY), retried);
+            }
             continue;
         }
         if said == Said::Never {
@@ -202,6 +178,53 @@ pub async fn erase(
         end_pin(x, person.key, profile).await?;
     }
     first.ok_or(Refused::Internal("a subject without a home was erased"))
+}
+
+/// The judgement on the erasure at each holder, the home's first.
+///
+/// # Errors
+/// One of them is forbidden.
+fn permitted_everywhere(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    person: &Person,
+) -> Result<Vec<(RegionId, Flow, Judgement)>, Refused> {
+    let judge = |region| {
+        let flow = Flow::new(routed, person, region);
+        let judged = judge::judge(x, routed, person, &flow)?;
+        let _permit = judged.permit(x)?;
+        Ok((region, flow, judged))
+    };
+    person.holders().into_iter().map(judge).collect()
+}
+
+/// What becomes of the next one by an answer that the caller does not get. `None`: it is done; else
+/// whether it is tried again.
+async fn settle_unheard(
+    answer: Response<AnswerBody>,
+    said: Said,
+    outcomes: &Outcomes<'_, '_>,
+    open: &mut Unsettled<'_, '_>,
+) -> Option<bool> {
+    match said {
+        Said::Gone => {
+            if whole(answer).await {
+                open.settle(Settled::Confirmed);
+                return None;
+            }
+            outcomes.broken();
+            Some(open.leave_open())
+        }
+        Said::NotNow => {
+            throw_away(answer.into_body()).await;
+            Some(open.leave_open())
+        }
+        Said::Never => {
+            throw_away(answer.into_body()).await;
+            open.settle(Settled::Repeat { refused: None });
+            Some(false)
+        }
+    }
 }
 
 /// Where an erasure is not done.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use telling::begin;
 
 use super::{
-    Content, Judged, judge,
+    Content, Judged, Worker, judge,
     person::Traces,
     wishes::{self, Head, Wished},
 };
@@ -30,19 +30,20 @@ use crate::{
         handshake::Peer,
         headers,
         http1::HeadFault,
-        memory::Held,
+        memory::Reservation,
         outgoing::{self, Passing},
         path::Captures,
         route::{self, NoRoute},
     },
     attest::{Draft, Ordered, Profile},
     classify::token::{Claims, token_of},
+    clock,
     domain::{CategorySet, Circumstances, DecisionId, Operation, Place, RegionId},
     forward::{ForwardError, Upstreams},
     message::{Field, Fields, Parts, Request, Response},
     respond::Refused,
-    router::{ReadyRoute, Snapshot, Worker},
-    telemetry::{Trace, clock},
+    shared::{ReadyRoute, Snapshot},
+    telemetry::Trace,
 };
 
 /// How long after its head a request is decided by what was in force then. Most bodies take less,
@@ -71,7 +72,7 @@ pub struct Exchange<'w> {
     pub version: Version,
     started: Instant,
     /// The memory of what was read of the caller.
-    pub held: Held,
+    pub held: Reservation,
     /// Bytes of the caller's body, as far as they are known.
     bytes_in: Cell<Option<u64>>,
     tls: Option<&'static str>,
@@ -143,7 +144,7 @@ impl<'w> Exchange<'w> {
             method: request.parts.method.clone(),
             version: request.parts.version,
             started,
-            held: Held::new(&worker.till),
+            held: Reservation::new(&worker.till),
             bytes_in: Cell::new(request.body.size_hint().exact()),
             tls: peer.tls.as_ref().map(|tls| tls.version()),
             story: RefCell::default(),
@@ -177,7 +178,7 @@ impl<'w> Exchange<'w> {
             started,
             trace,
             told: None,
-            held: Held::uncounted(),
+            held: Reservation::uncounted(),
             bytes_in: Cell::new(None),
             tls: None,
             story: RefCell::default(),

@@ -19,7 +19,7 @@ pub use told::{forbidden, mechanism, observed, observed_profile, plain_refusal, 
 
 use super::{
     Exchange, Routed,
-    counted::{Holds, Names, Plan},
+    counted::{CountGuards, Names, Plan},
     person::{Person, number_id},
     personal::Personal,
     remember::{Judgement, VARIED, Varied, already_told, remember},
@@ -270,10 +270,10 @@ pub fn decide_counted(
     key: SubjectKey,
     plan: Option<&Plan>,
     query: &mut Query,
-) -> Result<(Verdict, Holds, Names), Refused> {
+) -> Result<(Verdict, CountGuards, Names), Refused> {
     let Some(plan) = plan else {
         let verdict = decide::decide(&x.snapshot.policy, query);
-        return Ok((verdict, Holds::new(), Names::new()));
+        return Ok((verdict, CountGuards::new(), Names::new()));
     };
     let holds = plan.enter(x, key, query)?;
     let verdict = decide::decide(&x.snapshot.policy, query);

@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     attest::{self, Profile},
-    domain::Operation,
     message::{Field, Fields},
     policy::day_in,
     respond::{Forbidden, Refused},
@@ -27,11 +26,7 @@ pub fn say_until(x: &Exchange<'_>, flow: &Flow, judged: &Judged, headers: &mut F
 
 /// The last day on which the policy keeps what a flow writes.
 pub fn until(x: &Exchange<'_>, flow: &Flow, judged: &Judged) -> Option<Date> {
-    let writes = matches!(
-        flow.operation,
-        Operation::Store | Operation::Replicate | Operation::Relocate
-    );
-    if !writes || x.snapshot.checked.retention().is_empty() {
+    if !flow.operation.writes() || x.snapshot.checked.retention().is_empty() {
         return None;
     }
     let day = day_in(x.at(), &TimeZone::UTC);

@@ -16,10 +16,10 @@ use smallvec::SmallVec;
 use super::{Exchange, Flow, Judged, overtake, person::Person};
 use crate::{
     attest::{Draft, Pinning, Profile},
-    domain::{DecisionId, EvidenceSet, Operation, Place, RegionId, SubjectKey},
+    domain::{DecisionId, EvidenceSet, Place, RegionId, SubjectKey},
     locate::{Claim, Pin},
     respond::Refused,
-    router::Shared,
+    shared::Shared,
 };
 
 /// The subject of a record that was sent, if the directory is to know it.
@@ -226,16 +226,12 @@ pub struct Landing<'a, 'w> {
 
 impl<'a, 'w> Landing<'a, 'w> {
     pub fn new(x: &'a Exchange<'w>, person: &'a Person, flow: &Flow, judged: &'a Judged) -> Self {
-        let writes = matches!(
-            flow.operation,
-            Operation::Store | Operation::Replicate | Operation::Relocate
-        );
         Self {
             x,
             person,
             judged,
             region: flow.region,
-            whose: Cell::new(Whose::of(person).filter(|_| writes)),
+            whose: Cell::new(Whose::of(person).filter(|_| flow.operation.writes())),
             status: Cell::new(0),
         }
     }

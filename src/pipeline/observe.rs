@@ -14,6 +14,7 @@ use super::{
     erase::Said,
     judge, keep,
     person::{self, Person, Traces},
+    pinning::{PinPlan, Then},
     single::{self, Taken},
 };
 use crate::{
@@ -91,9 +92,9 @@ impl Noted {
 }
 
 /// What becomes of the home that a person would have, once the flow has gone through.
-pub(super) struct Effect(SubjectKey, Then);
+pub(super) struct Effect(SubjectKey, Success);
 
-enum Then {
+enum Success {
     Stored,
     Moved(PinChange),
     Ended(PinChange),
@@ -151,7 +152,8 @@ fn suppose(
         return Ok(None);
     }
     let name = |region| Arc::<str>::from(x.snapshot.regions.name(region));
-    if person.claims {
+    let plan = PinPlan::new(person, flow);
+    if plan.claims {
         let claim = PinChange::Claim {
             region: name(person.home),
             countries: person.countries.iter().copied().collect(),
@@ -159,37 +161,30 @@ fn suppose(
         x.worker.shared.supposed.change(person.key, &claim);
     }
     let region = name(flow.region);
-    let writes = matches!(
-        flow.operation,
-        Operation::Store | Operation::Replicate | Operation::Relocate
-    );
-    if writes && flow.region != person.home {
-        // Known with its entry, whatever comes of it; a move is a copy until it has arrived.
+    if plan.copies {
         let region = Arc::clone(&region);
         let copy = PinChange::Copy { region };
         x.worker.shared.supposed.change(person.key, &copy);
     }
-    let then = match flow.operation {
-        Operation::Store if flow.region == person.home => Then::Stored,
-        Operation::Store | Operation::Replicate => return Ok(None),
-        Operation::Relocate => Then::Moved(PinChange::Move { region }),
-        Operation::Erase if routed.route.settings.erase == Erase::Subject => {
-            Then::Ended(PinChange::Drop { region })
-        }
-        Operation::Erase | Operation::Read | Operation::Disclose => return Ok(None),
+    let ends = flow.operation == Operation::Erase && routed.route.settings.erase == Erase::Subject;
+    let success = match plan.then {
+        Then::Stored => Success::Stored,
+        Then::Moved => Success::Moved(PinChange::Move { region }),
+        Then::Nothing if ends => Success::Ended(PinChange::Drop { region }),
+        Then::Nothing => return Ok(None),
     };
-    Ok(Some(Effect(person.key, then)))
+    Ok(Some(Effect(person.key, success)))
 }
 
 /// Of a batch its answer as a whole counts: what an item got is the region's own word.
 fn take_effect(x: &Exchange<'_>, effects: Vec<Effect>, status: StatusCode) {
-    for Effect(key, then) in effects {
+    for Effect(key, success) in effects {
         let supposed = &x.worker.shared.supposed;
-        match then {
-            Then::Ended(end) if Said::of(status) == Said::Gone => supposed.change(key, &end),
-            Then::Moved(moved) if status.is_success() => supposed.change(key, &moved),
-            Then::Stored if status.is_success() => supposed.stored(key),
-            Then::Ended(_) | Then::Moved(..) | Then::Stored => {}
+        match success {
+            Success::Ended(end) if Said::of(status) == Said::Gone => supposed.change(key, &end),
+            Success::Moved(moved) if status.is_success() => supposed.change(key, &moved),
+            Success::Stored if status.is_success() => supposed.stored(key),
+            Success::Ended(_) | Success::Moved(_) | Success::Stored => {}
         }
     }
 }

@@ -5,12 +5,8 @@ use std::cell::Cell;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Exchange, Flow};
-use crate::{
-    attest::{Draft, OutcomeDraft, Pinning},
-    respond::Refused,
-    telemetry::clock,
-};
+use super::Exchange;
+use crate::{attest::OutcomeDraft, clock};
 
 /// Writes the outcome of the exchange's decision when it is dropped, answered or not: a caller
 /// that hangs up drops the whole way while bytes may have left.
@@ -53,22 +49,4 @@ impl Drop for Outcomes<'_, '_> {
             status: self.status.get(),
         });
     }
-}
-
-/// `draft` as the entry of a move that has happened. The old home holds a copy until it is erased.
-pub fn moved(x: &Exchange<'_>, flow: &Flow, draft: Draft) -> Draft {
-    Draft {
-        pin: Some(Pinning::Move {
-            region: x.snapshot.regions.name(flow.region).into(),
-        }),
-        ..draft
-    }
-}
-
-/// Durable when it returns.
-pub async fn write_moves(x: &Exchange<'_>, entries: Vec<Draft>) -> Result<(), Refused> {
-    let written = x.worker.journal.clear_all(Vec::new(), entries).await;
-    written
-        .map(drop)
-        .map_err(|e| Refused::Ledger(e.to_string()))
 }

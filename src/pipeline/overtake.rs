@@ -11,7 +11,7 @@ use crate::{
     attest::Journal,
     domain::{Operation, RegionId, SubjectKey},
     respond::Refused,
-    state::{Address, Held},
+    state::{Address, WriteGuard},
 };
 
 /// How often a write that waits looks whether the ledger's disk hangs.
@@ -20,18 +20,14 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Whether a write may have to do with an open erasure: false is certain. Costs one atomic load while
 /// nothing is open.
 pub fn may_concern(x: &Exchange<'_>, operation: Operation) -> bool {
-    let writes = matches!(
-        operation,
-        Operation::Store | Operation::Replicate | Operation::Relocate
-    );
-    writes && !x.worker.shared.erasures.is_empty()
+    operation.writes() && !x.worker.shared.erasures.is_empty()
 }
 
 /// To be called before the entries of a write are written: what is open of its subjects there is
 /// held, so that no try to erase begins and one under way has ended. Keep the guard until the
 /// entries stand. Not to be called where it [cannot concern](may_concern) an erasure.
 ///
-/// This may [wait](Held::has_waited) as long as a region takes to answer: what was found and decided
+/// This may [wait](WriteGuard::has_waited) as long as a region takes to answer: what was found and decided
 /// before is then to be found and decided again.
 ///
 /// # Errors
@@ -40,12 +36,12 @@ pub fn may_concern(x: &Exchange<'_>, operation: Operation) -> bool {
 pub async fn hold(
     x: &Exchange<'_>,
     to: impl Iterator<Item = (SubjectKey, RegionId)>,
-) -> Result<Option<Held>, Refused> {
+) -> Result<Option<WriteGuard>, Refused> {
     let name = |region| Arc::from(x.snapshot.regions.name(region));
     let to = to.map(|(key, region)| (key, name(region))).collect();
     let shared = &x.worker.shared;
     let held = unless_disk_hangs(&shared.journal, shared.erasures.hold(to)).await?;
-    if held.as_ref().is_some_and(Held::pin_ended) {
+    if held.as_ref().is_some_and(WriteGuard::pin_ended) {
         let detail = "the person's account was erased at this moment: repeat the request";
         return Err(Refused::Directory(detail.to_owned()));
     }
@@ -90,7 +86,7 @@ pub async fn unless_disk_hangs<T>(
 
 /// The entries stand, and nothing was sent yet: a newer record takes the place of what was to be
 /// erased.
-pub fn stand(x: &Exchange<'_>, held: Option<Held>, uri: &Uri) {
+pub fn stand(x: &Exchange<'_>, held: Option<WriteGuard>, uri: &Uri) {
     if let Some(held) = held {
         held.overtake(&address(x, uri.path(), uri.query()));
     }
@@ -100,7 +96,7 @@ pub fn stand(x: &Exchange<'_>, held: Option<Held>, uri: &Uri) {
 /// with subject and region. `None`: the record is new, and overtakes none.
 pub fn stand_each(
     x: &Exchange<'_>,
-    held: Option<Held>,
+    held: Option<WriteGuard>,
     written: &[(SubjectKey, RegionId, usize)],
     place: impl Fn(usize) -> Option<Address>,
 ) {
@@ -123,13 +119,4 @@ pub fn address_at(x: &Exchange<'_>, path: &str, query: Option<&str>) -> Address 
     // No route's namespace, which are words of the settings, has a control character.
     let hasher = &x.worker.shared.hasher;
     Address::new(path, query, |text| hasher.key("\u{1}path", text.as_bytes()))
-}
-
-/// Notes that the home has taken a record: a law that wants the primary copy first has it.
-pub fn mark(x: &Exchange<'_>, key: SubjectKey, home: RegionId) {
-    let home = x.snapshot.regions.name(home);
-    if let Err(error) = x.worker.shared.directory.mark_stored(key, home) {
-        // The record is stored; that the home counts as empty can only refuse copies.
-        tracing::warn!(%error, "a home could not be marked as holding a record");
-    }
 }

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::{
     Exchange,
-    counted::{Holds, Names, Plan},
+    counted::{CountGuards, Names, Plan},
     judge::{Flow, Judged},
 };
 use crate::{
@@ -25,7 +25,7 @@ pub const REMEMBERED: usize = 4096;
 #[derive(Debug)]
 pub struct Judgement {
     judged: Rc<Judged>,
-    holds: RefCell<Holds>,
+    holds: RefCell<CountGuards>,
     on_everybody: bool,
 }
 
@@ -38,7 +38,7 @@ impl Deref for Judgement {
 }
 
 impl Judgement {
-    pub(super) fn new(judged: Rc<Judged>, holds: Holds) -> Self {
+    pub(super) fn new(judged: Rc<Judged>, holds: CountGuards) -> Self {
         Self {
             judged,
             holds: RefCell::new(holds),
@@ -67,7 +67,7 @@ impl Judgement {
     }
 
     /// The places in the counts, for the draft that is written; once.
-    pub fn take_holds(&self) -> Holds {
+    pub fn take_holds(&self) -> CountGuards {
         std::mem::take(&mut self.holds.borrow_mut())
     }
 }

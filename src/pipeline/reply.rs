@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::{
-    admit::{connection::Place, memory::Held, pace::AtWork},
+    admit::{connection::Place, memory::Reservation, pace::AtWork},
     forward::{AnswerBody, BatchBody, BoxError, ItemWriter, Written},
     telemetry::{
         ServerSpan,
@@ -47,7 +47,7 @@ pub struct Reply {
     /// The request counts as at work until here.
     _at_work: (AtWork, Option<Place>),
     /// Until here, parts of the caller's body may be in memory.
-    _held: Held,
+    _held: Reservation,
     pending: Option<Pending>,
 }
 
@@ -93,7 +93,7 @@ impl Reply {
         content: Content,
         at_work: AtWork,
         place: Option<Place>,
-        held: Held,
+        held: Reservation,
         pending: Option<Pending>,
     ) -> Self {
         Self {

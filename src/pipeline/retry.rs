@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Exchange, Flow, bulk,
+    Exchange, Flow, Worker, bulk,
     erase::{self, Said},
     judge, keep,
     person::{Person, Traces},
@@ -31,7 +31,7 @@ use crate::{
     message::{Field, Fields},
     policy::Checked,
     respond::Refused,
-    router::{ReadyRoute, Snapshot, Worker},
+    shared::{ReadyRoute, Snapshot},
     state::{Begun, Room, RowId, Settled},
 };
 

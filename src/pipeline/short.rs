@@ -22,7 +22,7 @@ const EVENTS: &[u8] = b"text/event-stream";
 
 /// Which answers are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
+pub enum Buffering {
     /// Those that announce that they are short.
     Announced,
     /// Those of which nobody knows how long they are, too, up to the same length: what follows is
@@ -30,7 +30,7 @@ pub enum Hold {
     Unknown,
 }
 
-impl Hold {
+impl Buffering {
     /// Held though nobody knows how long they are: answers to erasures, answers that can have no
     /// content (204, 304), and answers to writes. Not so what may be meant to come bit by bit: answers
     /// to reads, of recipients and of `opaque` routes (gRPC), events, and what announces trailer
@@ -58,11 +58,11 @@ impl Hold {
 }
 
 /// Waits for the end of an answer that is held.
-pub async fn read(mut body: AnswerBody, hold: Hold) -> Result<Content, AnswerError> {
+pub async fn read(mut body: AnswerBody, hold: Buffering) -> Result<Content, AnswerError> {
     let announced = body.size_hint().exact();
     let room = match announced.map(usize::try_from) {
         Some(Ok(length)) if length <= SHORT => length,
-        None if hold == Hold::Unknown => 0,
+        None if hold == Buffering::Unknown => 0,
         _ => return Ok(Content::Region(Box::new(body))),
     };
     body.keep_pace();

@@ -5,7 +5,6 @@ use std::{borrow::Cow, mem, sync::Arc};
 use bytes::Bytes;
 use http::{Method, uri::PathAndQuery};
 use http_body::Body as _;
-use smallvec::SmallVec;
 
 use super::{
     Content, Exchange, Flow, Judged, Judgement, Routed,
@@ -15,9 +14,10 @@ use super::{
     judge, keep,
     landing::{Landing, bring_back_in_time},
     observe,
-    outcome::{self, Outcomes},
+    outcome::Outcomes,
     overtake,
     person::{self, Person, Traces},
+    pinning::{self, PinPlan, Pinnings, Then},
     way_back::{flow_back, pass_at_once},
 };
 use crate::{
@@ -26,16 +26,15 @@ use crate::{
         headers::{is_among, nominated},
         http1::FramingFault,
     },
-    attest::{Cleared, Clearing, Pinning, Unwritable},
+    attest::{Cleared, Clearing, Draft, Unwritable},
     classify::{self, schema::Classified},
     domain::{Operation, RegionId},
     forward::{AnswerBody, Outgoing, OutgoingBody},
-    locate::{Claim, Pin},
     message::{Parts, Response},
     respond::Refused,
-    router::Snapshot,
     settings::Format,
-    state::Held,
+    shared::Snapshot,
+    state::WriteGuard,
 };
 
 /// The body of a request, as its route takes it.
@@ -108,14 +107,12 @@ pub async fn way(
     }
     landing.is_looked_at();
     if answer.status().is_success() {
-        match flow.operation {
-            Operation::Relocate => {
-                Box::pin(move_home(x, &flow, &judged)).await?;
-            }
-            Operation::Store if region == person.home && !person.stored => {
-                overtake::mark(x, person.key, region);
-            }
-            _ => {}
+        let plan = PinPlan::new(&person, &flow);
+        if plan.then == Then::Moved {
+            Box::pin(move_home(x, &flow, &judged)).await?;
+        }
+        if plan.is_first(&person) {
+            pinning::mark(x, person.key, region);
         }
     }
     x.say(answer.headers_mut(), &judged, region);
@@ -232,10 +229,10 @@ async fn hold(
     routed: &Routed<'_>,
     taken: &Taken,
     person: Person,
-) -> Result<(Person, Option<Held>), Refused> {
+) -> Result<(Person, Option<WriteGuard>), Refused> {
     let to = target(routed, &person);
     let held = overtake::hold(x, [(person.key, to)].into_iter()).await?;
-    if !held.as_ref().is_some_and(Held::has_waited) {
+    if !held.as_ref().is_some_and(WriteGuard::has_waited) {
         return Ok((person, held));
     }
     x.still_holds()?;
@@ -276,72 +273,36 @@ fn begin<'x>(
     let mut draft = x.draft(judged, traces);
     draft.reference = flow.reference();
     draft.holds = judged.take_holds();
-    let mut also = Vec::new();
-    let abroad = flow.region != person.home;
-    if person.claims {
-        draft.pin = claim(x, person)?;
-    }
-    // A move, too, is a copy until it is known to have arrived: were the caller gone by then, or
-    // the region's answer lost, an erasure would not know of it.
-    if abroad
-        && matches!(
-            flow.operation,
-            Operation::Store | Operation::Replicate | Operation::Relocate
-        )
-    {
-        let copy = Pinning::Copy {
-            region: x.snapshot.regions.name(flow.region).into(),
-        };
-        if draft.pin.is_none() {
-            draft.pin = Some(copy);
-        } else {
-            // One entry changes a pin once: the copy of a subject that is new has its own.
-            let mut second = x.draft(judged, traces);
-            second.pin = Some(copy);
-            also.push(second);
-        }
-    }
+    let Pinnings { own, second } = PinPlan::new(person, flow).pinnings(x, person, flow.region)?;
+    draft.pin = own;
+    let second = second.map(|copy| Draft {
+        pin: Some(copy),
+        ..x.draft(judged, traces)
+    });
     judged.count();
     x.worker.shared.metrics.evidence(person.evidence);
     let journal = &x.worker.journal;
     let unwritable = |e: Unwritable| Refused::Ledger(e.to_string());
-    if also.is_empty() {
+    let Some(second) = second else {
         return Ok(match journal.begin(permit, draft).map_err(unwritable)? {
             Clearing::Done(cleared) => Attested::Stands(cleared),
             waits => Attested::Waits(Box::pin(async move {
                 journal.stands(waits).await.map_err(unwritable)
             })),
         });
-    }
+    };
     Ok(Attested::Waits(Box::pin(async move {
-        let cleared = journal.clear_all(vec![(permit, draft)], also).await;
+        let cleared = journal.clear_all(vec![(permit, draft)], vec![second]).await;
         let first = cleared.map_err(unwritable)?.into_iter().next();
         first.ok_or(Refused::Internal("the ledger gave no proof"))
     })))
 }
 
-/// Claims the home of a new subject. Another request may have been first: then its home holds.
-pub fn claim(x: &Exchange<'_>, person: &Person) -> Result<Option<Pinning>, Refused> {
-    let home = x.snapshot.regions.name(person.home);
-    let countries: SmallVec<[_; 2]> = person.countries.iter().copied().collect();
-    let pin = Pin::new(home.into(), countries);
-    let claimed = x.worker.pins.borrow_mut().claim(person.key, pin);
-    match claimed {
-        Ok(Claim::Won(claimed)) => Ok(Some(Pinning::Claim(claimed))),
-        Ok(Claim::Held(pin)) if pin.region.as_ref() == home => Ok(None),
-        // Another request is writing a different home at this moment, or has written it.
-        Ok(Claim::Held(pin) | Claim::Contested(pin, _)) => Err(Refused::PinContradicted {
-            region: pin.region.to_string(),
-        }),
-        Err(error) => Err(Refused::Directory(error.to_string())),
-    }
-}
-
 /// The primary lies in the new region now; the old one holds a copy until it is erased.
 async fn move_home(x: &Exchange<'_>, flow: &Flow, judged: &Judged) -> Result<(), Refused> {
     let traces = x.story.borrow().traces;
-    let entry = outcome::moved(x, flow, x.draft(judged, traces));
-    outcome::write_moves(x, vec![entry]).await
+    let entry = pinning::moved(x, flow, x.draft(judged, traces));
+    pinning::write_moves(x, vec![entry]).await
 }
 
 /// Calls the region; what it answered is written down even if the caller goes away meanwhile, once

@@ -8,13 +8,13 @@ use super::{
     Content, Exchange, Flow, Routed, judge,
     led::mend_leads,
     person::Person,
-    short::{self, Hold},
+    short::{self, Buffering},
 };
 use crate::{
     admit::headers::drop_own_answers,
     domain::{Operation, RegionId},
     forward::{AnswerBody, throw_away},
-    message::{Field, FieldSet, Fields, Response, Told},
+    message::{Field, FieldSet, Fields, Response, ResponseParts},
     respond::Refused,
     settings::Answers,
 };
@@ -121,7 +121,7 @@ pub async fn flow_back(
     };
     // Fields, too, can carry what stands in a record, so those that may stay behind.
     let bare = (!passes).then(|| safe(&answer));
-    let hold = Hold::of(flow.operation, routed.route.settings.format, &answer);
+    let hold = Buffering::of(flow.operation, routed.route.settings.format, &answer);
     let (head, body) = answer.into_parts();
     // Of what is withheld, too, nothing is told before it is known to be whole (RFC 9112 §8).
     let body = Box::pin(short::read(body, hold)).await.map_err(|error| {
@@ -182,7 +182,7 @@ async fn may_read_back(
 
 /// Status and fields that tell nothing of the record.
 pub fn safe(answer: &Response<AnswerBody>) -> Response<Content> {
-    let mut head = Told::new(answer.status(), Fields::default());
+    let mut head = ResponseParts::new(answer.status(), Fields::default());
     head.version = answer.version();
     let mut bare = Response::from_parts(Box::new(head), Content::Whole(Bytes::new()));
     for name in SAFE {

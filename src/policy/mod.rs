@@ -51,5 +51,3 @@ pub use sets::{
 };
 pub(crate) use signed::suits;
 pub use vocabulary::Mechanism;
-
-pub use crate::decide::{ExplainError, explain};

@@ -1,28 +1,22 @@
 //! The head of an answer that refuses.
 
-use std::time::Duration;
-
 use http::{Method, StatusCode};
 
 use super::{RecipientFailure, Refused};
-use crate::message::{Field, Fields};
-
-/// How long a caller should wait before it tries a 503 again.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+use crate::{
+    message::{Field, Fields},
+    problem,
+};
 
 impl Refused {
     /// The answer's head fields; the caller adds the body that [`Refused::problem`] gives.
     pub fn headers(&self, operator_uri: Option<&str>, headers: &mut Fields) {
         let status = self.status();
-        headers.insert(Field::ContentType, "application/problem+json");
-        headers.insert(Field::CacheControl, "no-store");
+        problem::head(status, headers);
         if status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
             && let Some(uri) = operator_uri
         {
             headers.insert(Field::Link, format!("<{uri}>; rel=\"blocked-by\""));
-        }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(Field::RetryAfter, RETRY_AFTER.as_secs().to_string());
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(Field::WwwAuthenticate, "Bearer error=\"invalid_token\"");
@@ -69,7 +63,7 @@ impl Refused {
             }),
             Self::Forbidden(_) => Some("http_request_denied"),
             Self::Malformed(_) | Self::Path(_) | Self::Folded(_) | Self::Head(_) => {
-                Some("http_request_error")
+                Some(problem::REQUEST_ERROR)
             }
             _ => None,
         }

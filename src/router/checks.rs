@@ -8,10 +8,10 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::Shared;
 use crate::{
     forward::{Endpoint, check},
     settings::{HealthCheck, RegionSettings, Settings},
+    shared::Shared,
 };
 
 /// How often new settings are looked for.

@@ -1,5 +1,5 @@
 //! What must be looked after beside the requests: dates that come, disks that have room again.
-//! Files that change are looked after by [`super::reloads`].
+//! Files that change are looked after by [`reloads`](crate::shared::reloads).
 
 use std::{
     sync::atomic::Ordering,
@@ -12,15 +12,15 @@ use prometheus::GaugeVec;
 use tokio::sync::watch;
 
 use super::{
-    Shared, Snapshot,
     give_back::give_back,
-    reload,
     thresholds::{self, Warned},
 };
 use crate::{
+    clock,
     disk::PATIENCE,
     forward::EndpointState,
-    telemetry::{Metrics, clock, log},
+    shared::{Shared, Snapshot, reload},
+    telemetry::{Metrics, log},
     tls::Validity,
 };
 

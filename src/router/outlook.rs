@@ -4,10 +4,10 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Snapshot;
 use crate::{
     decide::{self, Party, Query, Subject},
     domain::{Answer, CategorySet, Circumstances, Country, Missing, Operation, Place, Role},
+    shared::Snapshot,
 };
 
 /// The outlook of one snapshot.

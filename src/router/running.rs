@@ -18,14 +18,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{
-    Shared, Snapshot, checks, forewarn, keeper,
-    reload::LastReload,
-    reloads::{self, Reloads},
-    snapshot::{Broken, Built},
-    sources::{self, Seen},
-    worker,
-};
+use super::{checks, keeper, worker};
 use crate::{
     admin,
     admit::{
@@ -34,13 +27,21 @@ use crate::{
         memory::Memory,
     },
     attest::{self, Books, Journal, LedgerError, Unwritable},
+    clock,
     document::Fault,
     domain::SubjectKey,
     forward::SharedHealth,
     locate::{Directory, DirectoryError, SecretError, SubjectHasher, load_or_create_secret},
     settings::Settings,
+    shared::{
+        Shared, Snapshot, forewarn,
+        reload::LastReload,
+        reloads::{self, Reloads},
+        snapshot::{Broken, Built},
+        sources::{self, Seen},
+    },
     state::{Consents, Counters, Erasures, StateError, Supposed},
-    telemetry::{Metrics, Otlp, access::Access, clock},
+    telemetry::{Metrics, Otlp, access::Access},
 };
 
 /// The subject-key secret's file in the directory's folder.

@@ -8,9 +8,9 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Shared, Snapshot};
 use crate::{
     decide::{self, Threshold},
+    shared::{Shared, Snapshot},
     state::TallyName,
 };
 

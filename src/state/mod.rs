@@ -16,9 +16,10 @@ mod erasures;
 mod supposed;
 
 pub use consents::{ConsentRecord, Consents, Filter, NewConsent, Withdrawal, Withdrawn};
-pub use counters::{Counters, CountersStatus, Hold, Tally, TallyName};
+pub use counters::{CountGuard, Counters, CountersStatus, Tally, TallyName};
 pub use erasures::{
-    Address, Begun, Ending, Erasures, Held, NewErasure, OpenErasure, Room, RowId, Settled, Trying,
+    Address, Begun, Ending, Erasures, NewErasure, OpenErasure, Room, RowId, Settled, Trying,
+    WriteGuard,
 };
 pub use supposed::Supposed;
 

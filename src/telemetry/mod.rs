@@ -1,7 +1,6 @@
-//! What the operator sees: clock, logs, metrics. Nothing here may hold personal data.
+//! What the operator sees: logs, metrics. Nothing here may hold personal data.
 
 pub mod access;
-pub mod clock;
 mod decided;
 mod handles;
 mod ledger;
@@ -11,6 +10,7 @@ pub mod metrics;
 mod otlp;
 pub mod workers;
 
+pub use crate::clock;
 pub use handles::Handles;
 pub use metrics::Metrics;
-pub use otlp::{Begin, ClientSpan, Otlp, ServerSpan, Told, Trace};
+pub use otlp::{AnswerAttributes, Begin, ClientSpan, Otlp, ServerSpan, Trace};

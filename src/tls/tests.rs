@@ -10,8 +10,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::*;
 use crate::{
+    clock,
     settings::{BackendTls, CertificateFiles, ClientCertificates, HttpVersion, ListenerTls},
-    telemetry::clock,
 };
 
 mod authorities;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use domicile::attest::{Draft, Journal, Options, Party, Profile, Stated, Verdict};
+use domicile::clock;
 use domicile::domain::{Circumstances, DecisionId, Digest, EvidenceSet, Operation};
 use domicile::locate::Directory;
-use domicile::telemetry::clock;
 use jiff::SignedDuration;
 
 use crate::kit::http::{Client, Request, get};

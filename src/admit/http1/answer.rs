@@ -16,10 +16,15 @@ use super::{
     Transport,
     encode::{self, Asked, Framing},
     link::{Link, Meanwhile},
-    pool,
-    pulse::Pulse,
 };
-use crate::message::{Field, Fields, Told};
+use crate::{
+    http1::{
+        encode::{chunk_size, last_chunk},
+        pool,
+        pulse::Pulse,
+    },
+    message::{Field, Fields, ResponseParts, tokens},
+};
 
 /// Frames from this length on are written from where they stand.
 const LARGE: usize = 4 << 10;
@@ -62,7 +67,7 @@ where
 {
     /// `before` goes out first: the rest of a 100 that was begun.
     pub(super) fn new(
-        parts: &Told,
+        parts: &ResponseParts,
         body: Pin<&'b mut B>,
         asked: Asked,
         keeps: bool,
@@ -168,7 +173,7 @@ where
                 None => return self.broke(),
             },
             Framing::Chunked => {
-                encode::chunk_size(&mut self.out, data.len());
+                chunk_size(&mut self.out, data.len());
                 self.chunk_open = true;
             }
             Framing::UntilClose => {}
@@ -207,7 +212,7 @@ where
                         .map(|(n, v)| (n.clone(), v.clone()))
                         .collect::<HeaderMap>()
                 });
-                encode::last_chunk(&mut self.out, trailers.as_ref());
+                last_chunk(&mut self.out, trailers.as_ref());
             }
             _ => {}
         }
@@ -313,7 +318,7 @@ impl<B> Drop for Sender<'_, B> {
 fn announced(fields: &Fields) -> Vec<Bytes> {
     fields
         .get_all(Field::Trailer)
-        .flat_map(|value| super::fields::tokens(value.as_bytes()))
+        .flat_map(|value| tokens(value.as_bytes()))
         .flatten()
         .map(Bytes::copy_from_slice)
         .collect()

@@ -1,13 +1,14 @@
 //! The head of an answer (RFC 9112 §4 to §6), and how its body is framed.
 
-use std::{cell::RefCell, io::Write as _, time::SystemTime};
+use std::{cell::RefCell, time::SystemTime};
 
 use bytes::{BufMut, BytesMut};
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
 use crate::{
-    message::{Field, FieldSet, Fields, Told},
-    telemetry::clock,
+    clock,
+    http1::encode::{decimal, line, number},
+    message::{Field, FieldSet, Fields, ResponseParts},
 };
 
 /// How the end of an answer's body is told.
@@ -78,7 +79,7 @@ pub fn wants_close(fields: &Fields) -> bool {
 /// Writes the head. `length` is the body's own word, which HEAD passes on.
 pub fn head(
     out: &mut BytesMut,
-    parts: &Told,
+    parts: &ResponseParts,
     framing: Framing,
     length: Option<u64>,
     asked: Asked,
@@ -141,67 +142,6 @@ fn status_line(out: &mut BytesMut, status: StatusCode) {
         out.put_slice(status.canonical_reason().unwrap_or("-").as_bytes());
         out.put_slice(b"\r\n");
     }
-}
-
-/// A field line.
-pub fn line(out: &mut BytesMut, name: &[u8], value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
-    out.put_slice(name);
-    out.put_slice(b": ");
-    out.put_slice(value);
-    out.put_slice(b"\r\n");
-}
-
-/// `Content-Length`.
-pub fn number(out: &mut BytesMut, length: u64) {
-    const NAME: &[u8] = b"content-length: ";
-    let mut digits = [0; 20];
-    let digits = decimal(length, &mut digits);
-    let mut text = [0; NAME.len() + 22];
-    let mut rest = text.as_mut_slice();
-    // One write is cheaper than four; there is room for all of it.
-    for part in [NAME, digits, b"\r\n"] {
-        let _ = rest.write_all(part);
-    }
-    let left = rest.len();
-    out.put_slice(text.get(..text.len() - left).unwrap_or_default());
-}
-
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut start = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        start = at;
-        if number == 0 {
-            break;
-        }
-    }
-    digits.get(start..).unwrap_or_default()
-}
-
-/// A chunk's size line.
-pub fn chunk_size(out: &mut BytesMut, size: usize) {
-    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
-    for at in (0..digits).rev() {
-        let digit = (size >> (4 * at) & 0xf) as u8;
-        out.put_u8(match digit {
-            0..=9 => b'0' + digit,
-            _ => b'a' + digit - 10,
-        });
-    }
-    out.put_slice(b"\r\n");
-}
-
-/// The last chunk, with the trailer fields that may stand there.
-pub fn last_chunk(out: &mut BytesMut, trailers: Option<&HeaderMap>) {
-    out.put_slice(b"0\r\n");
-    for (name, value) in trailers.into_iter().flatten() {
-        if !super::decode::is_forbidden(name) {
-            line(out, name.as_str().as_bytes(), value.as_bytes());
-        }
-    }
-    out.put_slice(b"\r\n");
 }
 
 /// RFC 9110 §6.6.1; the text is made once a second.
@@ -296,19 +236,6 @@ mod tests {
         assert!(head.ends_with("\r\nconnection: close\r\n\r\n"), "{head}");
         let none = Response::builder().status(204).body(()).unwrap();
         assert!(!written(none, Framing::Nothing, Some(12), true).contains("length"));
-    }
-
-    #[test]
-    fn numbers_are_written_as_they_are_read() {
-        for number in [0, 1, 9, 10, 255, 256, 65_536, u64::MAX] {
-            let mut digits = [0; 20];
-            let text = decimal(number, &mut digits);
-            assert_eq!(std::str::from_utf8(text).unwrap().parse(), Ok(number));
-            let size = number as usize;
-            let mut out = BytesMut::new();
-            chunk_size(&mut out, size);
-            assert_eq!(out, format!("{size:x}\r\n").as_bytes());
-        }
     }
 
     #[test]

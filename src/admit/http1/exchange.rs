@@ -11,7 +11,6 @@ use std::{
 use bytes::Bytes;
 use http::Version;
 use http_body::Body as HttpBody;
-use http_body_util::Full;
 use tokio::time::Instant;
 
 use super::{
@@ -22,13 +21,12 @@ use super::{
     fault::HeadFault,
     head::Head,
     link::{Link, Meanwhile},
-    pool,
-    pulse::{Pulse, Stop},
+    stop::Stop,
 };
 use crate::{
-    admit::body::Incoming,
-    message::{Field, Request, Response},
-    respond::Refused,
+    admit::{body::Incoming, refusal::refusal},
+    http1::{pool, pulse::Pulse},
+    message::{Request, Response},
 };
 
 /// So much of a body that nobody reads is taken for the connection's sake.
@@ -269,15 +267,8 @@ pub(super) async fn refuse<S: Transport>(
     limits: &Limits,
     pulse: &mut Pulse,
 ) {
-    let refused = Refused::Head(fault);
-    tracing::debug!(problem = refused.name(), "a request's head was refused");
-    let mut text = serde_json::to_vec(&refused.problem(None)).unwrap_or_default();
-    text.push(b'\n');
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
-    *answer.status_mut() = refused.status();
-    refused.headers(None, answer.headers_mut());
-    answer.headers_mut().insert(Field::Via, "1.1 domicile");
-    let (parts, body) = answer.into_parts();
+    // Of HEAD the content is left out as it is sent.
+    let (parts, body) = refusal(fault, "1.1 domicile", true).into_parts();
     let asked = Asked {
         version: Version::HTTP_11,
         is_head,

@@ -5,14 +5,13 @@ use http::{HeaderName, Method, Version, header};
 
 use super::{
     fault::HeadFault,
-    fields::tokens,
     line::{self, Line},
     scan::{MAX_FIELDS, Scan},
     target::{self, Target},
 };
 use crate::{
     admit::outgoing,
-    message::{Earlier, Field, FieldSet, Fields, Kind, Parts, Value},
+    message::{Earlier, Field, FieldSet, Fields, Kind, Parts, Value, tokens},
 };
 
 /// A request's head that nothing is wrong with.

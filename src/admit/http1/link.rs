@@ -22,9 +22,8 @@ use super::{
     Transport,
     decode::{Decoder, Piece},
     head::Last,
-    pool,
 };
-use crate::admit::body::BodyFault;
+use crate::{admit::body::BodyFault, http1::pool};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 

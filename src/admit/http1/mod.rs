@@ -9,18 +9,17 @@
 
 mod answer;
 mod body;
-pub(crate) mod decode;
-pub(crate) mod encode;
+mod decode;
+mod encode;
 mod exchange;
 mod fault;
-pub(crate) mod fields;
+mod fields;
 pub mod harness;
 pub(super) mod head;
 pub(super) mod line;
 mod link;
-pub(crate) mod pool;
-pub(crate) mod pulse;
-pub(crate) mod scan;
+pub(super) mod scan;
+mod stop;
 pub(super) mod target;
 #[cfg(test)]
 mod tests;
@@ -36,9 +35,8 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body as HttpBody;
-use rustix::net::SendFlags;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest},
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::watch,
     time::Instant,
@@ -49,13 +47,14 @@ pub use fault::{FramingFault, HeadFault};
 
 use head::Head;
 use link::{Link, Wire};
-use pulse::{Pulse, Stop};
 use scan::Scan;
+use stop::Stop;
 
 use super::{body::Incoming, farewell::GRACE};
 use crate::{
+    clock,
+    http1::{pulse::Pulse, send_now},
     message::{Request, Response},
-    telemetry::clock,
 };
 
 /// A stream to a caller.
@@ -94,20 +93,6 @@ impl Transport for TcpStream {
     fn is_quiet(&self, cx: &mut Context<'_>) -> bool {
         self.poll_read_ready(cx).is_pending()
     }
-}
-
-/// Hands bytes to a socket, if it takes any now. As a rule it does; then nothing is needed of what a
-/// wait costs, nor of what the C library does around calls at which a thread may be cancelled.
-pub(crate) fn send_now(stream: &TcpStream, bytes: &[u8]) -> Option<io::Result<usize>> {
-    let send = || Ok(rustix::net::send(stream, bytes, SendFlags::NOSIGNAL)?);
-    let sent = stream.try_io(Interest::WRITABLE, send);
-    let waits = |e: &io::Error| {
-        matches!(
-            e.kind(),
-            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-        )
-    };
-    (!sent.as_ref().is_err_and(waits)).then_some(sent)
 }
 
 /// What comes without an orderly end of TLS is cut, as every reader of TLS knows.

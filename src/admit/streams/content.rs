@@ -18,7 +18,8 @@ use tokio::time::{Sleep, sleep};
 use super::WINDOW;
 use crate::{
     admit::{
-        ahead::Piece, body::BodyFault, http1::FramingFault, http2::check_trailers, memory::Held,
+        ahead::Piece, body::BodyFault, http1::FramingFault, http2::check_trailers,
+        memory::Reservation,
     },
     http2::{Seen, Unseen},
     message::never_indexed,
@@ -158,7 +159,7 @@ pub struct Body {
     /// They follow what is kept.
     trailers: Option<Box<HeaderMap>>,
     /// For what comes before it is read.
-    room: Option<Held>,
+    room: Option<Reservation>,
     seen: Rc<Seen>,
 }
 
@@ -206,7 +207,7 @@ impl Body {
     ///
     /// # Errors
     /// [`BodyFault::NoRoom`].
-    pub fn make_room(&mut self, held: &Held) -> Result<(), BodyFault> {
+    pub fn make_room(&mut self, held: &Reservation) -> Result<(), BodyFault> {
         let most = WINDOW as usize;
         let left = self.size_hint().exact().map(usize::try_from);
         let room = held.beside();

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::telemetry::clock;
+use crate::clock;
 
 /// A ledger whose last entry but one is of `latest`, opened anew.
 fn shown(rig: &Rig, latest: Timestamp) -> Journal {

@@ -1,28 +1,24 @@
 //! Where an answer's body ends, and what in it is content (RFC 9112 §6 and §7). Pure: bytes in,
 //! pieces out.
 //!
-//! Apart from admit's decoder, since a region may do what a caller may not: extend chunks, which
-//! a reader must pass over, and end its body with the connection.
+//! Chunks are read as those of callers are ([`Chunk`]). But a region may do what a caller may not:
+//! extend them, which a reader must pass over, and end its body with the connection.
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use memchr::memchr;
 
-pub use crate::admit::http1::decode::{Chunk, Piece};
-use crate::{admit::http1::decode::is_forbidden, message::Fields};
-
-/// Trailer fields of one body, names, values and line ends.
-const MOST_TRAILER: usize = 8 << 10;
-const MOST_TRAILERS: usize = 32;
+pub use crate::http1::chunk::Piece;
+use crate::{
+    http1::chunk::{Chunk, MOST_DIGITS, Side},
+    message::{Fields, trailer},
+};
 
 /// A chunk's size and its extensions.
 const MOST_SIZE_LINE: usize = 1 << 10;
 
 /// Extensions of all chunks of one body: more than that is somebody's attempt at costing time.
 const MOST_EXTENSIONS: usize = 16 << 10;
-
-/// More digits than a length can have here are somebody's attempt at an overflow.
-const MOST_DIGITS: usize = 16;
 
 /// Content up to this length is copied; a buffer of which a part is held cannot be used again.
 const COPIED: usize = 1 << 10;
@@ -72,81 +68,73 @@ impl Decoder {
 
     /// Takes the next piece off the front of `bytes`; a long one is not copied.
     pub fn decode(&mut self, bytes: &mut BytesMut) -> Result<Piece, NoBody> {
-        loop {
-            let (chunk, extended) = match self {
-                Self::Done => return Ok(Piece::End),
-                Self::Length(left) => {
-                    let Some(data) = take(bytes, left) else {
-                        return Ok(Piece::More);
-                    };
-                    if *left == 0 {
-                        *self = Self::Done;
-                    }
-                    return Ok(Piece::Data(data));
-                }
-                Self::UntilClose => {
-                    let data = take(bytes, &mut { u64::MAX });
-                    return Ok(data.map_or(Piece::More, Piece::Data));
-                }
-                Self::Chunked { chunk, extended } => (chunk, extended),
-            };
-            match chunk {
-                Chunk::Size => {
-                    let Some((size, digits, length)) = size(bytes)? else {
-                        return Ok(Piece::More);
-                    };
-                    *extended += length - digits - 2;
-                    if *extended > MOST_EXTENSIONS {
-                        return Err(NoBody);
-                    }
-                    bytes.advance(length);
-                    *chunk = match size {
-                        0 => Chunk::Trailer,
-                        size => Chunk::Data(size),
-                    };
-                }
-                Chunk::Data(left) => {
-                    let Some(data) = take(bytes, left) else {
-                        return Ok(Piece::More);
-                    };
-                    if *left == 0 {
-                        *chunk = Chunk::End;
-                    }
-                    return Ok(Piece::Data(data));
-                }
-                Chunk::End => match &**bytes {
-                    [b'\r', b'\n', ..] => {
-                        bytes.advance(2);
-                        *chunk = Chunk::Size;
-                    }
-                    [] | [b'\r'] => return Ok(Piece::More),
-                    _ => return Err(NoBody),
-                },
-                Chunk::Trailer => {
-                    let Some(length) = trailer_end(bytes)? else {
-                        return Ok(Piece::More);
-                    };
-                    if length == 2 {
-                        bytes.advance(2);
-                        *self = Self::Done;
-                        return Ok(Piece::End);
-                    }
-                    // Where they have a fault, the answer is never whole.
-                    let fields = trailers(&bytes.split_to(length).freeze())?;
+        match self {
+            Self::Done => Ok(Piece::End),
+            Self::Length(left) => {
+                let Some(data) = take(bytes, *left) else {
+                    return Ok(Piece::More);
+                };
+                *left = left.saturating_sub(data.len() as u64);
+                if *left == 0 {
                     *self = Self::Done;
-                    return Ok(match fields.is_empty() {
-                        true => Piece::End,
-                        false => Piece::Trailers(fields),
-                    });
                 }
+                Ok(Piece::Data(data))
+            }
+            Self::UntilClose => {
+                let data = take(bytes, u64::MAX);
+                Ok(data.map_or(Piece::More, Piece::Data))
+            }
+            Self::Chunked { chunk, extended } => {
+                let piece = chunk.decode(&mut Server { extended }, bytes)?;
+                if matches!(piece, Piece::End | Piece::Trailers(_)) {
+                    *self = Self::Done;
+                }
+                Ok(piece)
             }
         }
     }
 }
 
-fn take(bytes: &mut BytesMut, left: &mut u64) -> Option<Bytes> {
-    let here = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
-    *left = left.saturating_sub(here as u64);
+/// A server may extend chunks, which a reader must pass over.
+struct Server<'d> {
+    /// Bytes of extensions passed over.
+    extended: &'d mut usize,
+}
+
+impl Side for Server<'_> {
+    type Fault = NoBody;
+
+    const CHUNK_END: NoBody = NoBody;
+    const TRAILER: NoBody = NoBody;
+    const LONG_TRAILER: NoBody = NoBody;
+
+    fn size(&mut self, bytes: &[u8]) -> Result<Option<(u64, usize)>, NoBody> {
+        let Some((size, digits, length)) = size(bytes)? else {
+            return Ok(None);
+        };
+        *self.extended += length - digits - 2;
+        match *self.extended > MOST_EXTENSIONS {
+            true => Err(NoBody),
+            false => Ok(Some((size, length))),
+        }
+    }
+
+    fn take(bytes: &mut BytesMut, left: u64) -> Option<Bytes> {
+        take(bytes, left)
+    }
+
+    /// Where they have a fault, the answer is never whole.
+    fn trailers(lines: &Bytes) -> Result<Piece, NoBody> {
+        let fields = trailers(lines)?;
+        Ok(match fields.is_empty() {
+            true => Piece::End,
+            false => Piece::Trailers(fields),
+        })
+    }
+}
+
+fn take(bytes: &mut BytesMut, left: u64) -> Option<Bytes> {
+    let here = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
     if here == 0 {
         return None;
     }
@@ -214,28 +202,6 @@ fn check_extension(extension: &[u8]) -> Result<(), NoBody> {
     }
 }
 
-/// The length of the trailer section, its last empty line included.
-fn trailer_end(bytes: &[u8]) -> Result<Option<usize>, NoBody> {
-    let within = bytes.get(..MOST_TRAILER).unwrap_or(bytes);
-    let mut at = 0;
-    for _ in 0..=MOST_TRAILERS {
-        let Some(end) = memchr(b'\n', within.get(at..).unwrap_or_default()) else {
-            return match within.len() {
-                MOST_TRAILER => Err(NoBody),
-                _ => Ok(None),
-            };
-        };
-        let line = within.get(at..at + end).unwrap_or_default();
-        at += end + 1;
-        match line {
-            b"\r" => return Ok(Some(at)),
-            [.., b'\r'] => {}
-            _ => return Err(NoBody),
-        }
-    }
-    Err(NoBody)
-}
-
 /// What may not stand there is left out: merged into the fields, it would change the answer
 /// (RFC 9110 §6.5.1).
 fn trailers(lines: &Bytes) -> Result<HeaderMap, NoBody> {
@@ -247,6 +213,6 @@ fn trailers(lines: &Bytes) -> Result<HeaderMap, NoBody> {
             last = name.or(last.take());
             Some((last.clone()?, value))
         })
-        .filter(|(name, _)| !is_forbidden(name))
+        .filter(|(name, _)| !trailer::is_forbidden(name))
         .collect())
 }

@@ -12,11 +12,12 @@ use super::{
     head::{self, Head, Scan},
 };
 use crate::{
-    admit::{http1::encode, memory::Held},
+    admit::memory::Reservation,
     forward::{
         Endpoint,
         body::{OutgoingBody, Upload},
     },
+    http1::encode,
     message::{Earlier, Fields},
 };
 
@@ -43,7 +44,7 @@ pub fn request_bytes(
         true => OutgoingBody::Stream {
             body: Box::pin(Full::new(body.clone()).map_err(|never| match never {})),
             length: None,
-            held: Held::uncounted(),
+            held: Reservation::uncounted(),
         },
         false => OutgoingBody::Whole(body.clone()),
     };

@@ -5,10 +5,7 @@ use http::{StatusCode, Version};
 use memchr::memchr;
 
 use super::{MOST_HEAD, decode::Decoder};
-use crate::{
-    admit::http1::fields::tokens,
-    message::{Earlier, Field, FieldSet, Fields, Told, Value},
-};
+use crate::message::{Earlier, Field, FieldSet, Fields, ResponseParts, Value, tokens};
 
 /// Fields of one head.
 pub(in crate::forward) const MOST_FIELDS: usize = 100;
@@ -99,7 +96,7 @@ pub enum Head {
     Interim,
     Final {
         /// Without the fields that end at this hop.
-        told: Box<Told>,
+        told: Box<ResponseParts>,
         decoder: Decoder,
         keeps_alive: bool,
         /// Trailer fields that end at this hop, too.
@@ -195,7 +192,7 @@ impl Head {
             // RFC 9110 §8.6 forbids it there, and a reader might wait for such a body.
             fields.remove(Field::ContentLength);
         }
-        let told = Box::new(Told::new(status, fields).of_version(version));
+        let told = Box::new(ResponseParts::new(status, fields).of_version(version));
         Ok(Self::Final {
             told,
             decoder,

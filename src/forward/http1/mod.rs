@@ -38,8 +38,8 @@ pub(super) use request::{Call, OWN, expects_content};
 
 use super::{body::Upload, wire::Wire};
 use crate::{
-    admit::http1::{encode, pool},
-    message::{Earlier, Told},
+    http1::{encode, pool},
+    message::{Earlier, ResponseParts},
 };
 use decode::{Decoder, Piece};
 use head::{Head, Scan};
@@ -195,7 +195,10 @@ impl Connection {
     }
 
     /// Sends on, and waits for the head of the answer, which may come before the request is out.
-    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<Told>, Fault>> {
+    pub(super) fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Box<ResponseParts>, Fault>> {
         if self.poll_on(cx).is_err() {
             return Poll::Ready(Err(Fault::CallerBody));
         }

@@ -5,9 +5,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::PathAndQuery};
 use http_body::Body;
 
 use crate::{
-    admit::http1::{encode, fields::tokens},
     forward::{Endpoint, body::Upload},
-    message::{Field, FieldSet, Fields},
+    http1::encode,
+    message::{Field, FieldSet, Fields, tokens},
 };
 
 /// One try of a request, as all tries have it.

@@ -7,7 +7,7 @@ use http_body::{Body, Frame};
 use tokio::sync::mpsc;
 
 use super::{script::Server, *};
-use crate::admit::memory::Held;
+use crate::admit::memory::Reservation;
 
 /// A caller's body, fed by a test. Dropping the sender ends it.
 struct Fed(mpsc::UnboundedReceiver<Result<Frame<Bytes>, BoxError>>);
@@ -29,7 +29,7 @@ impl Body for Fed {
 pub(super) fn stream(length: Option<u64>) -> (Feed, OutgoingBody) {
     let (feed, fed) = mpsc::unbounded_channel();
     let body = Box::pin(Fed(fed));
-    let held = Held::uncounted();
+    let held = Reservation::uncounted();
     (feed, OutgoingBody::Stream { body, length, held })
 }
 

@@ -11,18 +11,17 @@ use super::{
     facts::{Facts, Known},
 };
 use crate::{
-    attest::{Bundle, Draft, Like, Pinning},
+    attest::{Bundle, Draft, Like},
     classify::{
         json::Item,
         schema::{Alike, Classified},
     },
-    domain::{DecisionId, Operation, RegionId, SubjectKey},
+    domain::{DecisionId, RegionId, SubjectKey},
     pipeline::{
         Exchange, Flow, Judged, Routed, judge, keep,
         landing::Whose,
-        outcome,
         person::{self, Traces},
-        single::claim,
+        pinning::{self, PinPlan, Then},
     },
     respond::Refused,
     settings::UpstreamShape,
@@ -174,33 +173,23 @@ impl<'b> Deciding<'_, '_, '_, 'b> {
         draft.decision = decision;
         draft.reference = flow.reference();
         draft.holds = judged.take_holds();
-        let abroad = region != person.home;
-        if person.claims {
-            draft.pin = claim(x, &person).map_err(plain)?;
-        }
-        let mut second = None;
-        if abroad {
-            let copy = Pinning::Copy {
-                region: x.snapshot.regions.name(region).into(),
-            };
-            if draft.pin.is_none() {
-                draft.pin = Some(copy);
-            } else {
-                let mut entry = x.draft(&judged, *traces);
-                entry.decision = decision;
-                entry.pin = Some(copy);
-                second = Some(entry);
-            }
-        }
-        if flow.operation == Operation::Relocate {
+        let plan = PinPlan::new(&person, &flow);
+        let pinnings = plan.pinnings(x, &person, region).map_err(plain)?;
+        draft.pin = pinnings.own;
+        let second = pinnings.second.map(|copy| Draft {
+            decision,
+            pin: Some(copy),
+            ..x.draft(&judged, *traces)
+        });
+        if plan.then == Then::Moved {
             let plain = Draft {
                 decision,
                 ..x.draft(&judged, *traces)
             };
-            let entry = outcome::moved(x, &flow, plain);
+            let entry = pinning::moved(x, &flow, plain);
             decided.moves.push((index, entry));
         }
-        if flow.operation == Operation::Store && !abroad && !person.stored {
+        if plan.is_first(&person) {
             decided.first.push(index);
         }
         let until = keep::until(x, &flow, &judged);

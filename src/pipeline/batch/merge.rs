@@ -13,7 +13,7 @@ use crate::{
         reply::{BatchContent, WriteItem},
     },
     respond::Refused,
-    router::Snapshot,
+    shared::Snapshot,
 };
 
 /// The merged answer: one line or element per item, in order.
@@ -156,7 +156,7 @@ impl From<NoVerdict> for Failure {
     }
 }
 
-fn item_problem(problem: &crate::respond::Problem) -> ItemProblem<'_> {
+fn item_problem(problem: &crate::problem::Problem) -> ItemProblem<'_> {
     ItemProblem {
         kind: &problem.kind,
         title: problem.title,

@@ -10,6 +10,7 @@ use super::{Failure, ItemState, State, each_path};
 use crate::{
     attest::{Cleared, ClearedBundle, Outcomes, Profile},
     classify::json::Item,
+    clock,
     domain::{EvidenceSet, RegionId},
     forward::{
         EachItem, Framing, Outgoing, OutgoingBody, Part, Split, SplitError, Verdicts, join_all,
@@ -20,13 +21,12 @@ use crate::{
         call::{Call, Calls},
         keep,
         landing::{self, Sent, Stray, Whose},
-        overtake, part,
+        part, pinning,
         rounds::{Group, rounds},
         single::path_and_query,
     },
     respond::Refused,
     settings::UpstreamShape,
-    telemetry::clock,
 };
 
 /// All regions at once; what each answered lands in the items' states.
@@ -309,7 +309,7 @@ impl Drop for Unanswered<'_, '_> {
         let first = self.first.iter().filter_map(|at| self.states.get(*at));
         for sent in first.filter_map(|item| self.sent(item)) {
             if (200..300).contains(&sent.status) {
-                overtake::mark(self.x, sent.whose.key, sent.region);
+                pinning::mark(self.x, sent.whose.key, sent.region);
             }
         }
         if !self.is_looked_at.get() {

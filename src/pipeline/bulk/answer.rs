@@ -10,11 +10,11 @@ use super::{Fate, Heard, ItemState, Verdict, send::PRODUCT, shape::asks_elastic}
 use crate::{
     classify::bulk::{Action, BulkItem},
     domain::{DecisionId, FlowEnd, Missing},
-    forward::Told,
+    forward::BulkItemAnswer,
     message::{Field, Parts, Response},
     pipeline::Content,
     respond::Refused,
-    router::Snapshot,
+    shared::Snapshot,
 };
 
 /// About the bytes of one chunk of the answer: all that is held at one time beside the items as
@@ -52,7 +52,7 @@ impl Answer {
             let as_it_came = matches!(
                 &state.fate,
                 Fate::Sent { verdict, .. }
-                    if matches!(verdict.get(), Verdict::Told { withheld: false, .. })
+                    if matches!(verdict.get(), Verdict::BulkItemAnswer { withheld: false, .. })
             );
             let names = if as_it_came {
                 String::new()
@@ -98,7 +98,7 @@ impl Answer {
         items.any(|(state, label)| match &state.fate {
             Fate::Refused(_) => true,
             Fate::Sent { verdict, .. } => match verdict.get() {
-                Verdict::Told { answer, at, .. } => {
+                Verdict::BulkItemAnswer { answer, at, .. } => {
                     self.heard.told(answer, at).is_none_or(|(_, told)| {
                         // Nothing to delete is no error there.
                         let nothing = label.action == Action::Delete
@@ -122,7 +122,7 @@ impl Answer {
         };
         let name = self.snapshot.regions.name(region);
         let refused = match verdict {
-            Verdict::Told {
+            Verdict::BulkItemAnswer {
                 answer,
                 at,
                 withheld,
@@ -187,7 +187,7 @@ impl Answer {
         state: &ItemState,
         label: &Label,
         region: &str,
-        (told, (result, error)): (&Told, (Option<&str>, Option<&str>)),
+        (told, (result, error)): (&BulkItemAnswer, (Option<&str>, Option<&str>)),
         out: &mut Vec<u8>,
     ) {
         open(out, label, told.status);

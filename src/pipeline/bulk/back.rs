@@ -40,7 +40,7 @@ pub async fn back(
         let Fate::Sent { region, verdict } = &state.fate else {
             continue;
         };
-        let Verdict::Told { answer, at, .. } = verdict.get() else {
+        let Verdict::BulkItemAnswer { answer, at, .. } = verdict.get() else {
             continue;
         };
         if heard.told(answer, at).is_none_or(|(_, told)| told.is_plain) {
@@ -49,7 +49,7 @@ pub async fn back(
         match may_pass(x, lanes, item, load.body, *region, state) {
             Passes::Freely => {}
             Passes::With(read) => reads.push(*read),
-            Passes::Not => verdict.set(Verdict::Told {
+            Passes::Not => verdict.set(Verdict::BulkItemAnswer {
                 answer,
                 at,
                 withheld: true,

@@ -13,17 +13,16 @@ use super::{
     look::look,
 };
 use crate::{
-    attest::{Draft, Pinning},
+    attest::Draft,
     classify::bulk::{Action, BulkItem},
     decide::Permit,
-    domain::{DecisionId, Operation, Place, RegionId, SubjectKey},
+    domain::{DecisionId, Place, RegionId, SubjectKey},
     locate::Pin,
     pipeline::{
         Exchange, Flow, Judgement, Routed, judge, keep,
         landing::Whose,
-        outcome,
         person::{Person, Traces},
-        single::claim,
+        pinning::{self, PinPlan, Then},
     },
     respond::Refused,
     settings::Erase,
@@ -168,39 +167,33 @@ impl One<'_, '_, '_> {
         }
         let region = routed.wishes.target.unwrap_or(person.home);
         let granted = self.grant(routed, &person, region)?;
-        let (operation, flow_home) = (granted.flow.operation, granted.judged.flow_home);
         let mut draft = self.draft(&granted, *traces);
-        if person.claims {
-            draft.pin = claim(x, &person)?;
+        let plan = PinPlan::new(&person, &granted.flow);
+        let pinnings = plan.pinnings(x, &person, region)?;
+        draft.pin = pinnings.own;
+        if let Some(copy) = pinnings.second {
+            let mut second = self.plain(&granted.judged, *traces);
+            second.pin = Some(copy);
+            self.decided.entries.push(second);
+        }
+        if plan.claims {
             let countries = person.countries.iter().copied().collect();
             let homes = &mut self.decided.homes.0;
             homes.insert(person.key, (person.home, countries));
         }
-        if region != person.home {
-            let copy = Pinning::Copy {
-                region: x.snapshot.regions.name(region).into(),
-            };
-            if draft.pin.is_none() {
-                draft.pin = Some(copy);
-            } else {
-                // One entry changes a pin once.
-                let mut second = self.plain(&granted.judged, *traces);
-                second.pin = Some(copy);
-                self.decided.entries.push(second);
-            }
-        }
-        if operation == Operation::Store && region == person.home && !person.stored {
+        if plan.is_first(&person) {
             self.decided.first.push(self.decided.sends.len());
         }
-        if operation == Operation::Relocate {
+        if plan.then == Then::Moved {
             let plain = self.plain(&granted.judged, *traces);
-            let entry = outcome::moved(x, &granted.flow, plain);
+            let entry = pinning::moved(x, &granted.flow, plain);
             self.decided.moves.push((self.index, entry));
         }
         granted.judged.count();
         x.worker.shared.metrics.evidence(person.evidence);
         let until = keep::until(x, &granted.flow, &granted.judged);
         let whose = Whose::of(&person);
+        let flow_home = granted.judged.flow_home;
         self.push(region, true, granted.permit, draft, flow_home, until, whose);
         Ok(region)
     }

@@ -346,7 +346,10 @@ impl<'o, 'x, 'w> Open<'o, 'x, 'w> {
         let Some(Fate::Sent { verdict, .. }) = fate else {
             return;
         };
-        let is_told = matches!(verdict.get(), Verdict::Told { .. } | Verdict::All(_));
+        let is_told = matches!(
+            verdict.get(),
+            Verdict::BulkItemAnswer { .. } | Verdict::All(_)
+        );
         if send.is_main && is_told {
             return;
         }

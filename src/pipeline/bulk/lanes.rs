@@ -45,7 +45,7 @@ impl<'a> Lanes<'a> {
         let path = path_of(parts);
         let routes = x.snapshot.routes.iter().enumerate();
         let taken = first.route;
-        let own = |r: &&crate::router::ReadyRoute| {
+        let own = |r: &&crate::shared::ReadyRoute| {
             r.settings.host == taken.settings.host
                 && r.settings.content_type == taken.settings.content_type
                 && r.settings.methods.contains(&parts.method)

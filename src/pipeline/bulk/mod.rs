@@ -31,8 +31,9 @@ use super::{
     Content, Exchange, Routed,
     form::{PART, is_other_charset},
     landing::Whose,
-    outcome, overtake,
+    overtake,
     person::Traces,
+    pinning,
 };
 use crate::{
     admit::{
@@ -42,10 +43,10 @@ use crate::{
     attest::{Draft, Profile},
     classify::bulk::{BulkFault, BulkItem, BulkSplitFaultKind, split_bulk},
     domain::{DecisionId, EvidenceSet, Operation, RegionId, SubjectKey},
-    forward::{BulkAnswer, Told},
+    forward::{BulkAnswer, BulkItemAnswer},
     message::{Field, Fields, Parts, Response},
     respond::Refused,
-    state::Held,
+    state::WriteGuard,
 };
 use answer::Answer;
 use decide::{Decided, decide, refusal};
@@ -89,7 +90,7 @@ enum Verdict {
     #[default]
     Open,
     /// An item of an answer.
-    Told {
+    BulkItemAnswer {
         answer: u32,
         at: u32,
         withheld: bool,
@@ -133,7 +134,7 @@ pub struct Heard {
 }
 
 impl Heard {
-    fn told(&self, answer: u32, at: u32) -> Option<(&BulkAnswer, &Told)> {
+    fn told(&self, answer: u32, at: u32) -> Option<(&BulkAnswer, &BulkItemAnswer)> {
         let answer = self.answers.get(usize::try_from(answer).ok()?)?;
         Some((answer, answer.items().get(usize::try_from(at).ok()?)?))
     }
@@ -216,7 +217,7 @@ async fn carry_out(
     lanes: &Lanes<'_>,
     load: Load<'_>,
     decided: Decided,
-    held: Option<Held>,
+    held: Option<WriteGuard>,
 ) -> Result<(Rc<[ItemState]>, Heard), Refused> {
     let unwritable = |e: crate::attest::Unwritable| Refused::Ledger(e.to_string());
     let journal = &x.worker.journal;
@@ -251,7 +252,7 @@ async fn carry_out(
         .filter(|(item, _)| is_taken(*item));
     let entries = taken.map(|(_, entry)| entry).collect();
     // Whatever comes of the erasures beside them.
-    let moved = outcome::write_moves(x, entries).await;
+    let moved = pinning::write_moves(x, entries).await;
     heard.left = open.settle().await?;
     drop(open);
     moved?;
@@ -271,10 +272,10 @@ async fn hold(
     lanes: &Lanes<'_>,
     (body, items): (&Bytes, &[BulkItem]),
     decided: Decided,
-) -> Result<(Decided, Option<Held>), Refused> {
+) -> Result<(Decided, Option<WriteGuard>), Refused> {
     let to = written(&decided);
     let held = overtake::hold(x, to.iter().map(|(key, region, _)| (*key, *region))).await?;
-    if !held.as_ref().is_some_and(Held::has_waited) {
+    if !held.as_ref().is_some_and(WriteGuard::has_waited) {
         return Ok((decided, held));
     }
     x.still_holds()?;

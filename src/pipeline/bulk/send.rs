@@ -15,6 +15,7 @@ use super::{Fate, Heard, ItemState, SendState, Verdict, erasures::is_refused_at_
 use crate::{
     attest::{Cleared, Outcomes},
     classify::bulk::BulkItem,
+    clock,
     domain::{DecisionId, RegionId},
     forward::{
         BulkAnswer, BulkVerdict, Expected, Framing, Outgoing, OutgoingBody, Part, Split, join_all,
@@ -25,11 +26,10 @@ use crate::{
         call::Call,
         keep,
         landing::{self, Sent, Stray},
-        overtake, part,
+        part, pinning,
         rounds::{self, Group},
     },
     respond::Refused,
-    telemetry::clock,
 };
 
 /// Elastic's clients take answers only from servers that say this of themselves.
@@ -224,7 +224,7 @@ async fn send_part(
         Ok(BulkVerdict::Items(answer)) => {
             let place = heard.answers.borrow().len();
             for (at, ((send, _), told)) in own.iter().zip(answer.items()).enumerate() {
-                let verdict = Verdict::Told {
+                let verdict = Verdict::BulkItemAnswer {
                     answer: u32::try_from(place).unwrap_or(u32::MAX),
                     at: u32::try_from(at).unwrap_or(u32::MAX),
                     withheld: false,
@@ -296,7 +296,7 @@ impl Drop for Unanswered<'_, '_, '_> {
         let first = self.first.iter().filter_map(|at| self.sends.get(*at));
         for send in first.filter(|s| (200..300).contains(&s.came.get())) {
             if let Some(whose) = send.whose {
-                overtake::mark(self.x, whose.key, send.region);
+                pinning::mark(self.x, whose.key, send.region);
             }
         }
         if !self.is_looked_at.get() {

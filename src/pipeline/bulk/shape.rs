@@ -8,7 +8,7 @@ use super::{answer::error_type, send::PRODUCT};
 use crate::{
     message::{Field, Parts, Response},
     pipeline::Content,
-    router::Snapshot,
+    shared::Snapshot,
 };
 
 /// For whom refusals have this shape.

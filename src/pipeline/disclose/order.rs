@@ -14,7 +14,7 @@ use crate::{
     decide::{self, Party},
     domain::{FlowEnd, Order, same_purpose},
     respond::{Forbidden, Refused},
-    router::ReadyRecipient,
+    shared::ReadyRecipient,
 };
 
 /// The purpose of a disclosure that a law or a court orders. It needs the order's reference.

@@ -9,11 +9,11 @@ use tokio::time::Instant;
 use super::Exchange;
 use crate::{
     admit::headers,
+    clock,
     domain::{DecisionId, RegionId},
     message::{Field, Response, Value},
-    pipeline::{Content, reply::Pending},
-    router::Worker,
-    telemetry::{Begin, ClientSpan, Told, access::Entry, clock},
+    pipeline::{Content, Worker, reply::Pending},
+    telemetry::{AnswerAttributes, Begin, ClientSpan, access::Entry},
 };
 
 impl Exchange<'_> {
@@ -94,7 +94,7 @@ impl Exchange<'_> {
         let region = word(fields.get(Field::DomicileRegion));
         let mechanism = word(fields.get(Field::DomicileMechanism));
         let span = self.trace.as_ref().and_then(|trace| {
-            trace.answered(Told {
+            trace.answered(AnswerAttributes {
                 route: story.route.clone(),
                 status: answer.status(),
                 region: region.clone(),

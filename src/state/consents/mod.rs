@@ -27,8 +27,7 @@ use redb::{
 
 use super::{StateError, open_file};
 use crate::{
-    attest::create_private_folder,
-    disk::{Healing, Words, Writing},
+    disk::{Healing, Words, Writing, create_private_folder},
     domain::SubjectKey,
 };
 

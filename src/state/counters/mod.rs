@@ -33,16 +33,16 @@ use jiff::Timestamp;
 
 use super::{StateError, open_file};
 use crate::{
-    attest::create_private_folder,
     disk::{
         Healing, Writing,
         backlog::{self, Backlog, Stores, Storing},
+        create_private_folder,
     },
     domain::SubjectKey,
 };
 
 pub use name::TallyName;
-pub use tally::{Hold, Tally};
+pub use tally::{CountGuard, Tally};
 
 use store::Store;
 use tally::Quarter;
@@ -125,13 +125,13 @@ impl Counters {
     /// # Errors
     /// [`StateError::Behind`] while too many people wait to be stored, [`StateError::Broken`]
     /// when memory has missed somebody.
-    pub fn hold(&self, tally: &Arc<Tally>, key: SubjectKey) -> Result<Hold, StateError> {
+    pub fn hold(&self, tally: &Arc<Tally>, key: SubjectKey) -> Result<CountGuard, StateError> {
         self.inner.refuse_if_broken()?;
         let waiting = self.inner.backlog.len();
         if waiting > Backlog::<Change>::LIMIT {
             return Err(StateError::Behind { waiting });
         }
-        Hold::new(Arc::clone(tally), key)
+        CountGuard::new(Arc::clone(tally), key)
     }
 
     /// Every tally with the people in its window from `since` on; people of decisions under way

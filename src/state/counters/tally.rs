@@ -209,12 +209,12 @@ impl State {
 /// A person of a decision under way. Dropped, it lets go: once the entry stands the person is
 /// counted, and else is not.
 #[must_use]
-pub struct Hold {
+pub struct CountGuard {
     tally: Arc<Tally>,
     key: SubjectKey,
 }
 
-impl Hold {
+impl CountGuard {
     pub(super) fn new(tally: Arc<Tally>, key: SubjectKey) -> Result<Self, StateError> {
         tally.hold(key)?;
         Ok(Self { tally, key })
@@ -230,15 +230,15 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for CountGuard {
     fn drop(&mut self) {
         self.tally.release(&self.key);
     }
 }
 
-impl fmt::Debug for Hold {
+impl fmt::Debug for CountGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hold")
+        f.debug_struct("CountGuard")
             .field("tally", &self.tally.name)
             .finish_non_exhaustive()
     }

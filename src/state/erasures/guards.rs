@@ -128,14 +128,14 @@ impl Drop for Ending {
 /// Writes that are about to stand.
 #[must_use]
 #[derive(Debug)]
-pub struct Held {
+pub struct WriteGuard {
     pub(super) inner: Arc<Inner>,
     pub(super) writes: Vec<(SubjectKey, Arc<str>)>,
     pub(super) waited: bool,
     pub(super) pin_ended: bool,
 }
 
-impl Held {
+impl WriteGuard {
     /// There was something to wait for: what was found before may not hold.
     pub fn has_waited(&self) -> bool {
         self.waited
@@ -155,7 +155,7 @@ impl Held {
         }
     }
 
-    /// As [`Held::overtake`], where each write has a place of its own: subject, region, and a number
+    /// As [`WriteGuard::overtake`], where each write has a place of its own: subject, region, and a number
     /// by which `place` gives it. `None`: the record is new, and overtakes none.
     pub fn overtake_each<'n>(
         self,
@@ -190,7 +190,7 @@ impl Inner {
     }
 }
 
-impl Drop for Held {
+impl Drop for WriteGuard {
     fn drop(&mut self) {
         let mut state = self.inner.lock();
         for (subject, _) in &self.writes {

@@ -44,14 +44,13 @@ use tokio::{
 
 use super::StateError;
 use crate::{
-    attest::create_private_folder,
-    disk::{PATIENCE, Writing},
+    disk::{PATIENCE, Writing, create_private_folder},
     domain::{DecisionId, SubjectKey},
 };
 pub use address::Address;
 use address::Overtaken;
 use guards::Noting;
-pub use guards::{Ending, Held, Room, Trying};
+pub use guards::{Ending, Room, Trying, WriteGuard};
 use log::Log;
 use pen::{Job, Pen, Writer};
 use row::{Row, Stage};
@@ -195,7 +194,7 @@ impl Erasures {
         self.note_rows(rows.collect()).await
     }
 
-    /// As [`Erasures::note`] for many, each at one holder: all of them, or none.
+    /// As [`Erasures::note`] for many, each at one holder: all of them, or none. Cancel safe as that.
     ///
     /// # Errors
     /// As [`Erasures::note`].
@@ -387,7 +386,7 @@ impl Erasures {
     /// is open, or nothing of theirs.
     ///
     /// Waits as long as a try may take (`limits.response`). Cancel safe.
-    pub async fn hold(&self, writes: Vec<(SubjectKey, Arc<str>)>) -> Option<Held> {
+    pub async fn hold(&self, writes: Vec<(SubjectKey, Arc<str>)>) -> Option<WriteGuard> {
         if self.is_empty() {
             return None;
         }
@@ -403,7 +402,7 @@ impl Erasures {
             for (subject, _) in &writes {
                 *state.held.entry(*subject).or_default() += 1;
             }
-            Held {
+            WriteGuard {
                 inner: Arc::clone(&self.inner),
                 writes,
                 waited: false,

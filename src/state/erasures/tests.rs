@@ -94,7 +94,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
         .block_on(future)
 }
 
-fn held(erasures: &Erasures, subject: u8, region: &str) -> Option<Held> {
+fn held(erasures: &Erasures, subject: u8, region: &str) -> Option<WriteGuard> {
     block_on(erasures.hold(vec![(key(subject), region.into())]))
 }
 

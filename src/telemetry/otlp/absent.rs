@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Instant};
 
 use http::StatusCode;
 
-use super::{Begin, Told};
+use super::{AnswerAttributes, Begin};
 use crate::{
     message::Fields,
     settings,
@@ -62,7 +62,7 @@ impl Trace {
         match *self {}
     }
 
-    pub fn answered(&self, _told: Told) -> Option<ServerSpan> {
+    pub fn answered(&self, _told: AnswerAttributes) -> Option<ServerSpan> {
         match *self {}
     }
 }

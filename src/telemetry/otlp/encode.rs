@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value},
     resource::v1::Resource,
     trace::v1::{
-        ResourceSpans, ScopeSpans, Span as Told, SpanFlags, Status, span::SpanKind,
+        ResourceSpans, ScopeSpans, Span as AnswerAttributes, SpanFlags, Status, span::SpanKind,
         status::StatusCode,
     },
 };
@@ -50,7 +50,7 @@ pub fn request(service: &str, spans: &[Box<Span>]) -> Vec<u8> {
     request.encode_to_vec()
 }
 
-fn told(span: &Span) -> Told {
+fn told(span: &Span) -> AnswerAttributes {
     let name = match &span.route {
         Some(route) => format!("{} {route}", method_name(span.method)),
         None => method_name(span.method).to_owned(),
@@ -63,7 +63,7 @@ fn told(span: &Span) -> Told {
         true => SpanFlags::ContextIsRemoteMask as u32,
         false => 0,
     };
-    Told {
+    AnswerAttributes {
         trace_id: span.trace.to_be_bytes().to_vec(),
         span_id: span.id.to_be_bytes().to_vec(),
         parent_span_id: span
@@ -80,7 +80,7 @@ fn told(span: &Span) -> Told {
             ..Status::default()
         }),
         flags: u32::from(span.flags) | SpanFlags::ContextHasIsRemoteMask as u32 | remote,
-        ..Told::default()
+        ..AnswerAttributes::default()
     }
 }
 

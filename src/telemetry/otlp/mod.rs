@@ -53,7 +53,7 @@ pub struct Begin<'f> {
 }
 
 /// What is said of an answer to a caller.
-pub struct Told {
+pub struct AnswerAttributes {
     pub route: Option<Arc<str>>,
     pub status: StatusCode,
     pub region: Option<Box<str>>,

@@ -9,13 +9,13 @@ use http::{StatusCode, Version};
 use tokio::time::Instant;
 
 use super::{
-    Begin, Otlp, Told,
+    AnswerAttributes, Begin, Otlp,
     context::{self, SAMPLED},
 };
 use crate::{
+    clock::unix_ns,
     domain::DecisionId,
     message::{Field, Fields},
-    telemetry::clock::unix_ns,
 };
 
 /// `error.type` of what ended because the caller was gone.
@@ -170,7 +170,7 @@ impl Trace {
 
     /// The span of the request, to be kept until the last of the answer has gone. `None`: it is
     /// not told.
-    pub fn answered(&self, told: Told) -> Option<ServerSpan> {
+    pub fn answered(&self, told: AnswerAttributes) -> Option<ServerSpan> {
         self.told.set(true);
         if !self.is_sampled() {
             return None;

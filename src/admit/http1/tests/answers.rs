@@ -31,15 +31,15 @@ use crate::{
 fn a_caller_that_takes_nothing_is_cut_off() {
     run(async {
         let dropped = Rc::new(Cell::new(false));
-        struct Told(Rc<Cell<bool>>);
-        impl Drop for Told {
+        struct ResponseParts(Rc<Cell<bool>>);
+        impl Drop for ResponseParts {
             fn drop(&mut self) {
                 self.0.set(true);
             }
         }
         let told = Rc::clone(&dropped);
         let mut served = connect(move |_| {
-            let told = Told(Rc::clone(&told));
+            let told = ResponseParts(Rc::clone(&told));
             let body = Full::new(Bytes::from(vec![b'x'; 1 << 20]));
             async move {
                 Response::new(body.map_frame(move |frame| {

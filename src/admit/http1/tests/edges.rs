@@ -5,10 +5,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::served::{LIMITS, Served, connect, run, text};
 use crate::{
-    admit::{
-        body::{Incoming, read_whole},
-        http1::pool,
-    },
+    admit::body::{Incoming, read_whole},
+    http1::pool,
     message::{Field, Request},
 };
 

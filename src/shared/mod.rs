@@ -1,3 +1,14 @@
+//! What is in force, and what all workers share of the running router: the snapshot that requests are
+//! judged by, the books, the counts; and how files that changed come into force.
+
+mod coalesce;
+pub mod forewarn;
+pub mod reload;
+pub mod reloads;
+pub mod snapshot;
+pub mod sources;
+mod watched;
+
 use std::{
     path::PathBuf,
     sync::{
@@ -9,7 +20,10 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::runtime::RuntimeMetrics;
 
-use super::{Coalesce, Snapshot, reload::LastReload, reloads::Reloads};
+pub use coalesce::Coalesce;
+pub use snapshot::{ReadyRecipient, ReadyRoute, Snapshot};
+pub use watched::Watched;
+
 use crate::{
     admit::{descriptors::Alarm, memory::Memory},
     attest::Journal,
@@ -20,6 +34,8 @@ use crate::{
     state::{Consents, Counters, Erasures, Supposed},
     telemetry::{Metrics, Otlp, access::Access},
 };
+use reload::LastReload;
+use reloads::Reloads;
 
 /// What all workers and the admin listener share. Workers read it through snapshots and caches;
 /// nothing here is locked on the way of a domestic record.
@@ -44,7 +60,7 @@ pub struct Shared {
     /// Counts of each worker's calls by region, for the metrics.
     pub tallies: Mutex<Vec<(Arc<str>, Arc<RegionTally>)>>,
     /// Held while files are judged, which is as long as the disk takes: for the thread of
-    /// [`super::reloads`] alone.
+    /// [`reloads`] alone.
     pub last_reload: Mutex<LastReload>,
     /// Why the settings and policies on disk are not in force; empty where they are.
     pub refused: ArcSwap<Vec<Fault>>,

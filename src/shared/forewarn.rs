@@ -1,9 +1,7 @@
 //! What is better told at the start than found out later.
 
 use super::Snapshot;
-use crate::{
-    admit::descriptors, domain::Region, locate::Directory, settings::Settings, telemetry::clock,
-};
+use crate::{admit::descriptors, clock, domain::Region, locate::Directory, settings::Settings};
 
 pub fn tell(snapshot: &Snapshot) {
     warn_of_old_geoip(snapshot);

@@ -14,9 +14,9 @@ use super::{
     sources::{self, Seen},
 };
 use crate::{
+    clock,
     document::{Fault, Faults},
     settings::{self, RESTART, Settings},
-    telemetry::clock,
 };
 
 /// What the last reload judged.

@@ -17,7 +17,7 @@ use super::{
     Shared,
     reload::{self, Report},
 };
-use crate::{classify::network::Reload, telemetry::clock};
+use crate::{classify::network::Reload, clock};
 
 /// How often files are looked at.
 const TICK: Duration = Duration::from_secs(1);
