@@ -18,7 +18,7 @@ use crate::{
     attest::create_private_folder,
     document::read_whole,
     domain::DecisionId,
-    tlog::{self, Checked, LogError, Proof, Signed, Signer, Verifier, Which},
+    tlog::{self, Checked, Contained, LogError, Proof, Signed, Signer, Verifier, Which},
     tls::is_world_readable,
 };
 
@@ -134,11 +134,17 @@ pub fn prove(args: &LedgerProve) -> Result<Ended, Failure> {
             Which::Decision(id.ok_or("a decision is named by the id that Domicile-Decision gives")?)
         }
         (None, None) => {
-            let since = since.ok_or("give --entry, --decision, --since or --check")?;
-            return grown(folder, &since, checkpoint.as_deref());
+            let (Some(since), Some(verifier)) = (&since, &verifier) else {
+                return Err("give --entry, --decision, --since or --check".into());
+            };
+            let contained = tlog::contains(folder, since, checkpoint.as_deref(), verifier);
+            return match contained {
+                Ok(contained) => grown(&contained),
+                Err(error) => refused(error, no),
+            };
         }
     };
-    match tlog::prove(folder, which, checkpoint.as_deref()) {
+    match tlog::prove(folder, which, checkpoint.as_deref(), verifier.as_ref()) {
         Ok(proofs) => hand_over(&proofs, args.out.as_deref()),
         Err(error) => refused(error, no),
     }
@@ -157,14 +163,10 @@ fn verifier(text: &str) -> Result<Verifier, Failure> {
     Err(format!("{what}, as `ledger keygen` prints it").into())
 }
 
-fn grown(folder: &Path, since: &Signed, checkpoint: Option<&str>) -> Result<Ended, Failure> {
-    let contained = match tlog::contains(folder, since, checkpoint) {
-        Ok(contained) => contained,
-        Err(error) => return refused(error, no),
-    };
+fn grown(contained: &Contained) -> Result<Ended, Failure> {
     let (old, size) = (contained.old, contained.size);
     let verdict = format!("holds: the {size} entries begin with the {old} that were signed");
-    match contained.proof {
+    match &contained.proof {
         Some(proof) => {
             print_line(proof.trim_end_matches('\n'));
             eprint_line(&verdict);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{LogError, Signed, folder::Folder, merkle::Hash};
+use super::{LogError, Signed, Verifier, folder::Folder, merkle::Hash};
 use crate::{
     attest::{self, Kind},
     domain::DecisionId,
@@ -14,13 +14,14 @@ pub enum Source {
 }
 
 impl Source {
-    /// An export is known by its checkpoint.
-    pub fn at(path: &Path) -> Result<Self, LogError> {
+    /// An export is known by its checkpoint, which `verifier` must have signed, if it is given.
+    pub fn at(path: &Path, verifier: Option<&Verifier>) -> Result<Self, LogError> {
         let folder = Folder::new(path);
-        match folder.checkpoint()? {
-            Some(note) => Ok(Self::Export(folder, Signed::read(&note)?)),
-            None => Ok(Self::Ledger(path.to_owned())),
-        }
+        let Some(note) = folder.checkpoint()? else {
+            return Ok(Self::Ledger(path.to_owned()));
+        };
+        let signed = signed(&note, verifier).map_err(|e| e.of(path.display()))?;
+        Ok(Self::Export(folder, signed))
     }
 
     pub fn is_ledger(&self) -> bool {
@@ -72,6 +73,14 @@ impl Source {
                 }
             }
         }
+    }
+}
+
+/// What is compared with the ledger itself need not be verified, and is where somebody wants it.
+pub fn signed(note: &str, verifier: Option<&Verifier>) -> Result<Signed, LogError> {
+    match verifier {
+        Some(verifier) => Signed::open(note, verifier),
+        None => Signed::read(note),
     }
 }
 

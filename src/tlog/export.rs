@@ -55,11 +55,18 @@ pub fn export(ledger: &Path, out: &Path, signer: &Signer) -> Result<Exported, Lo
         let why = "another export has signed since this one began: repeat it";
         return Err(LogError::usage(why));
     }
-    if let Some(before) = before.as_ref().filter(|b| b.size == last) {
+    let since = before.as_ref().map_or(0, |b| b.size);
+    let whole = has_tiles(&writing.folder, since)?;
+    if let Some(before) = before.as_ref().filter(|b| whole && b.size == last) {
         return Ok(report(before));
     }
-    let since = before.as_ref().map_or(0, |b| b.size);
-    let root = write(ledger, &mut writing, start.aligned, (since, last))?;
+    // What is missing is written again, and the rest compared.
+    let from = if whole {
+        start.aligned
+    } else {
+        Tiles::default()
+    };
+    let root = write(ledger, &mut writing, from, (since, last))?;
     if root != start.root {
         return Err(LogError::no("the ledger changed while it was read"));
     }
@@ -137,6 +144,30 @@ fn pass(ledger: &Path, last: u64, before: Option<&Checkpoint>) -> Result<Start, 
     }
 }
 
+/// Whether every tile and bundle of a tree of `size` is there.
+fn has_tiles(folder: &Folder, size: u64) -> Result<bool, LogError> {
+    let there = |name: String| {
+        let path = folder.path(&name);
+        path.try_exists().map_err(LogError::io(path))
+    };
+    let (mut level, mut hashes) = (0, size);
+    while hashes > 0 {
+        let full = hashes / WIDTH as u64;
+        let rest = usize::try_from(hashes % WIDTH as u64).unwrap_or(0);
+        let tiles = (0..full).map(|n| (n, WIDTH));
+        let begun = (rest > 0).then_some((full, rest));
+        for (index, width) in tiles.chain(begun) {
+            let bundle = tiles::path("entries", index, width);
+            let tile = tiles::path(&level.to_string(), index, width);
+            if !there(tile)? || (level == 0 && !there(bundle)?) {
+                return Ok(false);
+            }
+        }
+        (level, hashes) = (level + 1, full);
+    }
+    Ok(true)
+}
+
 /// Writes what lies between, and gives the root.
 fn write(
     ledger: &Path,
@@ -182,21 +213,21 @@ impl Out<'_> {
     fn entry(&mut self, entry: &Entry, tree: &mut Tiles) -> Result<(), LogError> {
         let leaf = entry.leaf();
         put_leaf(&mut self.bundle, &leaf)?;
+        self.profile(entry, &leaf)?;
         if entry.seq > self.since {
-            self.profile(entry, &leaf)?;
             let failed = LogError::io(self.writing.folder.path(READABLE));
             let line = serde_json::to_writer(&mut self.readable, entry).map_err(Into::into);
             line.and_then(|()| self.readable.write_all(b"\n"))
                 .map_err(failed)?;
         }
-        let (writing, bundle) = (&mut *self.writing, &mut self.bundle);
+        let (writing, bundle, since) = (&mut *self.writing, &mut self.bundle, self.since);
         tree.push(leaf_hash(&leaf), |tile| {
             if tile.level == 0 {
                 let name = tiles::path("entries", tile.index, WIDTH);
-                writing.keep(&name, bundle)?;
+                writing.keep(&name, bundle, tile.is_of(since))?;
                 bundle.clear();
             }
-            writing.keep(&tile.path(), &tile.bytes())
+            writing.keep(&tile.path(), &tile.bytes(), tile.is_of(since))
         })
     }
 
@@ -206,7 +237,8 @@ impl Out<'_> {
         };
         if self.profiles.insert(digest) {
             let name = Folder::profile_name(&digest);
-            self.writing.keep(&name, &profile.to_bytes())?;
+            // Its name says what it must hold.
+            self.writing.keep(&name, &profile.to_bytes(), false)?;
         }
         Ok(())
     }
@@ -215,9 +247,11 @@ impl Out<'_> {
         for tile in tree.partial() {
             if tile.level == 0 {
                 let name = tiles::path("entries", tile.index, tile.hashes.len());
-                self.writing.keep(&name, &self.bundle)?;
+                let signed = tile.is_of(self.since);
+                self.writing.keep(&name, &self.bundle, signed)?;
             }
-            self.writing.keep(&tile.path(), &tile.bytes())?;
+            let signed = tile.is_of(self.since);
+            self.writing.keep(&tile.path(), &tile.bytes(), signed)?;
         }
         let path = self.writing.folder.path(READABLE);
         let file = self.readable.into_inner().map_err(|e| e.into_error());

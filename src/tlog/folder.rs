@@ -29,6 +29,8 @@ const OURS: [&str; 6] = [
 const WRITING: &str = ".writing";
 /// The readable copy, before it has its name.
 pub const READABLE: &str = ".entries";
+/// Files that wait for their fsync at most.
+const UNSYNCED_MOST: usize = 4096;
 /// Texts that are signed have a few hundred bytes.
 const TEXT_MOST: u64 = 1 << 20;
 /// A bundle of 256 entries of 64 KiB each, and their lengths.
@@ -148,7 +150,9 @@ pub struct Writing {
     pub folder: Folder,
     /// What was created in them is to be durable before anything is signed.
     touched: BTreeSet<PathBuf>,
-    _lock: File,
+    /// Files that may not be durable yet.
+    written: Vec<String>,
+    lock: File,
 }
 
 impl Writing {
@@ -185,31 +189,35 @@ impl Writing {
         Ok(Self {
             folder,
             touched: BTreeSet::new(),
-            _lock: lock,
+            written: Vec::new(),
+            lock,
         })
     }
 
-    /// A file that never changes: one that stands must hold the same.
-    pub fn keep(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+    /// A file that never changes once it is `signed`: then it must hold the same. What no checkpoint
+    /// tells of, a power failure may have left half written: it is written anew.
+    pub fn keep(&mut self, name: &str, bytes: &[u8], signed: bool) -> Result<(), LogError> {
         match self.folder.look(name)? {
             Some(stands) if stands == bytes => {}
-            Some(_) => {
+            Some(_) if signed => {
                 let what = "it holds something else than the ledger does";
                 return Err(LogError::no(what).of(self.folder.path(name).display()));
             }
-            None => self.put(name, bytes)?,
+            _ => self.put(name, bytes)?,
         }
         self.touch(name);
-        Ok(())
+        self.written.push(name.to_owned());
+        match self.written.len() {
+            UNSYNCED_MOST => self.sync_files(),
+            _ => Ok(()),
+        }
     }
 
-    /// Whole or not at all, durable but for its name.
+    /// Whole or not at all, but for power failures.
     fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
         let writing = self.folder.path(WRITING);
-        let mut file = self.create(WRITING)?;
-        file.write_all(bytes)
-            .and_then(|()| file.sync_data())
-            .map_err(LogError::io(&writing))?;
+        let written = self.create(WRITING)?.write_all(bytes);
+        written.map_err(LogError::io(&writing))?;
         self.rename(WRITING, name)
     }
 
@@ -249,14 +257,35 @@ impl Writing {
     /// The checkpoint, once everything that it tells of is durable.
     pub fn sign(&mut self, note: &str) -> Result<(), LogError> {
         self.sync()?;
-        self.put(CHECKPOINT, note.as_bytes())?;
+        let writing = self.folder.path(WRITING);
+        let mut file = self.create(WRITING)?;
+        let written = file.write_all(note.as_bytes());
+        let written = written.and_then(|()| file.sync_all());
+        written.map_err(LogError::io(writing))?;
+        self.rename(WRITING, CHECKPOINT)?;
         self.sync()
     }
 
     fn sync(&mut self) -> Result<(), LogError> {
+        self.sync_files()?;
         for folder in std::mem::take(&mut self.touched) {
             let synced = File::open(&folder).and_then(|f| f.sync_all());
             synced.map_err(LogError::io(folder))?;
+        }
+        Ok(())
+    }
+
+    fn sync_files(&mut self) -> Result<(), LogError> {
+        // All at once: thousands of small files, each waited for alone, take minutes. Whether each
+        // is durable its own fsync says, which then has nothing left to write.
+        #[cfg(target_os = "linux")]
+        if self.written.len() > 1 {
+            let _ = rustix::fs::syncfs(&self.lock);
+        }
+        for name in std::mem::take(&mut self.written) {
+            let path = self.folder.path(&name);
+            let synced = File::open(&path).and_then(|f| f.sync_all());
+            synced.map_err(LogError::io(path))?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ mod entries;
 mod error;
 mod export;
 mod folder;
+pub mod harness;
 mod merkle;
 mod note;
 mod proof;

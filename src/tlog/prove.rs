@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{
-    LogError, Signed,
+    LogError, Signed, Verifier,
     checkpoint::Checkpoint,
-    entries::{Source, decision_of},
+    entries::{Source, decision_of, signed},
     merkle::{Frontier, Hash, Wanted, consistency, inclusion, leaf_hash},
     proof::{Consistency, Inclusion},
 };
@@ -28,7 +28,8 @@ pub struct Proof {
 }
 
 /// Proofs for the entries that are asked for, each against `checkpoint` (default: that of the
-/// export which `folder` is). The ledger is verified, and must contain the checkpoint.
+/// export which `folder` is). The ledger is verified, and must contain the checkpoint; who signed
+/// that is looked at if a `verifier` is given.
 ///
 /// # Errors
 /// [`LogError::refusal`] tells those that are answers: an entry that is not covered, a ledger that
@@ -37,10 +38,11 @@ pub fn prove(
     folder: &Path,
     which: Which,
     checkpoint: Option<&str>,
+    verifier: Option<&Verifier>,
 ) -> Result<Vec<Proof>, LogError> {
-    let source = Source::at(folder)?;
+    let source = Source::at(folder, verifier)?;
     let signed = match (checkpoint, &source) {
-        (Some(note), _) => Signed::read(note).map_err(|e| e.of("the checkpoint"))?,
+        (Some(note), _) => signed(note, verifier).map_err(|e| e.of("the checkpoint"))?,
         (None, Source::Export(_, signed)) => signed.clone(),
         (None, Source::Ledger(_)) => {
             return Err(LogError::usage(
@@ -115,10 +117,16 @@ pub struct Contained {
 ///
 /// # Errors
 /// As [`prove`].
-pub fn contains(folder: &Path, old: &Signed, new: Option<&str>) -> Result<Contained, LogError> {
-    let source = Source::at(folder)?;
+pub fn contains(
+    folder: &Path,
+    old: &Signed,
+    new: Option<&str>,
+    verifier: &Verifier,
+) -> Result<Contained, LogError> {
+    let verifier = Some(verifier);
+    let source = Source::at(folder, verifier)?;
     let new = match (new, &source) {
-        (Some(note), _) => Some(Signed::read(note).map_err(|e| e.of("the new checkpoint"))?),
+        (Some(note), _) => Some(signed(note, verifier).map_err(|e| e.of("the newer checkpoint"))?),
         (None, Source::Export(_, signed)) => Some(signed.clone()),
         (None, Source::Ledger(_)) => None,
     };
@@ -132,12 +140,6 @@ pub fn contains(folder: &Path, old: &Signed, new: Option<&str>) -> Result<Contai
         });
     };
     let size = new.checkpoint.size;
-    if old.origin != new.checkpoint.origin {
-        return Err(LogError::no(format!(
-            "the checkpoints are of two logs, `{}` and `{}`",
-            old.origin, new.checkpoint.origin
-        )));
-    }
     if old.size > size {
         return Err(LogError::no(format!(
             "the older checkpoint has {} entries, and the newer {size}",

@@ -24,6 +24,13 @@ impl Tile<'_> {
         path(&self.level.to_string(), self.index, self.hashes.len())
     }
 
+    /// Whether it belongs to a tree of `size`.
+    pub fn is_of(&self, size: u64) -> bool {
+        let shift = u32::try_from(8 * self.level).unwrap_or(u32::MAX);
+        let there = size.checked_shr(shift).unwrap_or(0);
+        self.index * WIDTH as u64 + self.hashes.len() as u64 <= there
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
         self.hashes.concat()
     }

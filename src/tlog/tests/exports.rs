@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     attest::tests::{Rig, block_on, decision, draft, homeward, profile},
-    tlog::{Checked, LogError, Proof, Signed, Signer, Which, check, contains, export, prove},
+    tlog::{self, Checked, Contained, LogError, Proof, Signed, Signer, Which, check, export},
 };
 
 /// Adds decisions of these numbers.
@@ -54,6 +54,15 @@ impl Scene {
         export(&self.rig.ledger(), &self.out(), &self.signer).map(|e| e.size)
     }
 
+    fn contains(
+        &self,
+        folder: &Path,
+        old: &Signed,
+        new: Option<&str>,
+    ) -> Result<Contained, LogError> {
+        tlog::contains(folder, old, new, self.signer.verifier())
+    }
+
     fn check(&self, path: &Path, since: Option<&Signed>) -> Result<Checked, LogError> {
         check(path, self.signer.verifier(), since)
     }
@@ -68,6 +77,10 @@ impl Scene {
         fs::write(&path, text).unwrap();
         path
     }
+}
+
+fn prove(folder: &Path, which: Which, note: Option<&str>) -> Result<Vec<Proof>, LogError> {
+    tlog::prove(folder, which, note, None)
 }
 
 fn why<T>(result: Result<T, LogError>) -> String {
@@ -190,14 +203,16 @@ fn growth_is_proven_from_ledger_and_export_alike() {
     scene.export().unwrap();
     let old = scene.checkpoint();
     grow(&scene.rig, 200..300, "/people/{subject}");
-    let contained = contains(&scene.rig.ledger(), &old, None).unwrap();
+    let contained = scene.contains(&scene.rig.ledger(), &old, None).unwrap();
     assert_eq!((contained.old, contained.size), (200, 300));
     assert!(contained.proof.is_none());
 
     scene.export().unwrap();
     let new = scene.checkpoint();
-    let of_ledger = contains(&scene.rig.ledger(), &old, Some(&new.note)).unwrap();
-    let of_export = contains(&scene.out(), &old, None).unwrap();
+    let of_ledger = scene
+        .contains(&scene.rig.ledger(), &old, Some(&new.note))
+        .unwrap();
+    let of_export = scene.contains(&scene.out(), &old, None).unwrap();
     assert_eq!(of_ledger.proof, of_export.proof);
     let text = of_ledger.proof.unwrap();
     let checked = scene.check(&scene.file(&text), Some(&old)).unwrap();
@@ -215,7 +230,7 @@ fn growth_is_proven_from_ledger_and_export_alike() {
         );
     }
     // The wrong way round.
-    assert!(contains(&scene.out(), &new, Some(&old.note)).is_err());
+    assert!(scene.contains(&scene.out(), &new, Some(&old.note)).is_err());
 }
 
 #[test]
@@ -279,7 +294,7 @@ fn another_ledger_is_not_signed_over_the_last_one() {
         let told = why(export(&ledger, &scene.out(), &scene.signer));
         assert!(told.contains(what), "{told}");
         assert_eq!(files(&scene.out()), before);
-        let told = why(contains(&ledger, &old, None));
+        let told = why(scene.contains(&ledger, &old, None));
         assert!(told.contains(what), "{told}");
         let told = why(prove(&ledger, Which::Entry(5), Some(&old.note)));
         assert!(told.contains(what), "{told}");
@@ -321,13 +336,13 @@ fn an_export_that_was_killed_is_repeated() {
     let readable = fs::read_dir(scene.out().join("entries")).unwrap().count();
     assert_eq!(readable, 2, "what the killed one left has gone");
 
-    // What no checkpoint tells of is not believed either.
+    // What no checkpoint tells of may be half written, after a power failure.
     fs::write(scene.out().join("checkpoint"), &first).unwrap();
-    let tile = scene.out().join("tile/0/001");
-    let mut bytes = fs::read(&tile).unwrap();
-    bytes[9] ^= 1;
-    fs::write(&tile, bytes).unwrap();
-    assert!(why(scene.export()).contains("tile/0/001"));
+    for name in ["tile/0/001", "tile/entries/001"] {
+        fs::write(scene.out().join(name), "half").unwrap();
+    }
+    assert_eq!(scene.export().unwrap(), 610);
+    assert!(scene.check(&scene.out(), None).is_ok());
 }
 
 #[test]
@@ -337,7 +352,24 @@ fn only_its_own_key_goes_on_with_an_export() {
     let (other, _) = Signer::generate("example.com/ledger").unwrap();
     let told = why(export(&scene.rig.ledger(), &scene.out(), &other));
     assert!(told.contains("not signed by the key"), "{told}");
-    assert!(why(check(&scene.out(), other.verifier(), None)).contains("not signed by the key"));
+    let verifier = other.verifier();
+    for told in [
+        why(check(&scene.out(), verifier, None)),
+        why(tlog::contains(
+            &scene.out(),
+            &scene.checkpoint(),
+            None,
+            verifier,
+        )),
+        why(tlog::prove(
+            &scene.out(),
+            Which::Entry(1),
+            None,
+            Some(verifier),
+        )),
+    ] {
+        assert!(told.contains("not signed by the key"), "{told}");
+    }
 }
 
 #[test]
@@ -351,4 +383,40 @@ fn a_folder_of_other_things_is_left_alone() {
     let told = export(&scene.rig.ledger(), &inside, &scene.signer).unwrap_err();
     assert!(told.to_string().contains("own folder"), "{told}");
     assert!(!inside.exists());
+}
+
+/// What was moved away, or lost, is written again; what stands there is compared.
+#[test]
+fn an_export_that_lost_files_is_made_whole() {
+    let scene = Scene::new(600);
+    scene.export().unwrap();
+    let whole = files(&scene.out());
+    let names = [
+        "tile/0/000",
+        "tile/0/002.p/88",
+        "tile/1/000.p/2",
+        "tile/entries/001",
+        "tile/entries/002.p/88",
+    ];
+    for name in names {
+        fs::remove_file(scene.out().join(name)).unwrap();
+        assert!(why(scene.check(&scene.out(), None)).contains("is missing"));
+        scene.export().unwrap();
+        assert_eq!(files(&scene.out()), whole, "{name}");
+    }
+    // But not while something else stands where a checkpoint tells what does.
+    let tile = scene.out().join("tile/0/001");
+    let bytes = fs::read(&tile).unwrap();
+    fs::write(&tile, "other").unwrap();
+    fs::remove_file(scene.out().join("tile/0/000")).unwrap();
+    assert!(why(scene.export()).contains("tile/0/001"));
+    fs::write(&tile, bytes).unwrap();
+    // A checkpoint alone is made a whole export, without the readable copy of before.
+    grow(&scene.rig, 600..610, "/people/{subject}");
+    for folder in ["tile", "profile", "entries"] {
+        fs::remove_dir_all(scene.out().join(folder)).unwrap();
+    }
+    scene.export().unwrap();
+    let checked = scene.check(&scene.out(), None).unwrap();
+    assert_eq!((checked.checkpoint.size, checked.readable), (610, Some(10)));
 }

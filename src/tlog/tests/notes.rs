@@ -3,10 +3,14 @@
 
 use proptest::prelude::*;
 
-use crate::tlog::{
-    LogError, Signed, Signer, Verifier,
-    checkpoint::Checkpoint,
-    proof::{Consistency, Inclusion},
+use crate::{
+    attest::tests::profile,
+    tlog::{
+        LogError, Signed, Signer, Verifier,
+        checkpoint::Checkpoint,
+        harness,
+        proof::{Consistency, Inclusion},
+    },
 };
 
 /// Of the documentation of golang.org/x/mod/sumdb/note.
@@ -174,16 +178,28 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_the_readers_panic(text: String, cut in 0_usize..300) {
-        let (signer, _) = Signer::generate("example.com/a").unwrap();
-        let whole = Consistency { old: 3, hashes: vec![[1; 32]], note: signer.sign(BEHIND) }.to_string();
-        for text in [text.as_str(), whole.get(..cut.min(whole.len())).unwrap_or_default()] {
-            let _ = Inclusion::parse(text);
-            let _ = Consistency::parse(text);
-            let _ = text.parse::<Checkpoint>();
-            let _ = text.parse::<Verifier>();
-            let _ = Signed::open(text, signer.verifier());
-            let _ = Signer::from_text(text);
+    fn nothing_is_taken_that_would_be_written_otherwise(
+        bytes: Vec<u8>,
+        text: String,
+        at: prop::sample::Index,
+        bit in 0_u8..8,
+    ) {
+        let note = NOTE.replace(TEXT, BEHIND);
+        let hashes = vec![[1; 32]];
+        let known = profile("/people/{subject}");
+        let extra = Inclusion::extra(&bytes, &known.to_bytes()).unwrap();
+        let inclusion = Inclusion { index: 7, extra: Some(extra), hashes: hashes.clone(), note: note.clone() };
+        let consistency = Consistency { old: 3, hashes, note: note.clone() };
+        harness::try_bytes(&bytes);
+        for text in [text, inclusion.to_string(), consistency.to_string(), note, NEUMANN.into(), BEHIND.into()] {
+            harness::try_bytes(text.as_bytes());
+            let mut changed = text.into_bytes();
+            if !changed.is_empty() {
+                let at = at.index(changed.len());
+                changed[at] ^= 1 << bit;
+                harness::try_bytes(&changed);
+                harness::try_bytes(&changed[..at]);
+            }
         }
     }
 }

@@ -48,6 +48,24 @@ fn a_tree_of_256_has_one_full_tile_and_begins_the_next_level() {
 }
 
 #[test]
+fn a_tile_belongs_to_the_trees_that_have_all_of_it() {
+    let hashes = [[0; 32]; 256];
+    let is_of = |level, index, width: usize, size| {
+        let hashes = &hashes[..width];
+        Tile {
+            level,
+            index,
+            hashes,
+        }
+        .is_of(size)
+    };
+    assert!(is_of(0, 0, 256, 256) && !is_of(0, 0, 256, 255));
+    assert!(is_of(0, 1, 5, 261) && !is_of(0, 1, 5, 260));
+    assert!(is_of(1, 0, 2, 512) && !is_of(1, 0, 2, 511));
+    assert!(is_of(2, 0, 1, 65_536) && !is_of(2, 0, 1, 65_535));
+}
+
+#[test]
 fn the_root_is_that_of_the_tree() {
     for size in [
         0, 1, 255, 256, 257, 511, 512, 513, 65_535, 65_536, 65_537, 70_000,
