@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{LogError, Signed, Verifier, folder::Folder, merkle::Hash};
 use crate::{
-    attest::{self, Kind},
+    attest::{self, Kind, Profile},
     domain::DecisionId,
 };
 
@@ -36,44 +36,61 @@ impl Source {
         }
     }
 
-    /// The first `size` leaves in order, with their indices. A ledger is verified as a whole on
-    /// the way; what an export says is compared by whoever knows its root.
+    /// The first `size` leaves in order. A ledger is verified as a whole on the way; what an export
+    /// says is compared by whoever knows its root.
     pub fn each(
         &self,
         size: u64,
-        mut give: impl FnMut(u64, &[u8]) -> Result<(), LogError>,
+        mut give: impl FnMut(Leaf<'_>) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
         let folder = match self {
             Self::Export(folder, signed) => {
-                return folder.each(signed.checkpoint.size, size, give);
+                return folder.each(signed.checkpoint.size, size, |index, bytes| {
+                    let profile = None;
+                    give(Leaf {
+                        index,
+                        bytes,
+                        profile,
+                    })
+                });
             }
             Self::Ledger(folder) => folder,
         };
         let mut failed = None;
         attest::verify_each(folder, |entry| {
             if failed.is_none() && entry.seq <= size {
-                failed = give(entry.seq - 1, &entry.leaf()).err();
+                let profile = match &entry.kind {
+                    Kind::Decision { profile, .. } => Some(&**profile),
+                    _ => None,
+                };
+                let given = give(Leaf {
+                    index: entry.seq - 1,
+                    bytes: &entry.leaf(),
+                    profile,
+                });
+                failed = given.err();
             }
         })?;
         failed.map_or(Ok(()), Err)
     }
 
     /// The bytes of the profile that a leaf names; none, where it names none.
-    pub fn profile(&self, index: u64, leaf: &[u8]) -> Result<Vec<u8>, LogError> {
-        let Some(digest) = profile_of(leaf) else {
-            return Ok(Vec::new());
-        };
-        match self {
-            Self::Export(folder, _) => folder.read(&Folder::profile_name(&digest)),
-            Self::Ledger(folder) => {
-                let (entries, _) = attest::read(folder, index, 1, None)?;
-                match entries.first().map(|e| &e.kind) {
-                    Some(Kind::Decision { profile, .. }) => Ok(profile.to_bytes()),
-                    _ => Err(LogError::no("the ledger changed while it was read")),
-                }
-            }
+    pub fn profile(&self, leaf: &Leaf<'_>) -> Result<Vec<u8>, LogError> {
+        match (self, profile_of(leaf.bytes)) {
+            (Self::Export(folder, _), Some(digest)) => folder.read(&Folder::profile_name(&digest)),
+            _ => Ok(leaf.profile.map(Profile::to_bytes).unwrap_or_default()),
         }
     }
+}
+
+/// One entry as it comes by.
+#[derive(Clone, Copy)]
+pub struct Leaf<'a> {
+    /// From 0.
+    pub index: u64,
+    pub bytes: &'a [u8],
+    /// Of a decision in a ledger.
+    profile: Option<&'a Profile>,
 }
 
 /// What is compared with the ledger itself need not be verified, and is where somebody wants it.

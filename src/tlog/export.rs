@@ -40,8 +40,10 @@ pub struct Exported {
 /// [`LogError::refusal`] tells those that are answers.
 pub fn export(ledger: &Path, out: &Path, signer: &Signer) -> Result<Exported, LogError> {
     apart(ledger, out)?;
-    let last = attest::acknowledged(ledger)?;
     let before = signed_before(out, signer)?;
+    let since = before.as_ref().map_or(0, |b| b.size);
+    // After a power failure the head may be behind what stands, until the next start.
+    let last = attest::acknowledged(ledger)?.max(since);
     let start = pass(ledger, last, before.as_ref()).map_err(|e| e.of(out.display()))?;
     let report = |checkpoint: &Checkpoint| Exported {
         origin: checkpoint.origin.clone(),
@@ -55,7 +57,6 @@ pub fn export(ledger: &Path, out: &Path, signer: &Signer) -> Result<Exported, Lo
         let why = "another export has signed since this one began: repeat it";
         return Err(LogError::usage(why));
     }
-    let since = before.as_ref().map_or(0, |b| b.size);
     let whole = has_tiles(&writing.folder, since)?;
     if let Some(before) = before.as_ref().filter(|b| whole && b.size == last) {
         return Ok(report(before));
@@ -138,8 +139,9 @@ fn pass(ledger: &Path, last: u64, before: Option<&Checkpoint>) -> Result<Start, 
              a key of its own)"
         ))),
         None => Err(LogError::no(format!(
-            "the ledger ends with entry {last}, and {since} entries were signed: it was cut, or is \
-             another one. Nothing was signed"
+            "the ledger ends with entry {}, and {since} entries were signed: it was cut, or is \
+             another one. Nothing was signed",
+            tree.size()
         ))),
     }
 }

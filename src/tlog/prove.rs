@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     LogError, Signed, Verifier,
     checkpoint::Checkpoint,
-    entries::{Source, decision_of, signed},
+    entries::{Leaf, Source, decision_of, signed},
     merkle::{Frontier, Hash, Wanted, consistency, inclusion, leaf_hash},
     proof::{Consistency, Inclusion},
 };
@@ -51,15 +51,18 @@ pub fn prove(
         }
     };
     let size = signed.checkpoint.size;
+    // Each with what its proof carries.
     let mut found: Vec<(u64, Vec<u8>)> = Vec::new();
-    let is_asked = |index: u64, leaf: &[u8]| match which {
-        Which::Entry(number) => index + 1 == number,
-        Which::Decision(id) => decision_of(leaf) == Some(id),
+    let is_asked = |leaf: &Leaf<'_>| match which {
+        Which::Entry(number) => leaf.index + 1 == number,
+        Which::Decision(id) => decision_of(leaf.bytes) == Some(id),
     };
-    compare(&source, &[&signed.checkpoint], |index, leaf| {
-        if is_asked(index, leaf) {
-            found.push((index, leaf.to_vec()));
+    compare(&source, &[&signed.checkpoint], |leaf| {
+        if is_asked(leaf) {
+            let extra = Inclusion::extra(leaf.bytes, &source.profile(leaf)?)?;
+            found.push((leaf.index, extra));
         }
+        Ok(())
     })?;
     if found.is_empty() {
         let what = match which {
@@ -74,17 +77,16 @@ pub fn prove(
         .iter()
         .map(|(index, _)| Wanted::new(inclusion(*index, size)))
         .collect();
-    source.each(size, |index, leaf| {
-        let hash = leaf_hash(leaf);
-        wanted.iter_mut().for_each(|w| w.push(index, hash));
+    source.each(size, |leaf| {
+        let hash = leaf_hash(leaf.bytes);
+        wanted.iter_mut().for_each(|w| w.push(leaf.index, hash));
         Ok(())
     })?;
     let proofs = found.into_iter().zip(wanted);
-    let one = |((index, leaf), wanted): ((u64, Vec<u8>), Wanted)| {
-        let profile = source.profile(index, &leaf)?;
+    let one = |((index, extra), wanted): ((u64, Vec<u8>), Wanted)| {
         let proof = Inclusion {
             index,
-            extra: Some(Inclusion::extra(&leaf, &profile)?),
+            extra: Some(extra),
             hashes: whole(&wanted)?,
             note: signed.note.clone(),
         };
@@ -132,10 +134,11 @@ pub fn contains(
     };
     let old = &old.checkpoint;
     let Some(new) = new else {
-        compare(&source, &[old], |_, _| {})?;
+        compare(&source, &[old], |_| Ok(()))?;
         return Ok(Contained {
             old: old.size,
-            size: source.size()?,
+            // The head of a ledger may be behind after a power failure.
+            size: source.size()?.max(old.size),
             proof: None,
         });
     };
@@ -147,8 +150,9 @@ pub fn contains(
         )));
     }
     let mut wanted = Wanted::new(consistency(old.size, size));
-    compare(&source, &[old, &new.checkpoint], |index, leaf| {
-        wanted.push(index, leaf_hash(leaf));
+    compare(&source, &[old, &new.checkpoint], |leaf| {
+        wanted.push(leaf.index, leaf_hash(leaf.bytes));
+        Ok(())
     })?;
     let proof = Consistency {
         old: old.size,
@@ -166,14 +170,13 @@ pub fn contains(
 fn compare(
     source: &Source,
     checkpoints: &[&Checkpoint],
-    mut give: impl FnMut(u64, &[u8]),
+    mut give: impl FnMut(&Leaf<'_>) -> Result<(), LogError>,
 ) -> Result<(), LogError> {
     let what = if source.is_ledger() {
         "ledger"
     } else {
         "export"
     };
-    let stands = source.size()?;
     let most = checkpoints.iter().map(|c| c.size).max().unwrap_or(0);
     let mut tree = Frontier::default();
     let mut differs = None;
@@ -186,17 +189,17 @@ fn compare(
         }
     };
     look(&tree);
-    source.each(most.min(stands), |index, leaf| {
-        tree.push(leaf_hash(leaf));
+    source.each(most, |leaf| {
+        tree.push(leaf_hash(leaf.bytes));
         look(&tree);
-        give(index, leaf);
-        Ok(())
+        give(&leaf)
     })?;
     if let Some(size) = differs {
         return Err(LogError::no(format!(
             "the {what} is not the one of the checkpoint: its first {size} entries are not those that were signed"
         )));
     }
+    let stands = tree.size();
     if stands < most {
         return Err(LogError::no(format!(
             "the {what} ends with entry {stands}, and {most} entries were signed: it was cut, or is another one"

@@ -319,6 +319,28 @@ fn a_damaged_ledger_is_not_signed() {
     assert!(!scene.out().exists());
 }
 
+/// The head is not made durable for each frame.
+#[test]
+fn a_head_that_a_power_failure_left_behind_is_no_loss() {
+    let scene = Scene::new(5);
+    let head = scene.rig.ledger().join("head");
+    let before = fs::read(&head).unwrap();
+    grow(&scene.rig, 5..10, "/people/{subject}");
+    scene.export().unwrap();
+    let (signed, all) = (scene.checkpoint(), files(&scene.out()));
+    fs::write(&head, before).unwrap();
+    let report = crate::attest::verify(&scene.rig.ledger()).unwrap();
+    assert_eq!(report.after_head, 5);
+    assert_eq!(scene.export().unwrap(), 10);
+    assert_eq!(files(&scene.out()), all);
+    let contained = scene.contains(&scene.rig.ledger(), &signed, None).unwrap();
+    assert_eq!((contained.old, contained.size), (10, 10));
+    assert!(prove(&scene.rig.ledger(), Which::Entry(9), Some(&signed.note)).is_ok());
+    // It goes on from there.
+    grow(&scene.rig, 10..12, "/people/{subject}");
+    assert_eq!(scene.export().unwrap(), 12);
+}
+
 #[test]
 fn an_export_that_was_killed_is_repeated() {
     let scene = Scene::new(270);
