@@ -29,4 +29,5 @@ pub mod shared;
 pub mod state;
 pub mod store;
 pub mod telemetry;
+pub mod tlog;
 pub mod tls;

@@ -232,7 +232,7 @@ pub async fn erasures(State(shared): State<Arc<Shared>>) -> Json<Value> {
 
 /// What there is, told to whoever asks for something else.
 const PAGES: &str = "the pages are /livez, /readyz and, on the admin listener alone, / (the console), \
-     /metrics, /version, /v1/ledger, /v1/regions, /v1/instruments, /v1/erasures, and by POST /v1/consents, \
+     /metrics, /version, /v1/ledger, /v1/policy/matrix, /v1/regions, /v1/instruments, /v1/erasures, and by POST /v1/consents, \
      /v1/consents:query, /v1/consents:withdraw, /v1/decisions:explain, /v1/records:classify and \
      /-/reload; docs/admin-api.md describes them";
 

@@ -35,9 +35,25 @@ const OCCASIONAL: u8 = 0x80;
 impl Profile {
     /// SHA-256 of the profile's bytes: how a leaf names it.
     pub fn digest(&self) -> [u8; 32] {
+        sha256(&[&self.to_bytes()])
+    }
+
+    /// As a segment holds it: what its digest is of.
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(512);
         put_profile(&mut bytes, self);
-        sha256(&[&bytes])
+        bytes
+    }
+
+    /// # Errors
+    /// What is wrong with bytes that are no profile's.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, &'static str> {
+        let mut take = Take::new(bytes);
+        match take_profile(&mut take) {
+            Ok(profile) if take.is_empty() => Ok(profile),
+            Ok(_) => Err("more stands there than a profile"),
+            Err(Malformed(what)) => Err(what),
+        }
     }
 }
 

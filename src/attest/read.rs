@@ -82,8 +82,16 @@ fn newest(folder: &Path) -> Result<Head, LedgerError> {
     slots.newest().map_err(|m| head_damage(folder, m).into())
 }
 
-/// Gives every acknowledged entry after `after`, until told to stop.
-fn scan(folder: &Path, after: u64, mut give: impl FnMut(Entry) -> bool) -> Result<(), LedgerError> {
+/// Gives every acknowledged entry after `after`, in order, until told to stop (`false`). What is
+/// compared is what [`read`] compares.
+///
+/// # Errors
+/// As [`read`].
+pub fn scan(
+    folder: &Path,
+    after: u64,
+    mut give: impl FnMut(Entry) -> bool,
+) -> Result<(), LedgerError> {
     let head = newest(folder)?;
     let last = head.seq;
     let segments = segment::list(folder)?;

@@ -232,49 +232,61 @@ pub(super) fn take_entry(
                 .ok_or(Malformed(
                     "an entry names a profile that does not stand before it",
                 ))?;
-            let flags = take.byte()?;
-            if flags & !FLAGS != 0 {
-                return Err(Malformed("an entry has an unknown flag"));
-            }
-            let bits = take.byte()?;
-            let evidence = EvidenceSet::from_bits(bits);
-            if evidence.bits() != bits {
-                return Err(Malformed("no such kind of evidence"));
-            }
-            let subject = if flags & HAS_SUBJECT != 0 {
-                Some(SubjectKey::from_bytes(take.array()?))
-            } else {
-                None
-            };
-            let pin = if flags & HAS_PIN != 0 {
-                Some(take_pin(take)?)
-            } else {
-                None
-            };
-            let reference = if flags & HAS_REFERENCE != 0 {
-                let text = take.text()?;
-                if text.is_empty() || text.len() > REFERENCE_MAX {
-                    return Err(Malformed("a reference is empty or too long"));
-                }
-                Some(text.into())
-            } else {
-                None
-            };
-            let order = if flags & HAS_ORDER != 0 {
-                Some(take_order(take)?.into())
-            } else {
-                None
-            };
-            Kind::Decision {
-                decision,
-                profile: Arc::clone(profile),
-                subject,
-                evidence,
-                pin,
-                reference,
-                order,
-            }
+            take_decision(take, decision, Arc::clone(profile))?
         }
+        tag => take_other(tag, take)?,
+    };
+    Ok(Entry { seq, at, kind })
+}
+
+/// What stands after a decision's profile.
+fn take_decision(take: &mut Take<'_>, decision: DecisionId, profile: Arc<Profile>) -> Read<Kind> {
+    let flags = take.byte()?;
+    if flags & !FLAGS != 0 {
+        return Err(Malformed("an entry has an unknown flag"));
+    }
+    let bits = take.byte()?;
+    let evidence = EvidenceSet::from_bits(bits);
+    if evidence.bits() != bits {
+        return Err(Malformed("no such kind of evidence"));
+    }
+    let subject = if flags & HAS_SUBJECT != 0 {
+        Some(SubjectKey::from_bytes(take.array()?))
+    } else {
+        None
+    };
+    let pin = if flags & HAS_PIN != 0 {
+        Some(take_pin(take)?)
+    } else {
+        None
+    };
+    let reference = if flags & HAS_REFERENCE != 0 {
+        let text = take.text()?;
+        if text.is_empty() || text.len() > REFERENCE_MAX {
+            return Err(Malformed("a reference is empty or too long"));
+        }
+        Some(text.into())
+    } else {
+        None
+    };
+    let order = if flags & HAS_ORDER != 0 {
+        Some(take_order(take)?.into())
+    } else {
+        None
+    };
+    Ok(Kind::Decision {
+        decision,
+        profile,
+        subject,
+        evidence,
+        pin,
+        reference,
+        order,
+    })
+}
+
+fn take_other(tag: u8, take: &mut Take<'_>) -> Read<Kind> {
+    Ok(match tag {
         OUTCOME => Kind::Outcome {
             decision: DecisionId::from_bytes(take.array()?),
             status: u16::from_le_bytes(take.array()?),
@@ -286,8 +298,7 @@ pub(super) fn take_entry(
             refused: take.varint()?,
         },
         _ => return Err(Malformed("no such kind of entry")),
-    };
-    Ok(Entry { seq, at, kind })
+    })
 }
 
 impl Entry {
@@ -334,6 +345,37 @@ impl Entry {
             Kind::Resumed { refused } => out.varint(*refused),
         }
         out
+    }
+
+    /// The entry of a leaf; `profile` gives the one of a digest.
+    ///
+    /// # Errors
+    /// What is wrong with bytes that are no leaf, or that the profile cannot be had.
+    pub fn from_leaf(
+        leaf: &[u8],
+        profile: impl FnOnce(&[u8; 32]) -> Option<Arc<Profile>>,
+    ) -> Result<Self, &'static str> {
+        let mut take = Take::new(leaf);
+        let read = || {
+            let tag = take.byte()?;
+            let seq = take.u64()?;
+            let at = Timestamp::from_microsecond(i64::from_le_bytes(take.array()?))
+                .map_err(|_| Malformed("a time is out of range"))?;
+            let kind = match tag {
+                DECISION => {
+                    let decision = DecisionId::from_bytes(take.array()?);
+                    let profile = profile(&take.array()?)
+                        .ok_or(Malformed("the profile that it names is not there"))?;
+                    take_decision(&mut take, decision, profile)?
+                }
+                tag => take_other(tag, &mut take)?,
+            };
+            match take.is_empty() {
+                true => Ok(Self { seq, at, kind }),
+                false => Err(Malformed("more stands there than an entry")),
+            }
+        };
+        read().map_err(|Malformed(what)| what)
     }
 
     /// RFC 6962 §2.1: SHA-256 of a zero byte and the leaf.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    Damage, Kind, LedgerError, Profile,
+    Damage, Entry, Kind, LedgerError, Profile,
     codec::Malformed,
     head::{self, Head, Slots},
     open::{Tail, head_damage, join, match_head, missing_segment},
@@ -65,6 +65,15 @@ pub struct Recovery {
 /// # Errors
 /// [`LedgerError::Damaged`] with the place of the first damage; others when it cannot be read.
 pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
+    verify_each(folder, |_| {})
+}
+
+/// As [`verify`]; gives each entry once, in order, as it is read. Those after the last that the head
+/// acknowledges may be of a frame that is being written and may yet be undone.
+pub fn verify_each(
+    folder: &Path,
+    mut give: impl FnMut(&Entry),
+) -> Result<VerifyReport, LedgerError> {
     let slots = Slots::read_settled(folder).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotADirectory => no_ledger(folder),
         _ => LedgerError::io(folder.join(head::FILE))(error),
@@ -116,7 +125,7 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
             walk => walk?,
         };
         join(segment, &walk.header, &tail, &head)?;
-        let mut read = |walk: &mut Walk| report.read(walk, last, [&head, &older]);
+        let mut read = |walk: &mut Walk| report.read(walk, last, [&head, &older], &mut give);
         read(&mut walk)?;
         if last {
             report.torn_bytes = unfinished_after(&mut walk, read)?;
@@ -193,7 +202,13 @@ pub(super) fn unfinished_after(
 
 impl VerifyReport {
     /// Goes on to the segment's end. `heads`: both slots, the newer first.
-    fn read(&mut self, walk: &mut Walk, last: bool, heads: [&Head; 2]) -> Result<(), LedgerError> {
+    fn read(
+        &mut self,
+        walk: &mut Walk,
+        last: bool,
+        heads: [&Head; 2],
+        give: &mut impl FnMut(&Entry),
+    ) -> Result<(), LedgerError> {
         let mut before = walk.next;
         loop {
             for head in heads {
@@ -209,6 +224,7 @@ impl VerifyReport {
                 Err(stop) => return Err(walk.damage(stop)),
             };
             for entry in walk.entries(&frame).map_err(|m| walk.damage(m.into()))? {
+                give(&entry);
                 self.first_at.get_or_insert(entry.at);
                 self.last_at = Some(entry.at);
                 match entry.kind {

@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
 
 /// A data residency router: stores each personal-data record in its subject's home region,
 /// refuses the transfers that law or your own promise forbids, and keeps evidence of the rest.
@@ -232,10 +232,13 @@ pub enum LedgerCommand {
     Verify(Verify),
     /// The last entries.
     Tail(Tail),
-    /// Signed exports (not yet).
-    Export(Rest),
-    /// Inclusion and consistency proofs (not yet).
-    Prove(Rest),
+    /// Make a key that signs exports; prints the verifier key for those who check them.
+    Keygen(Keygen),
+    /// Write the ledger as signed tiles (C2SP tlog-tiles), or what came since the last export.
+    Export(Export),
+    /// Prove that entries stand in the ledger, or that it contains what was signed before; check
+    /// such proofs.
+    Prove(LedgerProve),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -249,7 +252,7 @@ pub struct Verify {
 }
 
 /// Where packages and images keep it.
-const LEDGER: &str = "/var/lib/domicile/ledger";
+pub const LEDGER: &str = "/var/lib/domicile/ledger";
 
 #[derive(Debug, ClapArgs)]
 pub struct Tail {
@@ -265,6 +268,65 @@ pub struct Tail {
     /// Go on printing as entries come.
     #[arg(short, long)]
     pub follow: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Keygen {
+    /// Where the private key goes; a file that stands there is never overwritten.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Name of the ledger and of its key, one for each ledger, such as example.com/ledger-eu.
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Export {
+    /// The ledger's folder.
+    #[arg(value_name = "DIR", default_value = LEDGER)]
+    pub folder: PathBuf,
+    /// The export's folder: a new one, or that of the last export, which is continued.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// The private key of `ledger keygen`.
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Print one JSON object: `signed`, and `export` or `why`.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(group = ArgGroup::new("what").required(true).args(["entry", "decision", "check", "since"]).multiple(true))]
+pub struct LedgerProve {
+    /// The ledger's folder, or that of an export. Default: /var/lib/domicile/ledger.
+    #[arg(value_name = "DIR", conflicts_with = "check")]
+    pub folder: Option<PathBuf>,
+    /// Prove that the entry of this number stands in the ledger.
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["decision", "check", "since"])]
+    pub entry: Option<u64>,
+    /// The same of each entry of a decision, by its id.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["check", "since"])]
+    pub decision: Option<String>,
+    /// The signed checkpoint to prove against; default: that of the export.
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    pub checkpoint: Option<PathBuf>,
+    /// Write the proofs into this folder, as NUMBER.tlog-proof.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["check", "since"])]
+    pub out: Option<PathBuf>,
+    /// An older checkpoint that the ledger must contain. With a newer one at hand (of the export, or
+    /// --checkpoint) prints the proof.
+    #[arg(long, value_name = "FILE", requires = "verifier")]
+    pub since: Option<PathBuf>,
+    /// Check a proof, a checkpoint, or an export's folder.
+    #[arg(long, value_name = "PATH", requires = "verifier")]
+    pub check: Option<PathBuf>,
+    /// The verifier key of whoever signed, as `ledger keygen` printed it, or a file with it.
+    #[arg(long, value_name = "KEY")]
+    pub verifier: Option<String>,
+    /// With --check: print one JSON object: `holds`, and `checkpoint`, `since`, `entry`, or `why`.
+    #[arg(long, requires = "check")]
+    pub json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     Ended, Failure,
     args::{self, LedgerCommand},
-    eprint_line, is_unread, not_yet, print_line,
+    eprint_line, is_unread, ledger_proofs, print_line,
 };
 use crate::attest::{self, Damage, Entry, Follow, LedgerError};
 
@@ -15,8 +15,9 @@ pub fn ledger(args: &args::Ledger) -> Result<Ended, Failure> {
     match &args.command {
         LedgerCommand::Verify(args) => verify(args),
         LedgerCommand::Tail(args) => tail(args),
-        LedgerCommand::Export(_) => not_yet("ledger export"),
-        LedgerCommand::Prove(_) => not_yet("ledger prove"),
+        LedgerCommand::Keygen(args) => ledger_proofs::keygen(args),
+        LedgerCommand::Export(args) => ledger_proofs::export(args),
+        LedgerCommand::Prove(args) => ledger_proofs::prove(args),
     }
 }
 

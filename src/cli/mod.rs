@@ -7,6 +7,7 @@ mod demo;
 mod directory;
 mod key;
 mod ledger;
+mod ledger_proofs;
 mod policy;
 mod policy_tools;
 mod probe;

@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     document::{Faults, Refused, Source, place_of_word, read_text},
-    domain::Operation,
     prove::{
         cases, diff,
         files::Files,
@@ -114,34 +113,19 @@ pub fn prove(args: &Prove) -> Result<Ended, Failure> {
 
 pub fn matrix(args: &Matrix) -> Result<Ended, Failure> {
     let checked = files(&args.files)?.check().map_err(told(args.files.json))?;
-    let operation = Operation::ALL
-        .into_iter()
-        .find(|o| o.as_str() == args.operation)
-        .ok_or_else(|| format!("unknown operation `{}`", args.operation))?;
-    let mut keys: Vec<Arc<str>> = Vec::new();
-    for name in &args.categories {
-        let id = checked.category(name);
-        let key = id.and_then(|id| checked.category_key(id));
-        keys.push(Arc::clone(
-            key.ok_or_else(|| format!("unknown category `{name}`"))?,
-        ));
-    }
+    let asked = matrix::Asked::new(&checked, &args.operation, args.categories.clone())?;
     let at: Timestamp = match &args.at {
         Some(text) => text
             .parse()
             .map_err(|_| format!("`{text}` is no instant such as 2026-11-21T12:00:00Z"))?,
         None => clock::now(),
     };
-    let rows = matrix::matrix(&checked.compile(at), operation, &keys);
+    let all = matrix::Matrix::new(&checked.compile(at), &asked);
     if args.files.json {
-        let all = serde_json::json!({
-            "at": at.to_string(),
-            "operation": operation,
-            "categories": args.categories,
-            "policy": checked.digest().to_string(),
-            "laws": rows,
-        });
-        print_line(&all.to_string());
+        print_line(&serde_json::to_string(&all)?);
+    }
+    let rows = all.laws;
+    if args.files.json {
         let faults: Vec<Untrue> = rows.into_iter().filter_map(|r| r.fault).collect();
         return disagreeing(&faults).map(|()| Ended::Good);
     }

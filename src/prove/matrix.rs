@@ -8,15 +8,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{
-    Span,
+    Span, Timestamp,
     civil::Date,
     fmt::friendly::{Designator, Spacing, SpanPrinter},
 };
 use serde::Serialize;
 
 use crate::{
-    domain::{CategorySet, Operation, Place},
-    policy::{Compiled, Effect, Retention},
+    domain::{CategorySet, Digest, Operation, Place},
+    policy::{Checked, Compiled, Effect, Retention},
 };
 
 use super::{
@@ -31,6 +31,17 @@ use super::{
     scene::{Said, Scene},
     ways::{AxisKind, Ways},
 };
+
+/// What `policy matrix --json` and `/v1/policy/matrix` say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Matrix {
+    pub at: Timestamp,
+    pub operation: Operation,
+    /// As they were asked for.
+    pub categories: Vec<String>,
+    pub policy: Digest,
+    pub laws: Vec<Row>,
+}
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
@@ -100,7 +111,42 @@ pub struct Opening {
     pub needs: Vec<String>,
 }
 
-/// One row a law, for records that hold `categories` (keys of the vocabulary).
+/// What is asked of a matrix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub operation: Operation,
+    /// Keys of the vocabulary, as they were asked for.
+    pub categories: Vec<String>,
+    keys: Vec<Arc<str>>,
+}
+
+impl Asked {
+    /// # Errors
+    /// What to say of an operation or a category that nobody knows.
+    pub fn new(
+        checked: &Checked,
+        operation: &str,
+        categories: Vec<String>,
+    ) -> Result<Self, String> {
+        let operation = Operation::ALL
+            .into_iter()
+            .find(|o| o.as_str() == operation)
+            .ok_or_else(|| format!("unknown operation `{operation}`"))?;
+        let key = |name: &String| {
+            let key = checked.category(name).and_then(|c| checked.category_key(c));
+            key.map(Arc::clone)
+                .ok_or_else(|| format!("unknown category `{name}`"))
+        };
+        let keys = categories.iter().map(key).collect::<Result<_, _>>()?;
+        Ok(Self {
+            operation,
+            categories,
+            keys,
+        })
+    }
+}
+
+/// One row a law, for records that hold `categories` (keys of the vocabulary); on all cores.
 pub fn matrix(policy: &Compiled, operation: Operation, categories: &[Arc<str>]) -> Vec<Row> {
     let laws = law_ids(policy);
     let rows = in_parallel(laws.len(), |i| {
@@ -108,6 +154,31 @@ pub fn matrix(policy: &Compiled, operation: Operation, categories: &[Arc<str>]) 
         Some(row(policy, &ways, operation, categories))
     });
     rows.into_iter().flatten().collect()
+}
+
+impl Matrix {
+    pub fn new(policy: &Compiled, asked: &Asked) -> Self {
+        Self::of(policy, asked, matrix(policy, asked.operation, &asked.keys))
+    }
+
+    /// The same, worked out on the calling thread alone: seconds of processor time with an
+    /// organisation of many instruments.
+    pub fn alone(policy: &Compiled, asked: &Asked) -> Self {
+        let ways = law_ids(policy).into_iter();
+        let ways = ways.filter_map(|law| Ways::of(policy, law));
+        let rows = ways.map(|w| row(policy, &w, asked.operation, &asked.keys));
+        Self::of(policy, asked, rows.collect())
+    }
+
+    fn of(policy: &Compiled, asked: &Asked, laws: Vec<Row>) -> Self {
+        Self {
+            at: policy.at(),
+            operation: asked.operation,
+            categories: asked.categories.clone(),
+            policy: policy.checked().digest(),
+            laws,
+        }
+    }
 }
 
 fn row(policy: &Compiled, ways: &Ways<'_>, operation: Operation, keys: &[Arc<str>]) -> Row {

@@ -1,8 +1,8 @@
 //! The tools that make a policy worth trusting: cases, the matrix, differences, proofs, mutants.
 //!
 //! All of them ask the same [`crate::decide`] that the router asks; none decides anything itself.
-//! They run on a desk or in a pipeline, never in the router, so they may allocate and take their
-//! time; what they promise is completeness over a stated space, and output a person can read.
+//! They run on a desk or in a pipeline, never in the router (but for the matrix, which the admin
+//! listener shows, on a thread that gives way), so they may allocate and take their time; what they promise is completeness over a stated space, and output a person can read.
 
 mod about;
 mod asked;

@@ -14,6 +14,7 @@
 )]
 
 mod alike;
+mod auditor;
 mod batch;
 mod beginnings;
 mod broken_files;

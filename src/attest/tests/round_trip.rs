@@ -559,3 +559,43 @@ fn leaves_tell_all_entries_apart_and_do_not_depend_on_segments() {
     // The format document gives this length: 1 + 8 + 8 + 16 + 32 + 1 + 1 + 16.
     assert_eq!(entries[3].leaf().len(), 83);
 }
+
+/// Who holds a leaf and the bytes of its profile holds the whole entry.
+#[test]
+fn a_leaf_and_its_profile_are_the_whole_entry() {
+    let rig = Rig::new();
+    small_ledger(&rig);
+    for entry in read(&rig.ledger(), 0, 100, None).unwrap().0 {
+        let known = match &entry.kind {
+            Kind::Decision { profile, .. } => profile.to_bytes(),
+            _ => Vec::new(),
+        };
+        let leaf = entry.leaf();
+        let again = Entry::from_leaf(&leaf, |digest| {
+            let profile = Arc::new(Profile::from_bytes(&known).unwrap());
+            (profile.digest() == *digest).then_some(profile)
+        });
+        assert_eq!(again.as_ref(), Ok(&entry));
+        assert!(Entry::from_leaf(&leaf, |_| None).is_err());
+        // Whatever is read has no other bytes.
+        for bit in 0..leaf.len() * 8 {
+            let mut flipped = leaf.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let read = Entry::from_leaf(&flipped, |_| {
+                Some(Arc::new(Profile::from_bytes(&known).unwrap()))
+            });
+            let again = read.map(|entry| entry.leaf());
+            let of_profile = (33..65).contains(&(bit / 8)) && !known.is_empty();
+            assert!(
+                of_profile || again.is_err() || again == Ok(flipped),
+                "bit {bit}"
+            );
+        }
+        for cut in 0..leaf.len() {
+            let profile = |_: &[u8; 32]| Some(super::profile("/x"));
+            assert!(Entry::from_leaf(&leaf[..cut], profile).is_err(), "{cut}");
+        }
+        let longer = [&leaf[..], &[0]].concat();
+        assert!(Entry::from_leaf(&longer, |_| Some(super::profile("/x"))).is_err());
+    }
+}

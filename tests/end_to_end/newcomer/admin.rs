@@ -3,8 +3,11 @@
 use std::fs;
 use std::net::SocketAddr;
 
+use serde_json::Value;
+
 use super::commands::QUESTION;
 use crate::kit::http::{Request, get};
+use crate::kit::process::run_to_end;
 use crate::kit::setup::{Setup, metrics};
 use crate::kit::{all_entries, eventually, free_address, problem};
 
@@ -39,7 +42,7 @@ fn bad_requests_get_problem_documents() {
     problem(&post(admin, "/v1/decisions:explain", large.clone()), 413);
     problem(&post(admin, "/v1/records:classify", large.clone()), 413);
     problem(&post(admin, "/v1/consents", large), 413);
-    for path in ["/v1/transfers", "/v1/policy/matrix", "/v1/instruments/x"] {
+    for path in ["/v1/transfers", "/v1/instruments/x"] {
         problem(&get(admin, path), 501);
     }
     problem(&get(admin, "/-/reload"), 405);
@@ -50,6 +53,50 @@ fn bad_requests_get_problem_documents() {
     problem(&get(probes, "/metrics"), 404);
     problem(&get(probes, "/v1/ledger"), 404);
     problem(&post(probes, "/livez", ""), 405);
+}
+
+/// The page says of the policy in force what the command says of its files on that day.
+#[test]
+fn the_matrix_in_force_is_that_of_the_command() {
+    let (setup, _backends) = Setup::recording();
+    let router = setup.start();
+    let admin = router.admin;
+    let page = get(
+        admin,
+        "/v1/policy/matrix?operation=store&categories=user.health",
+    );
+    assert_eq!(page.status, 200, "{page:?}");
+    let told = page.json();
+    assert_eq!(told["location"]["country"], "SG");
+    let regions = told["regions"].as_array().unwrap();
+    assert!(regions.iter().any(|r| r["name"] == "eu"), "{regions:?}");
+    assert_eq!(get(admin, "/version").json()["policy"], told["policy"]);
+
+    let policies = router.folder.path().join("policies");
+    let arguments = [
+        "policy",
+        "matrix",
+        "--policies",
+        policies.to_str().unwrap(),
+        "--operation",
+        "store",
+        "--categories",
+        "user.health",
+        "--at",
+        told["at"].as_str().unwrap(),
+        "--json",
+    ];
+    let output = run_to_end(&arguments, "");
+    let command: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for member in ["at", "operation", "categories", "policy", "laws"] {
+        assert_eq!(command[member], told[member], "{member}");
+    }
+
+    for query in ["operation=sell", "categories=user.nothing", "op=read"] {
+        let path = format!("/v1/policy/matrix?{query}");
+        problem(&get(admin, &path), 400);
+    }
+    problem(&post(admin, "/v1/policy/matrix", ""), 405);
 }
 
 #[test]
