@@ -395,52 +395,13 @@ async fn send(
         body: OutgoingBody::Whole(body),
         is_once: false,
     };
-    let failed = |failure, detail: &str| Refused::Recipient {
-        recipient: to.name.to_string(),
-        failure,
-        detail: detail.to_owned(),
-    };
     let started = Instant::now();
-    let answer = x
-        .upstreams
-        .send([cleared], &mut outgoing)
-        .await
-        .map_err(|error| {
-            use RecipientFailure as F;
-            match error {
-                ForwardError::NotCleared
-                | ForwardError::Unknown(_)
-                | ForwardError::BadTarget { .. }
-                | ForwardError::CallerBody { .. } => {
-                    Refused::Internal("a recipient was called wrongly")
-                }
-                ForwardError::Busy { .. } => failed(F::Busy, "try again later"),
-                ForwardError::Unreachable { .. } | ForwardError::GivenUp { .. } => {
-                    failed(F::Unreachable, "it took no connection; nothing was sent")
-                }
-                ForwardError::Refused { .. } => failed(
-                    F::Unreachable,
-                    "it refused the request before it began with it",
-                ),
-                ForwardError::Timeout { .. } => failed(F::Timeout, "it may have got the record"),
-                ForwardError::Reset { .. } | ForwardError::BadAnswer { .. } => {
-                    failed(F::Broken, "it may have got the record")
-                }
-            }
-        });
+    let answer = x.upstreams.send([cleared], &mut outgoing).await;
+    let answer = answer.map_err(|error| unanswered(to, &error));
     if let Some(span) = span {
         span.end(answer.as_ref().map(Response::status).map_err(Refused::name));
     }
-    let word = answer.as_ref().map_or_else(Refused::name, |_| "answered");
-    let metrics = &x.worker.shared.metrics;
-    let name = to.link.name.as_ref();
-    let labels = [name, word];
-    metrics.upstream_requests.with_label_values(&labels).inc();
-    let seconds = started.elapsed().as_secs_f64();
-    metrics
-        .upstream_seconds
-        .with_label_values(&[name, &routed.route.settings.name])
-        .observe(seconds);
+    measure(x, routed, to, started, answer.as_ref().err());
     let answer = answer?;
     if let Some(outcomes) = outcomes {
         outcomes.answered(answer.status(), Some(answer.body().arrived()));
@@ -450,8 +411,8 @@ async fn send(
             outcomes.broken();
         }
         match error.fault.is_late() {
-            true => failed(RecipientFailure::Timeout, "its answer came too slowly"),
-            false => failed(RecipientFailure::Broken, "its answer broke off"),
+            true => failed(to, RecipientFailure::Timeout, "its answer came too slowly"),
+            false => failed(to, RecipientFailure::Broken, "its answer broke off"),
         }
     };
     if routed.route.settings.answers == Answers::StatusOnly {
@@ -463,12 +424,66 @@ async fn send(
         crate::forward::read_off(body).await.map_err(broken)?;
         return Ok(bare);
     }
-    let hold = Buffering::of(Operation::Disclose, routed.route.settings.format, &answer);
+    let buffering = Buffering::of(Operation::Disclose, routed.route.settings.format, &answer);
     let (head, body) = answer.into_parts();
-    let body = short::read(body, hold).await.map_err(broken)?;
+    let body = short::read(body, buffering).await.map_err(broken)?;
     let mut answer = Response::from_parts(head, body);
     drop_own_answers(answer.headers_mut());
     Ok(answer)
+}
+
+/// What the caller is told of a recipient that gave no answer.
+fn unanswered(to: &ReadyRecipient, error: &ForwardError) -> Refused {
+    use RecipientFailure as F;
+    let (failure, detail) = match error {
+        ForwardError::NotCleared
+        | ForwardError::Unknown(_)
+        | ForwardError::BadTarget { .. }
+        | ForwardError::CallerBody { .. } => {
+            return Refused::Internal("a recipient was called wrongly");
+        }
+        ForwardError::Busy { .. } => (F::Busy, "try again later"),
+        ForwardError::Unreachable { .. } | ForwardError::GivenUp { .. } => {
+            (F::Unreachable, "it took no connection; nothing was sent")
+        }
+        ForwardError::Refused { .. } => (
+            F::Unreachable,
+            "it refused the request before it began with it",
+        ),
+        ForwardError::Timeout { .. } => (F::Timeout, "it may have got the record"),
+        ForwardError::Reset { .. } | ForwardError::BadAnswer { .. } => {
+            (F::Broken, "it may have got the record")
+        }
+    };
+    failed(to, failure, detail)
+}
+
+fn failed(to: &ReadyRecipient, failure: RecipientFailure, detail: &str) -> Refused {
+    Refused::Recipient {
+        recipient: to.name.to_string(),
+        failure,
+        detail: detail.to_owned(),
+    }
+}
+
+/// Counts a call and how long it took. `refused`: no answer came.
+fn measure(
+    x: &Exchange<'_>,
+    routed: &Routed<'_>,
+    to: &ReadyRecipient,
+    started: Instant,
+    refused: Option<&Refused>,
+) {
+    let word = refused.map_or("answered", Refused::name);
+    let metrics = &x.worker.shared.metrics;
+    let name = to.link.name.as_ref();
+    let labels = [name, word];
+    metrics.upstream_requests.with_label_values(&labels).inc();
+    let seconds = started.elapsed().as_secs_f64();
+    metrics
+        .upstream_seconds
+        .with_label_values(&[name, &routed.route.settings.name])
+        .observe(seconds);
 }
 
 /// The path at the recipient has no names in it: the settings' reader has seen to that.

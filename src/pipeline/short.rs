@@ -57,12 +57,15 @@ impl Buffering {
     }
 }
 
-/// Waits for the end of an answer that is held.
-pub async fn read(mut body: AnswerBody, hold: Buffering) -> Result<Content, AnswerError> {
+/// Waits for the end of an answer that is held. Cancel safe: dropped, the answer is let go.
+///
+/// # Errors
+/// The answer broke off, or came too slowly.
+pub async fn read(mut body: AnswerBody, buffering: Buffering) -> Result<Content, AnswerError> {
     let announced = body.size_hint().exact();
     let room = match announced.map(usize::try_from) {
         Some(Ok(length)) if length <= SHORT => length,
-        None if hold == Buffering::Unknown => 0,
+        None if buffering == Buffering::Unknown => 0,
         _ => return Ok(Content::Region(Box::new(body))),
     };
     body.keep_pace();

@@ -121,17 +121,19 @@ pub async fn flow_back(
     };
     // Fields, too, can carry what stands in a record, so those that may stay behind.
     let bare = (!passes).then(|| safe(&answer));
-    let hold = Buffering::of(flow.operation, routed.route.settings.format, &answer);
+    let buffering = Buffering::of(flow.operation, routed.route.settings.format, &answer);
     let (head, body) = answer.into_parts();
     // Of what is withheld, too, nothing is told before it is known to be whole (RFC 9112 §8).
-    let body = Box::pin(short::read(body, hold)).await.map_err(|error| {
-        let region = x.snapshot.regions.name(flow.region).to_owned();
-        let detail = error.to_string();
-        match error.fault.is_late() {
-            true => Refused::BackendTimeout { region, detail },
-            false => Refused::BackendBroken { region, detail },
-        }
-    })?;
+    let body = Box::pin(short::read(body, buffering))
+        .await
+        .map_err(|error| {
+            let region = x.snapshot.regions.name(flow.region).to_owned();
+            let detail = error.to_string();
+            match error.fault.is_late() {
+                true => Refused::BackendTimeout { region, detail },
+                false => Refused::BackendBroken { region, detail },
+            }
+        })?;
     let Some(mut bare) = bare else {
         let mut answer = Response::from_parts(head, body);
         tidy(x, flow.region, &mut answer)?;
