@@ -18,6 +18,7 @@ pub mod message;
 pub mod pipeline;
 pub mod policy;
 pub mod prove;
+pub mod report;
 pub mod respond;
 pub mod router;
 pub mod settings;

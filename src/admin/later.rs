@@ -5,10 +5,9 @@ use axum::{Router, http::StatusCode, response::Response, routing::any};
 
 use super::handlers::problem;
 
-const LATER: [&str; 5] = [
+const LATER: [&str; 4] = [
     // The console.
     "/",
-    "/v1/transfers",
     "/v1/instruments/{id}",
     "/v1/subjects:report",
     "/v1/policy/matrix",

@@ -49,8 +49,8 @@ pub use model::{
     REFERENCE_MAX, Stated, Verdict,
 };
 pub use porter::Porter;
-pub use read::{acknowledged, read, tail, tail_until_damage};
-pub use verify::{DecidedBy, Recovery, VerifyReport, verify};
+pub use read::{acknowledged, read, scan, tail, tail_until_damage};
+pub use verify::{DecidedBy, Recovery, VerifyReport, verify, verify_each};
 
 #[cfg(test)]
 pub(crate) mod tests;

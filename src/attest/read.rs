@@ -82,8 +82,13 @@ fn newest(folder: &Path) -> Result<Head, LedgerError> {
     slots.newest().map_err(|m| head_damage(folder, m).into())
 }
 
-/// Gives every acknowledged entry after `after`, until told to stop.
-fn scan(folder: &Path, after: u64, mut give: impl FnMut(Entry) -> bool) -> Result<(), LedgerError> {
+/// Gives every acknowledged entry after `after`, in order, until told to stop. Of the segments that
+/// are read each frame is compared with the chain, as [`read`] does.
+pub fn scan(
+    folder: &Path,
+    after: u64,
+    mut give: impl FnMut(Entry) -> bool,
+) -> Result<(), LedgerError> {
     let head = newest(folder)?;
     let last = head.seq;
     let segments = segment::list(folder)?;

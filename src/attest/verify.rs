@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    Damage, Kind, LedgerError, Profile,
+    Damage, Entry, Kind, LedgerError, Profile,
     codec::Malformed,
     head::{self, Head, Slots},
     open::{Tail, head_damage, join, match_head, missing_segment},
@@ -65,6 +65,17 @@ pub struct Recovery {
 /// # Errors
 /// [`LedgerError::Damaged`] with the place of the first damage; others when it cannot be read.
 pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
+    verify_each(folder, &mut |_| {})
+}
+
+/// As [`verify`], and gives each entry as it is read: those that were acknowledged when it began,
+/// once each, in order. Before an error about damage those before it were given.
+///
+/// What is made of them counts only once the whole has been found sound.
+pub fn verify_each(
+    folder: &Path,
+    give: &mut dyn FnMut(&Entry),
+) -> Result<VerifyReport, LedgerError> {
     let slots = Slots::read_settled(folder).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotADirectory => no_ledger(folder),
         _ => LedgerError::io(folder.join(head::FILE))(error),
@@ -116,7 +127,7 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
             walk => walk?,
         };
         join(segment, &walk.header, &tail, &head)?;
-        let mut read = |walk: &mut Walk| report.read(walk, last, [&head, &older]);
+        let mut read = |walk: &mut Walk| report.read(walk, last, [&head, &older], give);
         read(&mut walk)?;
         if last {
             report.torn_bytes = unfinished_after(&mut walk, read)?;
@@ -193,7 +204,13 @@ pub(super) fn unfinished_after(
 
 impl VerifyReport {
     /// Goes on to the segment's end. `heads`: both slots, the newer first.
-    fn read(&mut self, walk: &mut Walk, last: bool, heads: [&Head; 2]) -> Result<(), LedgerError> {
+    fn read(
+        &mut self,
+        walk: &mut Walk,
+        last: bool,
+        heads: [&Head; 2],
+        give: &mut dyn FnMut(&Entry),
+    ) -> Result<(), LedgerError> {
         let mut before = walk.next;
         loop {
             for head in heads {
@@ -209,6 +226,10 @@ impl VerifyReport {
                 Err(stop) => return Err(walk.damage(stop)),
             };
             for entry in walk.entries(&frame).map_err(|m| walk.damage(m.into()))? {
+                // Those behind it may yet be cut off and written anew.
+                if entry.seq <= heads[0].seq {
+                    give(&entry);
+                }
                 self.first_at.get_or_insert(entry.at);
                 self.last_at = Some(entry.at);
                 match entry.kind {

@@ -29,8 +29,8 @@ pub enum Command {
     Directory(Directory),
     /// Print the subject keys of the ids on standard input, to match reports with people.
     Key(Key),
-    /// Reports from the ledger (not yet).
-    Report(Rest),
+    /// Reports from the ledger: transfers, a person, instruments, an incident.
+    Report(super::report_args::Report),
     /// Ask a URL whether it is well: exits 0 on a 2xx, 1 on any other answer or none.
     Probe(Probe),
     /// Run one embedded regional store.
@@ -247,7 +247,7 @@ pub struct Verify {
 }
 
 /// Where packages and images keep it.
-const LEDGER: &str = "/var/lib/domicile/ledger";
+pub(super) const LEDGER: &str = "/var/lib/domicile/ledger";
 
 #[derive(Debug, ClapArgs)]
 pub struct Tail {

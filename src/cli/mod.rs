@@ -10,6 +10,8 @@ mod ledger;
 mod policy;
 mod policy_tools;
 mod probe;
+mod report;
+mod report_args;
 mod run;
 mod store;
 
@@ -53,7 +55,7 @@ pub fn main() -> ExitCode {
         Command::Probe(args) => probe::probe(&args),
         Command::Store(args) => store::store(args),
         Command::Scan(_) => not_yet("scan"),
-        Command::Report(_) => not_yet("report"),
+        Command::Report(args) => report::report(&args),
     };
     match ended {
         Ok(_) if UNWRITTEN.load(Ordering::Relaxed) => ExitCode::from(2),

@@ -111,18 +111,18 @@ pub(super) fn orders() -> impl proptest::strategy::Strategy<Value = Ordered> {
         })
 }
 
-pub(super) fn key(number: u64) -> SubjectKey {
+pub(crate) fn key(number: u64) -> SubjectKey {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
     bytes[8..].copy_from_slice(&number.to_le_bytes());
     SubjectKey::from_bytes(bytes)
 }
 
-pub(super) fn at(number: u64) -> Timestamp {
+pub(crate) fn at(number: u64) -> Timestamp {
     Timestamp::from_microsecond(1_795_000_000_000_000 + i64::try_from(number).unwrap()).unwrap()
 }
 
-pub(super) fn decision(number: u64) -> DecisionId {
+pub(crate) fn decision(number: u64) -> DecisionId {
     DecisionId::new(1_795_000_000_000, u128::from(number))
 }
 

@@ -247,7 +247,6 @@ fn what_is_not_there_yet_says_so_whatever_is_asked_of_it() {
     for command in [
         "ledger export DIR --from 2026-01-01",
         "ledger prove DIR",
-        "report transfers --format csv",
         "scan --config domicile.toml",
     ] {
         let arguments: Vec<&str> = command.split(' ').collect();

@@ -1,0 +1,124 @@
+//! Reports from the ledger over HTTP: the JSON of `domicile report`, a bounded part of the ledger
+//! at a time, so that neither the router nor other admin pages wait for a long one.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Query, State, rejection::QueryRejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::{handlers::problem, ledger::given};
+use crate::{
+    report::{Asked, Citations, ReportError, Span, Transfers},
+    router::Shared,
+};
+
+/// Entries that one request reads at most: about a second's work.
+const PAGE: u64 = 1_000_000;
+
+/// One ledger is read at a time; others wait their turn.
+static READER: Semaphore = Semaphore::const_new(1);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    #[serde(default, deserialize_with = "given")]
+    since: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    until: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    zone: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    region: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    law: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    instrument: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    all: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    after: Option<u64>,
+}
+
+/// `GET /v1/transfers?since=&until=&…`: what crossed which border, on what ground.
+pub async fn transfers(
+    State(shared): State<Arc<Shared>>,
+    asked: Result<Query<Given>, QueryRejection>,
+) -> Response {
+    let Ok(Query(asked)) = asked else {
+        return bad(
+            "known are since=TIME, until=TIME, zone=ZONE, region=REGION, law=LAW, instrument=ID, all=true and after=NUMBER",
+        );
+    };
+    let span = Span::new(
+        asked.since.as_deref(),
+        asked.until.as_deref(),
+        asked.zone.as_deref(),
+    );
+    let span = match span {
+        Ok(span) => span,
+        Err(error) => return bad(&error.to_string()),
+    };
+    let after = asked.after.unwrap_or(0);
+    let asked = Asked {
+        span,
+        region: asked.region,
+        law: asked.law,
+        instrument: asked.instrument,
+        all: asked.all.unwrap_or(false),
+    };
+    reading(&shared, move |shared| {
+        let snapshot = shared.snapshot.load_full();
+        let folder = &snapshot.settings.ledger;
+        let report = Transfers::read_part(folder, asked, after, PAGE)?;
+        Ok(report.json(&Citations::of(&snapshot.checked)))
+    })
+    .await
+}
+
+/// Beside the admin listener's thread; what was decided before the question is in the answer.
+async fn reading(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> Result<Value, ReportError> + Send + 'static,
+) -> Response {
+    // Never closed.
+    let _turn = READER.acquire().await;
+    let _ = shared.journal.flush().await;
+    let shared = Arc::clone(shared);
+    match tokio::task::spawn_blocking(move || work(&shared)).await {
+        Ok(Ok(report)) => Json(report).into_response(),
+        Ok(Err(ReportError::Ledger(error))) => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ledger-unavailable",
+            "the ledger cannot be read",
+            &error.to_string(),
+        ),
+        Ok(Err(error)) => problem(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "report-too-large",
+            "the report would be too large",
+            &error.to_string(),
+        ),
+        Err(_) => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "ledger-unavailable",
+            "the ledger cannot be read",
+            "see the log",
+        ),
+    }
+}
+
+fn bad(detail: &str) -> Response {
+    problem(
+        StatusCode::BAD_REQUEST,
+        "bad-query",
+        "the query cannot be read",
+        detail,
+    )
+}
