@@ -7,6 +7,7 @@ mod guard;
 mod handlers;
 mod later;
 mod ledger;
+mod person;
 mod reports;
 mod try_out;
 
@@ -68,6 +69,7 @@ fn whole_router(shared: Arc<Shared>) -> Router {
         .route("/v1/erasures", get(handlers::erasures))
         .route("/v1/ledger", get(ledger::page))
         .route("/v1/transfers", get(reports::transfers))
+        .route("/v1/subjects:report", post(reports::subject))
         .route("/v1/consents", post(consents::record))
         .route("/v1/consents:query", post(consents::query))
         .route("/v1/consents:withdraw", post(consents::withdraw))

@@ -10,12 +10,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::{handlers::problem, ledger::given};
+use super::{
+    handlers::problem,
+    ledger::given,
+    person::{Body, key, namespace, read},
+};
 use crate::{
-    report::{Asked, Citations, ReportError, Span, Transfers},
+    domain::SubjectKey,
+    report::{Asked, Citations, Register, ReportError, Span, Subject, Transfers, Who},
     router::Shared,
 };
 
@@ -80,6 +85,77 @@ pub async fn transfers(
         Ok(report.json(&Citations::of(&snapshot.checked)))
     })
     .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whose {
+    #[serde(alias = "id")]
+    subject: String,
+    #[serde(default = "namespace")]
+    namespace: String,
+    #[serde(default)]
+    since: Option<String>,
+    #[serde(default)]
+    until: Option<String>,
+    #[serde(default)]
+    zone: Option<String>,
+    #[serde(default)]
+    after: u64,
+}
+
+/// `POST /v1/subjects:report`: every region, recipient, mechanism and instrument that a person's
+/// data met, and where the directory says that it lies now.
+pub async fn subject(State(shared): State<Arc<Shared>>, body: Body) -> Response {
+    let asked: Whose = match read(body, bad_question) {
+        Ok(asked) => asked,
+        Err(refused) => return *refused,
+    };
+    let snapshot = shared.snapshot.load_full();
+    let (namespace, id) = (&asked.namespace, &asked.subject);
+    let key = match key(&shared, &snapshot, namespace, id, bad_question) {
+        Ok(key) => key,
+        Err(refused) => return *refused,
+    };
+    let times = [&asked.since, &asked.until, &asked.zone].map(|text| text.as_deref());
+    let [since, until, zone] = times;
+    let span = match Span::new(since, until, zone) {
+        Ok(span) => span,
+        Err(error) => return bad_question(&error.to_string()),
+    };
+    let who = Who {
+        key,
+        namespace: Some(asked.namespace),
+    };
+    reading(&shared, move |shared| {
+        let folder = &snapshot.settings.ledger;
+        let report = Subject::read_part(folder, vec![who], span, asked.after, PAGE)?;
+        let policy = &snapshot.checked;
+        let mut told = report.json(&Citations::of(policy), &Register::of(policy));
+        if let Some(members) = told.as_object_mut() {
+            members.insert("pinned".to_owned(), pinned(shared, &key));
+        }
+        Ok(told)
+    })
+    .await
+}
+
+/// What the directory knows, imported homes included; null for nobody.
+fn pinned(shared: &Shared, key: &SubjectKey) -> Value {
+    match shared.directory.lookup(key) {
+        Ok(None) => Value::Null,
+        Ok(Some(pin)) => json!({ "region": pin.region, "held_in": pin.held_in.as_slice() }),
+        Err(error) => json!({ "error": error.to_string() }),
+    }
+}
+
+fn bad_question(detail: &str) -> Response {
+    problem(
+        StatusCode::BAD_REQUEST,
+        "bad-question",
+        "the question about a person cannot be read",
+        detail,
+    )
 }
 
 /// Beside the admin listener's thread; what was decided before the question is in the answer.

@@ -10,15 +10,18 @@ use serde_json::Value;
 use super::{
     Ended, Failure,
     args::LEDGER,
+    directory::known_namespace,
     eprint_line,
-    key::settings,
-    report_args::{Format, Report, ReportCommand, Source, Times, Transfers},
+    key::{hasher_without_directory, settings},
+    report_args::{self as args, Format, Report, ReportCommand, Source, Times},
     unread,
 };
 use crate::{
     document::Faults,
+    domain::SubjectKey,
+    locate::keys_of_one,
     policy::{self, Checked},
-    report::{self, Asked, Citations, Reading, Sheet, Span, render},
+    report::{self, Asked, Citations, Reading, Register, Sheet, Span, Who, render},
     router::running::render as render_faults,
     settings::Settings,
 };
@@ -26,10 +29,11 @@ use crate::{
 pub fn report(args: &Report) -> Result<Ended, Failure> {
     match &args.command {
         ReportCommand::Transfers(args) => transfers(args),
+        ReportCommand::Subject(args) => subject(args),
     }
 }
 
-fn transfers(args: &Transfers) -> Result<Ended, Failure> {
+fn transfers(args: &args::Transfers) -> Result<Ended, Failure> {
     let asked = Asked {
         span: span(&args.times)?,
         region: args.region.clone(),
@@ -43,6 +47,18 @@ fn transfers(args: &Transfers) -> Result<Ended, Failure> {
     let json = || report.json(&citations);
     print(args.source.format, &report.reading, json, || {
         report.sheet(&citations)
+    })
+}
+
+fn subject(args: &args::Subject) -> Result<Ended, Failure> {
+    let span = span(&args.times)?;
+    let from = From::of(&args.source)?;
+    let who = from.who(args)?;
+    let report = report::Subject::read(&from.ledger, who, span)?;
+    let (citations, register) = (from.citations(), from.register());
+    let json = || report.json(&citations, &register);
+    print(args.source.format, &report.reading, json, || {
+        report.sheet(&citations, &register)
     })
 }
 
@@ -72,6 +88,40 @@ impl From {
             settings,
             policy,
         })
+    }
+
+    /// By the keys given, or by the id on standard input.
+    fn who(&self, args: &args::Subject) -> Result<Vec<Who>, Failure> {
+        if !args.key.is_empty() {
+            let keys = args.key.iter().map(|key| SubjectKey::parse(key));
+            return Ok(keys
+                .map(|key| {
+                    key.map(|key| Who {
+                        key,
+                        namespace: None,
+                    })
+                })
+                .collect::<Result<_, _>>()?);
+        }
+        let Some(settings) = &self.settings else {
+            return Err("keys are made under the router's secret: give --config FILE, or --key KEY in place of the id".into());
+        };
+        for namespace in &args.namespace {
+            known_namespace(settings, namespace)?;
+        }
+        let hasher = hasher_without_directory(settings)?;
+        let namespaces = args.namespace.iter().map(String::as_str);
+        let keys = keys_of_one(&hasher, namespaces, io::stdin().lock())?;
+        let named = keys.into_iter().zip(&args.namespace);
+        let who = |(key, namespace): (SubjectKey, &String)| Who {
+            key,
+            namespace: Some(namespace.clone()),
+        };
+        Ok(named.map(who).collect())
+    }
+
+    fn register(&self) -> Register {
+        self.policy.as_ref().map(Register::of).unwrap_or_default()
     }
 
     fn citations(&self) -> Citations {

@@ -14,6 +14,9 @@ pub struct Report {
 pub enum ReportCommand {
     /// What crossed which border, on what ground, and what was refused.
     Transfers(Transfers),
+    /// Every region, recipient, mechanism and instrument that one person's data met. The id comes
+    /// on standard input: arguments stand in lists of processes.
+    Subject(Subject),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,4 +74,24 @@ pub struct Transfers {
     /// Flows within one country, too.
     #[arg(long)]
     pub all: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Subject {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub times: Times,
+    /// A namespace of routes in which the id is this person; may be given several times.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "person",
+        conflicts_with = "key"
+    )]
+    pub namespace: Vec<String>,
+    /// A key of the person, as `domicile key` prints it, in place of the id; may be given several
+    /// times.
+    #[arg(long, value_name = "KEY")]
+    pub key: Vec<String>,
 }

@@ -166,6 +166,20 @@ impl Flows {
         rows
     }
 
+    /// The rows of permits, refusals and observed flows, each in that order.
+    pub fn into_outcomes(self) -> [Vec<Row>; 3] {
+        let mut outcomes = [const { Vec::new() }; 3];
+        for row in self.into_rows() {
+            let [permitted, refused, observed] = &mut outcomes;
+            match row.sort.outcome {
+                Verdict::Permit => permitted.push(row),
+                Verdict::Refuse => refused.push(row),
+                Verdict::Observe => observed.push(row),
+            }
+        }
+        outcomes
+    }
+
     fn row_of(&mut self, decided: &Decided<'_>) -> Result<usize, ReportError> {
         let address = Arc::as_ptr(decided.profile) as usize;
         if let Some((_, index)) = self.by_profile.get(&address) {

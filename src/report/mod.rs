@@ -10,6 +10,7 @@
 
 mod citations;
 mod flows;
+mod instruments;
 mod json;
 mod people;
 mod reading;
@@ -17,13 +18,16 @@ mod recent;
 pub mod render;
 mod sheet;
 mod span;
+mod subject;
 mod transfers;
 mod words;
 
 pub use citations::Citations;
 pub use flows::{ReportError, Row, Sort};
+pub use instruments::Register;
 pub use people::People;
 pub use reading::Reading;
 pub use sheet::{Sheet, Table};
 pub use span::{Span, SpanError};
+pub use subject::{Held, Subject, Who};
 pub use transfers::{Asked, Transfers};

@@ -9,7 +9,7 @@ use super::{
     sheet::{Sheet, Table},
     words,
 };
-use crate::attest::{Entry, Kind, Profile, Verdict};
+use crate::attest::{Entry, Kind, Profile};
 
 /// What a report of transfers is asked for.
 #[derive(Clone, Debug, Default)]
@@ -133,10 +133,10 @@ impl Transfers {
             .tables
             .push(words::refusals("refusals", &self.refused, citations));
         if !self.observed.is_empty() {
-            sheet.note("observe mode: nothing was refused, and these flows went to the region under `reached` (a disclosure: to its recipient); ends, region and ground are those that the policy would have chosen");
-            let mut table = words::flows("under observation", &self.observed, citations);
-            table.title = "under observation (observe mode): not ruled by the policy".to_owned();
-            sheet.tables.push(table);
+            sheet.note(words::OBSERVED);
+            sheet
+                .tables
+                .push(words::flows(words::UNRULED, &self.observed, citations));
         }
         sheet.note(words::COUNTS);
         sheet.csv = Table::joined([
@@ -177,16 +177,10 @@ impl Fold {
     }
 
     fn end(self, reading: Reading) -> Transfers {
-        let (mut permitted, mut refused, mut observed) = (Vec::new(), Vec::new(), Vec::new());
-        let mut at_home = 0;
-        for row in self.flows.into_rows() {
-            match row.sort.outcome {
-                Verdict::Permit if self.asked.all || row.sort.leaves() => permitted.push(row),
-                Verdict::Permit => at_home += row.flows,
-                Verdict::Refuse => refused.push(row),
-                Verdict::Observe => observed.push(row),
-            }
-        }
+        let [permitted, refused, observed] = self.flows.into_outcomes();
+        let lists = |row: &Row| self.asked.all || row.sort.leaves();
+        let (permitted, home): (Vec<_>, Vec<_>) = permitted.into_iter().partition(lists);
+        let at_home = home.iter().map(|row| row.flows).sum();
         Transfers {
             asked: self.asked,
             reading,

@@ -30,7 +30,7 @@ fn bad_requests_get_problem_documents() {
         ("/nowhere", "", 404),
         ("/v1/consents", "{}", 400),
         ("/v1/consents:withdraw", "{}", 400),
-        ("/v1/subjects:report", "{}", 501),
+        ("/v1/subjects:report", "{}", 400),
     ] {
         problem(&post(admin, path, body), status);
     }
