@@ -5,10 +5,9 @@ use axum::{Router, http::StatusCode, response::Response, routing::any};
 
 use super::handlers::problem;
 
-const LATER: [&str; 3] = [
+const LATER: [&str; 2] = [
     // The console.
     "/",
-    "/v1/instruments/{id}",
     "/v1/policy/matrix",
 ];
 

@@ -5,6 +5,7 @@ mod connections;
 mod consents;
 mod guard;
 mod handlers;
+mod instruments;
 mod later;
 mod ledger;
 mod person;
@@ -65,7 +66,8 @@ fn whole_router(shared: Arc<Shared>) -> Router {
         .route("/version", get(handlers::version))
         .route("/-/reload", post(handlers::reload))
         .route("/v1/regions", get(handlers::regions))
-        .route("/v1/instruments", get(handlers::instruments))
+        .route("/v1/instruments", get(instruments::all))
+        .route("/v1/instruments/{id}", get(instruments::one))
         .route("/v1/erasures", get(handlers::erasures))
         .route("/v1/ledger", get(ledger::page))
         .route("/v1/transfers", get(reports::transfers))

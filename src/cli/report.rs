@@ -30,6 +30,7 @@ pub fn report(args: &Report) -> Result<Ended, Failure> {
     match &args.command {
         ReportCommand::Transfers(args) => transfers(args),
         ReportCommand::Subject(args) => subject(args),
+        ReportCommand::Instruments(args) => instruments(args),
     }
 }
 
@@ -55,6 +56,17 @@ fn subject(args: &args::Subject) -> Result<Ended, Failure> {
     let from = From::of(&args.source)?;
     let who = from.who(args)?;
     let report = report::Subject::read(&from.ledger, who, span)?;
+    let (citations, register) = (from.citations(), from.register());
+    let json = || report.json(&citations, &register);
+    print(args.source.format, &report.reading, json, || {
+        report.sheet(&citations, &register)
+    })
+}
+
+fn instruments(args: &args::Instruments) -> Result<Ended, Failure> {
+    let span = span(&args.times)?;
+    let from = From::of(&args.source)?;
+    let report = report::Instruments::read(&from.ledger, span)?;
     let (citations, register) = (from.citations(), from.register());
     let json = || report.json(&citations, &register);
     print(args.source.format, &report.reading, json, || {

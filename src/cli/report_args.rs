@@ -17,6 +17,9 @@ pub enum ReportCommand {
     /// Every region, recipient, mechanism and instrument that one person's data met. The id comes
     /// on standard input: arguments stand in lists of processes.
     Subject(Subject),
+    /// What was signed and filed: parties, module, dates, digest, where a copy is had, and how
+    /// often each was used.
+    Instruments(Instruments),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -94,4 +97,12 @@ pub struct Subject {
     /// times.
     #[arg(long, value_name = "KEY")]
     pub key: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Instruments {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub times: Times,
 }

@@ -1,8 +1,14 @@
 //! How reports stand in JSON, beside what serde derives.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Citations, flows::Row};
+
+/// As entries tell it: of one length, so that texts sort as times do.
+pub fn time(at: Timestamp) -> String {
+    format!("{at:.6}")
+}
 
 /// What a row does not have is left out.
 pub fn row(row: &Row, citations: &Citations) -> Value {
@@ -43,7 +49,7 @@ pub fn row(row: &Row, citations: &Citations) -> Value {
     for (name, value) in row.people.json() {
         put(name, value);
     }
-    put("first", json!(format!("{:.6}", row.first)));
-    put("last", json!(format!("{:.6}", row.last)));
+    put("first", json!(time(row.first)));
+    put("last", json!(time(row.last)));
     Value::Object(map)
 }

@@ -37,6 +37,13 @@ impl People {
         }
     }
 
+    /// Adds a key, of which `most` are kept; beyond that people are estimated.
+    pub fn add_within(&mut self, key: SubjectKey, most: usize) {
+        if self.add(key) && self.kept() > most {
+            self.estimate();
+        }
+    }
+
     /// Keys that are kept.
     pub fn kept(&self) -> usize {
         match self {

@@ -8,9 +8,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Citations, Reading, ReportError, Span,
+    Citations, Reading, Register, ReportError, Span,
     flows::{Decided, Flows, Row},
-    instruments::Register,
     json as as_json,
     sheet::{Sheet, Table},
     words,
@@ -148,7 +147,7 @@ impl Subject {
         let who = |w: &Who| json!({ "key": w.key.reveal(), "namespace": w.namespace });
         let held = |((key, region), held): (&(SubjectKey, Arc<str>), &Held)| {
             json!({ "key": key.reveal(), "region": region, "home": held.home,
-                    "since": held.since, "until": held.until })
+                    "since": as_json::time(held.since), "until": held.until.map(as_json::time) })
         };
         let instruments = self.instruments();
         let instrument = |id: &Arc<str>| json!({ "id": id, "register": register.entry(id) });

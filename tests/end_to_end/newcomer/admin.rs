@@ -38,7 +38,7 @@ fn bad_requests_get_problem_documents() {
     problem(&post(admin, "/v1/decisions:explain", large.clone()), 413);
     problem(&post(admin, "/v1/records:classify", large.clone()), 413);
     problem(&post(admin, "/v1/consents", large), 413);
-    for path in ["/", "/v1/policy/matrix", "/v1/instruments/x"] {
+    for path in ["/", "/v1/policy/matrix"] {
         problem(&get(admin, path), 501);
     }
     problem(&get(admin, "/-/reload"), 405);
