@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use serde_json::Value;
+use serde::Serialize;
 
 use super::{
     Ended, Failure,
@@ -21,7 +21,9 @@ use crate::{
     domain::SubjectKey,
     locate::keys_of_one,
     policy::{self, Checked},
-    report::{self, Asked, Citations, Reading, Register, Sheet, Span, Who, render},
+    report::{
+        self, Asked, Citations, Hit, Reading, Region, Register, Sheet, Span, SpanError, Who, render,
+    },
     router::running::render as render_faults,
     settings::Settings,
 };
@@ -31,6 +33,7 @@ pub fn report(args: &Report) -> Result<Ended, Failure> {
         ReportCommand::Transfers(args) => transfers(args),
         ReportCommand::Subject(args) => subject(args),
         ReportCommand::Instruments(args) => instruments(args),
+        ReportCommand::Incident(args) => incident(args),
     }
 }
 
@@ -72,6 +75,88 @@ fn instruments(args: &args::Instruments) -> Result<Ended, Failure> {
     print(args.source.format, &report.reading, json, || {
         report.sheet(&citations, &register)
     })
+}
+
+fn incident(args: &args::Incident) -> Result<Ended, Failure> {
+    let span = span(&args.times)?;
+    if args.region.is_none() && args.instrument.is_none() && !span.is_bounded() {
+        return Err(
+            "say what was hit: --region REGION, --instrument ID, or the time (--since, --until)"
+                .into(),
+        );
+    }
+    let from = From::of(&args.source)?;
+    let (Some(settings), Some(policy)) = (&from.settings, &from.policy) else {
+        return Err("what each law wants stands in the policies: give --config FILE".into());
+    };
+    let told = |error: SpanError| error.to_string();
+    let aware = span.time("aware", &args.aware).map_err(told)?;
+    let assessed = args.assessed.as_deref();
+    let assessed = assessed.map(|text| span.time("assessed", text));
+    let hit = Hit {
+        region: args.region.as_deref().map(|name| region(settings, name)),
+        instrument: args.instrument.clone(),
+        part: args.part.as_deref().map(part).transpose()?,
+        aware,
+        assessed: assessed.transpose().map_err(told)?,
+        span,
+    };
+    let report = report::Incident::read(&from.ledger, hit)?;
+    known(&report, settings, policy)?;
+    if args.source.format == Format::Csv {
+        return write(&report.reading, |out| report.csv(out));
+    }
+    print(
+        args.source.format,
+        &report.reading,
+        || report.json(policy),
+        || report.sheet(policy),
+    )
+}
+
+fn region(settings: &Settings, name: &str) -> Region {
+    let found = settings.regions.iter().find(|r| *r.name == *name);
+    Region {
+        name: name.to_owned(),
+        place: found.map(|r| r.place),
+        entity: found.map(|r| r.entity.to_string()),
+    }
+}
+
+/// That nobody was hit must not come of a slip of the pen.
+fn known(report: &report::Incident, settings: &Settings, policy: &Checked) -> Result<(), Failure> {
+    let hit = &report.hit;
+    if report.is_named || report.reading.damage.is_some() {
+        return Ok(());
+    }
+    if let Some(region) = hit.region.as_ref().filter(|region| region.place.is_none()) {
+        let known: Vec<&str> = settings.regions.iter().map(|r| r.name.as_ref()).collect();
+        let (name, known) = (&region.name, known.join(", "));
+        return Err(format!(
+            "`{name}` is no region of settings or ledger; the settings name {known}"
+        )
+        .into());
+    }
+    let is = |id: &&str| policy.instruments().any(|(_, i)| *i.id == **id);
+    match hit.instrument.as_deref().filter(|id| !is(id)) {
+        Some(id) => Err(format!(
+            "`{id}` is no instrument of the organisation's file or of the ledger; `domicile report instruments` lists them"
+        )
+        .into()),
+        None => Ok(()),
+    }
+}
+
+fn part(text: &str) -> Result<(u32, u32), Failure> {
+    let read = || {
+        let (part, of) = text.split_once('/')?;
+        let (part, of): (u32, u32) = (part.parse().ok()?, of.parse().ok()?);
+        (1..=of)
+            .contains(&part)
+            .then_some((part, of))
+            .filter(|(_, of)| *of <= 1_000)
+    };
+    read().ok_or_else(|| format!("`{text}` is no part: write 1/4 to 4/4 for four of them").into())
 }
 
 fn span(times: &Times) -> Result<Span, Failure> {
@@ -151,23 +236,30 @@ fn checked(settings: &Settings) -> Result<Checked, Failure> {
     })
 }
 
-/// Exits 1 where the ledger does not verify: then standard error says so, too, for CSV has no head.
-fn print(
+fn print<T: Serialize>(
     format: Format,
     reading: &Reading,
-    json: impl FnOnce() -> Value,
+    json: impl FnOnce() -> T,
     sheet: impl FnOnce() -> Sheet,
 ) -> Result<Ended, Failure> {
+    write(reading, |out| match format {
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut *out, &json())?;
+            writeln!(out)
+        }
+        Format::Text => render::text(&sheet(), out),
+        Format::Csv => render::csv(&sheet(), out),
+        Format::Html => render::html(&sheet(), out),
+    })
+}
+
+/// Exits 1 where the ledger does not verify: then standard error says so, too, for CSV has no head.
+fn write(
+    reading: &Reading,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<Ended, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let written = match format {
-        Format::Json => serde_json::to_writer_pretty(&mut out, &json())
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(out)),
-        Format::Text => render::text(&sheet(), &mut out),
-        Format::Csv => render::csv(&sheet(), &mut out),
-        Format::Html => render::html(&sheet(), &mut out),
-    };
-    if let Err(error) = written.and_then(|()| out.flush()) {
+    if let Err(error) = write(&mut out).and_then(|()| out.flush()) {
         unread(&error);
     }
     match &reading.damage {

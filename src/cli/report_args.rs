@@ -20,6 +20,9 @@ pub enum ReportCommand {
     /// What was signed and filed: parties, module, dates, digest, where a copy is had, and how
     /// often each was used.
     Instruments(Instruments),
+    /// Whom an incident concerns, under which laws, what of them, and by when each law wants it
+    /// told. CSV and JSON list the people by their keys.
+    Incident(Incident),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -105,4 +108,28 @@ pub struct Instruments {
     pub source: Source,
     #[command(flatten)]
     pub times: Times,
+}
+
+#[derive(Debug, Args)]
+pub struct Incident {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub times: Times,
+    /// What this region held was hit, as the settings call it: everybody whose data came there before
+    /// the incident's end.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// What went under this instrument was hit, by its id.
+    #[arg(long, value_name = "ID")]
+    pub instrument: Option<String>,
+    /// When somebody became aware of it: deadlines are counted from here.
+    #[arg(long, value_name = "TIME")]
+    pub aware: String,
+    /// When it was found that it must be told, from which some laws count. Default: as `--aware`.
+    #[arg(long, value_name = "TIME")]
+    pub assessed: Option<String>,
+    /// A share of the people alone, such as 2/4, where they are too many for one report.
+    #[arg(long, value_name = "N/M")]
+    pub part: Option<String>,
 }

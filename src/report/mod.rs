@@ -9,7 +9,9 @@
 //! Nothing here writes, holds a lock or waits for a router.
 
 mod citations;
+mod deadlines;
 mod flows;
+mod incident;
 mod instruments;
 mod json;
 mod people;
@@ -25,6 +27,7 @@ mod words;
 
 pub use citations::Citations;
 pub use flows::{ReportError, Row, Sort};
+pub use incident::{Hit, Incident, Region};
 pub use instruments::{Instruments, Used};
 pub use people::People;
 pub use reading::Reading;

@@ -113,7 +113,7 @@ impl Reading {
         Ok(reading)
     }
 
-    fn begin() -> Self {
+    pub(super) fn begin() -> Self {
         let now = clock::now();
         Self {
             id: None,

@@ -47,8 +47,22 @@ impl Span {
         Ok(Self { since, until, zone })
     }
 
+    /// A time beside the span, read as its own are.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn time(&self, name: &'static str, text: &str) -> Result<Timestamp, SpanError> {
+        let zone = TimeZone::get(&self.zone).map_err(|_| SpanError::NoZone(self.zone.clone()))?;
+        time(name, text, &zone)
+    }
+
     pub fn contains(&self, at: Timestamp) -> bool {
         self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
+    }
+
+    /// Whether it begins or ends anywhere.
+    pub fn is_bounded(&self) -> bool {
+        self.since.is_some() || self.until.is_some()
     }
 
     /// For people.

@@ -1,5 +1,6 @@
 //! Reports from the ledger: each says exactly what went through a running router.
 
+mod incident;
 mod instruments;
 mod subject;
 mod transfers;
