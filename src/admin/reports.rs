@@ -20,12 +20,9 @@ use super::{
 };
 use crate::{
     domain::SubjectKey,
-    report::{Asked, Citations, Register, ReportError, Span, Subject, Transfers, Who},
+    report::{Asked, Citations, Register, ReportError, Scope, Span, Subject, Transfers, Who},
     router::Shared,
 };
-
-/// Entries that one request reads at most: about a second's work.
-const PAGE: u64 = 1_000_000;
 
 /// One ledger is read at a time; others wait their turn.
 static READER: Semaphore = Semaphore::const_new(1);
@@ -81,7 +78,7 @@ pub async fn transfers(
     reading(&shared, move |shared| {
         let snapshot = shared.snapshot.load_full();
         let folder = &snapshot.settings.ledger;
-        let report = Transfers::read_part(folder, asked, after, PAGE)?;
+        let report = Transfers::read(folder, asked, &Scope::page(after))?;
         Ok(report.json(&Citations::of(&snapshot.checked)))
     })
     .await
@@ -129,7 +126,7 @@ pub async fn subject(State(shared): State<Arc<Shared>>, body: Body) -> Response 
     };
     reading(&shared, move |shared| {
         let folder = &snapshot.settings.ledger;
-        let report = Subject::read_part(folder, vec![who], span, asked.after, PAGE)?;
+        let report = Subject::read(folder, vec![who], span, &Scope::page(asked.after))?;
         let policy = &snapshot.checked;
         let mut told = report.json(&Citations::of(policy), &Register::of(policy));
         if let Some(members) = told.as_object_mut() {
@@ -164,10 +161,15 @@ async fn reading(
     work: impl FnOnce(&Shared) -> Result<Value, ReportError> + Send + 'static,
 ) -> Response {
     // Never closed.
-    let _turn = READER.acquire().await;
+    let turn = READER.acquire().await;
     let _ = shared.journal.flush().await;
     let shared = Arc::clone(shared);
-    match tokio::task::spawn_blocking(move || work(&shared)).await {
+    let read = tokio::task::spawn_blocking(move || {
+        // The turn lasts as long as the work, whether or not somebody still waits for it.
+        let _turn = turn;
+        work(&shared)
+    });
+    match read.await {
         Ok(Ok(report)) => Json(report).into_response(),
         Ok(Err(ReportError::Ledger(error))) => problem(
             StatusCode::SERVICE_UNAVAILABLE,

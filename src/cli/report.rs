@@ -22,7 +22,8 @@ use crate::{
     locate::keys_of_one,
     policy::{self, Checked},
     report::{
-        self, Asked, Citations, Hit, Reading, Region, Register, Sheet, Span, SpanError, Who, render,
+        self, Asked, Citations, Hit, Reading, Region, Register, Scope, Sheet, Span, SpanError, Who,
+        render,
     },
     router::running::render as render_faults,
     settings::Settings,
@@ -46,7 +47,7 @@ fn transfers(args: &args::Transfers) -> Result<Ended, Failure> {
         all: args.all,
     };
     let from = From::of(&args.source)?;
-    let report = report::Transfers::read(&from.ledger, asked)?;
+    let report = report::Transfers::read(&from.ledger, asked, &Scope::whole())?;
     let citations = from.citations();
     let json = || report.json(&citations);
     print(args.source.format, &report.reading, json, || {
@@ -58,7 +59,7 @@ fn subject(args: &args::Subject) -> Result<Ended, Failure> {
     let span = span(&args.times)?;
     let from = From::of(&args.source)?;
     let who = from.who(args)?;
-    let report = report::Subject::read(&from.ledger, who, span)?;
+    let report = report::Subject::read(&from.ledger, who, span, &Scope::whole())?;
     let (citations, register) = (from.citations(), from.register());
     let json = || report.json(&citations, &register);
     print(args.source.format, &report.reading, json, || {

@@ -6,7 +6,7 @@ use std::{
 use foldhash::fast::FixedState;
 use jiff::Timestamp;
 
-use super::{People, recent::Recent};
+use super::{People, Scope, recent::Recent};
 use crate::{
     attest::{Entry, Kind, LedgerError, Party, Profile, Verdict},
     domain::{DecisionId, Operation, SubjectKey},
@@ -14,8 +14,6 @@ use crate::{
 
 /// Kinds of flows in one report.
 const ROWS: usize = 20_000;
-/// Keys of people that are kept for exact counts, over all rows.
-const KEYS: usize = 4_000_000;
 /// Profiles whose row is known without looking.
 const PROFILES: usize = 1 << 16;
 
@@ -98,17 +96,30 @@ impl<'a> Decided<'a> {
 }
 
 /// Folds entries into rows. Memory is bounded by the kinds of flows, whatever the ledger's length.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Flows {
-    pub rows: Vec<Row>,
+    rows: Vec<Row>,
     by_sort: HashMap<Sort, usize, FixedState>,
     /// By the address of a profile, which is kept so that nothing else gets it.
     by_profile: HashMap<usize, (Arc<Profile>, usize), FixedState>,
     recent: Recent,
+    /// Keys of people that are kept, over all rows, and how many may be.
     kept: usize,
+    keys: usize,
 }
 
 impl Flows {
+    pub fn new(scope: &Scope) -> Self {
+        Self {
+            rows: Vec::new(),
+            by_sort: HashMap::default(),
+            by_profile: HashMap::default(),
+            recent: Recent::new(scope.remembered),
+            kept: 0,
+            keys: scope.keys,
+        }
+    }
+
     /// # Errors
     /// [`ReportError::TooManyKinds`].
     pub fn add(&mut self, decided: &Decided<'_>) -> Result<(), ReportError> {
@@ -129,7 +140,7 @@ impl Flows {
         if refused || self.recent.is_new(decided.decision, number) {
             row.flows += 1;
         }
-        while self.kept > KEYS {
+        while self.kept > self.keys {
             self.estimate_largest();
         }
         Ok(())
@@ -287,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_decision_that_is_told_again_counts_once() {
-        let mut flows = Flows::default();
+        let mut flows = Flows::new(&Scope::whole());
         // Each segment has a profile of its own that says the same.
         let [one, same] = [profile("/p"), profile("/p")];
         for number in [1, 2, 3, 4] {
@@ -328,7 +339,7 @@ mod tests {
 
     #[test]
     fn where_keys_take_too_much_room_the_largest_row_is_estimated() {
-        let mut flows = Flows::default();
+        let mut flows = Flows::new(&Scope::whole());
         let one = profile("/p");
         let mut other = Profile::clone(&one);
         other.module = Some(3);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::{
-    Reading, ReportError, Span,
+    Reading, ReportError, Scope, Span,
     deadlines::{Deadline, due},
     flows::Decided,
     json as as_json, render,
@@ -24,7 +24,7 @@ use crate::{
     policy::Checked,
 };
 
-/// People that one report lists; about 200 MiB of memory.
+/// People that one report lists; about 350 MiB of memory.
 const PEOPLE: usize = 5_000_000;
 /// Laws that are told apart, as many as a policy may have.
 const LAWS: usize = 64;
@@ -99,7 +99,8 @@ impl Hit {
     fn is_in_part(&self, key: SubjectKey) -> bool {
         let [a, b, c, d, ..] = key.to_bytes();
         self.part.is_none_or(|(part, of)| {
-            let share = u64::from(u32::from_be_bytes([a, b, c, d])) * u64::from(of) >> 32;
+            let start = u64::from(u32::from_be_bytes([a, b, c, d]));
+            let share = (start * u64::from(of)) >> 32;
             share + 1 == u64::from(part)
         })
     }
@@ -143,7 +144,9 @@ impl Incident {
             people: HashMap::default(),
             is_named: false,
         };
-        let reading = Reading::whole(folder, |reading, entry| fold.see(&hit, reading, entry))?;
+        let reading = Reading::of(folder, &Scope::whole(), |reading, entry| {
+            fold.see(&hit, reading, entry)
+        })?;
         let Fold {
             mut laws,
             people,

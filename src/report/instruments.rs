@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Citations, People, Reading, Register, ReportError, Span,
+    Citations, People, Reading, Register, ReportError, Scope, Span,
     flows::{Decided, Flows, Row},
     json as as_json,
     register::COLUMNS,
@@ -59,9 +59,10 @@ impl Instruments {
     /// # Errors
     /// There is no ledger, or it cannot be read; damage is no error (see [`Reading`]).
     pub fn read(folder: &Path, span: Span) -> Result<Self, ReportError> {
-        let mut flows = Flows::default();
+        let scope = Scope::whole();
+        let mut flows = Flows::new(&scope);
         let mut people: BTreeMap<Arc<str>, People> = BTreeMap::new();
-        let reading = Reading::whole(folder, |reading, entry: &Entry| {
+        let reading = Reading::of(folder, &scope, |reading, entry: &Entry| {
             if let Kind::Outcome { decision, status } = entry.kind {
                 flows.answered(decision, status);
             }

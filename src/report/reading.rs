@@ -3,8 +3,9 @@ use std::path::Path;
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
 
+use super::Scope;
 use crate::{
-    attest::{self, Damage, Entry, Kind, LedgerError},
+    attest::{self, Damage, Entry, Kind, LedgerError, VerifyReport},
     domain::Digest,
     telemetry::clock,
 };
@@ -44,64 +45,40 @@ pub struct DecidedBy {
 }
 
 impl Reading {
-    /// Reads the whole ledger up to what is acknowledged now, and verifies it as it goes. Damage is
-    /// no error but stands in what is given, after the entries before it. Takes no lock; blocks.
+    /// Reads the ledger up to what is acknowledged now. Where that is the whole, it is verified as it
+    /// goes; of a part each segment is compared with its own chain. Damage is no error but stands in
+    /// what is given, after the entries before it. Takes no lock; blocks.
     ///
     /// # Errors
     /// There is no ledger, or the system does not let it be read; or what `see` says.
-    pub fn whole<E: From<LedgerError>>(
+    pub fn of<E: From<LedgerError>>(
         folder: &Path,
+        scope: &Scope,
         mut see: impl FnMut(&mut Self, &Entry) -> Result<(), E>,
     ) -> Result<Self, E> {
         let mut reading = Self::begin();
         let mut failed = None;
-        let read = attest::verify_each(folder, &mut |entry| {
-            if failed.is_none() {
-                reading.note(entry);
-                failed = see(&mut reading, entry).err();
-            }
-        });
-        match (read, failed) {
-            (_, Some(error)) => return Err(error),
-            (Ok(report), None) => {
-                reading.verified = Some(true);
-                reading.id = Some(report.ledger);
-                reading.chain = Some(report.chain);
-                reading.chain_after = Some(report.entries);
-            }
-            (Err(LedgerError::Damaged(damage)), None) => {
-                reading.verified = Some(false);
-                reading.damage = Some(damage);
-            }
-            (Err(error), None) => return Err(error.into()),
-        }
-        Ok(reading)
-    }
-
-    /// As [`Reading::whole`], of `most` entries after number `after` at most. Where these are the
-    /// whole ledger it is verified; of a part each segment is compared with its own chain.
-    pub fn part<E: From<LedgerError>>(
-        folder: &Path,
-        after: u64,
-        most: u64,
-        mut see: impl FnMut(&mut Self, &Entry) -> Result<(), E>,
-    ) -> Result<Self, E> {
-        // What is wrong with the head is told there.
-        let fits = attest::acknowledged(folder).map_or(true, |last| last <= most);
-        if after == 0 && fits {
-            return Self::whole(folder, see);
-        }
-        let mut reading = Self::begin();
-        let mut failed = None;
-        let read = attest::scan(folder, after, |entry| {
-            if entry.seq > after.saturating_add(most) {
-                reading.next = Some(reading.last);
-                return false;
-            }
-            reading.note(&entry);
-            failed = see(&mut reading, &entry).err();
-            failed.is_none()
-        });
+        // What is wrong with the head is told by whoever reads the whole.
+        let fits = attest::acknowledged(folder).map_or(true, |last| last <= scope.most);
+        let read = if scope.after == 0 && fits {
+            let read = attest::verify_each(folder, &mut |entry| {
+                if failed.is_none() {
+                    reading.note(entry);
+                    failed = see(&mut reading, entry).err();
+                }
+            });
+            read.map(|report| reading.sound(report))
+        } else {
+            attest::scan(folder, scope.after, |entry| {
+                if entry.seq > scope.after.saturating_add(scope.most) {
+                    reading.next = Some(reading.last);
+                    return false;
+                }
+                reading.note(&entry);
+                failed = see(&mut reading, &entry).err();
+                failed.is_none()
+            })
+        };
         match (read, failed) {
             (_, Some(error)) => return Err(error),
             (Err(LedgerError::Damaged(damage)), None) => {
@@ -111,6 +88,13 @@ impl Reading {
             (read, None) => read?,
         }
         Ok(reading)
+    }
+
+    fn sound(&mut self, report: VerifyReport) {
+        self.verified = Some(true);
+        self.id = Some(report.ledger);
+        self.chain = Some(report.chain);
+        self.chain_after = Some(report.entries);
     }
 
     pub(super) fn begin() -> Self {
@@ -156,5 +140,90 @@ impl Reading {
                 entries: 1,
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attest::tests::{Rig, draft, profile};
+
+    fn read(folder: &Path, after: u64, most: u64) -> (Vec<u64>, Reading) {
+        let mut seen = Vec::new();
+        let scope = Scope {
+            after,
+            most,
+            ..Scope::whole()
+        };
+        let reading = Reading::of(folder, &scope, |_, entry| {
+            seen.push(entry.seq);
+            Ok::<(), LedgerError>(())
+        });
+        (seen, reading.unwrap())
+    }
+
+    fn ledger(entries: u64) -> Rig {
+        let rig = Rig::new();
+        let (journal, _) = rig.open();
+        let profile = profile("/p");
+        // Each in a frame of its own.
+        for number in 1..=entries {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let written = journal.write_out(vec![draft(number, &profile)]);
+            runtime.block_on(written).unwrap();
+        }
+        journal.close().unwrap();
+        rig
+    }
+
+    #[test]
+    fn pages_follow_each_other_and_say_that_they_are_parts() {
+        let rig = ledger(10);
+        let mut all = Vec::new();
+        let mut after = Some(0);
+        while let Some(from) = after {
+            let (seen, reading) = read(&rig.ledger(), from, 4);
+            assert_eq!(reading.verified, None);
+            assert_eq!(
+                (reading.first, reading.last),
+                (from + 1, *seen.last().unwrap())
+            );
+            assert!(seen.len() <= 4, "{seen:?}");
+            all.extend(seen);
+            after = reading.next;
+        }
+        assert_eq!(all, (1..=10).collect::<Vec<_>>());
+        // One page that holds everything is a whole report.
+        let (seen, reading) = read(&rig.ledger(), 0, 10);
+        assert_eq!(
+            (seen.len(), reading.verified, reading.next),
+            (10, Some(true), None)
+        );
+        assert_eq!(reading.chain_after, Some(10));
+        let (seen, reading) = read(&rig.ledger(), 10, 10);
+        assert_eq!((seen.len(), reading.last, reading.next), (0, 0, None));
+    }
+
+    #[test]
+    fn damage_is_told_after_the_entries_before_it() {
+        let rig = ledger(10);
+        let segment = rig.ledger().join("00000000000000000001.seg");
+        let mut bytes = std::fs::read(&segment).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&segment, bytes).unwrap();
+        for most in [100, 9] {
+            let (seen, reading) = read(&rig.ledger(), 0, most);
+            assert_eq!(reading.verified, Some(false));
+            let damage = reading.damage.unwrap();
+            assert_eq!(seen, (1..damage.entry).collect::<Vec<_>>(), "{damage}");
+            assert!(!seen.is_empty() && seen.len() < 9, "{seen:?}");
+        }
+        let nowhere = rig.ledger().join("nowhere");
+        let read = Reading::of(&nowhere, &Scope::whole(), |_, _| Ok(()));
+        assert!(matches!(read, Err(LedgerError::NoLedger { .. })));
     }
 }

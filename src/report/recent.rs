@@ -5,13 +5,10 @@ use smallvec::SmallVec;
 
 use crate::domain::DecisionId;
 
-/// Decisions that are remembered: what is told again, and what came of a flow, follows within
-/// minutes.
-const REMEMBERED: usize = 1 << 20;
-
 /// The last decisions, and the rows in which each was counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recent {
+    most: usize,
     rows: HashMap<DecisionId, SmallVec<[Counted; 2]>, FixedState>,
     order: VecDeque<DecisionId>,
 }
@@ -23,6 +20,14 @@ struct Counted {
 }
 
 impl Recent {
+    pub fn new(most: usize) -> Self {
+        Self {
+            most,
+            rows: HashMap::default(),
+            order: VecDeque::new(),
+        }
+    }
+
     /// Whether the decision counts in this row for the first time. One is told again when it
     /// changes a pin once more (docs/ledger-format.md).
     pub fn is_new(&mut self, decision: DecisionId, row: u32) -> bool {
@@ -37,7 +42,7 @@ impl Recent {
             row,
             confirmed: false,
         });
-        if self.order.len() > REMEMBERED
+        if self.order.len() > self.most
             && let Some(oldest) = self.order.pop_front()
         {
             self.rows.remove(&oldest);
@@ -63,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_decision_counts_and_is_confirmed_once_in_each_row() {
-        let mut recent = Recent::default();
+        let mut recent = Recent::new(100);
         let [one, two] = [1, 2].map(|n| DecisionId::new(n, 0));
         assert!(recent.is_new(one, 7));
         assert!(!recent.is_new(one, 7));
@@ -76,11 +81,11 @@ mod tests {
 
     #[test]
     fn the_oldest_is_forgotten() {
-        let mut recent = Recent::default();
-        for n in 0..=REMEMBERED as u64 {
+        let mut recent = Recent::new(100);
+        for n in 0..=100 {
             assert!(recent.is_new(DecisionId::new(n, 0), 0));
         }
-        assert_eq!(recent.rows.len(), REMEMBERED);
+        assert_eq!(recent.rows.len(), 100);
         assert!(recent.confirm(DecisionId::new(0, 0)).is_empty());
         assert_eq!(recent.confirm(DecisionId::new(1, 0)).len(), 1);
     }

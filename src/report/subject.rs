@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Citations, Reading, Register, ReportError, Span,
+    Citations, Reading, Register, ReportError, Scope, Span,
     flows::{Decided, Flows, Row},
     json as as_json,
     sheet::{Sheet, Table},
@@ -49,25 +49,19 @@ pub struct Held {
 }
 
 impl Subject {
-    /// Reads the whole ledger, and verifies it as it goes. Blocks.
+    /// Reads the ledger, and verifies it as it goes. Blocks.
     ///
     /// # Errors
     /// There is no ledger, or it cannot be read; damage is no error (see [`Reading`]).
-    pub fn read(folder: &Path, who: Vec<Who>, span: Span) -> Result<Self, ReportError> {
-        Self::read_part(folder, who, span, 0, u64::MAX)
-    }
-
-    /// As [`Subject::read`], of `most` entries after number `after` at most.
-    pub fn read_part(
+    pub fn read(
         folder: &Path,
         who: Vec<Who>,
         span: Span,
-        after: u64,
-        most: u64,
+        scope: &Scope,
     ) -> Result<Self, ReportError> {
-        let mut flows = Flows::default();
+        let mut flows = Flows::new(scope);
         let mut held = BTreeMap::new();
-        let reading = Reading::part(folder, after, most, |reading, entry| {
+        let reading = Reading::of(folder, scope, |reading, entry| {
             if let Kind::Outcome { decision, status } = entry.kind {
                 flows.answered(decision, status);
             }

@@ -3,7 +3,7 @@ use std::{path::Path, sync::Arc};
 use serde_json::{Value, json};
 
 use super::{
-    Citations, Reading, ReportError, Span,
+    Citations, Reading, ReportError, Scope, Span,
     flows::{Decided, Flows, Row},
     json::{self as as_json},
     sheet::{Sheet, Table},
@@ -52,27 +52,14 @@ impl Asked {
 }
 
 impl Transfers {
-    /// Reads the whole ledger, and verifies it as it goes. Blocks.
+    /// Reads the ledger, and verifies it as it goes. Blocks.
     ///
     /// # Errors
     /// There is no ledger, or it cannot be read; damage is no error (see [`Reading`]).
-    pub fn read(folder: &Path, asked: Asked) -> Result<Self, ReportError> {
-        let mut fold = Fold::new(asked);
-        let reading = Reading::whole(folder, |reading, entry| fold.see(reading, entry))?;
-        Ok(fold.end(reading))
-    }
-
-    /// As [`Transfers::read`], of `most` entries after number `after` at most.
-    pub fn read_part(
-        folder: &Path,
-        asked: Asked,
-        after: u64,
-        most: u64,
-    ) -> Result<Self, ReportError> {
-        let mut fold = Fold::new(asked);
-        let reading = Reading::part(folder, after, most, |reading, entry| {
-            fold.see(reading, entry)
-        })?;
+    pub fn read(folder: &Path, asked: Asked, scope: &Scope) -> Result<Self, ReportError> {
+        let flows = Flows::new(scope);
+        let mut fold = Fold { asked, flows };
+        let reading = Reading::of(folder, scope, |reading, entry| fold.see(reading, entry))?;
         Ok(fold.end(reading))
     }
 
@@ -154,13 +141,6 @@ struct Fold {
 }
 
 impl Fold {
-    fn new(asked: Asked) -> Self {
-        Self {
-            asked,
-            flows: Flows::default(),
-        }
-    }
-
     fn see(&mut self, reading: &mut Reading, entry: &Entry) -> Result<(), ReportError> {
         // Whenever it came: what was decided in time may be answered later.
         if let Kind::Outcome { decision, status } = entry.kind {
