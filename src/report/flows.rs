@@ -12,8 +12,6 @@ use crate::{
     domain::{DecisionId, Operation, SubjectKey},
 };
 
-/// Kinds of flows in one report.
-const ROWS: usize = 20_000;
 /// Profiles whose row is known without looking.
 const PROFILES: usize = 1 << 16;
 
@@ -22,9 +20,9 @@ pub enum ReportError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(
-        "the ledger tells of more than {ROWS} different kinds of flows: ask for less of it, by time (since, until), region, law or instrument"
+        "the ledger tells of more than {most} different kinds of flows: ask for less of it, by time (since, until), region, law or instrument"
     )]
-    TooManyKinds,
+    TooManyKinds { most: usize },
     #[error(
         "more than {most} people are concerned, more than one report lists: ask for shorter times, one after the other, and join the lists"
     )]
@@ -106,6 +104,8 @@ pub struct Flows {
     /// Keys of people that are kept, over all rows, and how many may be.
     kept: usize,
     keys: usize,
+    /// Rows that there may be.
+    most: usize,
 }
 
 impl Flows {
@@ -117,11 +117,12 @@ impl Flows {
             recent: Recent::new(scope.remembered),
             kept: 0,
             keys: scope.keys,
+            most: scope.rows,
         }
     }
 
     /// # Errors
-    /// [`ReportError::TooManyKinds`].
+    /// [`ReportError::TooManyKinds`]
     pub fn add(&mut self, decided: &Decided<'_>) -> Result<(), ReportError> {
         let index = self.row_of(decided)?;
         let Some(row) = self.rows.get_mut(index) else {
@@ -200,7 +201,9 @@ impl Flows {
         let sort = Sort::of(profile);
         let index = match self.by_sort.get(&sort) {
             Some(index) => *index,
-            None if self.rows.len() >= ROWS => return Err(ReportError::TooManyKinds),
+            None if self.rows.len() >= self.most => {
+                return Err(ReportError::TooManyKinds { most: self.most });
+            }
             None => {
                 let index = self.rows.len();
                 self.rows.push(Row::new(sort.clone(), decided.at));
@@ -316,6 +319,24 @@ mod tests {
         let row = &rows[0];
         assert_eq!((row.flows, row.confirmed, row.people.count()), (5, 2, 3));
         assert_eq!((row.first, row.last), (at(1), at(5)));
+    }
+
+    #[test]
+    fn more_kinds_of_flows_than_there_is_room_for_are_refused() {
+        let mut flows = Flows::new(&Scope {
+            rows: 1,
+            ..Scope::whole()
+        });
+        let one = profile("/p");
+        let mut other = Profile::clone(&one);
+        other.module = Some(3);
+        flows.add(&decided(&one, 1)).unwrap();
+        flows.add(&decided(&one, 2)).unwrap();
+        let refused = flows.add(&decided(&Arc::new(other), 3));
+        assert!(matches!(
+            refused,
+            Err(ReportError::TooManyKinds { most: 1 })
+        ));
     }
 
     #[test]

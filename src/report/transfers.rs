@@ -110,8 +110,8 @@ impl Transfers {
         sheet.head(permitted, sum(&self.permitted).to_string());
         sheet.head("refusals", sum(&self.refused).to_string());
         if !self.asked.all {
-            let of = "flows within one country are not listed (--all lists them)";
-            sheet.head("at home", format!("{} {of}", self.at_home));
+            let of = "within one country, not listed (--all lists them)";
+            sheet.head("at home", format!("{}, {of}", self.at_home));
         }
         sheet
             .tables

@@ -2,10 +2,11 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{cell, csv, path, world};
+use super::{World, cell, csv, path, world};
 use crate::kit::http::get;
-use crate::kit::problem;
 use crate::kit::process::run_to_end;
+use crate::kit::setup::Setup;
+use crate::kit::{eventually, problem};
 
 /// From, to, operation, mechanism, flows, confirmed, people.
 type Told = (String, String, String, String, u64, u64, u64);
@@ -237,4 +238,53 @@ fn a_report_of_a_ledger_that_does_not_verify_says_so_first_and_exits_1() {
             assert!(text.contains("homebound"), "{text}");
         }
     }
+}
+
+/// Nobody may take what no policy ruled for what one permitted.
+#[test]
+fn what_went_in_observe_mode_stands_apart_from_what_was_permitted() {
+    let (mut setup, regions) = Setup::recording();
+    setup.set(&["mode"], "observe");
+    setup.set(&["observe_to"], "sg");
+    let world = World {
+        router: setup.start(),
+        _regions: regions,
+    };
+    world.store("anna", "DE");
+    world.store("li", "CN");
+    assert_eq!(world.read("li").status, 201);
+    let confirmed = || {
+        let report = world.page("/v1/transfers");
+        let rows = report["observed"].as_array().unwrap();
+        let all: u64 = rows.iter().map(|r| r["confirmed"].as_u64().unwrap()).sum();
+        (all == 3).then_some(report)
+    };
+    let report = eventually("the three flows are confirmed", confirmed);
+    assert_eq!(
+        (&report["transfers"], &report["refusals"]),
+        (&json!([]), &json!([]))
+    );
+    let rows = report["observed"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["reached"] == "sg"), "{report}");
+    // The read that the policy would have refused.
+    let refused = rows.iter().find(|row| row["problem"].is_string());
+    let refused = refused.unwrap_or_else(|| panic!("{report}"));
+    assert_eq!(
+        (&refused["operation"], &refused["flows"]),
+        (&json!("read"), &json!(1))
+    );
+    let text = world.told("transfers", "");
+    assert!(
+        text.contains("under observation: not ruled by the policy"),
+        "{text}"
+    );
+    // A person's data met the region where it went.
+    let subject = world.json("subject", "li");
+    assert_eq!(subject["regions"], json!(["sg"]));
+    assert_eq!(subject["mechanisms"], json!([]));
+    let hit = |region: &str| {
+        let words = format!("incident --region {region} --aware 2026-11-24");
+        world.json(&words, "")["people"].clone()
+    };
+    assert_eq!((hit("sg"), hit("cn")), (json!(2), json!(0)));
 }
