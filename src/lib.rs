@@ -21,6 +21,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod problem;
 pub mod prove;
+pub mod report;
 pub mod respond;
 pub mod router;
 pub mod scan;

@@ -5,45 +5,38 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
 use jiff::civil::Date;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
 use super::{
     handlers::{problem, problem_with},
-    try_out::unreadable,
+    person::{Body, key, namespace, read},
 };
 use crate::{
     document::suggest,
-    domain::{ConsentKind, Giver, Place, SubjectKey},
+    domain::{ConsentKind, Giver, Place},
     router::{Shared, Snapshot, reloads::HANGS},
     state::{Filter, NewConsent, StateError, Withdrawal},
     telemetry::clock,
 };
-
-type Body = Result<Bytes, BytesRejection>;
 
 /// Destinations of one consent.
 const DESTINATIONS: usize = 300;
 /// Bytes of a purpose.
 const PURPOSE: usize = 200;
 
-fn person() -> String {
-    "person".to_owned()
-}
-
 /// Whose consent: the id as it stands in records, with the namespace of their routes; and what.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
     subject: String,
-    #[serde(default = "person")]
+    #[serde(default = "namespace")]
     namespace: String,
     kind: ConsentKind,
     #[serde(default)]
@@ -64,7 +57,7 @@ struct Record {
 #[serde(deny_unknown_fields)]
 struct Ask {
     subject: String,
-    #[serde(default = "person")]
+    #[serde(default = "namespace")]
     namespace: String,
 }
 
@@ -72,7 +65,7 @@ struct Ask {
 #[serde(deny_unknown_fields)]
 struct Withdraw {
     subject: String,
-    #[serde(default = "person")]
+    #[serde(default = "namespace")]
     namespace: String,
     #[serde(default)]
     id: Option<String>,
@@ -90,7 +83,7 @@ struct Withdraw {
 
 /// `POST /v1/consents`: 201 with the consent, which counts from this answer on.
 pub async fn record(State(shared): State<Arc<Shared>>, body: Body) -> Response {
-    let asked: Record = match read(body) {
+    let asked: Record = match read(body, bad) {
         Ok(asked) => asked,
         Err(refused) => return *refused,
     };
@@ -98,7 +91,7 @@ pub async fn record(State(shared): State<Arc<Shared>>, body: Body) -> Response {
     if let Err(detail) = known(&snapshot, &asked) {
         return bad(&detail);
     }
-    let key = match key(&shared, &snapshot, &asked.namespace, &asked.subject) {
+    let key = match key(&shared, &snapshot, &asked.namespace, &asked.subject, bad) {
         Ok(key) => key,
         Err(refused) => return *refused,
     };
@@ -123,12 +116,12 @@ pub async fn record(State(shared): State<Arc<Shared>>, body: Body) -> Response {
 
 /// `POST /v1/consents:query`: every consent of a person, withdrawn ones included, oldest first.
 pub async fn query(State(shared): State<Arc<Shared>>, body: Body) -> Response {
-    let asked: Ask = match read(body) {
+    let asked: Ask = match read(body, bad) {
         Ok(asked) => asked,
         Err(refused) => return *refused,
     };
     let snapshot = shared.snapshot.load_full();
-    let key = match key(&shared, &snapshot, &asked.namespace, &asked.subject) {
+    let key = match key(&shared, &snapshot, &asked.namespace, &asked.subject, bad) {
         Ok(key) => key,
         Err(refused) => return *refused,
     };
@@ -141,12 +134,12 @@ pub async fn query(State(shared): State<Arc<Shared>>, body: Body) -> Response {
 
 /// `POST /v1/consents:withdraw`: ends the consents that fit, for the next request on.
 pub async fn withdraw(State(shared): State<Arc<Shared>>, body: Body) -> Response {
-    let asked: Withdraw = match read(body) {
+    let asked: Withdraw = match read(body, bad) {
         Ok(asked) => asked,
         Err(refused) => return *refused,
     };
     let snapshot = shared.snapshot.load_full();
-    let key = match key(&shared, &snapshot, &asked.namespace, &asked.subject) {
+    let key = match key(&shared, &snapshot, &asked.namespace, &asked.subject, bad) {
         Ok(key) => key,
         Err(refused) => return *refused,
     };
@@ -181,53 +174,6 @@ pub async fn withdraw(State(shared): State<Arc<Shared>>, body: Body) -> Response
         Ok(Json(answer).into_response())
     })
     .await
-}
-
-/// Reads a body. What serde says of one may repeat a value of it, so only the place is told.
-fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
-    let body = body.map_err(|rejected| Box::new(unreadable(&rejected)))?;
-    // serde would take an array for the members in their order.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Box::new(bad("it is not one JSON object")));
-    }
-    serde_json::from_slice(&body).map_err(|error| {
-        let what = match error.classify() {
-            serde_json::error::Category::Data => {
-                "a member is missing, unknown or of the wrong kind; see docs/admin-api.md"
-            }
-            _ => "it is not one JSON object",
-        };
-        let (line, column) = (error.line(), error.column());
-        Box::new(bad(&format!("line {line}, column {column}: {what}")))
-    })
-}
-
-fn key(
-    shared: &Shared,
-    snapshot: &Snapshot,
-    namespace: &str,
-    subject: &str,
-) -> Result<SubjectKey, Box<Response>> {
-    if subject.is_empty() {
-        return Err(Box::new(bad(
-            "`subject` is the person's id in the records, and not empty",
-        )));
-    }
-    let mut namespaces: Vec<&str> = snapshot
-        .routes
-        .iter()
-        .map(|r| r.settings.namespace.as_ref())
-        .collect();
-    namespaces.sort_unstable();
-    namespaces.dedup();
-    if !namespaces.contains(&namespace) {
-        // Consents under a mistyped namespace would never be found by a request.
-        return Err(Box::new(bad(&format!(
-            "no route has this `namespace`; the routes have {}",
-            namespaces.join(", ")
-        ))));
-    }
-    Ok(shared.hasher.key(namespace, subject.as_bytes()))
 }
 
 /// Every destination must be a country or a recipient of the policy: a consent to nowhere known

@@ -214,17 +214,6 @@ fn endpoint(report: &EndpointReport) -> Value {
     })
 }
 
-/// The register of instruments: who signed what with whom, until when, and where a copy is had.
-pub async fn instruments(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    let snapshot = shared.snapshot.load();
-    let all: Vec<Value> = snapshot
-        .checked
-        .instruments()
-        .map(|(_, i)| i.register_entry(&snapshot.checked))
-        .collect();
-    Json(json!({ "instruments": all }))
-}
-
 /// What is still to be erased, by the keys of its subjects.
 pub async fn erasures(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!({ "erasures": shared.erasures.list() }))
@@ -232,9 +221,10 @@ pub async fn erasures(State(shared): State<Arc<Shared>>) -> Json<Value> {
 
 /// What there is, told to whoever asks for something else.
 const PAGES: &str = "the pages are /livez, /readyz and, on the admin listener alone, / (the console), \
-     /metrics, /version, /v1/ledger, /v1/policy/matrix, /v1/regions, /v1/instruments, /v1/erasures, and by POST /v1/consents, \
-     /v1/consents:query, /v1/consents:withdraw, /v1/decisions:explain, /v1/records:classify and \
-     /-/reload; docs/admin-api.md describes them";
+     /metrics, /version, /v1/ledger, /v1/transfers, /v1/policy/matrix, /v1/regions, /v1/instruments, \
+     /v1/instruments/ID, /v1/erasures, and by POST /v1/subjects:report, /v1/consents, /v1/consents:query, \
+     /v1/consents:withdraw, /v1/decisions:explain, /v1/records:classify and /-/reload; \
+     docs/admin-api.md describes them";
 
 pub async fn nothing_here() -> Response {
     problem(
@@ -250,6 +240,6 @@ pub async fn wrong_method() -> Response {
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",
         "this page does not take this method",
-        "dry runs, consents and reload are POST, everything else is GET",
+        "dry runs, consents, reports of a person and reload are POST, everything else is GET",
     )
 }

@@ -6,9 +6,11 @@ mod consents;
 mod console;
 mod guard;
 mod handlers;
-mod later;
+mod instruments;
 mod ledger;
 mod matrix;
+mod person;
+mod reports;
 mod try_out;
 
 use std::{net::TcpListener, sync::Arc};
@@ -65,10 +67,13 @@ fn whole_router(shared: Arc<Shared>) -> Router {
         .route("/version", get(handlers::version))
         .route("/-/reload", post(handlers::reload))
         .route("/v1/regions", get(handlers::regions))
-        .route("/v1/instruments", get(handlers::instruments))
+        .route("/v1/instruments", get(instruments::all))
+        .route("/v1/instruments/{id}", get(instruments::one))
         .route("/v1/erasures", get(handlers::erasures))
         .route("/v1/ledger", get(ledger::page))
         .route("/v1/policy/matrix", matrix::page())
+        .route("/v1/transfers", get(reports::transfers))
+        .route("/v1/subjects:report", post(reports::subject))
         .route("/v1/consents", post(consents::record))
         .route("/v1/consents:query", post(consents::query))
         .route("/v1/consents:withdraw", post(consents::withdraw))
@@ -88,7 +93,6 @@ fn whole_router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/livez", get(handlers::livez))
         .route("/readyz", get(handlers::readyz))
-        .merge(later::pages())
         .merge(console.with_state(Arc::clone(&shared)))
         .merge(guarded.with_state(Arc::clone(&shared)))
         .fallback(handlers::nothing_here)

@@ -82,8 +82,8 @@ fn newest(folder: &Path) -> Result<Head, LedgerError> {
     slots.newest().map_err(|m| head_damage(folder, m).into())
 }
 
-/// Gives every acknowledged entry after `after`, in order, until told to stop (`false`). What is
-/// compared is what [`read`] compares.
+/// Gives every acknowledged entry after `after`, in order, until told to stop (`false`). Of the segments
+/// that are read each frame is compared with the chain, as [`read`] does.
 ///
 /// # Errors
 /// As [`read`].

@@ -68,8 +68,10 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
     verify_each(folder, |_| {})
 }
 
-/// As [`verify`]; gives each entry once, in order, as it is read. Those after the last that the head
-/// acknowledges may be of a frame that is being written and may yet be undone.
+/// As [`verify`], and gives each entry as it is read: those that were acknowledged when it began,
+/// once each, in order. Before an error about damage those before it were given.
+///
+/// What is made of them counts only once the whole has been found sound.
 pub fn verify_each(
     folder: &Path,
     mut give: impl FnMut(&Entry),
@@ -224,7 +226,10 @@ impl VerifyReport {
                 Err(stop) => return Err(walk.damage(stop)),
             };
             for entry in walk.entries(&frame).map_err(|m| walk.damage(m.into()))? {
-                give(&entry);
+                // Those behind it may yet be cut off and written anew.
+                if entry.seq <= heads[0].seq {
+                    give(&entry);
+                }
                 self.first_at.get_or_insert(entry.at);
                 self.last_at = Some(entry.at);
                 match entry.kind {

@@ -31,19 +31,12 @@ pub enum Command {
     Directory(Directory),
     /// Print the subject keys of the ids on standard input, to match reports with people.
     Key(Key),
-    /// Reports from the ledger (not yet).
-    Report(Rest),
+    /// Reports from the ledger: transfers, a person, instruments, an incident.
+    Report(super::report_args::Report),
     /// Ask a URL whether it is well: exits 0 on a 2xx, 1 on any other answer or none.
     Probe(Probe),
     /// Run one embedded regional store.
     Store(Store),
-}
-
-/// Of a command that is not there yet: whatever is given with it, the answer is 'not yet'.
-#[derive(Debug, ClapArgs)]
-pub struct Rest {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    pub rest: Vec<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -252,7 +245,7 @@ pub struct Verify {
 }
 
 /// Where packages and images keep it.
-pub const LEDGER: &str = "/var/lib/domicile/ledger";
+pub(super) const LEDGER: &str = "/var/lib/domicile/ledger";
 
 #[derive(Debug, ClapArgs)]
 pub struct Tail {

@@ -26,7 +26,7 @@ pub fn key(args: &args::Key) -> Result<Ended, Failure> {
 
 /// The secret as it stands; a running router has the directory's file, but not its secret, in
 /// exclusive use.
-pub fn hasher_without_directory(settings: &Settings) -> Result<SubjectHasher, Failure> {
+pub(super) fn hasher_without_directory(settings: &Settings) -> Result<SubjectHasher, Failure> {
     let secret = match &settings.directory.secret {
         Some(secret) => secret.clone(),
         None => {

@@ -11,6 +11,8 @@ mod ledger_proofs;
 mod policy;
 mod policy_tools;
 mod probe;
+mod report;
+mod report_args;
 mod run;
 mod scan;
 mod store;
@@ -55,7 +57,7 @@ pub fn main() -> ExitCode {
         Command::Probe(args) => probe::probe(&args),
         Command::Store(args) => store::store(args),
         Command::Scan(args) => scan::scan(&args),
-        Command::Report(_) => not_yet("report"),
+        Command::Report(args) => report::report(&args),
     };
     match ended {
         Ok(_) if UNWRITTEN.load(Ordering::Relaxed) => ExitCode::from(2),
@@ -66,10 +68,6 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-fn not_yet(command: &str) -> Result<Ended, Failure> {
-    Err(format!("`{command}` is not there yet; see CHANGELOG.md for what this version does").into())
 }
 
 /// Standard output is of no more use: its reader has gone, or it cannot be written.

@@ -33,6 +33,10 @@ pub enum ImportError {
         #[source]
         error: io::Error,
     },
+    #[error(
+        "standard input has {found} ids, and this is about one person: write one id, on one line"
+    )]
+    NotOne { found: &'static str },
     #[error("the keys cannot be written: {0}")]
     Unwritten(#[source] io::Error),
     #[error(transparent)]
@@ -83,6 +87,27 @@ pub fn print_keys(
         writeln!(out, "{}", key.reveal()).map_err(ImportError::Unwritten)?;
     }
     Ok(())
+}
+
+/// The keys of the one id in `ids` under each namespace, in their order.
+pub fn keys_of_one<'a>(
+    hasher: &SubjectHasher,
+    namespaces: impl IntoIterator<Item = &'a str>,
+    ids: impl BufRead,
+) -> Result<Vec<SubjectKey>, ImportError> {
+    let mut input = Vec::new();
+    // More than one id of the longest kind is refused whatever it is.
+    let read = io::Read::read_to_end(&mut ids.take(4 * LONGEST as u64), &mut input);
+    read.map_err(|error| ImportError::Io { line: 1, error })?;
+    let one = |namespace| {
+        let mut found = keys(hasher, namespace, &*input);
+        let first = found.next().ok_or(ImportError::NotOne { found: "no" })??;
+        match found.next() {
+            None => Ok(first.1),
+            Some(_) => Err(ImportError::NotOne { found: "several" }),
+        }
+    };
+    namespaces.into_iter().map(one).collect()
 }
 
 /// Line by line, with the line's number from 1 on; blank lines have no key.

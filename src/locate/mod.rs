@@ -25,7 +25,7 @@ pub use claims::{Claim, Claimed};
 pub(crate) use directory::Room;
 pub use directory::{Directory, DirectoryError, DirectoryStatus};
 pub use glance::{Glance, Unseen};
-pub use import::{ImportError, ImportReport, import_ids, print_keys};
+pub use import::{ImportError, ImportReport, import_ids, keys_of_one, print_keys};
 pub use pin::{Pin, PinChange};
 pub use secret::{SecretError, load_or_create_secret};
 pub use subject::SubjectHasher;

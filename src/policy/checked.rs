@@ -14,6 +14,7 @@ use crate::{
 };
 
 use super::{
+    breach,
     digest::digest,
     ids,
     instrument::Instrument,
@@ -299,6 +300,7 @@ impl Checked {
             "rule",
             faults,
         );
+        breach::unique(&self.laws, faults);
         ids::one_namespace(&self.laws, &self.organisation, faults);
     }
 

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use crate::document::{Faults, Node, Where};
 
 use super::{
-    law::{read_certainty, tell_unsure},
+    certainty::{read_certainty, tell_unsure},
     places::PlaceExpr,
     read,
     sets::{Interval, RuleId},

@@ -11,6 +11,8 @@ use crate::{
 };
 
 use super::{
+    breach::{Breach, read_breach},
+    certainty::{read_certainty, tell_unsure},
     child::{ChildAge, read_child},
     condition::{FilingNeed, Requirement, Unless, When, requirements},
     places::PlaceExpr,
@@ -44,6 +46,8 @@ pub struct Law {
     pub transfer_duties: Vec<Arc<str>>,
     pub sensitive: Vec<Sensitive>,
     pub children: Vec<ChildAge>,
+    /// Whom to tell of a breach.
+    pub breaches: Vec<Breach>,
     /// Prohibitions first, then localisation, then permits, each in the order of the file.
     pub rules: Vec<Rule>,
 }
@@ -281,6 +285,7 @@ impl Law {
             transfer_duties: texts(&f, "transfer_duties"),
             sensitive: Vec::new(),
             children: Vec::new(),
+            breaches: Vec::new(),
             rules: Vec::new(),
             id,
         };
@@ -289,6 +294,9 @@ impl Law {
         }
         for node in list(&f, "child") {
             law.children.extend(read_child(node, words, faults));
+        }
+        for node in list(&f, "breach") {
+            law.breaches.extend(read_breach(node, faults));
         }
         for (key, effect) in [
             ("forbid", Effect::Forbid),
@@ -545,34 +553,6 @@ fn read_rule(node: &Node, effect: Effect, words: &Words<'_>, faults: &Faults) ->
     tell_unsure(&rule.id, confidence, review, &f);
     f.finish();
     Some(rule)
-}
-
-/// How sure the fact behind a rule is, and whether it waits for review.
-pub(super) fn read_certainty(f: &Fields<'_>) -> (Option<&'static str>, Option<bool>) {
-    let faults = f.faults();
-    let confidence = f.maybe("confidence").and_then(|n| {
-        let table = ["high", "medium", "low"].map(|c| (c, c));
-        read::pick(n, "confidence", &table, faults)
-    });
-    (
-        confidence,
-        f.maybe("review").and_then(|n| n.boolean(faults)),
-    )
-}
-
-pub(super) fn tell_unsure(
-    id: &str,
-    confidence: Option<&str>,
-    review: Option<bool>,
-    f: &Fields<'_>,
-) {
-    if confidence.is_some_and(|c| c != "high") && review.is_none() {
-        f.faults().error_hint(
-            f.at,
-            format!("rule `{id}` is not sure, and does not say whether it wants review"),
-            "write `review = true`, or `review = false` with a comment that says why",
-        );
-    }
 }
 
 fn concluded(f: &Fields<'_>) -> Interval {

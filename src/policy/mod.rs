@@ -4,6 +4,8 @@
 //! localisation and the order of copies, and no country's name; the files under `law/` say which
 //! law uses what. Only [`Compiled`], the form for one instant, is asked for decisions.
 
+mod breach;
+mod certainty;
 mod checked;
 mod child;
 mod compile;
@@ -28,6 +30,7 @@ pub mod shipped;
 mod signed;
 mod vocabulary;
 
+pub use breach::{Breach, Starts, Told};
 pub(crate) use checked::law_files;
 pub use checked::{Checked, NO_LAW, NO_LAW_FILE, RuleInfo, check, load};
 pub use compile::Compiled;

@@ -68,6 +68,8 @@ pub(super) fn notes(old: &Checked, new: &Checked) -> Vec<String> {
     }
     compare("law", before, after, in_words, &mut notes);
     compare("child", children(old), children(new), in_words, &mut notes);
+    let duty = |b: &Item| format!("which reports of incidents tell: {}", in_words(b));
+    compare("breach", breaches(old), breaches(new), duty, &mut notes);
     compare("home", homes(old), homes(new), in_words, &mut notes);
     let told = |r: &Item| format!("which `Domicile-Retain-Until` follows: {}", in_words(r));
     compare(
@@ -198,6 +200,32 @@ fn children(policy: &Checked) -> Vec<Item> {
     all.map(|child| Item {
         id: child.id.to_string(),
         said: vec![says("citation", quoted(&child.citation))],
+    })
+    .collect()
+}
+
+/// Whom a law wants to be told of a breach: of no flow, and due in hours.
+fn breaches(policy: &Checked) -> Vec<Item> {
+    let all = policy.laws().flat_map(|(_, law)| &law.breaches);
+    all.map(|b| Item {
+        id: b.id.to_string(),
+        said: vec![
+            says("tell", quoted(b.tell.as_str())),
+            says("who", quoted(&b.who)),
+            says(
+                "within",
+                or_none(
+                    b.within
+                        .map(|time| quoted(&format!("{} hours", time.as_hours()))),
+                ),
+            ),
+            says("counted_from", quoted(b.from.as_str())),
+            says("when", or_none(b.when.as_deref().map(quoted))),
+            says("citation", quoted(&b.citation)),
+            says("from", or_none(b.interval.from)),
+            says("until", or_none(b.interval.until)),
+            says("confidence", quoted(b.confidence)),
+        ],
     })
     .collect()
 }

@@ -54,6 +54,7 @@ mod raw_http2;
 mod reading_back;
 mod readings;
 mod refused_as;
+mod reports;
 mod resilience;
 mod review;
 mod scan;

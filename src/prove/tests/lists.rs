@@ -218,3 +218,26 @@ fn the_digest_of_a_document_has_64_digits() {
         Ok(())
     );
 }
+
+#[test]
+fn duties_to_tell_of_a_breach_that_come_or_change_are_told() {
+    let breach = "\n[[breach]]\nid = \"first\"\ntell = \"authority\"\nwho = \"it\"\nwithin = \"3 days\"\ncitation = \"Art. 1\"\n";
+    let notes = |old: &str, new: &str| {
+        let [old, new] = [old, new].map(|more| {
+            let (_dir, files) = policy(&format!("{LAW}{more}"), ORGANISATION);
+            files.check().unwrap()
+        });
+        let found = diff(&old, &new);
+        assert!(found.changes.is_empty(), "{found:?}");
+        found.notes
+    };
+    let new = notes("", breach);
+    assert!(new[0].starts_with("breach `first` new, "), "{new:?}");
+    assert!(new[0].contains("within = \"72 hours\""), "{new:?}");
+    let shorter = breach.replace("3 days", "24 hours");
+    assert_eq!(
+        notes(breach, &shorter),
+        ["breach `first` changed: within = \"72 hours\" -> \"24 hours\""]
+    );
+    assert!(notes(breach, &breach.replace("3 days", "72 hours")).is_empty());
+}

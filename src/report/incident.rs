@@ -1,0 +1,613 @@
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io::{self, Write},
+    path::Path,
+    sync::Arc,
+};
+
+use foldhash::fast::FixedState;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use super::{
+    Reading, ReportError, Scope, Span,
+    deadlines::{Deadline, due},
+    flows::Decided,
+    json as as_json, render,
+    sheet::{Sheet, Table},
+    words,
+};
+use crate::{
+    attest::{Entry, Kind, Profile, Verdict},
+    domain::{Operation, Place, SubjectKey},
+    locate::PinChange,
+    policy::Checked,
+};
+
+/// People that one report lists; about 350 MiB of memory.
+const PEOPLE: usize = 5_000_000;
+/// Laws that are told apart, as many as a policy may have.
+const LAWS: usize = 64;
+
+/// What an incident hit.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// Its beginning and end; open where nobody knows.
+    pub span: Span,
+    pub region: Option<Region>,
+    pub instrument: Option<String>,
+    /// One part of so many, from 1 on: of the people whose key lies in it alone.
+    pub part: Option<(u32, u32)>,
+    /// When somebody became aware of it.
+    pub aware: Timestamp,
+    /// When it was found that it must be told.
+    pub assessed: Option<Timestamp>,
+}
+
+/// A region as the settings have it; without a place, one of earlier days.
+#[derive(Clone, Debug)]
+pub struct Region {
+    pub name: String,
+    pub place: Option<Place>,
+    pub entity: Option<String>,
+}
+
+/// Whom an incident concerns, under which laws, what of them, and by when each law wants to be
+/// obeyed.
+#[derive(Debug)]
+pub struct Incident {
+    pub hit: Hit,
+    pub reading: Reading,
+    /// The laws by their bits in `people`.
+    laws: Vec<Jurisdiction>,
+    people: HashMap<SubjectKey, u64, FixedState>,
+    /// Whether any entry names the region, or the instrument, that was asked for.
+    pub is_named: bool,
+}
+
+/// One law that governs some of the flows.
+#[derive(Debug)]
+pub struct Jurisdiction {
+    pub law: Arc<str>,
+    /// People whom it concerns.
+    pub people: u64,
+    pub categories: BTreeSet<Arc<str>>,
+    pub entries: u64,
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+impl Hit {
+    /// Whether a flow is one that was hit. What a region holds was written before the incident
+    /// began, too: there the beginning does not count.
+    fn concerns(&self, entry: &Entry, profile: &Profile, pin: Option<&PinChange>) -> bool {
+        let by_instrument = self.instrument.as_deref().is_none_or(|wanted| {
+            profile.outcome == Verdict::Permit && profile.instrument.as_deref() == Some(wanted)
+        });
+        let in_time = match (&self.region, &self.instrument) {
+            (Some(_), None) => self.span.until.is_none_or(|until| entry.at < until),
+            _ => self.span.contains(entry.at),
+        };
+        let by_region = || {
+            self.region
+                .as_ref()
+                .is_none_or(|r| r.is_touched(profile, pin))
+        };
+        profile.outcome != Verdict::Refuse && by_instrument && in_time && by_region()
+    }
+
+    fn is_in_part(&self, key: SubjectKey) -> bool {
+        let [a, b, c, d, ..] = key.to_bytes();
+        self.part.is_none_or(|(part, of)| {
+            let start = u64::from(u32::from_be_bytes([a, b, c, d]));
+            let share = (start * u64::from(of)) >> 32;
+            share + 1 == u64::from(part)
+        })
+    }
+}
+
+impl Region {
+    fn is_touched(&self, profile: &Profile, pin: Option<&PinChange>) -> bool {
+        let is = |region: &Option<Arc<str>>| region.as_deref() == Some(&*self.name);
+        if profile.outcome == Verdict::Observe {
+            // What else stands there would have been.
+            return is(&profile.reached);
+        }
+        let copied_from = matches!(
+            profile.operation,
+            Operation::Replicate | Operation::Relocate
+        ) && self.place.is_some_and(|place| place == profile.from.place)
+            && profile.from.entity.as_deref() == self.entity.as_deref();
+        is(&profile.region) || copied_from || pin.is_some_and(|pin| *region_of(pin) == *self.name)
+    }
+}
+
+fn region_of(pin: &PinChange) -> &str {
+    match pin {
+        PinChange::Claim { region, .. }
+        | PinChange::Move { region }
+        | PinChange::Copy { region }
+        | PinChange::Drop { region } => region,
+    }
+}
+
+impl Incident {
+    /// Reads the whole ledger, and verifies it as it goes. Blocks.
+    ///
+    /// # Errors
+    /// There is no ledger, or it cannot be read (damage is no error, see [`Reading`]); or more
+    /// people are concerned than one report lists.
+    pub fn read(folder: &Path, hit: Hit) -> Result<Self, ReportError> {
+        let mut fold = Fold {
+            laws: Vec::new(),
+            by_law: HashMap::default(),
+            people: HashMap::default(),
+            is_named: false,
+        };
+        let reading = Reading::of(folder, &Scope::whole(), |reading, entry| {
+            fold.see(&hit, reading, entry)
+        })?;
+        let Fold {
+            mut laws,
+            people,
+            is_named,
+            ..
+        } = fold;
+        for bits in people.values() {
+            for (bit, law) in laws.iter_mut().enumerate() {
+                law.people += bits >> bit & 1;
+            }
+        }
+        Ok(Self {
+            hit,
+            reading,
+            laws,
+            people,
+            is_named,
+        })
+    }
+
+    pub fn people(&self) -> usize {
+        self.people.len()
+    }
+
+    /// Those that concern anybody, by their names.
+    pub fn jurisdictions(&self) -> Vec<&Jurisdiction> {
+        let mut all: Vec<_> = self.laws.iter().filter(|law| law.people > 0).collect();
+        all.sort_by(|a, b| a.law.cmp(&b.law));
+        all
+    }
+
+    /// What each of the laws wants, the most urgent first.
+    fn deadlines(&self, policy: &Checked) -> Vec<Deadline> {
+        let laws = self.jurisdictions();
+        let laws = laws.iter().map(|j| &*j.law);
+        due(policy, laws, self.hit.aware, self.hit.assessed)
+    }
+
+    /// In the order of the keys, which is no order of people.
+    fn subjects(&self) -> Vec<(SubjectKey, u64)> {
+        let mut all: Vec<_> = self
+            .people
+            .iter()
+            .map(|(key, laws)| (*key, *laws))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    fn laws_of(&self, bits: u64) -> impl Iterator<Item = &str> {
+        let all = self.laws.iter().enumerate();
+        all.filter(move |(bit, _)| bits >> bit & 1 == 1)
+            .map(|(_, law)| &*law.law)
+    }
+
+    /// The report in JSON; the people's keys are written one by one.
+    pub fn json<'a>(&'a self, policy: &'a Checked) -> impl Serialize + use<'a> {
+        Json {
+            incident: self,
+            policy,
+        }
+    }
+
+    /// One line for each person: the key, and the laws that concern the person.
+    pub fn csv(&self, out: &mut dyn Write) -> io::Result<()> {
+        let verified = match self.reading.verified {
+            Some(true) => "yes",
+            _ => "no",
+        };
+        let ledger = self.reading.id.as_deref().unwrap_or("not known");
+        render::line(out, ["subject", "laws", "ledger", "verified"].into_iter())?;
+        for (key, bits) in self.subjects() {
+            let laws = words::list(self.laws_of(bits));
+            let key = key.reveal();
+            render::line(out, [&*key, &*laws, ledger, verified].into_iter())?;
+        }
+        Ok(())
+    }
+
+    /// For people. Their keys stand in JSON and CSV alone.
+    pub fn sheet(&self, policy: &Checked) -> Sheet {
+        let mut sheet = Sheet::new("Incident", &self.reading);
+        sheet.head("time", self.hit.span.told());
+        if let Some(region) = &self.hit.region {
+            sheet.head("region", &region.name);
+            sheet.note("of a region everybody is counted whose data came there before the incident's end, whenever that was; left out are those whose account had ended there (a `drop` in the ledger) before its beginning");
+            sheet.note("people whose home was imported (`domicile directory import`) and of whom nothing has been asked since are not in the ledger: add them from the lists that were imported");
+        }
+        if let Some(instrument) = &self.hit.instrument {
+            sheet.head("instrument", instrument);
+            sheet.note(words::ONE_INSTRUMENT);
+        }
+        if let Some((part, of)) = self.hit.part {
+            sheet.head(
+                "part",
+                format!("{part} of {of}: of a share of the people alone"),
+            );
+        }
+        sheet.head("aware", words::time(self.hit.aware));
+        let assessed = self.hit.assessed.map(words::time);
+        sheet.head(
+            "assessed",
+            assessed.unwrap_or_else(|| {
+                "not told: times that begin with it are counted from `aware`".to_owned()
+            }),
+        );
+        sheet.head("people", self.people().to_string());
+
+        let mut laws = Table::new(
+            "laws",
+            &[
+                "law",
+                "name",
+                "people",
+                "categories",
+                "entries",
+                "first",
+                "last",
+            ],
+        );
+        laws.rows = self
+            .jurisdictions()
+            .into_iter()
+            .map(|j| {
+                let name = policy.laws().find(|(_, law)| law.id == j.law);
+                vec![
+                    j.law.to_string(),
+                    name.map(|(_, law)| law.name.clone()).unwrap_or_default(),
+                    j.people.to_string(),
+                    words::list(&j.categories),
+                    j.entries.to_string(),
+                    words::time(j.first),
+                    words::time(j.last),
+                ]
+            })
+            .collect();
+        sheet.tables.push(laws);
+        let deadlines = self.deadlines(policy);
+        let mut table = Table::new(
+            "whom to tell, and by when",
+            &[
+                "due",
+                "law",
+                "tell",
+                "who",
+                "within",
+                "when",
+                "citation",
+                "confidence",
+            ],
+        );
+        table.rows = deadlines.iter().map(Deadline::cells).collect();
+        sheet.tables.push(table);
+        sheet.note("times are counted in hours from `aware` (or `assessed`), also where a law counts days or may count from later: they are never too long. What the law packs do not know is told as such: it is not the same as no duty");
+        sheet.note("people are keys: match them with ids by `domicile key`; their list is this report in CSV or JSON");
+        sheet
+    }
+}
+
+struct Fold {
+    laws: Vec<Jurisdiction>,
+    by_law: HashMap<Arc<str>, usize, FixedState>,
+    people: HashMap<SubjectKey, u64, FixedState>,
+    is_named: bool,
+}
+
+impl Fold {
+    fn see(&mut self, hit: &Hit, reading: &mut Reading, entry: &Entry) -> Result<(), ReportError> {
+        let Kind::Decision { pin, .. } = &entry.kind else {
+            return Ok(());
+        };
+        let Some(decided) = Decided::of(entry) else {
+            return Ok(());
+        };
+        let (profile, pin) = (decided.profile, pin.as_ref());
+        self.is_named |= is_named(hit, profile, pin);
+        // The account ended before the incident: nothing of the person lay there any more.
+        if let (Some(_), Some(since), Some(key)) = (&hit.region, hit.span.since, decided.subject)
+            && hit.instrument.is_none()
+            && entry.at < since
+            && matches!(pin, Some(PinChange::Drop { .. }))
+        {
+            self.people.remove(&key);
+            return Ok(());
+        }
+        if !hit.concerns(entry, profile, pin) {
+            return Ok(());
+        }
+        let Some(key) = decided.subject.filter(|key| hit.is_in_part(*key)) else {
+            return Ok(());
+        };
+        reading.note_decided(entry);
+        let bits = self.note(profile, entry.at);
+        *self.people.entry(key).or_default() |= bits;
+        match self.people.len() > PEOPLE {
+            true => Err(ReportError::TooManyPeople { most: PEOPLE }),
+            false => Ok(()),
+        }
+    }
+
+    fn note(&mut self, profile: &Profile, at: Timestamp) -> u64 {
+        let mut bits = 0;
+        for name in &profile.laws {
+            let index = match self.by_law.get(name) {
+                Some(index) => *index,
+                // More than a policy may have are those of several; the last stands for them.
+                None if self.laws.len() >= LAWS => LAWS - 1,
+                None => {
+                    let index = self.laws.len();
+                    self.laws.push(Jurisdiction::new(name, at));
+                    self.by_law.insert(name.clone(), index);
+                    index
+                }
+            };
+            bits |= 1 << index;
+            if let Some(law) = self.laws.get_mut(index) {
+                law.entries += 1;
+                law.first = law.first.min(at);
+                law.last = law.last.max(at);
+                for category in &profile.categories {
+                    if !law.categories.contains(category) {
+                        law.categories.insert(category.clone());
+                    }
+                }
+            }
+        }
+        bits
+    }
+}
+
+fn is_named(hit: &Hit, profile: &Profile, pin: Option<&PinChange>) -> bool {
+    let region = hit.region.as_ref().is_some_and(|region| {
+        let names = [&profile.region, &profile.reached];
+        names.iter().any(|n| n.as_deref() == Some(&*region.name)) || region.is_touched(profile, pin)
+    });
+    let instrument = hit.instrument.as_deref();
+    region || (instrument.is_some() && profile.instrument.as_deref() == instrument)
+}
+
+impl Jurisdiction {
+    fn new(law: &Arc<str>, at: Timestamp) -> Self {
+        Self {
+            law: law.clone(),
+            people: 0,
+            categories: BTreeSet::new(),
+            entries: 0,
+            first: at,
+            last: at,
+        }
+    }
+}
+
+struct Json<'a> {
+    incident: &'a Incident,
+    policy: &'a Checked,
+}
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let incident = self.incident;
+        let Hit {
+            span,
+            region,
+            instrument,
+            part,
+            aware,
+            assessed,
+        } = &incident.hit;
+        let mut deadlines: BTreeMap<Arc<str>, Vec<Deadline>> = BTreeMap::new();
+        for deadline in incident.deadlines(self.policy) {
+            deadlines
+                .entry(deadline.law.clone())
+                .or_default()
+                .push(deadline);
+        }
+        let laws = incident.jurisdictions();
+        let law = |j: &&Jurisdiction| {
+            serde_json::json!({
+                "law": j.law, "people": j.people, "categories": j.categories, "entries": j.entries,
+                "first": as_json::time(j.first), "last": as_json::time(j.last),
+                "deadlines": deadlines.get(&j.law),
+            })
+        };
+        let laws: Vec<_> = laws.iter().map(law).collect();
+        let asked = serde_json::json!({
+            "since": span.since, "until": span.until, "zone": span.zone,
+            "region": region.as_ref().map(|r| &r.name), "instrument": instrument,
+            "part": part.map(|(part, of)| format!("{part}/{of}")),
+            "aware": aware, "assessed": assessed,
+        });
+        let mut report = s.serialize_struct("Incident", 6)?;
+        report.serialize_field("report", "incident")?;
+        report.serialize_field("asked", &asked)?;
+        report.serialize_field("ledger", &incident.reading)?;
+        report.serialize_field("people", &incident.people())?;
+        report.serialize_field("laws", &laws)?;
+        report.serialize_field("subjects", &Subjects(incident))?;
+        report.end()
+    }
+}
+
+/// The people, written one by one.
+struct Subjects<'a>(&'a Incident);
+
+impl Serialize for Subjects<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Person<'a> {
+            key: String,
+            laws: Vec<&'a str>,
+        }
+        let all = self.0.subjects();
+        s.collect_seq(all.iter().map(|(key, bits)| Person {
+            key: key.reveal(),
+            laws: self.0.laws_of(*bits).collect(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        attest::tests::{at, decision, key, profile},
+        domain::EvidenceSet,
+    };
+
+    fn hit() -> Hit {
+        Hit {
+            span: Span::default(),
+            region: Some(Region {
+                name: "eu".to_owned(),
+                place: Some("DE".parse().unwrap()),
+                entity: Some("acme-eu".to_owned()),
+            }),
+            instrument: None,
+            part: None,
+            aware: at(0),
+            assessed: None,
+        }
+    }
+
+    fn entry(number: u64, change: impl FnOnce(&mut Profile), pin: Option<PinChange>) -> Entry {
+        let mut profile = Profile::clone(&profile("/p"));
+        change(&mut profile);
+        Entry {
+            seq: number,
+            at: at(number),
+            kind: Kind::Decision {
+                decision: decision(number),
+                profile: Arc::new(profile),
+                subject: Some(key(1)),
+                evidence: EvidenceSet::EMPTY,
+                pin,
+                reference: None,
+                order: None,
+            },
+        }
+    }
+
+    fn people(hit: &Hit, entries: &[Entry]) -> usize {
+        let mut fold = Fold {
+            laws: Vec::new(),
+            by_law: HashMap::default(),
+            people: HashMap::default(),
+            is_named: false,
+        };
+        let mut reading = Reading::begin();
+        for entry in entries {
+            fold.see(hit, &mut reading, entry).unwrap();
+        }
+        fold.people.len()
+    }
+
+    fn named(region: &'static str) -> impl Fn(&mut Profile) {
+        move |profile| profile.region = Some(region.into())
+    }
+
+    #[test]
+    fn of_a_region_everybody_is_hit_whose_data_lay_there() {
+        let stored = || entry(5, named("eu"), None);
+        assert_eq!(people(&hit(), &[stored()]), 1);
+        // Written before it began, too; not after its end.
+        let mut before = hit();
+        before.span.since = Some(at(9));
+        assert_eq!(people(&before, &[stored()]), 1);
+        let mut after = hit();
+        after.span.until = Some(at(5));
+        assert_eq!(people(&after, &[stored()]), 0);
+        // Elsewhere, refused, or never there.
+        assert_eq!(people(&hit(), &[entry(5, named("sg"), None)]), 0);
+        let refused = |p: &mut Profile| p.outcome = Verdict::Refuse;
+        assert_eq!(people(&hit(), &[entry(5, refused, None)]), 0);
+        let observed = |reached: &'static str| {
+            move |p: &mut Profile| {
+                p.outcome = Verdict::Observe;
+                p.reached = Some(reached.into());
+            }
+        };
+        assert_eq!(people(&hit(), &[entry(5, observed("sg"), None)]), 0);
+        assert_eq!(people(&hit(), &[entry(5, observed("eu"), None)]), 1);
+        // What is copied from there lay there; the place alone is another's.
+        let copied = |p: &mut Profile| {
+            p.operation = Operation::Replicate;
+            p.region = Some("sg".into());
+        };
+        assert_eq!(people(&hit(), &[entry(5, copied, None)]), 1);
+        let claim = PinChange::Claim {
+            region: "eu".into(),
+            countries: Default::default(),
+        };
+        assert_eq!(people(&hit(), &[entry(5, named("sg"), Some(claim))]), 1);
+    }
+
+    #[test]
+    fn whose_account_had_ended_before_was_not_hit() {
+        let end = || PinChange::Drop {
+            region: "eu".into(),
+        };
+        let flows = |after: Option<Entry>| {
+            let mut all = vec![
+                entry(1, named("eu"), None),
+                entry(2, named("eu"), Some(end())),
+            ];
+            all.extend(after);
+            all
+        };
+        let mut since = hit();
+        since.span.since = Some(at(3));
+        assert_eq!(people(&since, &flows(None)), 0);
+        assert_eq!(people(&since, &flows(Some(entry(3, named("eu"), None)))), 1);
+        // It ended while the incident went on, or nobody knows when that began.
+        since.span.since = Some(at(2));
+        assert_eq!(people(&since, &flows(None)), 1);
+        assert_eq!(people(&hit(), &flows(None)), 1);
+    }
+
+    #[test]
+    fn an_instrument_or_a_time_alone_is_hit_in_its_time() {
+        let mut by = hit();
+        by.region = None;
+        by.span.since = Some(at(3));
+        assert_eq!(people(&by, &[entry(2, |_| {}, None)]), 0);
+        assert_eq!(people(&by, &[entry(3, |_| {}, None)]), 1);
+        by.instrument = Some("eu-sg-2024".to_owned());
+        assert_eq!(people(&by, &[entry(3, |_| {}, None)]), 1);
+        by.instrument = Some("other".to_owned());
+        assert_eq!(people(&by, &[entry(3, |_| {}, None)]), 0);
+    }
+
+    #[test]
+    fn the_parts_share_the_people_and_leave_nobody_out() {
+        for of in [1_u32, 2, 3, 7] {
+            for byte in 0..=255_u8 {
+                let key = SubjectKey::from_bytes([byte; 16]);
+                let is_in = |part: u32| {
+                    let part = Some((part, of));
+                    Hit { part, ..hit() }.is_in_part(key)
+                };
+                assert_eq!((1..=of).filter(|part| is_in(*part)).count(), 1);
+            }
+        }
+    }
+}
