@@ -31,7 +31,7 @@ use crate::{
         descriptors,
         handshake::{expect_tls, why},
     },
-    router::Shared,
+    shared::Shared,
     tls::{Live, ServerSide, TlsPeer},
 };
 

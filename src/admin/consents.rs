@@ -19,11 +19,11 @@ use super::{
     person::{Body, key, namespace, read},
 };
 use crate::{
+    clock,
     document::suggest,
     domain::{ConsentKind, Giver, Place},
-    router::{Shared, Snapshot, reloads::HANGS},
+    shared::{Shared, Snapshot, reloads::HANGS},
     state::{Filter, NewConsent, StateError, Withdrawal},
-    telemetry::clock,
 };
 
 /// Destinations of one consent.

@@ -11,9 +11,9 @@ use axum::{
 
 use super::{connections::Operator, handlers::problem};
 use crate::{
-    router::{Shared, Snapshot},
+    clock,
     settings::ListenerTls,
-    telemetry::clock,
+    shared::{Shared, Snapshot},
 };
 
 /// For what tells or does anything.

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::{
     forward::{EndpointReport, EndpointState},
-    router::{Shared, keeper, reloads::HANGS},
+    router::keeper,
+    shared::{Shared, reloads::HANGS},
 };
 
 /// A problem document (RFC 9457).

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::handlers::problem;
 use crate::{
     policy::{Checked, EntityId},
-    router::Shared,
+    shared::Shared,
 };
 
 /// `GET /v1/instruments`.

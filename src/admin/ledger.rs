@@ -12,7 +12,7 @@ use super::handlers::problem;
 use crate::{
     attest::{self, Entry},
     domain::DecisionId,
-    router::Shared,
+    shared::Shared,
 };
 
 /// Entries on one page at most.

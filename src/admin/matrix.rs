@@ -21,7 +21,7 @@ use super::handlers::problem;
 use crate::{
     domain::Place,
     prove::matrix::{Asked, Matrix},
-    router::{Shared, Snapshot},
+    shared::{Shared, Snapshot},
 };
 
 /// Answers that are kept: one console asks for a few operations.

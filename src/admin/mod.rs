@@ -21,7 +21,7 @@ use axum::{
 };
 use tokio::sync::watch;
 
-use crate::router::Shared;
+use crate::shared::Shared;
 
 /// Serves until `stop` turns true. `whole`: everything; else `/livez` and `/readyz` alone, for
 /// kubelets.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::try_out::unreadable;
 use crate::{
     domain::SubjectKey,
-    router::{Shared, Snapshot},
+    shared::{Shared, Snapshot},
 };
 
 pub type Body = Result<Bytes, BytesRejection>;

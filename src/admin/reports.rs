@@ -21,7 +21,7 @@ use super::{
 use crate::{
     domain::SubjectKey,
     report::{Asked, Citations, Register, ReportError, Scope, Span, Subject, Transfers, Who},
-    router::Shared,
+    shared::Shared,
 };
 
 /// One ledger is read at a time; others wait their turn.

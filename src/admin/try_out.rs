@@ -23,7 +23,7 @@ use crate::{
     },
     decide::{explain_with, mistakes},
     domain::Question,
-    router::{ReadyRoute, Shared},
+    shared::{ReadyRoute, Shared},
 };
 
 /// `POST /v1/decisions:explain`: a question in, its answer out (docs/decision.md).

@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::{Ended, Failure, args::Check, print_line};
 use crate::{
+    clock,
     document::Fault,
-    router::{Snapshot, outlook, running::render, snapshot::Broken},
-    telemetry::clock,
+    router::{outlook, running::render},
+    shared::{Snapshot, snapshot::Broken},
 };
 
 pub fn check(args: &Check) -> Result<Ended, Failure> {

@@ -10,10 +10,10 @@ use std::{
 
 use super::{Ended, Failure, args::Demo, print_line, run};
 use crate::{
+    clock,
     policy::shipped,
     router::running::{Bound, Clock, Signals},
     store::{Store, StoreHandle, StoreOptions},
-    telemetry::clock,
 };
 
 /// The demo's regions, in the order of `--store-ports`.

@@ -16,6 +16,7 @@ use super::{
     policy_tools, print_line,
 };
 use crate::{
+    clock,
     decide::{explain_with, mistakes as question_mistakes},
     document::{
         Fault, Faults, Source, Where, is_missing, json_fault, read_input as read_file,
@@ -24,7 +25,6 @@ use crate::{
     domain::{Answer, Outcome, Question, Region, Regions},
     policy::{self, Checked},
     router::running::render,
-    telemetry::clock,
 };
 
 pub fn policy(args: &args::Policy) -> Result<Ended, Failure> {

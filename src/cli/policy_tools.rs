@@ -13,6 +13,7 @@ use super::{
     eprint_line, policy, print_line,
 };
 use crate::{
+    clock,
     document::{Faults, Refused, Source, place_of_word, read_text},
     prove::{
         cases, diff,
@@ -22,7 +23,6 @@ use crate::{
         prove as proof,
         prove::Untrue,
     },
-    telemetry::clock,
 };
 
 pub fn test(args: &PolicyTest) -> Result<Ended, Failure> {

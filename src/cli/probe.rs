@@ -19,8 +19,8 @@ use tokio::{
 
 use super::{Ended, Failure, args::Probe, eprint_line};
 use crate::{
+    clock,
     settings::{BackendTls, HttpVersion},
-    telemetry::clock,
     tls::{BackendSide, Files, Material},
 };
 

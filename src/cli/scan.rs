@@ -4,13 +4,14 @@ use std::io::{BufWriter, IsTerminal, Write, stdin, stdout};
 
 use super::{Ended, Failure, args, eprint_line, key, print_line, unread};
 use crate::{
+    clock,
     document::Fault,
     domain::RegionId,
     locate::{Glance, SubjectHasher},
-    router::{Snapshot, running::render, snapshot::Broken},
+    router::running::render,
     scan::{Form, Report, Scan, Told},
     settings::{PinMode, Secret},
-    telemetry::clock,
+    shared::{Snapshot, snapshot::Broken},
 };
 
 /// Bytes of the input that are read at once.

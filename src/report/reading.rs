@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::Scope;
 use crate::{
     attest::{self, Damage, Entry, Kind, LedgerError, VerifyReport},
+    clock,
     domain::Digest,
-    telemetry::clock,
 };
 
 /// Pairs of policy and settings that are told one by one.

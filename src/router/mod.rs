@@ -9,5 +9,4 @@ pub mod running;
 mod thresholds;
 pub mod worker;
 
-pub use crate::shared::{ReadyRoute, Shared, Snapshot, reloads, snapshot};
 pub use running::{Running, StartError};

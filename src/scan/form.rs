@@ -9,8 +9,8 @@ use crate::{
         schema::{CompiledSchema, Slot, covers},
     },
     domain::{CategoryId, RegionId},
-    router::{ReadyRoute, Snapshot},
     settings::{Format, Route, Schema},
+    shared::{ReadyRoute, Snapshot},
 };
 
 /// What an id is, where the schema does not say it.

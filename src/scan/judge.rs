@@ -21,8 +21,8 @@ use crate::{
     domain::{CategorySet, EvidenceKind, EvidenceSet, Operation, Place, RegionId},
     locate::Pin,
     policy::RuleId,
-    router::Snapshot,
     settings::Conflict,
+    shared::Snapshot,
 };
 
 /// Outcomes that are remembered at one time.

@@ -29,8 +29,8 @@ use crate::{
     },
     domain::{EvidenceSet, Outcome as Verdict, RegionId, SubjectKey},
     locate::{DirectoryError, Glance, Pin, SubjectHasher},
-    router::Snapshot,
     settings::PinMode,
+    shared::Snapshot,
 };
 use judge::Judge;
 use lines::{Line, Lines};

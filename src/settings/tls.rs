@@ -117,7 +117,7 @@ pub(super) fn backend(fields: &Fields<'_>, folder: &Path, endpoints: &[Uri]) -> 
 }
 
 /// Two regions whose servers prove the same by the same authorities are one to the router. Here the
-/// authorities are files of one name; `router::watched` compares what they hold.
+/// authorities are files of one name; `shared::watched` compares what they hold.
 pub(super) fn is_told_apart(
     region: &RegionSettings,
     others: &[RegionSettings],

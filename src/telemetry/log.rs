@@ -14,11 +14,8 @@ use std::{
 use serde_json::json;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use super::{
-    clock,
-    lines::{Line, Lines, Target, Trouble},
-};
-use crate::settings::Log;
+use super::lines::{Line, Lines, Target, Trouble};
+use crate::{clock, settings::Log};
 
 /// Bytes of lines that wait for the writer.
 const LIMIT: usize = 1 << 20;

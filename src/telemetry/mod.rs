@@ -10,7 +10,6 @@ pub mod metrics;
 mod otlp;
 pub mod workers;
 
-pub use crate::clock;
 pub use handles::Handles;
 pub use metrics::Metrics;
 pub use otlp::{AnswerAttributes, Begin, ClientSpan, Otlp, ServerSpan, Trace};
