@@ -125,6 +125,14 @@ impl Transfers {
                 .tables
                 .push(words::flows(words::UNRULED, &self.observed, citations));
         }
+        let found = [&self.permitted, &self.refused, &self.observed];
+        let wanted = [&self.asked.region, &self.asked.law, &self.asked.instrument];
+        let nothing = self.at_home == 0 && found.iter().all(|rows| rows.is_empty());
+        if nothing && wanted.iter().any(|wanted| wanted.is_some()) {
+            sheet.note(
+                "nothing in this time fits region, law and instrument: look at how they are spelt",
+            );
+        }
         sheet.note(words::COUNTS);
         sheet.csv = Table::joined([
             words::csv(&self.permitted, citations),

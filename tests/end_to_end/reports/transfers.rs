@@ -165,6 +165,9 @@ fn a_report_of_transfers_is_narrowed_by_time_region_law_and_instrument() {
     let first = first.as_str().unwrap();
     assert_eq!(flows(&format!("transfers --since {first}")), (7, 2));
     assert_eq!(flows(&format!("transfers --until {first}")), (0, 0));
+    // A slip of the pen is not taken for an empty ledger.
+    let slip = world.told("transfers --region europe", "");
+    assert!(slip.contains("look at how they are spelt"), "{slip}");
     let page = world.page("/v1/transfers?region=cn&since=2000-01-01&until=");
     assert_eq!(page["transfers"].as_array().unwrap().len(), 1);
     assert_eq!(page["asked"]["region"], "cn");
