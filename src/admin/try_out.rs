@@ -20,9 +20,11 @@ use crate::{
     classify::{
         ValueSource,
         evidence::{self, Evidence, Reading, weigh},
+        form,
     },
     decide::{explain_with, mistakes},
     domain::Question,
+    settings::Format,
     shared::{ReadyRoute, Shared},
 };
 
@@ -74,6 +76,14 @@ pub struct Asked {
     route: Option<String>,
 }
 
+/// A form as the object that it means; anything else as it is.
+fn as_record(route: &ReadyRoute, body: Bytes) -> Result<Bytes, form::FormFault> {
+    match route.settings.format {
+        Format::Form => form::as_json(&body).map(Bytes::from),
+        _ => Ok(body),
+    }
+}
+
 /// `POST /v1/records:classify?route=NAME`: what a record's body says, as kinds and places; no
 /// value of the record is repeated.
 pub async fn classify(
@@ -111,6 +121,10 @@ pub async fn classify(
             "no-such-route",
             &format!("the routes are {}", known.join(", ")),
         );
+    };
+    let body = match as_record(route, body) {
+        Ok(body) => body,
+        Err(fault) => return bad("malformed-form", &fault.to_string()),
     };
     let found = match route.schema.classify(&body) {
         Ok(found) => found,

@@ -65,16 +65,17 @@ pub struct Recovery {
 /// # Errors
 /// [`LedgerError::Damaged`] with the place of the first damage; others when it cannot be read.
 pub fn verify(folder: &Path) -> Result<VerifyReport, LedgerError> {
-    verify_each(folder, |_| {})
+    verify_each(folder, |_, _| {})
 }
 
-/// As [`verify`], and gives each entry as it is read: those that were acknowledged when it began,
-/// once each, in order. Before an error about damage those before it were given.
+/// As [`verify`], and gives each entry as it is read, once each, in order, with whether it was
+/// acknowledged when this began: those behind may yet be cut off and written anew, unless somebody has
+/// seen them acknowledged. Before an error about damage those before it were given.
 ///
 /// What is made of them counts only once the whole has been found sound.
 pub fn verify_each(
     folder: &Path,
-    mut give: impl FnMut(&Entry),
+    mut give: impl FnMut(&Entry, bool),
 ) -> Result<VerifyReport, LedgerError> {
     let slots = Slots::read_settled(folder).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotADirectory => no_ledger(folder),
@@ -209,7 +210,7 @@ impl VerifyReport {
         walk: &mut Walk,
         last: bool,
         heads: [&Head; 2],
-        give: &mut impl FnMut(&Entry),
+        give: &mut impl FnMut(&Entry, bool),
     ) -> Result<(), LedgerError> {
         let mut before = walk.next;
         loop {
@@ -226,10 +227,7 @@ impl VerifyReport {
                 Err(stop) => return Err(walk.damage(stop)),
             };
             for entry in walk.entries(&frame).map_err(|m| walk.damage(m.into()))? {
-                // Those behind it may yet be cut off and written anew.
-                if entry.seq <= heads[0].seq {
-                    give(&entry);
-                }
+                give(&entry, entry.seq <= heads[0].seq);
                 self.first_at.get_or_insert(entry.at);
                 self.last_at = Some(entry.at);
                 match entry.kind {

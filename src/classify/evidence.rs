@@ -50,9 +50,11 @@ pub fn read_text(text: &str) -> Reading {
     if text.is_empty() {
         return Reading::Nothing;
     }
-    // `sv-SE` is Swedish in Sweden, and no part of El Salvador.
-    if let Some(country) = weak::locale(text) {
-        return Reading::Weak(country);
+    // `sv-SE` is Swedish in Sweden, and no part of El Salvador; `es-419` is none of Spain.
+    match weak::locale(text) {
+        Some(Weak::Locale(country)) => return Reading::Weak(country),
+        Some(_) => return Reading::Nothing,
+        None => {}
     }
     if let Some(place) = place(text) {
         // `pt-br` is written for Brazil's Portuguese, and `de-by` for Bavaria.

@@ -30,12 +30,16 @@ pub enum FormFaultKind {
     Semicolon,
     #[error("no name")]
     NoName,
-    #[error("a name with a blank at its start or end, or a control character")]
+    #[error(
+        "a name with a quote, a blank at its start or end, a control character, or `!` before it"
+    )]
     Name,
     #[error("a name with brackets that are not `name[part][part]`")]
     Brackets,
-    #[error("a name of more than 32 parts")]
+    #[error("a name of more than 6 parts, of which some readers make others")]
     TooDeep,
+    #[error("more than 1000 fields, of which some readers take the first 1000 alone")]
+    TooMany,
     #[error(
         "a name that stands twice, or differs from another in its letters' case or in `.`, blank and `_` alone"
     )]
@@ -50,8 +54,10 @@ pub enum FormFaultKind {
     Charset,
 }
 
-/// Parts of a name, as `a[b][c]` has three.
-const DEEPEST: usize = 32;
+/// Parts of a name, as `a[b][c]` has three: what Express reads as parts.
+const DEEPEST: usize = 6;
+/// Fields that PHP and Express read, and let the rest go.
+const MOST: usize = 1000;
 /// Digits of the shortest number that may be a telephone's.
 const TELEPHONE: usize = 5;
 
@@ -62,9 +68,14 @@ const TELEPHONE: usize = 5;
 /// What readers of forms would not agree on, the first of it.
 pub fn as_json(form: &[u8]) -> Result<Vec<u8>, FormFault> {
     let mut tree = Tree::default();
-    let mut offset = 0;
+    let (mut offset, mut fields) = (0, 0);
     for field in form.split(|b| *b == b'&') {
         if !field.is_empty() {
+            fields += 1;
+            if fields > MOST {
+                let kind = FormFaultKind::TooMany;
+                return Err(FormFault { offset, kind });
+            }
             take(field, &mut tree).map_err(|kind| FormFault { offset, kind })?;
         }
         offset += field.len() + 1;
@@ -81,7 +92,7 @@ fn take(field: &[u8], tree: &mut Tree) -> Result<(), FormFaultKind> {
     let raw = halves.next().unwrap_or_default();
     let value = decode(raw)?;
     let parts = parts(&name)?;
-    if name.eq_ignore_ascii_case("_method") {
+    if tree::careless(&name) == "_method" {
         return Err(FormFaultKind::Method);
     }
     if name.eq_ignore_ascii_case("_charset_") && !value.eq_ignore_ascii_case("utf-8") {
@@ -125,8 +136,11 @@ fn parts(name: &str) -> Result<Vec<&str>, FormFaultKind> {
     if parts.len() > DEEPEST {
         return Err(FormFaultKind::TooDeep);
     }
-    let is_clean = |part: &&str| part.trim() == *part && !part.contains(char::is_control);
-    match parts.iter().all(is_clean) {
+    // Spring takes quotes off, and `!a` for the `a` that is missing.
+    let is_clean = |part: &&str| {
+        part.trim() == *part && !part.contains(|c: char| c.is_control() || c == '\'' || c == '"')
+    };
+    match parts.iter().all(is_clean) && !first.starts_with('!') {
         true => Ok(parts),
         false => Err(FormFaultKind::Name),
     }
@@ -230,12 +244,19 @@ mod tests {
             ("phone=+4917012345678", Kind::BarePlus),
             ("phone=(+49)+30+901820", Kind::BarePlus),
             ("_Method=DELETE", Kind::Method),
+            (".method=DELETE", Kind::Method),
+            ("address[%27country%27]=CN", Kind::Name),
+            ("address[\"country\"]=CN", Kind::Name),
+            ("!country=CN", Kind::Name),
             ("_charset_=windows-1252", Kind::Charset),
         ] {
             assert_eq!(read(form), Err(kind), "{form}");
         }
         let deep = format!("a{}=1", "[b]".repeat(DEEPEST));
         assert_eq!(read(&deep), Err(Kind::TooDeep));
+        let many: Vec<String> = (0..=MOST).map(|i| format!("a{i}=1")).collect();
+        assert_eq!(read(&many.join("&")), Err(Kind::TooMany));
+        assert!(read(&many[1..].join("&")).is_ok());
     }
 
     #[test]

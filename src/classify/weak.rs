@@ -13,7 +13,7 @@ pub enum Weak {
     TimeZone(Country),
     /// A national number whose check digits hold.
     Identifier(Country),
-    /// `UTC` and the like: a time zone of no country.
+    /// A time zone or a locale of no country, as `UTC` and `es-419` are.
     Nowhere,
 }
 
@@ -22,8 +22,8 @@ pub fn read(text: &str) -> Option<Weak> {
     if let Some(zone) = time_zone(text) {
         return Some(zone);
     }
-    if let Some(country) = locale(text) {
-        return Some(Weak::Locale(country));
+    if let Some(locale) = locale(text) {
+        return Some(locale);
     }
     let country = Country::new(national::issuer(text)?).ok()?;
     Some(Weak::Identifier(country))
@@ -31,15 +31,14 @@ pub fn read(text: &str) -> Option<Weak> {
 
 /// A language tag with a region (RFC 5646 §2.1) as it is usually written, `pt-BR` or `zh-Hant-TW`, or a
 /// locale of POSIX, `pt_BR.UTF-8`. A subdivision of ISO 3166-2 is written in capitals.
-pub fn locale(text: &str) -> Option<Country> {
-    let (text, is_posix) = match text.split_once(['.', '@']) {
-        Some((locale, _)) => (locale, true),
-        None => (text, text.contains('_')),
-    };
+pub fn locale(text: &str) -> Option<Weak> {
+    let text = text.split(['.', '@']).next()?;
+    if is_of_an_area(text) {
+        return Some(Weak::Nowhere);
+    }
     let mut parts = text.split(['-', '_']);
-    let language = parts.next()?;
-    let small = |b: u8| b.is_ascii_lowercase() || (is_posix && b.is_ascii_alphabetic());
-    if !(2..=3).contains(&language.len()) || !language.bytes().all(small) {
+    // In small letters: what begins with capitals is a country, `CN_GD`, for all that anybody knows.
+    if !is_language(parts.next()?) {
         return None;
     }
     let mut region = parts.next()?;
@@ -48,23 +47,29 @@ pub fn locale(text: &str) -> Option<Country> {
     }
     // What follows are variants and extensions, which say nothing of a place.
     let is_tail = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
-    let upper = region.to_ascii_uppercase();
-    let fits = region.len() == 2 && (is_posix || upper == region) && parts.all(is_tail);
-    fits.then(|| Country::new(&upper).ok())?
+    let fits = region.len() == 2 && parts.all(is_tail);
+    fits.then(|| Country::new(region).ok().map(Weak::Locale))?
+}
+
+/// `es-419`: a language of a part of the world (UN M.49), and no country.
+fn is_of_an_area(text: &str) -> bool {
+    let parts = text.split_once(['-', '_']);
+    parts.is_some_and(|(language, area)| {
+        is_language(language) && area.len() == 3 && area.bytes().all(|b| b.is_ascii_digit())
+    })
+}
+
+fn is_language(text: &str) -> bool {
+    let is_it = |l: &[u8]| l.starts_with(text.as_bytes());
+    text.len() == 2 && LANGUAGES.as_bytes().chunks(3).any(is_it)
 }
 
 /// Whether a text in small letters may as well be a locale, `pt-br`, as a subdivision, and which country
 /// it would then be: Portugal has no part `BR`.
 pub fn small_locale(text: &str) -> Option<Country> {
     let (language, region) = text.split_once('-')?;
-    let small = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_lowercase());
-    if !small(language)
-        || !small(region)
-        || !LANGUAGES
-            .as_bytes()
-            .chunks(3)
-            .any(|l| l.starts_with(language.as_bytes()))
-    {
+    let is_small = region.len() == 2 && region.bytes().all(|b| b.is_ascii_lowercase());
+    if !is_small || !is_language(language) {
         return None;
     }
     Country::new(&region.to_ascii_uppercase()).ok()
@@ -118,7 +123,8 @@ mod tests {
             ("zh-Hant-TW", "locale", "TW"),
             ("hi-Deva-IN-u-nu-deva", "locale", "IN"),
             ("en_IN", "locale", "IN"),
-            ("pt_br", "locale", "BR"),
+            ("pt_BR", "locale", "BR"),
+            ("es-419", "nowhere", ""),
             ("de_DE.UTF-8@euro", "locale", "DE"),
             ("Asia/Kolkata", "zone", "IN"),
             ("Asia/Calcutta", "zone", "IN"),
@@ -137,6 +143,18 @@ mod tests {
             assert_eq!(told(text), wanted, "{text}");
         }
         for text in [
+            "CN_GD",
+            "IN_TN",
+            "US_IN",
+            "ES_CN",
+            "ind_CN",
+            "US-CN.x",
+            "cn-GD",
+            "CA_IN",
+            "usa-IN",
+            "PT_BR",
+            "pt_br",
+            "ES-419",
             "DE-BY",
             "us-tx",
             "de",

@@ -2,6 +2,7 @@
 //! would read another record than the one that was classified.
 
 use crate::{
+    classify::ValueSource,
     message::{Field, FieldSet, Parts, Value},
     respond::Refused,
     settings::{FORM, Format, Route},
@@ -39,7 +40,35 @@ pub const PART: FieldSet = FieldSet::of(&[Field::ContentRange]);
 /// # Errors
 /// 400 of a part; 415, whose answer says what is wanted.
 pub fn check_form(parts: &Parts, route: &Route) -> Result<(), Refused> {
-    check(parts, route.format, route.content_type.as_deref())
+    check(parts, route.format, route.content_type.as_deref())?;
+    match route.format {
+        Format::Form => check_query(parts.uri.query().unwrap_or_default(), route),
+        _ => Ok(()),
+    }
+}
+
+/// Readers of forms take the query's fields for more of the form's: servlets the query's value first, Go
+/// and Rails where the form has none.
+fn check_query(query: &str, route: &Route) -> Result<(), Refused> {
+    let sources = route
+        .country
+        .iter()
+        .chain(&route.subject)
+        .chain(&route.born);
+    let sources: Vec<&ValueSource> = sources.chain(route.steering.sources()).collect();
+    let is_read = |name: &str| {
+        let is = |s: &&&ValueSource| matches!(s, ValueSource::Query(known) if known == name);
+        sources.iter().any(|s| is(&s))
+    };
+    let mut names = query.split('&').filter(|pair| !pair.is_empty());
+    match names.all(|pair| is_read(pair.split('=').next().unwrap_or_default())) {
+        true => Ok(()),
+        false => Err(Refused::MalformedForm(
+            "there is a query beside the form, which many servers read as more of it: send all in the \
+             form (names that the route reads by `query:` may stand there)"
+                .to_owned(),
+        )),
+    }
 }
 
 fn check(parts: &Parts, format: Format, own: Option<&str>) -> Result<(), Refused> {

@@ -59,12 +59,41 @@ fn is_number_behind_a_blank(value: &str) -> bool {
 
 /// Whether some frameworks take the request for one of another method.
 pub fn overrides_method(query: &str) -> bool {
-    const NAME: &str = "_method";
+    const NAME: &[u8] = b"_method";
     query.split(['&', ';']).any(|pair| {
         let key = pair.split('=').next().unwrap_or_default();
-        let is_it = |key: Cow<'_, str>| key.trim().eq_ignore_ascii_case(NAME);
-        key.len() >= NAME.len() && decode(key).is_some_and(is_it)
+        key.len() >= NAME.len() && is_careless(key.as_bytes(), NAME)
     })
+}
+
+/// Whether PHP takes a key for `name`: it reads on where others find no sense, ends at a NUL, and writes
+/// `_` for `.`, blanks and a bracket that is not closed.
+fn is_careless(key: &[u8], name: &[u8]) -> bool {
+    let mut rest = key;
+    let mut found = Vec::with_capacity(key.len());
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        let mut byte = *byte;
+        if byte == b'%'
+            && let Some((digits, after)) = after.split_at_checked(2)
+            && let Some(escaped) = std::str::from_utf8(digits)
+                .ok()
+                .filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))
+                .and_then(|d| u8::from_str_radix(d, 16).ok())
+        {
+            (byte, rest) = (escaped, after);
+        }
+        match byte {
+            0 => break,
+            b'+' => found.push(b' '),
+            byte => found.push(byte),
+        }
+    }
+    let meant = found.trim_ascii().iter().map(|b| match b {
+        b'.' | b' ' | b'[' => b'_',
+        b => b.to_ascii_lowercase(),
+    });
+    meant.eq(name.iter().copied())
 }
 
 fn decode(text: &str) -> Option<Cow<'_, str>> {
@@ -148,6 +177,10 @@ mod tests {
             "%5Fmethod=x",
             "a;_m%65thod=x",
             "+_method=",
+            ".method=DELETE",
+            "%2Emethod=DELETE",
+            "[method=DELETE",
+            "_method%00x=DELETE",
         ] {
             assert!(overrides_method(query), "{query}");
         }

@@ -214,8 +214,7 @@ pub fn find(x: &Exchange<'_>, routed: &Routed<'_>, taken: &Taken) -> Result<Pers
 
 #[inline(never)]
 fn form_as_json(form: &[u8]) -> Result<Vec<u8>, Refused> {
-    classify::form::as_json(form)
-        .map_err(|fault| Refused::Malformed(format!("the body is no form: {fault}")))
+    classify::form::as_json(form).map_err(|fault| Refused::MalformedForm(fault.to_string()))
 }
 
 fn target(routed: &Routed<'_>, person: &Person) -> RegionId {

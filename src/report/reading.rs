@@ -61,8 +61,8 @@ impl Reading {
         // What is wrong with the head is told by whoever reads the whole.
         let fits = attest::acknowledged(folder).map_or(true, |last| last <= scope.most);
         let read = if scope.after == 0 && fits {
-            let read = attest::verify_each(folder, |entry| {
-                if failed.is_none() {
+            let read = attest::verify_each(folder, |entry, acknowledged| {
+                if acknowledged && failed.is_none() {
                     reading.note(entry);
                     failed = see(&mut reading, entry).err();
                 }

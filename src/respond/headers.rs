@@ -62,9 +62,11 @@ impl Refused {
                 _ => "destination_unavailable",
             }),
             Self::Forbidden(_) => Some("http_request_denied"),
-            Self::Malformed(_) | Self::Path(_) | Self::Folded(_) | Self::Head(_) => {
-                Some(problem::REQUEST_ERROR)
-            }
+            Self::Malformed(_)
+            | Self::MalformedForm(_)
+            | Self::Path(_)
+            | Self::Folded(_)
+            | Self::Head(_) => Some(problem::REQUEST_ERROR),
             _ => None,
         }
     }

@@ -57,6 +57,8 @@ pub enum Refused {
     // classify
     /// Not one strict JSON object; says where, never what.
     Malformed(String),
+    /// Of the format `form`.
+    MalformedForm(String),
     /// What is wrong with a bulk request, or with one item of it.
     Bulk(BulkFault),
     UnknownField(String),

@@ -57,7 +57,7 @@ impl Source {
             Self::Ledger(folder) => folder,
         };
         let mut failed = None;
-        attest::verify_each(folder, |entry| {
+        attest::verify_each(folder, |entry, _| {
             if failed.is_none() && entry.seq <= size {
                 let profile = match &entry.kind {
                     Kind::Decision { profile, .. } => Some(&**profile),

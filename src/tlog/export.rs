@@ -111,7 +111,7 @@ fn pass(ledger: &Path, last: u64, before: Option<&Checkpoint>) -> Result<Start, 
     let since = before.map_or(0, |b| b.size);
     let mut tree = Tiles::default();
     let (mut aligned, mut root_before) = (Tiles::default(), None);
-    attest::verify_each(ledger, |entry| {
+    attest::verify_each(ledger, |entry, _| {
         if entry.seq > last {
             return;
         }

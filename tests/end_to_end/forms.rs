@@ -95,6 +95,8 @@ fn what_readers_of_forms_would_not_agree_on_reaches_nobody() {
         ("id=g&address[country]=%D", 400),
         ("id=g&address[country]=DE&_method=DELETE", 400),
         ("id=g&phone=+4930901820", 400),
+        ("id=g&address[country]=DE&address[%27country%27]=CN", 400),
+        ("id=g&address[country]=DE&.method=DELETE", 400),
         ("id=g&id=h&address[country]=DE", 400),
         // Known by other letters alone.
         ("id=g&ADDRESS[country]=CN&phone=%2B4930901820", 400),
@@ -106,7 +108,7 @@ fn what_readers_of_forms_would_not_agree_on_reaches_nobody() {
         ("address[country]=DE", 422),
         ("", 422),
         ("id=g&address[country]=DE&born=2020-01-01", 451),
-        ("{\"id\":\"g\"}", 422),
+        ("{\"id\":\"g\"}", 400),
     ] {
         let answer = post(&router, form);
         problem(&answer, status);
@@ -121,6 +123,39 @@ fn what_readers_of_forms_would_not_agree_on_reaches_nobody() {
         problem(&request.send(router.router), 415);
     }
     assert_eq!(backends.touched(), [""; 0]);
+}
+
+#[test]
+fn a_query_beside_a_form_is_refused() {
+    let (router, backends) = start();
+    for query in [
+        "country=CN",
+        "born=2015-01-01",
+        "%61ddress[country]=CN",
+        "x",
+        ".method=DELETE",
+    ] {
+        let request = Request::new("PUT", format!("/people/loose/q1?{query}"));
+        let answer = request.body(FORM, "country=DE").send(router.router);
+        let told = problem(&answer, 400);
+        assert!(!told.to_string().contains("2015"), "{told}");
+    }
+    let request = Request::new("PUT", "/people/q2?.method=DELETE").json(r#"{"country":"DE"}"#);
+    problem(&request.send(router.router), 400);
+    assert_eq!(backends.touched(), [""; 0]);
+}
+
+#[test]
+fn a_dry_run_reads_forms_as_the_route_does() {
+    let (router, _backends) = start();
+    let ask = |form: &str| {
+        Request::new("POST", "/v1/records:classify?route=/people/forms")
+            .body(FORM, form)
+            .send(router.admin)
+    };
+    let told = ask("id=t&address[country]=IN").json();
+    assert!(told.to_string().contains("\"IN\""), "{told}");
+    problem(&ask("id=t&id=u"), 400);
 }
 
 #[test]

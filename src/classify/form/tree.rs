@@ -109,7 +109,7 @@ fn is_element(part: &str) -> bool {
 }
 
 /// ASP.NET takes letters of either case for the same, PHP `.` and blanks for `_`.
-fn careless(name: &str) -> String {
+pub fn careless(name: &str) -> String {
     name.to_lowercase().replace(['.', ' '], "_")
 }
 

@@ -14,6 +14,15 @@ pub fn malformed(detail: &str) -> Facts<'_> {
     }
 }
 
+pub fn malformed_form(detail: &str) -> Facts<'_> {
+    Facts {
+        status: S::BAD_REQUEST,
+        name: "malformed-form",
+        title: "the form is none, or readers of forms would not agree on it",
+        detail: detail.into(),
+    }
+}
+
 pub fn bulk(fault: &BulkFault) -> Facts<'static> {
     Facts {
         status: fault.status(),

@@ -63,6 +63,7 @@ impl Refused {
             Self::RecordTooLong(limit) => admit::record_too_long(*limit),
 
             Self::Malformed(detail) => classify::malformed(detail),
+            Self::MalformedForm(detail) => classify::malformed_form(detail),
             Self::Bulk(fault) => classify::bulk(fault),
             Self::UnknownField(place) => classify::unknown_field(place),
             Self::Token(detail) => classify::token(detail),
