@@ -154,6 +154,8 @@ fn written_meanwhile(
     eu.wait_deletes(2);
     let (address, began) = (router.router, Instant::now());
     let writer = thread::spawn(move || write.send(address));
+    // Else what happens meanwhile may be there before it, where the machine has much to do.
+    thread::sleep(Duration::from_millis(400));
     meanwhile(&router);
     // What took no second is decided by what was in force when it came.
     let second = Duration::from_millis(1300);
