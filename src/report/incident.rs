@@ -1,12 +1,12 @@
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map},
     io::{self, Write},
     path::Path,
     sync::Arc,
 };
 
 use foldhash::fast::FixedState;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::{
@@ -29,6 +29,9 @@ mod tests;
 
 /// People that one report lists; about 350 MiB of memory.
 const PEOPLE: usize = 5_000_000;
+/// How long an erasure may have gone on after the last time that the ledger tells before its drop:
+/// each holder may take as long as the settings let it.
+const ERASING: SignedDuration = SignedDuration::from_hours(1);
 /// Laws that are told apart, as many as a policy may have.
 const LAWS: usize = 64;
 
@@ -63,9 +66,19 @@ pub struct Incident {
     pub reading: Reading,
     /// The laws by their bits in `people`.
     laws: Vec<Jurisdiction>,
-    people: HashMap<SubjectKey, u64, FixedState>,
+    people: HashMap<SubjectKey, Person, FixedState>,
     /// Whether any entry names the region, or the instrument, that was asked for.
     pub is_named: bool,
+}
+
+/// One whom it concerns; small, for there may be millions.
+#[derive(Clone, Copy, Debug, Default)]
+struct Person {
+    /// The bits of the laws.
+    laws: [u8; 8],
+    /// Whether a pin said that the region holds the data, and whether data came there otherwise.
+    pinned: bool,
+    unpinned: bool,
 }
 
 /// One law that governs some of the flows.
@@ -141,12 +154,7 @@ impl Incident {
     /// There is no ledger, or it cannot be read (damage is no error, see [`Reading`]); or more
     /// people are concerned than one report lists.
     pub fn read(folder: &Path, hit: Hit) -> Result<Self, ReportError> {
-        let mut fold = Fold {
-            laws: Vec::new(),
-            by_law: HashMap::default(),
-            people: HashMap::default(),
-            is_named: false,
-        };
+        let mut fold = Fold::new();
         let reading = Reading::of(folder, &Scope::whole(), |reading, entry| {
             fold.see(&hit, reading, entry)
         })?;
@@ -156,7 +164,8 @@ impl Incident {
             is_named,
             ..
         } = fold;
-        for bits in people.values() {
+        for person in people.values() {
+            let bits = person.laws();
             for (bit, law) in laws.iter_mut().enumerate() {
                 law.people += bits >> bit & 1;
             }
@@ -193,7 +202,7 @@ impl Incident {
         let mut all: Vec<_> = self
             .people
             .iter()
-            .map(|(key, laws)| (*key, *laws))
+            .map(|(key, person)| (*key, person.laws()))
             .collect();
         all.sort_unstable();
         all
@@ -235,7 +244,7 @@ impl Incident {
         sheet.head("time", self.hit.span.told());
         if let Some(region) = &self.hit.region {
             sheet.head("region", &region.name);
-            sheet.note("of a region everybody is counted whose data came there before the incident's end, whenever that was; left out are those whose account had ended there (a `drop` in the ledger) before its beginning");
+            sheet.note("of a region everybody is counted whose data came there before the incident's end, whenever that was; left out are those whose account had ended (a `drop` in the ledger) more than an hour before its beginning, if all that the ledger has of them there was erased with it: what went there in observe mode was not");
             sheet.note("people whose home was imported (`domicile directory import`) and of whom nothing has been asked since are not in the ledger: add them from the lists that were imported");
         }
         if let Some(instrument) = &self.hit.instrument {
@@ -312,12 +321,53 @@ impl Incident {
 struct Fold {
     laws: Vec<Jurisdiction>,
     by_law: HashMap<Arc<str>, usize, FixedState>,
-    people: HashMap<SubjectKey, u64, FixedState>,
+    people: HashMap<SubjectKey, Person, FixedState>,
     is_named: bool,
+    /// The latest time of the entries so far.
+    latest: Timestamp,
+}
+
+impl Person {
+    fn laws(&self) -> u64 {
+        u64::from_ne_bytes(self.laws)
+    }
+
+    /// What an entry that concerns the person says of where the data is.
+    fn note(
+        &mut self,
+        laws: u64,
+        region: Option<&Region>,
+        profile: &Profile,
+        pin: Option<&PinChange>,
+    ) {
+        self.laws = (self.laws() | laws).to_ne_bytes();
+        let Some(region) = region else {
+            return;
+        };
+        self.unpinned |= profile.outcome == Verdict::Observe;
+        self.pinned |= pin.is_some_and(|pin| *region_of(pin) == *region.name);
+    }
+
+    /// Whether nothing is left in a region when the account with this home ends. Erased are the
+    /// holders that the pin names, and nothing that came while nobody was pinned.
+    fn ends_with(&self, home: &str, region: &Region) -> bool {
+        !self.unpinned && (self.pinned || *home == *region.name)
+    }
 }
 
 impl Fold {
+    fn new() -> Self {
+        Self {
+            laws: Vec::new(),
+            by_law: HashMap::default(),
+            people: HashMap::default(),
+            is_named: false,
+            latest: Timestamp::MIN,
+        }
+    }
+
     fn see(&mut self, hit: &Hit, reading: &mut Reading, entry: &Entry) -> Result<(), ReportError> {
+        self.latest = self.latest.max(entry.at);
         let Kind::Decision { pin, .. } = &entry.kind else {
             return Ok(());
         };
@@ -326,13 +376,18 @@ impl Fold {
         };
         let (profile, pin) = (decided.profile, pin.as_ref());
         self.is_named |= is_named(hit, profile, pin);
-        // The account ended before the incident: nothing of the person lay there any more.
-        if let (Some(_), Some(since), Some(key)) = (&hit.region, hit.span.since, decided.subject)
-            && hit.instrument.is_none()
-            && entry.at < since
-            && matches!(pin, Some(PinChange::Drop { .. }))
+        if hit.instrument.is_none()
+            && let (Some(region), Some(since), Some(key)) =
+                (&hit.region, hit.span.since, decided.subject)
+            && let Some(PinChange::Drop { region: home }) = pin
+            && self.ended_before(since)
         {
-            self.people.remove(&key);
+            // A router writes the drop of the home alone, once all that the pin names have erased.
+            if let hash_map::Entry::Occupied(person) = self.people.entry(key)
+                && person.get().ends_with(home, region)
+            {
+                person.remove();
+            }
             return Ok(());
         }
         if !hit.concerns(entry, profile, pin) {
@@ -343,11 +398,19 @@ impl Fold {
         };
         reading.note_decided(entry);
         let bits = self.note(profile, entry.at);
-        *self.people.entry(key).or_default() |= bits;
+        let person = self.people.entry(key).or_default();
+        person.note(bits, hit.region.as_ref(), profile, pin);
         match self.people.len() > PEOPLE {
             true => Err(ReportError::TooManyPeople { most: PEOPLE }),
             false => Ok(()),
         }
+    }
+
+    /// Whether what an entry tells here was over by then. Its own time is when its request began, so
+    /// that the ledger was further already.
+    fn ended_before(&self, since: Timestamp) -> bool {
+        let over = self.latest.checked_add(ERASING);
+        over.is_ok_and(|over| over < since)
     }
 
     fn note(&mut self, profile: &Profile, at: Timestamp) -> u64 {

@@ -38,12 +38,7 @@ fn entry(number: u64, change: impl FnOnce(&mut Profile), pin: Option<PinChange>)
 }
 
 fn people(hit: &Hit, entries: &[Entry]) -> usize {
-    let mut fold = Fold {
-        laws: Vec::new(),
-        by_law: HashMap::default(),
-        people: HashMap::default(),
-        is_named: false,
-    };
+    let mut fold = Fold::new();
     let mut reading = Reading::begin();
     for entry in entries {
         fold.see(hit, &mut reading, entry).unwrap();
@@ -105,13 +100,75 @@ fn whose_account_had_ended_before_was_not_hit() {
         all
     };
     let mut since = hit();
-    since.span.since = Some(at(3));
+    since.span.since = Some(later(3));
     assert_eq!(people(&since, &flows(None)), 0);
     assert_eq!(people(&since, &flows(Some(entry(3, named("eu"), None)))), 1);
-    // It ended while the incident went on, or nobody knows when that began.
-    since.span.since = Some(at(2));
+    // It may have ended while the incident went on, or nobody knows when that began.
+    since.span.since = Some(later(2));
+    assert_eq!(people(&since, &flows(None)), 1);
+    since.span.since = Some(at(3));
     assert_eq!(people(&since, &flows(None)), 1);
     assert_eq!(people(&hit(), &flows(None)), 1);
+}
+
+/// So long after that an erasure which had begun by then is over.
+fn later(number: u64) -> Timestamp {
+    at(number) + ERASING
+}
+
+fn pin_change(region: &'static str, change: fn(Arc<str>) -> PinChange) -> Option<PinChange> {
+    Some(change(region.into()))
+}
+
+/// Observe mode pins nobody, so that no erasure reaches what it sent.
+#[test]
+fn the_end_of_an_account_takes_nobody_out_of_a_region_that_was_not_asked_to_erase() {
+    let mut hit = hit();
+    hit.span.since = Some(later(9));
+    let copy = |region| pin_change(region, |region| PinChange::Copy { region });
+    let drop = |region| {
+        entry(
+            5,
+            named(region),
+            pin_change(region, |region| PinChange::Drop { region }),
+        )
+    };
+    let observed = || {
+        let change = |p: &mut Profile| {
+            p.outcome = Verdict::Observe;
+            p.reached = Some("eu".into());
+        };
+        entry(1, change, None)
+    };
+    assert_eq!(people(&hit, &[observed(), drop("eu")]), 1);
+    assert_eq!(people(&hit, &[observed(), drop("sg")]), 1);
+    let claimed = entry(2, named("eu"), copy("eu"));
+    assert_eq!(people(&hit, &[observed(), claimed.clone(), drop("sg")]), 1);
+    // A copy that the pin names is erased with the home, data that no pin names is not.
+    assert_eq!(people(&hit, &[claimed, drop("sg")]), 0);
+    assert_eq!(people(&hit, &[entry(2, named("eu"), None), drop("sg")]), 1);
+    assert_eq!(people(&hit, &[entry(2, named("eu"), None), drop("eu")]), 0);
+}
+
+/// The time of an entry is when its request began: an erasure may end hours later.
+#[test]
+fn an_erasure_that_ended_after_the_beginning_takes_nobody_out() {
+    let mut hit = hit();
+    hit.span.since = Some(later(6));
+    let begun = |since: u64| {
+        let mut other = entry(since, named("sg"), None);
+        if let Kind::Decision { subject, .. } = &mut other.kind {
+            *subject = Some(key(2));
+        }
+        let drop = pin_change("eu", |region| PinChange::Drop { region });
+        [
+            entry(1, named("eu"), None),
+            other,
+            entry(2, named("eu"), drop),
+        ]
+    };
+    assert_eq!(people(&hit, &begun(7)), 1);
+    assert_eq!(people(&hit, &begun(5)), 0);
 }
 
 #[test]
