@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::{
-    Reading, ReportError, Scope, Span,
+    Reading, Region, ReportError, Scope, Span,
     deadlines::{Deadline, due},
     flows::Decided,
     json as as_json, render,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     attest::{Entry, Kind, Profile, Verdict},
-    domain::{Operation, Place, SubjectKey},
+    domain::{EvidenceKind, Operation, SubjectKey},
     locate::PinChange,
     policy::Checked,
 };
@@ -50,14 +50,6 @@ pub struct Hit {
     pub assessed: Option<Timestamp>,
 }
 
-/// A region as the settings have it; without a place, one of earlier days.
-#[derive(Clone, Debug)]
-pub struct Region {
-    pub name: String,
-    pub place: Option<Place>,
-    pub entity: Option<String>,
-}
-
 /// Whom an incident concerns, under which laws, what of them, and by when each law wants to be
 /// obeyed.
 #[derive(Debug)]
@@ -69,6 +61,8 @@ pub struct Incident {
     people: HashMap<SubjectKey, Person, FixedState>,
     /// Whether any entry names the region, or the instrument, that was asked for.
     pub is_named: bool,
+    /// Entries that count for every region, for they do not say where the flow went.
+    unclear: u64,
 }
 
 /// One whom it concerns; small, for there may be millions.
@@ -96,7 +90,7 @@ pub struct Jurisdiction {
 impl Hit {
     /// Whether a flow is one that was hit. What a region holds was written before the incident
     /// began, too: there the beginning does not count.
-    fn concerns(&self, entry: &Entry, profile: &Profile, pin: Option<&PinChange>) -> bool {
+    fn concerns(&self, entry: &Entry, profile: &Profile) -> Touch {
         let by_instrument = self.instrument.as_deref().is_none_or(|wanted| {
             profile.outcome == Verdict::Permit && profile.instrument.as_deref() == Some(wanted)
         });
@@ -104,12 +98,12 @@ impl Hit {
             (Some(_), None) => self.span.until.is_none_or(|until| entry.at < until),
             _ => self.span.contains(entry.at),
         };
-        let by_region = || {
-            self.region
-                .as_ref()
-                .is_none_or(|r| r.is_touched(profile, pin))
-        };
-        profile.outcome != Verdict::Refuse && by_instrument && in_time && by_region()
+        match &self.region {
+            _ if !by_instrument || !in_time => Touch::No,
+            Some(region) => Touch::of(region, entry),
+            None if profile.outcome == Verdict::Refuse => Touch::No,
+            None => Touch::Yes,
+        }
     }
 
     fn is_in_part(&self, key: SubjectKey) -> bool {
@@ -122,19 +116,54 @@ impl Hit {
     }
 }
 
-impl Region {
-    fn is_touched(&self, profile: &Profile, pin: Option<&PinChange>) -> bool {
-        let is = |region: &Option<Arc<str>>| region.as_deref() == Some(&*self.name);
-        if profile.outcome == Verdict::Observe {
+/// What an entry tells of a region.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Touch {
+    No,
+    Yes,
+    /// It does not say where the flow went.
+    MayBe,
+}
+
+impl Touch {
+    fn of(region: &Region, entry: &Entry) -> Self {
+        let Kind::Decision {
+            profile,
+            pin,
+            evidence,
+            ..
+        } = &entry.kind
+        else {
+            return Self::No;
+        };
+        let names = |name: &Option<Arc<str>>| name.as_deref() == Some(&*region.name);
+        let touched = match profile.outcome {
             // What else stands there would have been.
-            return is(&profile.reached);
+            Verdict::Observe => match &profile.reached {
+                None if profile.operation != Operation::Disclose => return Self::MayBe,
+                reached => names(reached),
+            },
+            // What is refused to be read or erased where the directory says that it lies lies there.
+            Verdict::Refuse => {
+                let at_holder = matches!(profile.operation, Operation::Read | Operation::Erase);
+                at_holder && evidence.contains(EvidenceKind::Pinned) && names(&profile.region)
+            }
+            Verdict::Permit => {
+                let copies = matches!(
+                    profile.operation,
+                    Operation::Replicate | Operation::Relocate
+                );
+                names(&profile.region)
+                    || (copies && region.is_end(&profile.from))
+                    || pin
+                        .as_ref()
+                        .is_some_and(|pin| *region_of(pin) == *region.name)
+            }
+        };
+        match touched {
+            true => Self::Yes,
+            false => Self::No,
         }
-        let copied_from = matches!(
-            profile.operation,
-            Operation::Replicate | Operation::Relocate
-        ) && self.place.is_some_and(|place| place == profile.from.place)
-            && profile.from.entity.as_deref() == self.entity.as_deref();
-        is(&profile.region) || copied_from || pin.is_some_and(|pin| *region_of(pin) == *self.name)
     }
 }
 
@@ -162,6 +191,7 @@ impl Incident {
             mut laws,
             people,
             is_named,
+            unclear,
             ..
         } = fold;
         for person in people.values() {
@@ -176,6 +206,7 @@ impl Incident {
             laws,
             people,
             is_named,
+            unclear,
         })
     }
 
@@ -245,7 +276,11 @@ impl Incident {
         if let Some(region) = &self.hit.region {
             sheet.head("region", &region.name);
             sheet.note("of a region everybody is counted whose data came there before the incident's end, whenever that was; left out are those whose account had ended (a `drop` in the ledger) more than an hour before its beginning, if all that the ledger has of them there was erased with it: what went there in observe mode was not");
-            sheet.note("people whose home was imported (`domicile directory import`) and of whom nothing has been asked since are not in the ledger: add them from the lists that were imported");
+            if self.unclear > 0 {
+                let unclear = self.unclear;
+                sheet.note(format!("{unclear} entries of observe mode, by a router of earlier days, do not say where the flow went: they count for every region"));
+            }
+            sheet.note("people whose home was imported (`domicile directory import`) and of whom nothing was asked before the incident's end do not count here: add them from the lists that were imported");
         }
         if let Some(instrument) = &self.hit.instrument {
             sheet.head("instrument", instrument);
@@ -323,6 +358,7 @@ struct Fold {
     by_law: HashMap<Arc<str>, usize, FixedState>,
     people: HashMap<SubjectKey, Person, FixedState>,
     is_named: bool,
+    unclear: u64,
     /// The latest time of the entries so far.
     latest: Timestamp,
 }
@@ -362,6 +398,7 @@ impl Fold {
             by_law: HashMap::default(),
             people: HashMap::default(),
             is_named: false,
+            unclear: 0,
             latest: Timestamp::MIN,
         }
     }
@@ -375,7 +412,7 @@ impl Fold {
             return Ok(());
         };
         let (profile, pin) = (decided.profile, pin.as_ref());
-        self.is_named |= is_named(hit, profile, pin);
+        self.is_named |= is_named(hit, entry, profile);
         if hit.instrument.is_none()
             && let (Some(region), Some(since), Some(key)) =
                 (&hit.region, hit.span.since, decided.subject)
@@ -390,13 +427,15 @@ impl Fold {
             }
             return Ok(());
         }
-        if !hit.concerns(entry, profile, pin) {
+        let touch = hit.concerns(entry, profile);
+        if touch == Touch::No {
             return Ok(());
         }
         let Some(key) = decided.subject.filter(|key| hit.is_in_part(*key)) else {
             return Ok(());
         };
         reading.note_decided(entry);
+        self.unclear += u64::from(touch == Touch::MayBe);
         let bits = self.note(profile, entry.at);
         let person = self.people.entry(key).or_default();
         person.note(bits, hit.region.as_ref(), profile, pin);
@@ -443,10 +482,11 @@ impl Fold {
     }
 }
 
-fn is_named(hit: &Hit, profile: &Profile, pin: Option<&PinChange>) -> bool {
+fn is_named(hit: &Hit, entry: &Entry, profile: &Profile) -> bool {
     let region = hit.region.as_ref().is_some_and(|region| {
         let names = [&profile.region, &profile.reached];
-        names.iter().any(|n| n.as_deref() == Some(&*region.name)) || region.is_touched(profile, pin)
+        names.iter().any(|n| n.as_deref() == Some(&*region.name))
+            || Touch::of(region, entry) == Touch::Yes
     });
     let instrument = hit.instrument.as_deref();
     region || (instrument.is_some() && profile.instrument.as_deref() == instrument)

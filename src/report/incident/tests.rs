@@ -38,12 +38,16 @@ fn entry(number: u64, change: impl FnOnce(&mut Profile), pin: Option<PinChange>)
 }
 
 fn people(hit: &Hit, entries: &[Entry]) -> usize {
+    folded(hit, entries).people.len()
+}
+
+fn folded(hit: &Hit, entries: &[Entry]) -> Fold {
     let mut fold = Fold::new();
     let mut reading = Reading::begin();
     for entry in entries {
         fold.see(hit, &mut reading, entry).unwrap();
     }
-    fold.people.len()
+    fold
 }
 
 fn named(region: &'static str) -> impl Fn(&mut Profile) {
@@ -84,6 +88,47 @@ fn of_a_region_everybody_is_hit_whose_data_lay_there() {
         countries: Default::default(),
     };
     assert_eq!(people(&hit(), &[entry(5, named("sg"), Some(claim))]), 1);
+}
+
+#[test]
+fn what_does_not_say_where_it_went_may_have_gone_to_any_region() {
+    let observed = |operation: Operation| {
+        let change = move |p: &mut Profile| {
+            p.outcome = Verdict::Observe;
+            p.operation = operation;
+        };
+        entry(5, change, None)
+    };
+    let mut other = hit();
+    other.region.as_mut().unwrap().name = "sg".to_owned();
+    for hit in [hit(), other] {
+        let fold = folded(&hit, &[observed(Operation::Store)]);
+        assert_eq!((fold.people.len(), fold.unclear), (1, 1));
+        // That a slip of the pen is found does not hang on them.
+        assert_eq!(fold.is_named, hit.region.as_ref().unwrap().name == "eu");
+        // A disclosure went to its recipient.
+        let fold = folded(&hit, &[observed(Operation::Disclose)]);
+        assert_eq!((fold.people.len(), fold.unclear), (0, 0));
+    }
+}
+
+#[test]
+fn what_was_refused_at_an_imported_home_lay_there() {
+    let refused = |operation: Operation, kind: EvidenceKind| {
+        let change = move |p: &mut Profile| {
+            p.outcome = Verdict::Refuse;
+            p.operation = operation;
+        };
+        let mut entry = entry(5, change, None);
+        if let Kind::Decision { evidence, .. } = &mut entry.kind {
+            evidence.insert(kind);
+        }
+        people(&hit(), &[entry])
+    };
+    assert_eq!(refused(Operation::Read, EvidenceKind::Pinned), 1);
+    assert_eq!(refused(Operation::Erase, EvidenceKind::Pinned), 1);
+    assert_eq!(refused(Operation::Read, EvidenceKind::Declared), 0);
+    assert_eq!(refused(Operation::Replicate, EvidenceKind::Pinned), 0);
 }
 
 #[test]
