@@ -19,6 +19,7 @@ use super::{
     person::{Body, key, namespace, read},
 };
 use crate::{
+    clock,
     domain::SubjectKey,
     report::{Asked, Citations, Register, ReportError, Scope, Span, Subject, Transfers, Who},
     shared::Shared,
@@ -59,6 +60,7 @@ pub async fn transfers(
         );
     };
     let span = Span::new(
+        clock::now(),
         asked.since.as_deref(),
         asked.until.as_deref(),
         asked.zone.as_deref(),
@@ -116,7 +118,7 @@ pub async fn subject(State(shared): State<Arc<Shared>>, body: Body) -> Response 
     };
     let times = [&asked.since, &asked.until, &asked.zone].map(|text| text.as_deref());
     let [since, until, zone] = times;
-    let span = match Span::new(since, until, zone) {
+    let span = match Span::new(clock::now(), since, until, zone) {
         Ok(span) => span,
         Err(error) => return bad_question(&error.to_string()),
     };

@@ -17,6 +17,7 @@ use super::{
     unread,
 };
 use crate::{
+    clock,
     document::Faults,
     domain::SubjectKey,
     locate::keys_of_one,
@@ -91,9 +92,10 @@ fn incident(args: &args::Incident) -> Result<Ended, Failure> {
         return Err("what each law wants stands in the policies: give --config FILE".into());
     };
     let told = |error: SpanError| error.to_string();
-    let aware = span.time("aware", &args.aware).map_err(told)?;
+    let now = clock::now();
+    let aware = span.start(now, "aware", &args.aware).map_err(told)?;
     let assessed = args.assessed.as_deref();
-    let assessed = assessed.map(|text| span.time("assessed", text));
+    let assessed = assessed.map(|text| span.start(now, "assessed", text));
     let hit = Hit {
         region: args.region.as_deref().map(|name| region(settings, name)),
         instrument: args.instrument.clone(),
@@ -162,7 +164,8 @@ fn part(text: &str) -> Result<(u32, u32), Failure> {
 
 fn span(times: &Times) -> Result<Span, Failure> {
     let (since, until) = (times.since.as_deref(), times.until.as_deref());
-    Span::new(since, until, Some(&times.zone)).map_err(|error| format!("{error}").into())
+    let zone = times.zone.as_deref();
+    Span::new(clock::now(), since, until, zone).map_err(|error| format!("{error}").into())
 }
 
 /// What a report is made from.

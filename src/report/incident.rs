@@ -347,6 +347,7 @@ impl Incident {
         );
         table.rows = deadlines.iter().map(Deadline::cells).collect();
         sheet.tables.push(table);
+        sheet.note("a day given as `--aware` or `--assessed` without `--zone` begins where on earth it begins first (UTC+14), so that no time is too long");
         sheet.note("times are counted in hours from `aware` (or `assessed`), also where a law counts days or may count from later: they are never too long. What the law packs do not know is told as such: it is not the same as no duty");
         sheet.note("people are keys: match them with ids by `domicile key`; their list is this report in CSV or JSON");
         sheet

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{cell, csv, world};
 use crate::kit::process::run_to_end;
 
-const AWARE: &str = "--aware 2026-11-24T08:00:00Z";
+const AWARE: &str = "--aware 2025-11-24T08:00:00Z";
 
 fn law<'a>(report: &'a Value, id: &str) -> &'a Value {
     let laws = report["laws"].as_array().unwrap();
@@ -57,23 +57,23 @@ fn b5_an_incident_of_a_region_gives_people_categories_jurisdictions_and_deadline
         found.unwrap_or_else(|| panic!("{id} in {law}")).clone()
     };
     let authority = due(europe, "eu-breach-authority");
-    assert_eq!(authority["due"], "2026-11-27T08:00:00Z");
+    assert_eq!(authority["due"], "2025-11-27T08:00:00Z");
     assert_eq!(authority["citation"], "GDPR Art. 33(1)");
     assert_eq!(authority["confidence"], "high");
     assert!(due(europe, "eu-breach-people")["within_hours"].is_null());
     let singapore = law(&report, "SG");
     let three_days = due(singapore, "sg-breach-authority");
-    assert_eq!(three_days["due"], "2026-11-27T08:00:00Z");
-    let words = format!("incident --region eu {AWARE} --assessed 2026-11-26T08:00:00Z");
+    assert_eq!(three_days["due"], "2025-11-27T08:00:00Z");
+    let words = format!("incident --region eu {AWARE} --assessed 2025-11-26T08:00:00Z");
     let assessed = world.json(&words, "");
     let later = due(law(&assessed, "SG"), "sg-breach-authority");
-    assert_eq!(later["due"], "2026-11-29T08:00:00Z");
+    assert_eq!(later["due"], "2025-11-29T08:00:00Z");
 
     // Russia's first notice is the soonest that has a number.
     let russia = world.json(&format!("incident --region ru {AWARE}"), "");
     assert_eq!(russia["people"], 1);
     let first = due(law(&russia, "RU"), "ru-breach-first");
-    assert_eq!(first["due"], "2026-11-25T08:00:00Z");
+    assert_eq!(first["due"], "2025-11-25T08:00:00Z");
 }
 
 #[test]
@@ -113,14 +113,14 @@ fn the_report_of_an_incident_says_the_same_in_every_format() {
             "text",
             [
                 "  people      2\n",
-                "2026-11-27T08:00:00Z (2026-11-27T09:00:00+01:00[Europe/Brussels])",
+                "2025-11-27T08:00:00Z (2025-11-27T09:00:00+01:00[Europe/Brussels])",
             ],
         ),
         (
             "html",
             [
                 "<dt>people</dt><dd>2</dd>",
-                "<td>2026-11-27T08:00:00Z (2026-11-27T09:00:00+01:00[Europe/Brussels])</td>",
+                "<td>2025-11-27T08:00:00Z (2025-11-27T09:00:00+01:00[Europe/Brussels])</td>",
             ],
         ),
     ] {
@@ -143,6 +143,15 @@ fn a_wrong_question_about_an_incident_is_told_what_is_wrong() {
         (AWARE, "say what was hit"),
         ("--region eu", "--aware"),
         ("--region eu --aware today", "neither a day"),
+        ("--region eu --aware 2999-01-01", "is later than now"),
+        (
+            &*format!("--region eu {AWARE} --assessed 2999-01-01"),
+            "`assessed` (2998-12-31T10:00:00Z) is later than now",
+        ),
+        (
+            &*format!("--region eu --since 2999-01-01 {AWARE}"),
+            "`since`",
+        ),
         (&*format!("--region europe {AWARE}"), "is no region"),
         (&*format!("--instrument eu-sg {AWARE}"), "is no instrument"),
         (&*format!("--region eu --part 3/2 {AWARE}"), "is no part"),

@@ -209,6 +209,7 @@ fn a_wrong_question_about_a_person_is_told_what_is_wrong() {
         r#"{"subject":""}"#,
         r#"{"subject":"anna","namespace":"persn"}"#,
         r#"{"subject":"anna","since":"yesterday"}"#,
+        r#"{"subject":"anna","since":"2999-01-01"}"#,
         r#"{"subject":"anna","name":"x"}"#,
     ] {
         let answer = ask(&world.router, body);

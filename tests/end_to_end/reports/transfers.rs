@@ -155,7 +155,6 @@ fn a_report_of_transfers_is_narrowed_by_time_region_law_and_instrument() {
     assert_eq!(flows("transfers --region cn"), (1, 1));
     assert_eq!(flows("transfers --law EU"), (5, 0));
     assert_eq!(flows("transfers --instrument eu-sg-2024"), (3, 0));
-    assert_eq!(flows("transfers --since 2999-01-01"), (0, 0));
     assert_eq!(
         flows("transfers --until 2000-01-01 --zone Asia/Singapore"),
         (0, 0)
@@ -183,6 +182,7 @@ fn a_wrong_question_about_transfers_is_told_what_is_wrong() {
             "transfers --since 2026-11-21 --until 2026-11-21",
             "is not after",
         ),
+        ("transfers --since 2999-01-01", "is later than now"),
         ("transfers --zone Mars/Base", "time zone"),
         ("transfers --format pdf", "invalid value"),
         ("transfers /nowhere", "holds no ledger"),
@@ -194,6 +194,7 @@ fn a_wrong_question_about_transfers_is_told_what_is_wrong() {
     }
     for query in [
         "since=yesterday",
+        "since=2999-01-01",
         "zone=Mars",
         "sinc=2026-01-01",
         "after=x",
@@ -286,7 +287,7 @@ fn what_went_in_observe_mode_stands_apart_from_what_was_permitted() {
     assert_eq!(subject["regions"], json!(["sg"]));
     assert_eq!(subject["mechanisms"], json!([]));
     let hit = |region: &str| {
-        let words = format!("incident --region {region} --aware 2026-11-24");
+        let words = format!("incident --region {region} --aware 2025-11-24");
         world.json(&words, "")["people"].clone()
     };
     assert_eq!((hit("sg"), hit("cn")), (json!(2), json!(0)));
