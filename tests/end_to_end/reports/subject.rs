@@ -176,6 +176,8 @@ fn a_person_whom_the_ledger_does_not_know_is_told_as_such() {
         (&report["flows"], &report["pinned"]),
         (&json!([]), &Value::Null)
     );
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("nothing in this ledger"), "{notes}");
 }
 
 #[test]
