@@ -21,7 +21,9 @@ use super::{
 use crate::{
     clock,
     domain::SubjectKey,
-    report::{Asked, Citations, Register, ReportError, Scope, Span, Subject, Transfers, Who},
+    report::{
+        Asked, Citations, Region, Register, ReportError, Scope, Span, Subject, Transfers, Who,
+    },
     shared::Shared,
 };
 
@@ -70,15 +72,16 @@ pub async fn transfers(
         Err(error) => return bad(&error.to_string()),
     };
     let after = asked.after.unwrap_or(0);
+    let snapshot = shared.snapshot.load_full();
+    let region = asked.region.as_deref();
     let asked = Asked {
         span,
-        region: asked.region,
+        region: region.map(|name| Region::of(&snapshot.settings, name)),
         law: asked.law,
         instrument: asked.instrument,
         all: asked.all.unwrap_or(false),
     };
-    reading(&shared, move |shared| {
-        let snapshot = shared.snapshot.load_full();
+    reading(&shared, move |_| {
         let folder = &snapshot.settings.ledger;
         let report = Transfers::read(folder, asked, &Scope::page(after))?;
         Ok(report.json(&Citations::of(&snapshot.checked)))

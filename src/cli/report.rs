@@ -40,14 +40,17 @@ pub fn report(args: &Report) -> Result<Ended, Failure> {
 }
 
 fn transfers(args: &args::Transfers) -> Result<Ended, Failure> {
+    let span = span(&args.times)?;
+    let from = From::of(&args.source)?;
+    let settings = from.settings.as_ref();
+    let region = args.region.as_deref().map(|name| region(settings, name));
     let asked = Asked {
-        span: span(&args.times)?,
-        region: args.region.clone(),
+        span,
+        region,
         law: args.law.clone(),
         instrument: args.instrument.clone(),
         all: args.all,
     };
-    let from = From::of(&args.source)?;
     let report = report::Transfers::read(&from.ledger, asked, &Scope::whole())?;
     let citations = from.citations();
     let json = || report.json(&citations);
@@ -97,7 +100,10 @@ fn incident(args: &args::Incident) -> Result<Ended, Failure> {
     let assessed = args.assessed.as_deref();
     let assessed = assessed.map(|text| span.start(now, "assessed", text));
     let hit = Hit {
-        region: args.region.as_deref().map(|name| region(settings, name)),
+        region: args
+            .region
+            .as_deref()
+            .map(|name| region(Some(settings), name)),
         instrument: args.instrument.clone(),
         part: args.part.as_deref().map(part).transpose()?,
         aware,
@@ -117,12 +123,10 @@ fn incident(args: &args::Incident) -> Result<Ended, Failure> {
     )
 }
 
-fn region(settings: &Settings, name: &str) -> Region {
-    let found = settings.regions.iter().find(|r| *r.name == *name);
-    Region {
-        name: name.to_owned(),
-        place: found.map(|r| r.place),
-        entity: found.map(|r| r.entity.to_string()),
+fn region(settings: Option<&Settings>, name: &str) -> Region {
+    match settings {
+        Some(settings) => Region::of(settings, name),
+        None => Region::unknown(name),
     }
 }
 

@@ -69,7 +69,9 @@ pub struct Transfers {
     pub source: Source,
     #[command(flatten)]
     pub times: Times,
-    /// Flows to or from this region alone, as the settings call it.
+    /// Flows of this region alone, as the settings call it: those whose entry names it, and stores,
+    /// replicates and relocates from its place and entity. Without `--config` what stands before the
+    /// first entry that tells where it is cannot be told apart: a note counts it.
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
     /// Flows that this law governs alone, such as EU.

@@ -269,22 +269,46 @@ impl Incident {
         Ok(())
     }
 
+    /// What to know of whom it counts, and of the times.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let mut note = |text: &str| notes.push(text.to_owned());
+        note(words::ONE_ROUTER);
+        if self.hit.region.is_some() {
+            note(
+                "of a region everybody is counted whose data came there before the incident's end, whenever that was; left out are those whose account had ended (a `drop` in the ledger) more than an hour before its beginning, if all that the ledger has of them there was erased with it: what went there in observe mode was not",
+            );
+            note(
+                "people whose home was imported (`domicile directory import`) and of whom nothing was asked before the incident's end do not count here: add them from the lists that were imported",
+            );
+        }
+        if self.unclear > 0 {
+            let unclear = self.unclear;
+            note(&format!(
+                "{unclear} entries of observe mode, by a router of earlier days, do not say where the flow went: they count for every region"
+            ));
+        }
+        if self.hit.instrument.is_some() {
+            note(words::ONE_INSTRUMENT);
+        }
+        note(
+            "a day given as `--aware` or `--assessed` without `--zone` begins where on earth it begins first (UTC+14), so that no time is too long",
+        );
+        note(
+            "times are counted in hours from `aware` (or `assessed`), also where a law counts days or may count from later: they are never too long. What the law packs do not know is told as such: it is not the same as no duty",
+        );
+        notes
+    }
+
     /// For people. Their keys stand in JSON and CSV alone.
     pub fn sheet(&self, policy: &Checked) -> Sheet {
         let mut sheet = Sheet::new("Incident", &self.reading);
         sheet.head("time", self.hit.span.told());
         if let Some(region) = &self.hit.region {
             sheet.head("region", &region.name);
-            sheet.note("of a region everybody is counted whose data came there before the incident's end, whenever that was; left out are those whose account had ended (a `drop` in the ledger) more than an hour before its beginning, if all that the ledger has of them there was erased with it: what went there in observe mode was not");
-            if self.unclear > 0 {
-                let unclear = self.unclear;
-                sheet.note(format!("{unclear} entries of observe mode, by a router of earlier days, do not say where the flow went: they count for every region"));
-            }
-            sheet.note("people whose home was imported (`domicile directory import`) and of whom nothing was asked before the incident's end do not count here: add them from the lists that were imported");
         }
         if let Some(instrument) = &self.hit.instrument {
             sheet.head("instrument", instrument);
-            sheet.note(words::ONE_INSTRUMENT);
         }
         if let Some((part, of)) = self.hit.part {
             sheet.head(
@@ -347,8 +371,7 @@ impl Incident {
         );
         table.rows = deadlines.iter().map(Deadline::cells).collect();
         sheet.tables.push(table);
-        sheet.note("a day given as `--aware` or `--assessed` without `--zone` begins where on earth it begins first (UTC+14), so that no time is too long");
-        sheet.note("times are counted in hours from `aware` (or `assessed`), also where a law counts days or may count from later: they are never too long. What the law packs do not know is told as such: it is not the same as no duty");
+        self.notes().into_iter().for_each(|note| sheet.note(note));
         sheet.note("people are keys: match them with ids by `domicile key`; their list is this report in CSV or JSON");
         sheet
     }
@@ -484,11 +507,10 @@ impl Fold {
 }
 
 fn is_named(hit: &Hit, entry: &Entry, profile: &Profile) -> bool {
-    let region = hit.region.as_ref().is_some_and(|region| {
-        let names = [&profile.region, &profile.reached];
-        names.iter().any(|n| n.as_deref() == Some(&*region.name))
-            || Touch::of(region, entry) == Touch::Yes
-    });
+    let region = hit
+        .region
+        .as_ref()
+        .is_some_and(|region| region.is_named(profile) || Touch::of(region, entry) == Touch::Yes);
     let instrument = hit.instrument.as_deref();
     region || (instrument.is_some() && profile.instrument.as_deref() == instrument)
 }
@@ -544,10 +566,11 @@ impl Serialize for Json<'_> {
             "part": part.map(|(part, of)| format!("{part}/{of}")),
             "aware": aware, "assessed": assessed,
         });
-        let mut report = s.serialize_struct("Incident", 6)?;
+        let mut report = s.serialize_struct("Incident", 7)?;
         report.serialize_field("report", "incident")?;
         report.serialize_field("asked", &asked)?;
         report.serialize_field("ledger", &incident.reading)?;
+        report.serialize_field("notes", &incident.notes())?;
         report.serialize_field("people", &incident.people())?;
         report.serialize_field("laws", &laws)?;
         report.serialize_field("subjects", &Subjects(incident))?;

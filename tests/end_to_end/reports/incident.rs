@@ -72,8 +72,19 @@ fn b5_an_incident_of_a_region_gives_people_categories_jurisdictions_and_deadline
     // Russia's first notice is the soonest that has a number.
     let russia = world.json(&format!("incident --region ru {AWARE}"), "");
     assert_eq!(russia["people"], 1);
+    for report in [&russia, &world.json("instruments", "")] {
+        let notes = report["notes"].to_string();
+        assert!(notes.contains("one router's ledger alone"), "{notes}");
+    }
     let first = due(law(&russia, "RU"), "ru-breach-first");
     assert_eq!(first["due"], "2025-11-25T08:00:00Z");
+    // Whom else the law may want told the pack does not know, and says so.
+    let all = law(&russia, "RU")["deadlines"].as_array().unwrap().iter();
+    let unknown: Vec<_> = all.filter(|d| d["id"].is_null()).collect();
+    let told: Vec<_> = unknown.iter().map(|d| &d["tell"]).collect();
+    assert_eq!(told, [&json!("people"), &json!("principal")]);
+    let who = unknown[0]["who"].as_str().unwrap();
+    assert!(who.contains("ask a lawyer"), "{who}");
 }
 
 #[test]
@@ -173,7 +184,7 @@ fn a_law_pack_that_knows_no_deadline_says_so() {
     let words = format!("incident --region ru {AWARE}");
     let report = world.json(&words, "");
     let deadlines = &law(&report, "RU")["deadlines"];
-    assert_eq!(deadlines.as_array().unwrap().len(), 1);
+    assert_eq!(deadlines.as_array().unwrap().len(), 3);
     assert_eq!(deadlines[0]["id"], Value::Null);
     let text = world.told(&words, "");
     assert!(text.contains("ask a lawyer at once"), "{text}");

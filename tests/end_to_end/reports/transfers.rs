@@ -153,6 +153,29 @@ fn a_report_of_transfers_is_narrowed_by_time_region_law_and_instrument() {
     assert_eq!(flows("transfers"), (7, 2));
     assert_eq!(flows("transfers --all"), (8, 2));
     assert_eq!(flows("transfers --region cn"), (1, 1));
+    // What was stored from there went to others.
+    assert_eq!(flows("transfers --region sg"), (4, 0));
+    assert_eq!(
+        world.page("/v1/transfers?region=sg")["transfers"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+    // Without settings the ledger tells where it is, and what stood before is counted.
+    let ledger = path(world.ledger());
+    let words = ["report", "transfers", &ledger, "--region", "sg", "--format"];
+    let without = |format: &str| {
+        let output = run_to_end(&[&words[..], &[format]].concat(), "");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let json: Value = serde_json::from_str(&without("json")).unwrap();
+    let note = "4 entries of stores and copies elsewhere are not listed";
+    let notes = json["notes"].as_array().unwrap().iter();
+    let mut notes = notes.map(|note| note.as_str().unwrap());
+    assert!(notes.any(|told| told.starts_with(note)), "{json}");
+    assert!(without("text").contains(note));
     assert_eq!(flows("transfers --law EU"), (5, 0));
     assert_eq!(flows("transfers --instrument eu-sg-2024"), (3, 0));
     assert_eq!(
@@ -167,6 +190,12 @@ fn a_report_of_transfers_is_narrowed_by_time_region_law_and_instrument() {
     // A slip of the pen is not taken for an empty ledger.
     let slip = world.told("transfers --region europe", "");
     assert!(slip.contains("look at how they are spelt"), "{slip}");
+    let page = world.page("/v1/transfers?region=europe");
+    let notes = page["notes"].to_string();
+    assert!(
+        notes.contains("look at how they are spelt") && notes.contains("one router"),
+        "{notes}"
+    );
     let page = world.page("/v1/transfers?region=cn&since=2000-01-01&until=");
     assert_eq!(page["transfers"].as_array().unwrap().len(), 1);
     assert_eq!(page["asked"]["region"], "cn");
