@@ -136,19 +136,17 @@ mod tests {
     use super::*;
     use crate::decide::tests::demo;
 
-    fn told(law: &str) -> Vec<(Option<Arc<str>>, Option<&'static str>, Option<i64>)> {
+    fn told(law: &str) -> Vec<Deadline> {
         let aware = "2026-11-24T08:00:00Z".parse().unwrap();
-        let all = due(&demo(), [law].into_iter(), aware, None);
-        all.into_iter()
-            .map(|d| (d.id, d.tell, d.within_hours))
-            .collect()
+        due(&demo(), [law].into_iter(), aware, None)
     }
 
     #[test]
     fn a_first_notice_without_delay_is_told_apart_from_its_details() {
         let board = |id: &str| {
             let id = Some(Arc::from(id));
-            told("IN").into_iter().find(|d| d.0 == id).map(|d| d.2)
+            let found = told("IN").into_iter().find(|d| d.id == id);
+            found.map(|d| d.within_hours)
         };
         assert_eq!(board("in-breach-board-first"), Some(None));
         assert_eq!(board("in-breach-board-details"), Some(Some(72)));
@@ -158,7 +156,7 @@ mod tests {
     fn whom_a_law_pack_says_nothing_of_is_told_for_each() {
         let unknown = |law: &str| -> Vec<Option<&'static str>> {
             let all = told(law).into_iter();
-            all.filter(|d| d.0.is_none()).map(|d| d.1).collect()
+            all.filter(|d| d.id.is_none()).map(|d| d.tell).collect()
         };
         let [authority, people, principal] = Told::ALL.map(|tell| Some(tell.as_str()));
         assert_eq!(unknown("RU"), [people, principal]);
