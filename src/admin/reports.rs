@@ -19,8 +19,11 @@ use super::{
     person::{Body, key, namespace, read},
 };
 use crate::{
+    clock,
     domain::SubjectKey,
-    report::{Asked, Citations, Register, ReportError, Scope, Span, Subject, Transfers, Who},
+    report::{
+        Asked, Citations, Region, Register, ReportError, Scope, Span, Subject, Transfers, Who,
+    },
     shared::Shared,
 };
 
@@ -59,6 +62,7 @@ pub async fn transfers(
         );
     };
     let span = Span::new(
+        clock::now(),
         asked.since.as_deref(),
         asked.until.as_deref(),
         asked.zone.as_deref(),
@@ -68,15 +72,16 @@ pub async fn transfers(
         Err(error) => return bad(&error.to_string()),
     };
     let after = asked.after.unwrap_or(0);
+    let snapshot = shared.snapshot.load_full();
+    let region = asked.region.as_deref();
     let asked = Asked {
         span,
-        region: asked.region,
+        region: region.map(|name| Region::of(&snapshot.settings, name)),
         law: asked.law,
         instrument: asked.instrument,
         all: asked.all.unwrap_or(false),
     };
-    reading(&shared, move |shared| {
-        let snapshot = shared.snapshot.load_full();
+    reading(&shared, move |_| {
         let folder = &snapshot.settings.ledger;
         let report = Transfers::read(folder, asked, &Scope::page(after))?;
         Ok(report.json(&Citations::of(&snapshot.checked)))
@@ -116,7 +121,7 @@ pub async fn subject(State(shared): State<Arc<Shared>>, body: Body) -> Response 
     };
     let times = [&asked.since, &asked.until, &asked.zone].map(|text| text.as_deref());
     let [since, until, zone] = times;
-    let span = match Span::new(since, until, zone) {
+    let span = match Span::new(clock::now(), since, until, zone) {
         Ok(span) => span,
         Err(error) => return bad_question(&error.to_string()),
     };

@@ -17,6 +17,7 @@ use super::{
     unread,
 };
 use crate::{
+    clock,
     document::Faults,
     domain::SubjectKey,
     locate::keys_of_one,
@@ -39,14 +40,17 @@ pub fn report(args: &Report) -> Result<Ended, Failure> {
 }
 
 fn transfers(args: &args::Transfers) -> Result<Ended, Failure> {
+    let span = span(&args.times)?;
+    let from = From::of(&args.source)?;
+    let settings = from.settings.as_ref();
+    let region = args.region.as_deref().map(|name| region(settings, name));
     let asked = Asked {
-        span: span(&args.times)?,
-        region: args.region.clone(),
+        span,
+        region,
         law: args.law.clone(),
         instrument: args.instrument.clone(),
         all: args.all,
     };
-    let from = From::of(&args.source)?;
     let report = report::Transfers::read(&from.ledger, asked, &Scope::whole())?;
     let citations = from.citations();
     let json = || report.json(&citations);
@@ -91,11 +95,15 @@ fn incident(args: &args::Incident) -> Result<Ended, Failure> {
         return Err("what each law wants stands in the policies: give --config FILE".into());
     };
     let told = |error: SpanError| error.to_string();
-    let aware = span.time("aware", &args.aware).map_err(told)?;
+    let now = clock::now();
+    let aware = span.start(now, "aware", &args.aware).map_err(told)?;
     let assessed = args.assessed.as_deref();
-    let assessed = assessed.map(|text| span.time("assessed", text));
+    let assessed = assessed.map(|text| span.start(now, "assessed", text));
     let hit = Hit {
-        region: args.region.as_deref().map(|name| region(settings, name)),
+        region: args
+            .region
+            .as_deref()
+            .map(|name| region(Some(settings), name)),
         instrument: args.instrument.clone(),
         part: args.part.as_deref().map(part).transpose()?,
         aware,
@@ -115,12 +123,10 @@ fn incident(args: &args::Incident) -> Result<Ended, Failure> {
     )
 }
 
-fn region(settings: &Settings, name: &str) -> Region {
-    let found = settings.regions.iter().find(|r| *r.name == *name);
-    Region {
-        name: name.to_owned(),
-        place: found.map(|r| r.place),
-        entity: found.map(|r| r.entity.to_string()),
+fn region(settings: Option<&Settings>, name: &str) -> Region {
+    match settings {
+        Some(settings) => Region::of(settings, name),
+        None => Region::unknown(name),
     }
 }
 
@@ -162,7 +168,8 @@ fn part(text: &str) -> Result<(u32, u32), Failure> {
 
 fn span(times: &Times) -> Result<Span, Failure> {
     let (since, until) = (times.since.as_deref(), times.until.as_deref());
-    Span::new(since, until, Some(&times.zone)).map_err(|error| format!("{error}").into())
+    let zone = times.zone.as_deref();
+    Span::new(clock::now(), since, until, zone).map_err(|error| format!("{error}").into())
 }
 
 /// What a report is made from.

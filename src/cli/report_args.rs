@@ -57,9 +57,10 @@ pub struct Times {
     /// Up to but without this day or instant.
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
-    /// Time zone in which days begin, such as Europe/Berlin.
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
-    pub zone: String,
+    /// Time zone in which days begin, such as Europe/Berlin. Default: UTC; for `--aware` and
+    /// `--assessed` where on earth the day begins first.
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -68,7 +69,9 @@ pub struct Transfers {
     pub source: Source,
     #[command(flatten)]
     pub times: Times,
-    /// Flows to or from this region alone, as the settings call it.
+    /// Flows of this region alone, as the settings call it: those whose entry names it, and stores,
+    /// replicates and relocates from its place and entity. Without `--config` what stands before the
+    /// first entry that tells where it is cannot be told apart: a note counts it.
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
     /// Flows that this law governs alone, such as EU.
@@ -123,10 +126,12 @@ pub struct Incident {
     /// What went under this instrument was hit, by its id.
     #[arg(long, value_name = "ID")]
     pub instrument: Option<String>,
-    /// When somebody became aware of it: deadlines are counted from here.
+    /// When somebody became aware of it: deadlines are counted from here. Best an instant; a day
+    /// without `--zone` begins where on earth it begins first (UTC+14).
     #[arg(long, value_name = "TIME")]
     pub aware: String,
-    /// When it was found that it must be told, from which some laws count. Default: as `--aware`.
+    /// When it was found that it must be told, from which some laws count; read as `--aware` is. Default: the
+    /// same.
     #[arg(long, value_name = "TIME")]
     pub assessed: Option<String>,
     /// A share of the people alone, such as 2/4, where they are too many for one report.

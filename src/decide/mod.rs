@@ -45,4 +45,4 @@ pub(crate) mod inside {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -46,6 +46,8 @@ pub enum Starts {
 }
 
 impl Told {
+    pub const ALL: [Self; 3] = [Self::Authority, Self::People, Self::Principal];
+
     const TABLE: [(&str, Self); 3] = [
         ("authority", Self::Authority),
         ("people", Self::People),

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::words;
-use crate::policy::{Breach, Checked, Law, Starts};
+use crate::policy::{Breach, Checked, Law, Starts, Told};
 
 /// Whom a law wants to be told of a breach, and by when.
 #[derive(Debug, Serialize)]
 pub struct Deadline {
     pub law: Arc<str>,
-    /// The duty's id; `None`: the law pack knows of none, so ask a lawyer at once.
+    /// The duty's id; `None`: the law pack knows of none (for `tell`), so ask a lawyer at once.
     pub id: Option<Arc<str>>,
     pub tell: Option<&'static str>,
     pub who: String,
@@ -45,15 +45,21 @@ pub fn due<'a>(
             continue;
         };
         let day = aware.to_zoned(law.timezone.clone()).date();
-        let before = all.len();
         let duties = law.breaches.iter().filter(|b| b.interval.contains(day));
-        all.extend(duties.map(|b| Deadline::of(law, b, aware, assessed)));
-        if all.len() == before {
-            let what = "nothing is known of it to this law pack: ask a lawyer at once";
-            all.push(Deadline::unknown(name, aware, what));
+        let duties: Vec<&Breach> = duties.collect();
+        // A pack that knows whom to tell first may know nothing of the others.
+        for tell in Told::ALL {
+            if !duties.iter().any(|duty| duty.tell == tell) {
+                let what = "nothing is known of it to this law pack: ask a lawyer at once";
+                let mut row = Deadline::unknown(name, aware, what);
+                row.tell = Some(tell.as_str());
+                all.push(row);
+            }
         }
+        let known = duties.into_iter();
+        all.extend(known.map(|b| Deadline::of(law, b, aware, assessed)));
     }
-    all.sort_by(|a, b| (a.due, &a.law, &a.id).cmp(&(b.due, &b.law, &b.id)));
+    all.sort_by(|a, b| (a.due, &a.law, &a.id, a.tell).cmp(&(b.due, &b.law, &b.id, b.tell)));
     all
 }
 
@@ -122,5 +128,42 @@ impl Deadline {
             text(self.citation.as_deref()),
             sure,
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::tests::demo;
+
+    fn told(law: &str) -> Vec<Deadline> {
+        let aware = "2026-11-24T08:00:00Z".parse().unwrap();
+        due(&demo(), [law].into_iter(), aware, None)
+    }
+
+    #[test]
+    fn a_first_notice_without_delay_is_told_apart_from_its_details() {
+        let board = |id: &str| {
+            let id = Some(Arc::from(id));
+            let found = told("IN").into_iter().find(|d| d.id == id);
+            found.map(|d| d.within_hours)
+        };
+        assert_eq!(board("in-breach-board-first"), Some(None));
+        assert_eq!(board("in-breach-board-details"), Some(Some(72)));
+    }
+
+    #[test]
+    fn whom_a_law_pack_says_nothing_of_is_told_for_each() {
+        let unknown = |law: &str| -> Vec<Option<&'static str>> {
+            let all = told(law).into_iter();
+            all.filter(|d| d.id.is_none()).map(|d| d.tell).collect()
+        };
+        let [authority, people, principal] = Told::ALL.map(|tell| Some(tell.as_str()));
+        assert_eq!(unknown("RU"), [people, principal]);
+        assert_eq!(unknown("IN"), [principal]);
+        assert_eq!(unknown("EU"), []);
+        assert_eq!(unknown("AE"), [authority, people, principal]);
+        // Not one of the policy's.
+        assert_eq!(unknown("XX"), [None]);
     }
 }

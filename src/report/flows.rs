@@ -24,7 +24,7 @@ pub enum ReportError {
     )]
     TooManyKinds { most: usize },
     #[error(
-        "more than {most} people are concerned, more than one report lists: ask for shorter times, one after the other, and join the lists"
+        "more than {most} people are concerned, more than one report lists: make one for each share of them, by --part 1/4, 2/4, 3/4 and 4/4 (up to 1000 shares), and join the lists; nobody is in two"
     )]
     TooManyPeople { most: usize },
 }
@@ -337,6 +337,14 @@ mod tests {
             refused,
             Err(ReportError::TooManyKinds { most: 1 })
         ));
+    }
+
+    #[test]
+    fn what_is_too_much_says_what_helps() {
+        let people = ReportError::TooManyPeople { most: 7 }.to_string();
+        assert!(people.contains("--part 1/4"), "{people}");
+        let kinds = ReportError::TooManyKinds { most: 7 }.to_string();
+        assert!(kinds.contains("by time"), "{kinds}");
     }
 
     #[test]

@@ -1,34 +1,38 @@
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map},
     io::{self, Write},
     path::Path,
     sync::Arc,
 };
 
 use foldhash::fast::FixedState;
-use jiff::Timestamp;
-use serde::{Serialize, Serializer, ser::SerializeStruct};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use super::{
-    Reading, ReportError, Scope, Span,
+    Reading, Region, ReportError, Scope, Span,
     deadlines::{Deadline, due},
     flows::Decided,
-    json as as_json, render,
+    render,
     sheet::{Sheet, Table},
     words,
 };
 use crate::{
     attest::{Entry, Kind, Profile, Verdict},
-    domain::{Operation, Place, SubjectKey},
+    domain::{EvidenceKind, Operation, SubjectKey},
     locate::PinChange,
     policy::Checked,
 };
 
+mod json;
 #[cfg(test)]
 mod tests;
 
 /// People that one report lists; about 350 MiB of memory.
 const PEOPLE: usize = 5_000_000;
+/// How long an erasure may have gone on after the last time that the ledger tells before its drop:
+/// each holder may take as long as the settings let it.
+const ERASING: SignedDuration = SignedDuration::from_hours(1);
 /// Laws that are told apart, as many as a policy may have.
 const LAWS: usize = 64;
 
@@ -47,14 +51,6 @@ pub struct Hit {
     pub assessed: Option<Timestamp>,
 }
 
-/// A region as the settings have it; without a place, one of earlier days.
-#[derive(Clone, Debug)]
-pub struct Region {
-    pub name: String,
-    pub place: Option<Place>,
-    pub entity: Option<String>,
-}
-
 /// Whom an incident concerns, under which laws, what of them, and by when each law wants to be
 /// obeyed.
 #[derive(Debug)]
@@ -63,9 +59,21 @@ pub struct Incident {
     pub reading: Reading,
     /// The laws by their bits in `people`.
     laws: Vec<Jurisdiction>,
-    people: HashMap<SubjectKey, u64, FixedState>,
+    people: HashMap<SubjectKey, Person, FixedState>,
     /// Whether any entry names the region, or the instrument, that was asked for.
     pub is_named: bool,
+    /// Entries that count for every region, for they do not say where the flow went.
+    unclear: u64,
+}
+
+/// One whom it concerns; small, for there may be millions.
+#[derive(Clone, Copy, Debug, Default)]
+struct Person {
+    /// The bits of the laws.
+    laws: [u8; 8],
+    /// Whether a pin said that the region holds the data, and whether data came there otherwise.
+    pinned: bool,
+    unpinned: bool,
 }
 
 /// One law that governs some of the flows.
@@ -83,7 +91,7 @@ pub struct Jurisdiction {
 impl Hit {
     /// Whether a flow is one that was hit. What a region holds was written before the incident
     /// began, too: there the beginning does not count.
-    fn concerns(&self, entry: &Entry, profile: &Profile, pin: Option<&PinChange>) -> bool {
+    fn concerns(&self, entry: &Entry, profile: &Profile) -> Touch {
         let by_instrument = self.instrument.as_deref().is_none_or(|wanted| {
             profile.outcome == Verdict::Permit && profile.instrument.as_deref() == Some(wanted)
         });
@@ -91,12 +99,12 @@ impl Hit {
             (Some(_), None) => self.span.until.is_none_or(|until| entry.at < until),
             _ => self.span.contains(entry.at),
         };
-        let by_region = || {
-            self.region
-                .as_ref()
-                .is_none_or(|r| r.is_touched(profile, pin))
-        };
-        profile.outcome != Verdict::Refuse && by_instrument && in_time && by_region()
+        match &self.region {
+            _ if !by_instrument || !in_time => Touch::No,
+            Some(region) => Touch::of(region, entry),
+            None if profile.outcome == Verdict::Refuse => Touch::No,
+            None => Touch::Yes,
+        }
     }
 
     fn is_in_part(&self, key: SubjectKey) -> bool {
@@ -109,19 +117,54 @@ impl Hit {
     }
 }
 
-impl Region {
-    fn is_touched(&self, profile: &Profile, pin: Option<&PinChange>) -> bool {
-        let is = |region: &Option<Arc<str>>| region.as_deref() == Some(&*self.name);
-        if profile.outcome == Verdict::Observe {
+/// What an entry tells of a region.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Touch {
+    No,
+    Yes,
+    /// It does not say where the flow went.
+    MayBe,
+}
+
+impl Touch {
+    fn of(region: &Region, entry: &Entry) -> Self {
+        let Kind::Decision {
+            profile,
+            pin,
+            evidence,
+            ..
+        } = &entry.kind
+        else {
+            return Self::No;
+        };
+        let names = |name: &Option<Arc<str>>| name.as_deref() == Some(&*region.name);
+        let touched = match profile.outcome {
             // What else stands there would have been.
-            return is(&profile.reached);
+            Verdict::Observe => match &profile.reached {
+                None if profile.operation != Operation::Disclose => return Self::MayBe,
+                reached => names(reached),
+            },
+            // What is refused to be read or erased where the directory says that it lies lies there.
+            Verdict::Refuse => {
+                let at_holder = matches!(profile.operation, Operation::Read | Operation::Erase);
+                at_holder && evidence.contains(EvidenceKind::Pinned) && names(&profile.region)
+            }
+            Verdict::Permit => {
+                let copies = matches!(
+                    profile.operation,
+                    Operation::Replicate | Operation::Relocate
+                );
+                names(&profile.region)
+                    || (copies && region.is_end(&profile.from))
+                    || pin
+                        .as_ref()
+                        .is_some_and(|pin| *region_of(pin) == *region.name)
+            }
+        };
+        match touched {
+            true => Self::Yes,
+            false => Self::No,
         }
-        let copied_from = matches!(
-            profile.operation,
-            Operation::Replicate | Operation::Relocate
-        ) && self.place.is_some_and(|place| place == profile.from.place)
-            && profile.from.entity.as_deref() == self.entity.as_deref();
-        is(&profile.region) || copied_from || pin.is_some_and(|pin| *region_of(pin) == *self.name)
     }
 }
 
@@ -141,12 +184,7 @@ impl Incident {
     /// There is no ledger, or it cannot be read (damage is no error, see [`Reading`]); or more
     /// people are concerned than one report lists.
     pub fn read(folder: &Path, hit: Hit) -> Result<Self, ReportError> {
-        let mut fold = Fold {
-            laws: Vec::new(),
-            by_law: HashMap::default(),
-            people: HashMap::default(),
-            is_named: false,
-        };
+        let mut fold = Fold::new();
         let reading = Reading::of(folder, &Scope::whole(), |reading, entry| {
             fold.see(&hit, reading, entry)
         })?;
@@ -154,9 +192,11 @@ impl Incident {
             mut laws,
             people,
             is_named,
+            unclear,
             ..
         } = fold;
-        for bits in people.values() {
+        for person in people.values() {
+            let bits = person.laws();
             for (bit, law) in laws.iter_mut().enumerate() {
                 law.people += bits >> bit & 1;
             }
@@ -167,6 +207,7 @@ impl Incident {
             laws,
             people,
             is_named,
+            unclear,
         })
     }
 
@@ -193,7 +234,7 @@ impl Incident {
         let mut all: Vec<_> = self
             .people
             .iter()
-            .map(|(key, laws)| (*key, *laws))
+            .map(|(key, person)| (*key, person.laws()))
             .collect();
         all.sort_unstable();
         all
@@ -207,7 +248,7 @@ impl Incident {
 
     /// The report in JSON; the people's keys are written one by one.
     pub fn json<'a>(&'a self, policy: &'a Checked) -> impl Serialize + use<'a> {
-        Json {
+        json::Json {
             incident: self,
             policy,
         }
@@ -229,18 +270,46 @@ impl Incident {
         Ok(())
     }
 
+    /// What to know of whom it counts, and of the times.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let mut note = |text: &str| notes.push(text.to_owned());
+        note(words::ONE_ROUTER);
+        if self.hit.region.is_some() {
+            note(
+                "of a region everybody is counted whose data came there before the incident's end, whenever that was; left out are those whose account had ended (a `drop` in the ledger) more than an hour before its beginning, if all that the ledger has of them there was erased with it: what went there in observe mode was not",
+            );
+            note(
+                "people whose home was imported (`domicile directory import`) and of whom nothing was asked before the incident's end do not count here: add them from the lists that were imported",
+            );
+        }
+        if self.unclear > 0 {
+            let unclear = self.unclear;
+            note(&format!(
+                "{unclear} entries of observe mode, by a router of earlier days, do not say where the flow went: they count for every region"
+            ));
+        }
+        if self.hit.instrument.is_some() {
+            note(words::ONE_INSTRUMENT);
+        }
+        note(
+            "a day given as `--aware` or `--assessed` without `--zone` begins where on earth it begins first (UTC+14), so that no time is too long",
+        );
+        note(
+            "times are counted in hours from `aware` (or `assessed`), also where a law counts days or may count from later: they are never too long. What the law packs do not know is told as such: it is not the same as no duty",
+        );
+        notes
+    }
+
     /// For people. Their keys stand in JSON and CSV alone.
     pub fn sheet(&self, policy: &Checked) -> Sheet {
         let mut sheet = Sheet::new("Incident", &self.reading);
         sheet.head("time", self.hit.span.told());
         if let Some(region) = &self.hit.region {
             sheet.head("region", &region.name);
-            sheet.note("of a region everybody is counted whose data came there before the incident's end, whenever that was; left out are those whose account had ended there (a `drop` in the ledger) before its beginning");
-            sheet.note("people whose home was imported (`domicile directory import`) and of whom nothing has been asked since are not in the ledger: add them from the lists that were imported");
         }
         if let Some(instrument) = &self.hit.instrument {
             sheet.head("instrument", instrument);
-            sheet.note(words::ONE_INSTRUMENT);
         }
         if let Some((part, of)) = self.hit.part {
             sheet.head(
@@ -303,7 +372,7 @@ impl Incident {
         );
         table.rows = deadlines.iter().map(Deadline::cells).collect();
         sheet.tables.push(table);
-        sheet.note("times are counted in hours from `aware` (or `assessed`), also where a law counts days or may count from later: they are never too long. What the law packs do not know is told as such: it is not the same as no duty");
+        self.notes().into_iter().for_each(|note| sheet.note(note));
         sheet.note("people are keys: match them with ids by `domicile key`; their list is this report in CSV or JSON");
         sheet
     }
@@ -312,12 +381,55 @@ impl Incident {
 struct Fold {
     laws: Vec<Jurisdiction>,
     by_law: HashMap<Arc<str>, usize, FixedState>,
-    people: HashMap<SubjectKey, u64, FixedState>,
+    people: HashMap<SubjectKey, Person, FixedState>,
     is_named: bool,
+    unclear: u64,
+    /// The latest time of the entries so far.
+    latest: Timestamp,
+}
+
+impl Person {
+    fn laws(&self) -> u64 {
+        u64::from_ne_bytes(self.laws)
+    }
+
+    /// What an entry that concerns the person says of where the data is.
+    fn note(
+        &mut self,
+        laws: u64,
+        region: Option<&Region>,
+        profile: &Profile,
+        pin: Option<&PinChange>,
+    ) {
+        self.laws = (self.laws() | laws).to_ne_bytes();
+        let Some(region) = region else {
+            return;
+        };
+        self.unpinned |= profile.outcome == Verdict::Observe;
+        self.pinned |= pin.is_some_and(|pin| *region_of(pin) == *region.name);
+    }
+
+    /// Whether nothing is left in a region when the account with this home ends. Erased are the
+    /// holders that the pin names, and nothing that came while nobody was pinned.
+    fn ends_with(&self, home: &str, region: &Region) -> bool {
+        !self.unpinned && (self.pinned || *home == *region.name)
+    }
 }
 
 impl Fold {
+    fn new() -> Self {
+        Self {
+            laws: Vec::new(),
+            by_law: HashMap::default(),
+            people: HashMap::default(),
+            is_named: false,
+            unclear: 0,
+            latest: Timestamp::MIN,
+        }
+    }
+
     fn see(&mut self, hit: &Hit, reading: &mut Reading, entry: &Entry) -> Result<(), ReportError> {
+        self.latest = self.latest.max(entry.at);
         let Kind::Decision { pin, .. } = &entry.kind else {
             return Ok(());
         };
@@ -325,29 +437,44 @@ impl Fold {
             return Ok(());
         };
         let (profile, pin) = (decided.profile, pin.as_ref());
-        self.is_named |= is_named(hit, profile, pin);
-        // The account ended before the incident: nothing of the person lay there any more.
-        if let (Some(_), Some(since), Some(key)) = (&hit.region, hit.span.since, decided.subject)
-            && hit.instrument.is_none()
-            && entry.at < since
-            && matches!(pin, Some(PinChange::Drop { .. }))
+        self.is_named |= is_named(hit, entry, profile);
+        if hit.instrument.is_none()
+            && let (Some(region), Some(since), Some(key)) =
+                (&hit.region, hit.span.since, decided.subject)
+            && let Some(PinChange::Drop { region: home }) = pin
+            && self.ended_before(since)
         {
-            self.people.remove(&key);
+            // A router writes the drop of the home alone, once all that the pin names have erased.
+            if let hash_map::Entry::Occupied(person) = self.people.entry(key)
+                && person.get().ends_with(home, region)
+            {
+                person.remove();
+            }
             return Ok(());
         }
-        if !hit.concerns(entry, profile, pin) {
+        let touch = hit.concerns(entry, profile);
+        if touch == Touch::No {
             return Ok(());
         }
         let Some(key) = decided.subject.filter(|key| hit.is_in_part(*key)) else {
             return Ok(());
         };
         reading.note_decided(entry);
+        self.unclear += u64::from(touch == Touch::MayBe);
         let bits = self.note(profile, entry.at);
-        *self.people.entry(key).or_default() |= bits;
+        let person = self.people.entry(key).or_default();
+        person.note(bits, hit.region.as_ref(), profile, pin);
         match self.people.len() > PEOPLE {
             true => Err(ReportError::TooManyPeople { most: PEOPLE }),
             false => Ok(()),
         }
+    }
+
+    /// Whether what an entry tells here was over by then. Its own time is when its request began, so
+    /// that the ledger was further already.
+    fn ended_before(&self, since: Timestamp) -> bool {
+        let over = self.latest.checked_add(ERASING);
+        over.is_ok_and(|over| over < since)
     }
 
     fn note(&mut self, profile: &Profile, at: Timestamp) -> u64 {
@@ -380,11 +507,11 @@ impl Fold {
     }
 }
 
-fn is_named(hit: &Hit, profile: &Profile, pin: Option<&PinChange>) -> bool {
-    let region = hit.region.as_ref().is_some_and(|region| {
-        let names = [&profile.region, &profile.reached];
-        names.iter().any(|n| n.as_deref() == Some(&*region.name)) || region.is_touched(profile, pin)
-    });
+fn is_named(hit: &Hit, entry: &Entry, profile: &Profile) -> bool {
+    let region = hit
+        .region
+        .as_ref()
+        .is_some_and(|region| region.is_named(profile) || Touch::of(region, entry) == Touch::Yes);
     let instrument = hit.instrument.as_deref();
     region || (instrument.is_some() && profile.instrument.as_deref() == instrument)
 }
@@ -399,72 +526,5 @@ impl Jurisdiction {
             first: at,
             last: at,
         }
-    }
-}
-
-struct Json<'a> {
-    incident: &'a Incident,
-    policy: &'a Checked,
-}
-
-impl Serialize for Json<'_> {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let incident = self.incident;
-        let Hit {
-            span,
-            region,
-            instrument,
-            part,
-            aware,
-            assessed,
-        } = &incident.hit;
-        let mut deadlines: BTreeMap<Arc<str>, Vec<Deadline>> = BTreeMap::new();
-        for deadline in incident.deadlines(self.policy) {
-            deadlines
-                .entry(deadline.law.clone())
-                .or_default()
-                .push(deadline);
-        }
-        let laws = incident.jurisdictions();
-        let law = |j: &&Jurisdiction| {
-            serde_json::json!({
-                "law": j.law, "people": j.people, "categories": j.categories, "entries": j.entries,
-                "first": as_json::time(j.first), "last": as_json::time(j.last),
-                "deadlines": deadlines.get(&j.law),
-            })
-        };
-        let laws: Vec<_> = laws.iter().map(law).collect();
-        let asked = serde_json::json!({
-            "since": span.since, "until": span.until, "zone": span.zone,
-            "region": region.as_ref().map(|r| &r.name), "instrument": instrument,
-            "part": part.map(|(part, of)| format!("{part}/{of}")),
-            "aware": aware, "assessed": assessed,
-        });
-        let mut report = s.serialize_struct("Incident", 6)?;
-        report.serialize_field("report", "incident")?;
-        report.serialize_field("asked", &asked)?;
-        report.serialize_field("ledger", &incident.reading)?;
-        report.serialize_field("people", &incident.people())?;
-        report.serialize_field("laws", &laws)?;
-        report.serialize_field("subjects", &Subjects(incident))?;
-        report.end()
-    }
-}
-
-/// The people, written one by one.
-struct Subjects<'a>(&'a Incident);
-
-impl Serialize for Subjects<'_> {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Person<'a> {
-            key: String,
-            laws: Vec<&'a str>,
-        }
-        let all = self.0.subjects();
-        s.collect_seq(all.iter().map(|(key, bits)| Person {
-            key: key.reveal(),
-            laws: self.0.laws_of(*bits).collect(),
-        }))
     }
 }

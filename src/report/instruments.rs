@@ -135,6 +135,7 @@ impl Instruments {
             "report": "instruments",
             "asked": { "since": self.span.since, "until": self.span.until, "zone": self.span.zone },
             "ledger": self.reading,
+            "notes": [words::ONE_ROUTER],
             "instruments": all,
         })
     }
@@ -177,6 +178,7 @@ impl Instruments {
         {
             sheet.note("of an instrument without parties and dates the organisation's file says nothing (any more), or no settings were given (--config)");
         }
+        sheet.note(words::ONE_ROUTER);
         sheet.note(words::ONE_INSTRUMENT);
         sheet.note(words::COUNTS);
         sheet

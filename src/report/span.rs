@@ -1,5 +1,8 @@
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, civil::Date, tz, tz::TimeZone};
 use serde::Serialize;
+
+/// Two clocks may differ by so much.
+const AHEAD: SignedDuration = SignedDuration::from_mins(1);
 
 /// The time that a report is about: from `since` on, up to but without `until`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -8,6 +11,9 @@ pub struct Span {
     pub until: Option<Timestamp>,
     /// In which the days of the question begin; an IANA name.
     pub zone: String,
+    /// Whether whoever asks named the zone.
+    #[serde(skip)]
+    is_zone_given: bool,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -16,6 +22,14 @@ pub enum SpanError {
         "`{name}` is neither a day (2026-11-21) nor an instant with its zone (2026-11-21T12:00:00Z): `{text}`"
     )]
     NoTime { name: &'static str, text: String },
+    #[error(
+        "`{name}` ({at}) is later than now ({now}): give the day or instant when it was, a day with the zone in which it begins (such as Europe/Berlin), or set this machine's clock"
+    )]
+    ToCome {
+        name: &'static str,
+        at: Timestamp,
+        now: Timestamp,
+    },
     #[error("`{0}` is not a time zone of the IANA database, such as `Europe/Berlin`")]
     NoZone(String),
     #[error(
@@ -28,12 +42,14 @@ impl Span {
     /// A day is its first instant in `zone` (default: UTC).
     ///
     /// # Errors
-    /// What cannot be read, and a span in which no time lies.
+    /// What cannot be read, a span in which no time lies, and one that begins later than `now`.
     pub fn new(
+        now: Timestamp,
         since: Option<&str>,
         until: Option<&str>,
         zone: Option<&str>,
     ) -> Result<Self, SpanError> {
+        let is_zone_given = zone.is_some();
         let name = zone.unwrap_or("UTC");
         let zone = TimeZone::get(name).map_err(|_| SpanError::NoZone(name.to_owned()))?;
         let read = |name, text: Option<&str>| text.map(|t| time(name, t, &zone)).transpose();
@@ -43,17 +59,35 @@ impl Span {
         {
             return Err(SpanError::Empty { since, until });
         }
-        let zone = name.to_owned();
-        Ok(Self { since, until, zone })
+        if let Some(since) = since {
+            not_to_come("since", since, now)?;
+        }
+        Ok(Self {
+            since,
+            until,
+            zone: name.to_owned(),
+            is_zone_given,
+        })
     }
 
-    /// A time beside the span, read as its own are.
+    /// A time that deadlines are counted from. Of a day where no zone was named that is its earliest
+    /// instant on earth, 14 hours before UTC: no deadline is told too late.
     ///
     /// # Errors
-    /// What cannot be read.
-    pub fn time(&self, name: &'static str, text: &str) -> Result<Timestamp, SpanError> {
-        let zone = TimeZone::get(&self.zone).map_err(|_| SpanError::NoZone(self.zone.clone()))?;
-        time(name, text, &zone)
+    /// What cannot be read, and a time later than `now`.
+    pub fn start(
+        &self,
+        now: Timestamp,
+        name: &'static str,
+        text: &str,
+    ) -> Result<Timestamp, SpanError> {
+        let zone = match self.is_zone_given {
+            true => TimeZone::get(&self.zone).map_err(|_| SpanError::NoZone(self.zone.clone()))?,
+            false => TimeZone::fixed(tz::offset(14)),
+        };
+        let at = time(name, text, &zone)?;
+        not_to_come(name, at, now)?;
+        Ok(at)
     }
 
     pub fn contains(&self, at: Timestamp) -> bool {
@@ -73,6 +107,13 @@ impl Span {
             (None, Some(until)) => format!("before {until}"),
             (Some(since), Some(until)) => format!("from {since} to before {until}"),
         }
+    }
+}
+
+fn not_to_come(name: &'static str, at: Timestamp, now: Timestamp) -> Result<(), SpanError> {
+    match now.checked_add(AHEAD) {
+        Ok(latest) if at > latest => Err(SpanError::ToCome { name, at, now }),
+        _ => Ok(()),
     }
 }
 
@@ -100,9 +141,47 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn read(
+        since: Option<&str>,
+        until: Option<&str>,
+        zone: Option<&str>,
+    ) -> Result<Span, SpanError> {
+        Span::new(at("2026-11-24T08:00:00Z"), since, until, zone)
+    }
+
+    #[test]
+    fn a_day_that_deadlines_are_counted_from_begins_where_it_begins_first() {
+        let now = at("2026-11-24T08:00:00Z");
+        let start = |zone, text| read(None, None, zone).unwrap().start(now, "aware", text);
+        for (zone, text, begins) in [
+            (None, "2026-11-23", "2026-11-22T10:00:00Z"),
+            (None, "2026-11-23T00:00:00Z", "2026-11-23T00:00:00Z"),
+            (Some("UTC"), "2026-11-23", "2026-11-23T00:00:00Z"),
+            (Some("Asia/Shanghai"), "2026-11-23", "2026-11-22T16:00:00Z"),
+            // It is the 25th nowhere on earth before 10:00 in UTC.
+            (None, "2026-11-24", "2026-11-23T10:00:00Z"),
+        ] {
+            assert_eq!(start(zone, text), Ok(at(begins)), "{zone:?} {text}");
+        }
+    }
+
+    #[test]
+    fn what_has_not_been_yet_is_refused() {
+        let now = at("2026-11-24T08:00:00Z");
+        let to_come = |name| move |refused: SpanError| matches!(refused, SpanError::ToCome { name: n, .. } if n == name);
+        let start = |text| read(None, None, None).unwrap().start(now, "aware", text);
+        assert!(start("2026-11-24T08:01:00Z").is_ok());
+        assert!(start("2026-11-24T08:01:01Z").is_err_and(to_come("aware")));
+        assert!(start("2026-11-25").is_err_and(to_come("aware")));
+        assert!(read(Some("2026-11-24T08:01:00Z"), None, None).is_ok());
+        assert!(read(Some("2026-11-25"), None, None).is_err_and(to_come("since")));
+        // The end may be open.
+        assert!(read(None, Some("2026-11-25"), None).is_ok());
+    }
+
     #[test]
     fn days_begin_in_their_zone_and_the_end_is_left_out() {
-        let span = Span::new(
+        let span = read(
             Some("2026-03-01"),
             Some("2026-04-01"),
             Some("Europe/Berlin"),
@@ -113,10 +192,10 @@ mod tests {
         assert!(span.contains(at("2026-02-28T23:00:00Z")));
         assert!(!span.contains(at("2026-02-28T22:59:59.999999Z")));
         assert!(!span.contains(at("2026-03-31T22:00:00Z")));
-        let utc = Span::new(Some("2026-03-01"), None, None).unwrap();
+        let utc = read(Some("2026-03-01"), None, None).unwrap();
         assert_eq!(utc.since, Some(at("2026-03-01T00:00:00Z")));
         assert!(utc.contains(at("2999-01-01T00:00:00Z")));
-        let instant = Span::new(None, Some("2026-03-01T12:00:00+01:00"), None).unwrap();
+        let instant = read(None, Some("2026-03-01T12:00:00+01:00"), None).unwrap();
         assert_eq!(instant.until, Some(at("2026-03-01T11:00:00Z")));
     }
 
@@ -131,21 +210,15 @@ mod tests {
             "21.11.2026",
         ] {
             assert!(
-                matches!(
-                    Span::new(Some(text), None, None),
-                    Err(SpanError::NoTime { .. })
-                ),
+                matches!(read(Some(text), None, None), Err(SpanError::NoTime { .. })),
                 "{text}"
             );
         }
         assert!(matches!(
-            Span::new(None, None, Some("Mars/Base")),
+            read(None, None, Some("Mars/Base")),
             Err(SpanError::NoZone(_))
         ));
         let day = Some("2026-11-21");
-        assert!(matches!(
-            Span::new(day, day, None),
-            Err(SpanError::Empty { .. })
-        ));
+        assert!(matches!(read(day, day, None), Err(SpanError::Empty { .. })));
     }
 }

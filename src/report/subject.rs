@@ -33,13 +33,16 @@ pub struct Subject {
     pub span: Span,
     pub reading: Reading,
     /// By key and region.
-    pub held: BTreeMap<(SubjectKey, Arc<str>), Held>,
+    pub held: HeldIn,
     pub permitted: Vec<Row>,
     pub refused: Vec<Row>,
     pub observed: Vec<Row>,
 }
 
-/// A region that holds a person's data, as far as the ledger tells.
+/// By key and region, the earliest period first: data may come to a region again after its end.
+pub type HeldIn = BTreeMap<(SubjectKey, Arc<str>), Vec<Held>>;
+
+/// A time through which a region holds a person's data, as far as the ledger tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub home: bool,
@@ -139,7 +142,7 @@ impl Subject {
             rows.iter().map(|r| as_json::row(r, citations)).collect()
         };
         let who = |w: &Who| json!({ "key": w.key.reveal(), "namespace": w.namespace });
-        let held = |((key, region), held): (&(SubjectKey, Arc<str>), &Held)| {
+        let held = |(key, region, held): (&SubjectKey, &Arc<str>, &Held)| {
             json!({ "key": key.reveal(), "region": region, "home": held.home,
                     "since": as_json::time(held.since), "until": held.until.map(as_json::time) })
         };
@@ -150,7 +153,8 @@ impl Subject {
             "asked": { "keys": self.who.iter().map(who).collect::<Vec<_>>(),
                        "since": self.span.since, "until": self.span.until, "zone": self.span.zone },
             "ledger": self.reading,
-            "held": self.held.iter().map(held).collect::<Vec<_>>(),
+            "notes": self.notes(),
+            "held": periods(&self.held).map(held).collect::<Vec<_>>(),
             "regions": self.regions(),
             "recipients": self.recipients(),
             "mechanisms": self.mechanisms(),
@@ -159,6 +163,13 @@ impl Subject {
             "refusals": rows(&self.refused),
             "observed": rows(&self.observed),
         })
+    }
+
+    /// What to know of what is, and is not, listed.
+    fn notes(&self) -> Vec<&'static str> {
+        let nothing = "nothing in this ledger is about this person: look at the spelling of the id, at the namespace, and whether the secret was another one then (docs/keys.md)";
+        let nothing = (!self.is_known()).then_some(nothing);
+        nothing.into_iter().chain([words::ONE_ROUTER]).collect()
     }
 
     /// For people, and for tables.
@@ -183,17 +194,13 @@ impl Subject {
             },
         );
         sheet.head("mechanisms", words::list(self.mechanisms()));
-        if !self.is_known() {
-            sheet.note("nothing in this ledger is about this person: look at the spelling of the id, at the namespace, and whether the secret was another one then (docs/keys.md)");
-        }
+        self.notes().into_iter().for_each(|note| sheet.note(note));
         let mut held = Table::new(
             "regions that hold data",
             &["region", "as", "since", "until", "key"],
         );
-        held.rows = self
-            .held
-            .iter()
-            .map(|((key, region), held)| {
+        held.rows = periods(&self.held)
+            .map(|(key, region, held)| {
                 vec![
                     region.to_string(),
                     if held.home { "home" } else { "copy" }.to_owned(),
@@ -238,18 +245,12 @@ fn change(entry: &Entry) -> Option<&PinChange> {
     }
 }
 
-fn apply(
-    held: &mut BTreeMap<(SubjectKey, Arc<str>), Held>,
-    key: SubjectKey,
-    change: &PinChange,
-    at: Timestamp,
-) {
-    let mine = |held: &mut BTreeMap<(SubjectKey, Arc<str>), Held>,
-                end: &mut dyn FnMut(&Arc<str>, &mut Held)| {
-        let all = held
-            .iter_mut()
-            .filter(|((k, _), h)| *k == key && h.until.is_none());
-        all.for_each(|((_, region), held)| end(region, held));
+fn apply(held: &mut HeldIn, key: SubjectKey, change: &PinChange, at: Timestamp) {
+    let mine = |held: &mut HeldIn, end: &mut dyn FnMut(&Arc<str>, &mut Held)| {
+        for ((_, region), periods) in held.iter_mut().filter(|((k, _), _)| *k == key) {
+            let open = periods.iter_mut().filter(|one| one.until.is_none());
+            open.for_each(|one| end(region, one));
+        }
     };
     let mut has_home = false;
     mine(held, &mut |_, one| has_home |= one.home);
@@ -263,8 +264,13 @@ fn apply(
         }
         PinChange::Copy { region } => (region, false),
         PinChange::Drop { region } => {
-            let mut ends_all = false;
-            mine(held, &mut |r, one| ends_all |= r == region && one.home);
+            let (mut is_home, mut is_copy) = (false, false);
+            mine(held, &mut |r, one| {
+                is_home |= r == region && one.home;
+                is_copy |= r == region && !one.home;
+            });
+            // A home that was imported is in no entry: what ends then is the account.
+            let ends_all = is_home || (!has_home && !is_copy);
             mine(held, &mut |r, one| {
                 if ends_all || r == region {
                     one.until = Some(at);
@@ -273,17 +279,21 @@ fn apply(
             return;
         }
     };
-    match held.get_mut(&(key, region.clone())) {
+    let periods = held.entry((key, region.clone())).or_default();
+    match periods.last_mut() {
         Some(one) if one.until.is_none() => one.home |= home,
-        _ => {
-            let now = Held {
-                home,
-                since: at,
-                until: None,
-            };
-            held.insert((key, region.clone()), now);
-        }
+        _ => periods.push(Held {
+            home,
+            since: at,
+            until: None,
+        }),
     }
+}
+
+/// Each period by itself.
+fn periods(held: &HeldIn) -> impl Iterator<Item = (&SubjectKey, &Arc<str>, &Held)> {
+    let all = held.iter();
+    all.flat_map(|((key, region), periods)| periods.iter().map(move |one| (key, region, one)))
 }
 
 #[cfg(test)]
@@ -300,15 +310,15 @@ mod tests {
             countries: Default::default(),
         };
         let person = key(1);
-        let told = |held: &BTreeMap<(SubjectKey, Arc<str>), Held>| -> Vec<String> {
-            let one = |((_, region), held): (&(SubjectKey, Arc<str>), &Held)| {
+        let told = |held: &HeldIn| -> Vec<String> {
+            let one = |(_, region, held): (&SubjectKey, &Arc<str>, &Held)| {
                 let ended = if held.until.is_some() { " ended" } else { "" };
                 format!(
                     "{region} {}{ended}",
                     if held.home { "home" } else { "copy" }
                 )
             };
-            held.iter().map(one).collect()
+            periods(held).map(one).collect()
         };
         apply(&mut held, person, &claim("eu"), at(1));
         apply(&mut held, person, &claim("sg"), at(2));
@@ -364,10 +374,45 @@ mod tests {
             },
             at(7),
         );
-        assert_eq!(told(&held), ["eu copy ended", "sg home ended"]);
+        let ended = ["eu copy ended", "eu copy ended", "sg home ended"];
+        assert_eq!(told(&held), ended);
         apply(&mut held, key(2), &claim("ru"), at(8));
         apply(&mut held, person, &claim("eu"), at(9));
-        let now: Vec<_> = held.iter().filter(|(_, h)| h.until.is_none()).collect();
+        let now: Vec<_> = periods(&held).filter(|(.., h)| h.until.is_none()).collect();
         assert_eq!(now.len(), 2);
+        // What was there before is told, too.
+        assert_eq!(
+            told(&held)[..3],
+            ["eu copy ended", "eu copy ended", "eu home"]
+        );
+    }
+
+    /// The home of an import is in the directory alone.
+    #[test]
+    fn the_end_of_an_imported_home_ends_its_copies() {
+        let region = |name: &str| -> Arc<str> { name.into() };
+        let copy = |name| PinChange::Copy {
+            region: region(name),
+        };
+        let drop = |name| PinChange::Drop {
+            region: region(name),
+        };
+        let mut held = BTreeMap::new();
+        apply(&mut held, key(1), &copy("sg"), at(1));
+        apply(&mut held, key(1), &copy("in"), at(1));
+        apply(&mut held, key(2), &copy("in"), at(1));
+        apply(&mut held, key(1), &drop("in"), at(2));
+        let open = |held: &HeldIn| periods(held).filter(|(.., h)| h.until.is_none()).count();
+        assert_eq!(open(&held), 2, "a copy ends alone");
+        apply(&mut held, key(1), &drop("eu"), at(3));
+        assert_eq!(open(&held), 1, "of another person");
+        let claim = PinChange::Claim {
+            region: region("eu"),
+            countries: Default::default(),
+        };
+        apply(&mut held, key(1), &claim, at(4));
+        apply(&mut held, key(1), &copy("sg"), at(5));
+        apply(&mut held, key(1), &drop("in"), at(6));
+        assert_eq!(open(&held), 3, "its home is known and another one");
     }
 }

@@ -9,6 +9,8 @@ use crate::attest::{Party, Verdict};
 
 pub const COUNTS: &str = "flows: decisions, each counted once; confirmed: those that the region or recipient answered with 2xx (an entry is written before anything is sent, so of the others nobody can say here whether they arrived); people: distinct subject keys";
 
+pub const ONE_ROUTER: &str = "this tells of one router's ledger alone: where several routers stand side by side each has its own, so make the report of each";
+pub const ONE_REGION: &str = "of a region are listed: flows whose entry names it, and stores, replicates and relocates from its place and entity, which is all that an entry tells of where they left";
 pub const ONE_INSTRUMENT: &str = "an entry names one instrument, that of its most demanding law: where two laws each asked for one, the other's use does not count here";
 pub const OBSERVED: &str = "observe mode: nothing was refused, and these flows went to the region under `reached` (a disclosure: to its recipient); ends, region and ground are those that the policy would have chosen";
 /// The title of a table of them.

@@ -38,7 +38,7 @@ pub(super) fn shipped(organisation: &str) -> Arc<Checked> {
     Arc::new(checked.unwrap_or_else(|| panic!("{}", told.join("\n"))))
 }
 
-pub(super) fn demo() -> Arc<Checked> {
+pub(crate) fn demo() -> Arc<Checked> {
     shipped("examples/demo/organisation.toml")
 }
 

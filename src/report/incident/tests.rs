@@ -38,17 +38,16 @@ fn entry(number: u64, change: impl FnOnce(&mut Profile), pin: Option<PinChange>)
 }
 
 fn people(hit: &Hit, entries: &[Entry]) -> usize {
-    let mut fold = Fold {
-        laws: Vec::new(),
-        by_law: HashMap::default(),
-        people: HashMap::default(),
-        is_named: false,
-    };
+    folded(hit, entries).people.len()
+}
+
+fn folded(hit: &Hit, entries: &[Entry]) -> Fold {
+    let mut fold = Fold::new();
     let mut reading = Reading::begin();
     for entry in entries {
         fold.see(hit, &mut reading, entry).unwrap();
     }
-    fold.people.len()
+    fold
 }
 
 fn named(region: &'static str) -> impl Fn(&mut Profile) {
@@ -92,6 +91,47 @@ fn of_a_region_everybody_is_hit_whose_data_lay_there() {
 }
 
 #[test]
+fn what_does_not_say_where_it_went_may_have_gone_to_any_region() {
+    let observed = |operation: Operation| {
+        let change = move |p: &mut Profile| {
+            p.outcome = Verdict::Observe;
+            p.operation = operation;
+        };
+        entry(5, change, None)
+    };
+    let mut other = hit();
+    other.region.as_mut().unwrap().name = "sg".to_owned();
+    for hit in [hit(), other] {
+        let fold = folded(&hit, &[observed(Operation::Store)]);
+        assert_eq!((fold.people.len(), fold.unclear), (1, 1));
+        // That a slip of the pen is found does not hang on them.
+        assert_eq!(fold.is_named, hit.region.as_ref().unwrap().name == "eu");
+        // A disclosure went to its recipient.
+        let fold = folded(&hit, &[observed(Operation::Disclose)]);
+        assert_eq!((fold.people.len(), fold.unclear), (0, 0));
+    }
+}
+
+#[test]
+fn what_was_refused_at_an_imported_home_lay_there() {
+    let refused = |operation: Operation, kind: EvidenceKind| {
+        let change = move |p: &mut Profile| {
+            p.outcome = Verdict::Refuse;
+            p.operation = operation;
+        };
+        let mut entry = entry(5, change, None);
+        if let Kind::Decision { evidence, .. } = &mut entry.kind {
+            evidence.insert(kind);
+        }
+        people(&hit(), &[entry])
+    };
+    assert_eq!(refused(Operation::Read, EvidenceKind::Pinned), 1);
+    assert_eq!(refused(Operation::Erase, EvidenceKind::Pinned), 1);
+    assert_eq!(refused(Operation::Read, EvidenceKind::Declared), 0);
+    assert_eq!(refused(Operation::Replicate, EvidenceKind::Pinned), 0);
+}
+
+#[test]
 fn whose_account_had_ended_before_was_not_hit() {
     let end = || PinChange::Drop {
         region: "eu".into(),
@@ -105,13 +145,75 @@ fn whose_account_had_ended_before_was_not_hit() {
         all
     };
     let mut since = hit();
-    since.span.since = Some(at(3));
+    since.span.since = Some(later(3));
     assert_eq!(people(&since, &flows(None)), 0);
     assert_eq!(people(&since, &flows(Some(entry(3, named("eu"), None)))), 1);
-    // It ended while the incident went on, or nobody knows when that began.
-    since.span.since = Some(at(2));
+    // It may have ended while the incident went on, or nobody knows when that began.
+    since.span.since = Some(later(2));
+    assert_eq!(people(&since, &flows(None)), 1);
+    since.span.since = Some(at(3));
     assert_eq!(people(&since, &flows(None)), 1);
     assert_eq!(people(&hit(), &flows(None)), 1);
+}
+
+/// So long after that an erasure which had begun by then is over.
+fn later(number: u64) -> Timestamp {
+    at(number) + ERASING
+}
+
+fn pin_change(region: &'static str, change: fn(Arc<str>) -> PinChange) -> Option<PinChange> {
+    Some(change(region.into()))
+}
+
+/// Observe mode pins nobody, so that no erasure reaches what it sent.
+#[test]
+fn the_end_of_an_account_takes_nobody_out_of_a_region_that_was_not_asked_to_erase() {
+    let mut hit = hit();
+    hit.span.since = Some(later(9));
+    let copy = |region| pin_change(region, |region| PinChange::Copy { region });
+    let drop = |region| {
+        entry(
+            5,
+            named(region),
+            pin_change(region, |region| PinChange::Drop { region }),
+        )
+    };
+    let observed = || {
+        let change = |p: &mut Profile| {
+            p.outcome = Verdict::Observe;
+            p.reached = Some("eu".into());
+        };
+        entry(1, change, None)
+    };
+    assert_eq!(people(&hit, &[observed(), drop("eu")]), 1);
+    assert_eq!(people(&hit, &[observed(), drop("sg")]), 1);
+    let claimed = entry(2, named("eu"), copy("eu"));
+    assert_eq!(people(&hit, &[observed(), claimed.clone(), drop("sg")]), 1);
+    // A copy that the pin names is erased with the home, data that no pin names is not.
+    assert_eq!(people(&hit, &[claimed, drop("sg")]), 0);
+    assert_eq!(people(&hit, &[entry(2, named("eu"), None), drop("sg")]), 1);
+    assert_eq!(people(&hit, &[entry(2, named("eu"), None), drop("eu")]), 0);
+}
+
+/// The time of an entry is when its request began: an erasure may end hours later.
+#[test]
+fn an_erasure_that_ended_after_the_beginning_takes_nobody_out() {
+    let mut hit = hit();
+    hit.span.since = Some(later(6));
+    let begun = |since: u64| {
+        let mut other = entry(since, named("sg"), None);
+        if let Kind::Decision { subject, .. } = &mut other.kind {
+            *subject = Some(key(2));
+        }
+        let drop = pin_change("eu", |region| PinChange::Drop { region });
+        [
+            entry(1, named("eu"), None),
+            other,
+            entry(2, named("eu"), drop),
+        ]
+    };
+    assert_eq!(people(&hit, &begun(7)), 1);
+    assert_eq!(people(&hit, &begun(5)), 0);
 }
 
 #[test]

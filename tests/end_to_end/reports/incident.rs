@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{cell, csv, world};
 use crate::kit::process::run_to_end;
 
-const AWARE: &str = "--aware 2026-11-24T08:00:00Z";
+const AWARE: &str = "--aware 2025-11-24T08:00:00Z";
 
 fn law<'a>(report: &'a Value, id: &str) -> &'a Value {
     let laws = report["laws"].as_array().unwrap();
@@ -57,23 +57,34 @@ fn b5_an_incident_of_a_region_gives_people_categories_jurisdictions_and_deadline
         found.unwrap_or_else(|| panic!("{id} in {law}")).clone()
     };
     let authority = due(europe, "eu-breach-authority");
-    assert_eq!(authority["due"], "2026-11-27T08:00:00Z");
+    assert_eq!(authority["due"], "2025-11-27T08:00:00Z");
     assert_eq!(authority["citation"], "GDPR Art. 33(1)");
     assert_eq!(authority["confidence"], "high");
     assert!(due(europe, "eu-breach-people")["within_hours"].is_null());
     let singapore = law(&report, "SG");
     let three_days = due(singapore, "sg-breach-authority");
-    assert_eq!(three_days["due"], "2026-11-27T08:00:00Z");
-    let words = format!("incident --region eu {AWARE} --assessed 2026-11-26T08:00:00Z");
+    assert_eq!(three_days["due"], "2025-11-27T08:00:00Z");
+    let words = format!("incident --region eu {AWARE} --assessed 2025-11-26T08:00:00Z");
     let assessed = world.json(&words, "");
     let later = due(law(&assessed, "SG"), "sg-breach-authority");
-    assert_eq!(later["due"], "2026-11-29T08:00:00Z");
+    assert_eq!(later["due"], "2025-11-29T08:00:00Z");
 
     // Russia's first notice is the soonest that has a number.
     let russia = world.json(&format!("incident --region ru {AWARE}"), "");
     assert_eq!(russia["people"], 1);
+    for report in [&russia, &world.json("instruments", "")] {
+        let notes = report["notes"].to_string();
+        assert!(notes.contains("one router's ledger alone"), "{notes}");
+    }
     let first = due(law(&russia, "RU"), "ru-breach-first");
-    assert_eq!(first["due"], "2026-11-25T08:00:00Z");
+    assert_eq!(first["due"], "2025-11-25T08:00:00Z");
+    // Whom else the law may want told the pack does not know, and says so.
+    let all = law(&russia, "RU")["deadlines"].as_array().unwrap().iter();
+    let unknown: Vec<_> = all.filter(|d| d["id"].is_null()).collect();
+    let told: Vec<_> = unknown.iter().map(|d| &d["tell"]).collect();
+    assert_eq!(told, [&json!("people"), &json!("principal")]);
+    let who = unknown[0]["who"].as_str().unwrap();
+    assert!(who.contains("ask a lawyer"), "{who}");
 }
 
 #[test]
@@ -113,14 +124,14 @@ fn the_report_of_an_incident_says_the_same_in_every_format() {
             "text",
             [
                 "  people      2\n",
-                "2026-11-27T08:00:00Z (2026-11-27T09:00:00+01:00[Europe/Brussels])",
+                "2025-11-27T08:00:00Z (2025-11-27T09:00:00+01:00[Europe/Brussels])",
             ],
         ),
         (
             "html",
             [
                 "<dt>people</dt><dd>2</dd>",
-                "<td>2026-11-27T08:00:00Z (2026-11-27T09:00:00+01:00[Europe/Brussels])</td>",
+                "<td>2025-11-27T08:00:00Z (2025-11-27T09:00:00+01:00[Europe/Brussels])</td>",
             ],
         ),
     ] {
@@ -143,6 +154,15 @@ fn a_wrong_question_about_an_incident_is_told_what_is_wrong() {
         (AWARE, "say what was hit"),
         ("--region eu", "--aware"),
         ("--region eu --aware today", "neither a day"),
+        ("--region eu --aware 2999-01-01", "is later than now"),
+        (
+            &*format!("--region eu {AWARE} --assessed 2999-01-01"),
+            "`assessed` (2998-12-31T10:00:00Z) is later than now",
+        ),
+        (
+            &*format!("--region eu --since 2999-01-01 {AWARE}"),
+            "`since`",
+        ),
         (&*format!("--region europe {AWARE}"), "is no region"),
         (&*format!("--instrument eu-sg {AWARE}"), "is no instrument"),
         (&*format!("--region eu --part 3/2 {AWARE}"), "is no part"),
@@ -164,7 +184,7 @@ fn a_law_pack_that_knows_no_deadline_says_so() {
     let words = format!("incident --region ru {AWARE}");
     let report = world.json(&words, "");
     let deadlines = &law(&report, "RU")["deadlines"];
-    assert_eq!(deadlines.as_array().unwrap().len(), 1);
+    assert_eq!(deadlines.as_array().unwrap().len(), 3);
     assert_eq!(deadlines[0]["id"], Value::Null);
     let text = world.told(&words, "");
     assert!(text.contains("ask a lawyer at once"), "{text}");

@@ -176,6 +176,8 @@ fn a_person_whom_the_ledger_does_not_know_is_told_as_such() {
         (&report["flows"], &report["pinned"]),
         (&json!([]), &Value::Null)
     );
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("nothing in this ledger"), "{notes}");
 }
 
 #[test]
@@ -209,6 +211,7 @@ fn a_wrong_question_about_a_person_is_told_what_is_wrong() {
         r#"{"subject":""}"#,
         r#"{"subject":"anna","namespace":"persn"}"#,
         r#"{"subject":"anna","since":"yesterday"}"#,
+        r#"{"subject":"anna","since":"2999-01-01"}"#,
         r#"{"subject":"anna","name":"x"}"#,
     ] {
         let answer = ask(&world.router, body);
