@@ -65,12 +65,8 @@ async fn without_token(snapshot: &Snapshot, request: Request, next: Next) -> Res
     if !is_certified(snapshot, &request) {
         return uncertified();
     }
-    // A web page has no client certificate to show, whatever host it names.
-    let tls = snapshot.settings.admin.tls.as_ref();
-    let certified = tls.is_some_and(ListenerTls::requires_certificates);
-    if certified {
-        return next.run(request).await;
-    }
+    // Also with a client certificate: a browser shows it for whatever page sends the request. A token
+    // it never sends by itself.
     if is_of_another_page(&request) {
         return problem(
             StatusCode::FORBIDDEN,
@@ -80,7 +76,10 @@ async fn without_token(snapshot: &Snapshot, request: Request, next: Next) -> Res
              else would keep such a page from recording consents here",
         );
     }
-    if names_this_machine(&request) {
+    // A host name of somebody else's leads a browser to no listener whose own certificate has it not.
+    let tls = snapshot.settings.admin.tls.as_ref();
+    let certified = tls.is_some_and(ListenerTls::requires_certificates);
+    if certified || names_this_machine(&request) {
         return next.run(request).await;
     }
     problem(

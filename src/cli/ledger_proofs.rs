@@ -47,8 +47,11 @@ fn write_key(path: &Path, text: &str) -> std::io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
+    // What is no key would be kept as one.
+    written.inspect_err(|_| drop(std::fs::remove_file(path)))?;
     let above = path.parent().filter(|p| !p.as_os_str().is_empty());
     File::open(above.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -1,6 +1,12 @@
 //! The directory as it stands, for whoever looks into it while no router runs. Nothing is changed.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use foldhash::{HashMap, HashMapExt};
 use redb::{DatabaseError, ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, StorageError};
@@ -12,7 +18,8 @@ use super::{
 };
 use crate::domain::SubjectKey;
 
-/// Looks subjects up in the directory's file; a router cannot open it meanwhile.
+/// Looks subjects up in a copy of the directory's file: a router that starts meanwhile finds it free,
+/// and what it pins is not seen.
 pub struct Glance {
     pins: ReadOnlyTable<[u8; 16], u32>,
     kinds: ReadOnlyTable<u32, &'static [u8]>,
@@ -49,11 +56,17 @@ impl Glance {
         if matches!(file.try_exists(), Ok(false)) {
             return Ok(None);
         }
-        let database = ReadOnlyDatabase::open(&file).map_err(|error| match error {
+        // Locked, nobody writes while it is copied.
+        let locked = ReadOnlyDatabase::open(&file).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => Unseen::InUse,
             DatabaseError::RepairAborted => Unseen::NotClosed,
             other => other.into(),
         })?;
+        let copy = Copied::of(&file).map_err(redb::Error::Io)?;
+        drop(locked);
+        let database = ReadOnlyDatabase::open(&copy.0)?;
+        // Open, it needs no name.
+        drop(copy);
         let read = database.begin_read()?;
         Ok(Some(Self {
             pins: read.open_table(PINS)?,
@@ -79,6 +92,30 @@ impl Glance {
         let pin = Arc::new(pin.ok_or(DirectoryError::Damaged)?);
         self.known.insert(number, Arc::clone(&pin));
         Ok(Some(pin))
+    }
+}
+
+/// A private copy of a file, with a name until it is dropped.
+struct Copied(PathBuf);
+
+impl Copied {
+    fn of(file: &Path) -> io::Result<Self> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let name = format!("domicile-pins-{:016x}", u64::from_be_bytes(random));
+        let path = std::env::temp_dir().join(name);
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create_new(true).mode(0o600);
+        let mut to = options.open(&path)?;
+        let copied = Self(path);
+        io::copy(&mut File::open(file)?, &mut to)?;
+        Ok(copied)
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -109,6 +146,11 @@ mod tests {
             assert_eq!(*glance.lookup(&key(2)).unwrap().unwrap(), pin("sg"));
             assert!(glance.lookup(&key(3)).unwrap().is_none());
         }
+        // A router may start while it is looked into.
+        let directory = Directory::open(folder.path()).unwrap();
+        directory.import([(key(3), pin("sg"))]).unwrap();
+        assert!(glance.lookup(&key(1)).unwrap().is_some());
+        assert!(glance.lookup(&key(3)).unwrap().is_none());
     }
 
     #[test]

@@ -10,7 +10,10 @@ use crate::{
     },
     domain::{CategoryId, RegionId},
     settings::{Format, Route, Schema},
-    shared::{ReadyRoute, Snapshot},
+    shared::{
+        ReadyRoute, Snapshot,
+        snapshot::{compile_schema, is_dotted},
+    },
 };
 
 /// What an id is, where the schema does not say it.
@@ -104,12 +107,8 @@ impl Form {
         if let (Some(schema), Some(pointer)) = (&mut schema, subject) {
             list_id(schema, pointer);
         }
-        let compile = match route.format {
-            Format::Bulk => CompiledSchema::compile_dotted,
-            _ => CompiledSchema::compile,
-        };
         let resolve = |key: &str| -> Option<CategoryId> { snapshot.checked.category(key) };
-        let schema = compile(schema.as_ref(), &route.categories, &pointers, &resolve);
+        let schema = compile_schema(route, schema.as_ref(), &pointers, &resolve);
         let schema = schema.map_err(|faults| {
             let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
             format!("--subject: {}", faults.join("; "))
@@ -194,10 +193,9 @@ fn read_alike(one: &ReadyRoute, other: &ReadyRoute, own_subject: bool) -> bool {
         let told = |s: &&ValueSource| matches!(s, ValueSource::Body(_) | ValueSource::Pinned);
         route.country.iter().filter(told).cloned().collect()
     };
-    let bulk = |route: &Route| route.format == Format::Bulk;
     (own_subject || a.subject == b.subject)
         && of_body(a) == of_body(b)
-        && bulk(a) == bulk(b)
+        && (is_dotted(a), a.discover) == (is_dotted(b), b.discover)
         && (&a.schema, &a.categories, &a.namespace) == (&b.schema, &b.categories, &b.namespace)
         && (a.conflict, a.pin, &a.unknown_home) == (b.conflict, b.pin, &b.unknown_home)
         && (&a.purpose, a.circumstances, a.role) == (&b.purpose, b.circumstances, b.role)

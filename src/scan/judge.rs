@@ -107,6 +107,7 @@ impl<'s> Judge<'s> {
         said.iter().for_each(|e| evidence.insert(e.kind));
         let mut outcome = Outcome {
             evidence,
+            strongest: said.first().map(|e| e.kind),
             categories,
             fate: Fate::NoHome(Reason::new("no-evidence", NO_EVIDENCE)),
         };

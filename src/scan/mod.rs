@@ -27,7 +27,7 @@ use crate::{
         json::JsonFault,
         schema::{Alike, Classified},
     },
-    domain::{EvidenceSet, Outcome as Verdict, RegionId, SubjectKey},
+    domain::{EvidenceSet, Outcome as Verdict, RegionId, Strength, SubjectKey},
     locate::{DirectoryError, Glance, Pin, SubjectHasher},
     settings::PinMode,
     shared::Snapshot,
@@ -157,7 +157,8 @@ impl Scan<'_> {
                 let home = outcome
                     .home()
                     .filter(|_| self.form.route.pin != PinMode::Never);
-                scanned.tables.people.meet(key, home, line);
+                let pins = self.would_pin(&outcome);
+                scanned.tables.people.meet(key, home, pins, line);
             }
             scanned.tables.add(&outcome, line);
             if goes_on {
@@ -201,6 +202,7 @@ impl Scan<'_> {
             Err(unreadable) => {
                 let outcome = Outcome {
                     evidence: EvidenceSet::EMPTY,
+                    strongest: None,
                     categories,
                     fate: Fate::NoHome(unreadable.into()),
                 };
@@ -226,6 +228,18 @@ impl Scan<'_> {
         found
             .overfull
             .then(|| Reason::new("malformed-record", detail))
+    }
+
+    /// Whether a first record of somebody claims the home, as in a request (`pipeline/person.rs`).
+    fn would_pin(&self, outcome: &Outcome) -> bool {
+        match self.form.route.pin {
+            PinMode::Always => true,
+            PinMode::Never => false,
+            PinMode::Weak => {
+                let strongest = outcome.strongest;
+                strongest.is_none_or(|kind| kind.strength() < Strength::Declared)
+            }
+        }
     }
 
     fn pin(&mut self, key: &SubjectKey) -> Result<Option<Arc<Pin>>, ScanError> {

@@ -2,12 +2,16 @@
 
 use serde::Serialize;
 
-use crate::domain::{CategorySet, EvidenceSet, Missing, Outcome as Verdict, RegionId};
+use crate::domain::{
+    CategorySet, EvidenceKind, EvidenceSet, Missing, Outcome as Verdict, RegionId,
+};
 
 /// What is judged of a record that could be read.
 #[derive(Debug)]
 pub struct Outcome {
     pub evidence: EvidenceSet,
+    /// In the record itself, in the route's order.
+    pub strongest: Option<EvidenceKind>,
     pub categories: CategorySet,
     pub fate: Fate,
 }

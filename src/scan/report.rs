@@ -141,14 +141,18 @@ impl Report {
         }
     }
 
-    /// Every line is a record with a home, and lies there as far as anybody said where it lies.
+    /// Every line is a record with a home, and lies there as far as anybody said where it lies. Nothing
+    /// read is not good: an export that failed is empty.
     pub fn is_good(&self) -> bool {
+        self.records > 0 && self.faults() == 0
+    }
+
+    fn faults(&self) -> u64 {
         self.wrong_place.records
             + self.forbidden_at_home
             + self.no_home
             + self.broken
             + self.second_homes
-            == 0
     }
 
     /// For people, line by line.
@@ -263,8 +267,9 @@ impl Report {
 
     fn verdict(&self) -> String {
         match (self.is_good(), &self.place) {
-            (true, Some(place)) => format!("good: every record has its home in {place}"),
+            (true, Some(place)) => format!("good: every record is in its place in {place}"),
             (true, None) => "good: every record has a home, and may be stored there".to_owned(),
+            (false, _) if self.faults() == 0 => "not good: nothing was read".to_owned(),
             (false, place) => {
                 let mut all = Vec::new();
                 if place.is_some() {

@@ -55,7 +55,7 @@ pub struct Tables {
 /// Different people, as far as they are told apart.
 #[derive(Default)]
 pub struct People {
-    /// Each with the home of the first record that has one.
+    /// Each with the home of the first record that has one and would pin it.
     homes: HashMap<SubjectKey, Option<RegionId>>,
     /// Somebody was met who has no place.
     is_full: bool,
@@ -156,8 +156,9 @@ fn add_to<T: PartialEq>(groups: &mut Vec<Group<T>>, what: T, records: u64, lines
 }
 
 impl People {
-    /// `home`: of the record on `line`, if it has one.
-    pub fn meet(&mut self, key: SubjectKey, home: Option<RegionId>, line: u64) {
+    /// `home`: of the record on `line`, if it has one. `pins`: stored first, it would pin the person.
+    pub fn meet(&mut self, key: SubjectKey, home: Option<RegionId>, pins: bool, line: u64) {
+        let pinned = home.filter(|_| pins);
         let is_full = self.homes.len() >= PEOPLE;
         let first = match self.homes.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
@@ -165,13 +166,13 @@ impl People {
                 self.is_full = true;
                 return;
             }
-            Entry::Vacant(new) => new.insert(home),
+            Entry::Vacant(new) => new.insert(pinned),
         };
         if home.is_none() || home == *first {
             return;
         }
         if first.is_none() {
-            *first = home;
+            *first = pinned;
             return;
         }
         self.elsewhere += 1;

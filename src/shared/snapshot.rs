@@ -15,7 +15,7 @@ use crate::{
         token::KeySet,
     },
     document::{Fault, Faults, Where, is_missing, suggest},
-    domain::{Digest, Place, RecipientId, Region, RegionId, Regions, Transaction},
+    domain::{CategoryId, Digest, Place, RecipientId, Region, RegionId, Regions, Transaction},
     message::Names,
     policy::{self, Checked, Compiled, EntityId},
     settings::{
@@ -330,19 +330,11 @@ fn ready_routes(
             .schema
             .as_ref()
             .and_then(|name| settings.schemas.get(name));
-        let compile = match route.format {
-            // Some readers of forms take `a.b` for `b` in `a`, too, and what says it once for a list of one.
-            Format::Bulk | Format::Form => CompiledSchema::compile_dotted,
-            _ => CompiledSchema::compile,
-        };
-        let compiled = compile(schema, &route.categories, &pointers, &resolve);
+        let compiled = compile_schema(route, schema, &pointers, &resolve);
         match compiled {
             Ok(schema) => ready.push(ReadyRoute {
                 settings: Arc::new(route.clone()),
-                schema: match route.discover {
-                    true => schema.discovering(&resolve),
-                    false => schema,
-                },
+                schema,
                 evidence_slots,
                 subject_slot,
                 unknown_home: match &route.unknown_home {
@@ -389,6 +381,33 @@ fn ready_routes(
     ready
 }
 
+/// Whether `a.b` in its records is `b` in `a`, too: to Elasticsearch, and to some readers of forms, to
+/// whom what is said once is a list of one besides.
+pub fn is_dotted(route: &Route) -> bool {
+    matches!(route.format, Format::Bulk | Format::Form)
+}
+
+/// How the bodies of `route` are read: by `schema`, in which each of `pointers` gets its slot.
+///
+/// # Errors
+/// What of the schema and the route's categories does not hold.
+pub fn compile_schema(
+    route: &Route,
+    schema: Option<&Schema>,
+    pointers: &[&str],
+    resolve: &dyn Fn(&str) -> Option<CategoryId>,
+) -> Result<CompiledSchema, Vec<SchemaFault>> {
+    let compile = match is_dotted(route) {
+        true => CompiledSchema::compile_dotted,
+        false => CompiledSchema::compile,
+    };
+    let compiled = compile(schema, &route.categories, pointers, resolve)?;
+    Ok(match route.discover {
+        true => compiled.discovering(resolve),
+        false => compiled,
+    })
+}
+
 /// Evidence from a field that the schema does not list is mostly a slip of the pen, and weaker evidence
 /// would decide in its place without a word.
 fn unlisted_evidence(
@@ -403,10 +422,9 @@ fn unlisted_evidence(
     let countries = countries.map(|(i, source)| ("country", Some(i.to_string()), source));
     let subject = route.subject.iter().map(|source| ("subject", None, source));
     let born = route.born.iter().map(|source| ("born", None, source));
-    // To Elasticsearch `a.b` is `b` in `a`.
-    let plain = |pointer: &str| match route.format {
-        Format::Bulk | Format::Form => pointer.replace('.', "/"),
-        _ => pointer.to_owned(),
+    let plain = |pointer: &str| match is_dotted(route) {
+        true => pointer.replace('.', "/"),
+        false => pointer.to_owned(),
     };
     for (key, index, source) in countries.chain(subject).chain(born) {
         let ValueSource::Body(pointer) = source else {

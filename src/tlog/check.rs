@@ -201,7 +201,7 @@ fn export(
     let mut tree = Tiles::default();
     let mut old_root = Some(tree.root()).filter(|_| since.is_some_and(|old| old.size == 0));
     let mut profiles: HashMap<Hash, Arc<Profile>> = HashMap::new();
-    let mut copy = Copy::of(folder)?;
+    let mut copy = Copy::of(folder, checkpoint.size)?;
     folder.each(checkpoint.size, checkpoint.size, |index, leaf| {
         let entry = read_entry(leaf, index, |digest| {
             if let Some(known) = profiles.get(digest) {
@@ -267,10 +267,31 @@ struct Copy<'a> {
 }
 
 impl<'a> Copy<'a> {
-    fn of(folder: &'a Folder) -> Result<Self, LogError> {
+    /// Whatever people may read there is compared: nothing else than files of signed entries, each
+    /// entry in one of them at most.
+    fn of(folder: &'a Folder, size: u64) -> Result<Self, LogError> {
+        let (files, others) = readable(folder)?;
+        let no = |what: &str, name: &str| Err(LogError::no(what).of(folder.path(name).display()));
+        if let Some(other) = others.first() {
+            return no("an export has no file of this name", other);
+        }
+        let mut before = 0;
+        for file in &files {
+            if file.first > file.last || file.first <= before {
+                return no(
+                    "its name tells no entries, or those of another",
+                    &file.name(),
+                );
+            }
+            // One that lies wholly beyond is of an export that was killed before it signed.
+            if file.first <= size && file.last > size {
+                return no("it tells of entries that were not signed", &file.name());
+            }
+            before = file.last;
+        }
         Ok(Self {
             folder,
-            files: readable(folder)?.into_iter().peekable(),
+            files: files.into_iter().peekable(),
             open: None,
             compared: 0,
         })
@@ -291,9 +312,9 @@ impl<'a> Copy<'a> {
         let mut line = String::new();
         let read = reader.by_ref().take(LINE_MOST).read_line(&mut line);
         read.map_err(LogError::io(&path))?;
-        let line = line.strip_suffix('\n');
-        let line: Option<serde_json::Value> = line.and_then(|l| serde_json::from_str(l).ok());
-        if line.is_none() || line != serde_json::to_value(entry).ok() {
+        // As it was written: JSON that is equal may be read otherwise, such as with a member twice.
+        let written = serde_json::to_string(entry).ok();
+        if line.strip_suffix('\n') != written.as_deref() {
             let what = format!("entry {} is not what it says", entry.seq);
             return Err(LogError::no(what).of(path.display()));
         }

@@ -57,7 +57,8 @@ pub fn export(ledger: &Path, out: &Path, signer: &Signer) -> Result<Exported, Lo
         let why = "another export has signed since this one began: repeat it";
         return Err(LogError::usage(why));
     }
-    let whole = has_tiles(&writing.folder, since)?;
+    let whole =
+        has_tiles(&writing.folder, since)? && has_profiles(&writing.folder, &start.profiles)?;
     if let Some(before) = before.as_ref().filter(|b| whole && b.size == last) {
         return Ok(report(before));
     }
@@ -104,6 +105,8 @@ struct Start {
     root: Hash,
     /// The tree at the last full tile before what is new.
     aligned: Tiles,
+    /// That were signed before.
+    profiles: HashSet<Hash>,
 }
 
 /// Verifies the chain, and that it contains what was signed before.
@@ -111,9 +114,13 @@ fn pass(ledger: &Path, last: u64, before: Option<&Checkpoint>) -> Result<Start, 
     let since = before.map_or(0, |b| b.size);
     let mut tree = Tiles::default();
     let (mut aligned, mut root_before) = (Tiles::default(), None);
+    let mut profiles = HashSet::new();
     attest::verify_each(ledger, |entry, _| {
         if entry.seq > last {
             return;
+        }
+        if let (Kind::Decision { profile, .. }, true) = (&entry.kind, entry.seq <= since) {
+            profiles.insert(profile.digest());
         }
         let Ok(()) = tree.push(entry.leaf_hash(), |_| Ok::<_, std::convert::Infallible>(()));
         if tree.size() == since - since % WIDTH as u64 {
@@ -125,25 +132,43 @@ fn pass(ledger: &Path, last: u64, before: Option<&Checkpoint>) -> Result<Start, 
     })?;
     let root = tree.root();
     let Some(before) = before else {
-        return Ok(Start { root, aligned });
+        return Ok(Start {
+            root,
+            aligned,
+            profiles,
+        });
     };
     if since == 0 {
         root_before = Some(Tiles::default().root());
     }
     match root_before {
-        Some(root_before) if root_before == before.root => Ok(Start { root, aligned }),
+        Some(root_before) if root_before == before.root => Ok(Start {
+            root,
+            aligned,
+            profiles,
+        }),
         Some(_) => Err(LogError::no(format!(
             "the ledger is not the one of the checkpoint: its first {since} entries are not those \
-             that were signed. Nothing was signed; keep both, and find out which was exchanged \
+             that were signed. Keep both, and find out which was exchanged \
              (a new ledger, such as after a rotation of the subject-key secret, has a folder and \
              a key of its own)"
         ))),
         None => Err(LogError::no(format!(
             "the ledger ends with entry {}, and {since} entries were signed: it was cut, or is \
-             another one. Nothing was signed",
+             another one",
             tree.size()
         ))),
     }
+}
+
+fn has_profiles(folder: &Folder, profiles: &HashSet<Hash>) -> Result<bool, LogError> {
+    for digest in profiles {
+        let path = folder.path(&Folder::profile_name(digest));
+        if !path.try_exists().map_err(LogError::io(&path))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether every tile and bundle of a tree of `size` is there.
@@ -260,7 +285,7 @@ impl Out<'_> {
         let synced = file.and_then(|file| file.sync_all());
         synced.map_err(LogError::io(path))?;
         // Of an export that was killed before it signed.
-        for left in readable(&self.writing.folder)? {
+        for left in readable(&self.writing.folder)?.0 {
             if left.first > self.since {
                 self.writing.remove(&left.name())?;
             }
@@ -289,21 +314,26 @@ impl Readable {
     }
 }
 
-/// Those in a folder, in order.
-pub fn readable(folder: &Folder) -> Result<Vec<Readable>, LogError> {
+/// Those in a folder, in order, and the names of what else lies beside them.
+pub fn readable(folder: &Folder) -> Result<(Vec<Readable>, Vec<String>), LogError> {
     let path = folder.path("entries");
     let files = match std::fs::read_dir(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Default::default()),
         files => files.map_err(LogError::io(&path))?,
     };
-    let mut found = Vec::new();
+    let (mut found, mut others) = (Vec::new(), Vec::new());
     for file in files {
         let name = file.map_err(LogError::io(&path))?.file_name();
         let name = name.to_string_lossy();
         let stem = name.strip_suffix(".ndjson").and_then(|n| n.split_once('-'));
         let numbers = stem.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-        found.extend(numbers.map(|(first, last)| Readable { first, last }));
+        let file = numbers.map(|(first, last)| Readable { first, last });
+        let name = format!("entries/{name}");
+        match file.filter(|file| file.name() == name) {
+            Some(file) => found.push(file),
+            None => others.push(name),
+        }
     }
     found.sort_unstable();
-    Ok(found)
+    Ok((found, others))
 }

@@ -261,6 +261,7 @@ fn a_ledger_that_was_put_back_is_found() {
     good(&desk.run(&["verify", "LEDGER"]));
     let told = no(&desk.export());
     assert!(told.contains("nothing was signed: "), "{told}");
+    assert_eq!(told.to_lowercase().matches("nothing was signed").count(), 1);
     assert!(told.contains("the ledger ends with entry "), "{told}");
     let since = [
         "prove",
@@ -378,4 +379,22 @@ fn wrong_usage_says_what_to_do() {
     // What is no note is an answer.
     let told = no(&desk.run(&["prove", "--check", "NOTES", "--verifier", "VERIFIER"]));
     assert!(told.contains("no signed note"), "{told}");
+}
+
+#[test]
+fn a_key_that_could_not_be_written_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    // As on a full disk: no file may have a byte.
+    let limited = "trap '' XFSZ; ulimit -f 0; exec \"$0\" ledger keygen \"$1\" --name a";
+    let output = std::process::Command::new("sh")
+        .args(["-c", limited])
+        .arg(domicile().get_program())
+        .arg(&key)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("cannot be written"), "{told}");
+    assert!(!key.exists());
 }

@@ -255,7 +255,7 @@ fn a_mark_carriage_returns_and_a_missing_end_are_no_matter() {
     assert_eq!((code, told["records"].as_u64()), (0, Some(2)), "{told}");
     for empty in ["", "\n", "\r\n \n"] {
         let (told, code) = summary(&setup, &["--region", "cn"], empty);
-        assert_eq!((code, told["records"].as_u64()), (0, Some(0)), "{told}");
+        assert_eq!((code, told["records"].as_u64()), (1, Some(0)), "{told}");
         assert!(
             told["notes"].to_string().contains("nothing to read"),
             "{told}"
@@ -450,6 +450,63 @@ fn people_with_records_of_several_homes_are_told() {
     setup.set_route("ndjson", "pin", "always");
     let (told, code) = summary(&setup, &[], &export(&[PEOPLE[2].0, PEOPLE[2].0]));
     assert_eq!((code, &told["second_homes"]), (0, &json!(0)), "{told}");
+}
+
+/// With `pin = "weak"` a declared country pins nobody, so what differs from it is no second home.
+#[test]
+fn weak_pins_are_made_by_weak_evidence_alone() {
+    let mut setup = Setup::new();
+    setup.set_route("ndjson", "pin", "weak");
+    let route = ["--route", "people-ndjson"];
+    let (declared, other) = (PEOPLE[2].0, r#"{"id":"ivan-7","country":"IN"}"#);
+    let phone = r#"{"id":"ivan-7","phone":"+65 9112 3456"}"#;
+    let (told, code) = summary(&setup, &route, &export(&[declared, other, declared]));
+    assert_eq!((code, &told["second_homes"]), (0, &json!(0)), "{told}");
+    let (told, code) = summary(&setup, &route, &export(&[declared, phone, other]));
+    assert_eq!((code, &told["second_homes"]), (1, &json!(1)), "{told}");
+    assert!(told["notes"].to_string().contains("line 3"), "{told}");
+}
+
+#[test]
+fn nothing_read_is_not_good() {
+    let setup = Setup::new();
+    for input in ["", "\n\n"] {
+        let output = scan(&setup, &["--region", "eu"], input);
+        assert_eq!(code(&output), 1, "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.ends_with("not good: nothing was read\n"), "{text}");
+    }
+}
+
+#[test]
+fn fields_are_discovered_and_dotted_as_in_a_request() {
+    let mut setup = Setup::new();
+    let more = ["--route", "people-ndjson"];
+    let child = r#"{"id":"x","country":"DE","profile":{"dob":"2020-05-06"},"note":"a@example.in"}"#;
+    let before = each(&setup, &more, child);
+    assert_eq!(before[0]["outcome"], "permit", "{before:?}");
+    setup.set_route("ndjson", "discover", true);
+    let told = each(&setup, &more, child);
+    assert_eq!(told[0]["outcome"], "refuse", "{told:?}");
+    let categories = told[0]["categories"].to_string();
+    assert!(categories.contains("user.contact.email"), "{categories}");
+    // Routes that read one export differently are not taken for each other.
+    let output = scan(&setup, &[], child);
+    assert_eq!(code(&output), 2, "{output:?}");
+    let form = r#"
+        path = "/people/forms"
+        methods = ["POST"]
+        format = "form"
+        subject = "body:/id"
+        country = ["body:/address/country"]
+        schema = "person"
+    "#;
+    let form: toml::Table = form.parse().unwrap();
+    let routes = setup.settings["routes"].as_array_mut().unwrap();
+    routes.insert(0, form.into());
+    let dotted = r#"{"id":"x","address.country":"DE"}"#;
+    let told = each(&setup, &["--route", "/people/forms"], dotted);
+    assert_eq!(told[0]["home"], "eu", "{told:?}");
 }
 
 /// A thousand people told in all ways, each at the home where a router stores them.

@@ -420,7 +420,10 @@ fn an_export_that_lost_files_is_made_whole() {
         "tile/entries/001",
         "tile/entries/002.p/88",
     ];
-    for name in names {
+    let profile = fs::read_dir(scene.out().join("profile")).unwrap().next();
+    let profile = profile.unwrap().unwrap().file_name();
+    let profile = format!("profile/{}", profile.to_str().unwrap());
+    for name in names.into_iter().chain([&*profile]) {
         fs::remove_file(scene.out().join(name)).unwrap();
         assert!(why(scene.check(&scene.out(), None)).contains("is missing"));
         scene.export().unwrap();
@@ -441,4 +444,37 @@ fn an_export_that_lost_files_is_made_whole() {
     scene.export().unwrap();
     let checked = scene.check(&scene.out(), None).unwrap();
     assert_eq!((checked.checkpoint.size, checked.readable), (610, Some(10)));
+}
+
+/// People read the copy, so everything in it is compared, and nothing twice.
+#[test]
+fn a_readable_copy_of_other_entries_is_found() {
+    let scene = Scene::new(20);
+    scene.export().unwrap();
+    let name = |first: u64, last: u64| format!("{first:020}-{last:020}.ndjson");
+    let entries = scene.out().join("entries");
+    let whole = entries.join(name(1, 20));
+    let text = fs::read_to_string(&whole).unwrap();
+    for other in [
+        "1-20.ndjson".to_owned(),
+        "letter".to_owned(),
+        name(20, 1),
+        name(0, 3),
+        name(5, 9),
+        name(15, 30),
+    ] {
+        fs::write(entries.join(&other), &text).unwrap();
+        let told = why(scene.check(&scene.out(), None));
+        assert!(told.contains(&other), "{told}");
+        fs::remove_file(entries.join(&other)).unwrap();
+    }
+    // The first counts to some readers, the last to others.
+    let twice = text.replacen('{', "{\"seq\":9,", 1);
+    fs::write(&whole, twice).unwrap();
+    assert!(why(scene.check(&scene.out(), None)).contains("entry 1 is not"));
+    fs::write(&whole, &text).unwrap();
+    // One with a number that is not padded is no file of ours, and in nobody's way.
+    fs::write(entries.join("21-30.ndjson"), "").unwrap();
+    grow(&scene.rig, 20..25, "/people/{subject}");
+    assert_eq!(scene.export().unwrap(), 25);
 }

@@ -29,13 +29,36 @@ fn operators_are_known_by_certificate() {
         Some(&operators.sign(&["dns:ops.test"])),
         &["h2", "http/1.1"],
     ));
-    // Its own name in `Host`: no web page can show the certificate.
+    // Its own name in `Host`: with a certificate any will do.
     let answer = eventually("the admin listener answers", || {
         let mut caller = Caller::connect(admin, &mine, "admin.test").ok()?;
         assert_eq!(caller.alpn().as_deref(), Some("http/1.1"));
         caller.get("/metrics", "").ok()
     });
     assert_eq!(answer.status, 200, "{answer:?}");
+    // A browser shows the certificate for every page.
+    let body = r#"{"subject":"anna","kind":"transfer"}"#;
+    for (fields, status) in [
+        ("", 201),
+        (
+            "origin: https://admin.test\r\nsec-fetch-site: same-origin\r\n",
+            201,
+        ),
+        ("origin: https://shop.example\r\n", 403),
+        (
+            "sec-fetch-site: cross-site\r\nsec-fetch-mode: no-cors\r\n",
+            403,
+        ),
+    ] {
+        let mut caller = Caller::connect(admin, &mine, "admin.test").unwrap();
+        let answer = caller.post_to("admin.test", "/v1/consents", fields, body);
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, status, "{fields}: {answer:?}");
+        if status == 403 {
+            let told = answer.json();
+            assert_eq!(told["type"], "urn:domicile:problem:admin-origin");
+        }
+    }
     let none = shared(ca.client(None, &["http/1.1"]));
     let tried = Caller::connect(admin, &none, "admin.test").and_then(|mut c| c.get("/livez", ""));
     assert!(tried.is_err(), "{tried:?}");

@@ -63,6 +63,20 @@ impl Caller {
         ))
     }
 
+    pub fn post_to(
+        &mut self,
+        host: &str,
+        path: &str,
+        fields: &str,
+        body: &str,
+    ) -> io::Result<Answer> {
+        let length = body.len();
+        self.send(&format!(
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n\
+             {fields}content-length: {length}\r\n\r\n{body}"
+        ))
+    }
+
     fn send(&mut self, text: &str) -> io::Result<Answer> {
         self.stream.get_mut().write_all(text.as_bytes())?;
         let (first, headers) = read_head(&mut self.stream)?;
