@@ -10,6 +10,7 @@ mod group;
 pub(crate) mod hanging_disk;
 mod kill;
 mod marks;
+mod replay;
 mod room;
 mod round_trip;
 mod steps;
